@@ -1,0 +1,273 @@
+"""What a BERT is (`BertConfig`) and which arithmetic it does (`Numerics`), with Hugging Face's `config.json` in and out.
+
+The architecture of the paper's section 3 is one thing; the dialect, every numeric choice on which Google's code and
+Hugging Face's differ, is another. Nothing numeric is implicit: see `Numerics`.
+"""
+
+import json
+import math
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from .errors import InputError
+
+ACTIVATIONS = ("gelu", "relu", "tanh")
+
+
+def _require(holds: bool, name: str, value: Any, expected: str) -> None:
+    if not holds:
+        raise InputError(f"config: {name} is {value!r}; it must be {expected}")
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
+
+
+@dataclass(frozen=True)
+class BertConfig:
+    """The architecture; names and defaults are those of Hugging Face's `BertConfig` (defaults: BERT-Base, uncased).
+
+    Raises `InputError` where the sizes contradict each other.
+    """
+
+    vocab_size: int = 30522
+    hidden_size: int = 768
+    num_hidden_layers: int = 12
+    num_attention_heads: int = 12
+    intermediate_size: int = 3072
+    hidden_act: str = "gelu"
+    hidden_dropout_prob: float = 0.1
+    attention_probs_dropout_prob: float = 0.1
+    max_position_embeddings: int = 512
+    type_vocab_size: int = 2
+    initializer_range: float = 0.02
+    pad_token_id: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("vocab_size", "hidden_size", "num_attention_heads", "intermediate_size",
+                     "max_position_embeddings", "type_vocab_size"):  # fmt: skip
+            _require(_is_int(getattr(self, name)) and getattr(self, name) > 0, name, getattr(self, name), "a positive integer")
+        _require(_is_int(self.num_hidden_layers) and self.num_hidden_layers >= 0, "num_hidden_layers",
+                 self.num_hidden_layers, "a non-negative integer")  # fmt: skip
+        if self.hidden_size % self.num_attention_heads:
+            raise InputError(
+                f"config: hidden_size {self.hidden_size} is not a multiple of num_attention_heads "
+                f"{self.num_attention_heads}; every head needs the same width"
+            )
+        _require(self.hidden_act in ACTIVATIONS, "hidden_act", self.hidden_act, "one of " + ", ".join(ACTIVATIONS))
+        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
+            _require(_is_number(getattr(self, name)) and 0 <= getattr(self, name) < 1, name, getattr(self, name), "in [0, 1)")
+        _require(_is_number(self.initializer_range) and 0 < self.initializer_range < math.inf, "initializer_range",
+                 self.initializer_range, "a positive number")  # fmt: skip
+        _require(_is_int(self.pad_token_id) and 0 <= self.pad_token_id < self.vocab_size, "pad_token_id", self.pad_token_id,
+                 f"an id below vocab_size {self.vocab_size}")  # fmt: skip
+
+    @property
+    def head_size(self) -> int:
+        """D, the width of one attention head."""
+        return self.hidden_size // self.num_attention_heads
+
+    @classmethod
+    def preset(cls, name: str, **changes: Any) -> "BertConfig":
+        """A published size: `tiny`, `mini`, `small`, `medium` (Turc et al. 2019), `base`, `large` (Devlin et al. 2019)."""
+        if name not in PRESETS:
+            raise InputError(f"config: no preset {name!r}; there are {', '.join(PRESETS)}")
+        layers, width = PRESETS[name]
+        sizes = {"num_hidden_layers": layers, "hidden_size": width, "num_attention_heads": width // 64,
+                 "intermediate_size": 4 * width}  # fmt: skip
+        return cls(**{**sizes, **changes})
+
+
+PRESETS = {"tiny": (2, 128), "mini": (4, 256), "small": (4, 512), "medium": (8, 512), "base": (12, 768), "large": (24, 1024)}
+"""Layers and hidden size; a head is always 64 wide and the feed-forward layer four times the hidden size."""
+
+
+@dataclass(frozen=True)
+class Numerics:
+    """The dialect: every choice on which implementations of BERT disagree.
+
+    gelu                      "erf" or "tanh": what the activation called `gelu` means
+    mask_value                what is added to the scores of padded keys; -inf removes them exactly, and a row without
+                              any key then gets probabilities 0
+    scale_scores              1/sqrt(D) multiplies the scores ("after") or the query ("query")
+    layer_norm_eps            added to the variance
+    mlm_denominator_epsilon   added to the sum of the prediction weights that divides the MLM loss
+    optimizer                 "google" (AdamWeightDecay, without bias correction), "adamw" or "lamb"
+    decay_exclusions          a parameter whose name contains one of these is not decayed
+    clip_epsilon              added to the global norm before it divides
+    schedule                  "google" (decay counted from step 0, warm-up replaces it) or "huggingface"
+    initializer               "truncated_normal" (cut at two standard deviations) or "normal"
+    """
+
+    gelu: Literal["erf", "tanh"] = "erf"
+    mask_value: float = -3.4028234663852886e38
+    scale_scores: Literal["after", "query"] = "after"
+    layer_norm_eps: float = 1e-12
+    mlm_denominator_epsilon: float = 0.0
+    optimizer: Literal["google", "adamw", "lamb"] = "adamw"
+    decay_exclusions: tuple[str, ...] = ("LayerNorm", "layer_norm", "bias")
+    clip_epsilon: float = 1e-6
+    schedule: Literal["google", "huggingface"] = "huggingface"
+    initializer: Literal["truncated_normal", "normal"] = "normal"
+
+    def __post_init__(self) -> None:
+        for name, allowed in CHOICES.items():
+            _require(getattr(self, name) in allowed, name, getattr(self, name), "one of " + ", ".join(allowed))
+        _require(_is_number(self.mask_value) and self.mask_value < 0, "mask_value", self.mask_value, "negative, or -inf")
+        for name in ("layer_norm_eps", "mlm_denominator_epsilon", "clip_epsilon"):
+            value = getattr(self, name)
+            _require(_is_number(value) and 0 <= value < math.inf, name, value, "a non-negative number")
+
+    @classmethod
+    def preset(cls, name: str) -> "Numerics":
+        """`google` (google-research/bert at its last commit) or `huggingface` (transformers)."""
+        if name not in DIALECTS:
+            raise InputError(f"dialect: no preset {name!r}; there are {', '.join(DIALECTS)}")
+        return DIALECTS[name]
+
+    def activation(self, hidden_act: str) -> str:
+        """The op that a config's `hidden_act` means in this dialect: gelu_erf, gelu_tanh, relu or tanh."""
+        return f"gelu_{self.gelu}" if hidden_act == "gelu" else hidden_act
+
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    "gelu": ("erf", "tanh"),
+    "scale_scores": ("after", "query"),
+    "optimizer": ("google", "adamw", "lamb"),
+    "schedule": ("google", "huggingface"),
+    "initializer": ("truncated_normal", "normal"),
+}
+
+DIALECTS = {
+    "huggingface": Numerics(),
+    # modeling.py, optimization.py, run_pretraining.py of google-research/bert
+    "google": Numerics(
+        gelu="tanh",
+        mask_value=-10000.0,
+        mlm_denominator_epsilon=1e-5,
+        optimizer="google",
+        clip_epsilon=0.0,
+        schedule="google",
+        initializer="truncated_normal",
+    ),
+}
+
+# ---------------------------------------------------------------------------------------------------------------------
+# config.json
+
+HIDDEN_ACTS = {"gelu": ("gelu", "erf"), "gelu_new": ("gelu", "tanh"), "gelu_pytorch_tanh": ("gelu", "tanh"),
+               "relu": ("relu", None), "tanh": ("tanh", None)}  # fmt: skip
+"""Hugging Face's names -> (hidden_act, what `gelu` means)."""
+
+UNSUPPORTED_UNLESS: dict[str, tuple[Any, ...]] = {
+    "model_type": ("bert",),
+    "position_embedding_type": ("absolute", None),
+    "is_decoder": (False,),
+    "add_cross_attention": (False,),
+    "is_encoder_decoder": (False,),
+    "tie_word_embeddings": (True,),
+    "cross_attention_hidden_size": (None,),
+    "chunk_size_feed_forward": (0,),
+    "pruned_heads": ({}, None),
+}
+"""Settings that would change the numbers: any other value than these is refused."""
+
+WITHOUT_EFFECT = frozenset(
+    """architectures attn_implementation bos_token_id classifier_dropout directionality dtype eos_token_id
+    finetuning_task gradient_checkpointing id2label label2id language model_max_length name num_labels
+    output_attentions output_hidden_states output_past pooler_fc_size pooler_num_attention_heads pooler_num_fc_layers
+    pooler_size_per_head pooler_type problem_type return_dict sep_token_id task_specific_params tokenizer_class
+    torch_dtype torchscript transformers_version use_bfloat16 use_cache use_return_dict""".split()
+) | {"_name_or_path", "_attn_implementation", "_attn_implementation_autoset", "_commit_hash"}
+"""Keys that Hugging Face writes and that don't change an encoder's numbers; heads read what they need of them."""
+
+
+def config_from_dict(values: dict[str, Any], *, dialect: Numerics | None = None, where: str = "config") -> tuple[BertConfig, Numerics]:
+    """Architecture and dialect from the keys of a `config.json` (Hugging Face's or Google's `bert_config.json`).
+
+    `dialect` overrides what the file says; without either, Hugging Face's. Raises `InputError` for a key that is not
+    known and for a setting that is known and not supported: what isn't understood is refused, not dropped.
+    """
+    values = dict(values)
+    for key, allowed in UNSUPPORTED_UNLESS.items():
+        value = values.pop(key, allowed[0])
+        if value not in allowed:
+            raise InputError(f"{where}: {key} = {value!r} is not supported; only {allowed[0]!r} is")
+    recorded = values.pop("bertref_numerics", None)
+    numerics = numerics_from_dict(recorded, where=where) if recorded is not None else Numerics.preset("huggingface")
+    eps = values.pop("layer_norm_eps", None)
+    act = values.pop("hidden_act", "gelu")
+    if act not in HIDDEN_ACTS:
+        raise InputError(f"{where}: hidden_act {act!r} is not supported; there are {', '.join(HIDDEN_ACTS)}")
+    hidden_act, gelu = HIDDEN_ACTS[act]
+    numerics = replace(
+        numerics,
+        **({"layer_norm_eps": eps} if eps is not None else {}),
+        **({"gelu": gelu} if gelu is not None else {}),
+    )
+    names = {f.name for f in fields(BertConfig)}
+    unknown = sorted(set(values) - names - WITHOUT_EFFECT)
+    if unknown:
+        raise InputError(f"{where}: unknown key{'s' if len(unknown) > 1 else ''} {', '.join(unknown)}; correct or remove it")
+    architecture = {key: value for key, value in values.items() if key in names}
+    try:
+        config = BertConfig(**architecture, hidden_act=hidden_act)
+    except InputError as error:
+        raise InputError(f"{where}: {str(error).removeprefix('config: ')}") from None
+    return config, dialect or numerics
+
+
+def numerics_from_dict(values: dict[str, Any], *, where: str = "dialect") -> Numerics:
+    """A dialect from its JSON form (-inf is written as the string "-inf")."""
+    unknown = sorted(set(values) - {f.name for f in fields(Numerics)})
+    if unknown:
+        raise InputError(f"{where}: unknown numeric setting {', '.join(unknown)}")
+    values = dict(values)
+    if "mask_value" in values:
+        values["mask_value"] = float(values["mask_value"])
+    if "decay_exclusions" in values:
+        values["decay_exclusions"] = tuple(values["decay_exclusions"])
+    return Numerics(**values)
+
+
+def numerics_to_dict(numerics: Numerics) -> dict[str, Any]:
+    """The JSON form of a dialect."""
+    values = asdict(numerics)
+    values["decay_exclusions"] = list(numerics.decay_exclusions)
+    if math.isinf(numerics.mask_value):
+        values["mask_value"] = "-inf"
+    return values
+
+
+def config_to_dict(config: BertConfig, numerics: Numerics, architecture: str = "BertForPreTraining") -> dict[str, Any]:
+    """The keys of a `config.json` that Hugging Face's loaders take as their own, and the dialect beside them."""
+    values = asdict(config)
+    if config.hidden_act == "gelu":
+        values["hidden_act"] = {"erf": "gelu", "tanh": "gelu_new"}[numerics.gelu]
+    return {
+        "architectures": [architecture],
+        "model_type": "bert",
+        **values,
+        "layer_norm_eps": numerics.layer_norm_eps,
+        "tie_word_embeddings": True,
+        "bertref_numerics": numerics_to_dict(numerics),
+    }
+
+
+def read_config(path: str | Path, *, dialect: Numerics | None = None) -> tuple[BertConfig, Numerics]:
+    """Reads a `config.json`. Raises `InputError` if the file is missing, is not JSON, or says something unsupported."""
+    path = Path(path)
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; a model's config.json is expected here") from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise InputError(f"{path}: can't be read as JSON: {error}") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: a JSON object is expected, not {type(values).__name__}")
+    return config_from_dict(values, dialect=dialect, where=str(path))

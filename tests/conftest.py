@@ -1,0 +1,36 @@
+"""Options, fixtures and hypothesis profiles shared by all tests."""
+
+import os
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+hypothesis.settings.register_profile("fast", deadline=None, derandomize=True, max_examples=25, database=None)
+hypothesis.settings.register_profile("slow", deadline=None, derandomize=True, max_examples=500, database=None)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slow", action="store_true", help="run the full figures as well as the fixed sample")
+    parser.addoption("--backend", default="numpy", help="backend that op and model tests run on, NAME[:DEVICE]")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "slow: full figures, minutes long; run with --slow")
+    hypothesis.settings.load_profile("slow" if config.getoption("--slow") else "fast")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--slow"):
+        slow = [item for item in items if "slow" in item.keywords]
+        items[:] = [item for item in items if "slow" not in item.keywords]
+        config.hook.pytest_deselected(items=slow)
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder with the real data and weights, `$BERTREF_DATA`; they are not part of the project."""
+    folder = os.environ.get("BERTREF_DATA")
+    if not folder:
+        pytest.skip("BERTREF_DATA is not set: real data and weights are not part of the project")
+    return Path(folder).resolve()

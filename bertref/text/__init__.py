@@ -1,0 +1,25 @@
+"""Text to ids: the vocabulary, the readable tokenizer, the fast one, and learning a vocabulary.
+
+Nothing here imports the `tokenizers` library before it is needed.
+"""
+
+from .basic import BasicTokenizer
+from .encoding import Encoding
+from .full import FullTokenizer, validate_case_matches_checkpoint
+from .tokenizer import Tokenizer
+from .training import train_vocab
+from .vocab import SPECIAL_TOKENS, Vocab, load_vocab
+from .wordpiece import WordpieceTokenizer
+
+__all__ = [
+    "SPECIAL_TOKENS",
+    "BasicTokenizer",
+    "Encoding",
+    "FullTokenizer",
+    "Tokenizer",
+    "Vocab",
+    "WordpieceTokenizer",
+    "load_vocab",
+    "train_vocab",
+    "validate_case_matches_checkpoint",
+]

@@ -1,0 +1,109 @@
+"""From pieces to what a model reads, and back to text.
+
+    [CLS] first segment [SEP]                       token types 0 0 ... 0
+    [CLS] first segment [SEP] second segment [SEP]  token types 0 ... 0 1 ... 1
+
+Source: Devlin et al. 2019, section 3 and figure 2; google-research/bert, `run_classifier.py`, `convert_single_example`
+and `_truncate_seq_pair`.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+from ..errors import InputError
+from .vocab import CLS, CONTINUES, PAD, SEP, SPECIAL_TOKENS, Vocab
+
+NO_SPACE = (
+    (re.compile(r" ([.,?!;:)\]}])"), r"\1"),
+    (re.compile(r"([(\[{]) "), r"\1"),
+    (re.compile(r"(?<=\w) ' (?=\w)"), "'"),
+)
+"""Where English puts no space. All are places at which the tokenizer splits anyhow, so that joined text gives the same
+pieces again."""
+
+
+class Encoding(NamedTuple):
+    """One sequence: S ids, and S token types (0 up to and with the first [SEP], then 1)."""
+
+    input_ids: list[int]
+    token_type_ids: list[int]
+
+
+def frame(vocab: Vocab, first: Sequence[int], second: Sequence[int] | None, max_length: int | None) -> Encoding:
+    """Puts [CLS] and [SEP] around one or two segments of ids, shortened so that all fit into `max_length`.
+
+    As in the original, the longer segment gives up its last token until both fit; of two equally long ones, the second
+    does. Raises `InputError` if `max_length` has no room for a token beside [CLS] and [SEP].
+    """
+    first = list(first)
+    rest = None if second is None else list(second)
+    if max_length is not None:
+        room = max_length - (2 if rest is None else 3)
+        if room < 1:
+            raise InputError(f"max_length is {max_length}; [CLS] and [SEP] leave no room for text")
+        first, rest = shorten(first, rest, room)
+    head = [vocab.cls, *first, vocab.sep]
+    if rest is None:
+        return Encoding(head, [0] * len(head))
+    return Encoding([*head, *rest, vocab.sep], [0] * len(head) + [1] * (len(rest) + 1))
+
+
+def shorten(first: list[int], second: list[int] | None, room: int) -> tuple[list[int], list[int] | None]:
+    """The segments cut at their ends to `room` tokens together; see `frame`."""
+    if second is None:
+        return first[:room], None
+    a, b = len(first), len(second)
+    if a + b > room:
+        # Popping from the longer one until they fit, in one step: first to the other's length, then by turns.
+        shorter = min(a, b)
+        kept = max(room - shorter, (room + 1) // 2)
+        a, b = min(a, kept), min(b, kept)
+        b -= a + b - room
+    return first[:a], second[:b]
+
+
+@lru_cache(maxsize=8)
+def _specials_of(vocab: Vocab) -> re.Pattern[str]:
+    present = [token for token in SPECIAL_TOKENS if token in vocab.ids]
+    return re.compile("(" + "|".join(map(re.escape, present)) + ")") if present else re.compile(r"(?!)")
+
+
+def split_at_specials(vocab: Vocab, text: str) -> Iterator[tuple[str, int | None]]:
+    """The text in order: (stretch of plain text, None) and (special token, its id). Only the exact spelling counts."""
+    if "[" not in text:
+        yield text, None
+        return
+    for part in _specials_of(vocab).split(text):
+        if part in SPECIAL_TOKENS and part in vocab.ids:
+            yield part, vocab.ids[part]
+        elif part:
+            yield part, None
+
+
+def tokens_of(vocab: Vocab, ids: Sequence[int]) -> list[str]:
+    """The tokens of ids; raises `InputError` naming the first that is outside of the vocabulary."""
+    for position, number in enumerate(ids):
+        if not 0 <= number < len(vocab):
+            raise InputError(f"id {number} at position {position} is outside of the vocabulary's 0 to {len(vocab) - 1}")
+    return [vocab.tokens[number] for number in ids]
+
+
+def join(tokens: Sequence[str], *, keep_special: bool = False) -> str:
+    """Readable text from pieces: "##" joins, punctuation closes up; [PAD], [CLS] and [SEP] are left out.
+
+    Spaces and letter case that the tokenizer took away don't come back.
+    """
+    words: list[str] = []
+    for token in tokens:
+        if token in (PAD, CLS, SEP) and not keep_special:
+            continue
+        if token.startswith(CONTINUES) and words:
+            words[-1] += token.removeprefix(CONTINUES)
+        else:
+            words.append(token)
+    text = " ".join(words)
+    for pattern, replacement in NO_SPACE:
+        text = pattern.sub(replacement, text)
+    return text

@@ -1,0 +1,153 @@
+"""A tokenizer's files in a model's folder, as Hugging Face has them.
+
+`vocab.txt`              one token a line; what Google's releases have, too
+`tokenizer_config.json`  do_lower_case, strip_accents, tokenize_chinese_chars, ...; absent in Google's releases
+`tokenizer.json`         the `tokenizers` library's form of both
+
+Reading takes the vocabulary from `vocab.txt`, else from `tokenizer.json`; each option from `tokenizer_config.json`, else
+from `tokenizer.json`, else the default (which is uncased, as in transformers). A folder that asks for something which is
+not BERT's tokenizer is refused, for it would open and give wrong ids.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+from .vocab import CONTINUES, SPECIAL_TOKENS, UNK, Vocab, load_vocab, write_whole
+
+BERT_CLASSES = frozenset(
+    name + fast for name in ("BertTokenizer", "DistilBertTokenizer", "ElectraTokenizer") for fast in ("", "Fast")
+)
+"""Tokenizers of transformers that are BERT's."""
+SPECIAL_NAMES = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
+CONFIG_OPTIONS = {
+    "do_lower_case": "lower_case",
+    "strip_accents": "strip_accents",
+    "tokenize_chinese_chars": "tokenize_chinese_chars",
+}
+NORMALIZER_OPTIONS = {
+    "lowercase": "lower_case",
+    "strip_accents": "strip_accents",
+    "handle_chinese_chars": "tokenize_chinese_chars",
+}
+OWN_KEY = "bertref_tokenizer"
+"""In `tokenizer_config.json`: the options that transformers has no name for."""
+
+
+def read_folder(folder: Path) -> tuple[Vocab, dict[str, Any]]:
+    """The vocabulary of a folder and the options for `Tokenizer`.
+
+    Raises `InputError` if there is no vocabulary, a file is damaged, or the folder holds another kind of tokenizer.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; a model's folder with vocab.txt or tokenizer.json is expected")
+    config_path, library_path, vocab_path = (
+        folder / name for name in ("tokenizer_config.json", "tokenizer.json", "vocab.txt")
+    )
+    config = _read_json(config_path) if config_path.exists() else {}
+    _check_config(config, config_path, plain=not library_path.exists())
+    if vocab_path.exists():
+        vocab = load_vocab(vocab_path)
+        library = {}
+    elif library_path.exists():
+        library = _read_json(library_path)
+        vocab = _library_vocab(library, library_path)
+    else:
+        raise InputError(f"{folder}: neither vocab.txt nor tokenizer.json in it; a model's vocabulary is needed")
+    if library_path.exists():
+        library = library or _read_json(library_path)
+    options = _library_options(library, library_path) if library else {}
+    options |= {ours: config[theirs] for theirs, ours in CONFIG_OPTIONS.items() if theirs in config}
+    options |= _own_options(config, config_path)
+    for name in ("lower_case", "tokenize_chinese_chars"):
+        if not isinstance(options.get(name, True), bool):
+            raise InputError(f"{config_path}: {name} is {options[name]!r}; it must be true or false")
+    if options.get("strip_accents") not in (None, True, False):
+        raise InputError(f"{config_path}: strip_accents is {options['strip_accents']!r}; it must be true, false or null")
+    return vocab, options
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: can't be read as JSON: {error}") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: a JSON object is expected, not {type(values).__name__}")
+    return values
+
+
+def _check_config(config: dict[str, Any], path: Path, *, plain: bool) -> None:
+    """Refuses another tokenizer's settings; `plain` if no `tokenizer.json` can say what a general class stands for."""
+    kind = config.get("tokenizer_class")
+    if kind is not None and kind not in BERT_CLASSES and (plain or kind not in ("PreTrainedTokenizerFast", "TokenizersBackend")):
+        raise InputError(f"{path}: tokenizer_class {kind} is not BERT's tokenizer, so its ids would be wrong")
+    for name, expected in zip(SPECIAL_NAMES, SPECIAL_TOKENS, strict=True):
+        given = config.get(name, expected)
+        content = given.get("content") if isinstance(given, dict) else given
+        if content not in (expected, None):
+            raise InputError(f"{path}: {name} is {content!r}; only {expected} is supported")
+    for name, expected in (("do_basic_tokenize", True), ("never_split", None)):
+        if config.get(name, expected) not in (expected, None, []):
+            raise InputError(f"{path}: {name} = {config[name]!r} is not supported")
+
+
+def _library_vocab(library: dict[str, Any], path: Path) -> Vocab:
+    model = library.get("model") or {}
+    ids = model.get("vocab")
+    if model.get("type", "WordPiece") != "WordPiece" or not isinstance(ids, dict):
+        raise InputError(f"{path}: its model is {model.get('type')!r} and not WordPiece, which BERT has")
+    if sorted(ids.values()) != list(range(len(ids))):
+        raise InputError(f"{path}: the ids of its {len(ids)} tokens are not 0 to {len(ids) - 1}")
+    return Vocab(tuple(sorted(ids, key=ids.__getitem__)), source=str(path))
+
+
+def _library_options(library: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The options in a `tokenizer.json`; refuses one that is put together otherwise than BERT's."""
+    model = library.get("model") or {}
+    normalizer = library.get("normalizer") or {}
+    parts = {
+        "model.type": (model.get("type", "WordPiece"), "WordPiece"),
+        "model.continuing_subword_prefix": (model.get("continuing_subword_prefix", CONTINUES), CONTINUES),
+        "model.unk_token": (model.get("unk_token", UNK), UNK),
+        "normalizer.type": (normalizer.get("type"), "BertNormalizer"),
+        "normalizer.clean_text": (normalizer.get("clean_text", True), True),
+        "pre_tokenizer.type": ((library.get("pre_tokenizer") or {}).get("type"), "BertPreTokenizer"),
+    }
+    for name, (given, expected) in parts.items():
+        if given != expected:
+            raise InputError(f"{path}: {name} is {given!r}; BERT's tokenizer has {expected!r}")
+    known = model.get("vocab") or {}
+    extra = [token["content"] for token in library.get("added_tokens") or [] if token["content"] not in known]
+    if extra:
+        raise InputError(f"{path}: adds {', '.join(map(repr, extra[:5]))} beside its word pieces, which is not supported")
+    options = {ours: normalizer[theirs] for theirs, ours in NORMALIZER_OPTIONS.items() if theirs in normalizer}
+    if "max_input_chars_per_word" in model:
+        options["max_chars_per_word"] = model["max_input_chars_per_word"]
+    return options
+
+
+def _own_options(config: dict[str, Any], path: Path) -> dict[str, Any]:
+    own = config.get(OWN_KEY, {})
+    unknown = sorted(set(own) - {"max_chars_per_word", "control"})
+    if unknown:
+        raise InputError(f"{path}: unknown setting {', '.join(unknown)} in {OWN_KEY}")
+    return dict(own)
+
+
+def write_folder(folder: Path, vocab: Vocab, options: dict[str, Any], max_length: int | None) -> None:
+    """Writes `vocab.txt` and `tokenizer_config.json`, each replaced whole. Raises `InputError` if they can't be."""
+    specials = {
+        name: token for name, token in zip(SPECIAL_NAMES, SPECIAL_TOKENS, strict=True) if token in vocab.ids
+    }
+    config = {
+        "tokenizer_class": "BertTokenizer",
+        **{theirs: options[ours] for theirs, ours in CONFIG_OPTIONS.items()},
+        **specials,
+        **({} if max_length is None else {"model_max_length": max_length}),
+        OWN_KEY: {name: options[name] for name in ("max_chars_per_word", "control")},
+    }
+    vocab.save(folder / "vocab.txt")
+    text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
+    write_whole(folder / "tokenizer_config.json", text.encode("utf-8"))

@@ -1,0 +1,94 @@
+"""The readable tokenizer: words, then pieces, as the original's `FullTokenizer` puts them together.
+
+Source: google-research/bert, `tokenization.py`. This is the definition; `Tokenizer` gives the same results faster.
+"""
+
+import re
+from collections.abc import Sequence
+from os import fspath
+from pathlib import Path
+
+from ..errors import InputError
+from .basic import BasicTokenizer, Control, to_unicode
+from .encoding import Encoding, frame, split_at_specials, tokens_of
+from .vocab import Vocab, load_vocab
+from .wordpiece import WordpieceTokenizer
+
+UNCASED = ("uncased_L-24_H-1024_A-16", "uncased_L-12_H-768_A-12", "multilingual_L-12_H-768_A-12", "chinese_L-12_H-768_A-12")
+CASED = ("cased_L-12_H-768_A-12", "cased_L-24_H-1024_A-16", "multi_cased_L-12_H-768_A-12")
+"""The folders that the original's checkpoints were published in."""
+
+
+class FullTokenizer:
+    """Text to pieces and ids; the options are those of `BasicTokenizer` and `WordpieceTokenizer`.
+
+    `vocab` may be a path. Raises `InputError` if the vocabulary lacks [UNK].
+    """
+
+    def __init__(
+        self,
+        vocab: Vocab | str | Path,
+        lower_case: bool = True,
+        *,
+        strip_accents: bool | None = None,
+        tokenize_chinese_chars: bool = True,
+        control: Control = "Cc+Cf",
+        max_chars_per_word: int = 200,
+    ) -> None:
+        self.vocab = vocab if isinstance(vocab, Vocab) else load_vocab(vocab)
+        self.vocab.id_of("[UNK]")
+        self.basic = BasicTokenizer(
+            lower_case,
+            strip_accents=strip_accents,
+            tokenize_chinese_chars=tokenize_chinese_chars,
+            control=control,
+        )
+        self.wordpiece = WordpieceTokenizer(self.vocab.ids, max_chars_per_word=max_chars_per_word)
+
+    def tokenize(self, text: str | bytes, *, specials: bool = False) -> list[str]:
+        """The pieces of a text.
+
+        With `specials`, "[MASK]" and its like in the text are the tokens; without, as in the original, they are
+        characters like any other: "[", "mask", "]".
+        """
+        text = to_unicode(text)
+        parts = split_at_specials(self.vocab, text) if specials else [(text, None)]
+        pieces: list[str] = []
+        for part, special in parts:
+            if special is not None:
+                pieces.append(part)
+            else:
+                pieces += [piece for word in self.basic.tokenize(part) for piece in self.wordpiece.pieces(word)]
+        return pieces
+
+    def convert_tokens_to_ids(self, tokens: Sequence[str]) -> list[int]:
+        """The ids of tokens; raises `InputError` naming the first that the vocabulary does not have."""
+        return [self.vocab.id_of(token) for token in tokens]
+
+    def convert_ids_to_tokens(self, ids: Sequence[int]) -> list[str]:
+        """The tokens of ids; raises `InputError` naming the first id that is out of range."""
+        return tokens_of(self.vocab, ids)
+
+    def encode(
+        self, text: str | bytes, pair: str | bytes | None = None, max_length: int | None = None, *, specials: bool = True
+    ) -> Encoding:
+        """One text or a pair with [CLS] and [SEP], cut to `max_length`; special tokens in the text are recognised."""
+        first = self.convert_tokens_to_ids(self.tokenize(text, specials=specials))
+        second = None if pair is None else self.convert_tokens_to_ids(self.tokenize(pair, specials=specials))
+        return frame(self.vocab, first, second, max_length)
+
+
+def validate_case_matches_checkpoint(lower_case: bool, checkpoint: str | Path | None) -> None:
+    """Refuses a published checkpoint whose letter case contradicts `lower_case`.
+
+    The original keeps the case in no file; it looks at the name of the folder before `/bert_model.ckpt`, and does not
+    judge names that it doesn't know. Raises `InputError` where the two contradict each other.
+    """
+    match = re.match(r"^.*?([A-Za-z0-9_-]+)/bert_model\.ckpt", fspath(checkpoint or "").replace("\\", "/"))
+    name = match.group(1) if match else ""
+    if name in (CASED if lower_case else UNCASED):
+        kind = "a cased" if lower_case else "an uncased"
+        raise InputError(
+            f"{checkpoint}: {name} is {kind} model, but lower_case is {lower_case}; "
+            f"set it to {not lower_case}, or the words will not be those that the model has learnt"
+        )

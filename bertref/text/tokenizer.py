@@ -1,0 +1,176 @@
+"""The tokenizer for use: `FullTokenizer`'s results at the speed of bulk work, and folders as Hugging Face has them.
+
+`Tokenizer` and `FullTokenizer` give the same ids for every `str`, including unassigned code points, private use and
+lone surrogates: both take their decisions about characters from `basic.py`, and the `tokenizers` library only ever sees
+single, finished words. There is no list of exceptions.
+
+The library's own normaliser, which transformers uses, is left out on purpose. This is what it does differently, so that
+a folder of `save_pretrained`, opened with transformers, gives other ids for such text:
+
+    text                          here (the original)                  tokenizers 0.23, transformers 5
+    ----------------------------  -----------------------------------  ------------------------------------------------
+    private use                   kept: the word becomes [UNK]         dropped (`control="Cc+Cf+Co"` does that here)
+    punctuation, marks, format    as Python's Unicode version has      by tables of Unicode 8: what is newer is a letter
+      characters newer than 2015  them
+    letters newer than Python's   no letter case                       lower-cased
+      Unicode version
+    U+166D, U+1734, U+111C9       as Python's Unicode version has      by Unicode 8, which had them in other categories
+                                  them
+    capital sigma ends a word     "ΟΔΟΣ" -> "οδος"                     "οδοσ": no regard to where in the word
+    U+2B820 to U+2B91F            ideographs                           letters (its block E begins too late)
+    words of 101 to 200           pieces                               [UNK] (`max_chars_per_word=100` does that here)
+    "[MASK]" in a text            `encode`: the token; `tokenize` and  always the token
+                                  `ids_batch`: "[", "mask", "]"
+    lone surrogates               the word becomes [UNK]               refused
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import InputError
+from .basic import Control, check_control, to_unicode
+from .bulk import Pieces, Words, blocks
+from .encoding import Encoding, frame, join, split_at_specials, tokens_of
+from .folder import read_folder, write_folder
+from .vocab import Vocab
+
+Text = str | bytes
+
+
+class Tokenizer:
+    """Text to ids and back.
+
+    vocab                   the vocabulary; `InputError` if it lacks [UNK]
+    lower_case              for "uncased" vocabularies
+    strip_accents           None: exactly when lower-casing
+    tokenize_chinese_chars  every CJK ideograph a word of its own
+    max_chars_per_word      longer words become [UNK]
+    control                 which characters vanish, see `basic.Control`
+
+    May be shared by threads, pickled and sent to processes.
+    """
+
+    def __init__(
+        self,
+        vocab: Vocab,
+        *,
+        lower_case: bool = True,
+        strip_accents: bool | None = None,
+        tokenize_chinese_chars: bool = True,
+        max_chars_per_word: int = 200,
+        control: Control = "Cc+Cf",
+    ) -> None:
+        check_control(control)
+        if max_chars_per_word < 1:
+            raise InputError(f"max_chars_per_word is {max_chars_per_word}; it must be at least 1")
+        self.vocab = vocab
+        self.lower_case = lower_case
+        self.strip_accents = strip_accents
+        self.tokenize_chinese_chars = tokenize_chinese_chars
+        self.max_chars_per_word = max_chars_per_word
+        self.control: Control = control
+        self._words = Words(
+            lower_case=lower_case,
+            strip_accents=strip_accents,
+            tokenize_chinese_chars=tokenize_chinese_chars,
+            control=control,
+        )
+        self._pieces = Pieces(vocab, max_chars_per_word)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What `Tokenizer` was given beside the vocabulary."""
+        names = ("lower_case", "strip_accents", "tokenize_chinese_chars", "max_chars_per_word", "control")
+        return {name: getattr(self, name) for name in names}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (self.vocab, self.options)  # locks and the library's model stay in their process
+
+    def ids_arrays(self, texts: Iterable[Text]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+        """The ids of all texts end to end, (N,), and the bounds of each, (texts + 1,): text i is ids[bounds[i]:bounds[i+1]].
+
+        No special tokens are added or recognised. The fastest form; memory is that of the result and one block of text.
+        """
+        parts: list[npt.NDArray[np.int32]] = []
+        bounds = [np.zeros(1, np.int64)]
+        total = 0
+        for block in blocks(to_unicode(text) for text in texts):
+            ids, ends = self._pieces.ids(self._words.split(block))
+            parts.append(ids)
+            bounds.append(ends[1:] + total)
+            total += len(ids)
+        return np.concatenate(parts) if parts else np.zeros(0, np.int32), np.concatenate(bounds)
+
+    def ids_batch(self, texts: Sequence[Text]) -> list[list[int]]:
+        """The ids of each text. No special tokens are added or recognised: "[MASK]" is "[", "mask", "]"."""
+        ids, bounds = self.ids_arrays(texts)
+        flat, at = ids.tolist(), bounds.tolist()
+        return [flat[start:end] for start, end in zip(at[:-1], at[1:], strict=True)]
+
+    def tokenize(self, text: Text, *, specials: bool = False) -> list[str]:
+        """The pieces of a text; `specials` as in `FullTokenizer.tokenize`."""
+        return tokens_of(self.vocab, self._ids([text], specials)[0])
+
+    def encode(
+        self, text: Text, pair: Text | None = None, max_length: int | None = None, *, specials: bool = True
+    ) -> Encoding:
+        """One text, or a pair, with [CLS] and [SEP], cut to `max_length` (see `encoding.frame`).
+
+        With `specials`, "[MASK]" and its like in the text are the tokens. Raises `InputError` if the vocabulary lacks
+        [CLS] or [SEP].
+        """
+        return self.encode_batch([text], None if pair is None else [pair], max_length, specials=specials)[0]
+
+    def encode_batch(
+        self,
+        texts: Sequence[Text],
+        pairs: Sequence[Text] | None = None,
+        max_length: int | None = None,
+        *,
+        specials: bool = True,
+    ) -> list[Encoding]:
+        """`encode` for many texts at once; `pairs` is as long as `texts`."""
+        if pairs is not None and len(pairs) != len(texts):
+            raise InputError(f"{len(texts)} texts and {len(pairs)} second texts; every pair has one of each")
+        first = self._ids(texts, specials)
+        second = [None] * len(first) if pairs is None else self._ids(pairs, specials)
+        return [frame(self.vocab, a, b, max_length) for a, b in zip(first, second, strict=True)]
+
+    def _ids(self, texts: Sequence[Text], specials: bool) -> list[list[int]]:
+        """`ids_batch`, with special tokens in the text recognised or not."""
+        if not specials:
+            return self.ids_batch(texts)
+        parts = [list(split_at_specials(self.vocab, to_unicode(text))) for text in texts]
+        plain = iter(self.ids_batch([part for text in parts for part, special in text if special is None]))
+        result: list[list[int]] = []
+        for text in parts:
+            ids: list[int] = []
+            for _, special in text:
+                ids += next(plain) if special is None else [special]
+            result.append(ids)
+        return result
+
+    def decode(self, ids: Sequence[int], *, keep_special: bool = False) -> str:
+        """Readable text of ids, without [PAD], [CLS] and [SEP] (see `encoding.join`); `InputError` for an id out of range."""
+        return join(tokens_of(self.vocab, ids), keep_special=keep_special)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> "Tokenizer":
+        """Opens a model's folder as Hugging Face, Google or `save_pretrained` wrote it; see `folder.read_folder`."""
+        vocab, options = read_folder(Path(folder))
+        return cls(vocab, **options)
+
+    def save_pretrained(self, folder: str | Path, *, max_length: int | None = None) -> None:
+        """Writes `vocab.txt` and `tokenizer_config.json`, which transformers' `BertTokenizer` opens.
+
+        `max_length` is the longest sequence of the model that the tokenizer belongs to.
+        """
+        write_folder(Path(folder), self.vocab, self.options, max_length)
+
+
+def _rebuild(vocab: Vocab, options: dict[str, Any]) -> Tokenizer:
+    return Tokenizer(vocab, **options)

@@ -1,0 +1,182 @@
+"""The vocabulary: an ordered list of word pieces, where a piece's number is its id.
+
+`vocab.txt` holds one token a line (google-research/bert, `tokenization.py`, `load_vocab`): the id is the line's number
+counted from 0, white space at both ends of a line is not part of the token, "##" marks a piece that continues a word.
+Nothing but the order says which id a token has, so a file whose ids could be read in two ways (a blank line, a
+repeated token) is refused rather than guessed at.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import InputError
+
+PAD, UNK, CLS, SEP, MASK = SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+CONTINUES = "##"
+"""What a piece that is not the first of its word begins with."""
+
+
+@dataclass(frozen=True)
+class Vocab:
+    """V tokens in the order of their ids.
+
+    `source` only serves messages: the file that the tokens came from. Raises `InputError` for a token that is blank,
+    that is there twice, or that a file could not hold (a line break or white space at an end, a lone surrogate). Any of
+    the five special tokens may be absent; asking for the id of one that is raises `InputError`.
+    """
+
+    tokens: tuple[str, ...]
+    source: str = field(default="vocabulary", compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tokens", tuple(self.tokens))
+        if not self.tokens:
+            raise InputError(f"{self.source}: no tokens; a vocabulary has one token a line")
+        first: dict[str, int] = {}
+        for line, token in enumerate(self.tokens, start=1):
+            self._check(token, line)
+            if token in first:
+                raise InputError(
+                    f"{self.source}, line {line}: token {token!r} is already on line {first[token]}; "
+                    "a token can have only one id"
+                )
+            first[token] = line
+
+    def _check(self, token: str, line: int) -> None:
+        where = f"{self.source}, line {line}"
+        if not token.strip():
+            raise InputError(f"{where}: blank; every line is a token and its number the token's id")
+        if token != token.strip() or "\n" in token or "\r" in token:
+            raise InputError(f"{where}: token {token!r} has white space at an end or a line break")
+        try:
+            token.encode("utf-8")
+        except UnicodeEncodeError:
+            raise InputError(f"{where}: token {token!r} has a lone surrogate, which UTF-8 cannot hold") from None
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    @property
+    def size(self) -> int:
+        """V, the number of tokens."""
+        return len(self.tokens)
+
+    @cached_property
+    def ids(self) -> Mapping[str, int]:
+        """Token -> id. Do not change it."""
+        return {token: number for number, token in enumerate(self.tokens)}
+
+    def id_of(self, token: str) -> int:
+        """The id of a token that has to be there; raises `InputError` naming the token and the file if it is not."""
+        if token not in self.ids:
+            raise InputError(f"{self.source}: the vocabulary has no {token}, which is needed here")
+        return self.ids[token]
+
+    @property
+    def pad(self) -> int:
+        """Id of [PAD], which fills a batch up to its longest sequence."""
+        return self.id_of(PAD)
+
+    @property
+    def unk(self) -> int:
+        """Id of [UNK], which stands for a word that no sequence of pieces spells."""
+        return self.id_of(UNK)
+
+    @property
+    def cls(self) -> int:
+        """Id of [CLS], the first token of every sequence."""
+        return self.id_of(CLS)
+
+    @property
+    def sep(self) -> int:
+        """Id of [SEP], which ends each segment."""
+        return self.id_of(SEP)
+
+    @property
+    def mask(self) -> int:
+        """Id of [MASK], which hides a token in pre-training."""
+        return self.id_of(MASK)
+
+    @cached_property
+    def is_subword(self) -> npt.NDArray[np.bool_]:
+        """(V,) True where a token continues a word ("##..."); read-only. Whole-word masking joins those to the left."""
+        flags = np.fromiter((token.startswith(CONTINUES) for token in self.tokens), np.bool_, len(self.tokens))
+        flags.setflags(write=False)
+        return flags
+
+    @cached_property
+    def special_ids(self) -> frozenset[int]:
+        """Ids of those of the five special tokens that the vocabulary has."""
+        return frozenset(self.ids[token] for token in SPECIAL_TOKENS if token in self.ids)
+
+    @cached_property
+    def content(self) -> bytes:
+        """What `save` writes: UTF-8, one token a line, every line ended by a line feed."""
+        return "".join(token + "\n" for token in self.tokens).encode("utf-8")
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hexadecimal SHA-256 of `content`: what `sha256sum vocab.txt` prints. Equal hash, equal ids."""
+        return hashlib.sha256(self.content).hexdigest()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"tokens": self.tokens, "source": self.source}  # what is derived is derived again
+
+    def save(self, path: str | Path) -> None:
+        """Writes `vocab.txt`; an existing file is replaced whole or not at all. Raises `InputError` if it can't be."""
+        write_whole(Path(path), self.content)
+
+
+def load_vocab(path: str | Path, *, require: Iterable[str] = ()) -> Vocab:
+    """Reads a `vocab.txt`.
+
+    `require` names tokens without which the caller cannot go on, for example `("[MASK]",)`. Raises `InputError` if the
+    file is missing, empty, not UTF-8 (with the line), has a blank or repeated line, or lacks a required token.
+    """
+    path = Path(path)
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; a vocabulary (one token a line) is expected here") from None
+    except OSError as error:
+        raise InputError(f"{path}: can't be read: {error.strerror or error}") from None
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise InputError(f"{path}, line {line}: not UTF-8; is this a vocabulary file?") from None
+    lines = text.split("\n")  # only "\n" ends a line: characters such as U+0085 or U+2028 may be tokens' parts
+    if not lines[-1]:
+        lines.pop()
+    vocab = Vocab(tuple(line.strip() for line in lines), source=str(path))
+    for token in require:
+        vocab.id_of(token)
+    return vocab
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Writes a file under a temporary name and renames it: readers see the old content or the new, never a part.
+
+    Raises `InputError` if the file can't be written; what was there before is then untouched.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise InputError(f"{path}: can't be written: {error.strerror or error}") from None

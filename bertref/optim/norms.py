@@ -1,0 +1,9 @@
+"""The Euclidean norm of an array, accumulated in at least float32."""
+
+from ..arrays import Array, Namespace
+
+
+def squared_norm(xp: Namespace, a: Array) -> Array:
+    """Σ a², a 0-d array in float32, or float64 if `a` is: the squares of float16 overflow from 256 on."""
+    wide = a if a.dtype == xp.float64 else xp.astype(a, xp.float32, copy=False)
+    return xp.sum(wide * wide)

@@ -1,0 +1,42 @@
+"""What the rest of bertref knows of a backend."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from ..arrays import Array
+from .namespace import Namespace
+
+
+def _default_device(array: Array) -> str | None:
+    return None
+
+
+@dataclass(frozen=True)
+class Backend:
+    """An array library on one device.
+
+    name            "numpy", "torch", "cupy", ...
+    device          "" where the library has only one, else as the library counts them: "cpu", "cuda", "cuda:1", "1"
+    xp              the functions that ops may call, see `bertref.backends.contract`
+    dtypes          names of the floating dtypes that it computes in
+    static_shapes   True where every new shape costs a compilation: the padded layout is wanted
+    kernels         op name -> a faster pair for the same op
+    array_modules   the top-level modules that its array classes come from, by which `of` recognises them
+    device_of       tells the device of one of its arrays, as `device` is written
+    """
+
+    name: str
+    device: str
+    xp: Namespace
+    dtypes: tuple[str, ...]
+    static_shapes: bool = False
+    kernels: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    array_modules: tuple[str, ...] = ()
+    device_of: Callable[[Array], str | None] = _default_device
+
+    @property
+    def spec(self) -> str:
+        """The text that `get` turns into this backend: "numpy", "torch:cuda"."""
+        return f"{self.name}:{self.device}" if self.device else self.name

@@ -1,0 +1,85 @@
+"""The functions of an array namespace `xp`: nothing else may be called by ops, layers, the model and the optimisers.
+
+`STANDARD` are functions of the Python array API standard (2024.12, https://data-apis.org/array-api), which
+array-api-compat gives to every library. Arithmetic and comparison operators on arrays belong to them as well.
+`EXTRAS` are ours: what the standard lacks and BERT needs.
+
+Four rules keep the libraries alike:
+
+- `zeros`, `ones` and `full` need a `dtype`: the default is float64 in NumPy and float32 in torch.
+- `take` and `take_along_axis` want indices in [0, length): ids are checked on the host, when a batch is made.
+- Python numbers may stand for one array in `where`, `maximum`, `minimum` and `clip`, but not for all of them.
+- No function's output shape depends on an array's values.
+"""
+
+DTYPES = ("bool", "int8", "uint8", "int16", "int32", "int64", "float16", "bfloat16", "float32", "float64")
+"""Names that `xp.dtype` and `xp.dtype_name` translate."""
+
+STANDARD_DTYPES = ("bool", "int32", "int64", "float32", "float64")
+"""Dtypes that are attributes, `xp.float32`; the others, which some libraries lack, only through `xp.dtype`."""
+
+CREATION = ("arange", "full", "ones", "zeros")
+"""They make an array out of nothing, on the backend's device."""
+
+STANDARD = (
+    "abs",
+    "all",
+    "any",
+    "arange",
+    "argmax",
+    "argsort",
+    "astype",
+    "broadcast_to",
+    "clip",
+    "concat",
+    "equal",
+    "exp",
+    "expand_dims",
+    "expm1",
+    "finfo",
+    "full",
+    "full_like",
+    "isfinite",
+    "isnan",
+    "log",
+    "log1p",
+    "logical_and",
+    "logical_not",
+    "logical_or",
+    "matmul",
+    "matrix_transpose",
+    "max",
+    "maximum",
+    "mean",
+    "min",
+    "minimum",
+    "not_equal",
+    "ones",
+    "ones_like",
+    "permute_dims",
+    "pow",
+    "reshape",
+    "sign",
+    "sqrt",
+    "square",
+    "squeeze",
+    "stack",
+    "sum",
+    "take",
+    "take_along_axis",
+    "tanh",
+    "where",
+    "zeros",
+    "zeros_like",
+)
+
+EXTRAS = {
+    "erf": "(x): the error function, accurate to the dtype; half precisions compute in float32",
+    "index_add": "(x, index, values): a new array, x with values[i] added to row index[i]; duplicates accumulate, "
+    "bit-equal from run to run",
+    "to_numpy": "(x): the same values as a numpy.ndarray on the host; bfloat16 becomes float32",
+    "from_numpy": "(array, dtype=None): an array on the backend's device; may share memory with `array`",
+    "dtype": "(name): the library's dtype of that name",
+    "dtype_name": "(dtype): the name of the library's dtype",
+    "synchronize": "(): waits until the device has done everything asked of it",
+}

@@ -1,0 +1,129 @@
+"""torch on the CPU, on CUDA (ROCm builds call it so, too) and on XLA devices. Its autograd is not used."""
+
+import re
+from typing import Any
+
+import array_api_compat.torch as standard
+import numpy as np
+import torch
+
+from ..arrays import Array
+from ..errors import BackendUnavailable, InputError
+from .backend import Backend
+from .namespace import Namespace
+
+HALVES = (torch.float16, torch.bfloat16)
+
+
+class TorchNamespace(Namespace):
+    """torch's functions on one device."""
+
+    def __init__(self, device: torch.device) -> None:
+        super().__init__(standard, device)
+        self._device = device
+
+    def erf(self, x: Array) -> Array:
+        if x.dtype in HALVES:
+            return torch.erf(x.float()).to(x.dtype)
+        return torch.erf(x)
+
+    def index_add(self, x: Array, index: Array, values: Array) -> Array:
+        wide = x.float() if x.dtype in HALVES else x
+        values = values.to(wide.dtype)
+        if x.device.type == "cuda":
+            # index_add_ uses atomics there; index_put_ sorts the indices and sums each row in order
+            return wide.index_put((index.long(),), values, accumulate=True).to(x.dtype)
+        return wide.index_add(0, index, values).to(x.dtype)
+
+    def to_numpy(self, x: Array) -> np.ndarray[Any, Any]:
+        x = x.detach().cpu()
+        array: np.ndarray[Any, Any] = (x.float() if x.dtype == torch.bfloat16 else x).numpy()
+        return array
+
+    def from_numpy(self, array: np.ndarray[Any, Any], dtype: Any = None) -> Array:
+        if isinstance(dtype, str):
+            dtype = self.dtype(dtype)
+        if array.dtype.name == "bfloat16":  # ml_dtypes
+            tensor = torch.from_numpy(np.array(array).view(np.uint16)).view(torch.bfloat16)
+        else:
+            # torch refuses negative strides and foreign byte order and warns about read-only memory
+            array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
+            tensor = torch.from_numpy(array if array.flags.writeable else array.copy())
+        return tensor.to(self._device, dtype=dtype)
+
+    def synchronize(self) -> None:
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        elif self._device.type == "xla":
+            import torch_xla
+
+            torch_xla.sync(wait=True)
+
+
+def device_of(array: Array) -> str:
+    """ "cpu", "cuda", "cuda:1", "xla": number 0 is not written."""
+    kind, index = array.device.type, array.device.index or 0
+    return f"{kind}:{index}" if index else kind
+
+
+def _check_cuda(device: torch.device) -> None:
+    """Allocate and add: a driver can list a GPU that it can't use."""
+    name = f"torch:{device.type}"
+    if not torch.backends.cuda.is_built():
+        raise BackendUnavailable(f"backend {name!r}: this torch {torch.__version__} is a CPU-only build; "
+                                 "install a CUDA build, see https://pytorch.org/get-started")  # fmt: skip
+    try:
+        count = torch.cuda.device_count()
+        if count == 0:
+            torch.cuda.init()  # says why: no driver, too old a driver, no device
+            raise RuntimeError("no CUDA device is visible (CUDA_VISIBLE_DEVICES?)")
+        if (device.index or 0) >= count:
+            raise InputError(
+                f"backend 'torch': there is no device cuda:{device.index}; {count} are visible, counted from 0"
+            )
+        (torch.ones(2, device=device) + 1).cpu()
+    except (RuntimeError, AssertionError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise BackendUnavailable(f"backend {name!r}: {str(error).splitlines()[0]}") from error
+
+
+def _xla_device(index: int) -> torch.device:
+    try:
+        import torch_xla
+    except ImportError as error:
+        raise BackendUnavailable(f"backend 'torch:xla': torch_xla can't be imported ({error}); pip install torch_xla "
+                                 "in an environment with the torch of the same version") from error  # fmt: skip
+    try:
+        device: torch.device = torch_xla.device(index or None)
+        (torch.ones(2, device=device) + 1).cpu()
+    except RuntimeError as error:
+        raise BackendUnavailable(f"backend 'torch:xla': {str(error).splitlines()[0]}") from error
+    return device
+
+
+def create(device: str | None) -> Backend:
+    """torch on "cpu" (the default), "cuda", "cuda:1", "xla" or "xla:1".
+
+    `BackendUnavailable` where this machine or this build of torch can't; `InputError` for any other device.
+    """
+    match = re.fullmatch(r"(cpu|cuda|xla)(?::(\d+))?", device or "cpu")
+    if match is None or (match[1] == "cpu" and match[2]):
+        raise InputError(f"backend 'torch' has no device {device!r}; there are cpu, cuda, cuda:1, xla, ...")
+    kind, index = match[1], int(match[2] or 0)
+    if kind == "cpu":
+        place = torch.device("cpu")
+    elif kind == "cuda":
+        place = torch.device("cuda", index)
+        _check_cuda(place)
+    else:
+        place = _xla_device(index)
+    return Backend(
+        "torch",
+        f"{kind}:{index}" if index else kind,
+        TorchNamespace(place),
+        ("float16", "bfloat16", "float32", "float64"),
+        static_shapes=kind == "xla",
+        array_modules=("torch",),
+        device_of=device_of,
+    )

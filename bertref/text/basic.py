@@ -6,12 +6,12 @@ What google-research/bert does in `tokenization.py`, `BasicTokenizer`, at its la
 2. control characters, U+0000 and U+FFFD vanish, every space becomes " ";
 3. every CJK ideograph becomes a word of its own;
 4. the text is split at white space;
-5. each word is lower-cased, then decomposed (NFD) and stripped of its non-spacing marks, which takes accents away:
-   lower-casing first, since "İ" lower-cased is "i" and a mark;
+5. each word is lower-cased, then decomposed (NFD) and stripped of its non-spacing marks, which takes accents
+   away: lower-casing first, since "İ" lower-cased is "i" and a mark;
 6. each word is split at punctuation, every mark a word of its own.
 
-Two things changed while the original was alive, and each is an option: what counts as a control character (`control`),
-and the words for CJK (`tokenize_chinese_chars`, since November 2018).
+Two things changed while the original was alive, and each is an option: what counts as a control character
+(`control`), and the words for CJK (`tokenize_chinese_chars`, since November 2018).
 """
 
 import unicodedata
@@ -48,7 +48,7 @@ CJK_BLOCKS = (
 
 
 def to_unicode(text: str | bytes) -> str:
-    """Text as it is; bytes decoded as UTF-8 without what is invalid (original: `convert_to_unicode`, `printable_text`)."""
+    """Text as it is; bytes as UTF-8, leaving out what is invalid (original: `convert_to_unicode`)."""
     if isinstance(text, str):
         return text
     if isinstance(text, bytes):
@@ -67,7 +67,7 @@ def is_control(char: str, control: Control = "Cc+Cf") -> bool:
 
 
 def is_punctuation(char: str) -> bool:
-    """Unicode's punctuation (P*) and every ASCII sign that is no letter, digit or space, such as "$", "^" and "`"."""
+    """Unicode's punctuation (P*), and all ASCII signs but letters, digits and spaces: "$", "^", "`" ..."""
     code = ord(char)
     if 33 <= code <= 47 or 58 <= code <= 64 or 91 <= code <= 96 or 123 <= code <= 126:
         return True

@@ -1,21 +1,21 @@
 """Many texts at once: the same ids as `FullTokenizer`, some fifty times faster.
 
-A text of any length has few different words, and few different characters that mean anything to a tokenizer. So
+A text has few different words, and few different characters that mean anything to a tokenizer. So
 
-1. the steps of `BasicTokenizer` are done to a whole block of texts, each by a handful of C loops of Python's `str`,
-   one for each special character that occurs in the block;
-2. every word is looked up in a table; only words that are new go through the WordPiece model of the `tokenizers`
-   library, together, on all its threads;
+1. the steps of `BasicTokenizer` are done to a whole block of texts, each by a handful of C loops of Python's
+   `str`, one for each special character that occurs in the block;
+2. every word is looked up in a table; only words that are new go through the WordPiece model of the
+   `tokenizers` library, together, on all its threads;
 3. NumPy gathers the pieces of all words.
 
-The block keeps its texts apart by U+0000, which cleaning removes from texts in any case. It may be lower-cased and
-decomposed as a whole because none of that looks across white space.
+The block keeps its texts apart by U+0000, which cleaning removes from texts in any case. It may be
+lower-cased and decomposed as a whole because none of that looks across white space.
 """
 
 import threading
 import unicodedata
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,7 +36,7 @@ FEW = 40
 class _Replacements(dict[str, str]):
     """character -> what replaces it, filled as characters turn up."""
 
-    def __init__(self, rule: Any) -> None:
+    def __init__(self, rule: Callable[[str], str]) -> None:
         super().__init__()
         self.rule = rule
         self.ascii = [char for char in map(chr, range(128)) if self[char] != char]
@@ -50,7 +50,8 @@ class _Replacements(dict[str, str]):
         changed = [(char, self[char]) for char in present if self[char] != char]
         if len(changed) > FEW:
             return text.translate({ord(char): replacement for char, replacement in changed})
-        for char, replacement in changed:  # a replacement holds only its own character and spaces: order is free
+        # A replacement holds only its own character and spaces, so their order makes no difference.
+        for char, replacement in changed:
             text = text.replace(char, replacement)
         return text
 
@@ -158,11 +159,12 @@ class Pieces:
         fresh = self._numbers.fresh
         if not fresh:
             return
-        # No piece has a lone surrogate (UTF-8 can't hold one), and the library takes only what UTF-8 can hold.
-        known = [word if word.isascii() or _encodable(word) else "" for word in fresh]
-        found = iter(self._library().encode_batch_fast([word for word in known if word], add_special_tokens=False))
-        for word in known:
-            ids = next(found).ids if word else [self.vocab.unk]
+        # No piece has a lone surrogate, for UTF-8 can't hold one; the library refuses words that do.
+        valid = [not has_surrogate(word) for word in fresh]
+        known = [word for word, is_valid in zip(fresh, valid, strict=True) if is_valid]
+        found = iter(self._library().encode_batch_fast(known, add_special_tokens=False))
+        for is_valid in valid:
+            ids = next(found).ids if is_valid else [self.vocab.unk]
             self._starts.append(len(self._flat))
             self._lengths.append(len(ids))
             self._flat.extend(ids)
@@ -179,9 +181,6 @@ class Pieces:
         return self._model
 
 
-def _encodable(word: str) -> bool:
-    try:
-        word.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
+def has_surrogate(word: str) -> bool:
+    """Whether a word holds half of a surrogate pair, as text decoded with errors="surrogateescape" does."""
+    return not word.isascii() and any("\ud800" <= char <= "\udfff" for char in word)

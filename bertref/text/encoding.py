@@ -3,8 +3,8 @@
     [CLS] first segment [SEP]                       token types 0 0 ... 0
     [CLS] first segment [SEP] second segment [SEP]  token types 0 ... 0 1 ... 1
 
-Source: Devlin et al. 2019, section 3 and figure 2; google-research/bert, `run_classifier.py`, `convert_single_example`
-and `_truncate_seq_pair`.
+Source: Devlin et al. 2019, section 3 and figure 2; google-research/bert, `run_classifier.py`,
+`convert_single_example` and `_truncate_seq_pair`.
 """
 
 import re
@@ -20,8 +20,8 @@ NO_SPACE = (
     (re.compile(r"([(\[{]) "), r"\1"),
     (re.compile(r"(?<=\w) ' (?=\w)"), "'"),
 )
-"""Where English puts no space. All are places at which the tokenizer splits anyhow, so that joined text gives the same
-pieces again."""
+"""Where English puts no space: only at punctuation, where the tokenizer splits anyhow, so that tokenising the
+joined text gives the same pieces again."""
 
 
 class Encoding(NamedTuple):
@@ -31,11 +31,13 @@ class Encoding(NamedTuple):
     token_type_ids: list[int]
 
 
-def frame(vocab: Vocab, first: Sequence[int], second: Sequence[int] | None, max_length: int | None) -> Encoding:
+def frame(
+    vocab: Vocab, first: Sequence[int], second: Sequence[int] | None, max_length: int | None
+) -> Encoding:
     """Puts [CLS] and [SEP] around one or two segments of ids, shortened so that all fit into `max_length`.
 
-    As in the original, the longer segment gives up its last token until both fit; of two equally long ones, the second
-    does. Raises `InputError` if `max_length` has no room for a token beside [CLS] and [SEP].
+    As in the original, the longer segment gives up its last token until both fit; of two equally long ones,
+    the second does. Raises `InputError` if `max_length` has no room for a token beside [CLS] and [SEP].
     """
     first = list(first)
     rest = None if second is None else list(second)
@@ -71,7 +73,7 @@ def _specials_of(vocab: Vocab) -> re.Pattern[str]:
 
 
 def split_at_specials(vocab: Vocab, text: str) -> Iterator[tuple[str, int | None]]:
-    """The text in order: (stretch of plain text, None) and (special token, its id). Only the exact spelling counts."""
+    """The text in order: (plain text, None) and (special token, its id), which must be spelt exactly."""
     if "[" not in text:
         yield text, None
         return
@@ -86,7 +88,9 @@ def tokens_of(vocab: Vocab, ids: Sequence[int]) -> list[str]:
     """The tokens of ids; raises `InputError` naming the first that is outside of the vocabulary."""
     for position, number in enumerate(ids):
         if not 0 <= number < len(vocab):
-            raise InputError(f"id {number} at position {position} is outside of the vocabulary's 0 to {len(vocab) - 1}")
+            raise InputError(
+                f"id {number} at position {position} is outside of the vocabulary's 0 to {len(vocab) - 1}"
+            )
     return [vocab.tokens[number] for number in ids]
 
 

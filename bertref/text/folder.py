@@ -1,12 +1,13 @@
 """A tokenizer's files in a model's folder, as Hugging Face has them.
 
 `vocab.txt`              one token a line; what Google's releases have, too
-`tokenizer_config.json`  do_lower_case, strip_accents, tokenize_chinese_chars, ...; absent in Google's releases
+`tokenizer_config.json`  do_lower_case, strip_accents, tokenize_chinese_chars; not in Google's releases
 `tokenizer.json`         the `tokenizers` library's form of both
 
-Reading takes the vocabulary from `vocab.txt`, else from `tokenizer.json`; each option from `tokenizer_config.json`, else
-from `tokenizer.json`, else the default (which is uncased, as in transformers). A folder that asks for something which is
-not BERT's tokenizer is refused, for it would open and give wrong ids.
+Reading takes the vocabulary from `vocab.txt`, else from `tokenizer.json`; each option from
+`tokenizer_config.json`, else from `tokenizer.json`, else the default (which is uncased, as in transformers).
+A folder that asks for something which is not BERT's tokenizer is refused, for it would open and give wrong
+ids.
 """
 
 import json
@@ -17,7 +18,7 @@ from ..errors import InputError
 from .vocab import CONTINUES, SPECIAL_TOKENS, UNK, Vocab, load_vocab, write_whole
 
 BERT_CLASSES = frozenset(
-    name + fast for name in ("BertTokenizer", "DistilBertTokenizer", "ElectraTokenizer") for fast in ("", "Fast")
+    f"{name}Tokenizer{fast}" for name in ("Bert", "DistilBert", "Electra") for fast in ("", "Fast")
 )
 """Tokenizers of transformers that are BERT's."""
 SPECIAL_NAMES = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
@@ -38,10 +39,13 @@ OWN_KEY = "bertref_tokenizer"
 def read_folder(folder: Path) -> tuple[Vocab, dict[str, Any]]:
     """The vocabulary of a folder and the options for `Tokenizer`.
 
-    Raises `InputError` if there is no vocabulary, a file is damaged, or the folder holds another kind of tokenizer.
+    Raises `InputError` if there is no vocabulary, a file is damaged, or the folder holds another kind of
+    tokenizer.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; a model's folder with vocab.txt or tokenizer.json is expected")
+        raise InputError(
+            f"{folder}: no such folder; a model's folder with vocab.txt or tokenizer.json is expected"
+        )
     config_path, library_path, vocab_path = (
         folder / name for name in ("tokenizer_config.json", "tokenizer.json", "vocab.txt")
     )
@@ -54,7 +58,9 @@ def read_folder(folder: Path) -> tuple[Vocab, dict[str, Any]]:
         library = _read_json(library_path)
         vocab = _library_vocab(library, library_path)
     else:
-        raise InputError(f"{folder}: neither vocab.txt nor tokenizer.json in it; a model's vocabulary is needed")
+        raise InputError(
+            f"{folder}: neither vocab.txt nor tokenizer.json in it; a model's vocabulary is needed"
+        )
     if library_path.exists():
         library = library or _read_json(library_path)
     options = _library_options(library, library_path) if library else {}
@@ -64,7 +70,9 @@ def read_folder(folder: Path) -> tuple[Vocab, dict[str, Any]]:
         if not isinstance(options.get(name, True), bool):
             raise InputError(f"{config_path}: {name} is {options[name]!r}; it must be true or false")
     if options.get("strip_accents") not in (None, True, False):
-        raise InputError(f"{config_path}: strip_accents is {options['strip_accents']!r}; it must be true, false or null")
+        raise InputError(
+            f"{config_path}: strip_accents is {options['strip_accents']!r}; it must be true, false or null"
+        )
     return vocab, options
 
 
@@ -79,17 +87,18 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _check_config(config: dict[str, Any], path: Path, *, plain: bool) -> None:
-    """Refuses another tokenizer's settings; `plain` if no `tokenizer.json` can say what a general class stands for."""
+    """Refuses what is not BERT's; `plain`: no `tokenizer.json` says what a general class stands for."""
     kind = config.get("tokenizer_class")
-    if kind is not None and kind not in BERT_CLASSES and (plain or kind not in ("PreTrainedTokenizerFast", "TokenizersBackend")):
+    general = () if plain else ("PreTrainedTokenizerFast", "TokenizersBackend")
+    if kind is not None and kind not in BERT_CLASSES and kind not in general:
         raise InputError(f"{path}: tokenizer_class {kind} is not BERT's tokenizer, so its ids would be wrong")
     for name, expected in zip(SPECIAL_NAMES, SPECIAL_TOKENS, strict=True):
         given = config.get(name, expected)
         content = given.get("content") if isinstance(given, dict) else given
         if content not in (expected, None):
             raise InputError(f"{path}: {name} is {content!r}; only {expected} is supported")
-    for name, expected in (("do_basic_tokenize", True), ("never_split", None)):
-        if config.get(name, expected) not in (expected, None, []):
+    for name, allowed in (("do_basic_tokenize", (True, None)), ("never_split", ([], None))):
+        if config.get(name) not in allowed:
             raise InputError(f"{path}: {name} = {config[name]!r} is not supported")
 
 
@@ -121,8 +130,12 @@ def _library_options(library: dict[str, Any], path: Path) -> dict[str, Any]:
     known = model.get("vocab") or {}
     extra = [token["content"] for token in library.get("added_tokens") or [] if token["content"] not in known]
     if extra:
-        raise InputError(f"{path}: adds {', '.join(map(repr, extra[:5]))} beside its word pieces, which is not supported")
-    options = {ours: normalizer[theirs] for theirs, ours in NORMALIZER_OPTIONS.items() if theirs in normalizer}
+        raise InputError(
+            f"{path}: adds {', '.join(map(repr, extra[:5]))} beside its word pieces, which is not supported"
+        )
+    options = {
+        ours: normalizer[theirs] for theirs, ours in NORMALIZER_OPTIONS.items() if theirs in normalizer
+    }
     if "max_input_chars_per_word" in model:
         options["max_chars_per_word"] = model["max_input_chars_per_word"]
     return options
@@ -137,7 +150,7 @@ def _own_options(config: dict[str, Any], path: Path) -> dict[str, Any]:
 
 
 def write_folder(folder: Path, vocab: Vocab, options: dict[str, Any], max_length: int | None) -> None:
-    """Writes `vocab.txt` and `tokenizer_config.json`, each replaced whole. Raises `InputError` if they can't be."""
+    """Writes `vocab.txt` and `tokenizer_config.json`, each replaced whole; `InputError` if they can't be."""
     specials = {
         name: token for name, token in zip(SPECIAL_NAMES, SPECIAL_TOKENS, strict=True) if token in vocab.ids
     }

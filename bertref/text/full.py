@@ -1,6 +1,7 @@
 """The readable tokenizer: words, then pieces, as the original's `FullTokenizer` puts them together.
 
-Source: google-research/bert, `tokenization.py`. This is the definition; `Tokenizer` gives the same results faster.
+Source: google-research/bert, `tokenization.py`. This is the definition; `Tokenizer` gives the same results
+faster.
 """
 
 import re
@@ -14,7 +15,12 @@ from .encoding import Encoding, frame, split_at_specials, tokens_of
 from .vocab import Vocab, load_vocab
 from .wordpiece import WordpieceTokenizer
 
-UNCASED = ("uncased_L-24_H-1024_A-16", "uncased_L-12_H-768_A-12", "multilingual_L-12_H-768_A-12", "chinese_L-12_H-768_A-12")
+UNCASED = (
+    "uncased_L-24_H-1024_A-16",
+    "uncased_L-12_H-768_A-12",
+    "multilingual_L-12_H-768_A-12",
+    "chinese_L-12_H-768_A-12",
+)
 CASED = ("cased_L-12_H-768_A-12", "cased_L-24_H-1024_A-16", "multi_cased_L-12_H-768_A-12")
 """The folders that the original's checkpoints were published in."""
 
@@ -48,8 +54,8 @@ class FullTokenizer:
     def tokenize(self, text: str | bytes, *, specials: bool = False) -> list[str]:
         """The pieces of a text.
 
-        With `specials`, "[MASK]" and its like in the text are the tokens; without, as in the original, they are
-        characters like any other: "[", "mask", "]".
+        With `specials`, "[MASK]" and its like in the text are the tokens; without, as in the original, they
+        are characters like any other: "[", "mask", "]".
         """
         text = to_unicode(text)
         parts = split_at_specials(self.vocab, text) if specials else [(text, None)]
@@ -58,7 +64,9 @@ class FullTokenizer:
             if special is not None:
                 pieces.append(part)
             else:
-                pieces += [piece for word in self.basic.tokenize(part) for piece in self.wordpiece.pieces(word)]
+                pieces += [
+                    piece for word in self.basic.tokenize(part) for piece in self.wordpiece.pieces(word)
+                ]
         return pieces
 
     def convert_tokens_to_ids(self, tokens: Sequence[str]) -> list[int]:
@@ -70,9 +78,14 @@ class FullTokenizer:
         return tokens_of(self.vocab, ids)
 
     def encode(
-        self, text: str | bytes, pair: str | bytes | None = None, max_length: int | None = None, *, specials: bool = True
+        self,
+        text: str | bytes,
+        pair: str | bytes | None = None,
+        max_length: int | None = None,
+        *,
+        specials: bool = True,
     ) -> Encoding:
-        """One text or a pair with [CLS] and [SEP], cut to `max_length`; special tokens in the text are recognised."""
+        """One text or a pair with [CLS] and [SEP], cut to `max_length` (see `encoding.frame`)."""
         first = self.convert_tokens_to_ids(self.tokenize(text, specials=specials))
         second = None if pair is None else self.convert_tokens_to_ids(self.tokenize(pair, specials=specials))
         return frame(self.vocab, first, second, max_length)
@@ -81,8 +94,8 @@ class FullTokenizer:
 def validate_case_matches_checkpoint(lower_case: bool, checkpoint: str | Path | None) -> None:
     """Refuses a published checkpoint whose letter case contradicts `lower_case`.
 
-    The original keeps the case in no file; it looks at the name of the folder before `/bert_model.ckpt`, and does not
-    judge names that it doesn't know. Raises `InputError` where the two contradict each other.
+    The original keeps the case in no file; it looks at the name of the folder before `/bert_model.ckpt`, and
+    does not judge names that it doesn't know. Raises `InputError` where the two contradict each other.
     """
     match = re.match(r"^.*?([A-Za-z0-9_-]+)/bert_model\.ckpt", fspath(checkpoint or "").replace("\\", "/"))
     name = match.group(1) if match else ""

@@ -1,30 +1,31 @@
-"""The tokenizer for use: `FullTokenizer`'s results at the speed of bulk work, and folders as Hugging Face has them.
+"""The tokenizer for use: `FullTokenizer`'s results at the speed of bulk work, and Hugging Face's folders.
 
-`Tokenizer` and `FullTokenizer` give the same ids for every `str`, including unassigned code points, private use and
-lone surrogates: both take their decisions about characters from `basic.py`, and the `tokenizers` library only ever sees
-single, finished words. There is no list of exceptions.
+`Tokenizer` and `FullTokenizer` give the same ids for every `str`, including unassigned code points, private
+use and lone surrogates: both take their decisions about characters from `basic.py`, and the `tokenizers`
+library only ever sees single, finished words. There is no list of exceptions.
 
-The library's own normaliser, which transformers uses, is left out on purpose. This is what it does differently, so that
-a folder of `save_pretrained`, opened with transformers, gives other ids for such text:
+The library's own normaliser, which transformers uses, is left out on purpose. This is what it does
+differently, so that a folder of `save_pretrained`, opened with transformers, gives other ids for such text:
 
-    text                          here (the original)                  tokenizers 0.23, transformers 5
-    ----------------------------  -----------------------------------  ------------------------------------------------
-    private use                   kept: the word becomes [UNK]         dropped (`control="Cc+Cf+Co"` does that here)
-    punctuation, marks, format    as Python's Unicode version has      by tables of Unicode 8: what is newer is a letter
-      characters newer than 2015  them
-    letters newer than Python's   no letter case                       lower-cased
-      Unicode version
-    U+166D, U+1734, U+111C9       as Python's Unicode version has      by Unicode 8, which had them in other categories
-                                  them
-    capital sigma ends a word     "ΟΔΟΣ" -> "οδος"                     "οδοσ": no regard to where in the word
-    U+2B820 to U+2B91F            ideographs                           letters (its block E begins too late)
-    words of 101 to 200           pieces                               [UNK] (`max_chars_per_word=100` does that here)
-    "[MASK]" in a text            `encode`: the token; `tokenize` and  always the token
-                                  `ids_batch`: "[", "mask", "]"
-    lone surrogates               the word becomes [UNK]               refused
+    text                           here, and in the original        tokenizers 0.23, transformers 5
+    -----------------------------  -------------------------------  ------------------------------------------
+    private use                    kept: the word becomes [UNK]     dropped, as control="Cc+Cf+Co" does
+    punctuation, accents, format   what they are in Python's        ordinary letters: its tables are those of
+      characters newer than 2015     version of Unicode               Unicode 8
+    U+166D, U+1734, U+111C9        sign, spacing mark, accent       punctuation, accent, punctuation: later
+                                                                      versions of Unicode moved them
+    capitals newer than Python's   left alone                       lower-cased: for this its tables are newer
+      version of Unicode
+    a last capital sigma: "ΟΔΟΣ"   "οδος"                           "οδοσ": looks at no neighbours
+    U+2B820 to U+2B91F             ideographs, a word each          letters
+    words of 101 to 200 letters    pieces                           [UNK], as max_chars_per_word=100 does
+    "[MASK]" in a text             `encode`: the token; `tokenize`  always the token
+                                     and `ids_batch`: characters
+    lone surrogates                kept: the word becomes [UNK]     refused
 """
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -91,9 +92,10 @@ class Tokenizer:
         return _rebuild, (self.vocab, self.options)  # locks and the library's model stay in their process
 
     def ids_arrays(self, texts: Iterable[Text]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
-        """The ids of all texts end to end, (N,), and the bounds of each, (texts + 1,): text i is ids[bounds[i]:bounds[i+1]].
+        """All ids end to end, (N,), and bounds, (texts + 1,): text i has ids[bounds[i]:bounds[i + 1]].
 
-        No special tokens are added or recognised. The fastest form; memory is that of the result and one block of text.
+        No special tokens are added or recognised. The fastest form; memory is that of the result and one
+        block of text.
         """
         parts: list[npt.NDArray[np.int32]] = []
         bounds = [np.zeros(1, np.int64)]
@@ -109,7 +111,7 @@ class Tokenizer:
         """The ids of each text. No special tokens are added or recognised: "[MASK]" is "[", "mask", "]"."""
         ids, bounds = self.ids_arrays(texts)
         flat, at = ids.tolist(), bounds.tolist()
-        return [flat[start:end] for start, end in zip(at[:-1], at[1:], strict=True)]
+        return [flat[start:end] for start, end in pairwise(at)]
 
     def tokenize(self, text: Text, *, specials: bool = False) -> list[str]:
         """The pieces of a text; `specials` as in `FullTokenizer.tokenize`."""
@@ -120,8 +122,8 @@ class Tokenizer:
     ) -> Encoding:
         """One text, or a pair, with [CLS] and [SEP], cut to `max_length` (see `encoding.frame`).
 
-        With `specials`, "[MASK]" and its like in the text are the tokens. Raises `InputError` if the vocabulary lacks
-        [CLS] or [SEP].
+        With `specials`, "[MASK]" and its like in the text are the tokens. Raises `InputError` if the
+        vocabulary lacks [CLS] or [SEP].
         """
         return self.encode_batch([text], None if pair is None else [pair], max_length, specials=specials)[0]
 
@@ -155,12 +157,12 @@ class Tokenizer:
         return result
 
     def decode(self, ids: Sequence[int], *, keep_special: bool = False) -> str:
-        """Readable text of ids, without [PAD], [CLS] and [SEP] (see `encoding.join`); `InputError` for an id out of range."""
+        """Readable text without [PAD], [CLS], [SEP] (see `encoding.join`); `InputError` for an unknown id."""
         return join(tokens_of(self.vocab, ids), keep_special=keep_special)
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> "Tokenizer":
-        """Opens a model's folder as Hugging Face, Google or `save_pretrained` wrote it; see `folder.read_folder`."""
+        """Opens a folder of Hugging Face's, Google's or `save_pretrained`'s; see `folder.read_folder`."""
         vocab, options = read_folder(Path(folder))
         return cls(vocab, **options)
 

@@ -1,13 +1,14 @@
 """Learning a vocabulary from text.
 
-The published vocabularies came from an unpublished tool at Google; what everybody uses since is the trainer of the
-`tokenizers` library: pieces begin as single characters, and the pair that stands side by side most often becomes a
-piece, until the vocabulary is full (byte-pair merging, Sennrich et al. 2016, with WordPiece's "##").
+The published vocabularies came from an unpublished tool at Google; what everybody uses since is the trainer
+of the `tokenizers` library: pieces begin as single characters, and the pair that stands side by side most
+often becomes a piece, until the vocabulary is full (byte-pair merging, Sennrich et al. 2016, with WordPiece's
+"##").
 
-By itself that trainer gives another vocabulary on every run: it numbers the pieces "##a", "##b", ... in the order of a
-hash table, and equally frequent pairs are taken in the order of these numbers. Here the words are counted first and the
-alphabet handed over in a fixed order, which leaves nothing to chance: same texts, same vocabulary, on any number of
-threads.
+By itself that trainer gives another vocabulary on every run: it numbers the pieces "##a", "##b", ... in the
+order of a hash table, and equally frequent pairs are taken in the order of these numbers. Here the words are
+counted first and the alphabet handed over in a fixed order, which leaves nothing to chance: same texts, same
+vocabulary, on any number of threads.
 """
 
 from collections import Counter
@@ -15,7 +16,7 @@ from collections.abc import Iterable, Iterator
 
 from ..errors import InputError
 from .basic import is_chinese_char, is_punctuation, to_unicode
-from .bulk import SEPARATOR, Words, blocks
+from .bulk import SEPARATOR, Words, blocks, has_surrogate
 from .vocab import CONTINUES, SPECIAL_TOKENS, Vocab
 
 MOST_WORDS = 3_000_000
@@ -34,15 +35,18 @@ def train_vocab(
     tokenize_chinese_chars: bool = True,
     alphabet: int = 1000,
 ) -> Vocab:
-    """A vocabulary of at most `size` tokens: the five special ones, characters, then pieces in the order they were found.
+    """A vocabulary of at most `size` tokens: the special ones, characters, then pieces as they were found.
 
-    `texts` are read once. A pair seen less than `min_frequency` times makes no piece, so little text gives a smaller
-    vocabulary. Only the `alphabet` most frequent characters become pieces, fewer if `size` is too small for them; words
-    with others will be [UNK]. Raises `InputError` if there is no text, or `size` too small for any character.
+    `texts` are read once. A pair seen less than `min_frequency` times makes no piece, so little text gives a
+    smaller vocabulary. Only the `alphabet` most frequent characters become pieces, fewer if `size` is too
+    small for them; words with others will be [UNK]. Raises `InputError` if there is no text, or `size` too
+    small for any character.
     """
     least = len(SPECIAL_TOKENS) + 2
     if size < least:
-        raise InputError(f"a vocabulary of {size} tokens is too small; the special tokens and one character take {least}")
+        raise InputError(
+            f"a vocabulary of {size} tokens is too small; the special tokens and one character take {least}"
+        )
     if min_frequency < 1 or alphabet < 1:
         raise InputError(f"min_frequency {min_frequency} and alphabet {alphabet} must be at least 1")
     splitter = Words(
@@ -68,11 +72,10 @@ def count_words(texts: Iterable[str | bytes], splitter: Words) -> Counter[str]:
             rare += 1
             counts = Counter({word: count for word, count in counts.items() if count > rare})
     del counts[SEPARATOR]
-    return Counter({word: count for word, count in counts.items() if len(word) <= LONGEST_WORD and _is_text(word)})
-
-
-def _is_text(word: str) -> bool:
-    return word.isascii() or not any("\ud800" <= char <= "\udfff" for char in word)
+    unreadable = [word for word in counts if len(word) > LONGEST_WORD or has_surrogate(word)]
+    for word in unreadable:
+        del counts[word]
+    return counts
 
 
 def _most_frequent(counts: Counter[str], most: int, room: int) -> list[str]:
@@ -91,14 +94,16 @@ def _most_frequent(counts: Counter[str], most: int, room: int) -> list[str]:
 
 
 def _character_pieces(characters: Iterable[str]) -> list[str]:
-    """The pieces of single characters in code-point order; what always stands alone never continues a word."""
+    """Pieces of one character, in code-point order; what always stands alone never continues a word."""
     ordered = sorted(characters)
     return ordered + [
         CONTINUES + char for char in ordered if not is_punctuation(char) and not is_chinese_char(char)
     ]
 
 
-def _merge(counts: Counter[str], pieces: list[str], characters: list[str], size: int, min_frequency: int) -> Vocab:
+def _merge(
+    counts: Counter[str], pieces: list[str], characters: list[str], size: int, min_frequency: int
+) -> Vocab:
     import tokenizers
 
     model = tokenizers.Tokenizer(tokenizers.models.WordPiece(unk_token="[UNK]"))
@@ -107,7 +112,7 @@ def _merge(counts: Counter[str], pieces: list[str], characters: list[str], size:
         vocab_size=size,
         min_frequency=min_frequency,
         show_progress=False,
-        # The alphabet goes in as fixed tokens, so that its numbers are ours; the trainer is to find none of its own.
+        # The alphabet goes in as fixed tokens, so that its numbers are ours; the trainer adds none.
         special_tokens=[*SPECIAL_TOKENS, *pieces],
         limit_alphabet=0,
     )

@@ -1,9 +1,9 @@
 """The vocabulary: an ordered list of word pieces, where a piece's number is its id.
 
-`vocab.txt` holds one token a line (google-research/bert, `tokenization.py`, `load_vocab`): the id is the line's number
-counted from 0, white space at both ends of a line is not part of the token, "##" marks a piece that continues a word.
-Nothing but the order says which id a token has, so a file whose ids could be read in two ways (a blank line, a
-repeated token) is refused rather than guessed at.
+`vocab.txt` holds one token a line (google-research/bert, `tokenization.py`, `load_vocab`): the id is the
+line's number counted from 0, white space at both ends of a line is not part of the token, "##" marks a piece
+that continues a word. Nothing but the order says which id a token has, so a file whose ids could be read in
+two ways (a blank line, a repeated token) is refused rather than guessed at.
 """
 
 import hashlib
@@ -29,9 +29,10 @@ CONTINUES = "##"
 class Vocab:
     """V tokens in the order of their ids.
 
-    `source` only serves messages: the file that the tokens came from. Raises `InputError` for a token that is blank,
-    that is there twice, or that a file could not hold (a line break or white space at an end, a lone surrogate). Any of
-    the five special tokens may be absent; asking for the id of one that is raises `InputError`.
+    `source` only serves messages: the file that the tokens came from. Raises `InputError` for a token that is
+    blank, that is there twice, or that a file could not hold (a line break or white space at an end, a lone
+    surrogate). Any of the five special tokens may be absent; asking for the id of one that is raises
+    `InputError`.
     """
 
     tokens: tuple[str, ...]
@@ -60,7 +61,9 @@ class Vocab:
         try:
             token.encode("utf-8")
         except UnicodeEncodeError:
-            raise InputError(f"{where}: token {token!r} has a lone surrogate, which UTF-8 cannot hold") from None
+            raise InputError(
+                f"{where}: token {token!r} has a lone surrogate, which UTF-8 cannot hold"
+            ) from None
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -76,7 +79,7 @@ class Vocab:
         return {token: number for number, token in enumerate(self.tokens)}
 
     def id_of(self, token: str) -> int:
-        """The id of a token that has to be there; raises `InputError` naming the token and the file if it is not."""
+        """The id of a token that has to be there; if it is not, `InputError` names the token and the file."""
         if token not in self.ids:
             raise InputError(f"{self.source}: the vocabulary has no {token}, which is needed here")
         return self.ids[token]
@@ -108,8 +111,8 @@ class Vocab:
 
     @cached_property
     def is_subword(self) -> npt.NDArray[np.bool_]:
-        """(V,) True where a token continues a word ("##..."); read-only. Whole-word masking joins those to the left."""
-        flags = np.fromiter((token.startswith(CONTINUES) for token in self.tokens), np.bool_, len(self.tokens))
+        """(V,) True where a token continues the word to its left ("##..."); read-only."""
+        flags = np.array([token.startswith(CONTINUES) for token in self.tokens], np.bool_)
         flags.setflags(write=False)
         return flags
 
@@ -132,15 +135,16 @@ class Vocab:
         return {"tokens": self.tokens, "source": self.source}  # what is derived is derived again
 
     def save(self, path: str | Path) -> None:
-        """Writes `vocab.txt`; an existing file is replaced whole or not at all. Raises `InputError` if it can't be."""
+        """Writes `vocab.txt`; an existing file is replaced whole or not at all (`InputError`)."""
         write_whole(Path(path), self.content)
 
 
 def load_vocab(path: str | Path, *, require: Iterable[str] = ()) -> Vocab:
     """Reads a `vocab.txt`.
 
-    `require` names tokens without which the caller cannot go on, for example `("[MASK]",)`. Raises `InputError` if the
-    file is missing, empty, not UTF-8 (with the line), has a blank or repeated line, or lacks a required token.
+    `require` names tokens without which the caller cannot go on, for example `("[MASK]",)`. Raises
+    `InputError` if the file is missing, empty, not UTF-8 (with the line), has a blank or repeated line, or
+    lacks a required token.
     """
     path = Path(path)
     try:
@@ -154,7 +158,7 @@ def load_vocab(path: str | Path, *, require: Iterable[str] = ()) -> Vocab:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise InputError(f"{path}, line {line}: not UTF-8; is this a vocabulary file?") from None
-    lines = text.split("\n")  # only "\n" ends a line: characters such as U+0085 or U+2028 may be tokens' parts
+    lines = text.split("\n")  # nothing else ends a line: U+0085 or U+2028 may be parts of tokens
     if not lines[-1]:
         lines.pop()
     vocab = Vocab(tuple(line.strip() for line in lines), source=str(path))
@@ -164,7 +168,7 @@ def load_vocab(path: str | Path, *, require: Iterable[str] = ()) -> Vocab:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Writes a file under a temporary name and renames it: readers see the old content or the new, never a part.
+    """Writes a file under a temporary name and renames it: readers see the old content or the new.
 
     Raises `InputError` if the file can't be written; what was there before is then untouched.
     """

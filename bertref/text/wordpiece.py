@@ -1,11 +1,12 @@
 """From words to word pieces: the longest piece first.
 
-Source: google-research/bert, `tokenization.py`, `WordpieceTokenizer`; the vocabulary's idea is that of Schuster and
-Nakajima 2012 and Wu et al. 2016 (section 4.1).
+Source: google-research/bert, `tokenization.py`, `WordpieceTokenizer`; the vocabulary's idea is that of
+Schuster and Nakajima 2012 and Wu et al. 2016 (section 4.1).
 
-From the left, the longest piece of the vocabulary that the rest of the word begins with is taken, and again from where
-it ends, pieces after the first carrying "##". If the rest begins with no piece at all, the whole word becomes [UNK]: the
-pieces found so far are thrown away, for a model that saw them would take them for another word.
+From the left, the longest piece of the vocabulary that the rest of the word begins with is taken, and again
+from where it ends, pieces after the first carrying "##". If the rest begins with no piece at all, the whole
+word becomes [UNK]: the pieces found so far are thrown away, for a model that saw them would take them for
+another word.
 """
 
 from collections.abc import Container
@@ -16,8 +17,8 @@ from .vocab import CONTINUES, UNK
 class WordpieceTokenizer:
     """Splits words into pieces of `vocab` (any container of tokens, such as `Vocab.ids`).
 
-    A word of more than `max_chars_per_word` characters becomes [UNK] unread. The original's limit is 200 since December
-    2018, and was 100 before; transformers still says 100.
+    A word of more than `max_chars_per_word` characters becomes [UNK] unread. The original's limit is 200
+    since December 2018, and was 100 before; transformers still says 100.
     """
 
     def __init__(self, vocab: Container[str], *, unknown: str = UNK, max_chars_per_word: int = 200) -> None:

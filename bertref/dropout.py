@@ -1,0 +1,101 @@
+"""Which elements dropout keeps: one definition for every backend, layout and number of workers.
+
+Each site of the network and each example draws from its own block of random words (`bertref.rng`): key = (seed, stream of
+the site), counter = (0, step, example's global number, 0). A 64-bit word is four 16-bit lanes, lowest first; lane j
+decides element j of that example's real tokens in row-major order:
+
+    hidden states              (length, H)
+    attention probabilities    (A, length, length)
+
+An element is kept if its lane >= round(65536 p), and scaled by 65536 / (65536 - round(65536 p)), the exact inverse of the
+kept share. Padding draws nothing, so padded and packed batches, chunks of a batch and shards drop the same elements.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .arrays import Array, Namespace
+from .rng import philox, stream
+
+EMBEDDINGS_SITE = 0
+HEAD_SITE = 1
+
+
+def layer_site(layer: int) -> int:
+    """The first of a layer's three sites: probabilities, attention output (+1), feed-forward output (+2)."""
+    return 2 + 3 * layer
+
+
+def threshold(probability: float) -> int:
+    """Lanes below this are dropped."""
+    return round(65536 * probability)
+
+
+def scale(probability: float) -> float:
+    """What kept elements are multiplied by."""
+    return 65536 / (65536 - threshold(probability))
+
+
+def kept(seed: int, site: int, step: int, example: int, count: int, probability: float) -> np.ndarray:
+    """The first `count` decisions (boolean) of one example at one site in one step."""
+    words = philox(seed, stream("dropout", site), step, example).random_raw(-(-count // 4))
+    lanes = words.astype("<u8", copy=False).view("<u2")[:count]
+    return np.asarray(lanes >= threshold(probability))
+
+
+@dataclass(frozen=True)
+class Dropout:
+    """Makes the `keep` masks of one batch in one step. `mask` (B, S) and `examples` (B) are host arrays."""
+
+    xp: Namespace
+    seed: int
+    step: int
+    examples: np.ndarray
+    mask: np.ndarray
+    packed: bool
+    hidden_prob: float
+    probs_prob: float
+
+    @property
+    def hidden_scale(self) -> float:
+        return scale(self.hidden_prob)
+
+    @property
+    def probs_scale(self) -> float:
+        return scale(self.probs_prob)
+
+    def hidden(self, site: int, width: int) -> Array | None:
+        """keep (T, width) for hidden states, or None if nothing is dropped."""
+        if threshold(self.hidden_prob) == 0:
+            return None
+        keep = np.zeros((*self.mask.shape, width), bool)
+        for b, real in enumerate(self.mask):
+            keep[b, real] = self._kept(b, site, self.hidden_prob, int(real.sum()), width)
+        return self.xp.from_numpy(keep[self.mask] if self.packed else keep.reshape(-1, width))
+
+    def first(self, site: int, width: int) -> Array | None:
+        """keep (B, width) for one vector a sequence: the heads'."""
+        if threshold(self.hidden_prob) == 0:
+            return None
+        keep = [self._kept(b, site, self.hidden_prob, 1, width) for b in range(len(self.examples))]
+        return self.xp.from_numpy(np.concatenate(keep) if keep else np.zeros((0, width), bool))
+
+    def probs(self, site: int, heads: int) -> Array | None:
+        """keep (B, A, S, S) for attention probabilities, or None if nothing is dropped."""
+        if threshold(self.probs_prob) == 0:
+            return None
+        B, S = self.mask.shape
+        keep = np.zeros((B, heads, S, S), bool)
+        for b, real in enumerate(self.mask):
+            length = int(real.sum())
+            drawn = self._kept(b, site, self.probs_prob, heads, length, length)
+            if length == S:
+                keep[b] = drawn
+            else:
+                keep[b][:, np.outer(real, real)] = drawn.reshape(heads, -1)
+        return self.xp.from_numpy(keep)
+
+    def _kept(self, row: int, site: int, probability: float, *shape: int) -> np.ndarray:
+        count = int(np.prod(shape))
+        return kept(self.seed, site, self.step, int(self.examples[row]), count, probability).reshape(shape)

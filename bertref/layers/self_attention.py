@@ -1,0 +1,126 @@
+"""Self-attention with its output projection, residual and norm: the first half of an encoder layer.
+
+    q, k, v = x Wqᵀ + bq, x Wkᵀ + bk, x Wvᵀ + bv          (T, H)
+    context = attention(q, k, v)                           each sequence by itself
+    y       = layer_norm(dropout(context Woᵀ + bo) + x)
+
+Attention is the only part that mixes tokens, so it is the only one that has to know where sequences start: packed rows are
+unpacked before it and packed again after it.
+
+Source: Devlin et al. 2019, section 3; `modeling.py`, `attention_layer` and `transformer_model`.
+"""
+
+from typing import Any, NamedTuple
+
+from ..arrays import Array
+from ..dropout import Dropout
+from ..layout import Layout
+from ..opset import OpSet
+from ..probes import Probe
+from .settings import Again, Settings, restored
+
+PROJECTIONS = ("query", "key", "value")
+INSIDE = {"scores": "scores", "probs": "probs"}
+
+
+class SelfAttentionCache(NamedTuple):
+    """The caches of the ops in order; `attention` may be an `Again`; the layout leads between rows and rectangle."""
+
+    layout: Layout
+    projections: dict[str, Any]
+    attention: Any
+    output: Any
+    norm: Any
+
+
+def forward(
+    ops: OpSet,
+    p: dict[str, Array],
+    x: Array,
+    layout: Layout,
+    settings: Settings,
+    dropout: Dropout | None,
+    site: int,
+    probe: Probe | None = None,
+) -> tuple[Array, SelfAttentionCache]:
+    """x (T, H) -> y (T, H). `site` is the layer's first dropout site."""
+    projected, projections = {}, {}
+    for name in PROJECTIONS:
+        projected[name], projections[name] = ops.dense.forward(x, p[f"self.{name}.weight"], p[f"self.{name}.bias"])
+    q, k, v = (to_rectangle(ops, projected[name], layout) for name in PROJECTIONS)
+
+    def attend(probe: Probe | None) -> tuple[Array, Any]:
+        return ops.attention.forward(
+            q, k, v, layout.mask, dropout.probs(site, settings.config.num_attention_heads) if dropout else None,
+            heads=settings.config.num_attention_heads, scale=settings.scale, mask_value=settings.numerics.mask_value,
+            dropout_scale=dropout.probs_scale if dropout else 1.0,
+            scale_query=settings.numerics.scale_scores == "query",
+            probe=probe.inner(INSIDE, rows=False) if probe else None,
+        )  # fmt: skip
+
+    context, attention = attend(probe)
+    if settings.recompute == "attention":
+        attention = Again(lambda: attend(None))
+    context = to_rows(ops, context, layout)
+    output, dense = ops.dense.forward(context, p["output.dense.weight"], p["output.dense.bias"])
+    y, norm = ops.dropout_add_norm.forward(
+        output, x, dropout.hidden(site + 1, x.shape[-1]) if dropout else None,
+        p["output.LayerNorm.weight"], p["output.LayerNorm.bias"],
+        scale=dropout.hidden_scale if dropout else 1.0, eps=settings.eps,
+        probe=probe.inner({"sum": "attention_sum"}, rows=True) if probe else None,
+    )  # fmt: skip
+    if probe:
+        for name in PROJECTIONS:
+            probe.rows(name, projected[name])
+        probe.rows("context", context)
+        probe.rows("attention_output", output)
+        probe.rows("attention_norm", y)
+    return y, SelfAttentionCache(layout, projections, attention, dense, norm)
+
+
+def backward(
+    ops: OpSet, dy: Array, cache: SelfAttentionCache, probe: Probe | None = None
+) -> tuple[Array, dict[str, Array]]:
+    """dy (T, H) -> dx (T, H) and the gradients of the eight dense arrays and the norm."""
+    inner_sum = probe.inner({"sum": "attention_sum"}, rows=True) if probe else None
+    inner_attention = probe.inner(INSIDE, rows=False) if probe else None
+    # y = layer_norm(dropout(output) + x)
+    norm = ops.dropout_add_norm.backward(dy, cache.norm, probe=inner_sum)
+    # output = context Woᵀ + bo
+    output = ops.dense.backward(norm.x, cache.output)
+    # context = attention(q, k, v)
+    dcontext = to_rectangle(ops, output.x, cache.layout)
+    attention = ops.attention.backward(dcontext, restored(cache.attention), probe=inner_attention)
+    grads = {
+        "output.dense.weight": output.weight,
+        "output.dense.bias": output.bias,
+        "output.LayerNorm.weight": norm.gamma,
+        "output.LayerNorm.bias": norm.beta,
+    }
+    dx = norm.residual
+    # q, k, v = projections of x; x is used four times, so four gradients add up
+    for name in PROJECTIONS:
+        dprojected = to_rows(ops, getattr(attention, name), cache.layout)
+        if probe:
+            probe.rows(name, dprojected)
+        projection = ops.dense.backward(dprojected, cache.projections[name])
+        grads[f"self.{name}.weight"], grads[f"self.{name}.bias"] = projection.weight, projection.bias
+        dx = dx + projection.x
+    if probe:
+        probe.rows("attention_norm", dy)
+        probe.rows("attention_output", norm.x)
+        probe.rows("context", output.x)
+    return dx, grads
+
+
+def to_rectangle(ops: OpSet, rows: Array, layout: Layout) -> Array:
+    """Token rows (T, H) -> (B, S, H), with 0 where the packed layout has no token."""
+    if layout.packed:
+        rows, _ = ops.unpack.forward(rows, layout.slots, layout.valid, layout.places)
+    return ops.xp.reshape(rows, (layout.batch, layout.length, rows.shape[-1]))
+
+
+def to_rows(ops: OpSet, rectangle: Array, layout: Layout) -> Array:
+    """(B, S, H) -> token rows (T, H): the transpose of `to_rectangle`, so each is the gradient of the other."""
+    rows = ops.xp.reshape(rectangle, (layout.batch * layout.length, rectangle.shape[-1]))
+    return ops.pack.forward(rows, layout.slots, layout.valid, layout.places)[0] if layout.packed else rows

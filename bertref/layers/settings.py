@@ -1,0 +1,50 @@
+"""What every layer needs to know: the architecture, the dialect, and what backward may compute again."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from ..arrays import Array
+from ..config import BertConfig, Numerics
+from ..errors import InputError
+
+RECOMPUTE = ("none", "attention", "layers")
+"""Which cached activations are dropped: none; each layer's attention, (B, A, S, S) twice and more; everything but each layer's input."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """config, numerics and one of `RECOMPUTE`."""
+
+    config: BertConfig
+    numerics: Numerics
+    recompute: str = "none"
+
+    def __post_init__(self) -> None:
+        if self.recompute not in RECOMPUTE:
+            raise InputError(f"recompute: {self.recompute!r} is not one of {', '.join(RECOMPUTE)}")
+
+    @property
+    def activation(self) -> str:
+        return self.numerics.activation(self.config.hidden_act)
+
+    @property
+    def eps(self) -> float:
+        return self.numerics.layer_norm_eps
+
+    @property
+    def scale(self) -> float:
+        """1/√D, the factor of the attention scores."""
+        return 1 / math.sqrt(self.config.head_size)
+
+
+class Again(NamedTuple):
+    """A cache that was dropped: the way to make it again. Forward is pure, so it comes back bit-equal."""
+
+    forward: Callable[[], tuple[Array, Any]]
+
+
+def restored(cache: Any) -> Any:
+    """The cache itself, or the one that running forward again gives."""
+    return cache.forward()[1] if isinstance(cache, Again) else cache

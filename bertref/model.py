@@ -1,0 +1,86 @@
+"""The encoder: embeddings, a stack of identical layers, and the pooler, forward and backward.
+
+Source: Devlin et al. 2019, section 3; `modeling.py`, `BertModel`.
+"""
+
+from typing import Any, NamedTuple
+
+from .arrays import Array
+from .dropout import Dropout
+from .layers import Settings, embeddings, encoder_layer, pooler
+from .layout import Inputs
+from .opset import OpSet
+from .params import prefixed, scope
+from .probes import Probe
+
+POOLER = "bert.pooler."
+
+
+class Encoded(NamedTuple):
+    """`sequence` (T, H), the last layer's output, and `pooled` (B, H), None for a model without a pooler."""
+
+    sequence: Array
+    pooled: Array | None
+
+
+class ModelCache(NamedTuple):
+    """The caches of the embeddings, of every layer, and of the pooler."""
+
+    embeddings: Any
+    layers: list[Any]
+    pooler: Any | None
+
+
+def forward(
+    ops: OpSet,
+    params: dict[str, Array],
+    x: Inputs,
+    settings: Settings,
+    *,
+    dropout: Dropout | None = None,
+    probe: Probe | None = None,
+) -> tuple[Encoded, ModelCache]:
+    """Ids -> `Encoded`. Without `dropout` nothing is dropped; `params` are named as in `bertref.params`."""
+    hidden, embedded = embeddings.forward(
+        ops, scope(params, "bert.embeddings."), x, settings, dropout, probe and probe.scope("embeddings.")
+    )
+    layers = []
+    for i in range(settings.config.num_hidden_layers):
+        p = scope(params, f"bert.encoder.layer.{i}.")
+        hidden, cache = encoder_layer.forward(
+            ops, p, hidden, x.layout, settings, dropout, i, probe and probe.scope(f"layer.{i}.")
+        )
+        layers.append(cache)
+    pooled, pooling = None, None
+    if POOLER + "dense.weight" in params:
+        pooled, pooling = pooler.forward(ops, scope(params, POOLER), hidden, x.layout, probe)
+    return Encoded(hidden, pooled), ModelCache(embedded, layers, pooling)
+
+
+def backward(
+    ops: OpSet,
+    d_sequence: Array | None,
+    d_pooled: Array | None,
+    cache: ModelCache,
+    probe: Probe | None = None,
+) -> dict[str, Array]:
+    """Gradients of the sequence (T, H) and of the pooled output (B, H), either may be None -> all parameter gradients.
+
+    The pooler's own gradients are there only if `d_pooled` is. `probe` should be scoped to `grad:`.
+    """
+    grads: dict[str, Array] = {}
+    dx = d_sequence
+    if d_pooled is not None:
+        from_pooler, pooler_grads = pooler.backward(ops, d_pooled, cache.pooler, probe)
+        grads |= prefixed(POOLER, pooler_grads)
+        # the sequence is used twice: by the heads over tokens and by the pooler
+        dx = from_pooler if dx is None else dx + from_pooler
+    if dx is None:
+        raise ValueError("backward needs the gradient of the sequence, of the pooled output, or of both")
+    for i in reversed(range(len(cache.layers))):
+        dx, layer_grads = encoder_layer.backward(
+            ops, dx, cache.layers[i], probe and probe.scope(f"layer.{i}.")
+        )
+        grads |= prefixed(f"bert.encoder.layer.{i}.", layer_grads)
+    table_grads = embeddings.backward(ops, dx, cache.embeddings, probe and probe.scope("embeddings."))
+    return grads | prefixed("bert.embeddings.", table_grads)

@@ -1,0 +1,91 @@
+"""The only place where an implementation of an op is chosen: the reference, or a backend's faster kernel.
+
+`OpSet(backend).layer_norm.forward(x, gamma, beta, eps=eps)` is the reference op with the backend's `xp` filled in, or a
+kernel that replaces the pair. A kernel serves what it says it serves; for anything else, and whenever somebody wants to see a value
+inside it, the reference does the work.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+from .arrays import Array, Namespace
+from .ops import OPS, Op
+
+log = logging.getLogger("bertref")
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A faster pair for the op of the same name. `serves(*args, **options)` looks at dtypes and shapes, never at values."""
+
+    name: str
+    forward: Callable[..., Any]
+    backward: Callable[..., Any]
+    serves: Callable[..., bool]
+
+
+class BackendLike(Protocol):
+    """What an OpSet needs of a backend."""
+
+    @property
+    def xp(self) -> Namespace: ...
+    @property
+    def kernels(self) -> Mapping[str, Kernel]: ...
+
+
+class Run(NamedTuple):
+    """What forward leaves for backward: the pair that ran, so that it is never half of one, and its cache."""
+
+    pair: Op | Kernel
+    cache: Any
+
+
+class BoundOp:
+    """An op with its array namespace filled in."""
+
+    def __init__(self, xp: Namespace, op: Op, kernel: Kernel | None) -> None:
+        self._xp, self._op, self._kernel = xp, op, kernel
+        self._fell_back = False
+
+    def forward(self, *args: Any, probe: Callable[[str, Array], None] | None = None, **options: Any) -> tuple[Array, Run]:
+        """The op's forward without `xp`; `probe(name, array)` shows the inner values that `Op.probes` names."""
+        if probe is not None:
+            options["probe"] = probe
+        elif self._kernel is not None:
+            if self._kernel.serves(*args, **options):
+                y, cache = self._kernel.forward(self._xp, *args, **options)
+                return y, Run(self._kernel, cache)
+            self._say_fallback()
+        y, cache = self._op.forward(self._xp, *args, **options)
+        return y, Run(self._op, cache)
+
+    def backward(self, dy: Array, run: Run, *, probe: Callable[[str, Array], None] | None = None) -> Any:
+        """The gradients, by the pair that ran forward. A probe needs a forward that had one, too."""
+        options = {} if probe is None else {"probe": probe}
+        return run.pair.backward(self._xp, dy, run.cache, **options)
+
+    def _say_fallback(self) -> None:
+        if not self._fell_back:
+            self._fell_back = True
+            log.info("%s: the kernel does not serve these shapes or dtypes; the reference is used", self._op.name)
+
+
+class OpSet:
+    """All ops on one backend, as attributes: `ops.dense`, `ops.layer_norm`, ... and `ops.xp`."""
+
+    def __init__(self, backend: BackendLike, *, kernels: bool = True) -> None:
+        chosen = backend.kernels if kernels else {}
+        unknown = sorted(set(chosen) - set(OPS))
+        if unknown:
+            raise LookupError(f"kernels for ops that do not exist: {', '.join(unknown)}")
+        self.backend = backend
+        self.xp = backend.xp
+        self._ops = {name: BoundOp(self.xp, op, chosen.get(name)) for name, op in OPS.items()}
+
+    def __getattr__(self, name: str) -> BoundOp:
+        try:
+            return self.__dict__["_ops"][name]  # type: ignore[no-any-return]
+        except KeyError:
+            raise AttributeError(f"no op {name!r}; there are {', '.join(sorted(OPS))}") from None

@@ -1,0 +1,82 @@
+"""Probes: looking at intermediate values by their canonical names, without touching the model.
+
+Forward values are called `embeddings.word`, `layer.3.scores`, `pooled`, `mlm.logits`, `loss.total`, ...; the gradient that
+arrives at one is `grad:` and its name. Values over tokens are given in the padded layout (B, S, ...), whatever layout the
+model computes in. `layer_probe_names` and `probe_names` list them all.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from .arrays import Array, Namespace
+from .layout import Layout
+from .ops.packing import unpack
+
+EMBEDDING_PROBES = ("word", "position", "token_type", "sum", "norm")
+LAYER_PROBES = (
+    "query", "key", "value", "scores", "probs", "context", "attention_output", "attention_sum", "attention_norm",
+    "ffn_pre", "ffn_act", "ffn_output", "ffn_sum", "output",
+)  # fmt: skip
+HEAD_PROBES = (
+    "pooled_pre", "pooled", "mlm.dense", "mlm.act", "mlm.transform", "mlm.logits", "nsp.logits",
+    "loss.mlm", "loss.nsp", "loss.total",
+)  # fmt: skip
+
+
+def probe_names(layers: int) -> list[str]:
+    """All forward probes of a pre-training model in the order of the data flow."""
+    return [
+        *(f"embeddings.{name}" for name in EMBEDDING_PROBES),
+        *(f"layer.{i}.{name}" for i in range(layers) for name in LAYER_PROBES),
+        *HEAD_PROBES,
+    ]
+
+
+class Recorder:
+    """Collects the probes named in `wanted` (all, if None) in `values`, as arrays of the backend."""
+
+    def __init__(self, wanted: Collection[str] | None = None) -> None:
+        self.wanted = None if wanted is None else frozenset(wanted)
+        self.values: dict[str, Array] = {}
+
+    def wants(self, name: str) -> bool:
+        return self.wanted is None or name in self.wanted
+
+    def to_numpy(self, xp: Namespace) -> dict[str, Any]:
+        """The recorded values as NumPy arrays."""
+        return {name: xp.to_numpy(value) for name, value in self.values.items()}
+
+
+class Probe:
+    """A recorder as one part of the model sees it: under a prefix, knowing the layout of its rows."""
+
+    def __init__(self, recorder: Recorder, xp: Namespace, layout: Layout, prefix: str = "") -> None:
+        self._recorder, self._xp, self._layout, self._prefix = recorder, xp, layout, prefix
+
+    def scope(self, prefix: str) -> "Probe":
+        """The same under a longer prefix: `layer.3.` for a layer, `grad:` for the way back."""
+        return Probe(self._recorder, self._xp, self._layout, self._prefix + prefix)
+
+    def array(self, name: str, value: Array) -> None:
+        """Records a value that has no token rows."""
+        if self._recorder.wants(self._prefix + name):
+            self._recorder.values[self._prefix + name] = value
+
+    def rows(self, name: str, value: Array) -> None:
+        """Records token rows (T, ...) as (B, S, ...)."""
+        if self._recorder.wants(self._prefix + name):
+            self._recorder.values[self._prefix + name] = padded(self._xp, value, self._layout)
+
+    def inner(self, names: Mapping[str, str], *, rows: bool) -> Callable[[str, Array], None] | None:
+        """A probe for the inside of a composition (`names`: the op's -> ours), or None if nothing there is wanted."""
+        if not any(self._recorder.wants(self._prefix + name) for name in names.values()):
+            return None
+        record = self.rows if rows else self.array
+        return lambda name, value: record(names[name], value)
+
+
+def padded(xp: Namespace, rows: Array, layout: Layout) -> Array:
+    """Token rows (T, ...) in the padded layout (B, S, ...), 0 where there is no token in the packed one."""
+    if layout.packed:
+        rows, _ = unpack.forward(xp, rows, layout.slots, layout.valid, layout.places)
+    return xp.reshape(rows, (layout.batch, layout.length, *rows.shape[1:]))

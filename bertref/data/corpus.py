@@ -1,0 +1,202 @@
+"""A prepared corpus: memory-mapped tokens, and the offsets of its sentences and documents.
+
+A corpus folder holds
+
+    manifest.json          format version, vocabulary hash, options, counts, the list of shards
+    vocab.txt              the vocabulary that the token ids belong to
+    NNNNN.tokens.bin       the ids of all tokens, end to end: uint16 or, for large vocabularies, uint32
+    NNNNN.sentences.bin    int64, sentences + 1: sentence s has tokens [s] up to, not including, [s + 1]
+    NNNNN.documents.bin    int64, documents + 1: the same for the sentences of a document
+
+All numbers are little-endian; offsets count from the start of their shard. A document lies in one shard.
+`shards.py` writes such folders; this file reads one or several of them as one corpus.
+"""
+
+import itertools
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import InputError
+from ..text import Vocab, load_vocab
+
+FORMAT = "bertref-corpus"
+FORMAT_VERSION = 1
+MANIFEST = "manifest.json"
+OFFSET = np.dtype("<i8")
+PARTS = ("tokens", "sentences", "documents")
+
+
+def token_dtype(vocab_size: int) -> np.dtype[Any]:
+    """The narrowest type that holds every id."""
+    return np.dtype("<u2") if vocab_size <= 2**16 else np.dtype("<u4")
+
+
+def is_corpus(path: str | Path) -> bool:
+    """Whether a path is a folder with a corpus manifest."""
+    return (Path(path) / MANIFEST).is_file()
+
+
+@dataclass(frozen=True, eq=False)
+class Corpus:
+    """D documents of S sentences of T tokens, numbered through all shards.
+
+    document_offsets  (D + 1,) int64: document d has sentences [d] up to [d + 1]
+    sentence_offsets  (S + 1,) int64: sentence s has tokens [s] up to [s + 1]
+
+    No document and no sentence is empty. `manifests` are those of the folders, in order. Only the offsets may
+    take memory; tokens stay on the disk until they are read.
+    """
+
+    document_offsets: npt.NDArray[np.int64]
+    sentence_offsets: npt.NDArray[np.int64]
+    vocab: Vocab
+    manifests: tuple[dict[str, Any], ...]
+    _shards: tuple[npt.NDArray[np.integer[Any]], ...]
+    _shard_starts: npt.NDArray[np.int64]
+
+    @classmethod
+    def open(cls, folders: str | Path | Sequence[str | Path], vocab: Vocab | None = None) -> "Corpus":
+        """Opens one prepared folder, or several as one corpus.
+
+        Raises `InputError` if a manifest is missing, damaged, of another format version, if a file does not
+        have the size that the manifest says, or if the tokens were made with another vocabulary than `vocab`
+        (or, with several folders, than each other's).
+        """
+        paths = [Path(folders)] if isinstance(folders, str | Path) else [Path(folder) for folder in folders]
+        if not paths:
+            raise InputError("no corpus folder given")
+        manifests = [read_manifest(path) for path in paths]
+        own = vocab or load_vocab(paths[0] / "vocab.txt")
+        for path, manifest in zip(paths, manifests, strict=True):
+            if manifest["vocabulary"]["sha256"] != own.sha256:
+                raise InputError(
+                    f"{path}: was prepared with another vocabulary ({manifest['vocabulary']['size']} tokens) "
+                    f"than {own.source} ({own.size} tokens); prepare it again, or give its own vocabulary"
+                )
+        shards = [
+            _map_shard(path, shard, np.dtype(manifest["token_dtype"]))
+            for path, manifest in zip(paths, manifests, strict=True)
+            for shard in manifest["shards"]
+        ]
+        tokens, sentences, documents = zip(*shards, strict=True)
+        starts = np.cumsum([0, *(len(part) for part in tokens)])
+        return cls(_chain(documents), _chain(sentences), own, tuple(manifests), tokens, starts)
+
+    @property
+    def documents(self) -> int:
+        """D."""
+        return len(self.document_offsets) - 1
+
+    @property
+    def sentences(self) -> int:
+        """S."""
+        return len(self.sentence_offsets) - 1
+
+    def __len__(self) -> int:
+        """T, the number of tokens."""
+        return int(self._shard_starts[-1])
+
+    def tokens(self, start: int, end: int) -> npt.NDArray[np.integer[Any]]:
+        """Ids of the tokens start up to, not including, end; all of them in one document."""
+        shard = 0 if len(self._shards) == 1 else int(self._shard_starts.searchsorted(start, "right")) - 1
+        before = int(self._shard_starts[shard])
+        return self._shards[shard][start - before : end - before]
+
+    def sentences_of(self, document: int) -> list[npt.NDArray[np.integer[Any]]]:
+        """The ids of each sentence of a document. Raises `InputError` for a number that no document has."""
+        if not 0 <= document < self.documents:
+            raise InputError(f"document {document}: the corpus has documents 0 to {self.documents - 1}")
+        first, last = self.document_offsets[document : document + 2]
+        bounds = self.sentence_offsets[first : last + 1].tolist()
+        return [self.tokens(start, end) for start, end in itertools.pairwise(bounds)]
+
+    def document_lengths(self) -> npt.NDArray[np.int64]:
+        """(D,) the number of tokens of each document."""
+        return np.diff(self.sentence_offsets[self.document_offsets])
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a corpus folder; `InputError` if it is missing, damaged, or of another version."""
+    path = folder / MANIFEST
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(
+            f"{folder}: not a prepared corpus (no {MANIFEST}); make one with `bertref prepare`"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: can't be read as JSON: {error}") from None
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise InputError(f"{path}: is not the manifest of a prepared corpus")
+    if manifest.get("format_version") != FORMAT_VERSION:
+        raise InputError(
+            f"{path}: format version {manifest.get('format_version')}; this bertref reads version "
+            f"{FORMAT_VERSION}. Prepare the corpus again"
+        )
+    if not _is_complete(manifest):
+        raise InputError(
+            f"{path}: damaged: an entry is missing or of the wrong kind; prepare the corpus again"
+        )
+    return manifest
+
+
+def _is_complete(manifest: dict[str, Any]) -> bool:
+    try:
+        shards = manifest["shards"]
+        numbers = [shard[part] for shard in shards for part in PARTS]
+        names = [shard["name"] for shard in shards]
+        plain = all(isinstance(name, str) and Path(name).name == name for name in names)
+        return (
+            bool(shards)
+            and plain
+            and all(isinstance(number, int) and number > 0 for number in numbers)
+            and manifest["token_dtype"] in ("<u2", "<u4")
+            and isinstance(manifest["vocabulary"]["sha256"], str)
+            and isinstance(manifest["vocabulary"]["size"], int)
+        )
+    except (KeyError, TypeError):
+        return False
+
+
+def _map_shard(folder: Path, shard: dict[str, Any], dtype: np.dtype[Any]) -> list[npt.NDArray[Any]]:
+    """Its tokens, sentence offsets and document offsets, on the disk."""
+    lengths = {
+        "tokens": shard["tokens"],
+        "sentences": shard["sentences"] + 1,
+        "documents": shard["documents"] + 1,
+    }
+    ends = {"sentences": shard["tokens"], "documents": shard["sentences"]}
+    arrays = []
+    for part, length in lengths.items():
+        path = folder / f"{shard['name']}.{part}.bin"
+        kind = dtype if part == "tokens" else OFFSET
+        try:
+            size = path.stat().st_size
+            if size != length * kind.itemsize:
+                raise InputError(
+                    f"{path}: {size} bytes, not {length * kind.itemsize} as its manifest says; prepare it again"
+                )
+            # a plain array over the map: a memmap object would be made for every slice
+            array = np.asarray(np.memmap(path, kind, "r"))
+        except OSError as error:
+            raise InputError(f"{path}: can't be read: {error.strerror or error}") from None
+        if part in ends and (array[0] != 0 or array[-1] != ends[part]):
+            raise InputError(
+                f"{path}: damaged: offsets run from {array[0]} to {array[-1]}, not 0 to {ends[part]}"
+            )
+        arrays.append(array)
+    return arrays
+
+
+def _chain(parts: Sequence[npt.NDArray[np.int64]]) -> npt.NDArray[np.int64]:
+    """Offsets that each start at 0 -> offsets of the whole."""
+    if len(parts) == 1:
+        return parts[0]
+    ends = np.cumsum([0, *(part[-1] for part in parts)])
+    return np.concatenate([parts[0][:1], *(part[1:] + end for part, end in zip(parts, ends, strict=False))])

@@ -13,7 +13,7 @@ from .opset import OpSet
 from .params import prefixed, scope
 from .probes import Probe
 
-POOLER = "bert.pooler."
+POOLER = "bert.pooler"
 
 
 class Encoded(NamedTuple):
@@ -42,17 +42,17 @@ def forward(
 ) -> tuple[Encoded, ModelCache]:
     """Ids -> `Encoded`. Without `dropout` nothing is dropped; `params` are named as in `bertref.params`."""
     hidden, embedded = embeddings.forward(
-        ops, scope(params, "bert.embeddings."), x, settings, dropout, probe and probe.scope("embeddings.")
+        ops, scope(params, "bert.embeddings"), x, settings, dropout, probe and probe.scope("embeddings.")
     )
     layers = []
     for i in range(settings.config.num_hidden_layers):
-        p = scope(params, f"bert.encoder.layer.{i}.")
+        p = scope(params, f"bert.encoder.layer.{i}")
         hidden, cache = encoder_layer.forward(
             ops, p, hidden, x.layout, settings, dropout, i, probe and probe.scope(f"layer.{i}.")
         )
         layers.append(cache)
     pooled, pooling = None, None
-    if POOLER + "dense.weight" in params:
+    if POOLER + ".dense.weight" in params:
         pooled, pooling = pooler.forward(ops, scope(params, POOLER), hidden, x.layout, probe)
     return Encoded(hidden, pooled), ModelCache(embedded, layers, pooling)
 
@@ -81,6 +81,6 @@ def backward(
         dx, layer_grads = encoder_layer.backward(
             ops, dx, cache.layers[i], probe and probe.scope(f"layer.{i}.")
         )
-        grads |= prefixed(f"bert.encoder.layer.{i}.", layer_grads)
+        grads |= prefixed(f"bert.encoder.layer.{i}", layer_grads)
     table_grads = embeddings.backward(ops, dx, cache.embeddings, probe and probe.scope("embeddings."))
-    return grads | prefixed("bert.embeddings.", table_grads)
+    return grads | prefixed("bert.embeddings", table_grads)

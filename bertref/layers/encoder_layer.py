@@ -40,7 +40,7 @@ def forward(
 
     def run(probe: Probe | None) -> tuple[Array, EncoderLayerCache]:
         middle, first = self_attention.forward(
-            ops, scope(p, "attention."), x, layout, settings, dropout, site, probe
+            ops, scope(p, "attention"), x, layout, settings, dropout, site, probe
         )
         y, second = feed_forward.forward(ops, p, middle, settings, dropout, site, probe)
         return y, EncoderLayerCache(first, second)
@@ -54,4 +54,4 @@ def backward(ops: OpSet, dy: Array, cache: Any, probe: Probe | None = None) -> t
     attention, network = restored(cache)
     dmiddle, grads = feed_forward.backward(ops, dy, network, probe)
     dx, attention_grads = self_attention.backward(ops, dmiddle, attention, probe)
-    return dx, {**prefixed("attention.", attention_grads), **grads}
+    return dx, {**prefixed("attention", attention_grads), **grads}

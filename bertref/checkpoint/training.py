@@ -1,0 +1,97 @@
+"""Training state: everything that a resumed run needs to go on bit-equal.
+
+A checkpoint is a model folder (`checkpoint-STEP`) with the optimiser's moments and a few numbers beside it:
+
+    training_state.safetensors    NAME/m and NAME/v
+    training_state.json           format version, step, loss scale
+
+The order of the data, masks and dropout are functions of the seed and the step and need no state. The folder is written
+under another name and renamed, so a checkpoint that can be seen is complete.
+"""
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+from ..errors import CheckpointError
+from . import tensors
+from .atomic import remove_leftovers, write_file, write_folder
+from .folder import WEIGHTS, save_weights
+
+FORMAT_VERSION = 1
+STATE = "training_state.json"
+MOMENTS = "training_state.safetensors"
+_NAME = re.compile(r"checkpoint-(0|[1-9][0-9]*)")
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """Host arrays: master weights, moments; `step` updates are done; `loss_scale` is its JSON form or None."""
+
+    params: dict[str, npt.NDArray[Any]]
+    moments: dict[str, npt.NDArray[Any]]
+    step: int
+    loss_scale: dict[str, Any] | None
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """The checkpoints in a run's folder, oldest first."""
+    found = [(int(match[1]), path) for path in folder.glob("checkpoint-*") if (match := _NAME.fullmatch(path.name))]
+    return [path for _, path in sorted(found)]
+
+
+def save(folder: Path, state: TrainingState, describe: Callable[[Path], None], *, keep: int) -> Path:
+    """Writes `folder/checkpoint-STEP`, then removes all but the last `keep`; `describe` adds config and vocabulary.
+
+    Raises `CheckpointError` if it can't be written; the earlier checkpoints are untouched then.
+    """
+    path = folder / f"checkpoint-{state.step}"
+    if path.exists():
+        return path  # the run is deterministic: it holds the same bits
+    summary = {"format": "bertref-training-state", "version": FORMAT_VERSION, "step": state.step,
+               "loss_scale": state.loss_scale}  # fmt: skip
+
+    def fill(temporary: Path) -> None:
+        describe(temporary)
+        save_weights(temporary, state.params)
+        write_file(temporary / MOMENTS, tensors.to_bytes(state.moments))
+        write_file(temporary / STATE, (json.dumps(summary, indent=2) + "\n").encode())
+
+    write_folder(path, fill)
+    for old in checkpoints(folder)[:-keep]:
+        shutil.rmtree(old, ignore_errors=True)
+    return path
+
+
+def load(path: Path) -> TrainingState:
+    """Reads a checkpoint. Raises `CheckpointError` that says which file is missing or damaged and what to do."""
+    state_file = path / STATE
+    advice = f"remove {path} to resume from the checkpoint before it"
+    try:
+        summary = json.loads(state_file.read_text(encoding="utf-8"))
+        version, step, scale = summary["version"], int(summary["step"]), summary["loss_scale"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{state_file}: is missing or damaged ({error}); {advice}") from None
+    if version != FORMAT_VERSION:
+        raise CheckpointError(f"{state_file}: format version {version}; this bertref reads version {FORMAT_VERSION}")
+    try:
+        params, moments = tensors.read(path / WEIGHTS), tensors.read(path / MOMENTS)
+    except CheckpointError as error:
+        raise CheckpointError(f"{error}\n{advice}") from None
+    expected = {f"{name}/{moment}" for name in params for moment in ("m", "v")}
+    if set(moments) != expected:
+        raise CheckpointError(f"{path / MOMENTS}: does not hold the moments of the parameters; {advice}")
+    return TrainingState(params, moments, step, scale)
+
+
+def latest(folder: Path) -> Path | None:
+    """The newest checkpoint, after clearing what a killed run left half-written; None if there is none."""
+    remove_leftovers(folder)
+    found = checkpoints(folder)
+    return found[-1] if found else None

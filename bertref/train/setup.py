@@ -1,0 +1,185 @@
+"""From options to everything that a run needs: text, vocabulary, batches, model, recipe."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import numpy as np
+
+from .. import backends
+from ..config import PRESETS, BertConfig, Numerics, read_config
+from ..data.batch import Batch
+from ..data.corpus import Corpus, is_corpus
+from ..data.documents import Document, documents_of_text, read_documents
+from ..data.pipeline import PretrainingData, split_documents
+from ..data.python_topics import python_topics
+from ..data.shards import prepare
+from ..errors import InputError
+from ..layers import Settings
+from ..metrics import unigram_loss
+from ..opset import OpSet
+from ..optim import Optimizer, Schedule
+from ..precision import Precision
+from ..text import Tokenizer, Vocab, load_vocab, train_vocab
+from .options import PretrainOptions
+from .report import Report
+from .step import Recipe
+
+NEEDED = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What the loop works with."""
+
+    ops: OpSet
+    recipe: Recipe
+    config: BertConfig
+    numerics: Numerics
+    tokenizer: Tokenizer
+    data: PretrainingData
+    evaluation: list[Batch]
+    unigram: float | None
+
+    @property
+    def compute(self) -> str:
+        """The dtype that the model computes in."""
+        return self.recipe.precision.compute
+
+
+def set_up(options: PretrainOptions, out: Path, report: Report) -> Setup:
+    """Reads or makes everything; what is made of the text is kept in `out`, so that a resumed run finds it."""
+    backend = backends.get(options.backend)
+    precision = Precision.preset(options.precision)
+    precision.validate(backend)
+    config, numerics = _architecture(options)
+    if options.seq_len > config.max_position_embeddings:
+        raise InputError(
+            f"--seq-len {options.seq_len} is longer than the model's {config.max_position_embeddings} positions"
+        )
+    vocab, corpus = _text(options, out, report)
+    config = _fitted(config, vocab, options)
+    tokenizer = Tokenizer(vocab, lower_case=options.lower_case)
+    data, held_out, train_documents = _data(options, corpus, vocab)
+    batches = _evaluation(options, data, held_out)
+    unigram = _unigram(corpus, train_documents, batches, vocab) if batches else None
+    packed = options.layout == "packed" or (options.layout == "auto" and not backend.static_shapes)
+    overrides = {"kind": options.optimizer} if options.optimizer else {}
+    schedule = cast(Any, options.schedule or numerics.schedule)
+    recipe = Recipe(
+        settings=Settings(config, numerics, options.recompute),
+        optimizer=Optimizer.from_numerics(numerics, weight_decay=options.weight_decay, **overrides),
+        schedule=Schedule(kind=schedule, peak=options.rate, steps=options.steps, warmup_steps=options.warmup),
+        precision=precision,
+        clip_norm=options.clip_norm or None,
+        chunks=options.accumulate,
+        packed=packed,
+        seed=options.seed,
+    )
+    ops = OpSet(backend, kernels=options.kernels)
+    return Setup(ops, recipe, config, numerics, tokenizer, data, batches, unigram)
+
+
+def _architecture(options: PretrainOptions) -> tuple[BertConfig, Numerics]:
+    numerics = Numerics.preset(options.dialect)
+    if options.config in PRESETS:
+        config = BertConfig.preset(options.config)
+    elif Path(options.config).is_file():
+        config, numerics = read_config(options.config)
+    else:
+        raise InputError(f"--config {options.config}: neither a preset ({', '.join(PRESETS)}) nor a file")
+    if options.dropout is not None:
+        p = options.dropout
+        config = replace(config, hidden_dropout_prob=p, attention_probs_dropout_prob=p)
+    return config, numerics
+
+
+def _fitted(config: BertConfig, vocab: Vocab, options: PretrainOptions) -> BertConfig:
+    """The config with a table for the vocabulary; a config file's own size must hold it."""
+    if options.config in PRESETS:
+        return replace(config, vocab_size=len(vocab), pad_token_id=vocab.pad)
+    if config.vocab_size < len(vocab):
+        raise InputError(
+            f"{options.config}: vocab_size is {config.vocab_size}, but the vocabulary has {len(vocab)} tokens"
+        )
+    return config
+
+
+def _text(options: PretrainOptions, out: Path, report: Report) -> tuple[Vocab, Corpus]:
+    """The vocabulary and the tokenised corpus: prepared ones are opened, text is tokenised into `out`/data once."""
+    prepared = [path for path in options.corpus if is_corpus(path)]
+    given = load_vocab(options.vocab, require=NEEDED) if options.vocab else None
+    if prepared:
+        if len(prepared) < len(options.corpus):
+            other = next(path for path in options.corpus if path not in prepared)
+            raise InputError(f"{other}: is not a prepared corpus, but {prepared[0]} is; give only one kind")
+        corpus = Corpus.open(prepared, given)
+        return corpus.vocab, corpus
+    folder = out / "data"
+    if is_corpus(folder):
+        corpus = Corpus.open(folder)
+        return corpus.vocab, corpus
+    if not options.corpus:
+        report("message", {"text": "No corpus given: learning from the Python language reference (pydoc_data.topics)."})
+    vocab = given or _trained_vocab(options, report)
+    tokenizer = Tokenizer(vocab, lower_case=options.lower_case)
+    prepare(_documents(options), tokenizer, folder, progress=lambda counts: report("prepare", counts))
+    return vocab, Corpus.open(folder, vocab)
+
+
+def _documents(options: PretrainOptions) -> Iterator[Document]:
+    layout, sentences = cast(Any, options.documents), cast(Any, options.sentences)
+    if options.corpus:
+        yield from read_documents(options.corpus, layout=layout, sentences=sentences)
+        return
+    for name, text in python_topics():
+        yield from documents_of_text(name, text, sentences="split")
+
+
+def _trained_vocab(options: PretrainOptions, report: Report) -> Vocab:
+    report("message", {"text": f"No vocabulary given: training one of at most {options.vocab_size} tokens on the text."})
+    sentences = (sentence for document in _documents(options) for sentence in document.sentences)
+    return train_vocab(sentences, options.vocab_size, lower_case=options.lower_case)
+
+
+def _data(
+    options: PretrainOptions, corpus: Corpus, vocab: Vocab
+) -> tuple[PretrainingData, PretrainingData | None, np.ndarray]:
+    """The batches to learn from, those held out, and the numbers of the documents to learn from."""
+    train = np.arange(corpus.documents)
+    held_out: np.ndarray | None = None
+    if options.eval_on == "held-out" and corpus.documents > 1:
+        train, held_out = split_documents(corpus, options.held_out, options.seed)
+    rules: dict[str, Any] = {
+        "seq_len": options.seq_len, "max_predictions": options.predictions, "masked_lm_prob": options.masked_lm_prob,
+        "short_seq_prob": options.short_seq_prob, "whole_word": options.whole_word, "seed": options.seed,
+    }  # fmt: skip
+    masking = cast(Literal["static", "dynamic"], options.masking)
+    data = PretrainingData(
+        corpus, vocab, masking=masking, dupe_factor=options.dupe_factor, documents=train, **rules
+    )
+    evaluation = None
+    if held_out is not None and len(held_out):
+        evaluation = PretrainingData(corpus, vocab, masking="static", dupe_factor=1, documents=held_out, **rules)
+    return data, evaluation, train
+
+
+def _evaluation(options: PretrainOptions, data: PretrainingData, held_out: PretrainingData | None) -> list[Batch]:
+    source = {"held-out": held_out, "train": data, "none": None}[options.eval_on]
+    if source is None:
+        return []
+    return _first(source.in_order(options.batch_size), options.eval_batches)
+
+
+def _first(batches: Iterable[Batch], count: int) -> list[Batch]:
+    return [batch for _, batch in zip(range(count), batches, strict=False)]
+
+
+def _unigram(corpus: Corpus, documents: np.ndarray, batches: list[Batch], vocab: Vocab) -> float:
+    counts = np.zeros(len(vocab), np.int64)
+    for number in documents.tolist():
+        for sentence in corpus.sentences_of(number):
+            counts += np.bincount(sentence, minlength=len(vocab))
+    ids = np.concatenate([batch.masked_lm_ids[batch.masked_lm_weights > 0] for batch in batches])
+    return unigram_loss(counts, ids)

@@ -1,0 +1,140 @@
+"""One training step: losses and gradients of a batch, in chunks if wanted, then clipping and the update.
+
+A step is a pure function of the state and the batch. A chunk divides by the whole batch's denominators, so accumulating N
+chunks is the big batch up to the order of summation.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ..arrays import Array
+from ..data.batch import Batch
+from ..dropout import Dropout
+from ..errors import InputError
+from ..layers import Settings
+from ..losses import Denominators, Losses, denominators, ordered, pretraining
+from ..opset import OpSet
+from ..optim import Optimizer, Schedule, accumulate, clip_by_global_norm, global_norm
+from ..precision import LossScale, Precision, cast, unscale
+from ..probes import Recorder
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that a step needs to know and that does not change."""
+
+    settings: Settings
+    optimizer: Optimizer
+    schedule: Schedule
+    precision: Precision = Precision()
+    clip_norm: float | None = 1.0
+    chunks: int = 1
+    packed: bool = False
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class State:
+    """Master weights and moments on the device, how many updates are done, and the loss scale."""
+
+    params: dict[str, Array]
+    moments: dict[str, Array]
+    step: int
+    loss_scale: LossScale | None
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What a step reports, on the host. `updated` is False where a loss scale was too large and the step was skipped."""
+
+    step: int
+    loss: float
+    mlm_loss: float
+    nsp_loss: float
+    gradient_norm: float
+    rate: float
+    updated: bool
+
+
+def initial_state(ops: OpSet, recipe: Recipe, params: dict[str, np.ndarray[Any, Any]]) -> State:
+    """The state before the first step, from host parameters."""
+    xp = ops.xp
+    master = {name: xp.from_numpy(array.astype(recipe.precision.master)) for name, array in params.items()}
+    return State(master, recipe.optimizer.init_state(xp, master), 0, recipe.precision.initial_loss_scale())
+
+
+def working_params(ops: OpSet, recipe: Recipe, state: State) -> dict[str, Array]:
+    """The weights that the model computes with: the master weights, rounded as the policy says."""
+    rounded = cast(ops.xp, state.params, recipe.precision.parameter)
+    return cast(ops.xp, rounded, recipe.precision.compute)
+
+
+def dropout_of(ops: OpSet, recipe: Recipe, batch: Batch, step: int) -> Dropout | None:
+    """The dropout of a batch in a step (counted from 0), None if the config drops nothing."""
+    config = recipe.settings.config
+    if not config.hidden_dropout_prob and not config.attention_probs_dropout_prob:
+        return None
+    return Dropout(
+        ops.xp, recipe.seed, step, np.asarray(batch.example), np.asarray(batch.attention_mask) != 0,
+        recipe.packed, config.hidden_dropout_prob, config.attention_probs_dropout_prob,
+    )  # fmt: skip
+
+
+def gradients(
+    ops: OpSet, recipe: Recipe, state: State, batch: Batch, recorder: Recorder | None = None
+) -> tuple[Losses, dict[str, Array]]:
+    """Losses of the batch and the gradients of the master weights, unscaled, before clipping."""
+    xp, precision = ops.xp, recipe.precision
+    scale = state.loss_scale.scale if state.loss_scale else 1.0
+    params = working_params(ops, recipe, state)
+    divide_by: Denominators = denominators(batch, recipe.settings.numerics)
+    total: dict[str, Array] | None = None
+    sums: Losses | None = None
+    for rows in chunk_slices(len(batch), recipe.chunks):
+        chunk = batch[rows]
+        losses, grads = pretraining(
+            ops, params, chunk, recipe.settings, packed=recipe.packed, divide_by=divide_by,
+            dropout=dropout_of(ops, recipe, chunk, state.step), loss_scale=scale, recorder=recorder,
+        )  # fmt: skip
+        total = accumulate(total, cast(xp, grads, precision.accumulate) if recipe.chunks > 1 else grads)
+        sums = losses if sums is None else Losses(*(a + b for a, b in zip(sums, losses, strict=True)))
+    if total is None or sums is None:
+        raise InputError("the batch is empty; there is nothing to learn from")
+    return sums, ordered(unscale(xp, total, scale, precision.master), state.params)
+
+
+def chunk_slices(rows: int, chunks: int) -> list[slice]:
+    """`chunks` slices of nearly equal size, together `rows`. Raises `InputError` if there are fewer rows than chunks."""
+    if not 1 <= chunks <= max(rows, 1):
+        raise InputError(f"a batch of {rows} can't be split into {chunks} chunks; use --accumulate 1 to {rows}")
+    ends = [rows * i // chunks for i in range(chunks + 1)]
+    return [slice(a, b) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+
+
+def train_step(
+    ops: OpSet, recipe: Recipe, state: State, batch: Batch, recorder: Recorder | None = None
+) -> tuple[State, StepResult]:
+    """The state after one step. Not-finite gradients skip the update under a dynamic loss scale; else they are reported
+    in `StepResult` (the caller stops) and the state does not change."""
+    xp = ops.xp
+    with np.errstate(all="ignore"):  # overflow and NaN are looked for, and reported with their name
+        losses, grads = gradients(ops, recipe, state, batch, recorder)
+        if recipe.clip_norm is None:
+            norm = global_norm(xp, grads)
+        else:
+            grads, norm = clip_by_global_norm(
+                xp, grads, recipe.clip_norm, epsilon=recipe.settings.numerics.clip_epsilon
+            )
+        figures = [float(xp.to_numpy(x)) for x in (losses.total, losses.mlm, losses.nsp, norm)]
+        finite = bool(np.isfinite(figures).all())
+        rate = recipe.schedule.rate(state.step)
+        params, moments = state.params, state.moments
+        if finite:
+            params, moments = recipe.optimizer.update(xp, params, grads, moments, rate=rate, step=state.step + 1)
+    scale = state.loss_scale.after(finite) if state.loss_scale else None
+    skipped = bool(state.loss_scale and state.loss_scale.dynamic and not finite)
+    done = state.step + 1 if finite or skipped else state.step
+    result = StepResult(state.step + 1, figures[0], figures[1], figures[2], figures[3], rate, finite)
+    return replace(state, params=params, moments=moments, step=done, loss_scale=scale), result

@@ -9,7 +9,6 @@ Source: Devlin et al. 2019, section 3 and figure 2; google-research/bert, `run_c
 
 import re
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from typing import NamedTuple
 
 from ..errors import InputError
@@ -22,6 +21,8 @@ NO_SPACE = (
 )
 """Where English puts no space: only at punctuation, where the tokenizer splits anyhow, so that tokenising the
 joined text gives the same pieces again."""
+
+SPECIAL = re.compile("(" + "|".join(map(re.escape, SPECIAL_TOKENS)) + ")")
 
 
 class Encoding(NamedTuple):
@@ -66,22 +67,11 @@ def shorten(first: list[int], second: list[int] | None, room: int) -> tuple[list
     return first[:a], second[:b]
 
 
-@lru_cache(maxsize=8)
-def _specials_of(vocab: Vocab) -> re.Pattern[str]:
-    present = [token for token in SPECIAL_TOKENS if token in vocab.ids]
-    return re.compile("(" + "|".join(map(re.escape, present)) + ")") if present else re.compile(r"(?!)")
-
-
 def split_at_specials(vocab: Vocab, text: str) -> Iterator[tuple[str, int | None]]:
     """The text in order: (plain text, None) and (special token, its id), which must be spelt exactly."""
-    if "[" not in text:
-        yield text, None
-        return
-    for part in _specials_of(vocab).split(text):
-        if part in SPECIAL_TOKENS and part in vocab.ids:
-            yield part, vocab.ids[part]
-        elif part:
-            yield part, None
+    for part in SPECIAL.split(text) if "[" in text else [text]:
+        # A special token that the vocabulary lacks is plain text; being punctuated, it is split there anyhow.
+        yield part, vocab.ids.get(part) if part in SPECIAL_TOKENS else None
 
 
 def tokens_of(vocab: Vocab, ids: Sequence[int]) -> list[str]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from .basic import CONTROL_CATEGORIES
 from .vocab import CONTINUES, SPECIAL_TOKENS, UNK, Vocab, load_vocab, write_whole
 
 BERT_CLASSES = frozenset(
@@ -33,6 +34,7 @@ NORMALIZER_OPTIONS = {
     "handle_chinese_chars": "tokenize_chinese_chars",
 }
 OWN_KEY = "bertref_tokenizer"
+OWN_OPTIONS = ("max_chars_per_word", "control")
 """In `tokenizer_config.json`: the options that transformers has no name for."""
 
 
@@ -64,16 +66,22 @@ def read_folder(folder: Path) -> tuple[Vocab, dict[str, Any]]:
     if library_path.exists():
         library = library or _read_json(library_path)
     options = _library_options(library, library_path) if library else {}
-    options |= {ours: config[theirs] for theirs, ours in CONFIG_OPTIONS.items() if theirs in config}
-    options |= _own_options(config, config_path)
-    for name in ("lower_case", "tokenize_chinese_chars"):
-        if not isinstance(options.get(name, True), bool):
-            raise InputError(f"{config_path}: {name} is {options[name]!r}; it must be true or false")
-    if options.get("strip_accents") not in (None, True, False):
-        raise InputError(
-            f"{config_path}: strip_accents is {options['strip_accents']!r}; it must be true, false or null"
-        )
-    return vocab, options
+    return vocab, options | _config_options(config, config_path)
+
+
+def _checked(options: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The options of a file, or `InputError` naming the first that has a value of the wrong kind."""
+    for name, value in options.items():
+        if name == "max_chars_per_word":
+            holds, expected = isinstance(value, int) and value is not True and value > 0, "a positive integer"
+        elif name == "control":
+            holds, expected = value in list(CONTROL_CATEGORIES), "one of " + ", ".join(CONTROL_CATEGORIES)
+        else:
+            holds = isinstance(value, bool) or (name == "strip_accents" and value is None)
+            expected = "true or false"
+        if not holds:
+            raise InputError(f"{path}: {name} is {value!r}; it must be {expected}")
+    return options
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -138,15 +146,19 @@ def _library_options(library: dict[str, Any], path: Path) -> dict[str, Any]:
     }
     if "max_input_chars_per_word" in model:
         options["max_chars_per_word"] = model["max_input_chars_per_word"]
-    return options
+    return _checked(options, path)
 
 
-def _own_options(config: dict[str, Any], path: Path) -> dict[str, Any]:
+def _config_options(config: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The options in a `tokenizer_config.json`."""
     own = config.get(OWN_KEY, {})
-    unknown = sorted(set(own) - {"max_chars_per_word", "control"})
+    unknown = sorted(set(own) - set(OWN_OPTIONS)) if isinstance(own, dict) else [repr(own)]
     if unknown:
-        raise InputError(f"{path}: unknown setting {', '.join(unknown)} in {OWN_KEY}")
-    return dict(own)
+        raise InputError(
+            f"{path}: {OWN_KEY} has {', '.join(unknown)}; it may only have {', '.join(OWN_OPTIONS)}"
+        )
+    options = {ours: config[theirs] for theirs, ours in CONFIG_OPTIONS.items() if theirs in config}
+    return _checked(options | own, path)
 
 
 def write_folder(folder: Path, vocab: Vocab, options: dict[str, Any], max_length: int | None) -> None:
@@ -159,7 +171,7 @@ def write_folder(folder: Path, vocab: Vocab, options: dict[str, Any], max_length
         **{theirs: options[ours] for theirs, ours in CONFIG_OPTIONS.items()},
         **specials,
         **({} if max_length is None else {"model_max_length": max_length}),
-        OWN_KEY: {name: options[name] for name in ("max_chars_per_word", "control")},
+        OWN_KEY: {name: options[name] for name in OWN_OPTIONS},
     }
     vocab.save(folder / "vocab.txt")
     text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"

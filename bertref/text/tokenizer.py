@@ -12,8 +12,8 @@ differently, so that a folder of `save_pretrained`, opened with transformers, gi
     private use                    kept: the word becomes [UNK]     dropped, as control="Cc+Cf+Co" does
     punctuation, accents, format   what they are in Python's        ordinary letters: its tables are those of
       characters newer than 2015     version of Unicode               Unicode 8
-    U+166D, U+1734, U+111C9        sign, spacing mark, accent       punctuation, accent, punctuation: later
-                                                                      versions of Unicode moved them
+    U+166D, U+1734, U+1885,        sign, spacing mark, accents      punctuation, accent, letters, punctuation:
+      U+1886, U+111C9                                                 later versions of Unicode moved them
     capitals newer than Python's   left alone                       lower-cased: for this its tables are newer
       version of Unicode
     a last capital sigma: "ΟΔΟΣ"   "οδος"                           "οδοσ": looks at no neighbours

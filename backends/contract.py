@@ -1,4 +1,4 @@
-"""The functions of an array namespace `xp`: nothing else may be called by ops, layers, the model and the optimisers.
+"""The functions of an array namespace `xp`: ops, layers, the model and the optimisers may call nothing else.
 
 `STANDARD` are functions of the Python array API standard (2024.12, https://data-apis.org/array-api), which
 array-api-compat gives to every library. Arithmetic and comparison operators on arrays belong to them as well.
@@ -16,7 +16,7 @@ DTYPES = ("bool", "int8", "uint8", "int16", "int32", "int64", "float16", "bfloat
 """Names that `xp.dtype` and `xp.dtype_name` translate."""
 
 STANDARD_DTYPES = ("bool", "int32", "int64", "float32", "float64")
-"""Dtypes that are attributes, `xp.float32`; the others, which some libraries lack, only through `xp.dtype`."""
+"""Dtypes that are attributes, `xp.float32`; those that some libraries lack come only from `xp.dtype`."""
 
 CREATION = ("arange", "full", "ones", "zeros")
 """They make an array out of nothing, on the backend's device."""
@@ -75,8 +75,8 @@ STANDARD = (
 
 EXTRAS = {
     "erf": "(x): the error function, accurate to the dtype; half precisions compute in float32",
-    "index_add": "(x, index, values): a new array, x with values[i] added to row index[i]; duplicates accumulate, "
-    "bit-equal from run to run",
+    "index_add": "(x, index, values): a new array, x with values[i] added to row index[i]; duplicates "
+    "accumulate, bit-equal from run to run",
     "to_numpy": "(x): the same values as a numpy.ndarray on the host; bfloat16 becomes float32",
     "from_numpy": "(array, dtype=None): an array on the backend's device; may share memory with `array`",
     "dtype": "(name): the library's dtype of that name",

@@ -1,4 +1,4 @@
-"""`xp`, the array namespace that ops receive: the standard's functions of one library on one device, plus our extras."""
+"""`xp`, the array namespace that ops receive: one library's standard functions on one device, plus our extras."""
 
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -14,7 +14,7 @@ HostArray: TypeAlias = "np.ndarray[Any, Any]"
 
 
 def _on_device(function: Any, device: Any, needs_dtype: bool) -> Any:
-    """A creation function that makes its arrays on `device`, and insists on a dtype where the libraries' defaults differ."""
+    """The creation function, on `device`; it insists on a dtype where the libraries' defaults differ."""
     given = {} if device is None else {"device": device}
 
     @wraps(function)
@@ -29,11 +29,11 @@ def _on_device(function: Any, device: Any, needs_dtype: bool) -> Any:
 class Namespace:
     """The base that every backend's namespace completes; its signatures are the contract of the extras.
 
-    The standard's functions are bound once, as plain attributes, so that calling one costs no more than in the library.
+    The standard's functions are bound once, as plain attributes: calling one costs no more than in the library.
     """
 
     def __init__(self, standard: Any, device: Any = None) -> None:
-        """`standard` is a module that follows the array API standard, `device` what its creation functions take."""
+        """`standard`: a module that follows the array API standard; `device`: what its creation functions take."""
         for name in STANDARD:
             function = getattr(standard, name)
             if name in CREATION:
@@ -41,14 +41,17 @@ class Namespace:
             setattr(self, name, function)
         for name in STANDARD_DTYPES:
             setattr(self, name, getattr(standard, name))
-        self._by_name = {name: getattr(standard, name) for name in DTYPES if hasattr(standard, name)}
-        self._by_dtype = {dtype: name for name, dtype in self._by_name.items()}
+        self._name_dtypes({name: getattr(standard, name) for name in DTYPES if hasattr(standard, name)})
+
+    def _name_dtypes(self, by_name: dict[str, Any]) -> None:
+        self._by_name = by_name
+        self._by_dtype = {dtype: name for name, dtype in by_name.items()}
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(f"xp.{name} is not in the contract (bertref.backends.contract)")
 
     def erf(self, x: Array) -> Array:
-        """The error function 2/sqrt(pi) ∫₀ˣ exp(-t²) dt, to about an ulp of x's dtype (half precisions: in float32)."""
+        """The error function 2/sqrt(pi) ∫₀ˣ exp(-t²) dt, to two ulps of x's dtype (half precisions: in float32)."""
         raise NotImplementedError
 
     def index_add(self, x: Array, index: Array, values: Array) -> Array:
@@ -59,11 +62,11 @@ class Namespace:
         raise NotImplementedError
 
     def to_numpy(self, x: Array) -> HostArray:
-        """The values on the host; may share memory with `x`. bfloat16, which NumPy lacks, becomes float32 (exactly)."""
+        """The values on the host; may share memory with `x`. bfloat16, which NumPy lacks, becomes float32."""
         raise NotImplementedError
 
     def from_numpy(self, array: HostArray, dtype: Any = None) -> Array:
-        """The values on the backend's device, in `dtype` (a name or the library's dtype) if given; may share memory."""
+        """The values on the backend's device, in `dtype` (a name or the library's) if given; may share memory."""
         raise NotImplementedError
 
     def dtype(self, name: str) -> Any:

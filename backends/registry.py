@@ -55,8 +55,8 @@ def describe() -> dict[str, str]:
 def get(spec: str) -> Backend:
     """The backend that `spec` names: "numpy", "torch", "torch:cuda:1", "cupy:0".
 
-    Raises `InputError` for a name or a device that does not exist, `BackendUnavailable` where the library or the device
-    can't be used here.
+    Raises `InputError` for a name or a device that does not exist, `BackendUnavailable` where the library or the
+    device can't be used here.
     """
     if spec in _loaded:
         return _loaded[spec]
@@ -96,7 +96,7 @@ def _built_in_creator(name: str) -> Callable[[str | None], Backend]:
 
 
 def of(*arrays: Any) -> Backend:
-    """The backend of these arrays, recognised by their classes; numbers, NumPy scalars and None are passed over.
+    """The backend of these arrays, told by their classes; numbers, NumPy scalars and None are passed over.
 
     Raises `InputError` where they belong to different libraries or devices, or where none is an array.
     """

@@ -1,0 +1,47 @@
+"""Options that several commands share."""
+
+import os
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from ..errors import InputError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def backend_option(command: F) -> F:
+    """--backend NAME[:DEVICE]"""
+    return click.option(
+        "--backend", default="numpy", show_default=True, metavar="NAME[:DEVICE]",
+        help="Array library: numpy, torch, torch:cuda, torch:xla, cupy.",
+    )(command)  # fmt: skip
+
+
+def debug_option(command: F) -> F:
+    """--debug"""
+    return click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")(command)
+
+
+def json_option(command: F) -> F:
+    """--json"""
+    return click.option("--json", "as_json", is_flag=True, help="Machine-readable output, one JSON object a line.")(command)
+
+
+def model_option(command: F) -> F:
+    """--model DIR"""
+    return click.option(
+        "--model", "model_dir", metavar="DIR", default=None, help="Model folder; else $BERTREF_MODEL."
+    )(command)
+
+
+def model_folder(given: str | None) -> str:
+    """The model to use. Raises `InputError` saying how to get one if none is named."""
+    folder = given or os.environ.get("BERTREF_MODEL")
+    if not folder:
+        raise InputError(
+            "no model: run `bertref pretrain` to make one in ./bertref-model, then add --model bertref-model "
+            "(or set BERTREF_MODEL)"
+        )
+    return folder

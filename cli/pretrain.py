@@ -1,0 +1,121 @@
+"""bertref pretrain"""
+
+import signal
+import sys
+from types import FrameType
+from typing import Any
+
+import click
+
+from ..train.options import LEARNING_RATES, PretrainOptions
+from . import render
+from .corpus_options import corpus_options
+from .options import backend_option, debug_option, json_option
+from .reporters import JsonLines, Plot, TensorBoard, all_of
+
+DEFAULT = PretrainOptions()
+
+
+def shown(name: str, *, help: str, **settings: Any) -> Any:
+    """An option whose default is that of `PretrainOptions`."""
+    return click.option(
+        f"--{name}", default=getattr(DEFAULT, name.replace("-", "_")), show_default=True, help=help, **settings
+    )
+
+
+@click.command()
+@corpus_options(required=False)
+@shown("out", metavar="DIR", help="Where the model and its checkpoints go.")
+@shown("config", metavar="NAME|FILE", help="tiny, mini, small, medium, base, large, or a config.json.")
+@shown("dialect", type=click.Choice(["huggingface", "google"]), help="Whose arithmetic to follow.")
+@click.option("--vocab", metavar="FILE", help="Vocabulary; without it one is trained on the text.")
+@shown("vocab-size", help="Most tokens of a vocabulary that is trained.")
+@click.option("--cased", is_flag=True, help="Keep case and accents.")
+@shown("steps", help="Updates to make.")
+@shown("batch-size", help="Sequences an update.")
+@shown("seq-len", help="Most tokens of a sequence.")
+@click.option("--max-predictions", type=int, help="Most masked tokens a sequence.  [default: what --masked-lm-prob gives]")
+@shown("masked-lm-prob", help="Share of the tokens that is masked.")
+@shown("short-seq-prob", help="Share of shorter sequences.")
+@shown("masking", type=click.Choice(["dynamic", "static"]), help="New masks in every pass, or --dupe-factor fixed ones.")
+@shown("dupe-factor", help="How many different passes static masking has.")
+@click.option("--whole-word", is_flag=True, help="Mask whole words.")
+@click.option("--optimizer", type=click.Choice(["google", "adamw", "lamb"]), help="Default: the dialect's.")
+@click.option("--learning-rate", type=float, help=f"Peak rate.  [default: {', '.join(f'{k} {v:g}' for k, v in LEARNING_RATES.items())}]")  # fmt: skip
+@click.option("--warmup-steps", type=int, help="Updates of rising rate.  [default: a tenth of --steps]")
+@shown("weight-decay", help="Decoupled weight decay.")
+@shown("clip-norm", help="Largest gradient norm; 0 switches clipping off.")
+@click.option("--schedule", type=click.Choice(["google", "huggingface", "constant"]), help="Default: the dialect's.")
+@shown("accumulate", help="Chunks in which a batch is computed: less memory, the same result.")
+@click.option("--dropout", type=float, help="Both dropout probabilities.  [default: the config's]")
+@shown("recompute", type=click.Choice(["none", "attention", "layers"]), help="Activations to compute again in backward.")
+@shown("layout", type=click.Choice(["auto", "padded", "packed"]), help="Compute padding or leave it out.")
+@backend_option
+@click.option("--precision", default="float32", show_default=True,
+              help="float32, float64, bfloat16, float16, mixed_bfloat16, mixed_float16.")  # fmt: skip
+@click.option("--kernels", type=click.Choice(["on", "off"]), default="on", show_default=True, help="Faster kernels.")
+@shown("seed", help="Of all random choices.")
+@shown("eval-on", type=click.Choice(["held-out", "train", "none"]), help="Evaluate on held-out documents or on the text learnt from.")
+@shown("held-out", help="Share of the text, in whole documents, that is held out.")
+@shown("eval-every", help="Steps between evaluations; 0: only at the end.")
+@shown("eval-batches", help="Most batches an evaluation.")
+@shown("log-every", help="Steps between reports.")
+@shown("save-every", help="Steps between checkpoints.")
+@shown("keep", help="Checkpoints to keep.")
+@click.option("--resume", is_flag=True, help="Go on with the run in --out, bit-equal.")
+@click.option("--plot", "plot", metavar="FILE", help="Draw the loss curve into a picture (needs bertref[plot]).")
+@click.option("--log-json", metavar="FILE", help="Append every event as a JSON line.")
+@click.option("--tensorboard", metavar="DIR", help="Write TensorBoard files (needs bertref[tensorboard]).")
+@json_option
+@debug_option
+def pretrain(as_json: bool, cased: bool, kernels: str, plot: str | None, log_json: str | None,
+             tensorboard: str | None, **values: Any) -> None:  # fmt: skip
+    """Pre-train a BERT on text: masked words and next sentences.
+
+    CORPUS: text files, folders, .gz, Wikipedia extracts, JSONL, or folders made by `bertref prepare`. Without one it learns
+    from the Python language reference, which is on every machine.
+
+    \b
+    Example:
+        bertref pretrain
+        bertref pretrain novels/ --config mini --steps 20000 --out novels-mini
+        bertref pretrain novels/ --config mini --steps 20000 --out novels-mini --resume
+    """
+    from ..train import pretrain as run
+
+    options = PretrainOptions(**values, lower_case=not cased, kernels=kernels == "on")
+    extra = [Plot(plot)] if plot else []
+    extra += [JsonLines.append(log_json)] if log_json else []  # type: ignore[list-item]
+    extra += [TensorBoard(tensorboard)] if tensorboard else []  # type: ignore[list-item]
+    drawn = JsonLines(sys.stdout) if as_json else render.Training()
+    stop = _Stop()
+    with stop, all_of(drawn, *extra) as report:
+        result = run(options, report, stop.asked)
+    if result.status == "interrupted":
+        sys.exit(128 + (stop.number or 0))
+
+
+class _Stop:
+    """SIGINT and SIGTERM ask the run to save and end; a second one ends it at once."""
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def asked(self) -> bool:
+        return self.number is not None
+
+    def _note(self, number: int, _frame: FrameType | None) -> None:
+        self.number = number
+        signal.signal(number, self._before[number])
+
+    def __enter__(self) -> "_Stop":
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+

@@ -1,0 +1,192 @@
+"""Everything that bertref draws in a terminal. Results go to standard output, progress and messages to standard error."""
+
+import contextlib
+import math
+import shlex
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+BLOCKS = " ▁▂▃▄▅▆▇█"
+CURVE_WIDTH, CURVE_HEIGHT = 64, 8
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def message(text: str) -> None:
+    """A line for the person, on standard error."""
+    err.print(text, markup=False)
+
+
+@contextlib.contextmanager
+def working(text: str) -> Iterator[None]:
+    """A spinner while something of unknown length runs; nothing when the output is no terminal."""
+    if err.is_terminal:
+        with err.status(text):
+            yield
+    else:
+        yield
+
+
+@contextlib.contextmanager
+def counting() -> Iterator[Callable[[dict[str, int]], None]]:
+    """A running count of documents and tokens; nothing when the output is no terminal."""
+    with Live(console=err, transient=True, auto_refresh=False) if err.is_terminal else contextlib.nullcontext() as live:
+
+        def show(counts: dict[str, int]) -> None:
+            if live is not None:
+                live.update(_counts(counts), refresh=True)
+
+        yield show
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return "  ".join(f"{value:,} {name}" for name, value in counts.items() if isinstance(value, int))
+
+
+def guesses(text: str, masks: list[Any]) -> None:
+    """The candidates for each mask of a text."""
+    out.print(text, markup=False, style="bold")
+    for number, mask in enumerate(masks, 1):
+        table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+        for guess in mask.top:
+            bar = "█" * max(1, round(20 * guess.probability))
+            table.add_row(f"{guess.probability:7.2%}", guess.token, bar)
+        if len(masks) > 1:
+            out.print(f"  mask {number}", markup=False)
+        out.print(table)
+
+
+def next_sentence(text: str, pair: str, probability: float) -> None:
+    """Whether a sentence follows."""
+    verdict = "follows" if probability >= 0.5 else "does not follow"
+    out.print(f"{probability:.2%}  {pair!r} {verdict} {text!r}", markup=False)
+
+
+def doctor(found: dict[str, Any]) -> None:
+    """The report of `bertref doctor`: nested dicts as tables."""
+    for section, values in found.items():
+        if isinstance(values, dict):
+            table = Table(title=section, title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0))
+            for name, value in values.items():
+                table.add_row(str(name), _plain(value))
+            out.print(table)
+        else:
+            out.print(f"{section}: {_plain(values)}", markup=False)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {_plain(v)}" for k, v in value.items() if v not in (None, "", [], {}))
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_plain, value))
+    return {True: "yes", False: "no", None: "-"}.get(value, str(value)) if isinstance(value, bool | None) else str(value)
+
+
+def curve(points: list[tuple[int, float]]) -> list[str]:
+    """A chart of (step, loss) in block characters, CURVE_HEIGHT lines high."""
+    finite = [(s, v) for s, v in points if math.isfinite(v)]
+    if len(finite) < 2:
+        return []
+    width = min(CURVE_WIDTH, len(finite))
+    columns = []
+    for i in range(width):
+        part = finite[len(finite) * i // width : len(finite) * (i + 1) // width]
+        columns.append(sum(v for _, v in part) / len(part))
+    top = max(columns)
+    lines = []
+    for row in range(CURVE_HEIGHT, 0, -1):
+        cells = [max(0.0, min(1.0, v / top * CURVE_HEIGHT - row + 1)) for v in columns]
+        label = f"{top * row / CURVE_HEIGHT:6.2f} "
+        lines.append(label + "".join(BLOCKS[round(8 * c)] for c in cells))
+    return [*lines, " " * 7 + f"step {finite[0][0]} to {finite[-1][0]}"]
+
+
+class Training:
+    """A pre-training run: a bar with live figures in a terminal, a line now and then elsewhere."""
+
+    def __init__(self) -> None:
+        self._progress: Progress | None = None
+        self._task: Any = None
+        self._curve: list[tuple[int, float]] = []
+        self._last_line = -math.inf
+        self._eval: dict[str, Any] | None = None
+
+    def __call__(self, event: str, values: dict[str, Any]) -> None:
+        {
+            "message": lambda v: message(v["text"]),
+            "prepare": lambda v: None,
+            "start": self._start,
+            "step": self._step,
+            "eval": self._evaluated,
+            "saved": lambda v: None if self._progress else message(f"step {v['step']}: saved {v['path']}"),
+            "done": self._done,
+        }[event](values)
+
+    def close(self) -> None:
+        if self._progress:
+            self._progress.stop()
+            self._progress = None
+
+    def _start(self, v: dict[str, Any]) -> None:
+        message(
+            f"BERT-{v['config']}: {v['parameters']:,} parameters, vocabulary {v['vocabulary']:,}; "
+            f"{v['tokens']:,} tokens in {v['documents']:,} documents"
+        )
+        message(
+            f"{v['steps']} steps of {v['batch_size']} x {v['seq_len']} tokens, {v['optimizer']}, peak rate "
+            f"{v['learning_rate']:g}, {v['precision']} on {v['backend']}"
+        )
+        if err.is_terminal:
+            self._progress = Progress(
+                TextColumn("[bold]step"), MofNCompleteColumn(), BarColumn(bar_width=24), TextColumn("{task.description}"),
+                TimeRemainingColumn(), console=err,
+            )  # fmt: skip
+            self._progress.start()
+            self._task = self._progress.add_task("", total=v["steps"], completed=v["first_step"])
+
+    def _step(self, v: dict[str, Any]) -> None:
+        self._curve.append((v["step"], v["loss"]))
+        words = [f"loss {v['loss']:.3f}"]
+        if "masked_lm_accuracy" in v:
+            words.append(f"words {v['masked_lm_accuracy']:.0%}")
+            words.append(f"next {v['next_sentence_accuracy']:.0%}")
+        words += [f"rate {v['learning_rate']:.1e}", f"norm {v['gradient_norm']:.2f}", f"{v['tokens_per_second']:,.0f} tokens/s"]
+        if self._progress:
+            self._progress.update(self._task, completed=v["step"], description=" ".join(words))
+        elif v["seconds"] - self._last_line > 10 or v["step"] in (1, v["steps"]):
+            self._last_line = v["seconds"]
+            message(f"step {v['step']}/{v['steps']}  " + "  ".join(words))
+
+    def _evaluated(self, v: dict[str, Any]) -> None:
+        self._eval = v
+        where = "held-out documents" if v["on"] == "held-out" else "the text learnt from"
+        message(
+            f"step {v['step']}, on {where}: masked_lm_loss {v['masked_lm_loss']:.3f}  masked_lm_accuracy "
+            f"{v['masked_lm_accuracy']:.3f}  next_sentence_loss {v['next_sentence_loss']:.3f}  "
+            f"next_sentence_accuracy {v['next_sentence_accuracy']:.3f}"
+        )
+
+    def _done(self, v: dict[str, Any]) -> None:
+        self.close()
+        for line in curve(self._curve):
+            message(line)
+        if v["status"] == "interrupted":
+            message(f"Stopped after step {v['step']} and saved; add --resume to the same command to go on.")
+            return
+        if self._eval and self._eval["unigram_loss"] is not None:
+            gain = self._eval["unigram_loss"] - self._eval["masked_lm_loss"]
+            message(
+                f"masked_lm_loss {self._eval['masked_lm_loss']:.3f}; predicting by word frequency alone "
+                f"{self._eval['unigram_loss']:.3f} ({gain:.3f} nats better)"
+            )
+        message(f"The model is in {v['out']}. Try it:")
+        out.print(
+            f"bertref predict --model {shlex.quote(v['out'])} \"The [MASK] statement is used to [MASK] an exception.\"",
+            markup=False,
+        )

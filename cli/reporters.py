@@ -1,0 +1,119 @@
+"""Where the events of a run go besides the terminal: JSON lines, TensorBoard files, a picture."""
+
+import contextlib
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol, TextIO
+
+from ..errors import InputError
+from ..train.report import Report
+
+
+class Reporter(Protocol):
+    """Takes events and is closed at the end."""
+
+    def __call__(self, event: str, values: dict[str, Any]) -> None: ...
+    def close(self) -> None: ...
+
+
+@contextlib.contextmanager
+def all_of(*reporters: Reporter) -> Iterator[Report]:
+    """One report function for several reporters; closes them all, even after an error."""
+
+    def report(event: str, values: dict[str, Any]) -> None:
+        for reporter in reporters:
+            reporter(event, values)
+
+    with contextlib.ExitStack() as stack:
+        for reporter in reporters:
+            stack.callback(reporter.close)
+        yield report
+
+
+class JsonLines:
+    """One JSON object a line; NaN and infinities, which JSON lacks, become null."""
+
+    def __init__(self, stream: TextIO, *, owned: bool = False) -> None:
+        self._stream, self._owned = stream, owned
+
+    @classmethod
+    def append(cls, path: str) -> "JsonLines":
+        """To the end of a file."""
+        try:
+            return cls(open(path, "a", encoding="utf-8"), owned=True)
+        except OSError as error:
+            raise InputError(f"{path}: can't be written ({error.strerror})") from None
+
+    def __call__(self, event: str, values: dict[str, Any]) -> None:
+        clean = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
+        self._stream.write(json.dumps({"schema": 1, "event": event, **clean}) + "\n")
+        self._stream.flush()
+
+    def close(self) -> None:
+        if self._owned:
+            self._stream.close()
+
+
+class TensorBoard:
+    """Scalars of the steps and evaluations."""
+
+    def __init__(self, folder: str) -> None:
+        try:
+            from tensorboardX import SummaryWriter
+        except ImportError:
+            raise InputError("--tensorboard needs tensorboardX: pip install 'bertref[tensorboard]'") from None
+        self._writer = SummaryWriter(folder)
+
+    def __call__(self, event: str, values: dict[str, Any]) -> None:
+        if event not in ("step", "eval"):
+            return
+        for name, value in values.items():
+            if isinstance(value, int | float) and name not in ("step", "steps"):
+                self._writer.add_scalar(f"{event}/{name}", value, values["step"])
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class Plot:
+    """The loss curve as a picture, drawn at the end."""
+
+    def __init__(self, path: str) -> None:
+        try:
+            import matplotlib  # noqa: F401
+        except ImportError:
+            raise InputError("--plot needs matplotlib: pip install 'bertref[plot]'") from None
+        if not Path(path).resolve().parent.is_dir():
+            raise InputError(f"{path}: its folder does not exist")
+        self._path = path
+        self._steps: list[dict[str, Any]] = []
+        self._evals: list[dict[str, Any]] = []
+
+    def __call__(self, event: str, values: dict[str, Any]) -> None:
+        if event == "step":
+            self._steps.append(values)
+        elif event == "eval":
+            self._evals.append(values)
+
+    def close(self) -> None:
+        if not self._steps:
+            return
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(8, 4.5), layout="constrained")
+        axes = figure.subplots()
+        at = [v["step"] for v in self._steps]
+        axes.plot(at, [v["mlm_loss"] for v in self._steps], label="masked words")
+        axes.plot(at, [v["nsp_loss"] for v in self._steps], label="next sentence")
+        if self._evals:
+            last = self._evals[-1]
+            axes.plot([v["step"] for v in self._evals], [v["masked_lm_loss"] for v in self._evals], "o",
+                      label=f"masked words, {last['on']}")  # fmt: skip
+            if last["unigram_loss"] is not None:
+                axes.axhline(last["unigram_loss"], linestyle=":", color="grey", label="word frequencies")
+        axes.set(xlabel="step", ylabel="loss (nats)", title="Pre-training")
+        axes.set_ylim(bottom=0)
+        axes.legend()
+        figure.savefig(self._path)

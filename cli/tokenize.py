@@ -1,0 +1,48 @@
+"""bertref tokenize"""
+
+import json
+
+import click
+
+from .options import debug_option, json_option, model_option
+from .texts import read_texts
+
+
+@click.command()
+@click.argument("texts", nargs=-1)
+@click.option("--file", "file", metavar="FILE", help="One text a line; - is standard input.")
+@click.option("--vocab", metavar="FILE", help="Vocabulary file; else the model's.")
+@model_option
+@click.option("--cased", is_flag=True, help="Keep case and accents (with --vocab).")
+@click.option("--ids", is_flag=True, help="Show ids instead of tokens.")
+@click.option(
+    "--max-chars", type=click.IntRange(min=1), default=200, show_default=True,
+    help="Longer words become [UNK]; the first release of the original had 100.",
+)  # fmt: skip
+@json_option
+@debug_option
+def tokenize(
+    texts: tuple[str, ...], file: str | None, vocab: str | None, model_dir: str | None, cased: bool, ids: bool,
+    max_chars: int, as_json: bool,
+) -> None:  # fmt: skip
+    """Show the tokens of a text.
+
+    \b
+    Example:
+        bertref tokenize --model bertref-model "This here's an example."
+        bertref tokenize --vocab vocab.txt --ids --file texts.txt
+    """
+    from ..text import Tokenizer, load_vocab
+    from .options import model_folder
+
+    if vocab:
+        tokenizer = Tokenizer(load_vocab(vocab), lower_case=not cased, max_chars_per_word=max_chars)
+    else:
+        tokenizer = Tokenizer.from_pretrained(model_folder(model_dir))
+    for text in read_texts(texts, file):
+        tokens = tokenizer.tokenize(text, specials=True)
+        numbers = [tokenizer.vocab.ids[token] for token in tokens]
+        if as_json:
+            click.echo(json.dumps({"schema": 1, "text": text, "tokens": tokens, "ids": numbers}, ensure_ascii=False))
+        else:
+            click.echo(" ".join(map(str, numbers)) if ids else " ".join(tokens))

@@ -83,7 +83,7 @@ Rule = Callable[[str, Numbers, Numbers, Numbers, int, Any], Numbers]
 
 
 def _in_digits(case: Case, rule: Rule, epsilon: float, clip_epsilon: float) -> tuple[Arrays, Arrays]:
-    """Clipping and moments, the same for all; `rule` makes the new parameters of (name, p, m, v, step, eps)."""
+    """Clipping and moments, the same for all; `rule` makes the new p of (name, p, m, v, step, epsilon)."""
     with mpmath.workdps(50):
         as_numbers = {
             k: [mpmath.mpf(x) for x in a.ravel().tolist()] for k, a in {**case.params, **case.state}.items()

@@ -3,9 +3,9 @@
     get("torch:cuda:1")     NAME[:DEVICE]; without a device: NumPy and torch compute on the CPU, CuPy on GPU 0
     of(x, y)                the backend whose arrays these are
 
-Importing this package imports no array library. Built-in: numpy, torch, cupy and, for tests, strict. Another package
-adds a backend through the entry-point group `bertref.backends`: the entry's name is the backend's, its value a
-function `create(device: str | None) -> Backend`.
+Importing this package imports no array library. Built-in: numpy, torch, cupy and, for tests, strict. Another
+package adds a backend through the entry-point group `bertref.backends`: the entry's name is the backend's,
+its value a function `create(device: str | None) -> Backend`.
 """
 
 if __name__ != "bertref.backends":  # a module that is imported under two names has two registries

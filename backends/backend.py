@@ -18,7 +18,7 @@ class Backend:
     """An array library on one device.
 
     name            "numpy", "torch", "cupy", ...
-    device          "" for the library's only or first device, else as the library calls it: "cpu", "cuda:1", "1"
+    device          "" for the only or the first one, else in the library's words: "cpu", "cuda:1", "1"
     xp              the functions that ops may call, see `bertref.backends.contract`
     dtypes          names of the floating dtypes that it computes in
     static_shapes   True where every new shape costs a compilation: the padded layout is wanted

@@ -14,9 +14,10 @@ from .backend import Backend
 from .namespace import HostArray, Namespace
 
 INDEX_ADD = r"""
-// One thread owns one element of the result, so nothing is added twice at once: the sum of a row's values has a fixed
-// order. order: the values' rows, sorted by the index they go to; first[r] .. first[r + 1]: those that go to row r.
-extern "C" __global__ void index_add(const REAL* x, const REAL* values, const long long* order, const long long* first,
+// One thread owns one element of the result and adds that row's values in order: no atomics, so no chance.
+// order: the rows of values, sorted by the row they go to; first[r] .. first[r + 1]: those that go to row r.
+extern "C" __global__ void index_add(const REAL* x, const REAL* values, const long long* order, const long
+long* first,
                                      REAL* out, long long rows, long long width)
 {
     long long i = (long long) blockIdx.x * blockDim.x + threadIdx.x;
@@ -131,8 +132,8 @@ def devices() -> list[str]:
 def create(device: str | None) -> Backend:
     """CuPy on GPU number `device` (default "0"), which becomes the current device of this thread.
 
-    Raises `InputError` where that is not a number or there are not so many GPUs, `BackendUnavailable` where CUDA can't be
-    used. A sum of two numbers is computed: the driver can list a GPU that can't compute.
+    Raises `InputError` where that is not a number or there are not so many GPUs, `BackendUnavailable` where
+    CUDA can't be used. A sum of two numbers is computed: the driver can list a GPU that can't compute.
     """
     if not (device or "0").isdecimal():
         raise InputError(f"backend 'cupy' has no device {device!r}; GPUs are numbered: cupy:0, cupy:1, ...")

@@ -1,13 +1,15 @@
-"""The error function, which NumPy and the array API standard lack, to about one ulp in float32 and in float64.
+"""The error function, which NumPy and the array API standard lack, to about one ulp in float32 and in
+float64.
 
 For t = |x|, with polynomials P and Q of best fit (`golden/generate/erf_coefficients.py` derives them):
 
-    t <= 1:  erf(t) = t + t P(t²)            the second term is small, so its rounding errors hardly count
-    t > 1:   erf(t) = 1 - exp(Q(t - 1))      exp(Q) = erfc(t) < 0.16, so its rounding errors hardly count either
+    t <= 1:  erf(t) = t + t P(t²)          the second term is small, so its rounding errors hardly count
+    t > 1:   erf(t) = 1 - exp(Q(t - 1))    exp(Q) = erfc(t) < 0.16, and the same holds
 
 erf(-x) = -erf(x), erf(-0) = -0. Above t = 4 (float32) or 6 (float64) erf has rounded to 1. NaN stays NaN.
 
-Two versions of the same formulas: `erf_numpy`, for speed, and `erf_standard` for any namespace of the standard.
+Two versions of the same formulas: `erf_numpy`, for speed, and `erf_standard` for any namespace of the
+standard.
 """
 
 from typing import Any, NamedTuple
@@ -86,7 +88,10 @@ BLOCK_BYTES = 1 << 18
 
 
 def erf_numpy(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """erf of a NumPy array of any shape, in its dtype; half precisions are computed in float32. Integers: `TypeError`."""
+    """erf of a NumPy array of any shape, in its dtype; half precisions go through float32.
+
+    Integers raise `TypeError`.
+    """
     name = x.dtype.name
     if name in ("float16", "bfloat16"):
         return erf_numpy(x.astype(np.float32)).astype(x.dtype)
@@ -136,7 +141,7 @@ def _horner(coefficients: tuple[float, ...], x: np.ndarray[Any, Any], out: np.nd
 
 
 def erf_standard(xp: Namespace, x: Array, name: str) -> Array:
-    """The same for a float32 or float64 array (`name`) of any namespace that follows the array API standard."""
+    """The same for a float32 or float64 array (`name`) of any namespace of the array API standard."""
     fit = FITS[name]
     t = xp.minimum(xp.abs(x), fit.end)
     near = _polynomial(fit.near, t * t) * t + t

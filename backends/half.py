@@ -23,7 +23,7 @@ def finfo_with_bfloat16(finfo: Callable[[Any], Any]) -> Callable[[Any], Any]:
         if getattr(kind, "dtype", kind) == dtypes().get("bfloat16"):
             import ml_dtypes
 
-            return ml_dtypes.finfo("bfloat16")
+            return ml_dtypes.finfo("bfloat16")  # type: ignore[no-untyped-call]
         return finfo(kind)
 
     return either

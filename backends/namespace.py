@@ -1,4 +1,4 @@
-"""`xp`, the array namespace that ops receive: one library's standard functions on one device, plus our extras."""
+"""`xp`, the array namespace that ops receive: one library's functions on one device, plus our extras."""
 
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -29,11 +29,12 @@ def _on_device(function: Any, device: Any, needs_dtype: bool) -> Any:
 class Namespace:
     """The base that every backend's namespace completes; its signatures are the contract of the extras.
 
-    The standard's functions are bound once, as plain attributes: calling one costs no more than in the library.
+    The standard's functions are bound once, as plain attributes: calling one costs no more than in the
+    library.
     """
 
     def __init__(self, standard: Any, device: Any = None) -> None:
-        """`standard`: a module that follows the array API standard; `device`: what its creation functions take."""
+        """`standard`: a module that follows the standard; `device`: what its creation functions take."""
         for name in STANDARD:
             function = getattr(standard, name)
             if name in CREATION:
@@ -51,7 +52,7 @@ class Namespace:
         raise AttributeError(f"xp.{name} is not in the contract (bertref.backends.contract)")
 
     def erf(self, x: Array) -> Array:
-        """The error function 2/sqrt(pi) ∫₀ˣ exp(-t²) dt, to two ulps of x's dtype (half precisions: in float32)."""
+        """The error function 2/sqrt(pi) ∫₀ˣ exp(-t²) dt, to two ulps of x's dtype (halves: in float32)."""
         raise NotImplementedError
 
     def index_add(self, x: Array, index: Array, values: Array) -> Array:
@@ -66,7 +67,7 @@ class Namespace:
         raise NotImplementedError
 
     def from_numpy(self, array: HostArray, dtype: Any = None) -> Array:
-        """The values on the backend's device, in `dtype` (a name or the library's) if given; may share memory."""
+        """The values on the backend's device, in `dtype` (a name or the library's); may share memory."""
         raise NotImplementedError
 
     def dtype(self, name: str) -> Any:

@@ -55,8 +55,8 @@ def describe() -> dict[str, str]:
 def get(spec: str) -> Backend:
     """The backend that `spec` names: "numpy", "torch", "torch:cuda:1", "cupy:0".
 
-    Raises `InputError` for a name or a device that does not exist, `BackendUnavailable` where the library or the
-    device can't be used here.
+    Raises `InputError` for a name or a device that does not exist, `BackendUnavailable` where the library or
+    the device can't be used here.
     """
     if spec in _loaded:
         return _loaded[spec]
@@ -76,7 +76,7 @@ def _creator(name: str) -> Callable[[str | None], Backend]:
         create: Callable[[str | None], Backend] = entry.load()
     except Exception as error:
         raise BackendUnavailable(
-            f"backend {name!r}: its entry point {entry.value!r} can't be loaded: {type(error).__name__}: {error}"
+            f"backend {name!r}: entry point {entry.value!r} can't be loaded: {type(error).__name__}: {error}"
         ) from error
     return create
 

@@ -1,7 +1,8 @@
-"""array-api-strict: NumPy's numbers behind the bare standard. For tests: what runs here needs nothing else of a library.
+"""array-api-strict: NumPy's numbers behind the bare standard. For tests: what runs here needs nothing else of
+a library.
 
-Boolean indexing and data-dependent shapes are switched off (for the whole process: the switch is the library's), so what
-runs here can also be compiled.
+Boolean indexing and data-dependent shapes are switched off (for the whole process: the switch is the
+library's), so what runs here can also be compiled.
 """
 
 from typing import Any

@@ -66,40 +66,41 @@ def device_of(array: Array) -> str:
     return f"{kind}:{index}" if index else kind
 
 
-def _check_cuda(device: torch.device) -> None:
-    """Allocate and add: a driver can list a GPU that it can't use."""
-    name = f"torch:{device.type}"
+def _check_cuda(index: int) -> None:
+    """Allocate and add: a driver can list a GPU that can't compute."""
     if not torch.backends.cuda.is_built():
-        raise BackendUnavailable(f"backend {name!r}: this torch {torch.__version__} is a CPU-only build; "
-                                 "install a CUDA build, see https://pytorch.org/get-started")  # fmt: skip
+        raise BackendUnavailable(
+            f"backend 'torch:cuda': torch {torch.__version__} is a CPU-only build; "
+            "install a CUDA build, see https://pytorch.org/get-started"
+        )
     try:
+        torch.cuda.init()  # its error tells a missing driver from an old one and from a missing device
         count = torch.cuda.device_count()
-        if count == 0:
-            torch.cuda.init()  # says why: no driver, too old a driver, no device
-            raise RuntimeError("no CUDA device is visible (CUDA_VISIBLE_DEVICES?)")
-        if (device.index or 0) >= count:
-            raise InputError(
-                f"backend 'torch': there is no device cuda:{device.index}; {count} are visible, counted from 0"
-            )
-        (torch.ones(2, device=device) + 1).cpu()
+        if index < count:
+            (torch.ones(2, device=torch.device("cuda", index)) + 1).cpu()
     except (RuntimeError, AssertionError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise BackendUnavailable(f"backend {name!r}: {str(error).splitlines()[0]}") from error
+        raise BackendUnavailable(f"backend 'torch:cuda': {_first_line(error)}") from error
+    if index >= count:
+        raise InputError(f"backend 'torch': there is no GPU {index}; {count} are visible, counted from 0")
 
 
 def _xla_device(index: int) -> torch.device:
     try:
         import torch_xla
     except ImportError as error:
-        raise BackendUnavailable(f"backend 'torch:xla': torch_xla can't be imported ({error}); pip install torch_xla "
-                                 "in an environment with the torch of the same version") from error  # fmt: skip
+        raise BackendUnavailable(
+            f"backend 'torch:xla': {_first_line(error)}; pip install torch_xla, in the version of torch"
+        ) from error
     try:
         device: torch.device = torch_xla.device(index or None)
         (torch.ones(2, device=device) + 1).cpu()
     except RuntimeError as error:
-        raise BackendUnavailable(f"backend 'torch:xla': {str(error).splitlines()[0]}") from error
+        raise BackendUnavailable(f"backend 'torch:xla': {_first_line(error)}") from error
     return device
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def create(device: str | None) -> Backend:
@@ -114,8 +115,8 @@ def create(device: str | None) -> Backend:
     if kind == "cpu":
         place = torch.device("cpu")
     elif kind == "cuda":
+        _check_cuda(index)
         place = torch.device("cuda", index)
-        _check_cuda(place)
     else:
         place = _xla_device(index)
     return Backend(

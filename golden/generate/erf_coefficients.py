@@ -7,9 +7,10 @@ erf(t) for t >= 0 is approximated by two formulas that meet at t = 1:
     t <= 1:  t + t P(t²)            P fits erf(t)/t - 1, a smooth function of t²
     t >= 1:  1 - exp(Q(t - 1))      Q fits log erfc(t)
 
-Each polynomial is the best of its degree: the weighted maximum of its error, where the weight turns an error of the
-polynomial into a relative error of erf, is as small as it can be (Remez's exchange algorithm). The degrees are the
-smallest whose error stays under a tenth of half an ulp; the rest of the error budget belongs to rounding.
+Each polynomial is the best of its degree: the weighted maximum of its error, where the weight turns an error
+of the polynomial into a relative error of erf, is as small as it can be (Remez's exchange algorithm). The
+degrees are the smallest whose error stays under a tenth of half an ulp; the rest of the error budget belongs
+to rounding.
 """
 
 from collections.abc import Callable
@@ -60,10 +61,12 @@ def horner(coefficients: list[mpf], x: mpf) -> mpf:
 
 
 def remez(f: Function, weight: Function, a: mpf, b: mpf, degree: int) -> tuple[list[mpf], mpf]:
-    """Coefficients (lowest first) of the polynomial that minimises max |weight (f - p)| on [a, b], and that maximum.
+    """Coefficients (lowest first) of the polynomial that minimises max |weight (f - p)| on [a, b], and that
+    maximum.
 
-    The best polynomial's error has degree + 2 extrema of equal size and alternating sign. Start from Chebyshev's points,
-    solve for a polynomial whose error alternates there, move the points to the extrema of its error, repeat.
+    The best polynomial's error has degree + 2 extrema of equal size and alternating sign. Start from
+    Chebyshev's points, solve for a polynomial whose error alternates there, move the points to the extrema of
+    its error, repeat.
     """
     count = degree + 2
     points = chebyshev_points(a, b, count)
@@ -114,7 +117,7 @@ def alternating_extrema(errors: list[tuple[mpf, mpf]], count: int) -> list[mpf]:
 
 
 def fit(name: str) -> tuple[list[mpf], mpf]:
-    """The polynomial called `name`, lowest coefficient first, and the largest relative error of erf that it causes."""
+    """The polynomial called `name`, lowest coefficient first, and the relative error of erf it causes."""
     formula, degree, end = FITS[name]
     with mp.workdps(80):
         if formula == "near":

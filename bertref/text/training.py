@@ -112,9 +112,8 @@ def _merge(
         vocab_size=size,
         min_frequency=min_frequency,
         show_progress=False,
-        # The alphabet goes in as fixed tokens, so that its numbers are ours; the trainer adds none.
+        # The alphabet goes in as fixed tokens, so that its numbers are ours; no word has another character.
         special_tokens=[*SPECIAL_TOKENS, *pieces],
-        limit_alphabet=0,
     )
     model.train_from_iterator(_repeat(counts, frozenset(characters)), trainer)
     ids = model.get_vocab(with_added_tokens=False)

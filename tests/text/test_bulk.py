@@ -1,9 +1,10 @@
 """The fast tokenizer gives what the readable one gives, for every text."""
 
 import sys
-import threading
+import time
 import unicodedata
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -149,32 +150,36 @@ def test_long_words_are_not_kept(small_vocab: Vocab) -> None:
 def test_an_interrupt_leaves_the_table_usable(small_vocab: Vocab, monkeypatch: pytest.MonkeyPatch) -> None:
     tokenizer = Tokenizer(small_vocab)
     tokenizer.ids_batch(["the"])
+    library = tokenizer._pieces._library()
 
-    def interrupt() -> None:
-        raise KeyboardInterrupt
+    class Interrupted:
+        def encode_batch_fast(self, words: list[str], **options: Any) -> Any:
+            yield library.encode_batch_fast(words, **options)[0]
+            raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(tokenizer._pieces, "_learn", interrupt)
+        patch.setattr(tokenizer._pieces, "_library", Interrupted)
         with pytest.raises(KeyboardInterrupt):
             tokenizer.ids_batch(["quick brown"])
     assert tokenizer.ids_batch(["brown the fox"]) == readable(small_vocab, ["brown the fox"])
 
 
-def test_threads_share_a_tokenizer(small_vocab: Vocab) -> None:
+def test_threads_share_a_tokenizer(small_vocab: Vocab, monkeypatch: pytest.MonkeyPatch) -> None:
     tokenizer = Tokenizer(small_vocab)
+    learn = tokenizer._pieces._learn
+    inside = 0
+
+    def slow_learn() -> None:
+        nonlocal inside
+        inside += 1
+        assert inside == 1, "two threads change the table at once"
+        time.sleep(0.001)
+        learn()
+        inside -= 1
+
+    monkeypatch.setattr(tokenizer._pieces, "_learn", slow_learn)
     texts = [f"the fox{number % 97} jumps over {number}" for number in range(400)]
-    expected = readable(small_vocab, texts)
-    results: list[Any] = [None] * 4
-
-    def work(number: int) -> None:
-        results[number] = [
-            tokenizer.ids_batch(texts[start : start + 20]) for start in range(0, len(texts), 20)
-        ]
-
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(len(results))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for result in results:
-        assert [ids for part in result for ids in part] == expected
+    parts = [texts[start : start + 50] for start in range(0, len(texts), 50)]
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(tokenizer.ids_batch, parts))
+    assert [ids for part in results for ids in part] == readable(small_vocab, texts)

@@ -58,8 +58,8 @@ def train_vocab(
     counts = count_words(texts, splitter)
     if not counts:
         raise InputError("there is no text to learn a vocabulary from")
-    characters = _most_frequent(counts, alphabet, size - len(SPECIAL_TOKENS))
-    return _merge(counts, _character_pieces(characters), characters, size, min_frequency)
+    pieces = _character_pieces(counts, alphabet, size - len(SPECIAL_TOKENS), tokenize_chinese_chars)
+    return _merge(counts, pieces, size, min_frequency)
 
 
 def count_words(texts: Iterable[str | bytes], splitter: Words) -> Counter[str]:
@@ -78,32 +78,28 @@ def count_words(texts: Iterable[str | bytes], splitter: Words) -> Counter[str]:
     return counts
 
 
-def _most_frequent(counts: Counter[str], most: int, room: int) -> list[str]:
-    """The most frequent characters whose pieces fit into `room` tokens, the more frequent ones first."""
+def _character_pieces(counts: Counter[str], most: int, room: int, chinese_alone: bool) -> list[str]:
+    """The pieces of the most frequent characters that fit into `room` tokens, in code-point order.
+
+    What always stands alone, punctuation and ideographs, never continues a word and needs only one piece.
+    """
     frequency: Counter[str] = Counter()
     for word, count in counts.items():
         for char in word:
             frequency[char] += count
-    kept: list[str] = []
+    whole: list[str] = []
+    inside: list[str] = []
     for char in sorted(frequency, key=lambda char: (-frequency[char], char))[:most]:
-        room -= len(_character_pieces([char]))
-        if room < 0:
+        alone = is_punctuation(char) or (chinese_alone and is_chinese_char(char))
+        if len(whole) + len(inside) + 2 - alone > room:
             break
-        kept.append(char)
-    return kept
+        whole.append(char)
+        if not alone:
+            inside.append(CONTINUES + char)
+    return sorted(whole) + sorted(inside)
 
 
-def _character_pieces(characters: Iterable[str]) -> list[str]:
-    """Pieces of one character, in code-point order; what always stands alone never continues a word."""
-    ordered = sorted(characters)
-    return ordered + [
-        CONTINUES + char for char in ordered if not is_punctuation(char) and not is_chinese_char(char)
-    ]
-
-
-def _merge(
-    counts: Counter[str], pieces: list[str], characters: list[str], size: int, min_frequency: int
-) -> Vocab:
+def _merge(counts: Counter[str], pieces: list[str], size: int, min_frequency: int) -> Vocab:
     import tokenizers
 
     model = tokenizers.Tokenizer(tokenizers.models.WordPiece(unk_token="[UNK]"))
@@ -115,7 +111,7 @@ def _merge(
         # The alphabet goes in as fixed tokens, so that its numbers are ours; no word has another character.
         special_tokens=[*SPECIAL_TOKENS, *pieces],
     )
-    model.train_from_iterator(_repeat(counts, frozenset(characters)), trainer)
+    model.train_from_iterator(_repeat(counts, frozenset(pieces)), trainer)
     ids = model.get_vocab(with_added_tokens=False)
     return Vocab(tuple(sorted(ids, key=ids.__getitem__)), source="trained vocabulary")
 

@@ -118,6 +118,13 @@ def test_rare_characters_give_way() -> None:
     assert train_vocab([text], 9).tokens == (*SPECIAL_TOKENS, "a", "b", "##a", "##b")
 
 
+@pytest.mark.parametrize("alone", [True, False])
+def test_ideographs_continue_words_only_where_they_are_not_split_off(alone: bool) -> None:
+    vocab = train_vocab(["博推 博推 推博 推博!"], 50, tokenize_chinese_chars=alone)
+    expected = ["!", "博", "推"] if alone else ["!", "博", "推", "##博", "##推", "博推", "推博"]
+    assert list(vocab.tokens[5:]) == sorted(expected[:3]) + expected[3:]
+
+
 def test_special_tokens_in_the_text_are_text() -> None:
     vocab = train_vocab(["[MASK] [SEP] [MASK]"] * 5, 100)
     assert vocab.tokens.count("[MASK]") == 1

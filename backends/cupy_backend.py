@@ -12,6 +12,7 @@ from ..errors import BackendUnavailable, InputError
 from . import half
 from .backend import Backend
 from .namespace import HostArray, Namespace
+from .numpy_backend import native
 
 INDEX_ADD = r"""
 // One thread owns one element of the result and adds that row's values in order: no atomics, so no chance.
@@ -86,7 +87,7 @@ class CupyNamespace(Namespace):
     def from_numpy(self, array: HostArray, dtype: Any = None) -> Array:
         if isinstance(dtype, str):
             dtype = self.dtype(dtype)
-        return cupy.asarray(np.asarray(array, dtype=array.dtype.newbyteorder("=")), dtype=dtype)
+        return cupy.asarray(native(array), dtype=dtype)
 
     def dtype_name(self, dtype: Any) -> str:
         return super().dtype_name(np.dtype(dtype))

@@ -29,6 +29,11 @@ def add_rows(x: HostArray, index: HostArray, values: HostArray) -> HostArray:
     return out
 
 
+def native(array: HostArray) -> HostArray:
+    """The array in this machine's byte order; files may bring another."""
+    return np.asarray(array, dtype=array.dtype.newbyteorder("="))
+
+
 class NumpyNamespace(Namespace):
     """NumPy's functions. Half precisions are stored rather than computed in: NumPy does that very slowly."""
 
@@ -47,7 +52,7 @@ class NumpyNamespace(Namespace):
         return x.astype(np.float32) if x.dtype.name == "bfloat16" else np.asarray(x)
 
     def from_numpy(self, array: HostArray, dtype: Any = None) -> Array:
-        return np.asarray(array, dtype=self.dtype(dtype) if isinstance(dtype, str) else dtype)
+        return np.asarray(native(array), dtype=self.dtype(dtype) if isinstance(dtype, str) else dtype)
 
     def dtype_name(self, dtype: Any) -> str:
         return super().dtype_name(np.dtype(dtype))

@@ -56,7 +56,7 @@ def _device_names(spec: str) -> dict[str, str]:
 
 
 def probe_all() -> dict[str, dict[str, Any]]:
-    """Every known backend -> what `probe` says of it, and whether it is installed, usable; how to install it."""
+    """Every known backend -> what `probe` says; whether it is installed and usable; how to install it."""
     installed = {name: name not in BUILT_IN or importlib.util.find_spec(BUILT_IN[name].library) is not None
                  for name in names()}  # fmt: skip
     started = {name: _start(name) for name in names() if installed[name]}

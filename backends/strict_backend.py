@@ -15,7 +15,7 @@ from ..errors import InputError
 from .backend import Backend
 from .erf import erf_standard
 from .namespace import HostArray, Namespace
-from .numpy_backend import add_rows
+from .numpy_backend import add_rows, native
 
 
 class StrictNamespace(Namespace):
@@ -34,7 +34,7 @@ class StrictNamespace(Namespace):
         return np.asarray(x)
 
     def from_numpy(self, array: HostArray, dtype: Any = None) -> Array:
-        x = standard.asarray(array)
+        x = standard.asarray(native(array))
         if dtype is None:
             return x
         return standard.astype(x, self.dtype(dtype) if isinstance(dtype, str) else dtype)

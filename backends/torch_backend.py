@@ -15,12 +15,23 @@ from .namespace import Namespace
 HALVES = (torch.float16, torch.bfloat16)
 
 
+def _take(x: Array, indices: Array, /, *, axis: int = 0) -> Array:
+    """Without the compatibility layer's passes over the indices for negative ones."""
+    return torch.index_select(x, axis, indices)
+
+
+def _take_along_axis(x: Array, indices: Array, /, *, axis: int = -1) -> Array:
+    """For indices of any integer type; torch insists on int64."""
+    return torch.take_along_dim(x, indices.long(), dim=axis)
+
+
 class TorchNamespace(Namespace):
     """torch's functions on one device."""
 
     def __init__(self, device: torch.device) -> None:
         super().__init__(standard, device)
         self._device = device
+        self.take, self.take_along_axis = _take, _take_along_axis
 
     def erf(self, x: Array) -> Array:
         if x.dtype in HALVES:
@@ -47,7 +58,7 @@ class TorchNamespace(Namespace):
             tensor = torch.from_numpy(np.array(array).view(np.uint16)).view(torch.bfloat16)
         else:
             # torch refuses negative strides and foreign byte order and warns about read-only memory
-            array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
+            array = np.asarray(array, dtype=array.dtype.newbyteorder("="), order="C")
             tensor = torch.from_numpy(array if array.flags.writeable else array.copy())
         return tensor.to(self._device, dtype=dtype)
 

@@ -14,7 +14,8 @@ Gradient. With g = dy γ, the gradient that reaches n:
 The two means are what x contributes through μ and through v: n has no component along 1 and a fixed length, so its
 gradient cannot have one along 1 or along n either (up to ε). dx is therefore g with both projections removed, scaled by r.
 
-Edge cases: a constant row has v = 0 and gives y = β; one NaN or infinity makes its whole row NaN.
+Edge cases: a constant row has v = 0 and gives y = β, up to the rounding of its mean times r = 1/√ε; one NaN or infinity
+makes its whole row NaN.
 
 Source: Ba et al. 2016; `modeling.py`, `layer_norm` (ε = 1e-12).
 """

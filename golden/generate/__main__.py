@@ -1,0 +1,25 @@
+"""`python -m bertref.golden.generate [NAME ...]`: makes goldens again, all or those named."""
+
+import sys
+from collections.abc import Callable
+from functools import partial
+
+from . import ops
+
+GENERATORS: dict[str, Callable[[], None]] = {f"ops/{op}": partial(ops.generate, op) for op in ops.PLANS}
+
+
+def main(names: list[str]) -> int:
+    """Makes the goldens called `names`, or all; returns the exit code."""
+    unknown = sorted(set(names) - set(GENERATORS))
+    if unknown:
+        print(f"no golden {', '.join(unknown)}; there are {', '.join(GENERATORS)}", file=sys.stderr)
+        return 2
+    for name in names or GENERATORS:
+        GENERATORS[name]()
+        print(name)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -16,10 +16,10 @@ import numpy.typing as npt
 
 from ..config import BertConfig, Numerics, config_to_dict, read_config
 from ..errors import CheckpointError
+from ..files import write_file
 from ..params import check
 from ..text import Tokenizer
 from . import tensors
-from .atomic import write_file
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"

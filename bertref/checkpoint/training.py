@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy.typing as npt
 
-from ..errors import CheckpointError
+from ..errors import CheckpointError, InputError
+from ..files import remove_leftovers, write_file, write_folder
 from . import tensors
-from .atomic import remove_leftovers, write_file, write_folder
 from .folder import WEIGHTS, save_weights
 
 FORMAT_VERSION = 1
@@ -63,7 +63,10 @@ def save(folder: Path, state: TrainingState, describe: Callable[[Path], None], *
         write_file(temporary / MOMENTS, tensors.to_bytes(state.moments))
         write_file(temporary / STATE, (json.dumps(summary, indent=2) + "\n").encode())
 
-    write_folder(path, fill)
+    try:
+        write_folder(path, fill)
+    except InputError as error:
+        raise CheckpointError(f"{error}; then add --resume to go on from the checkpoint before it") from error
     for old in checkpoints(folder)[:-keep]:
         shutil.rmtree(old, ignore_errors=True)
     return path

@@ -10,13 +10,13 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from ..errors import CheckpointError
+from .errors import InputError
 
 PREFIX = ".tmp-"
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Replaces `path` by `data`. Raises `CheckpointError` if the disk refuses; the old file is then untouched."""
+    """Replaces `path` by `data`. Raises `InputError` if the disk refuses; the old file is then untouched."""
     temporary = path.with_name(f"{PREFIX}{os.getpid()}-{path.name}")
     try:
         with open(temporary, "wb") as file:
@@ -33,7 +33,7 @@ def write_file(path: Path, data: bytes) -> None:
 def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
     """Makes the folder `path`, which must not exist, with what `fill(temporary folder)` writes into it.
 
-    Raises `CheckpointError` if the disk refuses (full, read-only); nothing is left behind then.
+    Raises `InputError` if the disk refuses (full, read-only); nothing is left behind then.
     """
     temporary = path.with_name(f"{PREFIX}{os.getpid()}-{path.name}")
     try:
@@ -62,10 +62,10 @@ def remove_leftovers(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def _refused(path: Path, error: OSError) -> CheckpointError:
-    return CheckpointError(
+def _refused(path: Path, error: OSError) -> InputError:
+    return InputError(
         f"{path}: can't be written ({error.strerror or error}); what was there before is untouched. "
-        "Make room or choose another folder, then continue with --resume"
+        "Make room, or choose another place"
     )
 
 

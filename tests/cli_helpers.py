@@ -1,0 +1,25 @@
+"""Running the real command line in real processes."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+
+def environment(**extra: str) -> dict[str, str]:
+    """The surroundings of a test process: one thread, so that processes don't fight over two cores."""
+    return {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8",
+            "COLUMNS": "120", **extra}  # fmt: skip
+
+
+def command(*arguments: str) -> list[str]:
+    """The command line of `bertref ARGUMENTS` in this interpreter."""
+    return [sys.executable, "-c", "from bertref.cli import main; main()", *map(str, arguments)]
+
+
+def bertref(*arguments: str, cwd: Path | None = None, stdin: str | None = None, **extra: str) -> subprocess.CompletedProcess[str]:
+    """Runs `bertref ARGUMENTS` and returns what it printed and its exit code."""
+    return subprocess.run(
+        command(*arguments), cwd=cwd, input=stdin, capture_output=True, text=True, encoding="utf-8",
+        env=environment(**extra), timeout=300,
+    )  # fmt: skip

@@ -34,8 +34,8 @@ class PairingRules:
     """How documents are cut.
 
     seq_len         the most tokens of an instance, [CLS] and both [SEP] included
-    short_seq_prob  how often a document is cut into instances of a random shorter length, so that the model also
-                    sees the lengths that fine-tuning will show it
+    short_seq_prob  how often a document is cut into instances of a random shorter length, so that the model
+                    also sees the lengths of fine-tuning
     """
 
     seq_len: int = 128

@@ -13,8 +13,8 @@ class Prefetch(Generic[T]):
     """Iterates over `source` in a background thread, up to `depth` items ahead.
 
     An exception of the source is raised by the `next` that would have returned its item. `close` (or leaving
-    the `with` block) stops the thread, waits for it, and closes a source that is a generator; it may be called
-    twice.
+    the `with` block) stops the thread, waits for it, and closes a source that is a generator; it may be
+    called twice.
     """
 
     def __init__(self, source: Iterable[T], depth: int = 2) -> None:

@@ -1,4 +1,4 @@
-"""bertref: the numerical reference of BERT. Every operation by hand, forward and backward, on NumPy, CuPy and torch arrays.
+"""bertref: the numerical reference of BERT, every operation by hand, on NumPy, CuPy and torch arrays.
 
 The names below are public and versioned. They are loaded when first used, so `import bertref` imports no array library.
 """

@@ -94,9 +94,7 @@ class Model:
         encodings = self.tokenizer.encode_batch(texts, None, self.config.max_position_embeddings)
         ids, types = [e.input_ids for e in encodings], [e.token_type_ids for e in encodings]
         x = self._inputs(ids, types)
-        model.forward(
-            self.ops, self.params, x, self._settings, probe=Probe(recorder, self.ops.xp, x.layout)
-        )
+        model.forward(self.ops, self.params, x, self._settings, probe=Probe(recorder, self.ops.xp, x.layout))
         missing = wanted - set(recorder.values)
         if missing:
             raise InputError(f"features: no probe {', '.join(sorted(missing))} in this model's encoder")
@@ -143,9 +141,7 @@ class Model:
         starts = xp.to_numpy(x.layout.first)
         rows = np.array([starts[b] + i for b, found in enumerate(places) for i in found], np.int64)
         encoded, _ = model.forward(self.ops, self.params, x, self._settings)
-        logits = heads.masked_lm_logits(
-            self.ops, self.params, encoded.sequence, xp.from_numpy(rows), self._settings
-        )
+        logits = heads.masked_lm_logits(self.ops, self.params, encoded.sequence, xp.from_numpy(rows), self._settings)
         probs = xp.to_numpy(self.ops.softmax.forward(logits)[0])[:, : len(vocab)]
         best = np.argsort(-probs, axis=1, kind="stable")[:, :top_k]
         guesses = iter(

@@ -1,4 +1,4 @@
-"""What a BERT is (`BertConfig`) and which arithmetic it does (`Numerics`), with Hugging Face's `config.json` in and out.
+"""What a BERT is (`BertConfig`) and which arithmetic it does (`Numerics`); Hugging Face's `config.json` in and out.
 
 The architecture of the paper's section 3 is one thing; the dialect, every numeric choice on which Google's code and
 Hugging Face's differ, is another. Nothing numeric is implicit: see `Numerics`.
@@ -51,7 +51,12 @@ class BertConfig:
     def __post_init__(self) -> None:
         for name in ("vocab_size", "hidden_size", "num_attention_heads", "intermediate_size",
                      "max_position_embeddings", "type_vocab_size"):  # fmt: skip
-            _require(_is_int(getattr(self, name)) and getattr(self, name) > 0, name, getattr(self, name), "a positive integer")
+            _require(
+                _is_int(getattr(self, name)) and getattr(self, name) > 0,
+                name,
+                getattr(self, name),
+                "a positive integer",
+            )
         _require(_is_int(self.num_hidden_layers) and self.num_hidden_layers >= 0, "num_hidden_layers",
                  self.num_hidden_layers, "a non-negative integer")  # fmt: skip
         if self.hidden_size % self.num_attention_heads:
@@ -61,10 +66,13 @@ class BertConfig:
             )
         _require(self.hidden_act in ACTIVATIONS, "hidden_act", self.hidden_act, "one of " + ", ".join(ACTIVATIONS))
         for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
-            _require(_is_number(getattr(self, name)) and 0 <= getattr(self, name) < 1, name, getattr(self, name), "in [0, 1)")
+            _require(
+                _is_number(getattr(self, name)) and 0 <= getattr(self, name) < 1, name, getattr(self, name), "in [0, 1)"
+            )
         _require(_is_number(self.initializer_range) and 0 < self.initializer_range < math.inf, "initializer_range",
                  self.initializer_range, "a positive number")  # fmt: skip
-        _require(_is_int(self.pad_token_id) and 0 <= self.pad_token_id < self.vocab_size, "pad_token_id", self.pad_token_id,
+        _require(_is_int(self.pad_token_id) and 0 <= self.pad_token_id < self.vocab_size, "pad_token_id",
+        self.pad_token_id,
                  f"an id below vocab_size {self.vocab_size}")  # fmt: skip
 
     @property
@@ -74,7 +82,7 @@ class BertConfig:
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> "BertConfig":
-        """A published size: `tiny`, `mini`, `small`, `medium` (Turc et al. 2019), `base`, `large` (Devlin et al. 2019)."""
+        """A published size: `tiny`, `mini`, `small`, `medium` (Turc et al. 2019), `base`, `large` (Devlin et al.)."""
         if name not in PRESETS:
             raise InputError(f"config: no preset {name!r}; there are {', '.join(PRESETS)}")
         layers, width = PRESETS[name]
@@ -83,7 +91,14 @@ class BertConfig:
         return cls(**{**sizes, **changes})
 
 
-PRESETS = {"tiny": (2, 128), "mini": (4, 256), "small": (4, 512), "medium": (8, 512), "base": (12, 768), "large": (24, 1024)}
+PRESETS = {
+    "tiny": (2, 128),
+    "mini": (4, 256),
+    "small": (4, 512),
+    "medium": (8, 512),
+    "base": (12, 768),
+    "large": (24, 1024),
+}
 """Layers and hidden size; a head is always 64 wide and the feed-forward layer four times the hidden size."""
 
 
@@ -118,7 +133,9 @@ class Numerics:
     def __post_init__(self) -> None:
         for name, allowed in CHOICES.items():
             _require(getattr(self, name) in allowed, name, getattr(self, name), "one of " + ", ".join(allowed))
-        _require(_is_number(self.mask_value) and self.mask_value < 0, "mask_value", self.mask_value, "negative, or -inf")
+        _require(
+            _is_number(self.mask_value) and self.mask_value < 0, "mask_value", self.mask_value, "negative, or -inf"
+        )
         for name in ("layer_norm_eps", "mlm_denominator_epsilon", "clip_epsilon"):
             value = getattr(self, name)
             _require(_is_number(value) and 0 <= value < math.inf, name, value, "a non-negative number")
@@ -182,12 +199,15 @@ WITHOUT_EFFECT = frozenset(
     finetuning_task gradient_checkpointing id2label label2id language model_max_length name num_labels
     output_attentions output_hidden_states output_past pooler_fc_size pooler_num_attention_heads pooler_num_fc_layers
     pooler_size_per_head pooler_type problem_type return_dict sep_token_id task_specific_params tokenizer_class
-    torch_dtype torchscript transformers_version use_bfloat16 use_cache use_return_dict""".split()
-) | {"_name_or_path", "_attn_implementation", "_attn_implementation_autoset", "_commit_hash"}
+    torch_dtype torchscript transformers_version use_bfloat16 use_cache use_return_dict
+    _name_or_path _attn_implementation _attn_implementation_autoset _commit_hash""".split()
+)
 """Keys that Hugging Face writes and that don't change an encoder's numbers; heads read what they need of them."""
 
 
-def config_from_dict(values: dict[str, Any], *, dialect: Numerics | None = None, where: str = "config") -> tuple[BertConfig, Numerics]:
+def config_from_dict(
+    values: dict[str, Any], *, dialect: Numerics | None = None, where: str = "config"
+) -> tuple[BertConfig, Numerics]:
     """Architecture and dialect from the keys of a `config.json` (Hugging Face's or Google's `bert_config.json`).
 
     `dialect` overrides what the file says; without either, Hugging Face's. Raises `InputError` for a key that is not
@@ -202,18 +222,17 @@ def config_from_dict(values: dict[str, Any], *, dialect: Numerics | None = None,
     numerics = numerics_from_dict(recorded, where=where) if recorded is not None else Numerics.preset("huggingface")
     eps = values.pop("layer_norm_eps", None)
     act = values.pop("hidden_act", "gelu")
-    if act not in HIDDEN_ACTS:
+    if not isinstance(act, str) or act not in HIDDEN_ACTS:
         raise InputError(f"{where}: hidden_act {act!r} is not supported; there are {', '.join(HIDDEN_ACTS)}")
     hidden_act, gelu = HIDDEN_ACTS[act]
-    numerics = replace(
-        numerics,
-        **({"layer_norm_eps": eps} if eps is not None else {}),
-        **({"gelu": gelu} if gelu is not None else {}),
-    )
+    changes: dict[str, Any] = {"layer_norm_eps": eps, "gelu": gelu}
+    numerics = replace(numerics, **{name: value for name, value in changes.items() if value is not None})
     names = {f.name for f in fields(BertConfig)}
     unknown = sorted(set(values) - names - WITHOUT_EFFECT)
     if unknown:
-        raise InputError(f"{where}: unknown key{'s' if len(unknown) > 1 else ''} {', '.join(unknown)}; correct or remove it")
+        raise InputError(
+            f"{where}: unknown key{'s' if len(unknown) > 1 else ''} {', '.join(unknown)}; correct or remove it"
+        )
     architecture = {key: value for key, value in values.items() if key in names}
     try:
         config = BertConfig(**architecture, hidden_act=hidden_act)
@@ -224,15 +243,23 @@ def config_from_dict(values: dict[str, Any], *, dialect: Numerics | None = None,
 
 def numerics_from_dict(values: dict[str, Any], *, where: str = "dialect") -> Numerics:
     """A dialect from its JSON form (-inf is written as the string "-inf")."""
+    if not isinstance(values, dict):
+        raise InputError(f"{where}: the numeric settings are {values!r}; a JSON object is expected")
     unknown = sorted(set(values) - {f.name for f in fields(Numerics)})
     if unknown:
         raise InputError(f"{where}: unknown numeric setting {', '.join(unknown)}")
     values = dict(values)
-    if "mask_value" in values:
-        values["mask_value"] = float(values["mask_value"])
+    if values.get("mask_value") == "-inf":
+        values["mask_value"] = -math.inf
+    names = values.get("decay_exclusions", [])
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise InputError(f"{where}: decay_exclusions is {names!r}; it must be a list of parts of names")
     if "decay_exclusions" in values:
-        values["decay_exclusions"] = tuple(values["decay_exclusions"])
-    return Numerics(**values)
+        values["decay_exclusions"] = tuple(names)
+    try:
+        return Numerics(**values)
+    except InputError as error:
+        raise InputError(f"{where}: {str(error).removeprefix('config: ')}") from None
 
 
 def numerics_to_dict(numerics: Numerics) -> dict[str, Any]:

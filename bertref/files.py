@@ -1,7 +1,8 @@
 """Files and folders that are there whole or not at all.
 
 A file is written under a temporary name beside its own, flushed to the disk, and renamed; a folder likewise. A rename
-within one file system is atomic, so a killed process leaves the old version or the new one, and at most a temporary folder
+within one file system is atomic, so a killed process leaves the old version or the new one, and at most a temporary
+folder
 (`.tmp-...`) that the next run removes.
 """
 

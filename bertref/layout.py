@@ -53,7 +53,8 @@ def inputs(
 ) -> Inputs:
     """Host arrays (B, S) -> `Inputs` on the device of xp. No mask means all tokens, no types means all in segment A.
 
-    A position is a token's column in the rectangle, in both layouts. The packed layout needs every sequence to start with a token
+    A position is a token's column in the rectangle, in both layouts. The packed layout needs every sequence to start
+    with a token
     (the pooler reads it): a sequence that does not raises `InputError`.
     """
     B, S = input_ids.shape

@@ -4,7 +4,8 @@
     loss.nsp   = mean over the sequences of the cross-entropy of the next-sentence label
     loss.total = loss.mlm + loss.nsp
 
-Both denominators belong to the whole batch of a step. When it is computed in chunks, on one device after the other or on
+Both denominators belong to the whole batch of a step. When it is computed in chunks, on one device after the other or
+on
 several, every chunk divides by the whole batch's, so that the sum of the chunks is the big batch.
 
 A batch without any prediction has the MLM loss 0 (its numerator) rather than 0/0.
@@ -32,14 +33,22 @@ from .probes import Probe, Recorder
 class BatchLike(Protocol):
     """The host arrays of a batch, as `bertref.data.batch.Batch` describes them."""
 
-    input_ids: npt.NDArray[Any]
-    attention_mask: npt.NDArray[Any]
-    token_type_ids: npt.NDArray[Any]
-    masked_lm_positions: npt.NDArray[Any]
-    masked_lm_ids: npt.NDArray[Any]
-    masked_lm_weights: npt.NDArray[Any]
-    next_sentence_label: npt.NDArray[Any]
-    example: npt.NDArray[Any]
+    @property
+    def input_ids(self) -> npt.NDArray[Any]: ...
+    @property
+    def attention_mask(self) -> npt.NDArray[Any]: ...
+    @property
+    def token_type_ids(self) -> npt.NDArray[Any]: ...
+    @property
+    def masked_lm_positions(self) -> npt.NDArray[Any]: ...
+    @property
+    def masked_lm_ids(self) -> npt.NDArray[Any]: ...
+    @property
+    def masked_lm_weights(self) -> npt.NDArray[Any]: ...
+    @property
+    def next_sentence_label(self) -> npt.NDArray[Any]: ...
+    @property
+    def example(self) -> npt.NDArray[Any]: ...
 
 
 class Denominators(NamedTuple):
@@ -69,9 +78,7 @@ class Targets:
     rectangle: tuple[int, int]  # (B, P)
 
 
-def targets(
-    xp: Namespace, batch: BatchLike, layout: Layout, divide_by: Denominators, dtype: str
-) -> Targets:
+def targets(xp: Namespace, batch: BatchLike, layout: Layout, divide_by: Denominators, dtype: str) -> Targets:
     """The batch's predictions; the packed layout leaves out the unused slots (weight 0)."""
     B, P = batch.masked_lm_positions.shape
     S = batch.input_ids.shape[1]
@@ -127,9 +134,7 @@ def pretraining_forward(
 ) -> tuple[Losses, PretrainingCache]:
     """Ids and targets -> the losses of pre-training."""
     encoded, encoder = model.forward(ops, params, x, settings, dropout=dropout, probe=probe)
-    transformed, transform = heads.transform_forward(
-        ops, params, encoded.sequence, wanted.positions, settings, probe
-    )
+    transformed, transform = heads.transform_forward(ops, params, encoded.sequence, wanted.positions, settings, probe)
     mlm, decoder = ops.decoder_cross_entropy.forward(
         transformed, params[heads.WORD_EMBEDDINGS], params[heads.DECODER_BIAS],
         wanted.ids, wanted.weights, wanted.mlm_denominator,

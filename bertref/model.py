@@ -28,7 +28,7 @@ class ModelCache(NamedTuple):
 
     embeddings: Any
     layers: list[Any]
-    pooler: Any | None
+    pooler: Any
 
 
 def forward(
@@ -78,9 +78,7 @@ def backward(
     if dx is None:
         raise ValueError("backward needs the gradient of the sequence, of the pooled output, or of both")
     for i in reversed(range(len(cache.layers))):
-        dx, layer_grads = encoder_layer.backward(
-            ops, dx, cache.layers[i], probe and probe.scope(f"layer.{i}.")
-        )
+        dx, layer_grads = encoder_layer.backward(ops, dx, cache.layers[i], probe and probe.scope(f"layer.{i}."))
         grads |= prefixed(f"bert.encoder.layer.{i}", layer_grads)
     table_grads = embeddings.backward(ops, dx, cache.embeddings, probe and probe.scope("embeddings."))
     return grads | prefixed("bert.embeddings", table_grads)

@@ -1,7 +1,8 @@
 """The only place where an implementation of an op is chosen: the reference, or a backend's faster kernel.
 
 `OpSet(backend).layer_norm.forward(x, gamma, beta, eps=eps)` is the reference op with the backend's `xp` filled in, or a
-kernel that replaces the pair. A kernel serves what it says it serves; for anything else, and whenever somebody wants to see a value
+kernel that replaces the pair. A kernel serves what it says it serves; for anything else, and whenever somebody wants
+to see a value
 inside it, the reference does the work.
 """
 
@@ -18,7 +19,7 @@ log = logging.getLogger("bertref")
 
 @dataclass(frozen=True)
 class Kernel:
-    """A faster pair for the op of the same name. `serves(*args, **options)` looks at dtypes and shapes, never at values."""
+    """A faster pair for the op of the same name. `serves(*args, **options)` looks at dtypes and shapes only."""
 
     name: str
     forward: Callable[..., Any]
@@ -49,7 +50,9 @@ class BoundOp:
         self._xp, self._op, self._kernel = xp, op, kernel
         self._fell_back = False
 
-    def forward(self, *args: Any, probe: Callable[[str, Array], None] | None = None, **options: Any) -> tuple[Array, Run]:
+    def forward(
+        self, *args: Any, probe: Callable[[str, Array], None] | None = None, **options: Any
+    ) -> tuple[Array, Run]:
         """The op's forward without `xp`; `probe(name, array)` shows the inner values that `Op.probes` names."""
         if probe is not None:
             options["probe"] = probe

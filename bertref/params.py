@@ -178,9 +178,7 @@ def check(
         found = tuple(int(length) for length in params[name].shape)
         if found != shape:
             hint = "; is it transposed? weights are (out, in)" if found == shape[::-1] else ""
-            raise InputError(
-                f"parameters: {name} has shape {found}; the configuration asks for {shape}{hint}"
-            )
+            raise InputError(f"parameters: {name} has shape {found}; the configuration asks for {shape}{hint}")
 
 
 def _some(names: list[str]) -> str:

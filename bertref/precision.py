@@ -94,9 +94,7 @@ class Precision:
         if scale is None or scale == "dynamic":
             return
         if isinstance(scale, str | bool) or not (math.isfinite(scale) and 0 < scale <= LARGEST_SCALE):
-            raise InputError(
-                f"precision: loss_scale is {scale!r}; it must be a positive number, 'dynamic' or None"
-            )
+            raise InputError(f"precision: loss_scale is {scale!r}; it must be a positive number, 'dynamic' or None")
 
     @classmethod
     def preset(cls, name: str) -> "Precision":
@@ -167,9 +165,7 @@ def cast(xp: Namespace, params: Mapping[str, Array], dtype: str) -> dict[str, Ar
     return {name: xp.astype(array, target, copy=False) for name, array in params.items()}
 
 
-def unscale(
-    xp: Namespace, grads: Mapping[str, Array], scale: float | None, dtype: str = "float32"
-) -> dict[str, Array]:
+def unscale(xp: Namespace, grads: Mapping[str, Array], scale: float | None, dtype: str = "float32") -> dict[str, Array]:
     """Gradients of the loss from gradients of the scaled loss, in `dtype`, the master weights' type.
 
     The cast comes first: dividing in float16 would lose the small gradients that the scale was there to save.

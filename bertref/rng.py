@@ -35,7 +35,10 @@ def stream(name: str, site: int = 0) -> int:
 
 def philox(seed: int, stream_number: int, step: int = 0, example: int = 0) -> Any:
     """A `numpy.random.Philox` at the start of the block (step, example) of a stream."""
-    return np.random.Philox(counter=[0, step % WORD, example % WORD, 0], key=[seed % WORD, stream_number % WORD])
+    # as uint64: NumPy would make floats of a list that mixes small numbers with those from 2**63 on
+    counter = np.array([0, step % WORD, example % WORD, 0], dtype=np.uint64)
+    key = np.array([seed % WORD, stream_number % WORD], dtype=np.uint64)
+    return np.random.Philox(counter=counter, key=key)
 
 
 def generator(seed: int, name: str, step: int = 0, example: int = 0) -> np.random.Generator:

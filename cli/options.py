@@ -26,14 +26,16 @@ def debug_option(command: F) -> F:
 
 def json_option(command: F) -> F:
     """--json"""
-    return click.option("--json", "as_json", is_flag=True, help="Machine-readable output, one JSON object a line.")(command)
+    return click.option("--json", "as_json", is_flag=True, help="Machine-readable output, one JSON object a line.")(
+        command
+    )
 
 
 def model_option(command: F) -> F:
     """--model DIR"""
-    return click.option(
-        "--model", "model_dir", metavar="DIR", default=None, help="Model folder; else $BERTREF_MODEL."
-    )(command)
+    return click.option("--model", "model_dir", metavar="DIR", default=None, help="Model folder; else $BERTREF_MODEL.")(
+        command
+    )
 
 
 def model_folder(given: str | None) -> str:

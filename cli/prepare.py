@@ -44,6 +44,6 @@ def prepare(
         click.echo(json.dumps({"schema": 1, "out": out, **counts, "seconds": seconds, "tokens_per_second": rate}))
     else:
         render.message(
-            f"{out}: {counts['documents']:,} documents, {counts['sentences']:,} sentences, {counts['tokens']:,} tokens; "
-            f"{rate:,.0f} tokens/s"
+            f"{out}: {counts['documents']:,} documents, {counts['sentences']:,} sentences, "
+            f"{counts['tokens']:,} tokens; {rate:,.0f} tokens/s"
         )

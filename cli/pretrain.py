@@ -2,8 +2,9 @@
 
 import signal
 import sys
+from collections.abc import Callable
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -11,12 +12,14 @@ from ..train.options import LEARNING_RATES, PretrainOptions
 from . import render
 from .corpus_options import corpus_options
 from .options import backend_option, debug_option, json_option
-from .reporters import JsonLines, Plot, TensorBoard, all_of
+from .reporters import JsonLines, Plot, Reporter, TensorBoard, all_of
 
+F = TypeVar("F", bound=Callable[..., Any])
 DEFAULT = PretrainOptions()
+RATES = ", ".join(f"{name} {rate:g}" for name, rate in LEARNING_RATES.items())
 
 
-def shown(name: str, *, help: str, **settings: Any) -> Any:
+def shown(name: str, *, help: str, **settings: Any) -> Callable[[F], F]:
     """An option whose default is that of `PretrainOptions`."""
     return click.option(
         f"--{name}", default=getattr(DEFAULT, name.replace("-", "_")), show_default=True, help=help, **settings
@@ -34,28 +37,38 @@ def shown(name: str, *, help: str, **settings: Any) -> Any:
 @shown("steps", help="Updates to make.")
 @shown("batch-size", help="Sequences an update.")
 @shown("seq-len", help="Most tokens of a sequence.")
-@click.option("--max-predictions", type=int, help="Most masked tokens a sequence.  [default: what --masked-lm-prob gives]")
+@click.option(
+    "--max-predictions", type=int, help="Most masked tokens a sequence.  [default: what --masked-lm-prob gives]"
+)
 @shown("masked-lm-prob", help="Share of the tokens that is masked.")
 @shown("short-seq-prob", help="Share of shorter sequences.")
-@shown("masking", type=click.Choice(["dynamic", "static"]), help="New masks in every pass, or --dupe-factor fixed ones.")
+@shown(
+    "masking", type=click.Choice(["dynamic", "static"]), help="New masks in every pass, or --dupe-factor fixed ones."
+)
 @shown("dupe-factor", help="How many different passes static masking has.")
 @click.option("--whole-word", is_flag=True, help="Mask whole words.")
 @click.option("--optimizer", type=click.Choice(["google", "adamw", "lamb"]), help="Default: the dialect's.")
-@click.option("--learning-rate", type=float, help=f"Peak rate.  [default: {', '.join(f'{k} {v:g}' for k, v in LEARNING_RATES.items())}]")  # fmt: skip
+@click.option("--learning-rate", type=float, help=f"Peak rate.  [default: {RATES}]")
 @click.option("--warmup-steps", type=int, help="Updates of rising rate.  [default: a tenth of --steps]")
 @shown("weight-decay", help="Decoupled weight decay.")
 @shown("clip-norm", help="Largest gradient norm; 0 switches clipping off.")
 @click.option("--schedule", type=click.Choice(["google", "huggingface", "constant"]), help="Default: the dialect's.")
 @shown("accumulate", help="Chunks in which a batch is computed: less memory, the same result.")
 @click.option("--dropout", type=float, help="Both dropout probabilities.  [default: the config's]")
-@shown("recompute", type=click.Choice(["none", "attention", "layers"]), help="Activations to compute again in backward.")
+@shown(
+    "recompute", type=click.Choice(["none", "attention", "layers"]), help="Activations to compute again in backward."
+)
 @shown("layout", type=click.Choice(["auto", "padded", "packed"]), help="Compute padding or leave it out.")
 @backend_option
 @click.option("--precision", default="float32", show_default=True,
               help="float32, float64, bfloat16, float16, mixed_bfloat16, mixed_float16.")  # fmt: skip
 @click.option("--kernels", type=click.Choice(["on", "off"]), default="on", show_default=True, help="Faster kernels.")
 @shown("seed", help="Of all random choices.")
-@shown("eval-on", type=click.Choice(["held-out", "train", "none"]), help="Evaluate on held-out documents or on the text learnt from.")
+@shown(
+    "eval-on",
+    type=click.Choice(["held-out", "train", "none"]),
+    help="Evaluate on held-out documents or on the text learnt from.",
+)
 @shown("held-out", help="Share of the text, in whole documents, that is held out.")
 @shown("eval-every", help="Steps between evaluations; 0: only at the end.")
 @shown("eval-batches", help="Most batches an evaluation.")
@@ -72,8 +85,8 @@ def pretrain(as_json: bool, cased: bool, kernels: str, plot: str | None, log_jso
              tensorboard: str | None, **values: Any) -> None:  # fmt: skip
     """Pre-train a BERT on text: masked words and next sentences.
 
-    CORPUS: text files, folders, .gz, Wikipedia extracts, JSONL, or folders made by `bertref prepare`. Without one it learns
-    from the Python language reference, which is on every machine.
+    CORPUS: text files, folders, .gz, Wikipedia extracts, JSONL, or folders made by `bertref prepare`. Without one it
+    learns from the Python language reference, which is on every machine.
 
     \b
     Example:
@@ -84,10 +97,10 @@ def pretrain(as_json: bool, cased: bool, kernels: str, plot: str | None, log_jso
     from ..train import pretrain as run
 
     options = PretrainOptions(**values, lower_case=not cased, kernels=kernels == "on")
-    extra = [Plot(plot)] if plot else []
-    extra += [JsonLines.append(log_json)] if log_json else []  # type: ignore[list-item]
-    extra += [TensorBoard(tensorboard)] if tensorboard else []  # type: ignore[list-item]
-    drawn = JsonLines(sys.stdout) if as_json else render.Training()
+    extra: list[Reporter] = [Plot(plot)] if plot else []
+    extra += [JsonLines.append(log_json)] if log_json else []
+    extra += [TensorBoard(tensorboard)] if tensorboard else []
+    drawn: Reporter = JsonLines(sys.stdout) if as_json else render.Training()
     stop = _Stop()
     with stop, all_of(drawn, *extra) as report:
         result = run(options, report, stop.asked)
@@ -117,5 +130,3 @@ class _Stop:
     def __exit__(self, *_error: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
-
-

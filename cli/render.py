@@ -1,4 +1,4 @@
-"""Everything that bertref draws in a terminal. Results go to standard output, progress and messages to standard error."""
+"""Everything that bertref draws. Results go to standard output, progress and messages to standard error."""
 
 import contextlib
 import math
@@ -85,7 +85,9 @@ def _plain(value: Any) -> str:
         return ", ".join(f"{k} {_plain(v)}" for k, v in value.items() if v not in (None, "", [], {}))
     if isinstance(value, list | tuple):
         return ", ".join(map(_plain, value))
-    return {True: "yes", False: "no", None: "-"}.get(value, str(value)) if isinstance(value, bool | None) else str(value)
+    return (
+        {True: "yes", False: "no", None: "-"}.get(value, str(value)) if isinstance(value, bool | None) else str(value)
+    )
 
 
 def curve(points: list[tuple[int, float]]) -> list[str]:
@@ -144,7 +146,8 @@ class Training:
         )
         if err.is_terminal:
             self._progress = Progress(
-                TextColumn("[bold]step"), MofNCompleteColumn(), BarColumn(bar_width=24), TextColumn("{task.description}"),
+                TextColumn("[bold]step"), MofNCompleteColumn(), BarColumn(bar_width=24),
+                TextColumn("{task.description}"),
                 TimeRemainingColumn(), console=err,
             )  # fmt: skip
             self._progress.start()
@@ -156,7 +159,11 @@ class Training:
         if "masked_lm_accuracy" in v:
             words.append(f"words {v['masked_lm_accuracy']:.0%}")
             words.append(f"next {v['next_sentence_accuracy']:.0%}")
-        words += [f"rate {v['learning_rate']:.1e}", f"norm {v['gradient_norm']:.2f}", f"{v['tokens_per_second']:,.0f} tokens/s"]
+        words += [
+            f"rate {v['learning_rate']:.1e}",
+            f"norm {v['gradient_norm']:.2f}",
+            f"{v['tokens_per_second']:,.0f} tokens/s",
+        ]
         if self._progress:
             self._progress.update(self._task, completed=v["step"], description=" ".join(words))
         elif v["seconds"] - self._last_line > 10 or v["step"] in (1, v["steps"]):
@@ -187,6 +194,6 @@ class Training:
             )
         message(f"The model is in {v['out']}. Try it:")
         out.print(
-            f"bertref predict --model {shlex.quote(v['out'])} \"The [MASK] statement is used to [MASK] an exception.\"",
+            f'bertref predict --model {shlex.quote(v["out"])} "The [MASK] statement is used to [MASK] an exception."',
             markup=False,
         )

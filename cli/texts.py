@@ -20,7 +20,7 @@ def read_texts(arguments: tuple[str, ...], file: str | None) -> Iterator[str]:
     assert file is not None
     if file != "-" and not Path(file).is_file():
         raise InputError(f"{file}: no such file")
-    stream = sys.stdin.buffer if file == "-" else open(file, "rb")
+    stream = sys.stdin.buffer if file == "-" else open(file, "rb")  # noqa: SIM115
     with stream:
         for number, line in enumerate(stream, 1):
             try:

@@ -1,8 +1,8 @@
 """A saved model: a folder that Hugging Face's loaders open as their own.
 
-    config.json            architecture and dialect
-    model.safetensors      the parameters, named as in `bertref.params`; the tied decoder is not stored
-    vocab.txt              and tokenizer_config.json
+config.json            architecture and dialect
+model.safetensors      the parameters, named as in `bertref.params`; the tied decoder is not stored
+vocab.txt              and tokenizer_config.json
 """
 
 import json

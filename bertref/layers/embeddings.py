@@ -48,9 +48,7 @@ def forward(
     return y, EmbeddingsCache(lookups, norm, dropped)
 
 
-def backward(
-    ops: OpSet, dy: Array, cache: EmbeddingsCache, probe: Probe | None = None
-) -> dict[str, Array]:
+def backward(ops: OpSet, dy: Array, cache: EmbeddingsCache, probe: Probe | None = None) -> dict[str, Array]:
     """dy (T, H) -> gradients of the tables and the norm; the word table's is the input path's part only."""
     dnormed = ops.dropout.backward(dy, cache.dropout).x
     norm = ops.layer_norm.backward(dnormed, cache.norm)

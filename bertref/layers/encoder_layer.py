@@ -1,6 +1,7 @@
 """One layer of the encoder: self-attention, then the feed-forward network, each with its residual and norm.
 
-With `recompute="layers"` only the layer's input is kept, and backward runs forward again: memory for one layer instead of all,
+With `recompute="layers"` only the layer's input is kept, and backward runs forward again: memory for one layer
+instead of all,
 for a third more work.
 
 Source: Devlin et al. 2019, section 3; Chen et al. 2016, "Training deep nets with sublinear memory cost".
@@ -39,9 +40,7 @@ def forward(
     site = layer_site(number)
 
     def run(probe: Probe | None) -> tuple[Array, EncoderLayerCache]:
-        middle, first = self_attention.forward(
-            ops, scope(p, "attention"), x, layout, settings, dropout, site, probe
-        )
+        middle, first = self_attention.forward(ops, scope(p, "attention"), x, layout, settings, dropout, site, probe)
         y, second = feed_forward.forward(ops, p, middle, settings, dropout, site, probe)
         return y, EncoderLayerCache(first, second)
 

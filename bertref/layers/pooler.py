@@ -34,9 +34,7 @@ def forward(
     return y, PoolerCache(gather, dense, tanh)
 
 
-def backward(
-    ops: OpSet, dy: Array, cache: PoolerCache, probe: Probe | None = None
-) -> tuple[Array, dict[str, Array]]:
+def backward(ops: OpSet, dy: Array, cache: PoolerCache, probe: Probe | None = None) -> tuple[Array, dict[str, Array]]:
     """dy (B, H) -> dx (T, H), 0 but at the first tokens, and the gradients of the dense layer."""
     # y = tanh(pre)
     dpre = ops.tanh.backward(dy, cache.tanh).x

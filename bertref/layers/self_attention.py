@@ -4,7 +4,8 @@
     context = attention(q, k, v)                           each sequence by itself
     y       = layer_norm(dropout(context Woᵀ + bo) + x)
 
-Attention is the only part that mixes tokens, so it is the only one that has to know where sequences start: packed rows are
+Attention is the only part that mixes tokens, so it is the only one that has to know where sequences start: packed
+rows are
 unpacked before it and packed again after it.
 
 Source: Devlin et al. 2019, section 3; `modeling.py`, `attention_layer` and `transformer_model`.

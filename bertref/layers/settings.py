@@ -10,7 +10,8 @@ from ..config import BertConfig, Numerics
 from ..errors import InputError
 
 RECOMPUTE = ("none", "attention", "layers")
-"""Which cached activations are dropped: none; each layer's attention, (B, A, S, S) twice and more; everything but each layer's input."""
+"""Which cached activations are dropped: none; each layer's attention, (B, A, S, S) twice and more; all
+but each layer's input."""
 
 
 @dataclass(frozen=True)

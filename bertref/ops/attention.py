@@ -79,12 +79,12 @@ def forward(
     scale_query: bool = False,
     probe: Probe | None = None,
 ) -> tuple[Array, AttentionCache]:
-    """query, key, value (B, S, H), mask (B, S) boolean, True = token, keep (B, A, S, S) boolean or None -> (B, S, H)."""
+    """query, key, value (B, S, H), mask (B, S) boolean (token), keep (B, A, S, S) boolean or None -> (B, S, H)."""
     q, k, v = (split_heads(xp, x, heads) for x in (query, key, value))
     scores = _product(xp, q * scale, k) if scale_query else _product(xp, q, k) * scale
     if probe:
         probe("scores", scores)
-    probs, softmax_cache = softmax_.forward(xp, add_mask(xp, scores, mask, mask_value))
+    probs, _softmax_cache = softmax_.forward(xp, add_mask(xp, scores, mask, mask_value))
     probs = xp.astype(probs, query.dtype, copy=False)
     if probe:
         probe("probs", probs)

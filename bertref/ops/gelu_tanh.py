@@ -9,7 +9,8 @@ Gradient. tanh' = 1 - tanh², and the inner polynomial has the derivative c (1 +
 Google's code since February 2019, Hugging Face's `gelu_new`. It is another function than the exact GELU (`gelu_erf`),
 not a rounding of it.
 
-Edge cases: +inf gives +inf; -inf gives NaN (-inf · 0), as in torch; NaN gives NaN. Where x³ overflows, t is ±1 and y is x
+Edge cases: +inf gives +inf; -inf gives NaN (-inf · 0), as in torch; NaN gives NaN. Where x³ overflows, t is ±1 and y
+is x
 or 0; the gradient is 1 or 0, but NaN where x² overflows, too.
 
 Source: Hendrycks & Gimpel 2016, section 2; `modeling.py`, `gelu`.

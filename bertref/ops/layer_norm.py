@@ -12,7 +12,8 @@ Gradient. With g = dy γ, the gradient that reaches n:
     dx = r (g - mean(g) - n mean(g n))
 
 The two means are what x contributes through μ and through v: n has no component along 1 and a fixed length, so its
-gradient cannot have one along 1 or along n either (up to ε). dx is therefore g with both projections removed, scaled by r.
+gradient cannot have one along 1 or along n either (up to ε). dx is therefore g with both projections removed, scaled
+by r.
 
 Edge cases: a constant row has v = 0 and gives y = β, up to the rounding of its mean times r = 1/√ε; one NaN or infinity
 makes its whole row NaN.
@@ -28,7 +29,7 @@ from .op import Op
 
 
 class LayerNormCache(NamedTuple):
-    """`normalised` (..., H) serves both dγ and dx, so x itself is not kept; `reciprocal` (..., 1) is r; `gamma` makes g."""
+    """`normalised` (..., H) serves both dγ and dx, so x is not kept; `reciprocal` (..., 1) is r; `gamma` makes g."""
 
     normalised: Array
     reciprocal: Array

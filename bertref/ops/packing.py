@@ -7,7 +7,8 @@ Each is the transpose of the other, so each is the other's gradient:
 
     unpack: dx[t] = dy[b,s]        pack: dx[b,s] = dy[t], and 0 at the padding
 
-`slots` (B*S) names the token of every place (0 where there is none), `valid` (B*S) says whether there is one, `places` (T)
+`slots` (B*S) names the token of every place (0 where there is none), `valid` (B*S) says whether there is one,
+`places` (T)
 names the place of every token.
 
 Source: ours; the idea is older than BERT (Zeng et al. 2022, "Boosting distributed training performance of the unpadded

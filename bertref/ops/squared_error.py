@@ -31,9 +31,7 @@ class SquaredErrorGrads(NamedTuple):
     predictions: Array
 
 
-def forward(
-    xp: Namespace, predictions: Array, targets: Array, denominator: Array
-) -> tuple[Array, SquaredErrorCache]:
+def forward(xp: Namespace, predictions: Array, targets: Array, denominator: Array) -> tuple[Array, SquaredErrorCache]:
     """predictions (N), targets (N), denominator () -> loss ()."""
     difference = wide(xp, predictions) - targets
     loss = xp.sum(difference * difference) / denominator

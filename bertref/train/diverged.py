@@ -22,9 +22,7 @@ class Watch:
     """Looks at every step. A loss is diverging when its mean over the last 20 steps is above three times ln V, three
     times what guessing evenly among the V words costs; a model that has learnt nothing at all stays near once."""
 
-    def __init__(
-        self, ops: OpSet, recipe: Recipe, vocabulary: int, last_checkpoint: Callable[[], Path | None]
-    ) -> None:
+    def __init__(self, ops: OpSet, recipe: Recipe, vocabulary: int, last_checkpoint: Callable[[], Path | None]) -> None:
         self._ops, self._recipe, self._last_checkpoint = ops, recipe, last_checkpoint
         self._limit = FACTOR * (math.log(vocabulary) + math.log(2))
         self._recent: deque[float] = deque(maxlen=WINDOW)
@@ -41,7 +39,7 @@ class Watch:
         self._recent.append(result.loss)
         if len(self._recent) == WINDOW and sum(self._recent) / WINDOW > self._limit:
             raise TrainingDiverged(
-                f"step {result.step}: the loss diverges: {sum(self._recent) / WINDOW:.2f} over the last {WINDOW} steps. "
+                f"step {result.step}: the loss diverges: {sum(self._recent) / WINDOW:.2f} over {WINDOW} steps. "
                 f"{self._advice()}"
             )
 

@@ -1,6 +1,7 @@
 """Pre-training from start to end: batches, steps, evaluation, checkpoints, resuming.
 
-A run can be killed at any moment: what it has learnt up to its last checkpoint is on the disk, and `resume` goes on from
+A run can be killed at any moment: what it has learnt up to its last checkpoint is on the disk, and `resume` goes on
+from
 there bit-equal, because everything random is a function of the seed and the step.
 
 Source: `run_pretraining.py`.
@@ -105,7 +106,9 @@ def _restore(setup: Setup, out: Path, report: Report) -> State | None:
     expected = initial_shapes(setup)
     found = {name: array.shape for name, array in saved.params.items()}
     if found != expected:
-        raise CheckpointError(f"{path}: holds the parameters of another config; resume with the run's own, or another --out")
+        raise CheckpointError(
+            f"{path}: holds the parameters of another config; resume with the run's own, or another --out"
+        )
     report("message", {"text": f"Resuming after step {saved.step} from {path}."})
     return State(
         {name: xp.from_numpy(saved.params[name]) for name in expected},
@@ -187,9 +190,7 @@ def _evaluate(options: PretrainOptions, setup: Setup, state: State, report: Repo
     if not setup.evaluation:
         return {}
     params = working_params(setup.ops, setup.recipe, state)
-    found = evaluate(
-        setup.ops, params, setup.evaluation, setup.recipe.settings, packed=setup.recipe.packed
-    ).values()
+    found = evaluate(setup.ops, params, setup.evaluation, setup.recipe.settings, packed=setup.recipe.packed).values()
     report("eval", {"step": state.step, "on": options.eval_on, **found, "unigram_loss": setup.unigram})
     return found
 

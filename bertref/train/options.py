@@ -1,4 +1,4 @@
-"""What a pre-training run is asked to do, what of it must stay the same when it is resumed, and where that is written."""
+"""What a pre-training run is asked to do, and what of it must stay the same when it is resumed."""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -12,7 +12,7 @@ RUN_FILE = "run.json"
 FORMAT_VERSION = 1
 
 LEARNING_RATES = {"tiny": 2e-3, "mini": 1e-3, "small": 5e-4, "medium": 3e-4, "base": 1e-4, "large": 1e-4}
-"""Peak learning rates by preset, for batches of 32: small models bear and need larger ones. Another config takes 1e-4."""
+"""Peak learning rates by preset, for batches of 32: small models bear and need larger ones; others take 1e-4."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "eval_on": ("held-out", "train", "none"),
 }
 
-FREE = frozenset({"backend", "kernels", "recompute", "layout", "eval_every", "eval_batches", "log_every", "save_every", "keep",
+FREE = frozenset({"backend", "kernels", "recompute", "layout", "eval_every", "eval_batches", "log_every",
+"save_every", "keep",
                   "resume", "out"})  # fmt: skip
 """Options that may differ when a run is resumed: they don't change what is learnt (beyond rounding)."""
 
@@ -142,4 +143,6 @@ class Run:
             pairs = ", ".join(
                 f"--{n.replace('_', '-')} was {self.options.get(n)!r} and is {now.options.get(n)!r}" for n in different
             )
-            raise InputError(f"{folder}: can't be resumed with other options: {pairs}. Give the same ones, or another --out")
+            raise InputError(
+                f"{folder}: can't be resumed with other options: {pairs}. Give the same ones, or another --out"
+            )

@@ -11,7 +11,7 @@ from .. import backends
 from ..config import PRESETS, BertConfig, Numerics, read_config
 from ..data.batch import Batch
 from ..data.corpus import Corpus, is_corpus
-from ..data.documents import Document, documents_of_text, read_documents
+from ..data.documents import Document, read_documents
 from ..data.pipeline import PretrainingData, split_documents
 from ..data.python_topics import python_topics
 from ..data.shards import prepare
@@ -129,16 +129,17 @@ def _text(options: PretrainOptions, out: Path, report: Report) -> tuple[Vocab, C
 
 
 def _documents(options: PretrainOptions) -> Iterator[Document]:
-    layout, sentences = cast(Any, options.documents), cast(Any, options.sentences)
-    if options.corpus:
-        yield from read_documents(options.corpus, layout=layout, sentences=sentences)
-        return
-    for name, text in python_topics():
-        yield from documents_of_text(name, text, sentences="split")
+    if not options.corpus:
+        return python_topics()
+    return read_documents(
+        options.corpus, layout=cast(Any, options.documents), sentences=cast(Any, options.sentences)
+    )
 
 
 def _trained_vocab(options: PretrainOptions, report: Report) -> Vocab:
-    report("message", {"text": f"No vocabulary given: training one of at most {options.vocab_size} tokens on the text."})
+    report(
+        "message", {"text": f"No vocabulary given: training one of at most {options.vocab_size} tokens on the text."}
+    )
     sentences = (sentence for document in _documents(options) for sentence in document.sentences)
     return train_vocab(sentences, options.vocab_size, lower_case=options.lower_case)
 
@@ -156,9 +157,7 @@ def _data(
         "short_seq_prob": options.short_seq_prob, "whole_word": options.whole_word, "seed": options.seed,
     }  # fmt: skip
     masking = cast(Literal["static", "dynamic"], options.masking)
-    data = PretrainingData(
-        corpus, vocab, masking=masking, dupe_factor=options.dupe_factor, documents=train, **rules
-    )
+    data = PretrainingData(corpus, vocab, masking=masking, dupe_factor=options.dupe_factor, documents=train, **rules)
     evaluation = None
     if held_out is not None and len(held_out):
         evaluation = PretrainingData(corpus, vocab, masking="static", dupe_factor=1, documents=held_out, **rules)

@@ -1,10 +1,12 @@
 """One training step: losses and gradients of a batch, in chunks if wanted, then clipping and the update.
 
-A step is a pure function of the state and the batch. A chunk divides by the whole batch's denominators, so accumulating N
+A step is a pure function of the state and the batch. A chunk divides by the whole batch's denominators, so
+accumulating N
 chunks is the big batch up to the order of summation.
 """
 
-from dataclasses import dataclass, replace
+import itertools
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -28,7 +30,7 @@ class Recipe:
     settings: Settings
     optimizer: Optimizer
     schedule: Schedule
-    precision: Precision = Precision()
+    precision: Precision = field(default_factory=Precision)
     clip_norm: float | None = 1.0
     chunks: int = 1
     packed: bool = False
@@ -47,7 +49,7 @@ class State:
 
 @dataclass(frozen=True)
 class StepResult:
-    """What a step reports, on the host. `updated` is False where a loss scale was too large and the step was skipped."""
+    """What a step reports, on the host. `updated` is False where the step was not made."""
 
     step: int
     loss: float
@@ -106,11 +108,11 @@ def gradients(
 
 
 def chunk_slices(rows: int, chunks: int) -> list[slice]:
-    """`chunks` slices of nearly equal size, together `rows`. Raises `InputError` if there are fewer rows than chunks."""
+    """`chunks` slices of nearly equal size, together `rows`. Raises `InputError` for fewer rows than chunks."""
     if not 1 <= chunks <= max(rows, 1):
         raise InputError(f"a batch of {rows} can't be split into {chunks} chunks; use --accumulate 1 to {rows}")
     ends = [rows * i // chunks for i in range(chunks + 1)]
-    return [slice(a, b) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+    return [slice(a, b) for a, b in itertools.pairwise(ends)]
 
 
 def train_step(

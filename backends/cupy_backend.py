@@ -35,6 +35,13 @@ THREADS = 256
 NO_DEVICE, DRIVER_TOO_OLD = 100, 35  # cudaErrorNoDevice, cudaErrorInsufficientDriver
 
 
+def sorted_rows(library: Any, index: Array, rows: int) -> tuple[Array, Array]:
+    """The kernel's arguments `order` and `first`; `library` is cupy, or numpy for a test."""
+    order = library.argsort(index, kind="stable")
+    first = library.searchsorted(index[order], library.arange(rows + 1, dtype=index.dtype))
+    return order.astype(np.int64), first.astype(np.int64)
+
+
 class CupyNamespace(Namespace):
     """CuPy's functions; arrays are made on the current device."""
 
@@ -44,8 +51,7 @@ class CupyNamespace(Namespace):
         self.finfo = half.finfo_with_bfloat16(standard.finfo)
         self.matmul = self._matmul
         self._index_add = {
-            name: cupy.RawKernel(INDEX_ADD, "index_add", options=(f"-DREAL={real}",))
-            for name, real in REALS.items()
+            name: cupy.RawKernel(INDEX_ADD, "index_add", options=(f"-DREAL={real}",)) for name, real in REALS.items()
         }
 
     def _matmul(self, x1: Array, x2: Array, /) -> Array:
@@ -63,20 +69,11 @@ class CupyNamespace(Namespace):
         if x.size == 0 or index.size == 0:
             return x.copy()
         rows, width = x.shape[0], x.size // x.shape[0]
-        order = cupy.argsort(index)  # stable
-        first = cupy.searchsorted(index[order], cupy.arange(rows + 1, dtype=index.dtype))
+        order, first = sorted_rows(cupy, index, rows)
         x = cupy.ascontiguousarray(x)
         values = cupy.ascontiguousarray(values, dtype=x.dtype)
         out = cupy.empty_like(x)
-        arguments = (
-            x,
-            values,
-            order.astype(np.int64),
-            first.astype(np.int64),
-            out,
-            np.int64(rows),
-            np.int64(width),
-        )
+        arguments = (x, values, order, first, out, np.int64(rows), np.int64(width))
         self._index_add[x.dtype.name]((-(-x.size // THREADS),), (THREADS,), arguments)
         return out
 

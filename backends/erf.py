@@ -108,9 +108,7 @@ def erf_numpy(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return out.reshape(x.shape)
 
 
-def _erf_block(
-    x: np.ndarray[Any, Any], out: np.ndarray[Any, Any], scratch: np.ndarray[Any, Any], fit: Fit
-) -> None:
+def _erf_block(x: np.ndarray[Any, Any], out: np.ndarray[Any, Any], scratch: np.ndarray[Any, Any], fit: Fit) -> None:
     """erf of a cache-sized block, into `out`; only the elements with |x| > 1 pay for the second formula."""
     y, square = scratch
     np.maximum(x, -fit.end, out=y)

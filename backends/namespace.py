@@ -73,9 +73,7 @@ class Namespace:
     def dtype(self, name: str) -> Any:
         """The library's dtype called `name`; `InputError` where it has none."""
         if name not in self._by_name:
-            raise InputError(
-                f"dtype {name!r} does not exist on this backend; it has {', '.join(self._by_name)}"
-            )
+            raise InputError(f"dtype {name!r} does not exist on this backend; it has {', '.join(self._by_name)}")
         return self._by_name[name]
 
     def dtype_name(self, dtype: Any) -> str:

@@ -134,6 +134,4 @@ def _of_class(cls: type) -> Backend:
         backend = get(name)
         if any(module in modules for module in backend.array_modules):
             return backend
-    raise InputError(
-        f"{cls.__module__}.{cls.__qualname__} is not an array of any backend: {', '.join(names())}"
-    )
+    raise InputError(f"{cls.__module__}.{cls.__qualname__} is not an array of any backend: {', '.join(names())}")

@@ -58,9 +58,7 @@ def _versions() -> dict[str, str]:
 def _cpu() -> dict[str, Any]:
     cores = os.cpu_count() or 1
     affinity = getattr(os, "sched_getaffinity", None)  # Linux only
-    threads = {
-        name: os.environ[name] for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS") if name in os.environ
-    }
+    threads = {name: os.environ[name] for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS") if name in os.environ}
     return {
         "model": _cpu_model(),
         "cores": cores,

@@ -1,4 +1,4 @@
-"""The backends that the tests of this room run on: those that every test environment has, and the one asked for."""
+"""The backends that this room's tests run on: those that every test environment has, and the one asked for."""
 
 import pytest
 

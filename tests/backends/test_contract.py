@@ -1,4 +1,4 @@
-"""The contract is a literal list: every backend has exactly these names, with these signatures, and nobody uses others."""
+"""The contract is a literal list: every backend has these names and signatures, and nobody uses others."""
 
 import ast
 import inspect
@@ -45,7 +45,10 @@ def test_every_backend_has_the_signatures_of_the_base() -> None:
 
 def test_names_are_bound_and_no_others(backend: Backend) -> None:
     xp = backend.xp
-    assert {name for name in vars(xp) if not name.startswith("_")} == {*contract.STANDARD, *contract.STANDARD_DTYPES}
+    assert {name for name in vars(xp) if not name.startswith("_")} == {
+        *contract.STANDARD,
+        *contract.STANDARD_DTYPES,
+    }
     assert all(callable(getattr(xp, name)) for name in (*contract.STANDARD, *contract.EXTRAS))
     with pytest.raises(AttributeError, match=r"xp\.einsum is not in the contract"):
         xp.einsum  # noqa: B018

@@ -37,7 +37,8 @@ CALLS: dict[str, list[Call]] = {
     "abs": [lambda xp, a: xp.abs(a.x)],
     "all": [lambda xp, a: xp.all(a.x > 0), lambda xp, a: xp.all(a.x > 0, axis=-1, keepdims=True)],
     "any": [lambda xp, a: xp.any(a.x > 0), lambda xp, a: xp.any(a.x > 0, axis=(0, 1))],
-    "arange": [lambda xp, a: xp.arange(5), lambda xp, a: xp.arange(2, 9, 3, dtype=xp.int32), lambda xp, a: xp.arange(0)],
+    "arange": [lambda xp, a: xp.arange(5), lambda xp, a: xp.arange(2, 9, 3, dtype=xp.int32),
+               lambda xp, a: xp.arange(0)],
     "argmax": [lambda xp, a: xp.argmax(a.y, axis=-1), lambda xp, a: xp.argmax(a.y)],
     "argsort": [lambda xp, a: xp.argsort(a.y, axis=-1), lambda xp, a: xp.argsort(a.ids, stable=True)],
     "astype": [lambda xp, a: xp.astype(a.y, xp.float64), lambda xp, a: xp.astype(a.y, xp.int32),
@@ -110,7 +111,9 @@ def test_equal_to_numpy(other_backend: Backend, name: str, dtype: str, seed: int
         assert got.shape == expected.shape, number
         if name in ROUNDS_DIFFERENTLY:
             scale = TOLERANCES[dtype]
-            np.testing.assert_allclose(got, expected, rtol=scale, atol=10 * scale if name in ("matmul", "sum", "mean") else 0)
+            np.testing.assert_allclose(
+                got, expected, rtol=scale, atol=10 * scale if name in ("matmul", "sum", "mean") else 0
+            )
         else:
             np.testing.assert_array_equal(got, expected)
             if name not in ZEROS_DIFFER and got.dtype.kind == "f":

@@ -59,9 +59,7 @@ def check(state: LossScale, flags: list[bool]) -> None:
 
 @given(flags=st.lists(st.sampled_from([True, True, True, False]), max_size=40), interval=st.integers(1, 6))
 def test_dynamic_scale_is_torchs(flags: list[bool], interval: int) -> None:
-    check(
-        LossScale(2.0**60, interval=interval), flags
-    )  # far from both bounds, of which torch has only the upper
+    check(LossScale(2.0**60, interval=interval), flags)  # far from both bounds, of which torch has only the upper
 
 
 FLAGS = [True] * 5 + [False] + [True] * 2 + [False, False] + [True] * 7

@@ -35,9 +35,7 @@ class PretrainingMetrics:
             masked_lm_loss=self.masked_lm_loss + WeightedMean.of(losses, weights),
         )
 
-    def add_next_sentence(
-        self, predicted: ArrayLike, labels: ArrayLike, losses: ArrayLike
-    ) -> "PretrainingMetrics":
+    def add_next_sentence(self, predicted: ArrayLike, labels: ArrayLike, losses: ArrayLike) -> "PretrainingMetrics":
         """One batch's sentence pairs: best and true labels (1 = random), losses in nats, all (B,)."""
         right = agreement(predicted, labels)
         return replace(
@@ -63,7 +61,5 @@ def agreement(predicted: ArrayLike, labels: ArrayLike) -> np.ndarray[Any, Any]:
     """Where the two are equal, in their one shape; `InputError` if they have two (they would broadcast)."""
     found, true = np.asarray(predicted), np.asarray(labels)
     if found.shape != true.shape:
-        raise InputError(
-            f"metric: predictions have shape {found.shape} and labels {true.shape}; they must agree"
-        )
+        raise InputError(f"metric: predictions have shape {found.shape} and labels {true.shape}; they must agree")
     return np.asarray(found == true)

@@ -23,9 +23,7 @@ def unigram_loss(counts: ArrayLike, held_out_ids: ArrayLike, smoothing: float = 
     table = np.asarray(counts, dtype=np.float64)
     ids = np.asarray(held_out_ids).reshape(-1)
     if table.ndim != 1 or np.any(table < 0) or not smoothing >= 0:
-        raise InputError(
-            "unigram baseline: counts must be one non-negative number a word, smoothing non-negative"
-        )
+        raise InputError("unigram baseline: counts must be one non-negative number a word, smoothing non-negative")
     total = float(np.sum(table)) + smoothing * table.size
     if total == 0:
         raise InputError("unigram baseline: no tokens were counted; there is nothing to predict from")

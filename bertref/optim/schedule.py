@@ -62,20 +62,14 @@ class Schedule:
         if self.kind not in RATES:
             raise InputError(f"schedule: no kind {self.kind!r}; there are {', '.join(RATES)}")
         if not (math.isfinite(self.peak) and self.peak >= 0):
-            raise InputError(
-                f"schedule: the learning rate is {self.peak!r}; it must be a non-negative number"
-            )
+            raise InputError(f"schedule: the learning rate is {self.peak!r}; it must be a non-negative number")
         if self.steps < 1:
             raise InputError(f"schedule: {self.steps} training steps; at least one is needed")
         if not 0 <= self.warmup_steps <= self.steps:
-            raise InputError(
-                f"schedule: {self.warmup_steps} warm-up steps; they can be 0 to {self.steps}, every step"
-            )
+            raise InputError(f"schedule: {self.warmup_steps} warm-up steps; they can be 0 to {self.steps}, every step")
 
     @classmethod
-    def from_numerics(
-        cls, numerics: Numerics, *, peak: float, steps: int, warmup_steps: int = 0
-    ) -> "Schedule":
+    def from_numerics(cls, numerics: Numerics, *, peak: float, steps: int, warmup_steps: int = 0) -> "Schedule":
         """The dialect's schedule."""
         return cls(kind=numerics.schedule, peak=peak, steps=steps, warmup_steps=warmup_steps)
 

@@ -42,9 +42,7 @@ def test_nothing_counted_is_not_zero() -> None:
     assert math.isnan(WeightedMean().value)
 
 
-@pytest.mark.parametrize(
-    ("values", "weights"), [([1.0, 2.0], [1.0]), ([1.0], [-1.0]), ([[1.0, 2.0]], [1.0, 2.0])]
-)
+@pytest.mark.parametrize(("values", "weights"), [([1.0, 2.0], [1.0]), ([1.0], [-1.0]), ([[1.0, 2.0]], [1.0, 2.0])])
 def test_what_does_not_fit_is_refused(values: list[float], weights: list[float]) -> None:
     with pytest.raises(InputError):
         WeightedMean.of(values, weights)

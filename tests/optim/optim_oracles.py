@@ -85,9 +85,7 @@ Rule = Callable[[str, Numbers, Numbers, Numbers, int, Any], Numbers]
 def _in_digits(case: Case, rule: Rule, epsilon: float, clip_epsilon: float) -> tuple[Arrays, Arrays]:
     """Clipping and moments, the same for all; `rule` makes the new p of (name, p, m, v, step, epsilon)."""
     with mpmath.workdps(50):
-        as_numbers = {
-            k: [mpmath.mpf(x) for x in a.ravel().tolist()] for k, a in {**case.params, **case.state}.items()
-        }
+        as_numbers = {k: [mpmath.mpf(x) for x in a.ravel().tolist()] for k, a in {**case.params, **case.state}.items()}
         b1, b2 = (mpmath.mpf(b) for b in BETAS)
         for number, grads in enumerate(case.grads, start=case.first):
             flat = {n: [mpmath.mpf(x) for x in g.ravel().tolist()] for n, g in grads.items()}
@@ -95,16 +93,11 @@ def _in_digits(case: Case, rule: Rule, epsilon: float, clip_epsilon: float) -> t
             factor = min(mpmath.mpf(1), CLIP / (norm + mpmath.mpf(clip_epsilon)))
             for n, g in flat.items():
                 m = [b1 * m + (1 - b1) * factor * x for m, x in zip(as_numbers[f"{n}/m"], g, strict=True)]
-                v = [
-                    b2 * v + (1 - b2) * (factor * x) ** 2
-                    for v, x in zip(as_numbers[f"{n}/v"], g, strict=True)
-                ]
+                v = [b2 * v + (1 - b2) * (factor * x) ** 2 for v, x in zip(as_numbers[f"{n}/v"], g, strict=True)]
                 as_numbers[n] = rule(n, as_numbers[n], m, v, number, mpmath.mpf(epsilon))
                 as_numbers[f"{n}/m"], as_numbers[f"{n}/v"] = m, v
         shapes = {k: a.shape for k, a in {**case.params, **case.state}.items()}
-        arrays = {
-            k: np.array([float(x) for x in numbers]).reshape(shapes[k]) for k, numbers in as_numbers.items()
-        }
+        arrays = {k: np.array([float(x) for x in numbers]).reshape(shapes[k]) for k, numbers in as_numbers.items()}
     return {n: arrays[n] for n in case.params}, {k: arrays[k] for k in case.state}
 
 
@@ -122,9 +115,7 @@ def google(case: Case, epsilon: float, clip_epsilon: float) -> tuple[Arrays, Arr
     return _in_digits(case, rule, epsilon, clip_epsilon)
 
 
-def lamb(
-    case: Case, epsilon: float, clip_epsilon: float, adapt_excluded: bool = False
-) -> tuple[Arrays, Arrays]:
+def lamb(case: Case, epsilon: float, clip_epsilon: float, adapt_excluded: bool = False) -> tuple[Arrays, Arrays]:
     """Algorithm 2 of You et al. 2020, with phi the identity and ratio 1 where a norm is 0."""
 
     def rule(name: str, p: Numbers, m: Numbers, v: Numbers, number: int, eps: Any) -> Numbers:

@@ -82,9 +82,7 @@ def scaled(step: int, **n: Any) -> float:
     return 1.001 * google_rate(step, **n)
 
 
-@pytest.mark.parametrize(
-    "twin", [late_warmup, negative_past_the_end, scaled, huggingface_rate, constant_rate]
-)
+@pytest.mark.parametrize("twin", [late_warmup, negative_past_the_end, scaled, huggingface_rate, constant_rate])
 def test_wrong_google_curves_are_rejected(twin: Callable[..., float]) -> None:
     with pytest.raises(AssertionError):
         check(twin, by_the_original)

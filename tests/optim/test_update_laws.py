@@ -162,3 +162,19 @@ def test_accumulated_chunks_equal_the_whole_batch(xp: Any) -> None:
 
 def test_global_norm_of_nothing_is_zero(xp: Any) -> None:
     assert float(xp.to_numpy(global_norm(xp, {}))) == 0.0
+
+
+@pytest.mark.parametrize(("p", "update"), [([0.0, 0.0], [3.0, 4.0]), ([3.0, 4.0], [0.0, 0.0]), ([0.0], [0.0])])
+def test_trust_ratio_is_one_where_a_norm_is_zero(xp: Any, p: list[float], update: list[float]) -> None:
+    ratio = trust_ratio(xp, xp.from_numpy(np.array(p)), xp.from_numpy(np.array(update)))
+    assert float(xp.to_numpy(ratio)) == 1.0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_gradient_that_is_not_a_number_stays_visible(kind: Any) -> None:
+    source = case(13, warm=True)
+    grads = {n: g.copy() for n, g in source.grads[0].items()}
+    grads["encoder.dense.weight"][0, 0] = np.nan
+    new, _ = step(NUMPY, Optimizer(kind), source.params, grads, source.state)
+    assert np.isnan(new["encoder.dense.weight"][0, 0])
+    assert np.isfinite(new["encoder.dense.bias"]).all()

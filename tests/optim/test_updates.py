@@ -126,9 +126,7 @@ def test_wrong_steps_are_rejected(xp: Any, kind: str, twin: Any) -> None:
         check(xp, kind, settings=twin(kind))
 
 
-def formula(
-    xp: Any, p: Any, g: Any, m: Any, v: Any, rate: Any, c1: Any = 1.0, c2: Any = 1.0, **options: Any
-) -> Any:
+def formula(xp: Any, p: Any, g: Any, m: Any, v: Any, rate: Any, c1: Any = 1.0, c2: Any = 1.0, **options: Any) -> Any:
     """All three optimisers in one formula, with every place where it is commonly got wrong as an option."""
     wrong, b1, b2 = options["wrong"], options["beta1"], options["beta2"]
     kind, decay, eps = options["kind"], options["weight_decay"], options["epsilon"]
@@ -163,9 +161,7 @@ def _install(monkeypatch: pytest.MonkeyPatch, kind: str, wrong: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ORACLES)
-def test_the_twins_formula_is_right_when_nothing_is_wrong(
-    xp: Any, kind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_twins_formula_is_right_when_nothing_is_wrong(xp: Any, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     _install(monkeypatch, kind, "")
     check(xp, kind)
 
@@ -268,9 +264,7 @@ def test_first_update_is_3_16_times_adams(xp: Any) -> None:
         ("google", {"epsilon": 1e-5, "weight_decay": 0.0}, ("google", 1e-5, 0.0)),
     ],
 )
-def test_defaults_follow_the_dialect(
-    dialect: str, overrides: dict[str, Any], wanted: tuple[Any, ...]
-) -> None:
+def test_defaults_follow_the_dialect(dialect: str, overrides: dict[str, Any], wanted: tuple[Any, ...]) -> None:
     settings = Optimizer.from_numerics(Numerics.preset(dialect), **overrides)
     assert (settings.kind, settings.epsilon, settings.weight_decay) == wanted
     assert not settings.decays("bert.embeddings.LayerNorm.weight")

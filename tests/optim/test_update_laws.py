@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from optim_oracles import SHAPES, case
 
 from bertref import backends
 from bertref.optim import Optimizer, accumulate, clip_by_global_norm, global_norm
 from bertref.optim.lamb import lamb_update, trust_ratio
+
+from .optim_oracles import SHAPES, case
 
 KINDS = ("google", "adamw", "lamb")
 NUMPY = backends.get("numpy").xp

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from optim_oracles import CLIP, DECAY, RATE, Case, adamw, case, google, lamb
 
 from bertref.config import Numerics
 from bertref.errors import InputError
 from bertref.optim import Optimizer, clip_by_global_norm
 from bertref.optim import optimizer as optimizer_module
+
+from .optim_oracles import CLIP, DECAY, RATE, Case, adamw, case, google, lamb
 
 ORACLES: dict[str, Callable[..., Any]] = {"google": google, "adamw": adamw, "lamb": lamb}
 CLIP_EPSILON = {"google": 0.0, "adamw": 1e-6, "lamb": 1e-6}

@@ -17,7 +17,9 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-c", "from bertref.cli import main; main()", *map(str, arguments)]
 
 
-def bertref(*arguments: str, cwd: Path | None = None, stdin: str | None = None, **extra: str) -> subprocess.CompletedProcess[str]:
+def bertref(
+    *arguments: str, cwd: Path | None = None, stdin: str | None = None, **extra: str
+) -> subprocess.CompletedProcess[str]:
     """Runs `bertref ARGUMENTS` and returns what it printed and its exit code."""
     return subprocess.run(
         command(*arguments), cwd=cwd, input=stdin, capture_output=True, text=True, encoding="utf-8",

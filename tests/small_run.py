@@ -4,7 +4,16 @@ import json
 import random
 from pathlib import Path
 
-SUBJECTS = ["the river", "a stone", "the old clock", "our neighbour", "the wind", "a letter", "the garden", "her brother"]
+SUBJECTS = [
+    "the river",
+    "a stone",
+    "the old clock",
+    "our neighbour",
+    "the wind",
+    "a letter",
+    "the garden",
+    "her brother",
+]
 VERBS = ["carries", "hides", "remembers", "follows", "breaks", "finds", "answers", "leaves"]
 OBJECTS = ["the morning", "a silver key", "the long road", "every word", "the quiet house", "a small fire", "the sea"]
 

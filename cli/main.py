@@ -39,7 +39,7 @@ class Lazy(click.Group):
 @click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="bertref")
 def bertref() -> None:
-    """The numerical reference of BERT: pre-train, predict and verify, on NumPy, CuPy and torch arrays.
+    """The numerical reference of BERT: pre-train and predict on NumPy, CuPy and torch arrays.
 
     \b
     Example:

@@ -11,7 +11,7 @@ from ..files import write_file
 RUN_FILE = "run.json"
 FORMAT_VERSION = 1
 
-LEARNING_RATES = {"tiny": 2e-3, "mini": 1e-3, "small": 5e-4, "medium": 3e-4, "base": 1e-4, "large": 1e-4}
+LEARNING_RATES = {"tiny": 3e-3, "mini": 1e-3, "small": 5e-4, "medium": 3e-4, "base": 1e-4, "large": 1e-4}
 """Peak learning rates by preset, for batches of 32: small models bear and need larger ones; others take 1e-4."""
 
 
@@ -24,13 +24,13 @@ class PretrainOptions:
     config: str = "tiny"
     dialect: str = "huggingface"
     vocab: str | None = None
-    vocab_size: int = 4096
+    vocab_size: int = 2048
     lower_case: bool = True
     documents: str = "auto"
     sentences: str = "auto"
-    steps: int = 1000
+    steps: int = 700
     batch_size: int = 32
-    seq_len: int = 128
+    seq_len: int = 64
     max_predictions: int | None = None
     masked_lm_prob: float = 0.15
     short_seq_prob: float = 0.1

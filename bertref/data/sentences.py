@@ -39,112 +39,29 @@ SENTENCES_FROM = 0.7
 WRAPPED_UP_TO = 100
 
 OPENING = "\"'“‘„«‹([{¿¡_*—–-"
-CLOSING = "\"'”’»›)\\]}_*"
+CLOSING = "\"'”’»›)\\]}_*」』）"
+MARKS = ".!?…。！？｡"
 BOUNDARY = re.compile(
-    rf"(?P<mark>[.!?…]+)(?P<closing>[{CLOSING}]*)(?P<space>\s+)(?=[{re.escape(OPENING)}]*(?P<next>[^\W_]))"
-    r"|[。！？｡]+[」』”’）]*"
+    # one mark, then more: a pattern that begins with a set of characters is searched for four times as fast
+    rf"(?P<mark>[{MARKS}][{MARKS}]*)(?P<closing>[{CLOSING}]*)"
+    rf"(?:\s+(?=[{re.escape(OPENING)}]*(?P<next>[^\W_])))?"
 )
-FINAL = re.compile(rf"[.!?…。！？｡][{CLOSING}」』）]*$")
+WHOLE_WIDTH = frozenset("。！？｡")
+FINAL = re.compile(rf"[{MARKS}][{CLOSING}]*$")
 INITIALS = re.compile(r"(?:[^\W\d_]\.)*[^\W\d_]")
 BREAK_TAG = re.compile(r"<br\s*/?>", re.IGNORECASE)
 NUMBERING = re.compile(r"\d+|[IVXLC]+|[^\W\d_]")
 
-ABBREVIATIONS = frozenset(
-    [
-        "Mr",
-        "Mrs",
-        "Ms",
-        "Messrs",
-        "Mme",
-        "Mlle",
-        "MM",
-        "Dr",
-        "Prof",
-        "Rev",
-        "Revd",
-        "Hon",
-        "St",
-        "Ste",
-        "Mt",
-        "Ft",
-        "Gen",
-        "Col",
-        "Maj",
-        "Capt",
-        "Cpt",
-        "Lt",
-        "Lieut",
-        "Sgt",
-        "Cpl",
-        "Adm",
-        "Cmdr",
-        "Gov",
-        "Sen",
-        "Rep",
-        "Pres",
-        "Supt",
-        "Insp",
-        "Msgr",
-        "Fr",
-        "Bros",
-        "e.g",
-        "i.e",
-        "eg",
-        "ie",
-        "cf",
-        "viz",
-        "vs",
-        "ca",
-        "approx",
-        "resp",
-    ]
-)
-BEFORE_NUMBERS = frozenset(
-    [
-        "No",
-        "Nos",
-        "no",
-        "nos",
-        "Vol",
-        "Vols",
-        "vol",
-        "vols",
-        "Fig",
-        "Figs",
-        "fig",
-        "figs",
-        "Ch",
-        "Chap",
-        "ch",
-        "chap",
-        "Art",
-        "art",
-        "Sec",
-        "sec",
-        "Eq",
-        "eq",
-        "Op",
-        "op",
-        "p",
-        "pp",
-        "v",
-        "vv",
-        "l",
-        "ll",
-        "Jan",
-        "Feb",
-        "Mar",
-        "Apr",
-        "Jun",
-        "Jul",
-        "Aug",
-        "Sep",
-        "Sept",
-        "Oct",
-        "Nov",
-        "Dec",
-    ]
-)
+NEVER_LAST = """
+Mr Mrs Ms Messrs Mme Mlle MM Dr Prof Rev Revd Hon St Ste Mt Ft Gen Col Maj Capt Cpt Lt Lieut Sgt Cpl Adm Cmdr Gov
+Sen Rep Pres Supt Insp Msgr Fr Bros e.g i.e eg ie cf viz vs ca approx resp
+"""
+ABBREVIATIONS = frozenset(NEVER_LAST.split())
+NUMBERED = """
+No Nos no nos Vol Vols vol vols Fig Figs fig figs Ch Chap ch chap Art art Sec sec Eq eq Op op p pp v vv l ll
+Jan Feb Mar Apr Jun Jul Aug Sep Sept Oct Nov Dec
+"""
+BEFORE_NUMBERS = frozenset(NUMBERED.split())
 
 
 def split_sentences(paragraph: str) -> list[str]:
@@ -152,7 +69,7 @@ def split_sentences(paragraph: str) -> list[str]:
     sentences = []
     start = 0
     for match in BOUNDARY.finditer(paragraph):
-        if match["mark"] is None or _ends_sentence(paragraph, start, match):
+        if _ends_sentence(paragraph, start, match):
             sentences.append(paragraph[start : match.end()].strip())
             start = match.end()
     sentences.append(paragraph[start:].strip())
@@ -160,10 +77,12 @@ def split_sentences(paragraph: str) -> list[str]:
 
 
 def _ends_sentence(text: str, start: int, match: re.Match[str]) -> bool:
-    following = match["next"]
-    if following.islower():
+    mark, closing, following = match.group("mark", "closing", "next")
+    if not WHOLE_WIDTH.isdisjoint(mark):
+        return True
+    if following is None or following.islower():
         return False
-    if match["mark"] != "." or match["closing"]:
+    if mark != "." or closing:
         return True
     end = match.start()
     before = max(text.rfind(" ", start, end) + 1, start)
@@ -207,9 +126,7 @@ def paragraphs(lines: Iterable[str], style: LineStyle, width: int = 0) -> Iterat
     """
     pending: list[str] = []
     for line in _unbroken(lines):
-        joins = (
-            pending and line and style == "wrapped" and (line[0].islower() or len(pending[-1]) >= 0.6 * width)
-        )
+        joins = pending and line and style == "wrapped" and (line[0].islower() or len(pending[-1]) >= 0.6 * width)
         if pending and not joins:
             yield " ".join(pending)
             pending = []

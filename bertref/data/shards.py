@@ -1,31 +1,32 @@
 """Writing a prepared corpus: text is tokenised once, streaming, into the folder that `corpus.py` describes.
 
-Sentences are tokenised a few thousand at a time and written at once; only offsets, two numbers a sentence at most, stay in memory, and
-those only of the shard in hand. The folder appears under its name when it is complete.
+Documents are tokenised some thousand sentences at a time and written at once; neither tokens nor offsets pile up in
+memory. The folder appears under its name when it is complete.
 """
 
-import itertools
 import json
-from array import array
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from .. import __version__
 from ..errors import InputError
 from ..files import write_folder
 from ..text import Tokenizer
-from .corpus import FORMAT, FORMAT_VERSION, MANIFEST, OFFSET, token_dtype
+from .corpus import FORMAT, FORMAT_VERSION, MANIFEST, OFFSET, PARTS, token_dtype
 from .documents import Document
 
-BLOCK = 4096
-"""Sentences tokenised at once."""
+BLOCK = 16_384
+"""Sentences tokenised at once, or those of one document if it has more."""
 SHARD_TOKENS = 2**28
 """A new shard is begun once one has this many tokens: half a gigabyte or one."""
 
-Progress = Callable[[dict[str, int]], None]
+Counts = dict[str, int]
+Progress = Callable[[Counts], None]
 
 
 def prepare(
@@ -35,19 +36,27 @@ def prepare(
     *,
     progress: Progress = lambda counts: None,
     shard_tokens: int = SHARD_TOKENS,
-) -> dict[str, int]:
-    """Writes the corpus folder `out` and returns its counts: documents, sentences, tokens, dropped (empty) documents.
+) -> Counts:
+    """Writes the corpus folder `out`; returns its counts: documents, sentences, tokens, and dropped documents.
 
-    `progress` is told the counts after every block. Raises `InputError` if `out` exists, if nothing is left after
-    tokenising, or if the disk refuses.
+    A document is dropped, a sentence left out, if it has no tokens. `progress` is told the counts after every block.
+    Raises `InputError` if `out` exists, if no token is left, or if the disk refuses; `out` then does not exist.
     """
     path = Path(out)
     if path.exists():
-        raise InputError(f"{path}: exists; choose another --out")
-    counts = {"documents": 0, "sentences": 0, "tokens": 0, "dropped": 0}
+        raise InputError(f"{path}: exists; choose another folder for the prepared corpus, or remove it")
+
+    counts = {**dict.fromkeys(("documents", "sentences", "tokens"), 0), "dropped": 0}
+
+    def report(block: "_Block") -> None:
+        for name, number in block.counts().items():
+            counts[name] += number
+        progress(dict(counts))
 
     def fill(folder: Path) -> None:
-        shards = list(_write_shards(documents, tokenizer, folder, counts, progress, shard_tokens))
+        shards = _write_shards(
+            folder, _tokenised(documents, tokenizer), tokenizer.vocab.size, shard_tokens, report
+        )
         if not shards:
             raise InputError("the corpus is empty: no document gave a token")
         tokenizer.vocab.save(folder / "vocab.txt")
@@ -55,86 +64,88 @@ def prepare(
             "format": FORMAT,
             "format_version": FORMAT_VERSION,
             "bertref": __version__,
-            "token_dtype": token_dtype(len(tokenizer.vocab)).str,
-            "vocabulary": {"sha256": tokenizer.vocab.sha256, "size": len(tokenizer.vocab)},
+            "token_dtype": token_dtype(tokenizer.vocab.size).str,
+            "vocabulary": {"sha256": tokenizer.vocab.sha256, "size": tokenizer.vocab.size},
             "tokenizer": tokenizer.options,
             "counts": counts,
             "shards": shards,
         }
         (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
 
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{path.parent}: can't be made ({error.strerror}); choose another place") from None
     write_folder(path, fill)
     return counts
 
 
+class _Block:
+    """Tokenised documents: the ids end to end, the lengths of the sentences (tokens) and documents (sentences)."""
+
+    def __init__(
+        self,
+        ids: npt.NDArray[np.int32],
+        sentence_lengths: npt.NDArray[np.int64],
+        in_document: npt.NDArray[np.int64],
+    ) -> None:
+        """`in_document`: how many of the sentences each document has. What is empty is left out."""
+        filled = sentence_lengths > 0
+        owner = np.repeat(np.arange(len(in_document)), in_document)
+        document_lengths = np.bincount(owner[filled], minlength=len(in_document))
+        self.dropped = int((document_lengths == 0).sum())
+        self.tokens = ids
+        self.sentences = sentence_lengths[filled]
+        self.documents = document_lengths[document_lengths > 0]
+
+    def counts(self) -> Counts:
+        return {**{part: len(getattr(self, part)) for part in PARTS}, "dropped": self.dropped}
+
+
+def _tokenised(documents: Iterable[Document], tokenizer: Tokenizer) -> Iterator[_Block]:
+    for block in _blocks(documents):
+        ids, bounds = tokenizer.ids_arrays(sentence for document in block for sentence in document.sentences)
+        yield _Block(ids, np.diff(bounds), np.array([len(document.sentences) for document in block], np.int64))
+
+
+def _blocks(documents: Iterable[Document]) -> Iterator[list[Document]]:
+    """The documents in groups of at least BLOCK sentences, except the last."""
+    block: list[Document] = []
+    sentences = 0
+    for document in documents:
+        block.append(document)
+        sentences += len(document.sentences)
+        if sentences >= BLOCK:
+            yield block
+            block, sentences = [], 0
+    if block:
+        yield block
+
+
 def _write_shards(
-    documents: Iterable[Document],
-    tokenizer: Tokenizer,
-    folder: Path,
-    counts: dict[str, int],
-    progress: Progress,
-    shard_tokens: int,
-) -> Iterator[dict[str, Any]]:
-    """Writes shard after shard and yields the manifest's entry of each."""
-    blocks = _tokenised(documents, tokenizer)
-    for number in itertools.count():
-        shard = _write_shard(f"{number:05}", blocks, tokenizer, folder, counts, progress, shard_tokens)
-        if not shard["tokens"]:
-            return
-        yield shard
-
-
-def _write_shard(
-    name: str,
-    sentences: Iterator[tuple[bool, np.ndarray]],
-    tokenizer: Tokenizer,
-    folder: Path,
-    counts: dict[str, int],
-    progress: Progress,
-    shard_tokens: int,
-) -> dict[str, Any]:
-    dtype = token_dtype(len(tokenizer.vocab))
-    ends = {"sentences": array("q", [0]), "documents": array("q", [0])}
-    tokens = 0
-    with open(folder / f"{name}.tokens.bin", "wb") as stream:
-        for is_last, ids in sentences:
-            tokens += _write(stream, ids.astype(dtype))
-            if len(ids):
-                ends["sentences"].append(tokens)
-                counts["sentences"] += 1
-                counts["tokens"] += len(ids)
-            if not is_last:
+    folder: Path, blocks: Iterable[_Block], vocab_size: int, shard_tokens: int, report: Callable[[_Block], None]
+) -> list[dict[str, Any]]:
+    """Writes shard after shard; returns the manifest's entry of each."""
+    entries: list[dict[str, Any]] = []
+    with ExitStack() as stack:
+        for block in blocks:
+            report(block)
+            if not len(block.tokens):
                 continue
-            if len(ends["sentences"]) - 1 > ends["documents"][-1]:
-                ends["documents"].append(len(ends["sentences"]) - 1)
-                counts["documents"] += 1
-            else:
-                counts["dropped"] += 1
-            progress(counts)
-            if tokens >= shard_tokens:
-                break
-    if not tokens:
-        (folder / f"{name}.tokens.bin").unlink()
-        return {"name": name, "tokens": 0}
-    for part, offsets in ends.items():
-        np.frombuffer(offsets, np.int64).astype(OFFSET).tofile(folder / f"{name}.{part}.bin")
-    return {"name": name, "tokens": tokens, **{part: len(offsets) - 1 for part, offsets in ends.items()}}
-
-
-def _write(stream: IO[bytes], ids: np.ndarray) -> int:
-    stream.write(ids.tobytes())
-    return len(ids)
-
-
-def _tokenised(documents: Iterable[Document], tokenizer: Tokenizer) -> Iterator[tuple[bool, np.ndarray]]:
-    """(whether it is the last of its document, ids) of every sentence."""
-    sentences = (
-        (i == len(document.sentences) - 1, sentence)
-        for document in documents
-        for i, sentence in enumerate(document.sentences)
-    )
-    while block := list(itertools.islice(sentences, BLOCK)):
-        ids, bounds = tokenizer.ids_arrays([sentence for _, sentence in block])
-        for (is_last, _), start, end in zip(block, bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
-            yield is_last, ids[start:end]
+            if not entries or entries[-1]["tokens"] >= shard_tokens:
+                stack.close()  # the files of the shard before
+                entries.append({"name": f"{len(entries):05}", **dict.fromkeys(PARTS, 0)})
+                name = entries[-1]["name"]
+                files = {part: stack.enter_context(open(folder / f"{name}.{part}.bin", "wb")) for part in PARTS}
+                for part in ("sentences", "documents"):
+                    files[part].write(np.zeros(1, OFFSET).tobytes())
+            entry = entries[-1]
+            ends = {
+                "tokens": block.tokens.astype(token_dtype(vocab_size)),
+                "sentences": (entry["tokens"] + np.cumsum(block.sentences)).astype(OFFSET),
+                "documents": (entry["sentences"] + np.cumsum(block.documents)).astype(OFFSET),
+            }
+            for part, numbers in ends.items():
+                files[part].write(numbers.tobytes())
+                entry[part] += len(numbers)
+    return entries

@@ -70,9 +70,7 @@ def find_files(paths: Sequence[Path]) -> Iterator[Path]:
                     yield Path(folder, name)
         if not found:
             endings = " ".join(filter(None, IN_FOLDERS))
-            raise InputError(
-                f"{path}: no files of text in this folder ({endings}, .gz of these, or no ending)"
-            )
+            raise InputError(f"{path}: no files of text in this folder ({endings}, .gz of these, or no ending)")
 
 
 def total_bytes(paths: Sequence[str | Path]) -> int:

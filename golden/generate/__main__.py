@@ -4,9 +4,12 @@ import sys
 from collections.abc import Callable
 from functools import partial
 
-from . import ops
+from . import ops, original_instances
 
-GENERATORS: dict[str, Callable[[], None]] = {f"ops/{op}": partial(ops.generate, op) for op in ops.PLANS}
+GENERATORS: dict[str, Callable[[], None]] = {
+    **{f"ops/{op}": partial(ops.generate, op) for op in ops.PLANS},
+    original_instances.NAME: original_instances.generate,
+}
 
 
 def main(names: list[str]) -> int:

@@ -82,9 +82,7 @@ def check_slope(op: Op, xp: Any, case: Case, upstream: np.ndarray, rng: np.rando
     claimed = sum(float(np.sum(term)) for term in terms)
     scale = sum(float(np.sum(np.abs(term))) for term in terms)
     limit = SLOPE_LIMIT * scale + SLOPE_NOISE * float(np.sum(np.abs(loss(0.0))))
-    assert abs(measured - claimed) <= limit, (
-        f"{op.name}: the slope is {measured}, the gradients say {claimed}"
-    )
+    assert abs(measured - claimed) <= limit, f"{op.name}: the slope is {measured}, the gradients say {claimed}"
 
 
 def random_case(op: str, seed: int, sizes: dict[str, int], **options: Any) -> tuple[Case, np.ndarray, Any]:

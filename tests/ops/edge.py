@@ -35,13 +35,9 @@ class Edge:
             return
         for dtype in DTYPES:
             with np.errstate(all="ignore"):
-                gradients = backward(
-                    op, xp, forward(op, xp, self.case, dtype), np.asarray(self.upstream, dtype=float)
-                )
+                gradients = backward(op, xp, forward(op, xp, self.case, dtype), np.asarray(self.upstream, dtype=float))
             for name, expected in self.gradients.items():
-                self._match(
-                    xp.to_numpy(gradients[name]), expected, dtype, f"{op.name}, {name}: {self.statement}"
-                )
+                self._match(xp.to_numpy(gradients[name]), expected, dtype, f"{op.name}, {name}: {self.statement}")
 
     def _match(self, got: np.ndarray, expected: Any, dtype: str, where: str) -> None:
         expected = np.asarray(expected, dtype=float)

@@ -204,17 +204,13 @@ def _gelu_tanh_edges() -> list[Edge]:
 
 
 def _squared(predictions: Any, targets: Any) -> Case:
-    return Case(
-        {"predictions": array(*predictions), "targets": array(*targets), "denominator": np.asarray(2.0)}
-    )
+    return Case({"predictions": array(*predictions), "targets": array(*targets), "denominator": np.asarray(2.0)})
 
 
 def _packing(x: Any, valid: list[bool]) -> Case:
     places = np.flatnonzero(valid)
     slots = np.where(valid, np.cumsum(valid) - 1, 0)
-    return Case(
-        {"x": np.asarray(x, dtype=float), "slots": slots, "valid": np.asarray(valid), "places": places}
-    )
+    return Case({"x": np.asarray(x, dtype=float), "slots": slots, "valid": np.asarray(valid), "places": places})
 
 
 def _span(logits: Any, positions: list[int], weights: Any) -> Case:

@@ -51,9 +51,7 @@ def golden_cases(op: str, dtype: str) -> list[Expected]:
         options = {key: float(value) if value == "-inf" else value for key, value in about["options"].items()}
         case = Case({**under("input"), **dict.fromkeys(about["absent"])}, options)
         upstream, output = arrays[f"{name}/upstream"], arrays[f"{name}/output"]
-        cases.append(
-            Expected(name, case, upstream, output, under("gradient"), limit * about["amplification"])
-        )
+        cases.append(Expected(name, case, upstream, output, under("gradient"), limit * about["amplification"]))
     return cases
 
 
@@ -106,9 +104,7 @@ def backward(op: Op, xp: Any, call: Call, upstream: Any) -> dict[str, Any]:
 
 def _leaves(cache: Any, path: str = "cache") -> dict[str, Any]:
     if isinstance(cache, tuple):
-        return {
-            name: leaf for i, part in enumerate(cache) for name, leaf in _leaves(part, f"{path}.{i}").items()
-        }
+        return {name: leaf for i, part in enumerate(cache) for name, leaf in _leaves(part, f"{path}.{i}").items()}
     return {path: cache}
 
 
@@ -131,9 +127,7 @@ def close(got: np.ndarray, expected: np.ndarray, relative: float, where: str, fl
         return
     scale = max(float(np.max(np.abs(expected))), floor)
     error = np.max(np.abs(got.astype(np.float64) - expected))
-    assert error <= relative * scale, (
-        f"{where}: off by {error:.3g}, {error / (relative * scale or 1):.3g} of the limit"
-    )
+    assert error <= relative * scale, f"{where}: off by {error:.3g}, {error / (relative * scale or 1):.3g} of the limit"
 
 
 def same_bits(got: np.ndarray, expected: np.ndarray) -> bool:

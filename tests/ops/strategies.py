@@ -41,7 +41,5 @@ SMALLEST = {("layer_norm", "H"): 2, ("dropout_add_norm", "H"): 2}
 def sizes(draw: st.DrawFn, op: str) -> dict[str, int]:
     """A size for every letter: 0 where the op allows it, 1 nearly everywhere."""
     known = INPUTS[op]
-    smallest = {
-        letter: SMALLEST.get((op, letter), int(letter not in known.may_be_empty)) for letter in known.sizes
-    }
+    smallest = {letter: SMALLEST.get((op, letter), int(letter not in known.may_be_empty)) for letter in known.sizes}
     return {letter: draw(st.integers(least, 6)) for letter, least in smallest.items()}

@@ -44,7 +44,5 @@ def test_every_statement_is_tested(op: str) -> None:
 
 @pytest.mark.parametrize("op", OPS)
 def test_every_quotation_is_in_the_docstring(op: str) -> None:
-    for statement in {edge.statement for edge in EDGES[op]} | {
-        text for name, text in ELSEWHERE if name == op
-    }:
+    for statement in {edge.statement for edge in EDGES[op]} | {text for name, text in ELSEWHERE if name == op}:
         assert statement in docstring(op)

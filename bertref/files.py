@@ -6,6 +6,7 @@ folder
 (`.tmp-...`) that the next run removes.
 """
 
+import contextlib
 import os
 import shutil
 from collections.abc import Callable
@@ -20,6 +21,7 @@ def write_file(path: Path, data: bytes) -> None:
     """Replaces `path` by `data`. Raises `InputError` if the disk refuses; the old file is then untouched."""
     temporary = path.with_name(f"{PREFIX}{os.getpid()}-{path.name}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with open(temporary, "wb") as file:
             file.write(data)
             file.flush()
@@ -27,7 +29,8 @@ def write_file(path: Path, data: bytes) -> None:
         os.replace(temporary, path)
         _sync_folder(path.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise _refused(path, error) from error
 
 

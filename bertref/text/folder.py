@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..files import write_file
 from .basic import CONTROL_CATEGORIES
-from .vocab import CONTINUES, SPECIAL_TOKENS, UNK, Vocab, load_vocab, write_whole
+from .vocab import CONTINUES, SPECIAL_TOKENS, UNK, Vocab, load_vocab
 
 BERT_CLASSES = frozenset(
     f"{name}Tokenizer{fast}" for name in ("Bert", "DistilBert", "Electra") for fast in ("", "Fast")
@@ -175,4 +176,4 @@ def write_folder(folder: Path, vocab: Vocab, options: dict[str, Any], max_length
     }
     vocab.save(folder / "vocab.txt")
     text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
-    write_whole(folder / "tokenizer_config.json", text.encode("utf-8"))
+    write_file(folder / "tokenizer_config.json", text.encode("utf-8"))

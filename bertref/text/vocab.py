@@ -7,9 +7,7 @@ two ways (a blank line, a repeated token) is refused rather than guessed at.
 """
 
 import hashlib
-import os
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import InputError
+from ..files import write_file
 
 PAD, UNK, CLS, SEP, MASK = SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 CONTINUES = "##"
@@ -136,7 +135,7 @@ class Vocab:
 
     def save(self, path: str | Path) -> None:
         """Writes `vocab.txt`; an existing file is replaced whole or not at all (`InputError`)."""
-        write_whole(Path(path), self.content)
+        write_file(Path(path), self.content)
 
 
 def load_vocab(path: str | Path, *, require: Iterable[str] = ()) -> Vocab:
@@ -165,22 +164,3 @@ def load_vocab(path: str | Path, *, require: Iterable[str] = ()) -> Vocab:
     for token in require:
         vocab.id_of(token)
     return vocab
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Writes a file under a temporary name and renames it: readers see the old content or the new.
-
-    Raises `InputError` if the file can't be written; what was there before is then untouched.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise InputError(f"{path}: can't be written: {error.strerror or error}") from None

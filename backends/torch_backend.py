@@ -1,4 +1,4 @@
-"""torch on the CPU, on CUDA (ROCm builds call it so, too) and on XLA devices. Its autograd is not used."""
+"""torch on the CPU and on CUDA (ROCm builds call it so, too); XLA devices in xla.py. Autograd is not used."""
 
 import re
 from typing import Any
@@ -10,7 +10,7 @@ import torch
 from ..arrays import Array
 from ..errors import BackendUnavailable, InputError
 from .backend import Backend
-from .namespace import Namespace
+from .namespace import HostArray, Namespace
 
 HALVES = (torch.float16, torch.bfloat16)
 
@@ -46,12 +46,12 @@ class TorchNamespace(Namespace):
             return wide.index_put((index.long(),), values, accumulate=True).to(x.dtype)
         return wide.index_add(0, index, values).to(x.dtype)
 
-    def to_numpy(self, x: Array) -> np.ndarray[Any, Any]:
+    def to_numpy(self, x: Array) -> HostArray:
         x = x.detach().cpu()
-        array: np.ndarray[Any, Any] = (x.float() if x.dtype == torch.bfloat16 else x).numpy()
+        array: HostArray = (x.float() if x.dtype == torch.bfloat16 else x).numpy()
         return array
 
-    def from_numpy(self, array: np.ndarray[Any, Any], dtype: Any = None) -> Array:
+    def from_numpy(self, array: HostArray, dtype: Any = None) -> Array:
         if isinstance(dtype, str):
             dtype = self.dtype(dtype)
         if array.dtype.name == "bfloat16":  # ml_dtypes
@@ -65,10 +65,6 @@ class TorchNamespace(Namespace):
     def synchronize(self) -> None:
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
-        elif self._device.type == "xla":
-            import torch_xla
-
-            torch_xla.sync(wait=True)
 
 
 def device_of(array: Array) -> str:
@@ -95,19 +91,14 @@ def _check_cuda(index: int) -> None:
         raise InputError(f"backend 'torch': there is no GPU {index}; {count} are visible, counted from 0")
 
 
-def _xla_device(index: int) -> torch.device:
+def _on_xla(index: int) -> TorchNamespace:
     try:
-        import torch_xla
+        from . import xla
     except ImportError as error:
         raise BackendUnavailable(
             f"backend 'torch:xla': {_first_line(error)}; pip install torch_xla, in the version of torch"
         ) from error
-    try:
-        device: torch.device = torch_xla.device(index or None)
-        (torch.ones(2, device=device) + 1).cpu()
-    except RuntimeError as error:
-        raise BackendUnavailable(f"backend 'torch:xla': {_first_line(error)}") from error
-    return device
+    return xla.namespace(index)
 
 
 def _first_line(error: BaseException) -> str:
@@ -123,17 +114,17 @@ def create(device: str | None) -> Backend:
     if match is None or (match[1] == "cpu" and match[2]):
         raise InputError(f"backend 'torch' has no device {device!r}; there are cpu, cuda, cuda:1, xla, ...")
     kind, index = match[1], int(match[2] or 0)
-    if kind == "cpu":
-        place = torch.device("cpu")
+    if kind == "xla":
+        namespace = _on_xla(index)
     elif kind == "cuda":
         _check_cuda(index)
-        place = torch.device("cuda", index)
+        namespace = TorchNamespace(torch.device("cuda", index))
     else:
-        place = _xla_device(index)
+        namespace = TorchNamespace(torch.device("cpu"))
     return Backend(
         "torch",
         f"{kind}:{index}" if index else kind,
-        TorchNamespace(place),
+        namespace,
         ("float16", "bfloat16", "float32", "float64"),
         static_shapes=kind == "xla",
         array_modules=("torch",),

@@ -8,13 +8,12 @@ ALWAYS = ["numpy", "torch:cpu", "strict"]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """`backend`: every one; `other_backend`: all that can be compared with NumPy."""
+    """`backend`: every one; `other_backend`: all to compare with NumPy; `half_backend`: those with half precisions."""
     asked = metafunc.config.getoption("--backend")
     specs = ALWAYS if asked in (*ALWAYS, "torch") else [*ALWAYS, asked]
-    if "backend" in metafunc.fixturenames:
-        metafunc.parametrize("backend", specs, indirect=True, scope="session")
-    if "other_backend" in metafunc.fixturenames:
-        metafunc.parametrize("other_backend", specs[1:], indirect=True, scope="session")
+    chosen = {"backend": specs, "other_backend": specs[1:], "half_backend": [s for s in specs if s != "strict"]}
+    for fixture in chosen.keys() & set(metafunc.fixturenames):
+        metafunc.parametrize(fixture, chosen[fixture], indirect=True, scope="session")
 
 
 def _get(spec: str) -> backends.Backend:
@@ -30,4 +29,9 @@ def backend(request: pytest.FixtureRequest) -> backends.Backend:
 
 @pytest.fixture(scope="session")
 def other_backend(request: pytest.FixtureRequest) -> backends.Backend:
+    return _get(request.param)
+
+
+@pytest.fixture(scope="session")
+def half_backend(request: pytest.FixtureRequest) -> backends.Backend:
     return _get(request.param)

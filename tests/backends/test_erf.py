@@ -29,6 +29,12 @@ def _ulps(x: np.ndarray, got: np.ndarray) -> np.ndarray:
                          for g, t, u in zip(got, true, unit, strict=True)])  # fmt: skip
 
 
+def _normal(backend: Backend, x: np.ndarray) -> np.ndarray:
+    """x as the backend sees it: XLA flushes denormal numbers to zero."""
+    flushes = backend.device.startswith("xla")
+    return np.where(np.abs(x) < np.finfo(x.dtype).tiny, np.copysign(0, x), x).astype(x.dtype) if flushes else x
+
+
 def _erf(backend: Backend, x: np.ndarray) -> np.ndarray:
     got = backend.xp.to_numpy(backend.xp.erf(backend.xp.from_numpy(x)))
     assert got.dtype == x.dtype
@@ -39,6 +45,7 @@ def _erf(backend: Backend, x: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_edges(backend: Backend, dtype: str) -> None:
     x = np.array([s * v for v in EDGES + (TINY if dtype == "float64" else []) for s in (1, -1)]).astype(dtype)
+    x = _normal(backend, x)
     got = _erf(backend, x)
     assert _ulps(x, got).max() <= ULPS[dtype]
     np.testing.assert_array_equal(np.signbit(got), np.signbit(x))
@@ -48,7 +55,7 @@ def test_edges(backend: Backend, dtype: str) -> None:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False) | st.floats(-6, 6), min_size=1, max_size=40))
 def test_anywhere(backend: Backend, dtype: str, values: list[float]) -> None:
-    x = np.clip(values, -3e38, 3e38).astype(dtype)
+    x = _normal(backend, np.clip(values, -3e38, 3e38).astype(dtype))
     assert _ulps(x, _erf(backend, x)).max() <= ULPS[dtype]
 
 
@@ -88,10 +95,8 @@ def test_any_layout_and_shape(backend: Backend, view: tuple[slice, ...]) -> None
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-def test_half_precisions_are_rounded_once(backend: Backend, dtype: str) -> None:
-    if backend.name == "strict":
-        pytest.skip("the standard has no half precisions")
-    xp = backend.xp
+def test_half_precisions_are_rounded_once(half_backend: Backend, dtype: str) -> None:
+    xp = half_backend.xp
     x = xp.from_numpy(np.linspace(-4, 4, 301), dtype=dtype)
     wide = xp.erf(xp.astype(x, xp.float32))
     np.testing.assert_array_equal(xp.to_numpy(xp.erf(x)), xp.to_numpy(xp.astype(wide, x.dtype)))

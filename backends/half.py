@@ -20,7 +20,9 @@ def finfo_with_bfloat16(finfo: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """`finfo` for bfloat16 as well: NumPy's own refuses a dtype that it did not define."""
 
     def either(kind: Any, /) -> Any:
-        if getattr(kind, "dtype", kind) == dtypes().get("bfloat16"):
+        bfloat16 = dtypes().get("bfloat16")
+        # the test for None comes first: NumPy takes None for float64
+        if bfloat16 is not None and getattr(kind, "dtype", kind) == bfloat16:
             import ml_dtypes
 
             return ml_dtypes.finfo("bfloat16")  # type: ignore[no-untyped-call]

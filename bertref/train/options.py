@@ -14,6 +14,9 @@ FORMAT_VERSION = 1
 LEARNING_RATES = {"tiny": 3e-3, "mini": 1e-3, "small": 5e-4, "medium": 3e-4, "base": 1e-4, "large": 1e-4}
 """Peak learning rates by preset, for batches of 32: small models bear and need larger ones; others take 1e-4."""
 
+DROPOUT = {"tiny": 0.0, "mini": 0.0}
+"""Dropout probabilities by preset: small models learn too little, not too much. Another config keeps its own."""
+
 
 @dataclass(frozen=True)
 class PretrainOptions:

@@ -22,7 +22,7 @@ from ..opset import OpSet
 from ..optim import Optimizer, Schedule
 from ..precision import Precision
 from ..text import Tokenizer, Vocab, load_vocab, train_vocab
-from .options import PretrainOptions
+from .options import DROPOUT, PretrainOptions
 from .report import Report
 from .step import Recipe
 
@@ -89,8 +89,8 @@ def _architecture(options: PretrainOptions) -> tuple[BertConfig, Numerics]:
         config, numerics = read_config(options.config)
     else:
         raise InputError(f"--config {options.config}: neither a preset ({', '.join(PRESETS)}) nor a file")
-    if options.dropout is not None:
-        p = options.dropout
+    p = options.dropout if options.dropout is not None else DROPOUT.get(options.config)
+    if p is not None:
         config = replace(config, hidden_dropout_prob=p, attention_probs_dropout_prob=p)
     return config, numerics
 

@@ -90,7 +90,7 @@ GATHER = [
 PACK = [
     scaled_forward("pack"),
     scaled_forward("pack", last_row),
-    wrong_forward("pack", "the first T places", lambda op, xp, a: a["x"][: a["places"].shape[0]] * 1),
+    wrong_forward("pack", "the first T places", lambda op, xp, a: a["x"][: a["places"].shape[0], ...] * 1),
     scaled_backward("pack", "x"),
     scaled_backward("pack", "x", last_column),
     wrong_backward("pack", "the padding gets a gradient",
@@ -104,7 +104,8 @@ UNPACK = [
     scaled_backward("unpack", "x"),
     wrong_backward("unpack", "the last token gets none",
                    lambda op, xp, dy, c: {"x": zeroed(xp, op.backward(xp, dy, c).x, -1)}, {"x": last_row}),
-    wrong_backward("unpack", "the first T places", lambda op, xp, dy, c: {"x": dy[: c.places.shape[0]] * 1}, EVERY_X),
+    wrong_backward("unpack", "the first T places",
+                   lambda op, xp, dy, c: {"x": dy[: c.places.shape[0], ...] * 1}, EVERY_X),
 ]  # fmt: skip
 
 ADD = [

@@ -4,10 +4,11 @@ import sys
 from collections.abc import Callable
 from functools import partial
 
-from . import ops, original_instances
+from . import models, ops, original_instances
 
 GENERATORS: dict[str, Callable[[], None]] = {
     **{f"ops/{op}": partial(ops.generate, op) for op in ops.PLANS},
+    **{f"model/{dialect}": partial(models.generate, dialect) for dialect in models.DIALECTS},
     original_instances.NAME: original_instances.generate,
 }
 

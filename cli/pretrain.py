@@ -54,7 +54,7 @@ def shown(name: str, *, help: str, **settings: Any) -> Callable[[F], F]:
 @shown("clip-norm", help="Largest gradient norm; 0 switches clipping off.")
 @click.option("--schedule", type=click.Choice(["google", "huggingface", "constant"]), help="Default: the dialect's.")
 @shown("accumulate", help="Chunks in which a batch is computed: less memory, the same result.")
-@click.option("--dropout", type=float, help="Both dropout probabilities.  [default: 0 for tiny and mini, else the config's]")
+@click.option("--dropout", type=float, help="Both dropout probabilities.  [default: 0 for tiny, mini]")
 @shown(
     "recompute", type=click.Choice(["none", "attention", "layers"]), help="Activations to compute again in backward."
 )

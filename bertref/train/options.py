@@ -31,7 +31,7 @@ class PretrainOptions:
     lower_case: bool = True
     documents: str = "auto"
     sentences: str = "auto"
-    steps: int = 700
+    steps: int = 500
     batch_size: int = 32
     seq_len: int = 64
     max_predictions: int | None = None

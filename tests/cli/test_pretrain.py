@@ -125,7 +125,8 @@ def test_the_last_line_predicts(tmp_path: Path) -> None:
     found = json.loads(result.stdout)
     assert found["task"] == "fill-mask"
     assert [len(mask["top"]) for mask in found["masks"]] == [3, 3]
-    pair = bertref("predict", "--model", str(tmp_path / "out"), "The wind answers the sea .", "--pair", "A letter .", "--json")
+    texts = ["The wind answers the sea .", "--pair", "A letter ."]
+    pair = bertref("predict", "--model", str(tmp_path / "out"), *texts, "--json")
     assert 0 <= json.loads(pair.stdout)["is_next"] <= 1
 
 

@@ -138,7 +138,7 @@ class Training:
     def _start(self, v: dict[str, Any]) -> None:
         message(
             f"BERT-{v['config']}: {v['parameters']:,} parameters, vocabulary {v['vocabulary']:,}; "
-            f"{v['tokens']:,} tokens in {v['documents']:,} documents"
+            + ", ".join(f"{v[name]:,} {name}" for name in ("tokens", "documents", "examples") if name in v)
         )
         message(
             f"{v['steps']} steps of {v['batch_size']} x {v['seq_len']} tokens, {v['optimizer']}, peak rate "

@@ -46,5 +46,6 @@ def options(folder: Path, out: str = "out", **changes: object) -> dict[str, obje
     corpus, config = write(folder)
     return {
         "corpus": (corpus,), "config": config, "out": str(folder / out), "vocab_size": 100, "steps": 12,
-        "batch_size": 4, "seq_len": 24, "save_every": 4, "learning_rate": 1e-2, "held_out": 0.2, "log_every": 1, **changes,
+        "batch_size": 4, "seq_len": 24, "save_every": 4, "learning_rate": 1e-2, "held_out": 0.2, "log_every": 1,
+        **changes,
     }  # fmt: skip

@@ -200,8 +200,8 @@ def _overview(options: PretrainOptions, setup: Setup, state: State) -> dict[str,
 
     return {
         "backend": options.backend, "precision": options.precision, "config": options.config,
-        "parameters": count(state.params), "vocabulary": len(setup.tokenizer.vocab), "tokens": setup.data.tokens,
-        "documents": len(setup.data.documents), "first_step": state.step, "steps": options.steps,
+        "parameters": count(state.params), "vocabulary": len(setup.tokenizer.vocab), **setup.size,
+        "first_step": state.step, "steps": options.steps,
         "batch_size": options.batch_size, "seq_len": options.seq_len, "optimizer": setup.recipe.optimizer.kind,
         "learning_rate": setup.recipe.schedule.peak, "out": options.out,
     }  # fmt: skip

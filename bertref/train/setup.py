@@ -15,6 +15,7 @@ from ..data.documents import Document, read_documents
 from ..data.pipeline import PretrainingData, split_documents
 from ..data.python_topics import python_topics
 from ..data.shards import prepare
+from ..data.tfrecord_data import TFRecordData
 from ..errors import InputError
 from ..layers import Settings
 from ..metrics import unigram_loss
@@ -38,9 +39,10 @@ class Setup:
     config: BertConfig
     numerics: Numerics
     tokenizer: Tokenizer
-    data: PretrainingData
+    data: PretrainingData | TFRecordData
     evaluation: list[Batch]
     unigram: float | None
+    size: dict[str, int]
 
     @property
     def compute(self) -> str:
@@ -58,12 +60,19 @@ def set_up(options: PretrainOptions, out: Path, report: Report) -> Setup:
         raise InputError(
             f"--seq-len {options.seq_len} is longer than the model's {config.max_position_embeddings} positions"
         )
-    vocab, corpus = _text(options, out, report)
+    data: PretrainingData | TFRecordData
+    if any(map(is_tfrecords, options.corpus)):
+        vocab, data = _records(options)
+        batches = _first(data.in_order(options.batch_size), options.eval_batches) if options.eval_on == "train" else []
+        unigram, size = None, {"examples": len(data)}
+    else:
+        vocab, corpus = _text(options, out, report)
+        data, held_out, train_documents = _data(options, corpus, vocab)
+        batches = _evaluation(options, data, held_out)
+        unigram = _unigram(corpus, train_documents, batches, vocab) if batches else None
+        size = {"tokens": data.tokens, "documents": len(data.documents)}
     config = _fitted(config, vocab, options)
     tokenizer = Tokenizer(vocab, lower_case=options.lower_case)
-    data, held_out, train_documents = _data(options, corpus, vocab)
-    batches = _evaluation(options, data, held_out)
-    unigram = _unigram(corpus, train_documents, batches, vocab) if batches else None
     packed = options.layout == "packed" or (options.layout == "auto" and not backend.static_shapes)
     overrides = {"kind": options.optimizer} if options.optimizer else {}
     schedule = cast(Any, options.schedule or numerics.schedule)
@@ -78,7 +87,7 @@ def set_up(options: PretrainOptions, out: Path, report: Report) -> Setup:
         seed=options.seed,
     )
     ops = OpSet(backend, kernels=options.kernels)
-    return Setup(ops, recipe, config, numerics, tokenizer, data, batches, unigram)
+    return Setup(ops, recipe, config, numerics, tokenizer, data, batches, unigram, size)
 
 
 def _architecture(options: PretrainOptions) -> tuple[BertConfig, Numerics]:
@@ -126,6 +135,26 @@ def _text(options: PretrainOptions, out: Path, report: Report) -> tuple[Vocab, C
     tokenizer = Tokenizer(vocab, lower_case=options.lower_case)
     prepare(_documents(options), tokenizer, folder, progress=lambda counts: report("prepare", counts))
     return vocab, Corpus.open(folder, vocab)
+
+
+def is_tfrecords(path: str | Path) -> bool:
+    """Whether a path is a `.tfrecord` file or a folder with such files."""
+    path = Path(path)
+    return path.suffix == ".tfrecord" or (path.is_dir() and any(path.glob("*.tfrecord")))
+
+
+def _records(options: PretrainOptions) -> tuple[Vocab, TFRecordData]:
+    """Finished examples: no pairs or masks are drawn any more. The vocabulary is --vocab or stands beside them."""
+    paths: list[Path] = []
+    for given in map(Path, options.corpus):
+        if not is_tfrecords(given):
+            raise InputError(f"{given}: is no TFRecord file, but others are; give only one kind of corpus")
+        paths += sorted(given.glob("*.tfrecord")) if given.is_dir() else [given]
+    vocab = load_vocab(options.vocab or paths[0].parent / "vocab.txt", require=NEEDED)
+    data = TFRecordData(paths, seed=options.seed)
+    if data.seq_len != options.seq_len:
+        raise InputError(f"{paths[0]}: its sequences have {data.seq_len} tokens; add --seq-len {data.seq_len}")
+    return vocab, data
 
 
 def _documents(options: PretrainOptions) -> Iterator[Document]:

@@ -105,3 +105,20 @@ def test_doctor() -> None:
     found = json.loads(bertref("doctor", "--json").stdout)
     assert {"numpy", "torch", "cupy"} <= set(found["backends"])
     assert bertref("doctor").returncode == 0
+
+
+def test_tfrecords_are_written_and_learnt_from(tmp_path: Path) -> None:
+    corpus, config = small_run.write(tmp_path)
+    vocab, records = tmp_path / "vocab.txt", tmp_path / "records"
+    assert bertref("vocab", corpus, "--size", "90", "--out", str(vocab)).returncode == 0
+    form = ["--format", "tfrecord", "--files", "2", "--seq-len", "24", "--max-predictions", "4", "--dupe-factor", "2"]
+    done = bertref("prepare", corpus, "--vocab", str(vocab), "--out", str(records), *form, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["examples"] > 10
+    assert len(list(records.glob("*.tfrecord"))) == 2
+    run = ["--config", config, "--steps", "3", "--batch-size", "4", "--out", str(tmp_path / "model"), "--json"]
+    wrong = bertref("pretrain", str(records), *run, "--seq-len", "30")
+    assert wrong.returncode == 2
+    assert "--seq-len 24" in wrong.stderr
+    done = bertref("pretrain", str(records), *run[:-3], "--out", str(tmp_path / "other"), "--seq-len", "24")
+    assert done.returncode == 0, done.stderr

@@ -44,7 +44,7 @@ MARKS = ".!?…。！？｡"
 BOUNDARY = re.compile(
     # one mark, then more: a pattern that begins with a set of characters is searched for four times as fast
     rf"(?P<mark>[{MARKS}][{MARKS}]*)(?P<closing>[{CLOSING}]*)"
-    rf"(?:\s+(?=[{re.escape(OPENING)}]*(?P<next>[^\W_])))?"
+    rf"(?:\s++(?=[{re.escape(OPENING)}\s]*+(?P<next>[^\W_])))?"
 )
 WHOLE_WIDTH = frozenset("。！？｡")
 FINAL = re.compile(rf"[{MARKS}][{CLOSING}]*$")

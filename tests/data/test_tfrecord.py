@@ -164,7 +164,9 @@ def test_what_is_no_example_is_refused_or_read_but_never_breaks(data: bytes) -> 
 def test_lists_of_bytes_are_refused() -> None:
     example = EXAMPLE()
     example.features.feature["image"].bytes_list.value.append(b"x")
-    with pytest.raises(InputError, match=r"file, record 3: not a tf\.train\.Example of numbers: an unexpected field 1"):
+    with pytest.raises(
+        InputError, match=r"file, record 3: not a tf\.train\.Example of numbers: an unexpected field 1"
+    ):
         decode(example.SerializeToString(), "file, record 3")
 
 
@@ -249,7 +251,11 @@ def test_records_go_to_the_files_in_turn(tmp_path: Path) -> None:
     with tfrecord.Writer(paths) as writer:
         for number in range(7):
             writer.write(b"%d" % number)
-    assert [list(tfrecord.read_records(path)) for path in paths] == [[b"0", b"3", b"6"], [b"1", b"4"], [b"2", b"5"]]
+    assert [list(tfrecord.read_records(path)) for path in paths] == [
+        [b"0", b"3", b"6"],
+        [b"1", b"4"],
+        [b"2", b"5"],
+    ]
 
 
 def test_a_place_that_can_t_be_written_is_refused(tmp_path: Path) -> None:

@@ -255,8 +255,8 @@ def details_of(dialect: str, arrays: Arrays) -> dict[str, Any]:
 
 
 REASON = (
-    "rounding carried through two layers and back, and through ten updates that divide by the root of v; "
-    "another order of summation moves the results by some 1e-13"
+    "rounding carried through two layers and back, and through ten updates that divide by the root of v: another "
+    "order of summation (NumPy or torch, padded or packed) moves the results by up to 1e-14, measured; room for 100"
 )
 HOW = {
     "huggingface": "transformers' BertForPreTraining in float64, eager attention, and torch's autograd; probes from "
@@ -279,5 +279,5 @@ def generate(dialect: str) -> None:
         common.to_bytes(arrays, details),
         oracle=HOW[dialect],
         libraries=("torch", "transformers", "numpy"),
-        tolerances={"float64": (1e-10, REASON)},
+        tolerances={"float64": (1e-12, REASON)},
     )

@@ -30,7 +30,7 @@ DIALECTS = {
 }
 LENGTHS = (12, 7, 3, 9)
 STEPS = 10
-UPDATE = {"step": 7, "rate": 0.05, "beta1": 0.9, "beta2": 0.999, "weight_decay": 0.01, "clip_norm": 1.0}
+UPDATE: dict[str, Any] = {"step": 7, "rate": 0.05, "beta1": 0.9, "beta2": 0.999, "weight_decay": 0.01, "clip_norm": 1.0}
 EPSILON = {"adamw": 1e-8, "google": 1e-6}
 RUN = {"peak": 2e-3, "steps": 20, "warmup_steps": 3}
 
@@ -71,8 +71,9 @@ def transformers_model(params: Arrays | None) -> Any:
     config = transformers.BertConfig(**CONFIG, layer_norm_eps=1e-12)
     config._attn_implementation = "eager"
     model = transformers.BertForPreTraining(config).double().eval()
-    for name, p in model.named_parameters() if params else ():
-        p.data = torch.tensor(params[name])
+    if params is not None:
+        for name, p in model.named_parameters():
+            p.data = torch.tensor(params[name])
     return model
 
 

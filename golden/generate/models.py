@@ -178,8 +178,8 @@ OPTIMIZERS = {"huggingface": ("adamw", adamw), "google": ("google", google)}
 
 def running(random: np.random.Generator, params: Arrays) -> Moments:
     """Moments as after six steps: m of the gradients' size after clipping, v its square."""
-    m: Arrays = {name: 0.01 * random.normal(size=p.shape) for name, p in params.items()}
-    v: Arrays = {name: 1e-4 * random.random(p.shape) for name, p in params.items()}
+    m = {name: np.asarray(0.01 * random.normal(size=p.shape)) for name, p in params.items()}
+    v = {name: np.asarray(1e-4 * random.random(p.shape)) for name, p in params.items()}
     return Moments(params, m, v, UPDATE["step"] - 1)
 
 

@@ -66,9 +66,8 @@ class BertConfig:
             )
         _require(self.hidden_act in ACTIVATIONS, "hidden_act", self.hidden_act, "one of " + ", ".join(ACTIVATIONS))
         for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
-            _require(
-                _is_number(getattr(self, name)) and 0 <= getattr(self, name) < 1, name, getattr(self, name), "in [0, 1)"
-            )
+            p = getattr(self, name)  # decided by 16 random bits: nearer to 1 than that nothing would be kept
+            _require(_is_number(p) and 0 <= p < 1 - 2**-17, name, p, "in [0, 1), and not within 2**-17 of 1")
         _require(_is_number(self.initializer_range) and 0 < self.initializer_range < math.inf, "initializer_range",
                  self.initializer_range, "a positive number")  # fmt: skip
         _require(_is_int(self.pad_token_id) and 0 <= self.pad_token_id < self.vocab_size, "pad_token_id",

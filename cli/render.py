@@ -190,7 +190,7 @@ class Training:
             gain = self._eval["unigram_loss"] - self._eval["masked_lm_loss"]
             message(
                 f"masked_lm_loss {self._eval['masked_lm_loss']:.3f}; predicting by word frequency alone "
-                f"{self._eval['unigram_loss']:.3f} ({gain:.3f} nats better)"
+                f"{self._eval['unigram_loss']:.3f} ({abs(gain):.3f} nats {'better' if gain >= 0 else 'worse'})"
             )
         message(f"The model is in {v['out']}. Try it:")
         out.print(

@@ -22,6 +22,7 @@ from ..data.batch import Batch, validate
 from ..data.prefetch import Prefetch
 from ..errors import CheckpointError, InputError
 from ..init import initial_parameters
+from ..params import count, parameter_shapes
 from ..precision import loss_scale_from_dict
 from ..probes import Recorder
 from .diverged import Watch
@@ -103,7 +104,7 @@ def _restore(setup: Setup, out: Path, report: Report) -> State | None:
         return None
     saved = states.load(path)
     xp = setup.ops.xp
-    expected = initial_shapes(setup)
+    expected = parameter_shapes(setup.config)
     found = {name: array.shape for name, array in saved.params.items()}
     if found != expected:
         raise CheckpointError(
@@ -116,13 +117,6 @@ def _restore(setup: Setup, out: Path, report: Report) -> State | None:
         saved.step,
         loss_scale_from_dict(saved.loss_scale) if saved.loss_scale else None,
     )
-
-
-def initial_shapes(setup: Setup) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the model's parameters."""
-    from ..params import parameter_shapes
-
-    return parameter_shapes(setup.config)
 
 
 def _run(
@@ -196,8 +190,6 @@ def _evaluate(options: PretrainOptions, setup: Setup, state: State, report: Repo
 
 
 def _overview(options: PretrainOptions, setup: Setup, state: State) -> dict[str, Any]:
-    from ..params import count
-
     return {
         "backend": options.backend, "precision": options.precision, "config": options.config,
         "parameters": count(state.params), "vocabulary": len(setup.tokenizer.vocab), **setup.size,

@@ -66,6 +66,12 @@ def test_a_golden_can_be_made_again(op: str) -> None:
 
 
 @pytest.mark.parametrize("op", OPS)
+def test_tolerances_are_the_generators(op: str) -> None:
+    stored = golden.entry(f"ops/{op}").tolerances
+    assert {dtype: (t.relative, t.reason) for dtype, t in stored.items()} == ops.tolerances(op)
+
+
+@pytest.mark.parametrize("op", OPS)
 def test_inputs_have_the_bits_that_their_case_promises(op: str) -> None:
     for case, about in golden.details(f"ops/{op}")["cases"].items():
         reals = [a for a in arrays_of(op, case, "input").values() if a.dtype.kind == "f"]

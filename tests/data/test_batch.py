@@ -77,6 +77,7 @@ def test_labels_and_predictions_say_the_same(rows: list[list[int]]) -> None:
     for row, slot in np.argwhere(batch.masked_lm_weights > 0):
         back[row, batch.masked_lm_positions[row, slot]] = batch.masked_lm_ids[row, slot]
     assert np.array_equal(back, labels)
+    assert (np.diff(batch.masked_lm_weights, axis=1) <= 0).all()  # padding comes last
     assert batch.masked_lm_weights.sum() == (labels != -100).sum()
     assert batch.masked_lm_weights.shape[1] == (labels != -100).sum(1).max()
     for row in range(len(labels)):

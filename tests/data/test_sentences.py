@@ -113,6 +113,14 @@ def test_wrapped_lines_are_joined_to_paragraphs() -> None:
     ]
 
 
+def test_a_line_of_sixty_per_cent_of_the_width_goes_on() -> None:
+    assert list(paragraphs(["x" * 59, "Next", "x" * 60, "Next"], "wrapped", 100)) == [
+        "x" * 59,
+        "Next",
+        "x" * 60 + " Next",
+    ]
+
+
 def test_a_short_line_is_joined_to_what_begins_in_lower_case() -> None:
     assert list(paragraphs(["He", "came.", "Rain.", "Sun."], "wrapped", 50)) == ["He came.", "Rain.", "Sun."]
 

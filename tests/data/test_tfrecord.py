@@ -109,7 +109,9 @@ EXAMPLE = example_class()
 
 lists = st.one_of(
     st.lists(st.integers(-(2**63), 2**63 - 1), max_size=30).map(lambda values: np.array(values, np.int64)),
-    st.lists(st.integers(0, 127), max_size=200).map(lambda values: np.array(values, np.int64)),
+    (st.lists(st.integers(0, 300), max_size=3) | st.lists(st.integers(0, 127), max_size=200)).map(
+        lambda values: np.array(values, np.int64)
+    ),
     st.lists(st.floats(width=32, allow_nan=False), max_size=30).map(lambda values: np.array(values, np.float32)),
 )
 examples = st.dictionaries(st.text(st.characters(exclude_categories=["Cs"]), max_size=8), lists, max_size=4)

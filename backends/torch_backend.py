@@ -15,12 +15,12 @@ from .namespace import HostArray, Namespace
 HALVES = (torch.float16, torch.bfloat16)
 
 
-def _take(x: Array, indices: Array, /, *, axis: int = 0) -> Array:
+def take(x: Array, indices: Array, /, *, axis: int = 0) -> Array:
     """Without the compatibility layer's passes over the indices for negative ones."""
     return torch.index_select(x, axis, indices)
 
 
-def _take_along_axis(x: Array, indices: Array, /, *, axis: int = -1) -> Array:
+def take_along_axis(x: Array, indices: Array, /, *, axis: int = -1) -> Array:
     """For indices of any integer type; torch insists on int64."""
     return torch.take_along_dim(x, indices.long(), dim=axis)
 
@@ -31,7 +31,7 @@ class TorchNamespace(Namespace):
     def __init__(self, device: torch.device) -> None:
         super().__init__(standard, device)
         self._device = device
-        self.take, self.take_along_axis = _take, _take_along_axis
+        self.take, self.take_along_axis = take, take_along_axis
 
     def erf(self, x: Array) -> Array:
         if x.dtype in HALVES:

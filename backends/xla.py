@@ -9,6 +9,7 @@ import torch_xla
 
 from ..arrays import Array
 from ..errors import BackendUnavailable
+from . import torch_backend
 from .erf import erf_standard
 from .torch_backend import HALVES, TorchNamespace
 
@@ -18,7 +19,7 @@ class XlaNamespace(TorchNamespace):
 
     def __init__(self, device: torch.device) -> None:
         super().__init__(device)
-        self.max = _max
+        self.max, self.tanh, self.take_along_axis = _max, _tanh, _take_along_axis
 
     def erf(self, x: Array) -> Array:
         """By our own polynomials, which XLA fuses: its float32 erf is 3.5 ulps off, they are 1."""
@@ -42,6 +43,21 @@ def _max(x: Array, /, *, axis: int | tuple[int, ...] | None = None, keepdims: bo
     above = torch.amax((x > -torch.inf).to(torch.int32), axes, keepdim=keepdims) > 0
     unknown = torch.amax(torch.isnan(x).to(torch.int32), axes, keepdim=keepdims) > 0
     return torch.where(unknown, torch.nan, torch.where(above, largest, -torch.inf))
+
+
+def _tanh(x: Array, /) -> Array:
+    """XLA's float64 tanh levels off at 1 - 8e-16, for ±inf as well; with expm1 it reaches ±1."""
+    if x.dtype != torch.float64:
+        return torch.tanh(x)
+    e = torch.expm1(-2 * torch.abs(x))
+    return torch.copysign(-e / (2 + e), x)
+
+
+def _take_along_axis(x: Array, indices: Array, /, *, axis: int = -1) -> Array:
+    """torch_xla's gather fails where there is nothing to gather."""
+    if indices.numel() == 0:
+        return torch.zeros(indices.shape, dtype=x.dtype, device=x.device)
+    return torch_backend.take_along_axis(x, indices, axis=axis)
 
 
 def namespace(index: int) -> XlaNamespace:

@@ -1,5 +1,6 @@
 """Every function of the standard does the same on every library: values, shape and dtype."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -193,6 +194,24 @@ def test_max_where_nothing_is_finite(backend: Backend, axis: int | tuple[int, ..
         for keepdims in (False, True):
             got = backend.xp.to_numpy(backend.xp.max(x, axis=axis, keepdims=keepdims))
             np.testing.assert_array_equal(got, np.max(host, axis=axis, keepdims=keepdims))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_tanh_reaches_one(backend: Backend, dtype: str) -> None:
+    host = np.array([0.0, -0.0, 1e-30, -1e-8, 0.3, -1.5, 8.0, 40.0, -1e30, np.inf, -np.inf, np.nan], dtype)
+    got = backend.xp.to_numpy(backend.xp.tanh(backend.xp.from_numpy(host)))
+    expected = np.array([math.tanh(v) for v in host.astype(np.float64)]).astype(dtype)
+    np.testing.assert_array_max_ulp(got[:7], expected[:7], maxulp=4)
+    np.testing.assert_array_equal(got[7:], expected[7:])
+    np.testing.assert_array_equal(np.signbit(got[:-1]), np.signbit(host[:-1]))
+
+
+@pytest.mark.parametrize(("shape", "wanted"), [((0, 3), (0, 1)), ((0, 3), (0, 0)), ((2, 3), (2, 0))])
+def test_nothing_to_take(backend: Backend, shape: tuple[int, int], wanted: tuple[int, int]) -> None:
+    xp = backend.xp
+    x, indices = xp.zeros(shape, dtype=xp.float32), xp.zeros(wanted, dtype=xp.int64)
+    assert tuple(xp.take_along_axis(x, indices, axis=-1).shape) == wanted
+    assert tuple(xp.take(x, xp.zeros((0,), dtype=xp.int64), axis=0).shape) == (0, 3)
 
 
 def test_synchronize_returns(backend: Backend) -> None:

@@ -114,10 +114,10 @@ def test_wrapped_lines_are_joined_to_paragraphs() -> None:
 
 
 def test_a_line_of_sixty_per_cent_of_the_width_goes_on() -> None:
-    assert list(paragraphs(["x" * 59, "Next", "x" * 60, "Next"], "wrapped", 100)) == [
-        "x" * 59,
+    assert list(paragraphs(["X" * 59, "Next", "X" * 60, "Next"], "wrapped", 100)) == [
+        "X" * 59,
         "Next",
-        "x" * 60 + " Next",
+        "X" * 60 + " Next",
     ]
 
 

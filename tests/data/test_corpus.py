@@ -1,6 +1,9 @@
 """Preparing a corpus and opening it: content, shards, atomicity, and every way in which it can be damaged."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -150,6 +153,48 @@ def test_a_place_that_is_no_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="file"):
         prepare([Document("d", ["a"])], Tokenizer(VOCAB), tmp_path / "file" / "c")
+
+
+ENDLESS = """
+import itertools, resource, sys
+from bertref.data import shards
+from bertref.data.documents import Document
+from bertref.errors import InputError
+from bertref.text import Tokenizer, load_vocab
+shards.BLOCK = 100
+if sys.argv[3] == "full":
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+documents = (Document(str(number), ["a b c"] * 10) for number in itertools.count())
+try:
+    shards.prepare(documents, Tokenizer(load_vocab(sys.argv[1])), sys.argv[2], progress=lambda c: print(c, flush=True))
+except InputError as error:
+    sys.exit(f"refused: {error}")
+"""
+
+
+def endless(tmp_path: Path, how: str) -> "subprocess.Popen[str]":
+    VOCAB.save(tmp_path / "vocab.txt")
+    command = [sys.executable, "-c", ENDLESS, str(tmp_path / "vocab.txt"), str(tmp_path / "c"), how]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kills a process by signal")
+def test_a_killed_run_leaves_nothing_under_the_final_name(tmp_path: Path) -> None:
+    with endless(tmp_path, "kill") as process:
+        assert process.stdout is not None
+        for _ in range(5):
+            assert "documents" in process.stdout.readline()
+        process.kill()
+    assert not (tmp_path / "c").exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits the size of files by resource limits")
+def test_a_disk_that_takes_no_more_is_named_and_nothing_is_left(tmp_path: Path) -> None:
+    with endless(tmp_path, "full") as process:
+        message = process.communicate(timeout=60)[1]
+    assert "refused: " in message
+    assert "c: can't be written (File too large)" in message
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["vocab.txt"]
 
 
 @pytest.fixture

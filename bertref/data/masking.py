@@ -22,12 +22,11 @@ from ..text import Vocab
 class MaskingRules:
     """How tokens are chosen, and the ids that the choice needs.
 
-    probability      share of all tokens of the instance that is predicted max_predictions  the most
-    predictions in one instance whole_word       hide all pieces of a word or none. A word with more pieces
-    than there are predictions left is
-                     passed over. As in the original a word is a run "x", "##y", ... of the instance, so a
-                     second segment that was cut in the middle of a word lends its first pieces to the last
-                     word before it.
+    probability      share of all tokens of the instance that is predicted
+    max_predictions  the most predictions in one instance
+    whole_word       hide all pieces of a word or none. A word with more pieces than there are predictions left is
+                     passed over. As in the original a word is a run "x", "##y", ... of the instance, so a second
+                     segment that was cut in the middle of a word lends its first pieces to the last word before it.
     """
 
     probability: float

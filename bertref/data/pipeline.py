@@ -47,16 +47,20 @@ class _Place:
 class PretrainingData:
     """Masked sentence pairs of a corpus, batch by batch.
 
-    corpus            where the tokens are vocab             its vocabulary; has to have [CLS], [SEP] and
-    [MASK] seq_len           S, and the most tokens of an instance max_predictions   P, and the most
-    predictions of an instance masked_lm_prob    share of the tokens that is predicted short_seq_prob    share
-    of the documents that is cut into shorter instances, anew in every pass masking           "dynamic": every
-    pass has new pairs and masks (Liu et al. 2019, section 4.1); "static": pass p has
-                      those of pass p modulo dupe_factor, in a new order
-    dupe_factor       how many different passes there are with static masking whole_word        hide whole
-    words seed              of all choices documents         numbers of the documents to use; all by default.
-    Random second segments come from them, too pass_counts       what an earlier object's `pass_counts` said:
-    spares a resumed run from counting the passes that are over
+    corpus            where the tokens are
+    vocab             its vocabulary; has to have [CLS], [SEP] and [MASK]
+    seq_len           S, and the most tokens of an instance
+    max_predictions   P, and the most predictions of an instance
+    masked_lm_prob    share of the tokens that is predicted
+    short_seq_prob    share of the documents that is cut into shorter instances, anew in every pass
+    masking           "dynamic": every pass has new pairs and masks (Liu et al. 2019, section 4.1);
+                      "static": pass p has those of pass p modulo dupe_factor, in a new order
+    dupe_factor       how many different passes there are with static masking
+    whole_word        hide whole words
+    seed              of all choices
+    documents         numbers of the documents to use, by default all; random second segments come from them, too
+    pass_counts       what an earlier object's `pass_counts` said: a resumed run then need not count the passes that
+                      are over
 
     Raises `InputError` for an option out of its range, and if there is no document. May be shared by threads.
     """

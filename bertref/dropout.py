@@ -1,16 +1,15 @@
 """Which elements dropout keeps: one definition for every backend, layout and number of workers.
 
 Each site of the network and each example draws from its own block of random words (`bertref.rng`): key = (seed,
-stream of
-the site), counter = (0, step, example's global number, 0). A 64-bit word is four 16-bit lanes, lowest first; lane j
-decides element j of that example's real tokens in row-major order:
+stream of the site), counter = (0, step, example's global number, 0). A 64-bit word is four 16-bit lanes, lowest
+first; lane j decides element j of that example's real tokens in row-major order:
 
     hidden states              (length, H)
     attention probabilities    (A, length, length)
 
 An element is kept if its lane >= round(65536 p), and scaled by 65536 / (65536 - round(65536 p)), the exact inverse of
-the
-kept share. Padding draws nothing, so padded and packed batches, chunks of a batch and shards drop the same elements.
+the kept share. Padding draws nothing, so padded and packed batches, chunks of a batch and shards drop the same
+elements.
 """
 
 from dataclasses import dataclass

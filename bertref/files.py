@@ -2,8 +2,7 @@
 
 A file is written under a temporary name beside its own, flushed to the disk, and renamed; a folder likewise. A rename
 within one file system is atomic, so a killed process leaves the old version or the new one, and at most a temporary
-folder
-(`.tmp-...`) that the next run removes.
+folder (`.tmp-...`) that the next run removes.
 """
 
 import contextlib

@@ -54,8 +54,7 @@ def inputs(
     """Host arrays (B, S) -> `Inputs` on the device of xp. No mask means all tokens, no types means all in segment A.
 
     A position is a token's column in the rectangle, in both layouts. The packed layout needs every sequence to start
-    with a token
-    (the pooler reads it): a sequence that does not raises `InputError`.
+    with a token (the pooler reads it): a sequence that does not raises `InputError`.
     """
     B, S = input_ids.shape
     mask = np.ones((B, S), bool) if attention_mask is None else np.asarray(attention_mask) != 0

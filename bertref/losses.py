@@ -5,8 +5,7 @@
     loss.total = loss.mlm + loss.nsp
 
 Both denominators belong to the whole batch of a step. When it is computed in chunks, on one device after the other or
-on
-several, every chunk divides by the whole batch's, so that the sum of the chunks is the big batch.
+on several, every chunk divides by the whole batch's, so that the sum of the chunks is the big batch.
 
 A batch without any prediction has the MLM loss 0 (its numerator) rather than 0/0.
 

@@ -2,8 +2,7 @@
 
 `OpSet(backend).layer_norm.forward(x, gamma, beta, eps=eps)` is the reference op with the backend's `xp` filled in, or a
 kernel that replaces the pair. A kernel serves what it says it serves; for anything else, and whenever somebody wants
-to see a value
-inside it, the reference does the work.
+to see a value inside it, the reference does the work.
 """
 
 import logging

@@ -1,10 +1,8 @@
 """Probes: looking at intermediate values by their canonical names, without touching the model.
 
 Forward values are called `embeddings.word`, `layer.3.scores`, `pooled`, `mlm.logits`, `loss.total`, ...; the gradient
-that
-arrives at one is `grad:` and its name. Values over tokens are given in the padded layout (B, S, ...), whatever layout
-the
-model computes in. `layer_probe_names` and `probe_names` list them all.
+that arrives at one is `grad:` and its name. Values over tokens are given in the padded layout (B, S, ...), whatever
+layout the model computes in. `layer_probe_names` and `probe_names` list them all.
 """
 
 from collections.abc import Callable, Collection, Mapping

@@ -1,8 +1,7 @@
 """One layer of the encoder: self-attention, then the feed-forward network, each with its residual and norm.
 
 With `recompute="layers"` only the layer's input is kept, and backward runs forward again: memory for one layer
-instead of all,
-for a third more work.
+instead of all, for a third more work.
 
 Source: Devlin et al. 2019, section 3; Chen et al. 2016, "Training deep nets with sublinear memory cost".
 """

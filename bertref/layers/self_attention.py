@@ -5,8 +5,7 @@
     y       = layer_norm(dropout(context Woᵀ + bo) + x)
 
 Attention is the only part that mixes tokens, so it is the only one that has to know where sequences start: packed
-rows are
-unpacked before it and packed again after it.
+rows are unpacked before it and packed again after it.
 
 Source: Devlin et al. 2019, section 3; `modeling.py`, `attention_layer` and `transformer_model`.
 """

@@ -10,8 +10,7 @@ Gradient: the cross-entropy's own gives dlogits, and the product's
     dx = dlogits E        dE = dlogitsᵀ x        db = Σ dlogits
 
 E is tied to the word embeddings, so its gradient here is one of two parts; the other comes from the embedding lookup.
-This part
-touches every row of the table, that one only rows of ids that occur.
+This part touches every row of the table, that one only rows of ids that occur.
 
 Source: Devlin et al. 2019, section 3.1; `run_pretraining.py`, `get_masked_lm_output`.
 """

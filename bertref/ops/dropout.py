@@ -4,8 +4,7 @@
     dx = dy s where kept, else 0
 
 The op draws nothing: which elements are kept is an argument (`bertref.dropout` makes it), so forward and backward,
-every
-backend and every layout drop the same ones. `keep=None` means no dropout.
+every backend and every layout drop the same ones. `keep=None` means no dropout.
 
 Edge cases: a dropped NaN or infinity is gone (0), not multiplied by 0.
 

@@ -10,8 +10,7 @@ Google's code since February 2019, Hugging Face's `gelu_new`. It is another func
 not a rounding of it.
 
 Edge cases: +inf gives +inf; -inf gives NaN (-inf · 0), as in torch; NaN gives NaN. Where x³ overflows, t is ±1 and y
-is x
-or 0; the gradient is 1 or 0, but NaN where x² overflows, too.
+is x or 0; the gradient is 1 or 0, but NaN where x² overflows, too.
 
 Source: Hendrycks & Gimpel 2016, section 2; `modeling.py`, `gelu`.
 """

@@ -1,8 +1,7 @@
 """Pre-training from start to end: batches, steps, evaluation, checkpoints, resuming.
 
 A run can be killed at any moment: what it has learnt up to its last checkpoint is on the disk, and `resume` goes on
-from
-there bit-equal, because everything random is a function of the seed and the step.
+from there bit-equal, because everything random is a function of the seed and the step.
 
 Source: `run_pretraining.py`.
 """

@@ -1,8 +1,7 @@
 """One training step: losses and gradients of a batch, in chunks if wanted, then clipping and the update.
 
 A step is a pure function of the state and the batch. A chunk divides by the whole batch's denominators, so
-accumulating N
-chunks is the big batch up to the order of summation.
+accumulating N chunks is the big batch up to the order of summation.
 """
 
 import itertools

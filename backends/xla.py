@@ -11,6 +11,7 @@ from ..arrays import Array
 from ..errors import BackendUnavailable
 from . import torch_backend
 from .erf import erf_standard
+from .namespace import HostArray
 from .torch_backend import HALVES, TorchNamespace
 
 
@@ -26,6 +27,11 @@ class XlaNamespace(TorchNamespace):
         if x.dtype in HALVES:
             return self.erf(x.float()).to(x.dtype)
         return erf_standard(self, x, self.dtype_name(x.dtype))
+
+    def to_numpy(self, x: Array) -> HostArray:
+        """After computing all that is pending, as one program: each array alone would compile its whole past again."""
+        torch_xla.sync()
+        return super().to_numpy(x)
 
     def synchronize(self) -> None:
         torch_xla.sync(wait=True)

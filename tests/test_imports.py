@@ -45,9 +45,12 @@ MAY_IMPORT = {
     "checkpoint": {"arrays", "config", "errors", "files", "params", "precision", "text"},
     "data": {"arrays", "config", "errors", "files", "rng", "text", "bertref"},
     "train": _TRAIN | {"bertref"},
-    "api": _MODEL | {"backends", "checkpoint", "text"},
-    "bertref": {"api", "config", "errors", "text", "train"},
-    "cli": _TRAIN | {"api", "bertref", "train"},
+    "onnx_export": _MODEL | {"checkpoint", "files", "text"},
+    "tasks": _MODEL | {"backends", "checkpoint", "files", "metrics", "text"},
+    "verify": _TRAIN | {"bertref", "golden", "onnx_export", "tasks", "train"},
+    "api": _MODEL | {"backends", "checkpoint", "tasks", "text"},
+    "bertref": {"api", "checkpoint", "config", "errors", "text", "train", "verify"},
+    "cli": _TRAIN | {"api", "bertref", "golden", "onnx_export", "tasks", "train", "verify"},
 }
 """Room -> the rooms that it may import besides itself. `bertref` is the package's own `__init__`: its version."""
 
@@ -55,10 +58,12 @@ LIBRARIES = {
     "backends": {"array_api_compat", "array_api_strict", "cupy", "cupyx", "ml_dtypes", "numpy", "torch", "torch_xla"},
     "cli": {"click", "matplotlib", "rich", "tensorboardX"},
     "text": {"numpy", "tokenizers"},
-    "checkpoint": {"ml_dtypes", "numpy", "safetensors"},
+    "checkpoint": {"google_crc32c", "ml_dtypes", "numpy", "onnxruntime", "safetensors", "torch", "transformers"},
+    "onnx_export": {"ndonnx", "numpy", "onnx", "spox"},
+    "verify": {"jax", "numpy", "onnx", "onnxruntime", "pytest", "safetensors", "torch", "transformers"},
     "data": {"google_crc32c", "numpy"},
     "golden": {"numpy", "safetensors"},
-    **{room: {"numpy"} for room in ("api", "dropout", "init", "layout", "losses", "metrics", "rng", "train")},
+    **{room: {"numpy"} for room in ("api", "dropout", "init", "layout", "losses", "metrics", "rng", "tasks", "train")},
 }
 """Room -> the libraries outside the standard one that it may import; a room that is missing here has none."""
 

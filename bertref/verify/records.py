@@ -1,0 +1,127 @@
+"""The records that the rooms of `verify` hand to each other.
+
+A *case* is a question: weights, a batch, and what an optimiser step needs. *Answers* are what somebody computed for
+it, as arrays under canonical names (`bertref.probes`):
+
+    layer.3.probs            a forward probe
+    grad:layer.3.probs       the gradient of loss.total that arrives at it
+    grad:NAME                the gradient of a parameter, before clipping
+    update:NAME              new minus old value of a parameter after one optimiser step
+
+A *finding* is the judgement on one of them, a *report* is all findings with the verdict.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy.typing as npt
+
+from ..config import BertConfig, Numerics
+from ..data.batch import Batch
+from ..optim import Optimizer
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+PRECISIONS = ("float64", "float32", "tf32", "bfloat16", "float16", "mixed-bfloat16", "mixed-float16")
+"""What a subject can compute in. tf32: float32 whose products round their factors to 10 bits; mixed: products in the
+half type, the rest in float32 (autocast)."""
+
+
+@dataclass(frozen=True)
+class OptimizerCase:
+    """One step from non-zero moments: `moments` holds NAME/m and NAME/v, `step` is the number of this update, from 1.
+
+    `clip_norm` None means no clipping; `clip_epsilon` is added to the norm.
+    """
+
+    optimizer: Optimizer
+    moments: Arrays
+    step: int
+    rate: float
+    clip_norm: float | None
+    clip_epsilon: float
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """`params` are float64 arrays whose values are exact in float32. `origin` holds what makes the case again: the
+    generator's arguments and seed, or the user's model and texts."""
+
+    name: str
+    config: BertConfig
+    numerics: Numerics
+    params: Arrays
+    batch: Batch
+    optimizer: OptimizerCase | None
+    origin: Mapping[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """`values` under canonical names, in canonical shapes (padded layout, predictions (B, P, ...)). `notes` are
+    remarks for the user: what was fused, gathered, cast or is not available, and why."""
+
+    values: Arrays
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the error sits: the worst element's index, and the shares of it by named axis ("row 3", "head 1",
+    "position 7", "segment B", "padding") that stand out, in words."""
+
+    index: tuple[int, ...]
+    expected: float
+    found: float
+    concentrated: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The judgement on one tensor.
+
+    status   "right"      within what rounding explains
+             "added"      wrong, and this op made the error
+             "inherited"  wrong, but right for the inputs that it was given
+             "wrong"      wrong, and its inputs are not known, so whose error it is can't be told
+             "missing"    not among the answers
+             "not-finite" NaN or infinity where the reference has a number
+             "shape"      of another shape
+    total    the error of the tensor over the error that a correct implementation makes there, the worst block
+    own      the same for the error that its op added to its inputs; None where that can't be known
+    error    relative L2 error against the reference, on the positions that count; None if it can't be computed
+    noise    the relative L2 error of a correct implementation
+    """
+
+    name: str
+    status: str
+    total: float | None = None
+    own: float | None = None
+    error: float | None = None
+    noise: float | None = None
+    place: Place | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """`verdict` is "right", "diverges" or "could not run"; `first` is the first wrong tensor in the order of the
+    computation (forward, loss, backward from the loss down, update), `last_right` the last one known right before
+    it. `limit` is the calibrated ratio above which a tensor is wrong."""
+
+    subject: str
+    precision: str
+    case: Mapping[str, Any]
+    verdict: str
+    first: str | None
+    last_right: str | None
+    findings: tuple[Finding, ...]
+    limit: float
+    notes: tuple[str, ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def exit_code(self) -> int:
+        """0 right, 1 diverges, 2 could not run."""
+        return {"right": 0, "diverges": 1}.get(self.verdict, 2)

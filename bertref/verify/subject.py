@@ -4,8 +4,10 @@ A subject is asked for the names it should give (`wanted`) and gives those that 
 """
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from ..config import BertConfig, Numerics
 from .records import Answers, Arrays, Case
 
 
@@ -33,4 +35,24 @@ class ComputesOps(Protocol):
 
     def answer_step(self, case: Case, name: str, inputs: Arrays) -> Arrays:
         """The values of the step that makes probe `name`, computed from `inputs` (canonical names)."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """The model that a subject brings with it. `params` None: it takes any weights of that architecture, so the case's
+    generator may choose them; else it computes with these alone, and the case has to be made of them (names that are
+    absent are not used by the subject and may have any value)."""
+
+    config: BertConfig
+    numerics: Numerics
+    params: Arrays | None
+
+
+@runtime_checkable
+class BringsWeights(Protocol):
+    """The optional ability to say of what model the case has to be."""
+
+    def weights(self) -> Weights | None:
+        """None: any architecture and any weights. Raises `InputError` if the model can't be verified."""
         ...

@@ -5,8 +5,7 @@
     bytes   data
     uint32  masked CRC-32C of the data
 
-Masked: rotated right by 15 bits, plus 0xa282ead8 modulo 2**32; so that the checksum of data that hold their own
-checksum is no constant. Source: TensorFlow, `lib/io/record_writer.h`; Castagnoli's polynomial as in RFC 3720.
+Source: TensorFlow, `lib/io/record_writer.h`.
 """
 
 import os
@@ -17,22 +16,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
-import google_crc32c
 import numpy as np
 import numpy.typing as npt
 
+from ..crc32c import masked_crc32c
 from ..errors import InputError
 from ..files import PREFIX
 
 LENGTH = struct.Struct("<Q")
 CHECKSUM = struct.Struct("<I")
 HEADER_SIZE = LENGTH.size + CHECKSUM.size
-
-
-def masked_crc32c(data: bytes | memoryview) -> int:
-    """The checksum as it stands in the file."""
-    crc: int = google_crc32c.value(bytes(data))
-    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
 def frame(data: bytes) -> bytes:

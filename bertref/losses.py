@@ -112,11 +112,15 @@ class Losses(NamedTuple):
 
 
 class PretrainingCache(NamedTuple):
-    """The caches of the encoder, of the transform, the decoder with its loss, and of the NSP head with its loss."""
+    """The caches of the encoder, of the transform, the decoder with its loss, and of the NSP head with its loss.
+
+    `decoder_name` is the parameter that the decoder compared with, to which its gradient belongs.
+    """
 
     model: model.ModelCache
     transform: heads.TransformCache
     decoder: Any
+    decoder_name: str
     next_sentence: Any
     next_sentence_loss: Any
 
@@ -134,8 +138,9 @@ def pretraining_forward(
     """Ids and targets -> the losses of pre-training."""
     encoded, encoder = model.forward(ops, params, x, settings, dropout=dropout, probe=probe)
     transformed, transform = heads.transform_forward(ops, params, encoded.sequence, wanted.positions, settings, probe)
+    decoder_name = heads.decoder_name(params)
     mlm, decoder = ops.decoder_cross_entropy.forward(
-        transformed, params[heads.WORD_EMBEDDINGS], params[heads.DECODER_BIAS],
+        transformed, params[decoder_name], params[heads.DECODER_BIAS],
         wanted.ids, wanted.weights, wanted.mlm_denominator,
         probe=probe.inner({"logits": "mlm.logits"}, rows=False) if probe else None,
     )  # fmt: skip
@@ -145,7 +150,7 @@ def pretraining_forward(
     if probe:
         for name, loss in (("mlm", mlm), ("nsp", nsp), ("total", total)):
             probe.array(f"loss.{name}", loss)
-    return Losses(mlm, nsp, total), PretrainingCache(encoder, transform, decoder, next_sentence, nsp_loss)
+    return Losses(mlm, nsp, total), PretrainingCache(encoder, transform, decoder, decoder_name, next_sentence, nsp_loss)
 
 
 def pretraining_backward(
@@ -165,9 +170,11 @@ def pretraining_backward(
         for name in ("mlm", "nsp", "total"):
             probe.array(f"loss.{name}", d_total)
     encoder_grads = model.backward(ops, d_sequence, d_pooled, cache.model, probe)
-    # the word embeddings are used twice: looked up at the input, and compared with at the output
-    tied = encoder_grads.pop(heads.WORD_EMBEDDINGS) + decoder.table
-    return {heads.WORD_EMBEDDINGS: tied, **encoder_grads, **grads}
+    table = decoder.table
+    if cache.decoder_name in encoder_grads:
+        # tied: the word embeddings are used twice, looked up at the input, and compared with at the output
+        table = encoder_grads.pop(cache.decoder_name) + table
+    return {cache.decoder_name: table, **encoder_grads, **grads}
 
 
 def pretraining(

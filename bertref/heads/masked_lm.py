@@ -1,28 +1,26 @@
-"""The two heads of pre-training.
-
-Masked language model, at the masked positions only:
+"""The masked language model, at the masked positions only.
 
     transform = layer_norm(activation(x[positions] Wᵀ + b))        (N, H)
-    logits    = transform Eᵀ + bias                                (N, V), E = the word embeddings (tied)
+    logits    = transform Eᵀ + bias                                (N, V)
 
-Next sentence prediction, on the pooled output:
+E is the word embeddings (the decoder is tied), or `cls.predictions.decoder.weight` (V, H) where a model has a decoder
+of its own.
 
-    logits    = pooled Wᵀ + b                                      (B, 2), class 1 = a random sentence
-
-Source: Devlin et al. 2019, section 3.1; `run_pretraining.py`, `get_masked_lm_output` and `get_next_sentence_output`.
+Source: Devlin et al. 2019, section 3.1; `run_pretraining.py`, `get_masked_lm_output`.
 """
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from .arrays import Array
-from .layers import Settings
-from .opset import OpSet
-from .probes import Probe
+from ..arrays import Array
+from ..layers import Settings
+from ..opset import OpSet
+from ..probes import Probe
 
 WORD_EMBEDDINGS = "bert.embeddings.word_embeddings.weight"
 TRANSFORM = "cls.predictions.transform."
 DECODER_BIAS = "cls.predictions.bias"
-NEXT_SENTENCE = "cls.seq_relationship."
+UNTIED_DECODER = "cls.predictions.decoder.weight"
 
 
 class TransformCache(NamedTuple):
@@ -32,6 +30,11 @@ class TransformCache(NamedTuple):
     dense: Any
     activation: Any
     norm: Any
+
+
+def decoder_name(params: Mapping[str, Array]) -> str:
+    """The parameter that the decoder compares with: its own table if the model has one, else the word embeddings."""
+    return UNTIED_DECODER if UNTIED_DECODER in params else WORD_EMBEDDINGS
 
 
 def transform_forward(
@@ -89,27 +92,7 @@ def masked_lm_logits(
 ) -> Array:
     """sequence (T, H), positions (N) -> logits (N, V), for prediction; training takes `ops.decoder_cross_entropy`."""
     transformed, _ = transform_forward(ops, params, sequence, positions, settings, probe)
-    logits, _ = ops.dense.forward(transformed, params[WORD_EMBEDDINGS], params[DECODER_BIAS])
+    logits, _ = ops.dense.forward(transformed, params[decoder_name(params)], params[DECODER_BIAS])
     if probe:
         probe.array("mlm.logits", logits)
     return logits
-
-
-def next_sentence_forward(
-    ops: OpSet, params: dict[str, Array], pooled: Array, probe: Probe | None = None
-) -> tuple[Array, Any]:
-    """pooled (B, H) -> logits (B, 2)."""
-    logits, cache = ops.dense.forward(pooled, params[NEXT_SENTENCE + "weight"], params[NEXT_SENTENCE + "bias"])
-    if probe:
-        probe.array("nsp.logits", logits)
-    return logits, cache
-
-
-def next_sentence_backward(
-    ops: OpSet, dlogits: Array, cache: Any, probe: Probe | None = None
-) -> tuple[Array, dict[str, Array]]:
-    """dlogits (B, 2) -> gradient of the pooled output and of the head's parameters."""
-    if probe:
-        probe.array("nsp.logits", dlogits)
-    dense = ops.dense.backward(dlogits, cache)
-    return dense.x, {NEXT_SENTENCE + "weight": dense.weight, NEXT_SENTENCE + "bias": dense.bias}

@@ -1,0 +1,131 @@
+"""One dense layer over BERT's output: the heads that classify texts, choices and tokens.
+
+    sequence classification   logits = dropout(pooled) Wᵀ + b              (B, K), K labels; K = 1 for regression
+    multiple choice           logits = the same with K = 1, reshaped       (B, C), C choices; B*C sequences
+    token classification      logits = dropout(x) Wᵀ + b                   (T, K), a row for every token
+
+Dropout keeps with the model's hidden rate and draws at `HEAD_SITE`; a caller who wants another rate for the head
+(Hugging Face's `classifier_dropout`) passes a `Dropout` with it. Without `dropout` nothing is dropped.
+
+Gradient: the dense layer's own, then dropout's:
+
+    d(kept) = dlogits W        dW = dlogitsᵀ kept        db = Σ dlogits        dx = keep ∘ d(kept) · scale
+
+Source: Devlin et al. 2019, sections 4.1, 4.3 (the vector V of multiple choice), 4.4; `run_classifier.py`,
+`create_model`; transformers, `BertForMultipleChoice` and `BertForTokenClassification`.
+"""
+
+from typing import Any, NamedTuple
+
+from ..arrays import Array
+from ..dropout import HEAD_SITE, Dropout
+from ..errors import InputError
+from ..opset import OpSet
+from ..probes import Probe
+
+CLASSIFIER = "classifier."
+LOGITS = "classifier.logits"
+"""The probe of all three heads, (B, K), (B, C) or (B, S, K)."""
+
+
+class ClassifierCache(NamedTuple):
+    """The caches of the two ops in order."""
+
+    dropout: Any
+    dense: Any
+
+
+def _forward(
+    ops: OpSet, params: dict[str, Array], x: Array, keep: Array | None, dropout: Dropout | None
+) -> tuple[Array, ClassifierCache]:
+    kept, dropped = ops.dropout.forward(x, keep, scale=dropout.hidden_scale if dropout else 1.0)
+    logits, dense = ops.dense.forward(kept, params[CLASSIFIER + "weight"], params[CLASSIFIER + "bias"])
+    return logits, ClassifierCache(dropped, dense)
+
+
+def _backward(ops: OpSet, dlogits: Array, cache: ClassifierCache) -> tuple[Array, dict[str, Array]]:
+    # logits = kept Wᵀ + b
+    dense = ops.dense.backward(dlogits, cache.dense)
+    # kept = dropout(x)
+    dx = ops.dropout.backward(dense.x, cache.dropout).x
+    return dx, {CLASSIFIER + "weight": dense.weight, CLASSIFIER + "bias": dense.bias}
+
+
+def sequence_classification_forward(
+    ops: OpSet,
+    params: dict[str, Array],
+    pooled: Array,
+    *,
+    dropout: Dropout | None = None,
+    probe: Probe | None = None,
+) -> tuple[Array, ClassifierCache]:
+    """pooled (B, H) -> logits (B, K)."""
+    keep = dropout.first(HEAD_SITE, pooled.shape[-1]) if dropout else None
+    logits, cache = _forward(ops, params, pooled, keep, dropout)
+    if probe:
+        probe.array(LOGITS, logits)
+    return logits, cache
+
+
+def sequence_classification_backward(
+    ops: OpSet, dlogits: Array, cache: ClassifierCache, probe: Probe | None = None
+) -> tuple[Array, dict[str, Array]]:
+    """dlogits (B, K) -> gradient of the pooled output (B, H) and of the classifier."""
+    if probe:
+        probe.array(LOGITS, dlogits)
+    return _backward(ops, dlogits, cache)
+
+
+def multiple_choice_forward(
+    ops: OpSet,
+    params: dict[str, Array],
+    pooled: Array,
+    choices: int,
+    *,
+    dropout: Dropout | None = None,
+    probe: Probe | None = None,
+) -> tuple[Array, ClassifierCache]:
+    """pooled (B*C, H), an example's C choices one after the other -> logits (B, C)."""
+    if choices < 1 or pooled.shape[0] % choices:
+        raise InputError(f"multiple choice: {pooled.shape[0]} sequences are not a multiple of {choices} choices")
+    keep = dropout.first(HEAD_SITE, pooled.shape[-1]) if dropout else None
+    column, cache = _forward(ops, params, pooled, keep, dropout)
+    logits = ops.xp.reshape(column, (-1, choices))
+    if probe:
+        probe.array(LOGITS, logits)
+    return logits, cache
+
+
+def multiple_choice_backward(
+    ops: OpSet, dlogits: Array, cache: ClassifierCache, probe: Probe | None = None
+) -> tuple[Array, dict[str, Array]]:
+    """dlogits (B, C) -> gradient of the pooled output (B*C, H) and of the classifier."""
+    if probe:
+        probe.array(LOGITS, dlogits)
+    # logits = reshape(column)
+    return _backward(ops, ops.xp.reshape(dlogits, (-1, 1)), cache)
+
+
+def token_classification_forward(
+    ops: OpSet,
+    params: dict[str, Array],
+    sequence: Array,
+    *,
+    dropout: Dropout | None = None,
+    probe: Probe | None = None,
+) -> tuple[Array, ClassifierCache]:
+    """sequence (T, H) -> logits (T, K)."""
+    keep = dropout.hidden(HEAD_SITE, sequence.shape[-1]) if dropout else None
+    logits, cache = _forward(ops, params, sequence, keep, dropout)
+    if probe:
+        probe.rows(LOGITS, logits)
+    return logits, cache
+
+
+def token_classification_backward(
+    ops: OpSet, dlogits: Array, cache: ClassifierCache, probe: Probe | None = None
+) -> tuple[Array, dict[str, Array]]:
+    """dlogits (T, K) -> gradient of the sequence (T, H) and of the classifier."""
+    if probe:
+        probe.rows(LOGITS, dlogits)
+    return _backward(ops, dlogits, cache)

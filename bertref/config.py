@@ -186,7 +186,6 @@ UNSUPPORTED_UNLESS: dict[str, tuple[Any, ...]] = {
     "is_decoder": (False,),
     "add_cross_attention": (False,),
     "is_encoder_decoder": (False,),
-    "tie_word_embeddings": (True,),
     "cross_attention_hidden_size": (None,),
     "chunk_size_feed_forward": (0,),
     "pruned_heads": ({}, None),
@@ -197,7 +196,8 @@ WITHOUT_EFFECT = frozenset(
     """architectures attn_implementation bos_token_id classifier_dropout directionality dtype eos_token_id
     finetuning_task gradient_checkpointing id2label label2id language model_max_length name num_labels
     output_attentions output_hidden_states output_past pooler_fc_size pooler_num_attention_heads pooler_num_fc_layers
-    pooler_size_per_head pooler_type problem_type return_dict sep_token_id task_specific_params tokenizer_class
+    pooler_size_per_head pooler_type problem_type return_dict sep_token_id task_specific_params
+    tie_word_embeddings tokenizer_class
     torch_dtype torchscript transformers_version use_bfloat16 use_cache use_return_dict
     _name_or_path _attn_implementation _attn_implementation_autoset _commit_hash""".split()
 )
@@ -270,8 +270,13 @@ def numerics_to_dict(numerics: Numerics) -> dict[str, Any]:
     return values
 
 
-def config_to_dict(config: BertConfig, numerics: Numerics, architecture: str = "BertForPreTraining") -> dict[str, Any]:
-    """The keys of a `config.json` that Hugging Face's loaders take as their own, and the dialect beside them."""
+def config_to_dict(
+    config: BertConfig, numerics: Numerics, architecture: str = "BertForPreTraining", *, tied: bool = True
+) -> dict[str, Any]:
+    """The keys of a `config.json` that Hugging Face's loaders take as their own, and the dialect beside them.
+
+    `tied` says whether the decoder of the masked language model is the table of word embeddings.
+    """
     values = asdict(config)
     if config.hidden_act == "gelu":
         values["hidden_act"] = {"erf": "gelu", "tanh": "gelu_new"}[numerics.gelu]
@@ -280,7 +285,7 @@ def config_to_dict(config: BertConfig, numerics: Numerics, architecture: str = "
         "model_type": "bert",
         **values,
         "layer_norm_eps": numerics.layer_norm_eps,
-        "tie_word_embeddings": True,
+        "tie_word_embeddings": tied,
         "bertref_numerics": numerics_to_dict(numerics),
     }
 
@@ -288,12 +293,17 @@ def config_to_dict(config: BertConfig, numerics: Numerics, architecture: str = "
 def read_config(path: str | Path, *, dialect: Numerics | None = None) -> tuple[BertConfig, Numerics]:
     """Reads a `config.json`. Raises `InputError` if the file is missing, is not JSON, or says something unsupported."""
     path = Path(path)
+    return config_from_dict(read_json(path), dialect=dialect, where=str(path))
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in a `config.json`. Raises `InputError` as `read_config` does."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; a model's config.json is expected here") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: can't be read as JSON: {error}") from None
     if not isinstance(values, dict):
         raise InputError(f"{path}: a JSON object is expected, not {type(values).__name__}")
-    return config_from_dict(values, dialect=dialect, where=str(path))
+    return values

@@ -67,6 +67,7 @@ SPAN: dict[str, tuple[str, ...]] = {"qa_outputs.weight": ("2", "H"), "qa_outputs
 HEADS: dict[str, dict[str, tuple[str, ...]]] = {
     "pretraining": {**POOLER, **MASKED_LM, **NEXT_SENTENCE},
     "masked_lm": MASKED_LM,
+    "next_sentence": {**POOLER, **NEXT_SENTENCE},
     "sequence_classification": {**POOLER, **CLASSIFIER},
     "multiple_choice": {**POOLER, **CHOICE},
     "token_classification": CLASSIFIER,

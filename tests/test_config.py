@@ -179,7 +179,6 @@ REFUSED = [
     ({"position_embedding_type": "relative_key"}, "position_embedding_type = 'relative_key'"),
     ({"is_decoder": True}, "is_decoder = True"),
     ({"add_cross_attention": True}, "add_cross_attention"),
-    ({"tie_word_embeddings": False}, "tie_word_embeddings = False"),
     ({"chunk_size_feed_forward": 8}, "chunk_size_feed_forward"),
     ({"pruned_heads": {"0": [1]}}, "pruned_heads"),
     ({"hidden_act": "swish"}, "hidden_act 'swish'.*gelu_new"),

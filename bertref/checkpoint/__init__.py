@@ -1,6 +1,18 @@
-"""Saving and loading: models as Hugging Face folders, training state beside them."""
+"""Saving and loading: models of Hugging Face and of the original, and training state beside them."""
 
-from .folder import SavedModel, describe_model, load_model, save_weights
+from .coverage import Coverage, Row
+from .folder import describe_model, save_weights
+from .load import SavedModel, load_model
 from .training import TrainingState, checkpoints, latest
 
-__all__ = ["SavedModel", "TrainingState", "checkpoints", "describe_model", "latest", "load_model", "save_weights"]
+__all__ = [
+    "Coverage",
+    "Row",
+    "SavedModel",
+    "TrainingState",
+    "checkpoints",
+    "describe_model",
+    "latest",
+    "load_model",
+    "save_weights",
+]

@@ -1,74 +1,117 @@
-"""A saved model: a folder that Hugging Face's loaders open as their own.
+"""Writing models: as folders that Hugging Face's loaders open as their own, and as the original's checkpoints.
 
-config.json            architecture and dialect
-model.safetensors      the parameters, named as in `bertref.params`; the tied decoder is not stored
-vocab.txt              and tokenizer_config.json
+Hugging Face   config.json, model.safetensors (the tied decoder is not stored), vocab.txt, tokenizer_config.json
+TensorFlow     bert_config.json, bert_model.ckpt.index, bert_model.ckpt.data-00000-of-00001, vocab.txt
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ..config import BertConfig, Numerics, config_to_dict, read_config
+from ..config import BertConfig, Numerics, config_to_dict
 from ..errors import CheckpointError
 from ..files import write_file
-from ..params import check
 from ..text import Tokenizer
 from . import tensors
+from .names import BIAS, DECODER, DECODER_BIAS, GLOBAL_STEP, to_tensorflow, transposed_in_tensorflow
 
 CONFIG = "config.json"
+GOOGLE_CONFIG = "bert_config.json"
 WEIGHTS = "model.safetensors"
-VOCAB = "vocab.txt"
+TF_PREFIX = "bert_model.ckpt"
+
+Arrays = Mapping[str, npt.NDArray[Any]]
 
 
-@dataclass(frozen=True)
-class SavedModel:
-    """What a folder holds: host arrays, architecture, dialect, tokenizer."""
-
-    params: dict[str, npt.NDArray[Any]]
-    config: BertConfig
-    numerics: Numerics
-    tokenizer: Tokenizer
-
-
-def describe_model(folder: Path, config: BertConfig, numerics: Numerics, tokenizer: Tokenizer) -> None:
+def describe_model(
+    folder: Path,
+    config: BertConfig,
+    numerics: Numerics,
+    tokenizer: Tokenizer | None,
+    *,
+    architecture: str = "BertForPreTraining",
+    tied: bool = True,
+    labels: Sequence[str] = (),
+    problem_type: str | None = None,
+) -> None:
     """Writes everything but the weights into an existing folder."""
-    tokenizer.save_pretrained(folder, max_length=config.max_position_embeddings)
-    text = json.dumps(config_to_dict(config, numerics), indent=2, sort_keys=True) + "\n"
-    write_file(folder / CONFIG, text.encode())
+    if tokenizer:
+        tokenizer.save_pretrained(folder, max_length=config.max_position_embeddings)
+    values = config_to_dict(config, numerics, architecture, tied=tied) | _labels(labels, problem_type)
+    write_file(folder / CONFIG, _json(values))
 
 
-def save_weights(folder: Path, params: Mapping[str, npt.NDArray[Any]]) -> None:
+def save_weights(folder: Path, params: Arrays) -> None:
     """Writes or replaces the weights, last of all: a folder with weights is complete."""
-    write_file(folder / WEIGHTS, tensors.to_bytes(params))
+    stored = dict(params)
+    if DECODER in stored:  # without tying, Hugging Face's decoder has a bias of its own
+        stored[DECODER_BIAS] = stored[BIAS]
+    write_file(folder / WEIGHTS, tensors.to_bytes(stored))
 
 
-def load_model(folder: str | Path, *, dialect: Numerics | None = None) -> SavedModel:
-    """Reads a folder that `pretrain` wrote. Raises `CheckpointError` naming what is missing or does not fit."""
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise CheckpointError(f"{folder}: no such folder; a model folder with {CONFIG} and {WEIGHTS} is expected")
-    if not (folder / WEIGHTS).is_file():
-        checkpoints = sorted(folder.glob("checkpoint-*"), key=lambda p: (len(p.name), p.name))
-        hint = f"; its last checkpoint is {checkpoints[-1]}" if checkpoints else ""
-        raise CheckpointError(f"{folder}: holds no {WEIGHTS}: training has not finished{hint}")
-    config, numerics = read_config(folder / CONFIG, dialect=dialect)
-    tokenizer = Tokenizer.from_pretrained(folder)
-    if len(tokenizer.vocab) > config.vocab_size:
-        raise CheckpointError(
-            f"{folder}: the vocabulary has {len(tokenizer.vocab)} tokens and the model's table {config.vocab_size} rows"
-        )
-    params = tensors.read(folder / WEIGHTS)
-    try:
-        check(params, config)
-    except ValueError as error:
-        raise CheckpointError(f"{folder / WEIGHTS}: {error}") from None
-    bad = next((name for name, array in params.items() if not np.isfinite(array).all()), None)
-    if bad:
-        raise CheckpointError(f"{folder / WEIGHTS}: {bad} holds NaN or infinity")
-    return SavedModel(params, config, numerics, tokenizer)
+def describe_tensorflow(
+    folder: Path,
+    config: BertConfig,
+    numerics: Numerics,
+    tokenizer: Tokenizer | None,
+    *,
+    architecture: str = "BertForPreTraining",
+    labels: Sequence[str] = (),
+    problem_type: str | None = None,
+) -> None:
+    """Writes `bert_config.json` and the vocabulary. The original knows one activation `gelu`; which of the two is
+    meant stands in the recorded dialect."""
+    if tokenizer:
+        tokenizer.save_pretrained(folder, max_length=config.max_position_embeddings)
+    values = config_to_dict(config, numerics, architecture) | {"hidden_act": config.hidden_act}
+    write_file(folder / GOOGLE_CONFIG, _json(values | _labels(labels, problem_type)))
+
+
+def tensorflow_variables(params: Arrays, moments: Arrays | None = None, step: int | None = None) -> dict[str, Any]:
+    """The variables of the original's checkpoint: its names, kernels (in, out), and on request Adam's slots.
+
+    Raises `CheckpointError` for an untied decoder, which the original does not have.
+    """
+    if DECODER in params:
+        raise CheckpointError(f"{DECODER} differs from the word embeddings; the original has only the tied decoder")
+    found = {}
+    for name, array in params.items():
+        theirs, turn = to_tensorflow(name), transposed_in_tensorflow(name)
+        found[theirs] = _turned(array, turn)
+        for kind in ("m", "v") if moments is not None else ():
+            assert moments is not None
+            found[f"{theirs}/adam_{kind}"] = _turned(moments[f"{name}/{kind}"], turn)
+    if step is not None:
+        found[GLOBAL_STEP] = np.asarray(step, np.int64)
+    return found
+
+
+def save_tensorflow(folder: Path, params: Arrays, moments: Arrays | None = None, step: int | None = None) -> None:
+    """Writes `bert_model.ckpt` into an existing folder, and the file `checkpoint` that names it."""
+    from .tensorflow import write_bundle
+
+    write_bundle(folder / TF_PREFIX, tensorflow_variables(params, moments, step))
+    state = f'model_checkpoint_path: "{TF_PREFIX}"\nall_model_checkpoint_paths: "{TF_PREFIX}"\n'
+    write_file(folder / "checkpoint", state.encode())
+
+
+def _turned(array: npt.NDArray[Any], turn: bool) -> npt.NDArray[Any]:
+    return np.ascontiguousarray(array.T) if turn else array
+
+
+def _labels(labels: Sequence[str], problem_type: str | None) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    if labels:
+        values["id2label"] = {str(i): label for i, label in enumerate(labels)}
+        values["label2id"] = {label: i for i, label in enumerate(labels)}
+    if problem_type:
+        values["problem_type"] = problem_type
+    return values
+
+
+def _json(values: Mapping[str, Any]) -> bytes:
+    return (json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()

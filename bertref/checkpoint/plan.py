@@ -1,0 +1,197 @@
+"""Which tensor of a file becomes which parameter: decided from names, shapes and types, before any data is read.
+
+The file decides which heads there are, the config's `architectures` which there should be. A head counts only with all
+its parameters; the encoder is never optional.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ..config import BertConfig
+from ..errors import CheckpointError
+from ..params import CLASSIFIER, MASKED_LM, NEXT_SENTENCE, POOLER, SPAN, parameter_shapes
+from . import names
+from .coverage import Coverage, Row, is_allowed
+from .names import BIAS, DECODER, DECODER_BIAS, WORDS, Translation
+from .source import Entry, Source
+
+ARCHITECTURES: dict[str, tuple[str, ...]] = {
+    "BertForPreTraining": ("masked_lm", "next_sentence"),
+    "BertForMaskedLM": ("masked_lm",),
+    "BertForNextSentencePrediction": ("next_sentence",),
+    "BertForSequenceClassification": ("sequence_classification",),
+    "BertForMultipleChoice": ("multiple_choice",),
+    "BertForTokenClassification": ("token_classification",),
+    "BertForQuestionAnswering": ("question_answering",),
+    "BertModel": (),
+}
+"""Hugging Face's class -> the heads that its files hold."""
+
+CLASSIFIERS = ("sequence_classification", "multiple_choice", "token_classification")
+"""Three heads whose parameters have the same names; a file holds one of them."""
+
+OWN: dict[str, tuple[str, ...]] = {
+    "masked_lm": tuple(MASKED_LM),
+    "next_sentence": tuple(NEXT_SENTENCE),
+    "question_answering": tuple(SPAN),
+    **{head: tuple(CLASSIFIER) for head in CLASSIFIERS},
+}
+"""Head -> its own parameters."""
+
+NEED_POOLER = {"next_sentence", "sequence_classification", "multiple_choice"}
+
+_FLOATS = {"float64": (), "float32": (), "float16": ("widened",), "bfloat16": ("widened",)}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`parameters` maps canonical names to stored ones, `moments` NAME/m and NAME/v, and `step` the stored step
+    counter, if there is one. `decoders` are stored copies (or not) of tied parameters. `translations` covers every
+    stored name that is understood."""
+
+    coverage: Coverage
+    heads: tuple[str, ...]
+    num_labels: int
+    parameters: Mapping[str, str]
+    moments: Mapping[str, str]
+    step: str | None
+    decoders: Mapping[str, str]
+    translations: Mapping[str, Translation]
+
+
+def plan(source: Source, config: BertConfig, architectures: Sequence[str] = (), *, allow: Sequence[str] = ()) -> Plan:
+    """The plan for a file. `allow` holds patterns of what may be missing or unused.
+
+    Raises `CheckpointError` for tensors of the wrong shape or type and for two tensors that claim one parameter; what
+    is missing or unused stands in the coverage (`Coverage.require` makes an error of it).
+    """
+    translate = names.from_tensorflow if source.format == "tensorflow" else names.from_huggingface
+    translations = {stored: found for stored in source.entries if (found := translate(stored))}
+    stored = _by_name(source, translations, "parameter")
+    moments = {f"{name}/{kind}": found for kind in ("m", "v") for name, found in
+               _by_name(source, translations, kind).items()}  # fmt: skip
+    heads = _heads(stored, architectures)
+    if BIAS not in stored and DECODER_BIAS in stored:
+        stored[BIAS] = stored.pop(DECODER_BIAS)
+    labels = source.entries[stored["classifier.weight"]].shape[:1] if "classifier.weight" in stored else ()
+    num_labels = labels[0] if labels and labels[0] > 0 else 2
+    shapes, heads, dropped = _settled(config, heads, num_labels, stored, allow)
+    rows, parameters = [], {}
+    for name, shape in shapes.items():
+        if name not in stored:
+            rows.append(Row(name, None, shape, "", ("missing",)))
+            continue
+        parameters[name] = stored[name]
+        rows.append(_row(source, name, stored[name], translations[stored[name]].transposed, shape))
+    rows += dropped
+    decoders = {name: stored[name] for name in (DECODER, DECODER_BIAS) if name in stored and "masked_lm" in heads}
+    for name, copy in decoders.items():
+        rows.append(_row(source, name, copy, False, shapes[WORDS if name == DECODER else BIAS]))
+    used = {*parameters.values(), *decoders.values()}
+    rows += _rest(source, translations, used, set(shapes), allow)
+    step = next((s for s, found in translations.items() if found.kind == "step"), None)
+    kept = {name: found for name, found in moments.items() if name.rpartition("/")[0] in parameters}
+    coverage = Coverage(str(source.path), source.format, tuple(rows))
+    return Plan(coverage, heads, num_labels, parameters, kept, step, decoders, translations)
+
+
+def _by_name(source: Source, translations: Mapping[str, Translation], kind: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for stored, meaning in translations.items():
+        if meaning.kind == kind:
+            if meaning.name in found:
+                raise CheckpointError(
+                    f"{source.path}: {found[meaning.name]} and {stored} are both {meaning.name}; remove one of them"
+                )
+            found[meaning.name] = stored
+    return found
+
+
+def _heads(stored: Collection[str], architectures: Sequence[str]) -> tuple[str, ...]:
+    """The heads of which the file holds anything, and those that the config's architecture declares."""
+    declared = [head for name in architectures for head in ARCHITECTURES.get(name, ())]
+    wanted = set(declared)
+    if (set(MASKED_LM) | {DECODER, DECODER_BIAS}) & set(stored):
+        wanted.add("masked_lm")
+    for head in ("next_sentence", "question_answering"):
+        if set(OWN[head]) & set(stored):
+            wanted.add(head)
+    if set(CLASSIFIER) & set(stored) and not wanted & set(CLASSIFIERS):
+        wanted.add("sequence_classification" if set(POOLER) & set(stored) else "token_classification")
+    return tuple(head for head in OWN if head in wanted)
+
+
+def _settled(
+    config: BertConfig, heads: tuple[str, ...], num_labels: int, stored: Mapping[str, str], allow: Sequence[str]
+) -> tuple[dict[str, tuple[int, ...]], tuple[str, ...], list[Row]]:
+    """The shapes of the parameters that are expected, without the heads whose absence is allowed, which are named in
+    rows of their own."""
+    dropped: list[Row] = []
+    while True:
+        given = any(name in stored for name in POOLER)
+        optional = any(name not in stored and is_allowed(name, allow) for name in POOLER)
+        pooled = bool(NEED_POOLER & set(heads)) or (given and not optional)
+        shapes = parameter_shapes(config, (*heads, *(("pooler",) if pooled else ())), num_labels=num_labels)
+        lost = [name for name in shapes if name not in stored and is_allowed(name, allow)]
+        gone = [h for h in heads if set(OWN[h]) & set(lost) or (h in NEED_POOLER and set(POOLER) & set(lost))]
+        if not gone:
+            return shapes, heads, dropped
+        for name in (name for head in gone for name in OWN[head] if name not in stored):
+            dropped.append(Row(name, None, shapes[name], "", ("missing", "allowed")))
+        heads = tuple(head for head in heads if head not in gone)
+
+
+def _row(source: Source, name: str, stored: str, transposed: bool, shape: tuple[int, ...]) -> Row:
+    entry = source.entries[stored]
+    found = entry.shape[::-1] if transposed else entry.shape
+    if found != shape:
+        hint = "; is it transposed?" if found == shape[::-1] and len(set(shape)) > 1 else ""
+        raise CheckpointError(
+            f"{source.path}: {stored} has shape {entry.shape}; the config asks for "
+            f"{shape[::-1] if transposed else shape}{hint}"
+        )
+    if entry.dtype not in _FLOATS:
+        raise CheckpointError(
+            f"{source.path}: {stored} holds {entry.dtype}; a parameter must hold floating-point numbers"
+        )
+    actions = [*(("renamed",) if stored != name else ()), *(("transposed",) if transposed else ())]
+    return Row(name, stored, shape, entry.dtype, (*actions, *_FLOATS[entry.dtype]))
+
+
+def _rest(
+    source: Source, translations: Mapping[str, Translation], used: set[str], shapes: set[str], allow: Sequence[str]
+) -> list[Row]:
+    """Rows for everything in the file that is not a parameter of the model."""
+    rows = []
+    for stored, entry in source.entries.items():
+        if stored in used:
+            continue
+        meaning = translations.get(stored)
+        kind = meaning.kind if meaning else "parameter"
+        slot = kind == "step" or (kind in ("m", "v") and meaning is not None and meaning.name in shapes)
+        if slot or kind == "buffer":
+            rows.append(_other(stored, entry, "optimizer" if slot else "buffer"))
+            continue
+        allowed = is_allowed(stored, allow) or (meaning is not None and is_allowed(meaning.name, allow))
+        row = _other(stored, entry, "unused")
+        rows.append(replace(row, actions=("unused", "allowed")) if allowed else row)
+    return rows
+
+
+def _other(stored: str, entry: Entry, action: str) -> Row:
+    return Row(None, stored, entry.shape, entry.dtype, (action,))
+
+
+def architectures_of(values: Mapping[str, Any]) -> tuple[str, ...]:
+    """The `architectures` of a `config.json`, as far as they are strings."""
+    found = values.get("architectures") or ()
+    return tuple(name for name in found if isinstance(name, str)) if isinstance(found, list | tuple) else ()
+
+
+def architecture_of(heads: Sequence[str]) -> str:
+    """Hugging Face's class for a model with these heads."""
+    for name, wanted in ARCHITECTURES.items():
+        if set(wanted) == set(heads):
+            return name
+    raise CheckpointError(f"no class of Hugging Face's has the heads {', '.join(heads)} together; drop some")

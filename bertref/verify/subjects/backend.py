@@ -1,0 +1,98 @@
+"""bertref's own code on one of its backends, in any precision, with or without the faster kernels."""
+
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+
+from ...arrays import Array
+from ...backends import get
+from ...errors import InputError
+from ...layers import Settings
+from ...losses import ordered, pretraining
+from ...opset import OpSet
+from ...optim import clip_by_global_norm
+from ...params import parameter_shapes
+from ...precision import cast, unscale
+from ...probes import Recorder, probe_names
+from ..records import Answers, Arrays, Case
+
+INSIDE_KERNELS = ("scores", "probs", "ffn_pre", "attention_sum", "ffn_sum", "mlm.dense", "mlm.logits")
+"""Probes that lie inside ops which a kernel may replace: to look at them would switch the kernel off."""
+
+FLOAT16_LOSS_SCALE = 1024.0
+"""Keeps the small gradients of float16 above 2**-24, and the large ones of a small batch below 65504."""
+
+
+class BackendSubject:
+    """`spec` names a backend as `bertref.backends.get` does; `dtype` is what it computes in.
+
+    With `kernels`, what lies inside fused kernels is not among the answers. The optimiser works in at least float32,
+    as in training. Raises `InputError` for a dtype in which the backend can't compute, `BackendUnavailable` where the
+    backend can't be used here.
+    """
+
+    live = True
+
+    def __init__(self, spec: str = "numpy", *, dtype: str = "float32", kernels: bool = True) -> None:
+        self._backend = get(spec)
+        if dtype not in self._backend.dtypes:
+            raise InputError(f"{spec} computes in {', '.join(self._backend.dtypes)}, not in {dtype}")
+        self._kernels = kernels
+        self.precision: str | None = dtype
+        self.name = f"{spec}:dtype={dtype},kernels={'on' if kernels else 'off'}"
+
+    def answer(self, case: Case, wanted: Collection[str] | None = None) -> Answers:
+        """Every probe and gradient that the kernels leave visible, and one update if the case has an optimiser."""
+        ops = OpSet(self._backend, kernels=self._kernels)
+        dtype = self.precision or "float32"
+        names = self._visible(case, wanted)
+        gradients = wanted is None or any(name.startswith(("grad:", "update:")) for name in wanted)
+        scale = FLOAT16_LOSS_SCALE if dtype == "float16" else 1.0
+        master = "float64" if dtype == "float64" else "float32"
+        weights = {name: ops.xp.from_numpy(array.astype(master)) for name, array in case.params.items()}
+        recorder = Recorder(names)
+        _, raw = pretraining(
+            ops, cast(ops.xp, weights, dtype), case.batch, Settings(case.config, case.numerics),
+            packed=not self._backend.static_shapes and bool((case.batch.attention_mask[:, 0] != 0).all()),
+            loss_scale=scale, recorder=recorder, gradients=gradients,
+        )  # fmt: skip
+        values = self._probes(ops, recorder, scale)
+        if gradients:
+            grads = unscale(ops.xp, ordered(raw, weights), scale, master)
+            values |= {f"grad:{name}": ops.xp.to_numpy(grad) for name, grad in grads.items()}
+            if case.optimizer is not None:
+                values |= _updates(ops, case, weights, grads)
+        if wanted is not None:
+            values = {name: value for name, value in values.items() if name in set(wanted)}
+        return Answers(values, self._notes())
+
+    def _visible(self, case: Case, wanted: Collection[str] | None) -> list[str]:
+        forward = probe_names(case.config.num_hidden_layers)
+        names = [*forward, *(f"grad:{name}" for name in forward)]
+        hidden = INSIDE_KERNELS if self._kernels and self._backend.kernels else ()
+        return [name for name in names if (wanted is None or name in wanted) and not name.endswith(hidden or ("?",))]
+
+    def _probes(self, ops: OpSet, recorder: Recorder, scale: float) -> Arrays:
+        values = recorder.to_numpy(ops.xp)
+        return {name: value.astype(np.float32) / np.float32(scale) if name.startswith("grad:") and scale != 1.0
+                else value for name, value in values.items()}  # fmt: skip
+
+    def _notes(self) -> tuple[str, ...]:
+        if not (self._kernels and self._backend.kernels):
+            return ()
+        return ("inside fused kernels, and not looked at: " + ", ".join(INSIDE_KERNELS) + "; kernels=off shows them",)
+
+
+def _updates(ops: OpSet, case: Case, weights: dict[str, Array], grads: dict[str, Array]) -> dict[str, Any]:
+    """New minus old weights after one step."""
+    step = case.optimizer
+    assert step is not None
+    xp = ops.xp
+    names = list(parameter_shapes(case.config))
+    dtype = str(xp.dtype_name(weights[names[0]].dtype))
+    moments = {name: xp.from_numpy(array.astype(dtype)) for name, array in step.moments.items()}
+    if step.clip_norm is not None:
+        grads, _ = clip_by_global_norm(xp, grads, step.clip_norm, epsilon=step.clip_epsilon)
+    new, _ = step.optimizer.update(xp, weights, grads, moments, rate=step.rate, step=step.step)
+    return {f"update:{name}": xp.to_numpy(new[name]) - xp.to_numpy(weights[name]) for name in names}

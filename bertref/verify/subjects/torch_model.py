@@ -1,0 +1,185 @@
+"""A BERT in Hugging Face's modules: where its parts are, what its parameters are called, whose weights it has."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from ...config import BertConfig, Numerics, config_from_dict, config_to_dict
+from ...errors import BackendUnavailable, InputError
+from ...params import parameter_shapes
+from ..records import Arrays
+
+try:
+    import torch
+except ImportError:
+    raise BackendUnavailable("torch is not installed; pip install 'bertref[torch]'") from None
+
+from .torch_watch import Watch
+
+DECODER = {"weight": "bert.embeddings.word_embeddings.weight", "bias": "cls.predictions.bias"}
+
+
+def transformers() -> Any:
+    """The library. Raises `BackendUnavailable` where it isn't installed."""
+    try:
+        import transformers
+    except ImportError:
+        raise BackendUnavailable(
+            "transformers is not installed; pip install transformers, or verify another subject"
+        ) from None
+    return transformers
+
+
+def huggingface_config(config: BertConfig, numerics: Numerics, attention: str = "eager") -> Any:
+    """The `transformers.BertConfig` of an architecture and a dialect."""
+    values = config_to_dict(config, numerics)
+    for key in ("bertref_numerics", "architectures", "model_type"):
+        del values[key]
+    return transformers().BertConfig(**values, attn_implementation=attention)
+
+
+def stock(config: BertConfig, numerics: Numerics, attention: str = "eager") -> Any:
+    """A `BertForPreTraining` in eval mode; its weights are the library's own, to be replaced by a case's."""
+    return transformers().BertForPreTraining(huggingface_config(config, numerics, attention)).eval()
+
+
+def folder(path: str, attention: str | None = None) -> Any:
+    """The model of a Hugging Face folder. Raises `InputError` if there is none."""
+    options = {} if attention is None else {"attn_implementation": attention}
+    try:
+        return transformers().BertForPreTraining.from_pretrained(path, local_files_only=True, **options).eval()
+    except (OSError, ValueError, RuntimeError) as error:
+        raise InputError(f"{path}: transformers can't load a BERT from it: {str(error).splitlines()[0]}") from None
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A model's encoder (`embeddings`, `encoder.layer`, `pooler`) and heads (`predictions`, `seq_relationship`).
+    What it hasn't got is None. `prefix` is what its parameters' names lack of the canonical ones."""
+
+    model: Any
+    encoder: Any
+    predictions: Any
+    next_sentence: Any
+    prefix: str
+
+    @property
+    def complete(self) -> bool:
+        """Whether loss.total can be computed, which all gradients are of."""
+        return None not in (self.encoder.pooler, self.predictions, self.next_sentence)
+
+
+def parts(model: Any) -> Parts:
+    """Finds them in a `BertForPreTraining`, `BertModel`, `BertForMaskedLM` or what derives from one.
+
+    Raises `InputError` for a model of another build.
+    """
+    encoder = getattr(model, "bert", model)
+    if not (hasattr(encoder, "embeddings") and hasattr(getattr(encoder, "encoder", None), "layer")):
+        raise InputError(
+            f"{type(model).__name__} has no BERT of Hugging Face's build inside (bert.embeddings, bert.encoder.layer); "
+            "verify it as python:MODULE:FACTORY"
+        )
+    heads = getattr(model, "cls", None)
+    return Parts(
+        model,
+        encoder,
+        getattr(heads, "predictions", None),
+        getattr(heads, "seq_relationship", None),
+        "" if encoder is not model else "bert.",
+    )
+
+
+def architecture(model: Any) -> tuple[BertConfig, Numerics]:
+    """From the model's own config. Raises `InputError` for settings that this project doesn't know."""
+    return config_from_dict(model.config.to_dict(), where=f"{type(model).__name__}.config")
+
+
+def parameters(model: Any, config: BertConfig) -> dict[str, list[Any]]:
+    """Canonical name -> the model's parameters of that name: two where it has untied what should be one."""
+    found: dict[str, list[Any]] = {}
+    prefix = parts(model).prefix
+    known = parameter_shapes(config)
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        decoder = name.removeprefix("cls.predictions.decoder.")
+        canonical = DECODER.get(decoder, decoder) if decoder != name else prefix + name
+        if canonical in known:
+            owners = found.setdefault(canonical, [])
+            if not any(parameter is owner for owner in owners):
+                owners.append(parameter)
+    return found
+
+
+@contextmanager
+def with_weights(model: Any, config: BertConfig, params: Arrays) -> Iterator[dict[str, list[Any]]]:
+    """The model with a case's weights, and no gradients, in the body; its own weights and gradients afterwards.
+
+    Raises `InputError` if the shapes differ.
+    """
+    owners = parameters(model, config)
+    every = list(model.parameters())
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    saved = [(p, p.detach().clone(), p.grad, p.requires_grad) for p in every]
+    try:
+        with torch.no_grad():
+            for name, tensors in owners.items():
+                for tensor in tensors:
+                    if tuple(tensor.shape) != params[name].shape:
+                        raise InputError(
+                            f"{name} is {tuple(tensor.shape)} in the model and {params[name].shape} in the case; "
+                            "make the case for the model's own configuration"
+                        )
+                    tensor.copy_(torch.from_numpy(params[name]))
+        for parameter in every:
+            parameter.grad = None
+        yield owners
+    finally:
+        with torch.no_grad():
+            for parameter, value, gradient, requires_grad in saved:
+                parameter.copy_(value)
+                parameter.grad = gradient
+                parameter.requires_grad_(requires_grad)
+            for name, buffer in model.named_buffers():
+                buffer.copy_(buffers[name])
+
+
+def place_hooks(watch: Watch, found: Parts) -> None:
+    """Every probe that a module hook can see."""
+    embeddings = found.encoder.embeddings
+    watch.output_of(embeddings.word_embeddings, "embeddings.word")
+    watch.broadcast_output_of(embeddings.position_embeddings, "embeddings.position")
+    watch.output_of(embeddings.token_type_embeddings, "embeddings.token_type")
+    watch.inputs_of(embeddings.LayerNorm, "embeddings.sum")
+    # the module's output is the norm's unless dropout works in between; it is there even if the norm is not
+    dropping = embeddings.dropout.training and embeddings.dropout.p
+    watch.output_of(embeddings.LayerNorm if dropping else embeddings, "embeddings.norm")
+    for number, layer in enumerate(found.encoder.encoder.layer):
+        _hook_layer(watch, layer, f"layer.{number}.")
+    if found.encoder.pooler is not None:
+        watch.output_of(found.encoder.pooler.dense, "pooled_pre")
+        watch.output_of(found.encoder.pooler, "pooled")
+    if found.predictions is not None:
+        transform = found.predictions.transform
+        watch.output_of(transform.dense, "mlm.dense")
+        watch.inputs_of(transform.LayerNorm, "mlm.act")
+        watch.output_of(transform, "mlm.transform")
+        watch.output_of(found.predictions, "mlm.logits")
+    if found.next_sentence is not None:
+        watch.output_of(found.next_sentence, "nsp.logits")
+
+
+def _hook_layer(watch: Watch, layer: Any, prefix: str) -> None:
+    attention = layer.attention
+    for name in ("query", "key", "value"):
+        watch.output_of(getattr(attention.self, name), prefix + name)
+    watch.attention(attention.self, prefix)
+    watch.inputs_of(attention.output.dense, prefix + "context")
+    watch.output_of(attention.output.dense, prefix + "attention_output")
+    watch.inputs_of(attention.output.LayerNorm, prefix + "attention_sum")
+    watch.output_of(attention, prefix + "attention_norm")
+    watch.output_of(layer.intermediate.dense, prefix + "ffn_pre")
+    watch.inputs_of(layer.output.dense, prefix + "ffn_act")
+    watch.output_of(layer.output.dense, prefix + "ffn_output")
+    watch.inputs_of(layer.output.LayerNorm, prefix + "ffn_sum")
+    watch.output_of(layer, prefix + "output")

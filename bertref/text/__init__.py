@@ -6,6 +6,7 @@ Nothing here imports the `tokenizers` library before it is needed.
 from .basic import BasicTokenizer
 from .encoding import Encoding
 from .full import FullTokenizer, validate_case_matches_checkpoint
+from .offsets import Piece
 from .tokenizer import Tokenizer
 from .training import train_vocab
 from .vocab import SPECIAL_TOKENS, Vocab, load_vocab
@@ -16,6 +17,7 @@ __all__ = [
     "BasicTokenizer",
     "Encoding",
     "FullTokenizer",
+    "Piece",
     "Tokenizer",
     "Vocab",
     "WordpieceTokenizer",

@@ -37,6 +37,7 @@ from .basic import Control, check_control, to_unicode
 from .bulk import Pieces, Words, blocks
 from .encoding import Encoding, frame, join, split_at_specials, tokens_of
 from .folder import read_folder, write_folder
+from .offsets import Locator, Piece
 from .vocab import Vocab
 
 Text = str | bytes
@@ -116,6 +117,14 @@ class Tokenizer:
     def tokenize(self, text: Text, *, specials: bool = False) -> list[str]:
         """The pieces of a text; `specials` as in `FullTokenizer.tokenize`."""
         return tokens_of(self.vocab, self._ids([text], specials)[0])
+
+    def locate(self, text: Text, *, specials: bool = True) -> list[Piece]:
+        """The pieces of a text with their places in it (see `offsets`); the ids are those that `encode` frames.
+
+        For the few texts whose answers are cut out of them: it goes character by character. Places in bytes are those
+        of the decoded text.
+        """
+        return Locator(self.vocab, **self.options).locate(text, specials=specials)
 
     def encode(
         self, text: Text, pair: Text | None = None, max_length: int | None = None, *, specials: bool = True

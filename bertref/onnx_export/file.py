@@ -1,0 +1,149 @@
+"""A recorded graph as an ONNX file.
+
+Weights are stored under their names and once each. A file can't exceed 2 GiB (the limit of its format, protobuf), so
+more than that lies beside it: MODEL.onnx.data, to which the file refers by name; the two belong together.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import BackendUnavailable
+from ..files import write_file
+from .graph import OPSET, Graph, Value
+
+LARGEST = 2**31 - 2**26
+"""Bytes of weights that one file can hold, with room for the graph."""
+ALIGNMENT = 4096
+"""Where a weight may start in the file beside: on a page, so that it can be mapped."""
+
+
+def library() -> Any:
+    """The package onnx. Raises `BackendUnavailable` if it is not installed."""
+    try:
+        import onnx
+    except ImportError:
+        raise BackendUnavailable(
+            "writing ONNX files needs the package onnx, which is not installed: pip install 'bertref[onnx]'"
+        ) from None
+    return onnx
+
+
+def write(
+    path: Path,
+    graph: Graph,
+    outputs: Mapping[str, Value],
+    params: Mapping[str, npt.NDArray[Any]],
+    about: Mapping[str, str],
+    producer: tuple[str, str],
+) -> None:
+    """Writes the part of the graph that the outputs need. Raises `InputError` if the disk refuses."""
+    onnx = library()
+    model = _skeleton(onnx, graph, outputs, about, producer)
+    onnx.checker.check_model(model, full_check=True)  # names, types and shapes; the weights are still arguments
+    weights = [(value.name, _stored(params[value.name], value)) for value in graph.parameters]
+    del model.graph.input[len(graph.inputs) :]
+    beside = path.with_name(path.name + ".data")
+    if sum(array.nbytes for _, array in weights) <= LARGEST:
+        model.graph.initializer.extend(_tensor(onnx, name, array) for name, array in weights)
+        write_file(path, model.SerializeToString())
+        beside.unlink(missing_ok=True)  # of a larger model that was here before
+        return
+    start = 0
+    for name, array in weights:
+        model.graph.initializer.append(_reference(onnx, name, array, beside.name, start))
+        start += _padded(array.nbytes)
+    path.unlink(missing_ok=True)  # it would refer to weights that are replaced now
+    write_file(beside, b"".join(_pieces(array for _, array in weights)))
+    write_file(path, model.SerializeToString())
+
+
+def _skeleton(
+    onnx: Any, graph: Graph, outputs: Mapping[str, Value], about: Mapping[str, str], producer: tuple[str, str]
+) -> Any:
+    """The model with its weights as further inputs, without their values."""
+    helper = onnx.helper
+    renamed, aliases = _named(outputs)
+    nodes, read = graph.needed(value.name for value in outputs.values())
+    records = [
+        helper.make_node(
+            node.op,
+            [renamed.get(name, name) for name in node.inputs],
+            [renamed.get(node.output, node.output)],
+            name=node.output,
+            **_attributes(onnx, node.attributes),
+        )
+        for node in nodes
+    ]
+    records += [helper.make_node("Identity", [renamed.get(old, old)], [new], name=new) for new, old in aliases.items()]
+    constants = [_tensor(onnx, name, array) for name, array in graph.constants.items() if name in read]
+    arguments = [_described(onnx, value.name, value) for value in (*graph.inputs, *graph.parameters)]
+    results = [_described(onnx, name, value) for name, value in outputs.items()]
+    model = helper.make_model(
+        helper.make_graph(records, "bert", arguments, results, initializer=constants),
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=helper.find_min_ir_version_for([helper.make_opsetid("", OPSET)]),
+        producer_name=producer[0],
+        producer_version=producer[1],
+    )
+    helper.set_model_props(model, dict(about))
+    return model
+
+
+def _named(outputs: Mapping[str, Value]) -> tuple[dict[str, str], dict[str, str]]:
+    """Recorded name -> the output's name; and output -> recorded name where a value is given out twice."""
+    renamed: dict[str, str] = {}
+    aliases: dict[str, str] = {}
+    for name, value in outputs.items():
+        if renamed.setdefault(value.name, name) != name:
+            aliases[name] = value.name
+    return renamed, aliases
+
+
+def _attributes(onnx: Any, pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """`to` of a Cast names its type; all other attributes are numbers."""
+    return {name: _type(onnx, np.dtype(value)) if name == "to" else value for name, value in pairs}
+
+
+def _described(onnx: Any, name: str, value: Value) -> Any:
+    shape = [dim if isinstance(dim, int) else str(dim) for dim in value.shape]
+    return onnx.helper.make_tensor_value_info(name, _type(onnx, value.dtype), shape)
+
+
+def _type(onnx: Any, dtype: np.dtype[Any]) -> int:
+    return int(onnx.helper.np_dtype_to_tensor_dtype(dtype))
+
+
+def _stored(array: npt.NDArray[Any], value: Value) -> npt.NDArray[Any]:
+    """A weight in the type of the file, little-endian, row by row."""
+    return np.ascontiguousarray(array, value.dtype.newbyteorder("<"))
+
+
+def _tensor(onnx: Any, name: str, array: npt.NDArray[Any]) -> Any:
+    little = np.asarray(array, array.dtype.newbyteorder("<"))
+    return onnx.TensorProto(
+        name=name, dims=array.shape, data_type=_type(onnx, array.dtype.newbyteorder("=")), raw_data=little.tobytes()
+    )
+
+
+def _reference(onnx: Any, name: str, array: npt.NDArray[Any], location: str, start: int) -> Any:
+    """A tensor whose values lie in another file."""
+    place = {"location": location, "offset": str(start), "length": str(array.nbytes)}
+    return onnx.TensorProto(
+        name=name, dims=array.shape, data_type=_type(onnx, array.dtype.newbyteorder("=")),
+        data_location=onnx.TensorProto.EXTERNAL,
+        external_data=[onnx.StringStringEntryProto(key=key, value=value) for key, value in place.items()],
+    )  # fmt: skip
+
+
+def _padded(size: int) -> int:
+    return -(-size // ALIGNMENT) * ALIGNMENT
+
+
+def _pieces(arrays: Iterable[npt.NDArray[Any]]) -> Iterable[bytes]:
+    """The file beside, weight by weight."""
+    for array in arrays:
+        yield array.tobytes().ljust(_padded(array.nbytes), b"\0")

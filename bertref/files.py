@@ -8,7 +8,7 @@ folder (`.tmp-...`) that the next run removes.
 import contextlib
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from .errors import InputError
@@ -18,11 +18,17 @@ PREFIX = ".tmp-"
 
 def write_file(path: Path, data: bytes) -> None:
     """Replaces `path` by `data`. Raises `InputError` if the disk refuses; the old file is then untouched."""
+    write_chunks(path, [data])
+
+
+def write_chunks(path: Path, chunks: Iterable[bytes | memoryview]) -> None:
+    """As `write_file`, for what is too large to be held in one piece."""
     temporary = path.with_name(f"{PREFIX}{os.getpid()}-{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(temporary, "wb") as file:
-            file.write(data)
+            for chunk in chunks:
+                file.write(chunk)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

@@ -19,6 +19,27 @@ def backend_option(command: F) -> F:
     )(command)  # fmt: skip
 
 
+def allow_option(command: F) -> F:
+    """--allow PATTERN"""
+    return click.option(
+        "--allow", multiple=True, metavar="PATTERN",
+        help="A tensor that may be missing or unused, such as 'cls.seq_relationship.*'; may be given again.",
+    )(command)  # fmt: skip
+
+
+def config_option(command: F) -> F:
+    """--config FILE"""
+    return click.option("--config", metavar="FILE", help="The config, if it does not lie beside the weights.")(command)
+
+
+def dialect_option(command: F) -> F:
+    """--dialect NAME"""
+    return click.option(
+        "--dialect", type=click.Choice(["google", "huggingface"]),
+        help="Numeric dialect; else the recorded one, google for TensorFlow checkpoints, huggingface for others.",
+    )(command)  # fmt: skip
+
+
 def debug_option(command: F) -> F:
     """--debug"""
     return click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")(command)

@@ -49,10 +49,11 @@ MAY_IMPORT = {
     "train": _TRAIN | {"bertref"},
     "onnx_export": _MODEL | {"backends", "bertref", "files"},
     "tasks": _MODEL | {"backends", "checkpoint", "files", "metrics", "text"},
+    "convert": _MODEL | {"backends", "checkpoint", "files", "onnx_export"},
     "verify": _TRAIN | {"bertref", "golden", "onnx_export", "tasks", "train"},
     "api": _MODEL | {"backends", "checkpoint", "tasks", "text"},
     "bertref": {"api", "checkpoint", "config", "errors", "text", "train", "verify"},
-    "cli": _TRAIN | {"api", "bertref", "golden", "onnx_export", "tasks", "train", "verify"},
+    "cli": _TRAIN | {"api", "bertref", "convert", "golden", "onnx_export", "tasks", "train", "verify"},
 }
 """Room -> the rooms that it may import besides itself. `bertref` is the package's own `__init__`: its version."""
 

@@ -54,14 +54,11 @@ def save(folder: Path, state: TrainingState, describe: Callable[[Path], None], *
     path = folder / f"checkpoint-{state.step}"
     if path.exists():
         return path  # the run is deterministic: it holds the same bits
-    summary = {"format": "bertref-training-state", "version": FORMAT_VERSION, "step": state.step,
-               "loss_scale": state.loss_scale}  # fmt: skip
 
     def fill(temporary: Path) -> None:
         describe(temporary)
         save_weights(temporary, state.params)
-        write_file(temporary / MOMENTS, tensors.to_bytes(state.moments))
-        write_file(temporary / STATE, (json.dumps(summary, indent=2) + "\n").encode())
+        save_state(temporary, state.moments, state.step, state.loss_scale)
 
     try:
         write_folder(path, fill)
@@ -70,6 +67,15 @@ def save(folder: Path, state: TrainingState, describe: Callable[[Path], None], *
     for old in checkpoints(folder)[:-keep]:
         shutil.rmtree(old, ignore_errors=True)
     return path
+
+
+def save_state(
+    folder: Path, moments: dict[str, npt.NDArray[Any]], step: int, loss_scale: dict[str, Any] | None = None
+) -> None:
+    """Writes the optimiser's state beside a model's weights."""
+    summary = {"format": "bertref-training-state", "version": FORMAT_VERSION, "step": step, "loss_scale": loss_scale}
+    write_file(folder / MOMENTS, tensors.to_bytes(moments))
+    write_file(folder / STATE, (json.dumps(summary, indent=2) + "\n").encode())
 
 
 def load(path: Path) -> TrainingState:

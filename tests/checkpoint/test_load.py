@@ -237,10 +237,10 @@ def test_a_config_that_makes_no_sense(folder: Path, changes: dict[str, object], 
 def test_nothing_to_load_is_said(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="no such folder or file"):
         load_model(tmp_path / "nowhere")
-    with pytest.raises(CheckpointError, match="holds no weights.*it is empty"):
+    with pytest.raises(CheckpointError, match=r"holds no weights.*it is empty"):
         load_model(tmp_path)
     (tmp_path / "notes.txt").write_text("hello")
-    with pytest.raises(CheckpointError, match="it holds notes.txt"):
+    with pytest.raises(CheckpointError, match=r"it holds notes\.txt"):
         load_model(tmp_path)
     with pytest.raises(CheckpointError, match="not from this"):
         load_model(tmp_path / "notes.txt")

@@ -1,0 +1,107 @@
+"""What can be said of a saved model without running it: for `bertref info`."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ..config import Numerics, numerics_to_dict
+from ..errors import InputError
+from ..params import count
+from ..text import Tokenizer
+from .coverage import Coverage
+from .load import describe
+from .plan import CLASSIFIERS, plan
+from .source import Source
+from .sources import folder_of, open_source
+
+USES = {
+    "masked_lm": ("fill masks", '"The [MASK] sat down."'),
+    "next_sentence": ("judge sentence pairs", '"It rained." --pair "We stayed at home."'),
+    "sequence_classification": ("classify texts", '"A fine film."'),
+    "multiple_choice": ("choose an ending", '"It rained," --choice "so we left." --choice "so we sang."'),
+    "token_classification": ("label tokens", '"Ada Lovelace lived in London."'),
+    "question_answering": ("answer questions", '--question "Who left?" --context "Ada left."'),
+}
+"""Head -> what it is good for, and what follows `bertref predict --model DIR`."""
+
+
+def model_info(
+    path: str | Path, *, dialect: Numerics | None = None, config: str | Path | None = None
+) -> dict[str, Any]:
+    """Config, dialect, parameters by part, memory, heads, vocabulary, and what can be done with the model.
+
+    Reads names and shapes only: a TensorFlow index without its data will do. Missing and unused tensors are listed,
+    not refused. Raises `CheckpointError` and `InputError` as `load_model` does.
+    """
+    path = Path(path)
+    source = open_source(path)
+    described = describe(source, path, dialect=dialect, config=config)
+    found = plan(source, described.config, described.architectures)
+    complete = not found.coverage.missing
+    sizes = _sizes(found.coverage)
+    uses = [f"{what}: bertref predict --model {path} {rest}" for what, rest in (USES[head] for head in found.heads)]
+    return {
+        "path": str(path),
+        "file": str(source.path),
+        "format": source.format,
+        "config": asdict(described.config),
+        "architectures": list(described.architectures),
+        "numerics": numerics_to_dict(described.numerics),
+        "dialect": dialect_name(described.numerics),
+        "heads": list(found.heads),
+        "labels": list(described.labels) if set(CLASSIFIERS) & set(found.heads) else [],
+        "parameters": {"total": sum(sizes.values()), **sizes},
+        "bytes": _memory(source, found.coverage, sum(sizes.values())),
+        "optimizer_state": bool(found.moments),
+        "vocabulary": _vocabulary(folder_of(path)),
+        "coverage": found.coverage.to_dict(),
+        "uses": [*uses, f"look inside: bertref features --model {path} --file texts.txt --format npz --out out.npz"]
+        if complete and Path(source.path).exists() else [],
+    }  # fmt: skip
+
+
+def dialect_name(numerics: Numerics) -> str:
+    """The preset that this is, or "custom"."""
+    from ..config import DIALECTS
+
+    return next((name for name, preset in DIALECTS.items() if preset == numerics), "custom")
+
+
+def _sizes(coverage: Coverage) -> dict[str, int]:
+    """How many numbers each part of the model holds."""
+    parts = {"embeddings": "bert.embeddings.", "encoder": "bert.encoder.", "pooler": "bert.pooler.", "heads": ""}
+    sizes = dict.fromkeys(parts, 0)
+    for row in coverage.rows:
+        if row.parameter and row.read and "tied" not in row.actions:
+            part = next(part for part, prefix in parts.items() if row.parameter.startswith(prefix))
+            sizes[part] += count({row.parameter: row.shape})
+    return sizes
+
+
+def _memory(source: Source, coverage: Coverage, parameters: int) -> dict[str, int]:
+    """Bytes in the file; to predict and to train (weights, gradients, two moments) in float32, activations apart."""
+    widths = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2}
+    stored = sum(
+        widths.get(source.entries[row.stored].dtype, 0) * count({"": row.shape})
+        for row in coverage.rows
+        if row.stored and row.parameter
+    )
+    return {"stored": stored, "predict_float32": 4 * parameters, "train_float32": 16 * parameters}
+
+
+def _vocabulary(folder: Path) -> dict[str, Any] | None:
+    try:
+        tokenizer = Tokenizer.from_pretrained(folder)
+    except InputError:
+        return None
+    return {"tokens": len(tokenizer.vocab), **tokenizer.options}
+
+
+def unresolved(info: dict[str, Any]) -> Sequence[str]:
+    """The names of missing and unused tensors in an info, for a warning."""
+    return [
+        row["parameter"] or row["stored"]
+        for row in info["coverage"]["tensors"]
+        if {"missing", "unused"} & set(row["actions"])
+    ]

@@ -1,0 +1,123 @@
+"""From one format of weights to another, with a row for every tensor and, on request, a proof in numbers.
+
+conversion = convert("uncased_L-12_H-768_A-12", "bert-base-uncased")
+print(conversion.coverage.summary())
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from ..checkpoint import Coverage, SavedModel, load_model
+from ..checkpoint.folder import describe_model, describe_tensorflow, save_tensorflow, save_weights
+from ..checkpoint.names import DECODER
+from ..checkpoint.plan import architecture_of
+from ..checkpoint.training import save_state
+from ..config import Numerics
+from ..errors import InputError
+from ..files import write_folder
+from .proof import Proof, prove
+
+Format = Literal["huggingface", "tensorflow", "onnx"]
+
+__all__ = ["Conversion", "Format", "Proof", "convert", "format_of"]
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What was done. `proofs` is empty unless they were asked for; `notes` say what could not be carried over."""
+
+    source: Path
+    target: Path
+    format: Format
+    model: SavedModel
+    proofs: tuple[Proof, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def coverage(self) -> Coverage:
+        return self.model.coverage
+
+    @property
+    def proved(self) -> bool:
+        """Whether no proof failed."""
+        return all(proof.holds for proof in self.proofs)
+
+
+def convert(
+    source: str | Path,
+    target: str | Path,
+    *,
+    to: Format | None = None,
+    allow: Sequence[str] = (),
+    dialect: Numerics | None = None,
+    optimizer: bool = False,
+    config: str | Path | None = None,
+    check: bool = False,
+) -> Conversion:
+    """Reads `source` as `bertref.checkpoint.load_model` does and writes `target`, a new folder or a new `.onnx` file.
+
+    to         the format; None: onnx for a name that ends so, else huggingface
+    optimizer  carry the optimiser's state over as well (not into ONNX)
+    check      run the model against independent readers of the source and of the target, see `proof`
+
+    Raises `CheckpointError` for a source that can't be read, `InputError` for a target that exists or can't hold it.
+    """
+    source, target = Path(source), Path(target)
+    kind = to or format_of(target)
+    if kind not in get_args(Format):
+        raise InputError(f"convert: no format {kind!r}; there are {', '.join(get_args(Format))}")
+    if target.exists():
+        raise InputError(f"{target}: exists already; choose another name or remove it")
+    if optimizer and kind == "onnx":
+        raise InputError(f"{target}: an ONNX file holds no optimiser state; leave --optimizer out")
+    saved = load_model(source, dialect=dialect, allow=allow, optimizer=optimizer, config=config)
+    notes = {"huggingface": _huggingface, "tensorflow": _tensorflow, "onnx": _onnx}[kind](saved, target)
+    proofs: list[Proof] = []
+    if check:
+        proofs, silent = prove(saved, target, kind)
+        notes = (*notes, *silent)
+    return Conversion(source, target, kind, saved, tuple(proofs), notes)
+
+
+def format_of(target: Path) -> Format:
+    """The format that a target's name asks for."""
+    return "onnx" if target.suffix == ".onnx" else "huggingface"
+
+
+def _huggingface(saved: SavedModel, target: Path) -> tuple[str, ...]:
+    architecture = architecture_of(saved.heads)
+
+    def fill(folder: Path) -> None:
+        describe_model(
+            folder, saved.config, saved.numerics, saved.tokenizer, architecture=architecture,
+            tied=DECODER not in saved.params, labels=saved.labels, problem_type=saved.problem_type,
+        )  # fmt: skip
+        if saved.moments is not None:
+            save_state(folder, saved.moments, saved.step or 0)
+        save_weights(folder, saved.params)
+
+    write_folder(target, fill)
+    return ()
+
+
+def _tensorflow(saved: SavedModel, target: Path) -> tuple[str, ...]:
+    architecture = architecture_of(saved.heads)
+
+    def fill(folder: Path) -> None:
+        describe_tensorflow(
+            folder, saved.config, saved.numerics, saved.tokenizer, architecture=architecture, labels=saved.labels,
+            problem_type=saved.problem_type,
+        )  # fmt: skip
+        save_tensorflow(folder, saved.params, saved.moments, saved.step)
+
+    write_folder(target, fill)
+    return ()
+
+
+def _onnx(saved: SavedModel, target: Path) -> tuple[str, ...]:
+    from ..onnx_export import export
+
+    export(saved.params, saved.config, saved.numerics, target, heads=saved.heads)
+    return ("an ONNX file holds no vocabulary: keep vocab.txt beside it",)

@@ -1,0 +1,155 @@
+"""The numeric proof of a conversion: the model that was loaded, against programs that read the files on their own.
+
+A list of names proves that every tensor was read, not that it was read right: a square weight that should have been
+transposed has the right shape. So the loaded model and an independent program (transformers for a Hugging Face folder,
+onnxruntime for an ONNX file) compute the same random batch, and the difference is put in units of rounding:
+
+    ratio = |theirs - ours in float64| / |ours in float32 - ours in float64|          (root mean squares)
+
+Two correct programs that sum in different orders come out between 0.3 and 3. A wrong weight, activation or epsilon
+comes out in the hundreds at least.
+"""
+
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import backends
+from ..checkpoint import SavedModel
+from ..checkpoint.plan import architecture_of
+from ..layers import Settings
+from ..layout import inputs
+from ..onnx_export.answers import answers
+from ..opset import OpSet
+from ..precision import cast
+
+LIMIT = 10.0
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What one independent reader said. `ratios` by output; `worst` is the largest of them."""
+
+    reader: str
+    file: Path
+    ratios: dict[str, float]
+
+    @property
+    def worst(self) -> float:
+        return max(self.ratios.values())
+
+    @property
+    def holds(self) -> bool:
+        return self.worst <= LIMIT
+
+
+def prove(saved: SavedModel, target: Path, kind: str) -> tuple[list[Proof], list[str]]:
+    """Proofs by every independent reader that is installed, of the source and of the target; and remarks on those that
+    could not be asked."""
+    batch = random_batch(saved)
+    exact, rounded = (ours(saved, batch, dtype) for dtype in ("float64", "float32"))
+    asked: list[tuple[str, Path, Callable[[Path, SavedModel, Arrays], Arrays]]] = []
+    notes: list[str] = []
+    folders = [saved.path] if saved.coverage.format != "tensorflow" and saved.path.is_dir() else []
+    folders += [target] if kind == "huggingface" else []
+    if saved.coverage.format == "tensorflow":
+        notes.append(f"{saved.path}: no independent reader of TensorFlow checkpoints is at hand; only what was written "
+                     "is proved")  # fmt: skip
+    if folders and importlib.util.find_spec("transformers") and importlib.util.find_spec("torch"):
+        asked += [("transformers", folder, transformers_reads) for folder in folders]
+    elif folders:
+        notes.append("not proved by transformers: it is not installed (pip install transformers torch)")
+    if kind == "onnx" and importlib.util.find_spec("onnxruntime"):
+        asked.append(("onnxruntime", target, onnxruntime_reads))
+    elif kind == "onnx":
+        notes.append("not proved by onnxruntime: it is not installed (pip install 'bertref[onnx]')")
+    proofs = [
+        Proof(reader, file, ratios(run(file, saved, batch), exact, rounded, batch["attention_mask"]))
+        for reader, file, run in asked
+    ]
+    return proofs, notes
+
+
+def ratios(found: Arrays, exact: Arrays, rounded: Arrays, mask: npt.NDArray[Any]) -> dict[str, float]:
+    """The error of each output in units of rounding, on real tokens; an output of another shape is infinitely wrong."""
+    result = {}
+    for name, theirs in found.items():
+        if theirs.shape != exact[name].shape:
+            result[name] = float("inf")
+            continue
+        at = mask != 0 if theirs.ndim > 1 and theirs.shape[:2] == mask.shape else slice(None)
+        error, noise = theirs[at] - exact[name][at], rounded[name][at] - exact[name][at]
+        floor = float(np.finfo(np.float32).eps) / 4 * _rms(exact[name][at])
+        result[name] = _rms(error) / max(_rms(noise), floor, float(np.finfo(np.float64).tiny))
+    return result
+
+
+def _rms(x: npt.NDArray[Any]) -> float:
+    value = float(np.sqrt(np.mean(np.square(x, dtype=np.float64))))
+    return value if np.isfinite(value) else float("inf")
+
+
+def random_batch(saved: SavedModel, *, rows: int = 3, seed: int = 0) -> Arrays:
+    """Ragged rows of random tokens in two segments, as Hugging Face names them."""
+    random = np.random.default_rng(seed)
+    S = min(24, saved.config.max_position_embeddings)
+    lengths = np.linspace(S, max(1, S // 3), rows).astype(int)
+    mask = np.arange(S) < lengths[:, None]
+    ids = np.where(mask, random.integers(0, saved.config.vocab_size, (rows, S)), saved.config.pad_token_id)
+    second = (np.arange(S) >= lengths[:, None] // 2) & mask & (saved.config.type_vocab_size > 1)
+    return {"input_ids": ids, "attention_mask": mask.astype(np.int64), "token_type_ids": second.astype(np.int64)}
+
+
+def ours(saved: SavedModel, batch: Arrays, dtype: str) -> Arrays:
+    """What the loaded model answers, by the names of `bertref.onnx_export.answers`."""
+    ops = OpSet(backends.get("numpy"), kernels=False)
+    params = cast(ops.xp, {name: ops.xp.from_numpy(array) for name, array in saved.params.items()}, dtype)
+    x = inputs(ops.xp, batch["input_ids"], batch["attention_mask"], batch["token_type_ids"])
+    found = answers(ops, params, x, Settings(saved.config, saved.numerics), saved.heads)
+    return {name: ops.xp.to_numpy(value) for name, value in found.items()}
+
+
+OUTPUTS = {
+    "BertForMaskedLM": {"logits": "prediction_logits"},
+    "BertForNextSentencePrediction": {"logits": "seq_relationship_logits"},
+}
+"""Where an output of Hugging Face's class has another name than in `answers`."""
+
+
+def transformers_reads(folder: Path, saved: SavedModel, batch: Arrays) -> Arrays:
+    """What transformers answers that loads the folder itself, in float32."""
+    import torch
+    import transformers
+
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    architecture = architecture_of(saved.heads)
+    pooler = {"add_pooling_layer": "bert.pooler.dense.weight" in saved.params} if architecture == "BertModel" else {}
+    loaded = getattr(transformers, architecture).from_pretrained(
+        folder, dtype=torch.float32, local_files_only=True, **pooler
+    )
+    arguments = {name: torch.from_numpy(array) for name, array in batch.items()}
+    if architecture == "BertForMultipleChoice":
+        arguments = {name: tensor[:, None] for name, tensor in arguments.items()}
+    with torch.no_grad():
+        found = loaded.eval()(**arguments, output_hidden_states=True)
+    renamed = OUTPUTS.get(architecture, {})
+    last = {"last_hidden_state": found.hidden_states[-1]}
+    tensors = {**last, **{renamed.get(n, n): t for n, t in found.items() if isinstance(t, torch.Tensor)}}
+    return {name: tensor.numpy() for name, tensor in tensors.items()}
+
+
+def onnxruntime_reads(file: Path, saved: SavedModel, batch: Arrays) -> Arrays:
+    """What onnxruntime answers that runs the file, in float32."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    arguments = {i.name: batch[i.name] for i in session.get_inputs()}
+    return dict(zip(names, session.run(names, arguments), strict=True))

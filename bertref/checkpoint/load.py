@@ -82,14 +82,14 @@ def load_model(
     path = Path(path)
     source = open_source(path)
     described = describe(source, path, dialect=dialect, config=config)
+    weights = read_weights(source, described.config, described.architectures, allow=allow,
+                           optimizer=optimizer and source.format == "tensorflow")  # fmt: skip
     tokenizer = Tokenizer.from_pretrained(folder_of(path))
     if len(tokenizer.vocab) > described.config.vocab_size:
         raise CheckpointError(
             f"{path}: the vocabulary has {len(tokenizer.vocab)} tokens and the model's table "
             f"{described.config.vocab_size} rows"
         )
-    weights = read_weights(source, described.config, described.architectures, allow=allow,
-                           optimizer=optimizer and source.format == "tensorflow")  # fmt: skip
     moments, step = weights.moments, weights.step
     if optimizer and source.format != "tensorflow":
         moments, step = training_state(folder_of(path))

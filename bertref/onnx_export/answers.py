@@ -6,7 +6,7 @@ file has to answer.
     last_hidden_state        (B, S, H)       always
     pooler_output            (B, H)          where there is a pooler
     prediction_logits        (B, S, V)       pretraining, masked_lm: at every position
-    seq_relationship_logits  (B, 2)          pretraining; class 1 = a random sentence
+    seq_relationship_logits  (B, 2)          pretraining, next_sentence; class 1 = a random sentence
     logits                   (B, labels)     sequence_classification; multiple_choice (labels = 1: one row a choice)
                              (B, S, labels)  token_classification
     start_logits, end_logits (B, S)          question_answering
@@ -56,7 +56,7 @@ def answers(
             every = xp.arange(layout.batch * layout.length)
             logits = heads_.masked_lm_logits(ops, params, encoded.sequence, every, settings, probe)
             found["prediction_logits"] = padded(xp, logits, layout)
-        if head == "pretraining":
+        if head in ("pretraining", "next_sentence"):
             found["seq_relationship_logits"], _ = heads_.next_sentence_forward(ops, params, encoded.pooled, probe)
         if head in POOLED:
             found["logits"] = _dense(ops, params, "classifier", encoded.pooled)

@@ -71,7 +71,7 @@ LIBRARIES = {
 }
 """Room -> the libraries outside the standard one that it may import; a room that is missing here has none."""
 
-GENERATORS = {"mpmath", "numpy", "safetensors", "torch", "transformers"}
+GENERATORS = {"mpmath", "numpy", "safetensors", "tensorflow", "torch", "transformers"}
 """What the generators of goldens may use: oracles, and nothing of bertref except the package that they are in."""
 
 

@@ -10,7 +10,7 @@ import pytest
 import bertref.golden.generate
 
 FILES = sorted(Path(bertref.golden.generate.__path__[0]).glob("*.py"))
-ORACLES = {"mpmath", "numpy", "safetensors", "torch", "transformers"}
+ORACLES = {"mpmath", "numpy", "safetensors", "tensorflow", "torch", "transformers"}
 
 
 def foreign_imports(source: str) -> list[str]:

@@ -1,0 +1,98 @@
+"""One vector a text: the encoder, a pooling, and what a folder of sentence-transformers puts on top."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import model
+from ..arrays import Array
+from ..errors import InputError
+from ..layout import Inputs
+from ..text.encoding import Encoding
+from .loaded import Loaded, batches, encode
+from .pooling import MODES, check_mode, normalized, pool
+from .recipe import Projection, Recipe
+
+POOLED = "pooled"
+"""Beside `pooling.MODES`: the pooler's output, which a model without one does not have."""
+
+
+def chosen(recipe: Recipe | None, pooling: str | Sequence[str] | None, normalize: bool | None) -> Recipe:
+    """The folder's recipe with the caller's changes. Another pooling leaves the folder's projections and length out.
+
+    Raises `InputError` for a pooling that does not exist.
+    """
+    found = recipe or Recipe()
+    if pooling is not None:
+        names = (pooling,) if isinstance(pooling, str) else tuple(pooling)
+        for name in names:
+            check_mode(name, (*MODES, POOLED))
+        found = replace(found, poolings=names, projections=(), normalize=False)
+    return found if normalize is None else replace(found, normalize=normalize)
+
+
+def frame_all(loaded: Loaded, recipe: Recipe, texts: Sequence[str]) -> tuple[list[Encoding], int]:
+    """The texts as the recipe wants them, too long ones cut; and how many were cut."""
+    ready = [recipe.prompt + text for text in texts]
+    if recipe.lower_case:
+        ready = [text.lower() for text in ready]
+    limit = min(recipe.max_length or loaded.config.max_position_embeddings, loaded.config.max_position_embeddings)
+    encodings = loaded.tokenizer.encode_batch(ready)
+    cut = [i for i, encoding in enumerate(encodings) if len(encoding.input_ids) > limit]
+    for i, shorter in zip(cut, loaded.tokenizer.encode_batch([ready[i] for i in cut], None, limit), strict=True):
+        encodings[i] = shorter
+    return encodings, len(cut)
+
+
+def embed(loaded: Loaded, recipe: Recipe, texts: Sequence[str]) -> npt.NDArray[Any]:
+    """(texts, width). Texts of like length share a batch; the result is in the order given."""
+    encodings, _ = frame_all(loaded, recipe, texts)
+    if not encodings:
+        return np.zeros((0, width(loaded, recipe)), np.float32)
+    order = sorted(range(len(encodings)), key=lambda i: -len(encodings[i].input_ids))
+    parts = [embed_batch(loaded, recipe, [encodings[i] for i in some]) for some in batches(order)]
+    result = np.concatenate(parts)
+    return result[np.argsort(np.array(order), kind="stable")]
+
+
+def width(loaded: Loaded, recipe: Recipe) -> int:
+    """How many numbers a text becomes."""
+    if recipe.projections:
+        return int(recipe.projections[-1].weight.shape[0])
+    return loaded.config.hidden_size * len(recipe.poolings)
+
+
+def embed_batch(loaded: Loaded, recipe: Recipe, encodings: Sequence[Encoding]) -> npt.NDArray[Any]:
+    """One batch, (B, width)."""
+    encoded, x = encode(loaded, encodings)
+    return np.asarray(loaded.ops.xp.to_numpy(vectors(loaded, recipe, encoded, x)))
+
+
+def vectors(loaded: Loaded, recipe: Recipe, encoded: model.Encoded, x: Inputs) -> Array:
+    """What the recipe makes of the encoder's output, (B, width) on the device."""
+    xp = loaded.ops.xp
+    parts = [one_pooling(loaded, encoded, x, name) for name in recipe.poolings]
+    joined = xp.concat(parts, axis=-1) if len(parts) > 1 else parts[0]
+    for projection in recipe.projections:
+        joined = _projected(loaded, projection, joined)
+    return normalized(xp, joined) if recipe.normalize else joined
+
+
+def one_pooling(loaded: Loaded, encoded: model.Encoded, x: Inputs, name: str) -> Array:
+    """One pooling by name, (B, H)."""
+    if name != POOLED:
+        return pool(loaded.ops.xp, encoded.sequence, x.layout, name)
+    if encoded.pooled is None:
+        raise InputError(f"this model has no pooler; choose another pooling: {', '.join(MODES)}")
+    return encoded.pooled
+
+
+def _projected(loaded: Loaded, projection: Projection, x: Array) -> Array:
+    xp, dtype = loaded.ops.xp, loaded.ops.xp.dtype_name(x.dtype)
+    weight = xp.from_numpy(projection.weight.astype(dtype))
+    bias = None if projection.bias is None else xp.from_numpy(projection.bias.astype(dtype))
+    y, _ = loaded.ops.dense.forward(x, weight, bias)
+    return y if projection.activation is None else getattr(loaded.ops, projection.activation).forward(y)[0]

@@ -1,0 +1,59 @@
+"""Words for every [MASK] of a text, by the masked-language-model head."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from .. import heads
+from ..errors import InputError
+from ..text.encoding import Encoding
+from .loaded import Loaded, batches, encode, framed, require, settings_of
+
+
+class Guess(NamedTuple):
+    """One candidate for a mask."""
+
+    token: str
+    id: int
+    probability: float
+
+
+class MaskGuesses(NamedTuple):
+    """The candidates for one mask, best first; `position` counts the model's tokens from [CLS] = 0."""
+
+    position: int
+    top: list[Guess]
+
+
+def fill_masks(loaded: Loaded, texts: Sequence[str], *, top_k: int = 5) -> list[list[MaskGuesses]]:
+    """For each text the candidates for each of its masks, in order.
+
+    Raises `InputError` for a text without a mask, one that is too long, and a model without the head.
+    """
+    if top_k < 1:
+        raise InputError(f"top_k is {top_k}; it must be at least 1")
+    require(loaded, "masked_lm")
+    mask = loaded.tokenizer.vocab.mask
+    encodings = framed(loaded, texts)
+    for text, encoding in zip(texts, encodings, strict=True):
+        if mask not in encoding.input_ids:
+            raise InputError(f"no [MASK] in {text!r}; put [MASK] where a word is to be guessed")
+    return [masks for some in batches(encodings) for masks in _fill(loaded, some, top_k)]
+
+
+def _fill(loaded: Loaded, encodings: Sequence[Encoding], top_k: int) -> list[list[MaskGuesses]]:
+    vocab, xp = loaded.tokenizer.vocab, loaded.ops.xp
+    places = [[i for i, token in enumerate(e.input_ids) if token == vocab.mask] for e in encodings]
+    encoded, x = encode(loaded, encodings)
+    starts = xp.to_numpy(x.layout.first)
+    rows = np.array([starts[b] + i for b, found in enumerate(places) for i in found], np.int64)
+    logits = heads.masked_lm_logits(
+        loaded.ops, loaded.params, encoded.sequence, xp.from_numpy(rows), settings_of(loaded)
+    )
+    probs = xp.to_numpy(loaded.ops.softmax.forward(logits)[0])[:, : len(vocab)]
+    best = np.argsort(-probs, axis=1, kind="stable")[:, :top_k]
+    guesses = iter(
+        [[Guess(vocab.tokens[i], int(i), float(p[i])) for i in row] for row, p in zip(best, probs, strict=True)]
+    )
+    return [[MaskGuesses(i, next(guesses)) for i in found] for found in places]

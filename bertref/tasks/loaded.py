@@ -1,0 +1,114 @@
+"""What every task needs of a model: which heads it has, and texts through its encoder in batches."""
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol, TypeVar
+
+import numpy as np
+
+from .. import model
+from ..arrays import Array
+from ..config import BertConfig, Numerics
+from ..errors import InputError
+from ..layers import Settings
+from ..layout import Inputs, inputs
+from ..opset import OpSet
+from ..probes import Probe
+from ..text import Tokenizer
+from ..text.encoding import Encoding
+
+BATCH = 32
+
+TASKS = {
+    "question_answering": "question-answering",
+    "sequence_classification": "sequence-classification",
+    "token_classification": "token-classification",
+    "multiple_choice": "multiple-choice",
+    "masked_lm": "fill-mask",
+    "next_sentence": "next-sentence",
+}
+"""Head -> the task that it does, by the name that users give it; the order in which a task is chosen by itself."""
+
+T = TypeVar("T")
+
+
+class Loaded(Protocol):
+    """A model in memory, as `bertref.api.Model` is one; the parameters are arrays of the backend."""
+
+    @property
+    def config(self) -> BertConfig: ...
+    @property
+    def numerics(self) -> Numerics: ...
+    @property
+    def tokenizer(self) -> Tokenizer: ...
+    @property
+    def params(self) -> dict[str, Array]: ...
+    @property
+    def ops(self) -> OpSet: ...
+    @property
+    def packed(self) -> bool: ...
+    @property
+    def heads(self) -> tuple[str, ...]: ...
+    @property
+    def labels(self) -> tuple[str, ...]: ...
+    @property
+    def problem_type(self) -> str | None: ...
+
+
+def require(loaded: Loaded, head: str) -> None:
+    """Raises `InputError` unless the model has the head, saying what it can do instead."""
+    if head in loaded.heads:
+        return
+    able = [TASKS[name] for name in TASKS if name in loaded.heads]
+    instead = f"it does {', '.join(able)}" if able else "it is an encoder alone, which gives features and embeddings"
+    raise InputError(f"this model has no head for {TASKS[head]}; {instead}")
+
+
+def framed(loaded: Loaded, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[Encoding]:
+    """Texts, or pairs of them, with [CLS] and [SEP]; one that is too long for the model is refused, not cut."""
+    encodings = loaded.tokenizer.encode_batch(texts, pairs)
+    limit = loaded.config.max_position_embeddings
+    for i, encoding in enumerate(encodings):
+        if len(encoding.input_ids) > limit:
+            raise InputError(
+                f"text {i + 1} has {len(encoding.input_ids)} tokens; this model reads at most {limit}. Shorten it"
+            )
+    return encodings
+
+
+def batches(items: Sequence[T], size: int = BATCH) -> Iterator[Sequence[T]]:
+    """The items in their order, `size` at a time."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def settings_of(loaded: Loaded) -> Settings:
+    return Settings(loaded.config, loaded.numerics)
+
+
+def inputs_of(loaded: Loaded, encodings: Sequence[Encoding]) -> Inputs:
+    """One batch on the device, padded to its longest sequence or packed, as the backend likes it."""
+    B, S = len(encodings), max((len(e.input_ids) for e in encodings), default=0)
+    ids, mask, types = (np.zeros((B, S), np.int64) for _ in range(3))
+    for b, encoding in enumerate(encodings):
+        length = len(encoding.input_ids)
+        ids[b, :length], mask[b, :length], types[b, :length] = encoding.input_ids, 1, encoding.token_type_ids
+    return inputs(loaded.ops.xp, ids, mask, types, packed=loaded.packed)
+
+
+def run(loaded: Loaded, x: Inputs, probe: Probe | None = None) -> model.Encoded:
+    """One batch through the encoder, nothing dropped."""
+    return model.forward(loaded.ops, loaded.params, x, settings_of(loaded), probe=probe)[0]
+
+
+def encode(loaded: Loaded, encodings: Sequence[Encoding]) -> tuple[model.Encoded, Inputs]:
+    """One batch of encodings through the encoder."""
+    x = inputs_of(loaded, encodings)
+    return run(loaded, x), x
+
+
+def pooled(loaded: Loaded, encodings: Sequence[Encoding]) -> Array:
+    """One batch's pooled output (B, H), for heads whose loading made sure of a pooler."""
+    encoded, _ = encode(loaded, encodings)
+    if encoded.pooled is None:
+        raise InputError("this model has no pooler, which the head reads; load it from a folder that holds one")
+    return encoded.pooled

@@ -1,0 +1,55 @@
+"""A label, several, or a number for a text or a pair of texts.
+
+    single_label_classification   softmax of the logits: the scores add up to 1
+    multi_label_classification    a sigmoid each: every label holds or not, by itself
+    regression                    the logits as they are
+
+Where a config names no problem type, one label means regression and several mean one of them, as in transformers.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from .. import heads
+from .loaded import Loaded, batches, framed, pooled, require
+
+
+class LabelScore(NamedTuple):
+    """A label and its score; see the module for what the score means."""
+
+    label: str
+    score: float
+
+
+def problem_of(loaded: Loaded) -> str:
+    """The problem type that the scores follow."""
+    return loaded.problem_type or ("regression" if len(loaded.labels) == 1 else "single_label_classification")
+
+
+def classify(loaded: Loaded, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[list[LabelScore]]:
+    """Every label with its score, best first; of regression the numbers in the order of the labels.
+
+    Raises `InputError` for a text that is too long and a model without the head.
+    """
+    require(loaded, "sequence_classification")
+    problem = problem_of(loaded)
+    result: list[list[LabelScore]] = []
+    for some in batches(framed(loaded, texts, pairs)):
+        logits, _ = heads.sequence_classification_forward(loaded.ops, loaded.params, pooled(loaded, some))
+        if problem == "single_label_classification":
+            logits, _ = loaded.ops.softmax.forward(logits)
+        scores = loaded.ops.xp.to_numpy(logits)
+        if problem == "multi_label_classification":
+            scores = sigmoid(scores)
+        for row in scores:
+            labelled = [LabelScore(label, float(p)) for label, p in zip(loaded.labels, row, strict=True)]
+            result.append(labelled if problem == "regression" else sorted(labelled, key=lambda found: -found.score))
+    return result
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    """1 / (1 + exp(-x)), by the half of it that can't overflow."""
+    small = np.exp(-np.abs(x))
+    return np.asarray(np.where(x >= 0, 1 / (1 + small), small / (1 + small)))

@@ -1,0 +1,115 @@
+"""A label for every token or word of a text, and the entities that B- and I- labels make.
+
+    tokens     one record a word piece
+    words      one record a word, with the label of its first piece, which alone was trained to carry it
+    entities   neighbouring words of one kind together: "B-" begins a new one, "I-" goes on, "O" is left out; labels
+               without a prefix go on, too. The score is the mean of the words' scores.
+
+A text that is longer than the model reads is seen through overlapping windows; each token is judged in the one that
+shows most of its surroundings. Places are those of the original string (`bertref.text.offsets`).
+
+Source: Devlin et al. 2019, section 5.3; transformers, `TokenClassificationPipeline` with the strategy "first".
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Literal, NamedTuple, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import heads
+from ..errors import InputError
+from ..probes import padded
+from ..text import Piece
+from ..text.encoding import Encoding
+from .loaded import Loaded, batches, encode, require
+from .windows import Window, best_window, windows
+
+Aggregation = Literal["tokens", "words", "entities"]
+OUTSIDE = "O"
+
+
+class Span(NamedTuple):
+    """A stretch of the original text, `text` = original[start:end], with its label and probability."""
+
+    text: str
+    start: int
+    end: int
+    label: str
+    score: float
+
+
+def tag(loaded: Loaded, texts: Sequence[str], *, aggregation: Aggregation = "words") -> list[list[Span]]:
+    """The labelled stretches of each text, in order.
+
+    Raises `InputError` for an unknown aggregation and a model without the head.
+    """
+    if aggregation not in get_args(Aggregation):
+        raise InputError(f"aggregation is {aggregation!r}; it must be one of {', '.join(get_args(Aggregation))}")
+    require(loaded, "token_classification")
+    located = [loaded.tokenizer.locate(text) for text in texts]
+    result = []
+    for text, pieces, probs in zip(texts, located, _probabilities(loaded, located), strict=True):
+        best = probs.argmax(axis=1)
+        spans = [
+            Span(text[p.start : p.end], p.start, p.end, loaded.labels[i], float(row[i]))
+            for p, i, row in zip(pieces, best, probs, strict=True)
+        ]
+        if aggregation != "tokens":
+            spans = _words(text, pieces, spans)
+        result.append(_entities(text, spans) if aggregation == "entities" else spans)
+    return result
+
+
+def _probabilities(loaded: Loaded, located: Sequence[Sequence[Piece]]) -> list[npt.NDArray[np.floating]]:
+    """For each text (pieces, labels)."""
+    vocab = loaded.tokenizer.vocab
+    room = loaded.config.max_position_embeddings - 2
+    cut = [windows(len(pieces), room, max(room // 2, 1)) for pieces in located]
+    todo = [(i, window) for i, found in enumerate(cut) for window in found]
+    parts: list[list[npt.NDArray[np.floating]]] = [[] for _ in located]
+    for some in batches(todo):
+        ids = [[p.id for p in located[i][start:end]] for i, (start, end) in some]
+        encodings = [Encoding([vocab.cls, *row, vocab.sep], [0] * (len(row) + 2)) for row in ids]
+        encoded, x = encode(loaded, encodings)
+        logits, _ = heads.token_classification_forward(loaded.ops, loaded.params, encoded.sequence)
+        probs, _ = loaded.ops.softmax.forward(logits)
+        rectangle = loaded.ops.xp.to_numpy(padded(loaded.ops.xp, probs, x.layout))
+        for (i, _), row, rows in zip(some, ids, rectangle, strict=True):
+            parts[i].append(rows[1 : 1 + len(row)])
+    return [_best(len(pieces), found, part) for pieces, found, part in zip(located, cut, parts, strict=True)]
+
+
+def _best(count: int, found: list[Window], parts: list[npt.NDArray[np.floating]]) -> npt.NDArray[np.floating]:
+    chosen = best_window(count, found)
+    rows = [parts[w][i - found[w].start] for i, w in enumerate(chosen)]
+    return np.stack(rows) if rows else parts[0]
+
+
+def _words(text: str, pieces: Sequence[Piece], spans: list[Span]) -> list[Span]:
+    starts = [i for i, p in enumerate(pieces) if i == 0 or p.word != pieces[i - 1].word]
+    return [
+        _joined(text, spans[first:behind], spans[first].label, spans[first].score)
+        for first, behind in pairwise([*starts, len(pieces)])
+    ]
+
+
+def _entities(text: str, words: list[Span]) -> list[Span]:
+    groups: list[tuple[str, list[Span]]] = []
+    for word in words:
+        prefix, kind = (word.label[0], word.label[2:]) if word.label[:2] in ("B-", "I-") else ("I", word.label)
+        if groups and groups[-1][0] == kind and prefix != "B":
+            groups[-1][1].append(word)
+        else:
+            groups.append((kind, [word]))
+    return [
+        _joined(text, group, kind, float(np.mean([word.score for word in group])))
+        for kind, group in groups
+        if kind != OUTSIDE
+    ]
+
+
+def _joined(text: str, spans: list[Span], label: str, score: float) -> Span:
+    start, end = spans[0].start, max(span.end for span in spans)
+    return Span(text[start:end], start, end, label, score)

@@ -53,6 +53,8 @@ MASKED_LM: dict[str, tuple[str, ...]] = {
     "cls.predictions.transform.LayerNorm.weight": ("H",),
     "cls.predictions.transform.LayerNorm.bias": ("H",),
 }
+DECODER = "cls.predictions.decoder.weight"
+"""(V, H), only where it is not tied to the word embeddings."""
 NEXT_SENTENCE: dict[str, tuple[str, ...]] = {
     "cls.seq_relationship.weight": ("2", "H"),
     "cls.seq_relationship.bias": ("2",),
@@ -83,13 +85,14 @@ _IN_LAYER = tuple(LAYER)
 
 
 def parameter_shapes(
-    config: BertConfig, heads: Sequence[str] = ("pretraining",), *, num_labels: int = 2
+    config: BertConfig, heads: Sequence[str] = ("pretraining",), *, num_labels: int = 2, tied: bool = True
 ) -> dict[str, Shape]:
     """Name -> shape of every parameter of the encoder and the given heads, in canonical order.
 
     `heads` holds names of `HEADS`; none of them means the bare encoder, `("pooler",)` Hugging Face's
-    `BertModel`. `num_labels` is the width of the sequence and token classifiers (1 for regression). Raises
-    `InputError` for an unknown head and for two heads that want the same name with different shapes.
+    `BertModel`. `num_labels` is the width of the sequence and token classifiers (1 for regression). Unless `tied`, the
+    masked language model has a decoder of its own, last of all. Raises `InputError` for an unknown head and for two
+    heads that want the same name with different shapes.
     """
     if num_labels < 1:
         raise InputError(f"parameters: num_labels is {num_labels}; a classifier needs at least one label")
@@ -100,6 +103,8 @@ def parameter_shapes(
     for layer in range(config.num_hidden_layers):
         letters.update({f"bert.encoder.layer.{layer}.{name}": shape for name, shape in LAYER.items()})
     letters.update(_head_letters(heads))
+    if not tied and "cls.predictions.bias" in letters:
+        letters[DECODER] = ("V", "H")
     return {name: tuple(sizes[letter] for letter in shape) for name, shape in letters.items()}
 
 
@@ -167,8 +172,11 @@ def check(
     *,
     num_labels: int = 2,
 ) -> None:
-    """Raises `InputError` unless `params` holds exactly the model's parameters, each in its shape."""
-    expected = parameter_shapes(config, heads, num_labels=num_labels)
+    """Raises `InputError` unless `params` holds exactly the model's parameters, each in its shape.
+
+    A decoder of its own is welcome where there is a masked language model.
+    """
+    expected = parameter_shapes(config, heads, num_labels=num_labels, tied=DECODER not in params)
     missing = [name for name in expected if name not in params]
     unexpected = [name for name in params if name not in expected]
     if missing:

@@ -10,7 +10,7 @@ import transformers
 
 from bertref.config import BertConfig
 from bertref.errors import InputError
-from bertref.params import HEADS, canonical_number, check, count, parameter_shapes, prefixed, scope
+from bertref.params import DECODER, HEADS, canonical_number, check, count, parameter_shapes, prefixed, scope
 
 SIZES: dict[str, Any] = {
     "vocab_size": 61,
@@ -144,13 +144,22 @@ def test_check_passes_what_fits() -> None:
     check(dict(reversed(arrays().items())), CONFIG)
 
 
+def scope_of_encoder() -> dict[str, np.ndarray]:
+    return {n: a for n, a in arrays().items() if n.startswith(("bert.embeddings.", "bert.encoder."))}
+
+
 def test_check_names_what_is_missing_left_over_or_misshapen() -> None:
     params = arrays()
     del params["bert.pooler.dense.bias"]
     with pytest.raises(InputError, match=r"missing bert\.pooler\.dense\.bias"):
         check(params, CONFIG)
+    check({**arrays(), DECODER: np.zeros((61, 12))}, CONFIG)
     with pytest.raises(InputError, match=r"unexpected cls\.predictions\.decoder\.weight"):
-        check({**arrays(), "cls.predictions.decoder.weight": np.zeros((61, 12))}, CONFIG)
+        check({**scope_of_encoder(), DECODER: np.zeros((61, 12))}, CONFIG, ())
+    with pytest.raises(InputError, match=r"decoder\.weight has shape \(12, 61\)"):
+        check({**arrays(), DECODER: np.zeros((12, 61))}, CONFIG)
+    with pytest.raises(InputError, match=r"unexpected cls\.other\.weight"):
+        check({**arrays(), "cls.other.weight": np.zeros((61, 12))}, CONFIG)
     with pytest.raises(InputError, match="transposed"):
         check({**arrays(), "bert.encoder.layer.0.intermediate.dense.weight": np.zeros((12, 20))}, CONFIG)
     with pytest.raises(InputError, match=r"has shape \(13,\)"):

@@ -13,9 +13,8 @@ Source: `modeling.py`, `optimization.py`, `run_classifier.py`, `run_squad.py` of
 import re
 from typing import Literal, NamedTuple
 
-from ..params import CLASSIFIER, EMBEDDINGS, LAYER, MASKED_LM, NEXT_SENTENCE, POOLER, SPAN
+from ..params import CLASSIFIER, DECODER, EMBEDDINGS, LAYER, MASKED_LM, NEXT_SENTENCE, POOLER, SPAN
 
-DECODER = "cls.predictions.decoder.weight"
 DECODER_BIAS = "cls.predictions.decoder.bias"
 BIAS = "cls.predictions.bias"
 WORDS = "bert.embeddings.word_embeddings.weight"

@@ -119,5 +119,7 @@ def _tensorflow(saved: SavedModel, target: Path) -> tuple[str, ...]:
 def _onnx(saved: SavedModel, target: Path) -> tuple[str, ...]:
     from ..onnx_export import export
 
-    export(saved.params, saved.config, saved.numerics, target, heads=saved.heads)
+    pooled = ("pooler",) if "bert.pooler.dense.weight" in saved.params else ()
+    labels = saved.labels or None
+    export(saved.params, saved.config, saved.numerics, target, heads=(*saved.heads, *pooled), labels=labels)
     return ("an ONNX file holds no vocabulary: keep vocab.txt beside it",)

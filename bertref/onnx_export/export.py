@@ -15,7 +15,7 @@ from ..errors import InputError
 from ..layers import Settings
 from ..layout import Inputs, Layout
 from ..opset import Kernel, OpSet
-from ..params import check, parameter_shapes
+from ..params import DECODER, check, parameter_shapes
 from .answers import answers
 from .file import library, write
 from .graph import Graph, Length, Value
@@ -69,7 +69,7 @@ def export(
     check(params, config, heads, num_labels=num_labels)
     graph = Graph()
     xp = RecordingNamespace(graph)
-    shapes = parameter_shapes(config, heads, num_labels=num_labels)
+    shapes = parameter_shapes(config, heads, num_labels=num_labels, tied=DECODER not in params)
     weights = {name: Recorded(graph, graph.parameter(name, shape, dtype)) for name, shape in shapes.items()}
     found = answers(
         OpSet(Recording(xp)), weights, recorded_inputs(xp, graph), Settings(config, numerics), heads, tuple(probes)

@@ -1,0 +1,147 @@
+"""Case folders: written for other programs, and read back bit for bit."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ... import __version__
+from ...data.batch import LAYOUT, Batch, validate
+from ...errors import InputError
+from ...files import write_folder
+from ...params import check
+from ..records import PRECISIONS, Arrays, Case
+from . import index
+from .settings import digest, flat, questions, restore, settings, stored
+from .tensors import Located, locate, values
+from .writing import WRITERS, Written, write_tensors
+
+FORMATS = tuple(WRITERS)
+SETTINGS = "settings.tsv"
+
+
+def write_case(
+    case: Case,
+    folder: str | Path,
+    *,
+    formats: Sequence[str] = ("bin",),
+    expected: Arrays | None = None,
+    precision: str | None = None,
+) -> Path:
+    """Writes the case into a new folder, which appears whole or not at all; returns its path.
+
+    formats    any of "bin", "npy", "safetensors"; the index points into the first, the others hold the same
+    expected   right answers to write beside the question
+    precision  what the other program is asked to compute in, one of `records.PRECISIONS`
+
+    Raises `InputError` for a folder that exists, an unknown format, or a disk that refuses.
+    """
+    path = Path(folder)
+    if path.exists():
+        raise InputError(f"{path}: exists already; name a new folder, or remove it first")
+    unknown = [form for form in formats if form not in WRITERS]
+    if unknown or not formats:
+        raise InputError(f"format {unknown[0] if unknown else ''!r}: there are {', '.join(FORMATS)}")
+    if precision is not None and precision not in PRECISIONS:
+        raise InputError(f"precision {precision!r}: there are {', '.join(PRECISIONS)}")
+    kinds: dict[str, Arrays] = {}
+    for kind, name, array in questions(case):
+        kinds.setdefault(kind, {})[name] = array
+    if expected:
+        kinds["expected"] = {name: stored(array) for name, array in expected.items()}
+    fields = _fields(case, precision)
+
+    def fill(temporary: Path) -> None:
+        written: dict[str, Written] = {form: [] for form in formats}
+        for form, listed in written.items():
+            for kind, arrays in kinds.items():
+                listed += write_tensors(temporary, kind, arrays, form)
+        listed = written[formats[0]]
+        _write_text(temporary / index.JSON, index.to_json(fields, listed))
+        header = {"version": index.VERSION, "case": fields["case"]}
+        _write_text(temporary / index.TSV, index.to_tsv(header, listed))
+        lines = [*((key, str(fields[key])) for key in ("case", "seed", "precision") if fields[key] is not None)]
+        _write_text(temporary / SETTINGS, "".join(f"{key}\t{value}\n" for key, value in [*lines, *flat(case)]))
+
+    write_folder(path, fill)
+    return path
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8", newline="\n")
+
+
+def _fields(case: Case, precision: str | None) -> dict[str, Any]:
+    try:
+        origin = json.loads(json.dumps(dict(case.origin)))
+    except (TypeError, ValueError) as error:
+        raise InputError(f"case {case.name}: its origin can't be written as JSON ({error})") from None
+    return {
+        "format": index.CASE,
+        "version": index.VERSION,
+        "bertref": __version__,
+        "name": case.name,
+        "case": digest(case),
+        "seed": origin.get("seed"),
+        "origin": origin,
+        "precision": precision,
+        "byte_order": "little",
+        **settings(case),
+    }
+
+
+def read_case(folder: str | Path) -> Case:
+    """The case that `write_case` wrote, bit for bit: floats of parameters and moments as float64.
+
+    Raises `InputError` naming the file and the tensor where something is missing, damaged or changed.
+    """
+    path = Path(folder)
+    found = index.read(path)
+    where = str(found.path)
+    if found.fields.get("format") != index.CASE or found.path.name != index.JSON:
+        raise InputError(f"{where}: is no case; a case is what `bertref golden export` writes, with an {index.JSON}")
+    kinds: dict[str, dict[str, Located]] = {}
+    for tensor in locate(path, (entry for entry in found.entries if entry.kind != "expected"), found.path):
+        kinds.setdefault(tensor.kind, {})[tensor.name] = tensor
+    params = _doubles(kinds.get("parameter", {}))
+    batch = _batch(kinds.get("batch", {}), where)
+    parts = restore(found.fields, _doubles(kinds.get("moment", {})), where)
+    _check(params, batch, parts, where)
+    case = Case(name=str(found.fields.get("name")), params=params, batch=batch,
+                origin=dict(found.fields.get("origin") or {}), **parts)  # fmt: skip
+    if _digest(case) != found.fields.get("case"):
+        raise InputError(f"{where}: the tensors or settings are not those that were exported; export the case again")
+    return case
+
+
+def _digest(case: Case) -> str | None:
+    """The digest; None if the settings are of such types that it can't be computed."""
+    try:
+        return digest(case)
+    except (TypeError, ValueError, ArithmeticError):
+        return None
+
+
+def _doubles(tensors: dict[str, Located]) -> Arrays:
+    return {name: values(tensor).astype(np.float64) for name, tensor in tensors.items()}
+
+
+def _batch(tensors: dict[str, Located], where: str) -> Batch:
+    if missing := [name for name in LAYOUT if name not in tensors]:
+        raise InputError(f"{where}: the tensor {missing[0]!r} of the batch is missing; export the case again")
+    return Batch(**{name: values(tensors[name]) for name in LAYOUT})
+
+
+def _check(params: Arrays, batch: Batch, parts: dict[str, Any], where: str) -> None:
+    """Whether a model of that configuration could read the tensors at all."""
+    try:
+        check(params, parts["config"])
+        validate(batch, parts["config"])
+        step = parts["optimizer"]
+        wanted = {f"{name}/{moment}": array.shape for name, array in params.items() for moment in ("m", "v")}
+        if step is not None and {name: array.shape for name, array in step.moments.items()} != wanted:
+            raise InputError("moments: not those of the parameters")
+    except InputError as error:
+        raise InputError(f"{where}: {error}; export the case again") from None

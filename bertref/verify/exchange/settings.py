@@ -1,0 +1,128 @@
+"""The settings of a case, as nested dicts for JSON and as flat lines for programs without a parser; and its digest."""
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...config import BertConfig, numerics_from_dict, numerics_to_dict
+from ...errors import InputError
+from ...losses import denominators
+from ...optim import Optimizer
+from ..records import Arrays, Case, OptimizerCase
+
+STEP = ("step", "rate", "clip_norm", "clip_epsilon")
+
+
+def settings(case: Case) -> dict[str, Any]:
+    """Every number of the case that isn't in a tensor, in JSON form."""
+    numerics, config = case.numerics, case.config
+    divide_by = denominators(case.batch, numerics)
+    return {
+        "sizes": sizes(case),
+        "config": asdict(config),
+        "numerics": numerics_to_dict(numerics),
+        "activation": numerics.activation(config.hidden_act),
+        "scale": 1 / math.sqrt(config.head_size),
+        "loss": {
+            "total": "mlm + nsp",
+            "mlm": "sum(masked_lm_weights * cross_entropy) / mlm_denominator",
+            "mlm_denominator": divide_by.mlm,
+            "nsp": "sum(cross_entropy) / nsp_denominator",
+            "nsp_denominator": divide_by.nsp,
+        },
+        "optimizer": None if case.optimizer is None else _optimizer(case.optimizer),
+        "decayed": [name for name in case.params if case.optimizer and case.optimizer.optimizer.decays(name)],
+    }
+
+
+def sizes(case: Case) -> dict[str, int]:
+    """The letters of the shapes: T real tokens and N real predictions of the whole batch, the rest as usual."""
+    (B, S), P = case.batch.input_ids.shape, case.batch.masked_lm_positions.shape[1]
+    c = case.config
+    return {"B": B, "S": S, "T": int(np.count_nonzero(case.batch.attention_mask)), "P": P,
+            "N": int(np.count_nonzero(case.batch.masked_lm_weights)), "H": c.hidden_size, "A": c.num_attention_heads,
+            "D": c.head_size, "I": c.intermediate_size, "V": c.vocab_size, "layers": c.num_hidden_layers}  # fmt: skip
+
+
+def _optimizer(step: OptimizerCase) -> dict[str, Any]:
+    own = {**step.optimizer.to_dict(), "decay_exclusions": list(step.optimizer.decay_exclusions)}
+    return {**own, **{name: getattr(step, name) for name in STEP}}
+
+
+def flat(case: Case) -> Iterator[tuple[str, str]]:
+    """The lines of `settings.tsv`: key and value. Booleans are 0 and 1, an absent value is `none`."""
+    values = settings(case)
+    decayed = set(values.pop("decayed"))
+    del values["loss"]["total"], values["loss"]["mlm"], values["loss"]["nsp"]
+    yield from _flatten("", values)
+    if case.optimizer:
+        for name in case.params:
+            yield f"decay.{name}", str(int(name in decayed))
+
+
+def _flatten(prefix: str, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _flatten(f"{prefix}{key}.", value)
+        elif isinstance(value, list):
+            yield prefix + key, ",".join(map(str, value)) or "none"
+        else:
+            yield prefix + key, "none" if value is None else str(int(value)) if isinstance(value, bool) else str(value)
+
+
+def restore(values: Mapping[str, Any], moments: Arrays, where: str) -> dict[str, Any]:
+    """The fields config, numerics and optimizer of the `Case` that `settings` described. Raises `InputError`."""
+    try:
+        config = BertConfig(**values["config"])
+        numerics = numerics_from_dict(values["numerics"], where=where)
+        step = dict(values["optimizer"]) if values["optimizer"] is not None else None
+        if step is None:
+            return {"config": config, "numerics": numerics, "optimizer": None}
+        rest = {name: step.pop(name) for name in STEP}
+        return {"config": config, "numerics": numerics,
+                "optimizer": OptimizerCase(optimizer=Optimizer(**step), moments=moments, **rest)}  # fmt: skip
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{where}: its settings are incomplete or damaged ({error}); export the case again") from None
+
+
+def stored(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Floats in the narrowest of float32 and float64 that holds them exactly, little-endian and contiguous."""
+    array = np.asarray(array)
+    if array.dtype == np.float64:
+        with np.errstate(over="ignore", under="ignore"):
+            narrow = array.astype(np.float32)
+        if np.array_equal(narrow, array, equal_nan=True):
+            array = narrow
+    return np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
+
+
+def questions(case: Case) -> Iterator[tuple[str, str, npt.NDArray[Any]]]:
+    """(kind, name, array) of every tensor that makes up the question, as it is stored."""
+    for name, array in case.params.items():
+        yield "parameter", name, stored(array)
+    for name, array in case.batch.items():
+        yield "batch", name, stored(array)
+    for name, array in case.optimizer.moments.items() if case.optimizer else ():
+        yield "moment", name, stored(array)
+
+
+def digest(case: Case) -> str:
+    """What tells this case from every other: a sha256 over its settings and tensors, whatever files hold them.
+
+    Where the case came from (name, origin) doesn't enter: the same question has the same digest.
+    """
+    values = settings(case)
+    kept = {key: values[key] for key in ("config", "numerics", "optimizer")}
+    total = hashlib.sha256(json.dumps(kept, sort_keys=True).encode())
+    for kind, name, array in questions(case):
+        total.update(f"{kind} {name} {array.dtype.name} {array.shape}\n".encode())
+        total.update(array.data if array.ndim and array.size else array.tobytes())
+    return total.hexdigest()[:32]

@@ -25,11 +25,7 @@ from ..errors import InputError
 from ..layers import Settings
 from ..layout import Inputs, Layout
 from ..opset import OpSet
-from ..params import scope
 from ..probes import Probe, Recorder, padded, probe_names
-
-POOLED = {"sequence_classification", "multiple_choice"}
-"""Heads whose `logits` read the pooled output."""
 
 
 def answers(
@@ -58,22 +54,18 @@ def answers(
             found["prediction_logits"] = padded(xp, logits, layout)
         if head in ("pretraining", "next_sentence"):
             found["seq_relationship_logits"], _ = heads_.next_sentence_forward(ops, params, encoded.pooled, probe)
-        if head in POOLED:
-            found["logits"] = _dense(ops, params, "classifier", encoded.pooled)
+        if head in ("sequence_classification", "multiple_choice"):
+            found["logits"], _ = heads_.sequence_classification_forward(ops, params, encoded.pooled, probe=probe)
         if head == "token_classification":
-            found["logits"] = padded(xp, _dense(ops, params, "classifier", encoded.sequence), layout)
+            logits, _ = heads_.token_classification_forward(ops, params, encoded.sequence, probe=probe)
+            found["logits"] = padded(xp, logits, layout)
         if head == "question_answering":
-            both = _dense(ops, params, "qa_outputs", encoded.sequence)
+            both, _ = heads_.question_answering_forward(ops, params, encoded.sequence, probe)
             for column, name in enumerate(("start_logits", "end_logits")):
                 one = xp.take(both, xp.from_numpy(np.array([column])), axis=1)
                 found[name] = xp.reshape(one, (layout.batch, layout.length))
     _require(probes, recorder, settings)
     return found | {name: _at_positions(ops, name, recorder.values[name], layout) for name in probes}
-
-
-def _dense(ops: OpSet, params: dict[str, Array], name: str, x: Array) -> Array:
-    p = scope(params, name)
-    return ops.dense.forward(x, p["weight"], p["bias"])[0]
 
 
 def _at_positions(ops: OpSet, name: str, value: Array, layout: Layout) -> Array:

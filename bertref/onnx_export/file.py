@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import BackendUnavailable
-from ..files import write_file
+from ..errors import BackendUnavailable, InputError
+from ..files import write_chunks, write_file
 from .graph import OPSET, Graph, Value
 
 LARGEST = 2**31 - 2**26
@@ -50,15 +50,21 @@ def write(
     if sum(array.nbytes for _, array in weights) <= LARGEST:
         model.graph.initializer.extend(_tensor(onnx, name, array) for name, array in weights)
         write_file(path, model.SerializeToString())
-        beside.unlink(missing_ok=True)  # of a larger model that was here before
         return
     start = 0
     for name, array in weights:
         model.graph.initializer.append(_reference(onnx, name, array, beside.name, start))
         start += _padded(array.nbytes)
-    path.unlink(missing_ok=True)  # it would refer to weights that are replaced now
-    write_file(beside, b"".join(_pieces(array for _, array in weights)))
+    _remove(path)  # it may refer to the weights that are replaced now
+    write_chunks(beside, _pieces(array for _, array in weights))
     write_file(path, model.SerializeToString())
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(f"{path}: can't be replaced ({error.strerror}); choose another place") from error
 
 
 def _skeleton(

@@ -36,15 +36,15 @@ class RecordingNamespace:
         zero, one = (graph.constant(np.array(n, np.int64)) for n in (0, 1))
         return Recorded(graph, Value(graph.add("Range", zero, scalar, one), (stop,), np.dtype(np.int64)))
 
-    def full_like(self, x: Array, value: float) -> Array:
+    def full_like(self, x: Array, value: float, *, dtype: Any = None) -> Array:
         """One number, which broadcasts wherever an array of x's shape would stand."""
-        return constant(self._graph, np.asarray(value, x.dtype))
+        return constant(self._graph, np.asarray(value, dtype or x.dtype))
 
-    def zeros_like(self, x: Array) -> Array:
-        return self.full_like(x, 0)
+    def zeros_like(self, x: Array, *, dtype: Any = None) -> Array:
+        return self.full_like(x, 0, dtype=dtype)
 
-    def ones_like(self, x: Array) -> Array:
-        return self.full_like(x, 1)
+    def ones_like(self, x: Array, *, dtype: Any = None) -> Array:
+        return self.full_like(x, 1, dtype=dtype)
 
     # --- one number after the other
 

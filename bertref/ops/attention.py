@@ -133,7 +133,8 @@ def add_mask(xp: Namespace, scores: Array, mask: Array, mask_value: float) -> Ar
     token = xp.reshape(mask, (mask.shape[0], 1, 1, mask.shape[1]))
     if mask_value == -math.inf:
         return xp.where(token, w, xp.full_like(w, -math.inf))
-    return xp.where(token, w, w + mask_value)
+    # what is added is small, (B, 1, 1, S); choosing between two sums would be a second pass over the scores
+    return w + xp.where(token, xp.zeros_like(token, dtype=w.dtype), mask_value)
 
 
 def _product(xp: Namespace, q: Array, k: Array) -> Array:

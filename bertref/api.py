@@ -22,7 +22,7 @@ from .tasks.next_sentence import follow
 from .tasks.question_answering import Answer, AnswerOptions, Answers, answer
 from .tasks.recipe import Recipe, model_folder_of, read_recipe
 from .tasks.sequence_classification import LabelScore, classify
-from .tasks.token_classification import Aggregation, Span, tag
+from .tasks.token_classification import Span, tag
 from .text import Tokenizer
 
 __all__ = [
@@ -90,11 +90,14 @@ class Model:
         """`choose` for many contexts, each with its choices."""
         return choose(self, contexts, choices)
 
-    def tag(self, text: str, *, aggregation: Aggregation = "words") -> list[Span]:
-        """The labels of a text's "tokens" or "words", or its "entities", with their places in the text."""
+    def tag(self, text: str, *, aggregation: str | None = None) -> list[Span]:
+        """The labels of a text's "tokens" or "words", or its "entities", with their places in the text.
+
+        None chooses: entities where the labels are B-... and I-..., else words.
+        """
         return self.tag_batch([text], aggregation=aggregation)[0]
 
-    def tag_batch(self, texts: Sequence[str], *, aggregation: Aggregation = "words") -> list[list[Span]]:
+    def tag_batch(self, texts: Sequence[str], *, aggregation: str | None = None) -> list[list[Span]]:
         """`tag` for many texts."""
         return tag(self, texts, aggregation=aggregation)
 

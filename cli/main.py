@@ -12,7 +12,7 @@ COMMANDS = {
     "convert": "Convert a checkpoint between Hugging Face, TensorFlow and ONNX.",
     "doctor": "What is installed and usable here, and what to install for the rest.",
     "info": "Show what a checkpoint is and what can be done with it.",
-    "predict": "Guess masked words, or whether one sentence follows another.",
+    "predict": "Do what a model was trained for: fill masks, answer, classify, tag, choose.",
     "prepare": "Tokenise text into a corpus that pretrain reads, or into TFRecord files.",
     "pretrain": "Pre-train a BERT on text.",
     "tokenize": "Show the tokens of a text.",

@@ -2,64 +2,216 @@
 
 import itertools
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..errors import InputError
 from . import render
 from .options import backend_option, debug_option, json_option, model_folder, model_option
 from .texts import read_texts
 
+if TYPE_CHECKING:
+    from ..api import Model
+
 CHUNK = 256
+TASKS = (
+    "question-answering", "sequence-classification", "token-classification", "multiple-choice", "fill-mask",
+    "next-sentence",
+)  # fmt: skip
+BELONGS = {
+    "pair": ("next-sentence", "sequence-classification"),
+    "question": ("question-answering",),
+    "context": ("question-answering",),
+    "choice": ("multiple-choice",),
+    "aggregation": ("token-classification",),
+    "null_threshold": ("question-answering",),
+    "max_answer_length": ("question-answering",),
+    "doc_stride": ("question-answering",),
+}
+"""Option -> the tasks that read it; for any other it is refused."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """The options; those of `BELONGS` are None where they were not given."""
+
+    task: str | None
+    pair: str | None
+    question: str | None
+    context: str | None
+    choice: tuple[str, ...] | None
+    aggregation: str | None
+    null_threshold: float | None
+    max_answer_length: int | None
+    doc_stride: int | None
+    top_k: int
 
 
 @click.command()
 @click.argument("texts", nargs=-1)
-@click.option("--pair", metavar="TEXT", help="Judge whether this sentence follows the given one.")
+@click.option("--task", type=click.Choice(TASKS), help="What to do, where the model can do several things.")
+@click.option("--pair", metavar="TEXT", help="The second text: judge whether it follows, or classify both together.")
+@click.option("--question", metavar="TEXT", help="The question; the texts (or --context) are where to look.")
+@click.option("--context", metavar="TEXT", help="Where to look; without --question the texts are the questions.")
+@click.option("--choice", metavar="TEXT", multiple=True, help="One way to go on from the text; give several.")
 @click.option("--file", "file", metavar="FILE", help="One text a line; - is standard input.")
-@click.option("--top-k", type=click.IntRange(min=1), default=5, show_default=True, help="Candidates for each mask.")
+@click.option(
+    "--top-k", type=click.IntRange(1, 20), default=5, show_default=True, help="Candidates for each mask or question."
+)
+@click.option(
+    "--aggregation", type=click.Choice(["tokens", "words", "entities"]),
+    help="What gets a label; entities where the labels are B-... and I-..., else words.",
+)  # fmt: skip
+@click.option("--null-threshold", type=float, metavar="X", help="Allow 'no answer', if it scores more than X better.")
+@click.option("--max-answer-length", type=click.IntRange(min=1), help="In word pieces.  [default: 30]")
+@click.option("--doc-stride", type=click.IntRange(min=1), help="Step between windows over a context.  [default: 128]")
 @model_option
 @backend_option
 @click.option("--dtype", default="float32", show_default=True, help="Compute dtype.")
 @json_option
 @debug_option
 def predict(
-    texts: tuple[str, ...], pair: str | None, file: str | None, top_k: int, model_dir: str | None, backend: str,
-    dtype: str, as_json: bool,
+    texts: tuple[str, ...], file: str | None, model_dir: str | None, backend: str, dtype: str, as_json: bool,
+    choice: tuple[str, ...], **options: Any,
 ) -> None:  # fmt: skip
-    """Guess masked words, or whether one sentence follows another.
+    """Do what the model was trained for: guess masked words, answer, classify texts or words, choose.
 
     \b
     Example:
         bertref predict --model bertref-model "The [MASK] statement is used to raise an exception."
         bertref predict --model bertref-model "It rained." --pair "We stayed at home."
         bertref predict --model bertref-model --file texts.txt --json
+        bertref predict --model squad-model --question "Who wrote it?" --file pages.txt
+        bertref predict --model ner-model "Ada Lovelace lived in London."
+        bertref predict --model swag-model "He opened the door." --choice "He went in." --choice "It rained."
     """
     from ..api import load
 
-    lines = read_texts(texts, file)
+    wish = Wish(choice=choice or None, **options)
+    lines = _lines(texts, file, wish)
     first = next(lines, None)
     if first is None:
         return
     model = load(model_folder(model_dir), backend=backend, dtype=dtype)
+    task = chosen_task(model.heads, wish)
     for some in _chunks(itertools.chain([first], lines)):
-        if pair is not None:
-            for text, p in zip(some, model.next_sentence_batch(some, [pair] * len(some)), strict=True):
-                if as_json:
-                    _json({"text": text, "pair": pair, "task": "next-sentence", "is_next": p})
-                else:
-                    render.next_sentence(text, pair, p)
-            continue
-        for text, masks in zip(some, model.predict_batch(some, top_k=top_k), strict=True):
+        for values, draw in ANSWERS[task](model, some, wish):
             if as_json:
-                found = [{"position": m.position, "top": [g._asdict() for g in m.top]} for m in masks]
-                _json({"text": text, "task": "fill-mask", "masks": found})
+                click.echo(json.dumps({"schema": 1, "task": task, **values}, ensure_ascii=False))
             else:
-                render.guesses(text, masks)
+                draw()
 
 
-def _json(values: dict[str, object]) -> None:
-    click.echo(json.dumps({"schema": 1, **values}, ensure_ascii=False))
+def chosen_task(heads: tuple[str, ...], wish: Wish) -> str:
+    """The task that was named, or that the options ask for, or that the model was trained for last.
+
+    Raises `InputError` if the model can't do it, if an option that it needs is missing, or one is given that it does
+    not read.
+    """
+    from ..tasks.loaded import TASKS as OF_HEAD
+    from ..tasks.loaded import no_head
+
+    able = [task for head, task in OF_HEAD.items() if head in heads]
+    task = wish.task
+    if task is None and (wish.question or wish.context):
+        task = "question-answering"
+    if task is None and wish.choice:
+        task = "multiple-choice"
+    if task is None and wish.pair is not None and "sequence-classification" not in able:
+        task = "next-sentence"
+    if task is None:
+        task = able[0] if able else "fill-mask"
+    if task not in able:
+        raise InputError(no_head(task, heads))
+    for option, tasks in BELONGS.items():
+        if getattr(wish, option) is not None and task not in tasks:
+            raise InputError(f"--{option.replace('_', '-')} goes with {' and '.join(tasks)}, not with {task}")
+    needed = {"question-answering": "--question or --context", "multiple-choice": "--choice", "next-sentence": "--pair"}
+    given = {"question-answering": wish.question or wish.context, "multiple-choice": wish.choice}
+    if task in needed and given.get(task, wish.pair) is None:
+        raise InputError(f"{task} needs {needed[task]}; see bertref predict --help")
+    return task
+
+
+def _lines(texts: tuple[str, ...], file: str | None, wish: Wish) -> Iterator[str]:
+    """The texts; with both --question and --context there is nothing else to read, and the context is the text."""
+    if wish.question is not None and wish.context is not None:
+        if texts or file:
+            raise InputError("give --question and --context, or one of them and texts (or --file)")
+        return iter([wish.context])
+    return read_texts(texts, file)
+
+
+Answered = Iterator[tuple[dict[str, Any], Callable[[], None]]]
+"""For each text what --json prints, and what draws it."""
+
+
+def _fill_mask(model: "Model", texts: list[str], wish: Wish) -> Answered:
+    for text, masks in zip(texts, model.predict_batch(texts, top_k=wish.top_k), strict=True):
+        found = [{"position": m.position, "top": [g._asdict() for g in m.top]} for m in masks]
+        yield {"text": text, "masks": found}, partial(render.guesses, text, masks)
+
+
+def _next_sentence(model: "Model", texts: list[str], wish: Wish) -> Answered:
+    assert wish.pair is not None
+    pair = wish.pair
+    for text, p in zip(texts, model.next_sentence_batch(texts, [pair] * len(texts)), strict=True):
+        yield {"text": text, "pair": pair, "is_next": p}, partial(render.next_sentence, text, pair, p)
+
+
+def _classification(model: "Model", texts: list[str], wish: Wish) -> Answered:
+    from ..tasks.sequence_classification import problem_of
+
+    pairs = None if wish.pair is None else [wish.pair] * len(texts)
+    problem = problem_of(model)
+    extra = {} if wish.pair is None else {"pair": wish.pair}
+    for text, scores in zip(texts, model.classify_batch(texts, pairs), strict=True):
+        values = {"text": text, **extra, "problem_type": problem, "labels": [s._asdict() for s in scores]}
+        yield values, partial(render.labels, text, wish.pair, scores[: wish.top_k], problem)
+
+
+def _tokens(model: "Model", texts: list[str], wish: Wish) -> Answered:
+    for text, spans in zip(texts, model.tag_batch(texts, aggregation=wish.aggregation), strict=True):
+        values = {"text": text, "spans": [span._asdict() for span in spans]}
+        yield values, partial(render.spans, text, spans)
+
+
+def _question_answering(model: "Model", texts: list[str], wish: Wish) -> Answered:
+    from ..api import AnswerOptions
+
+    changes = {name: getattr(wish, name) for name in ("null_threshold", "max_answer_length", "doc_stride")}
+    options = AnswerOptions(top_k=wish.top_k, **{name: value for name, value in changes.items() if value is not None})
+    questions = texts if wish.question is None else [wish.question] * len(texts)
+    contexts = texts if wish.question is not None else [wish.context or ""] * len(texts)
+    for question, context, found in zip(
+        questions, contexts, model.answer_batch(questions, contexts, options), strict=True
+    ):
+        values = {
+            "question": question, "context": context, "answers": [a._asdict() for a in found.best],
+            "no_answer_score": found.no_answer_score,
+        }  # fmt: skip
+        yield values, partial(render.answers, question, context, found.best)
+
+
+def _multiple_choice(model: "Model", texts: list[str], wish: Wish) -> Answered:
+    assert wish.choice is not None
+    for text, scores in zip(texts, model.choose_batch(texts, [wish.choice] * len(texts)), strict=True):
+        values = {"text": text, "choices": [s._asdict() for s in scores]}
+        yield values, partial(render.choices, text, scores)
+
+
+ANSWERS: dict[str, Callable[["Model", list[str], Wish], Answered]] = {
+    "fill-mask": _fill_mask,
+    "next-sentence": _next_sentence,
+    "sequence-classification": _classification,
+    "token-classification": _tokens,
+    "question-answering": _question_answering,
+    "multiple-choice": _multiple_choice,
+}
 
 
 def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 BLOCKS = " ▁▂▃▄▅▆▇█"
 CURVE_WIDTH, CURVE_HEIGHT = 64, 8
@@ -53,19 +54,62 @@ def guesses(text: str, masks: list[Any]) -> None:
     """The candidates for each mask of a text."""
     out.print(text, markup=False, style="bold")
     for number, mask in enumerate(masks, 1):
-        table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-        for guess in mask.top:
-            bar = "█" * max(1, round(20 * guess.probability))
-            table.add_row(f"{guess.probability:7.2%}", guess.token, bar)
         if len(masks) > 1:
             out.print(f"  mask {number}", markup=False)
-        out.print(table)
+        _bars([(guess.probability, guess.token) for guess in mask.top])
 
 
 def next_sentence(text: str, pair: str, probability: float) -> None:
     """Whether a sentence follows."""
     verdict = "follows" if probability >= 0.5 else "does not follow"
     out.print(f"{probability:.2%}  {pair!r} {verdict} {text!r}", markup=False)
+
+
+def labels(text: str, pair: str | None, scores: list[Any], problem: str) -> None:
+    """The labels of a text; a regression's are numbers, the others' probabilities."""
+    out.print(text if pair is None else f"{text}  |  {pair}", markup=False, style="bold")
+    if problem == "regression":
+        for found in scores:
+            out.print(f"  {found.label}  {found.score:.4f}", markup=False)
+    else:
+        _bars([(found.score, found.label) for found in scores])
+
+
+def choices(text: str, scores: list[Any]) -> None:
+    """The choices by probability."""
+    out.print(text, markup=False, style="bold")
+    _bars([(found.probability, found.text) for found in scores])
+
+
+def answers(question: str, context: str, found: list[Any]) -> None:
+    """The answers by probability, and the best one where it stands."""
+    out.print(question, markup=False, style="bold")
+    _bars([(answer.probability, answer.text or "(no answer)") for answer in found])
+    best = found[0]
+    if best.text:
+        before, behind = context[max(0, best.start - 60) : best.start], context[best.end : best.end + 60]
+        start, end = ("…" if best.start > 60 else ""), ("…" if best.end + 60 < len(context) else "")
+        out.print(_one_line(f"  {start}{before}[{best.text}]{behind}{end}"), markup=False)
+
+
+def spans(text: str, found: list[Any]) -> None:
+    """The labelled stretches of a text."""
+    out.print(text, markup=False, style="bold")
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    for span in found:
+        table.add_row(f"{span.score:7.2%}", Text(span.label), Text(_one_line(span.text)), f"{span.start}-{span.end}")
+    out.print(table)
+
+
+def _bars(rows: list[tuple[float, str]]) -> None:
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    for share, name in rows:
+        table.add_row(f"{share:7.2%}", Text(_one_line(name)), "█" * max(1, round(20 * share)))
+    out.print(table)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def doctor(found: dict[str, Any]) -> None:

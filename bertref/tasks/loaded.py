@@ -56,11 +56,15 @@ class Loaded(Protocol):
 
 def require(loaded: Loaded, head: str) -> None:
     """Raises `InputError` unless the model has the head, saying what it can do instead."""
-    if head in loaded.heads:
-        return
-    able = [TASKS[name] for name in TASKS if name in loaded.heads]
-    instead = f"it does {', '.join(able)}" if able else "it is an encoder alone, which gives features and embeddings"
-    raise InputError(f"this model has no head for {TASKS[head]}; {instead}")
+    if head not in loaded.heads:
+        raise InputError(no_head(TASKS[head], loaded.heads))
+
+
+def no_head(task: str, heads: tuple[str, ...]) -> str:
+    """What to say when a model with these heads is asked for a task that it has none for."""
+    able = [TASKS[name] for name in TASKS if name in heads]
+    instead = f"it does {', '.join(able)}" if able else "it is an encoder alone: see bertref features"
+    return f"this model has no head for {task}; {instead}"
 
 
 def framed(loaded: Loaded, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[Encoding]:

@@ -28,6 +28,7 @@ from .windows import Window, best_window, windows
 
 Aggregation = Literal["tokens", "words", "entities"]
 OUTSIDE = "O"
+PREFIXES = ("B-", "I-")
 
 
 class Span(NamedTuple):
@@ -40,11 +41,14 @@ class Span(NamedTuple):
     score: float
 
 
-def tag(loaded: Loaded, texts: Sequence[str], *, aggregation: Aggregation = "words") -> list[list[Span]]:
+def tag(loaded: Loaded, texts: Sequence[str], *, aggregation: str | None = None) -> list[list[Span]]:
     """The labelled stretches of each text, in order.
 
-    Raises `InputError` for an unknown aggregation and a model without the head.
+    `aggregation` is one of `Aggregation`; None: entities if any label begins with B- or I-, else words. Raises
+    `InputError` for an unknown aggregation and a model without the head.
     """
+    if aggregation is None:
+        aggregation = "entities" if any(label.startswith(PREFIXES) for label in loaded.labels) else "words"
     if aggregation not in get_args(Aggregation):
         raise InputError(f"aggregation is {aggregation!r}; it must be one of {', '.join(get_args(Aggregation))}")
     require(loaded, "token_classification")
@@ -98,7 +102,7 @@ def _words(text: str, pieces: Sequence[Piece], spans: list[Span]) -> list[Span]:
 def _entities(text: str, words: list[Span]) -> list[Span]:
     groups: list[tuple[str, list[Span]]] = []
     for word in words:
-        prefix, kind = (word.label[0], word.label[2:]) if word.label[:2] in ("B-", "I-") else ("I", word.label)
+        prefix, kind = (word.label[0], word.label[2:]) if word.label.startswith(PREFIXES) else ("I", word.label)
         if groups and groups[-1][0] == kind and prefix != "B":
             groups[-1][1].append(word)
         else:

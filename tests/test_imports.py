@@ -62,7 +62,7 @@ LIBRARIES = {
     "cli": {"click", "matplotlib", "rich", "tensorboardX"},
     "text": {"numpy", "tokenizers"},
     "checkpoint": {"ml_dtypes", "numpy", "onnxruntime", "safetensors", "torch", "transformers"},
-    "onnx_export": {"numpy", "onnx", "onnxruntime"},
+    "onnx_export": {"numpy", "onnx"},
     "verify": {"jax", "numpy", "onnx", "onnxruntime", "pytest", "safetensors", "torch", "transformers"},
     "crc32c": {"google_crc32c"},
     "data": {"numpy"},

@@ -1,0 +1,152 @@
+"""`pytorch_model.bin` without torch, and without executing the pickle in it.
+
+`torch_file` knows the containers, `pickle_reader` reads the pickle as data; here what they found is taken as a state
+dict and every tensor is checked: as a view of its storage it must lie inside it and not be larger than it.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import CheckpointError
+from .pickle_names import Tensor
+from .raw import bytes_of, checked_shape, decode, shown
+from .source import Entry
+from .torch_file import open_torch_file, read_extent
+
+WRAPPERS = ("state_dict", "model_state_dict", "model", "module")
+"""Under these names, training scripts put the weights beside other things."""
+ADVICE = "save the weights alone: torch.save(model.state_dict(), FILE)"
+
+
+class PickledSource:
+    """A file of `torch.save` as a `Source`: a state dict, or a dict that holds one under a name of `WRAPPERS`.
+
+    Raises `CheckpointError` if the file is missing, damaged or holds anything but weights; a name in its pickle that
+    belongs to no weights is refused and reported, never called.
+    """
+
+    format = "pytorch"
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        contents = open_torch_file(self.path)
+        self._extents = contents.extents
+        self._tensors = _state_dict(contents.value, self.path)
+        self._entries: dict[str, Entry] = {}
+        self._last: tuple[str, npt.NDArray[np.uint8]] | None = None
+        for name, tensor in self._tensors.items():
+            try:
+                self._entries[name] = Entry(_checked_view(tensor), tensor.dtype, self.path)
+            except ValueError as error:
+                raise CheckpointError(f"{self.path}: tensor {shown(name)}: {error}") from None
+
+    @property
+    def entries(self) -> Mapping[str, Entry]:
+        """Name -> entry, in the file's order."""
+        return self._entries
+
+    @property
+    def distinct_bytes(self) -> int:
+        """Bytes of the tensors when those that share a storage count once: the smallest of them."""
+        least: dict[str, int] = {}
+        for name, tensor in self._tensors.items():
+            size = bytes_of(self._entries[name].shape, tensor.dtype)
+            least[tensor.storage.key] = min(size, least.get(tensor.storage.key, size))
+        return sum(least.values())
+
+    def read(self, name: str) -> npt.NDArray[Any]:
+        """One tensor, a fresh array of its own even where tensors share a storage.
+
+        Raises `CheckpointError` if the file has no such tensor, is no longer whole, or the data has another checksum.
+        """
+        if name not in self._entries:
+            raise CheckpointError(f"{self.path}: holds no tensor {shown(name)}")
+        tensor, shape = self._tensors[name], self._entries[name].shape
+        size = bytes_of(shape, tensor.dtype)
+        if size == 0:
+            return decode(np.empty(0, np.uint8), tensor.dtype).reshape(shape)
+        whole = size == tensor.storage.size
+        data = self._data(tensor.storage.key, name) if whole else self._shared_data(tensor.storage.key, name)
+        try:
+            flat = decode(_window(data, tensor, shape), tensor.dtype)
+        except ValueError as error:
+            raise CheckpointError(f"{self.path}: tensor {shown(name)}: {error}") from None
+        strides = tuple(step * flat.itemsize for step in _numbers(tensor.stride))
+        view = np.lib.stride_tricks.as_strided(flat, shape, strides, writeable=False)
+        return flat.reshape(shape) if whole and view.flags.c_contiguous else view.copy()
+
+    def _data(self, key: str, name: str) -> npt.NDArray[np.uint8]:
+        return read_extent(self.path, self._extents[key], f"tensor {shown(name)}")
+
+    def _shared_data(self, key: str, name: str) -> npt.NDArray[np.uint8]:
+        """The storage of a tensor that is only a part of it, kept until another is needed: its neighbours follow."""
+        if self._last is None or self._last[0] != key:
+            self._last = None  # before the next is read, so that there is never memory for two
+            self._last = (key, self._data(key, name))
+        return self._last[1]
+
+
+def _state_dict(value: object, path: Path) -> dict[str, Tensor]:
+    """The tensors by name, where it is plain which they are."""
+    if type(value) is not dict:
+        raise CheckpointError(f"{path}: holds {shown(value)}, not a state dict; {ADVICE}")
+    if _all_tensors(value):
+        return value
+    inside = [name for name in WRAPPERS if type(value.get(name)) is dict and value[name] and _all_tensors(value[name])]
+    if len(inside) == 1 and not any(isinstance(item, Tensor) for item in value.values()):
+        found: dict[str, Tensor] = value[inside[0]]
+        return found
+    bad = next(key for key, item in value.items() if type(key) is not str or not isinstance(item, Tensor))
+    if len(inside) > 1:
+        reason = f"holds weights under {' and '.join(inside)}; only one of them can be meant"
+    elif type(bad) is not str:
+        reason = f"holds something under {shown(bad)}, and names are texts"
+    else:
+        reason = f"holds {shown(value[bad])} under {shown(bad)}, not a tensor"
+    raise CheckpointError(f"{path}: {reason}; {ADVICE}")
+
+
+def _all_tensors(value: dict[Any, Any]) -> bool:
+    return all(type(key) is str and isinstance(item, Tensor) for key, item in value.items())
+
+
+def _numbers(value: object) -> tuple[int, ...]:
+    """Strides, once `_checked_view` has passed them."""
+    return tuple(value) if isinstance(value, list | tuple) else ()
+
+
+def _span(shape: tuple[int, ...], stride: tuple[int, ...]) -> int:
+    """Elements from a view's first to behind its last."""
+    return 0 if 0 in shape else 1 + sum((n - 1) * step for n, step in zip(shape, stride, strict=True))
+
+
+def _checked_view(tensor: Tensor) -> tuple[int, ...]:
+    """A tensor's shape, once it is sure that its elements lie in its storage. `ValueError` saying what is wrong.
+
+    A view that repeats elements (stride 0) may not have more than its storage: a few bytes could stand for any number.
+    """
+    shape = checked_shape(tensor.shape)
+    stride, offset = _numbers(tensor.stride), tensor.offset
+    if len(stride) != len(shape) or any(type(step) is not int or step < 0 for step in stride):
+        raise ValueError(f"its strides are not {len(shape)} whole numbers from 0")
+    if type(offset) is not int or offset < 0:
+        raise ValueError(f"its offset is {shown(offset)}, not a whole number from 0")
+    size, have = bytes_of(shape, tensor.dtype), tensor.storage.size
+    item = bytes_of((), tensor.dtype)
+    end = (offset + _span(shape, stride)) * item
+    if end > have or size > have:
+        raise ValueError(f"it needs {shown(max(end, size))} bytes of storage {shown(tensor.storage.key)}, "
+                         f"which has {have}")  # fmt: skip
+    return shape
+
+
+def _window(data: npt.NDArray[np.uint8], tensor: Tensor, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+    """The bytes from a view's first element to its last."""
+    item = bytes_of((), tensor.dtype)
+    assert isinstance(tensor.offset, int)
+    start = tensor.offset * item
+    return data[start : start + _span(shape, _numbers(tensor.stride)) * item]

@@ -44,10 +44,7 @@ def _reader(path: Path) -> Source:
 
         return ShardedSource(path)
     if path.suffix == ".safetensors":
-        try:
-            from .safetensors_file import SafetensorsSource
-        except ImportError:
-            return _Interim(path)
+        from .safetensors_file import SafetensorsSource
 
         return SafetensorsSource(path)
     if path.suffix in (".bin", ".pt", ".pth"):
@@ -69,18 +66,3 @@ def _inside(path: Path) -> str:
         return f"training has not finished; its last checkpoint is {last}"
     found = sorted(p.name for p in path.iterdir())[:5]
     return f"it holds {', '.join(found)}" if found else "it is empty"
-
-
-class _Interim:
-    format = "safetensors"
-
-    def __init__(self, path: Path) -> None:
-        from . import tensors
-        from .source import Entry
-
-        self.path = path
-        self._all = tensors.read(path)
-        self.entries = {n: Entry(a.shape, a.dtype.name, path) for n, a in self._all.items()}
-
-    def read(self, name: str):  # type: ignore
-        return self._all[name]

@@ -11,6 +11,7 @@ from ..errors import BertrefError, TrainingDiverged
 COMMANDS = {
     "convert": "Convert a checkpoint between Hugging Face, TensorFlow and ONNX.",
     "doctor": "What is installed and usable here, and what to install for the rest.",
+    "golden": "Export cases for programs in any language; list, show and check the goldens.",
     "info": "Show what a checkpoint is and what can be done with it.",
     "predict": "Do what a model was trained for: fill masks, answer, classify, tag, choose.",
     "prepare": "Tokenise text into a corpus that pretrain reads, or into TFRecord files.",

@@ -73,14 +73,17 @@ mapping file: see `bertref.verify.exchange.mapping`.
 
 from .answers import Dump, find_case, read_dump, write_answers
 from .case import FORMATS, read_case, write_case
+from .export import EXPECTED, export
 from .mapping import Mapping, read_mapping
 from .settings import digest
 
 __all__ = [
+    "EXPECTED",
     "FORMATS",
     "Dump",
     "Mapping",
     "digest",
+    "export",
     "find_case",
     "read_case",
     "read_dump",

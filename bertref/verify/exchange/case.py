@@ -1,6 +1,7 @@
 """Case folders: written for other programs, and read back bit for bit."""
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,7 @@ def _write_text(path: Path, text: str) -> None:
 
 def _fields(case: Case, precision: str | None) -> dict[str, Any]:
     try:
-        origin = json.loads(json.dumps(dict(case.origin)))
+        origin = _infinities(json.loads(json.dumps(dict(case.origin))), -math.inf, "-inf")
     except (TypeError, ValueError) as error:
         raise InputError(f"case {case.name}: its origin can't be written as JSON ({error})") from None
     return {
@@ -90,6 +91,15 @@ def _fields(case: Case, precision: str | None) -> dict[str, Any]:
         "byte_order": "little",
         **settings(case),
     }
+
+
+def _infinities(value: Any, old: Any, new: Any) -> Any:
+    """JSON has no infinity: a mask value of minus infinity stands there in words."""
+    if isinstance(value, dict):
+        return {key: _infinities(inner, old, new) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_infinities(inner, old, new) for inner in value]
+    return new if value == old else value
 
 
 def read_case(folder: str | Path) -> Case:
@@ -110,10 +120,17 @@ def read_case(folder: str | Path) -> Case:
     parts = restore(found.fields, _doubles(kinds.get("moment", {})), where)
     _check(params, batch, parts, where)
     case = Case(name=str(found.fields.get("name")), params=params, batch=batch,
-                origin=dict(found.fields.get("origin") or {}), **parts)  # fmt: skip
+                origin=_origin(found), **parts)  # fmt: skip
     if _digest(case) != found.fields.get("case"):
         raise InputError(f"{where}: the tensors or settings are not those that were exported; export the case again")
     return case
+
+
+def _origin(found: index.Index) -> dict[str, Any]:
+    origin = found.fields.get("origin")
+    if not isinstance(origin, dict):
+        raise InputError(f"{found.path}: origin is {origin!r}; export the case again")
+    return dict(_infinities(origin, "-inf", -math.inf))
 
 
 def _digest(case: Case) -> str | None:

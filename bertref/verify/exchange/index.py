@@ -123,7 +123,7 @@ def to_json(fields: Mapping[str, Any], tensors: Iterable[tuple[Located, str]]) -
         {"name": t.name, "kind": t.kind, "dtype": t.dtype, "shape": list(t.shape), "file": file, "offset": t.offset,
          "nbytes": t.nbytes} for t, file in tensors
     ]  # fmt: skip
-    head = json.dumps({**fields}, indent=1, ensure_ascii=False)
+    head = json.dumps({**fields}, indent=1, ensure_ascii=False, allow_nan=False)
     lines = ",\n".join("  " + json.dumps(entry, ensure_ascii=False) for entry in listed)
     return head.removesuffix("\n}") + ',\n "tensors": [\n' + lines + "\n ]\n}\n"
 

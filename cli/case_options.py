@@ -1,0 +1,45 @@
+"""The options that say which case is meant; `golden export` and `verify` share them."""
+
+import os
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from .texts import read_texts
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def case_options(command: F) -> F:
+    """--seed --size --dialect --edge --optimizer --config --model --file: the arguments of `case_of`."""
+    for option in reversed((
+        click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Makes the case again."),
+        click.option("--size", type=click.Choice(["tiny", "small", "medium", "base"]), default="tiny",
+                     show_default=True, help="Of the model and the batch; base is BERT-Base."),
+        click.option("--dialect", type=click.Choice(["google", "huggingface"]),
+                     help="Numeric dialect; else the model's or config's, or huggingface."),
+        click.option("--edge", type=click.Choice(["masked-row", "large-scores"]), default=None,
+                     help="A generated case with a row of padding only, or with nearly one-hot attention."),
+        click.option("--optimizer", type=click.Choice(["google", "adamw", "lamb", "none"]),
+                     help="Of the step; else the dialect's."),
+        click.option("--config", metavar="FILE", help="A config.json: its architecture, with generated weights."),
+        click.option("--model", "model_dir", metavar="DIR", help="A model: its weights instead of generated ones."),
+        click.option("--file", "file", metavar="FILE",
+                     help="The model's texts, one a line, a tab before the second segment; - is standard input."),
+    )):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def case_of(options: dict[str, Any]) -> Any:
+    """The case that these options mean. Raises `InputError` where they contradict each other."""
+    from ..verify.make import make_case
+
+    file = options["file"]
+    return make_case(
+        seed=options["seed"], size=options["size"], dialect=options["dialect"], edge=options["edge"] or "",
+        optimizer=options["optimizer"], config=options["config"],
+        model=options["model_dir"] or (os.environ.get("BERTREF_MODEL") if file else None),
+        texts=tuple(read_texts((), file)) if file else (),
+    )  # fmt: skip

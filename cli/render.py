@@ -3,6 +3,7 @@
 import contextlib
 import math
 import shlex
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -44,6 +45,36 @@ def counting() -> Iterator[Callable[[dict[str, int]], None]]:
                 live.update(_counts(counts), refresh=True)
 
         yield show
+
+
+@contextlib.contextmanager
+def progress(what: str, total: Callable[[], int | None]) -> Iterator[Callable[[int], None]]:
+    """A bar with rate and remaining time, once the work has lasted two seconds; nothing when the output is no terminal.
+
+    `total` is asked only if there is a bar to draw; None: unknown.
+    """
+    if not err.is_terminal:
+        yield lambda done: None
+        return
+    bar = Progress(
+        TextColumn("{task.completed:,}/{task.total:,} " + what if (known := total()) else "{task.completed:,} " + what),
+        BarColumn(bar_width=24), TextColumn("{task.fields[rate]}"), TimeRemainingColumn(), console=err, transient=True,
+    )  # fmt: skip
+    task = bar.add_task("", total=known, rate="")
+    start, done = time.monotonic(), 0
+
+    def advance(count: int) -> None:
+        nonlocal done
+        done += count
+        seconds = time.monotonic() - start
+        if seconds > 2:
+            bar.start()
+            bar.update(task, completed=done, rate=f"{done / seconds:,.0f} {what}/s")
+
+    try:
+        yield advance
+    finally:
+        bar.stop()
 
 
 def _counts(counts: dict[str, int]) -> str:

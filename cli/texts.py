@@ -7,10 +7,11 @@ from pathlib import Path
 from ..errors import InputError
 
 
-def read_texts(arguments: tuple[str, ...], file: str | None) -> Iterator[str]:
-    """The arguments, or the lines of `file` ("-": standard input), without their line ends; empty lines are skipped.
+def read_texts(arguments: tuple[str, ...], file: str | None, *, empty: bool = False) -> Iterator[str]:
+    """The arguments, or the lines of `file` ("-": standard input), without their line ends.
 
-    Raises `InputError` if there is neither, both, or the file is missing or not UTF-8.
+    Empty lines are skipped, unless `empty`. Raises `InputError` if there is neither, both, or the file is missing or
+    not UTF-8.
     """
     if bool(arguments) == bool(file):
         raise InputError("give either texts or --file FILE (- for standard input)")
@@ -27,5 +28,13 @@ def read_texts(arguments: tuple[str, ...], file: str | None) -> Iterator[str]:
                 text = line.decode("utf-8").rstrip("\r\n")
             except UnicodeDecodeError as error:
                 raise InputError(f"{file}, line {number}: not UTF-8 ({error.reason}); convert it first") from None
-            if text.strip():
+            if empty or text.strip():
                 yield text
+
+
+def count_texts(arguments: tuple[str, ...], file: str | None) -> int | None:
+    """How many texts `read_texts(..., empty=True)` will give; None where only reading could tell."""
+    if file is None or file == "-" or not Path(file).is_file():
+        return len(arguments) or None
+    with open(file, "rb") as stream:
+        return sum(1 for _ in stream)

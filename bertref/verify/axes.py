@@ -14,7 +14,7 @@ from ..params import parameter_shapes
 from .records import Case
 
 WIDTHS = {"ffn_pre": "I", "ffn_act": "I"}
-Bools = npt.NDArray[np.bool_]
+Bools = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)

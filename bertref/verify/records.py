@@ -23,6 +23,9 @@ from ..optim import Optimizer
 
 Arrays = dict[str, npt.NDArray[Any]]
 
+WRONG = ("added", "inherited", "wrong", "not-finite", "shape", "unsteady")
+"""The statuses of a finding that make an implementation diverge."""
+
 PRECISIONS = ("float64", "float32", "tf32", "bfloat16", "float16", "mixed-bfloat16", "mixed-float16")
 """What a subject can compute in. tf32: float32 whose products round their factors to 10 bits; mixed: products in the
 half type, the rest in float32 (autocast)."""
@@ -88,6 +91,8 @@ class Finding:
              "missing"    not among the answers
              "not-finite" NaN or infinity where the reference has a number
              "shape"      of another shape
+             "unsteady"   differs between two runs by more than rounding explains: dropout, or a race
+             "unjudged"   given, but nobody can say what is right there (see `note`)
     total    the error of the tensor over the error that a correct implementation makes there, the worst block
     own      the same for the error that its op added to its inputs; None where that can't be known
     error    relative L2 error against the reference, on the positions that count; None if it can't be computed

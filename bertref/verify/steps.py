@@ -356,14 +356,17 @@ class Replay:
 
     def __call__(self, name: str) -> Values:
         """The answer `name` made from recorded inputs, never the recorded answer itself."""
-        if name not in self._made:
-            if name.startswith("update:"):
-                return self._all_updates()[name]
-            step = self._graph.steps[name]
-            values = [self.input(other) for other in step.inputs]
-            with np.errstate(all="ignore"):
-                self._made[name] = self._graph.axes(name).clean(step.compute(*values))
-        return self._made[name]
+        if name in self._made:
+            return self._made[name]
+        if name.startswith("update:"):
+            return self._all_updates()[name]
+        step = self._graph.steps[name]
+        values = [self.input(other) for other in step.inputs]
+        with np.errstate(all="ignore"):
+            made = self._graph.axes(name).clean(np.asarray(step.compute(*values)))
+        if name not in self._recorded:  # only those are anybody's inputs
+            self._made[name] = made
+        return made
 
     def input(self, name: str) -> Values:
         """The recorded answer, 0 where nothing is asked; made if there is none."""

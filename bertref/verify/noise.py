@@ -1,0 +1,173 @@
+"""How large the errors of correct implementations are, measure by measure: the yardstick of every judgement.
+
+Several emulated implementations (`rounding.arithmetics`) compute the case. Their error against float64 is sampled twice
+at every answer: in total, and as what the answer's own step added, from the same recorded answers as the subject has.
+Of a sample of a few, single blocks are sometimes quiet by luck; so each is mixed with what its kind has on average,
+and nothing is quieter than one rounding of the result.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .axes import kind
+from .formats import FORMATS
+from .measures import DRIFT, Measures, binned, measure, size_blocks
+from .records import Arrays, Case
+from .rounding import Arithmetic
+from .simulate import held_params, simulate
+from .steps import Graph, Replay
+from .variants import arithmetics
+
+SAMPLES = 6
+PRIOR = 4.0
+"""So many samples weighs the average of its kind."""
+LARGE = 3_000_000
+"""From so many parameters on, half the samples do: every block has thousands of elements."""
+
+
+@dataclass(frozen=True)
+class Yardstick:
+    """The mean squares to compare with: `total` and `own` by answer and measure."""
+
+    precision: str
+    total: Mapping[str, Measures]
+    own: Mapping[str, Measures]
+
+
+class Truth:
+    """The right answers of a case for weights as a precision holds them, made when they are asked for."""
+
+    def __init__(self, case: Case, precision: str) -> None:
+        self.case, self.precision = case, precision
+        self.graph = Graph(case, held_params(case, precision))
+        self._replay = Replay(self.graph, {})
+
+    def __call__(self, name: str) -> Any:
+        return self._replay(name)
+
+
+def judged_names(graph: Graph, recorded: Collection[str]) -> list[str]:
+    """The recorded answers in the order of the computation."""
+    return [step.name for step in graph if step.name in recorded]
+
+
+def compare_with(truth: Truth, answers: Mapping[str, Any], name: str, replay: Replay) -> tuple[Measures, Measures]:
+    """Measures of an answer's total error and of the error that its step added."""
+    axes = truth.graph.axes(name)
+    found = axes.clean(np.asarray(answers[name], np.float64))
+    right, own = truth(name), replay(name)
+    along = truth.graph.steps[name].along
+    guide = replay.input(along) if along else None
+    return (
+        measure(found - right, right, axes, drift=False),
+        measure(found - own, own, axes, guide, drift=True),
+    )
+
+
+def yardstick(truth: Truth, recorded: Collection[str], *, wide_activations: bool = True) -> Yardstick:
+    """`sample`, or what it gave when it was asked the same before."""
+    return sample(truth, recorded, wide_activations=wide_activations)
+
+
+def sample(
+    truth: Truth, recorded: Collection[str], *, wide_activations: bool = True, count: int | None = None
+) -> Yardstick:
+    """The yardstick for a subject of `truth.precision` that gave the answers in `recorded`."""
+    case, graph = truth.case, truth.graph
+    names = judged_names(graph, recorded)
+    if count is None:
+        count = SAMPLES if sum(p.size for p in case.params.values()) < LARGE else SAMPLES // 2
+    sums: tuple[dict[str, Measures], dict[str, Measures]] = ({}, {})
+    kinds = arithmetics(truth.precision, count, wide_activations=wide_activations)
+    for arithmetic in kinds:
+        _add(truth, arithmetic, names, sums)
+    total, own = ({name: {m: v / count for m, v in by.items()} for name, by in found.items()} for found in sums)
+    _steady(truth, names, total, own, count)
+    return Yardstick(truth.precision, total, own)
+
+
+def _add(
+    truth: Truth, arithmetic: Arithmetic, names: list[str], sums: tuple[dict[str, Measures], dict[str, Measures]]
+) -> None:
+    answers: Arrays = simulate(truth.case, arithmetic, names)
+    replay = Replay(truth.graph, answers)
+    for name in names:
+        for into, found in zip(sums, compare_with(truth, answers, name, replay), strict=True):
+            before = into.get(name)
+            into[name] = found if before is None else {m: before[m] + value for m, value in found.items()}
+
+
+def _steady(
+    truth: Truth, names: list[str], total: dict[str, Measures], own: dict[str, Measures], count: int
+) -> None:
+    """Mixes every block with what is usual and puts a floor under it; in place."""
+    unit = FORMATS.get(truth.precision, FORMATS["float32"]).unit
+    for name in names:
+        scale = name.replace(".key.bias", ".query.bias")
+        right, axes = truth(name), truth.graph.axes(name)
+        along = truth.graph.steps[name].along
+        blocks = size_blocks(np.square(right), axes) | binned(right, truth(along) if along else None, axes)
+        # the key bias can't change anything: its gradient, 0, is as exact as the query bias's is
+        of = float(np.mean(np.square(truth(scale)))) if scale != name else float(blocks["all"][0])
+        for found in (total[name], own[name]):
+            _steady_sizes(found, blocks, of, unit, count)
+    for found in (total, own):
+        _steady_losses(found, unit)
+        _steady_drifts(found, count)
+        _steady_key_biases(found)
+
+
+def _steady_sizes(found: Measures, blocks: Measures, of: float, unit: float, count: int) -> None:
+    narrow = min(unit, FORMATS["float32"].unit)
+    overall = float(found["all"][0])
+    share = overall / of if of > 0 else 0.0
+    for name, value in found.items():
+        if name.startswith(DRIFT):
+            continue
+        here = blocks.get(name)
+        usual = share * here if here is not None else np.full(value.shape, overall)
+        mixed = (count * value + PRIOR * usual) / (count + PRIOR) if name != "bin" else value
+        floor = narrow**2 * of + (0.0 if here is None else unit**2 / 3 * here)
+        found[name] = np.maximum(np.maximum(mixed, floor), np.finfo(np.float64).tiny)
+
+
+def _steady_losses(found: dict[str, Measures], unit: float) -> None:
+    """A loss is one number, and a mean of log-probabilities: its error is judged as that of one of its logits."""
+    for loss, logits in (("loss.mlm", "mlm.logits"), ("loss.nsp", "nsp.logits")):
+        if loss in found and logits in found:
+            found[loss]["all"] = found[loss]["all"] + found[logits]["all"]
+    if "loss.total" in found:
+        parts = [found[name]["all"] for name in ("loss.mlm", "loss.nsp") if name in found]
+        found["loss.total"]["all"] = found["loss.total"]["all"] + sum(parts, np.zeros(1))
+
+
+def _steady_drifts(found: dict[str, Measures], count: int) -> None:
+    """Drifts are few numbers in a sample: one is at least as large as its kind's, and as independent errors make it."""
+    ratios: dict[tuple[str, str], list[float]] = {}
+    for name, measures in found.items():
+        for m, value in measures.items():
+            if m.startswith(DRIFT):
+                ratios.setdefault((kind(name), m), []).append(float(value[0] / measures["all"][0]))
+    for name, measures in found.items():
+        for m, value in measures.items():
+            if m.startswith(DRIFT):
+                usual = max(float(np.mean(ratios[kind(name), m])), 1.0) * measures["all"]
+                measures[m] = np.maximum(value, usual)
+
+
+def _steady_key_biases(found: dict[str, Measures]) -> None:
+    for name, measures in found.items():
+        query = found.get(name.replace(".key.bias", ".query.bias"))
+        if query is not None and query is not measures:
+            for m, value in measures.items():
+                if m in query:
+                    measures[m] = np.maximum(value, query[m])
+
+
+def ratios(found: Measures, usual: Measures) -> dict[str, Any]:
+    """Root mean square over the usual one, block by block; NaN where a block isn't judged."""
+    with np.errstate(invalid="ignore"):
+        return {m: np.sqrt(value / usual[m]) for m, value in found.items() if m in usual}

@@ -1,0 +1,194 @@
+"""Other ways to compute an op that are as right as the reference's, for the emulated implementations.
+
+    wide-activations  the activation in float32 and rounded once, as fused kernels do, not step by step
+    flash             the softmax's gradient takes the sum of dprobs probs as that of dcontext context, which is equal;
+                      fused attention does, because it does not keep the probabilities
+    narrow            what one op hands to another, and to its own backward, is in the half type: a norm's mean and
+                      reciprocal deviation, log-probabilities, losses, gradients of parameters (torch's operators on
+                      bfloat16 tensors). Without it they are float32. In mixed precision this is so only where an op
+                      works on halves
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from ..arrays import Array
+from ..backends.backend import Backend
+from ..ops import OPS, Op, attention, cross_entropy, dense, dropout_add_norm, layer_norm
+from ..ops._wide import sum_rows, wide
+from ..ops.bias_activation import ACTIVATIONS, BiasActivationCache, BiasActivationGrads
+from ..ops.decoder_cross_entropy import DecoderCrossEntropyGrads
+from ..opset import BoundOp, OpSet
+from .rounding import Arithmetic, RoundedNamespace
+
+Xp = RoundedNamespace
+Probe = Callable[[str, Array], None]
+
+
+class EmulatedOps(OpSet):
+    """The reference's ops in an `Arithmetic`, with its variants."""
+
+    def __init__(self, arithmetic: Arithmetic) -> None:
+        xp = RoundedNamespace(arithmetic)
+        super().__init__(Backend("emulated", "", xp, (arithmetic.compute.name,)), kernels=False)  # type: ignore[arg-type]
+        self.arithmetic = arithmetic
+        for variant in sorted(arithmetic.variants):
+            for name, (forward, backward) in VARIANTS[variant].items():
+                self._ops[name] = BoundOp(xp, Op(name, forward, backward, OPS[name].probes), None)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# wide-activations
+
+
+def _activation(
+    xp: Xp, x: Array, bias: Array, *, activation: str, probe: Probe | None = None
+) -> tuple[Array, BiasActivationCache]:
+    h = x + bias
+    if probe:
+        probe("pre", h)
+    y, inner = ACTIVATIONS[activation].forward(xp, wide(xp, h))
+    return xp.astype(y, h.dtype, copy=False), BiasActivationCache(activation, inner)
+
+
+def _activation_back(xp: Xp, dy: Array, cache: BiasActivationCache, *, probe: Probe | None = None) -> Any:
+    dh = xp.astype(ACTIVATIONS[cache.activation].backward(xp, wide(xp, dy), cache.inner).x, dy.dtype, copy=False)
+    if probe:
+        probe("pre", dh)
+    return BiasActivationGrads(dh, sum_rows(xp, dh))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# flash
+
+
+def _attention(xp: Xp, *args: Any, **options: Any) -> tuple[Array, Any]:
+    context, cache = attention.forward(xp, *args, **options)
+    return context, (cache, context)
+
+
+def _attention_back(xp: Xp, dy: Array, cache: Any, *, probe: Probe | None = None) -> attention.AttentionGrads:
+    inner, context = cache
+    q, k, v, probs = inner.query, inner.key, inner.value, inner.softmax.y
+    dcontext = attention.split_heads(xp, dy, q.shape[1])
+    dprobs = xp.matmul(dcontext, xp.matrix_transpose(v))
+    products = wide(xp, dcontext) * wide(xp, attention.split_heads(xp, context, q.shape[1]))
+    dscores = xp.astype(probs * (dprobs - xp.sum(products, axis=-1, keepdims=True)), dy.dtype, copy=False)
+    if probe:
+        probe("probs", dprobs)
+        probe("scores", dscores)
+    dproduct = dscores * inner.scale
+    gradients = (
+        xp.matmul(dproduct, k), xp.matmul(xp.matrix_transpose(dproduct), q),
+        xp.matmul(xp.matrix_transpose(probs), dcontext),
+    )  # fmt: skip
+    return attention.AttentionGrads(*(attention.merge_heads(xp, g) for g in gradients))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# narrow
+
+
+def _through(xp: Xp, x: Array, dtype: Any) -> Array:
+    """x rounded to another format and taken back: what is left of it after it was stored there."""
+    return xp.astype(xp.astype(x, dtype), x.dtype)
+
+
+def _norm(xp: Xp, x: Array, gamma: Array, beta: Array, *, eps: float) -> tuple[Array, Any]:
+    y, cache = layer_norm.forward(xp, x, gamma, beta, eps=eps)
+    w = wide(xp, x)
+    mean = _through(xp, xp.mean(w, axis=-1, keepdims=True), x.dtype)
+    reciprocal = _through(xp, cache.reciprocal, x.dtype)
+    return y, layer_norm.LayerNormCache((w - mean) * reciprocal, reciprocal, gamma)
+
+
+def _norm_back(xp: Xp, dy: Array, cache: Any) -> layer_norm.LayerNormGrads:
+    dx, dgamma, dbeta = layer_norm.backward(xp, dy, cache)
+    return layer_norm.LayerNormGrads(dx, _through(xp, dgamma, dy.dtype), _through(xp, dbeta, dy.dtype))
+
+
+def _add_norm(
+    xp: Xp, x: Array, residual: Array, keep: None, gamma: Array, beta: Array, *, scale: float, eps: float,
+    probe: Probe | None = None,
+) -> tuple[Array, Any]:  # fmt: skip
+    s = x + residual
+    if probe:
+        probe("sum", s)
+    return _norm(xp, s, gamma, beta, eps=eps)
+
+
+def _add_norm_back(
+    xp: Xp, dy: Array, cache: Any, *, probe: Probe | None = None
+) -> dropout_add_norm.DropoutAddNormGrads:
+    ds, dgamma, dbeta = _norm_back(xp, dy, cache)
+    if probe:
+        probe("sum", ds)
+    return dropout_add_norm.DropoutAddNormGrads(ds, ds, dgamma, dbeta)
+
+
+def _loss(xp: Xp, logits: Array, *args: Any) -> tuple[Array, Any]:
+    loss, cache = cross_entropy.forward(xp, logits, *args)
+    stored = _through(xp, cache.log_probs, logits.dtype)
+    return _through(xp, loss, logits.dtype), cache._replace(log_probs=stored)
+
+
+def _decoder_loss(
+    xp: Xp, x: Array, table: Array, bias: Array, *args: Any, probe: Probe | None = None
+) -> tuple[Array, Any]:
+    logits, product = dense.forward(xp, x, table, bias)
+    if probe:
+        probe("logits", logits)
+    loss, cache = _loss(xp, logits, *args)
+    return loss, (product, cache)
+
+
+def _decoder_loss_back(xp: Xp, dy: Array, cache: Any, *, probe: Probe | None = None) -> DecoderCrossEntropyGrads:
+    dlogits = cross_entropy.backward(xp, dy, cache[1]).logits
+    if probe:
+        probe("logits", dlogits)
+    dx, dtable, dbias = _dense_back(xp, dlogits, cache[0])
+    assert dbias is not None
+    return DecoderCrossEntropyGrads(dx, dtable, dbias)
+
+
+def _dense_back(xp: Xp, dy: Array, cache: dense.DenseCache) -> dense.DenseGrads:
+    dx, dweight, dbias = dense.backward(xp, dy, cache)
+    return dense.DenseGrads(dx, dweight, None if dbias is None else _through(xp, dbias, dy.dtype))
+
+
+VARIANTS: dict[str, dict[str, tuple[Callable[..., Any], Callable[..., Any]]]] = {
+    "wide-activations": {"bias_activation": (_activation, _activation_back)},
+    "flash": {"attention": (_attention, _attention_back)},
+    "narrow": {
+        "layer_norm": (_norm, _norm_back),
+        "dropout_add_norm": (_add_norm, _add_norm_back),
+        "cross_entropy": (_loss, cross_entropy.backward),
+        "decoder_cross_entropy": (_decoder_loss, _decoder_loss_back),
+        "dense": (dense.forward, _dense_back),
+    },
+}
+
+
+def arithmetics(precision: str, count: int, *, wide_activations: bool = True) -> list[Arithmetic]:
+    """`count` correct implementations in a precision, as different as the free choices allow.
+
+    Rounding to the nearest half gives nearly the same errors whatever the order of sums, so halves are mostly rounded
+    by chance: a sample of equal members says little.
+    """
+    wide_names = frozenset({"wide-activations"} if wide_activations else ())
+    flash, narrow = wide_names | {"flash"}, wide_names | {"narrow"}
+    if precision.endswith("float16"):
+        choices = [
+            ("nearest", "native", False, narrow), ("stochastic", "permuted", True, flash),
+            ("stochastic", "sequential", True, narrow), ("stochastic", "native", False, narrow),
+            ("stochastic", "permuted", False, narrow | flash), ("stochastic", "native", True, wide_names),
+        ]  # fmt: skip
+    else:
+        choices = [
+            ("nearest", "native", False, wide_names), ("nearest", "permuted", True, flash),
+            ("nearest", "sequential", True, wide_names), ("stochastic", "permuted", False, wide_names),
+            ("nearest", "sequential", False, flash), ("stochastic", "native", True, wide_names),
+        ]  # fmt: skip
+    if precision == "float64":  # the plain one is the reference itself
+        choices = choices[1:]
+    return [Arithmetic(precision, *choices[i % len(choices)], seed=i) for i in range(count)]

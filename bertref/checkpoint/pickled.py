@@ -5,6 +5,7 @@ dict and every tensor is checked: as a view of its storage it must lie inside it
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import CheckpointError
-from .pickle_names import Tensor
+from .pickle_names import Storage, Tensor
 from .raw import bytes_of, checked_shape, decode, shown
 from .source import Entry
 from .torch_file import open_torch_file, read_extent
@@ -20,6 +21,19 @@ from .torch_file import open_torch_file, read_extent
 WRAPPERS = ("state_dict", "model_state_dict", "model", "module")
 """Under these names, training scripts put the weights beside other things."""
 ADVICE = "save the weights alone: torch.save(model.state_dict(), FILE)"
+
+
+@dataclass(frozen=True)
+class View:
+    """A tensor that lies in its storage: it has `size` bytes, which are found from byte `start` to `end`."""
+
+    storage: Storage
+    dtype: str
+    shape: tuple[int, ...]
+    stride: tuple[int, ...]
+    size: int
+    start: int
+    end: int
 
 
 class PickledSource:
@@ -35,14 +49,15 @@ class PickledSource:
         self.path = Path(path)
         contents = open_torch_file(self.path)
         self._extents = contents.extents
-        self._tensors = _state_dict(contents.value, self.path)
+        self._views: dict[str, View] = {}
         self._entries: dict[str, Entry] = {}
         self._last: tuple[str, npt.NDArray[np.uint8]] | None = None
-        for name, tensor in self._tensors.items():
+        for name, tensor in _state_dict(contents.value, self.path).items():
             try:
-                self._entries[name] = Entry(_checked_view(tensor), tensor.dtype, self.path)
+                view = self._views[name] = _checked_view(tensor)
             except ValueError as error:
                 raise CheckpointError(f"{self.path}: tensor {shown(name)}: {error}") from None
+            self._entries[name] = Entry(view.shape, view.dtype, self.path)
 
     @property
     def entries(self) -> Mapping[str, Entry]:
@@ -53,9 +68,8 @@ class PickledSource:
     def distinct_bytes(self) -> int:
         """Bytes of the tensors when those that share a storage count once: the smallest of them."""
         least: dict[str, int] = {}
-        for name, tensor in self._tensors.items():
-            size = bytes_of(self._entries[name].shape, tensor.dtype)
-            least[tensor.storage.key] = min(size, least.get(tensor.storage.key, size))
+        for view in self._views.values():
+            least[view.storage.key] = min(view.size, least.get(view.storage.key, view.size))
         return sum(least.values())
 
     def read(self, name: str) -> npt.NDArray[Any]:
@@ -65,19 +79,18 @@ class PickledSource:
         """
         if name not in self._entries:
             raise CheckpointError(f"{self.path}: holds no tensor {shown(name)}")
-        tensor, shape = self._tensors[name], self._entries[name].shape
-        size = bytes_of(shape, tensor.dtype)
-        if size == 0:
-            return decode(np.empty(0, np.uint8), tensor.dtype).reshape(shape)
-        whole = size == tensor.storage.size
-        data = self._data(tensor.storage.key, name) if whole else self._shared_data(tensor.storage.key, name)
+        view = self._views[name]
+        if view.size == 0:
+            return decode(np.empty(0, np.uint8), view.dtype).reshape(view.shape)
+        whole = view.size == view.storage.size
+        data = self._data(view.storage.key, name) if whole else self._shared_data(view.storage.key, name)
         try:
-            flat = decode(_window(data, tensor, shape), tensor.dtype)
+            flat = decode(data[view.start : view.end], view.dtype)
         except ValueError as error:
             raise CheckpointError(f"{self.path}: tensor {shown(name)}: {error}") from None
-        strides = tuple(step * flat.itemsize for step in _numbers(tensor.stride))
-        view = np.lib.stride_tricks.as_strided(flat, shape, strides, writeable=False)
-        return flat.reshape(shape) if whole and view.flags.c_contiguous else view.copy()
+        strides = [step * flat.itemsize for step in view.stride]
+        array = np.lib.stride_tricks.as_strided(flat, view.shape, strides, writeable=False)
+        return flat.reshape(view.shape) if whole and array.flags.c_contiguous else array.copy()
 
     def _data(self, key: str, name: str) -> npt.NDArray[np.uint8]:
         return read_extent(self.path, self._extents[key], f"tensor {shown(name)}")
@@ -114,39 +127,25 @@ def _all_tensors(value: dict[Any, Any]) -> bool:
     return all(type(key) is str and isinstance(item, Tensor) for key, item in value.items())
 
 
-def _numbers(value: object) -> tuple[int, ...]:
-    """Strides, once `_checked_view` has passed them."""
-    return tuple(value) if isinstance(value, list | tuple) else ()
-
-
-def _span(shape: tuple[int, ...], stride: tuple[int, ...]) -> int:
-    """Elements from a view's first to behind its last."""
-    return 0 if 0 in shape else 1 + sum((n - 1) * step for n, step in zip(shape, stride, strict=True))
-
-
-def _checked_view(tensor: Tensor) -> tuple[int, ...]:
-    """A tensor's shape, once it is sure that its elements lie in its storage. `ValueError` saying what is wrong.
+def _checked_view(tensor: Tensor) -> View:
+    """A tensor, once it is sure that its elements lie in its storage. `ValueError` saying what is wrong.
 
     A view that repeats elements (stride 0) may not have more than its storage: a few bytes could stand for any number.
     """
-    shape = checked_shape(tensor.shape)
-    stride, offset = _numbers(tensor.stride), tensor.offset
-    if len(stride) != len(shape) or any(type(step) is not int or step < 0 for step in stride):
+    shape, stride, offset = checked_shape(tensor.shape), tensor.stride, tensor.offset
+    if not isinstance(stride, list | tuple) or len(stride) != len(shape):
+        raise ValueError(f"its strides are not {len(shape)} whole numbers from 0")
+    if any(type(step) is not int or step < 0 for step in stride):
         raise ValueError(f"its strides are not {len(shape)} whole numbers from 0")
     if type(offset) is not int or offset < 0:
         raise ValueError(f"its offset is {shown(offset)}, not a whole number from 0")
-    size, have = bytes_of(shape, tensor.dtype), tensor.storage.size
-    item = bytes_of((), tensor.dtype)
-    end = (offset + _span(shape, stride)) * item
-    if end > have or size > have:
-        raise ValueError(f"it needs {shown(max(end, size))} bytes of storage {shown(tensor.storage.key)}, "
-                         f"which has {have}")  # fmt: skip
-    return shape
-
-
-def _window(data: npt.NDArray[np.uint8], tensor: Tensor, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
-    """The bytes from a view's first element to its last."""
-    item = bytes_of((), tensor.dtype)
-    assert isinstance(tensor.offset, int)
-    start = tensor.offset * item
-    return data[start : start + _span(shape, _numbers(tensor.stride)) * item]
+    steps = tuple(step if n > 1 else 0 for n, step in zip(shape, stride, strict=True))  # others are never taken
+    span = 0 if 0 in shape else 1 + sum((n - 1) * step for n, step in zip(shape, steps, strict=True))
+    size, item = bytes_of(shape, tensor.dtype), bytes_of((), tensor.dtype)
+    start, end = offset * item, (offset + span) * item
+    if max(end, size) > tensor.storage.size:
+        raise ValueError(
+            f"it needs {shown(max(end, size))} bytes of storage {shown(tensor.storage.key)}, "
+            f"which has {tensor.storage.size}"
+        )
+    return View(tensor.storage, tensor.dtype, shape, steps, size, start, end)

@@ -190,6 +190,12 @@ def test_the_builders_of_bad_files_build_good_ones_too(tmp_path: Path) -> None:
         assert torch.load(path, weights_only=True)["w"].tolist() == expected
 
 
+def test_a_step_that_is_never_taken_may_be_any(tmp_path: Path) -> None:
+    value = tensor(None, 2, (1, 2), (2**70, 1))
+    (tmp_path / "a.bin").write_bytes(zip_bytes({"w": value}))
+    assert PickledSource(tmp_path / "a.bin").read("w").tolist() == [[2, 3]]
+
+
 def test_torch_is_not_imported(tmp_path: Path) -> None:
     torch.save(variety(), tmp_path / "a.bin")
     code = (

@@ -11,6 +11,7 @@ from bertref.crc32c import masked_crc32c
 
 Items = list[tuple[bytes, bytes]]
 
+ONE_RESTART = struct.pack("<II", 0, 1)
 FLOAT, STRING, BOOL, HALF = 1, 7, 10, 19
 
 
@@ -70,7 +71,7 @@ def write_raw(folder: Path, index: bytes, data: Mapping[int, bytes] | None = Non
     return prefix
 
 
-def block(entries: Iterable[bytes], *, kind: int = 0, restarts: bytes = struct.pack("<II", 0, 1)) -> bytes:
+def block(entries: Iterable[bytes], *, kind: int = 0, restarts: bytes = ONE_RESTART) -> bytes:
     """A block of entries as they stand in the file, with its trailer."""
     content = b"".join(entries) + restarts + bytes((kind,))
     return content + struct.pack("<I", masked_crc32c(content))
@@ -90,9 +91,9 @@ def table(blocks: Iterable[tuple[bytes, bytes]], *, index_kind: int = 0) -> byte
     return finish(out, handles, index_kind)
 
 
-def finish(out: bytes, handles: Iterable[bytes], index_kind: int = 0) -> bytes:
+def finish(out: bytes, handles: Iterable[bytes], index_kind: int = 0, restarts: bytes = ONE_RESTART) -> bytes:
     """Adds metaindex, index block and footer."""
     meta = block([])
-    index = block(handles, kind=index_kind)
+    index = block(handles, kind=index_kind, restarts=restarts)
     footer = varint(len(out)) + varint(len(meta) - 5) + varint(len(out) + len(meta)) + varint(len(index) - 5)
     return out + meta + index + footer.ljust(40, b"\0") + struct.pack("<Q", 0xDB4775248B80FB57)

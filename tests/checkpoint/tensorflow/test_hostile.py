@@ -322,6 +322,10 @@ RAW: dict[str, tuple[bytes, str]] = {
     "footer without end": (patched(-48, b"\x80" * 40), "a number of more than ten bytes"),
     "handles up to the magic number": (patched(-48, (b"\xff" * 9 + b"\1") * 4), "does not fit in the file"),
     "handle beyond the file": (patched(-48, varint(2**40) + b"\1\0\0"), "a block of 1 bytes at 1099511627776"),
+    "block whose checksum is in the footer": (
+        forge.finish(BLOCK, [forge.table_entry(0, b"t", varint(0) + varint(len(GOOD) - 50))]),
+        f"a block of {len(GOOD) - 50} bytes at 0 does not fit in the file",
+    ),
     "snappy": (
         forge.table([(forge.block(ITEMS, kind=1), b"t")]),
         "the block at 0 is compressed by snappy, which is not read; save it again uncompressed",
@@ -354,7 +358,11 @@ RAW: dict[str, tuple[bytes, str]] = {
         forge.table([(forge.block(ITEMS), b"s")]),
         r"the key b't' lies behind the key that the index block gives its block",
     ),
-    "block before the end of the one before": (
+    "index key behind the next block's first": (
+        forge.table([(BLOCK, b"z"), (forge.block([forge.table_entry(0, b"u", SECOND)]), b"zz")]),
+        "the key b'u' occurs twice or out of order",
+    ),
+    "a key in two blocks": (
         forge.table([(forge.block(ITEMS), b"t"), (forge.block([forge.table_entry(0, b"t", entry())]), b"u")]),
         "the key b't' occurs twice or out of order",
     ),

@@ -1,6 +1,7 @@
 """What is written is read again, bit by bit; and a checkpoint is there whole or not at all."""
 
 import itertools
+import struct
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from hypothesis.extra import numpy as arrays
 from bertref import files
 from bertref.checkpoint.tensorflow import TensorFlowSource, sstable, write_bundle
 from bertref.errors import CheckpointError, InputError
+
+from . import forge
 
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 
@@ -166,6 +169,16 @@ def test_tables_are_read_again(unordered: list[bytes], block_size: int) -> None:
         path = Path(folder) / "table"
         path.write_bytes(sstable.build(items, block_size))
         assert list(sstable.read(path).items()) == items
+
+
+def test_a_table_byte_by_byte() -> None:
+    """Two blocks of a key each: "b" parts them, and in the index block, as nowhere else, no key shares with another."""
+    first, second = forge.block([forge.table_entry(0, b"ab1", b"x")]), forge.block([forge.table_entry(0, b"ad", b"")])
+    entries = [forge.table_entry(0, b"ac", b"\0" + forge.varint(len(first) - 5)),
+               forge.table_entry(0, b"b", forge.varint(len(first)) + forge.varint(len(second) - 5))]  # fmt: skip
+    restarts = struct.pack("<3I", 0, len(entries[0]), 2)
+    expected = forge.finish(first + second, entries, restarts=restarts)
+    assert sstable.build([(b"ab1", b"x"), (b"ad", b"")], 1) == expected
 
 
 def test_blocks_end_when_they_are_full(tmp_path: Path) -> None:

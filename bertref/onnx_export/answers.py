@@ -28,6 +28,10 @@ from ..opset import OpSet
 from ..probes import Probe, Recorder, padded, probe_names
 
 
+CLASSIFIERS = ("sequence_classification", "multiple_choice", "token_classification")
+"""Heads that share the parameters `classifier` and the output `logits`."""
+
+
 def answers(
     ops: OpSet,
     params: dict[str, Array],
@@ -38,8 +42,11 @@ def answers(
 ) -> dict[str, Array]:
     """Padded inputs -> outputs and probes by name. `heads` are names of `bertref.params.HEADS`.
 
-    Raises `InputError` for a probe that these heads do not have.
+    Raises `InputError` for a probe that these heads do not have and for two classifiers.
     """
+    rivals = [head for head in heads if head in CLASSIFIERS]
+    if len(rivals) > 1:
+        raise InputError(f"heads {', '.join(rivals)} would answer under the one name logits; export them apart")
     xp, layout = ops.xp, x.layout
     recorder = Recorder(probes)
     probe = Probe(recorder, xp, layout)

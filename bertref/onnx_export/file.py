@@ -5,6 +5,7 @@ more than that lies beside it: MODEL.onnx.data, to which the file refers by name
 """
 
 from collections.abc import Iterable, Mapping
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -44,19 +45,15 @@ def write(
     onnx = library()
     model = _skeleton(onnx, graph, outputs, about, producer)
     onnx.checker.check_model(model, full_check=True)  # names, types and shapes; the weights are still arguments
-    weights = [(value.name, _stored(params[value.name], value)) for value in graph.parameters]
     del model.graph.input[len(graph.inputs) :]
-    beside = path.with_name(path.name + ".data")
-    if sum(array.nbytes for _, array in weights) <= LARGEST:
-        model.graph.initializer.extend(_tensor(onnx, name, array) for name, array in weights)
-        write_file(path, model.SerializeToString())
-        return
-    start = 0
-    for name, array in weights:
-        model.graph.initializer.append(_reference(onnx, name, array, beside.name, start))
-        start += _padded(array.nbytes)
-    _remove(path)  # it may refer to the weights that are replaced now
-    write_chunks(beside, _pieces(array for _, array in weights))
+    if sum(map(_size, graph.parameters)) <= LARGEST:
+        for value in graph.parameters:
+            model.graph.initializer.append(_tensor(onnx, value.name, _stored(params[value.name], value)))
+    else:
+        beside = path.with_name(path.name + ".data")
+        model.graph.initializer.extend(_references(onnx, graph.parameters, beside.name))
+        _remove(path)  # it may refer to the weights that are replaced now
+        write_chunks(beside, (_page(_stored(params[value.name], value)) for value in graph.parameters))
     write_file(path, model.SerializeToString())
 
 
@@ -123,33 +120,40 @@ def _type(onnx: Any, dtype: np.dtype[Any]) -> int:
     return int(onnx.helper.np_dtype_to_tensor_dtype(dtype))
 
 
-def _stored(array: npt.NDArray[Any], value: Value) -> npt.NDArray[Any]:
-    """A weight in the type of the file, little-endian, row by row."""
-    return np.ascontiguousarray(array, value.dtype.newbyteorder("<"))
-
-
 def _tensor(onnx: Any, name: str, array: npt.NDArray[Any]) -> Any:
     little = np.asarray(array, array.dtype.newbyteorder("<"))
-    return onnx.TensorProto(
-        name=name, dims=array.shape, data_type=_type(onnx, array.dtype.newbyteorder("=")), raw_data=little.tobytes()
-    )
+    return onnx.TensorProto(name=name, dims=array.shape, data_type=_type(onnx, array.dtype), raw_data=little.tobytes())
 
 
-def _reference(onnx: Any, name: str, array: npt.NDArray[Any], location: str, start: int) -> Any:
-    """A tensor whose values lie in another file."""
-    place = {"location": location, "offset": str(start), "length": str(array.nbytes)}
-    return onnx.TensorProto(
-        name=name, dims=array.shape, data_type=_type(onnx, array.dtype.newbyteorder("=")),
-        data_location=onnx.TensorProto.EXTERNAL,
-        external_data=[onnx.StringStringEntryProto(key=key, value=value) for key, value in place.items()],
-    )  # fmt: skip
+def _references(onnx: Any, values: Iterable[Value], location: str) -> Iterable[Any]:
+    """Tensors whose numbers lie in the file beside, one after the other."""
+    start = 0
+    for value in values:
+        place = {"location": location, "offset": str(start), "length": str(_size(value))}
+        yield onnx.TensorProto(
+            name=value.name,
+            dims=value.shape,
+            data_type=_type(onnx, value.dtype),
+            data_location=onnx.TensorProto.EXTERNAL,
+            external_data=[onnx.StringStringEntryProto(key=key, value=text) for key, text in place.items()],
+        )
+        start += _aligned(_size(value))
 
 
-def _padded(size: int) -> int:
+def _stored(array: npt.NDArray[Any], value: Value) -> npt.NDArray[Any]:
+    """A weight in the type of the file, made when it is written, so that there is one copy at a time."""
+    return np.asarray(array, value.dtype)
+
+
+def _page(array: npt.NDArray[Any]) -> bytes:
+    """A weight as it lies in the file beside, little-endian, row by row."""
+    little = np.asarray(array, array.dtype.newbyteorder("<"))
+    return little.tobytes().ljust(_aligned(array.nbytes), b"\0")
+
+
+def _size(value: Value) -> int:
+    return prod(dim for dim in value.shape if isinstance(dim, int)) * value.dtype.itemsize
+
+
+def _aligned(size: int) -> int:
     return -(-size // ALIGNMENT) * ALIGNMENT
-
-
-def _pieces(arrays: Iterable[npt.NDArray[Any]]) -> Iterable[bytes]:
-    """The file beside, weight by weight."""
-    for array in arrays:
-        yield array.tobytes().ljust(_padded(array.nbytes), b"\0")

@@ -13,6 +13,7 @@ from bertref.checkpoint import load_model
 from bertref.config import BertConfig, Numerics
 from bertref.errors import InputError
 from bertref.onnx_export import export
+from bertref.params import DECODER
 
 from ..model_cases import error, small_config
 from .exported import HEADS, LABELS, SIZES, batch, check, expected, named, probes_of, run, units, weights
@@ -102,6 +103,32 @@ def test_no_optimisation_breaks_it(level: str, tmp_path: Path) -> None:
         check(got, expected(params, config, numerics, arrays, heads))
 
 
+def test_heads_by_hand(tmp_path: Path) -> None:
+    """Which output belongs to which row of which weight, from the last hidden state, without the model's code."""
+    heads = ("sequence_classification", "question_answering")
+    config, numerics = small_config(1), Numerics()
+    params, arrays = weights(config, heads), batch(config, (11, 7))
+    got = run(export(params, config, numerics, tmp_path / "model.onnx", heads=heads), arrays)
+    x = got["last_hidden_state"]
+    pooled = np.tanh(x[:, 0] @ params["bert.pooler.dense.weight"].T + params["bert.pooler.dense.bias"])
+    assert error(got["pooler_output"], pooled) < 2e-6
+    assert error(got["logits"], pooled @ params["classifier.weight"].T + params["classifier.bias"]) < 2e-6
+    for row, name in enumerate(("start_logits", "end_logits")):
+        by_hand = x @ params["qa_outputs.weight"][row] + params["qa_outputs.bias"][row]
+        assert error(got[name], by_hand) < 2e-6
+
+
+def test_a_decoder_of_its_own(tmp_path: Path) -> None:
+    config, heads, numerics = small_config(1), ("masked_lm",), Numerics()
+    table = np.random.default_rng(1).normal(0, 0.2, (config.vocab_size, config.hidden_size)).astype(np.float32)
+    params, arrays = {**weights(config, heads), DECODER: table}, batch(config, (11, 7))
+    path = export(params, config, numerics, tmp_path / "model.onnx", heads=heads)
+    got = run(path, arrays)
+    check(got, expected(params, config, numerics, arrays, heads))
+    tied = export(weights(config, heads), config, numerics, tmp_path / "tied.onnx", heads=heads)
+    assert error(run(tied, arrays)["prediction_logits"], got["prediction_logits"]) > 0.1
+
+
 def test_padding_is_not_read(tmp_path: Path) -> None:
     """The tokens' vectors do not depend on how much padding follows them or on what it holds."""
     config, params = small_config(2), weights(small_config(2), ())
@@ -167,6 +194,7 @@ def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
     refused("no head 'squad'", heads=("squad",))
     refused("missing qa_outputs.weight", heads=("question_answering",))
     refused("unexpected classifier.weight", heads=("pooler",))
+    refused("would answer under the one name", heads=("sequence_classification", "token_classification"))
     refused("shape", params={**params, "classifier.weight": params["classifier.weight"][:, 1:]})
     refused("model.onnx/below", path=path / "below")
     assert path.read_bytes() == b"the old model"

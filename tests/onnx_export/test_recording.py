@@ -30,6 +30,7 @@ FUNCTIONS: dict[str, Callable[[Any, Any, Any], Any]] = {
     "less": lambda xp, x, y: xp.astype(x < y, x.dtype),
     "greater": lambda xp, x, y: xp.astype(x > 0, x.dtype),
     "equal": lambda xp, x, y: xp.astype(xp.maximum(x, 0) == 0, x.dtype),
+    "two types": lambda xp, x, y: y * xp.astype(x, np.dtype("float64")) + xp.maximum(x, 0),
     "exp": lambda xp, x, y: xp.exp(x),
     "sqrt": lambda xp, x, y: xp.sqrt(xp.abs(x)),
     "tanh": lambda xp, x, y: xp.tanh(x),

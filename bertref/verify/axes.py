@@ -67,7 +67,7 @@ class AxesOf:
         self._square = square
         self._tokens, self._rows, self._rectangle = tokens, tokens.any(axis=1), (B, S, P)
         self._queries, self._pairs = np.broadcast_to(queries, square), np.broadcast_to(pairs, square)
-        self._predictions = np.asarray(case.batch.masked_lm_weights > 0, np.bool_)
+        self._predictions: Bools = np.asarray(case.batch.masked_lm_weights > 0)
 
     def __call__(self, name: str) -> Axes:
         """Raises `KeyError` for a name that the case does not have."""

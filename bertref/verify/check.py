@@ -103,8 +103,8 @@ def assert_matches(
 ) -> Report:
     """For tests: raises `AssertionError`, with what is wrong and where, unless the subject is right.
 
-    `subject` is a `Subject`, or a torch module, which is taken for a Hugging Face model. Without a case one is generated
-    from `seed` and `options` (see `case.generate`). Returns the report.
+    `subject` is a `Subject`, or a torch module, which is taken for a Hugging Face model. Without a case one is
+    generated from `seed` and `options` (see `case.generate`). Returns the report.
     """
     subject = as_subject(subject)
     report = check(subject, case or case_for(subject, seed, **options), precision=precision)
@@ -121,7 +121,8 @@ def as_subject(subject: Any) -> Subject:
         from .subjects.transformers import TransformersSubject
 
         return TransformersSubject(subject)
-    raise InputError(f"verify: {type(subject).__name__} is neither a subject (name, precision, live, answer) nor a model")
+    kind = type(subject).__name__
+    raise InputError(f"verify: {kind} is neither a subject (name, precision, live, answer) nor a torch model")
 
 
 def explain(report: Report) -> str:

@@ -61,7 +61,7 @@ def nearest(values: Floats, to: Format) -> Floats:
         with np.errstate(over="ignore"):
             return single.astype(np.float16).astype(np.float32)
     dropped = 23 - to.digits
-    bits = single.view(np.uint32)
+    bits: npt.NDArray[Any] = single.view(np.uint32)
     half = np.uint32((1 << (dropped - 1)) - 1) + ((bits >> np.uint32(dropped)) & np.uint32(1))
     return _cut(single, bits + half, dropped)
 
@@ -83,7 +83,7 @@ def stochastic(values: Floats, to: Format, draw: np.random.Generator) -> Floats:
     return _cut(single, single.view(np.uint32) + noise, dropped)
 
 
-def _cut(values: Floats, bits: npt.NDArray[np.uint32], dropped: int) -> Floats:
+def _cut(values: Floats, bits: npt.NDArray[Any], dropped: int) -> Floats:
     """The patterns without their low bits; NaN and infinities stay as they were."""
     kept = (bits & np.uint32(0xFFFFFFFF << dropped & 0xFFFFFFFF)).view(np.float32)
     return np.where(np.isfinite(values), kept, values)

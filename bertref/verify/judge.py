@@ -43,7 +43,7 @@ def compare(
         remarks.append(f"precision not declared; the numbers look like {precision}")
     judgement = Judgement(case, precision, given.values)
     found = {**given.findings, **judgement.findings()}
-    return _report(case, subject, precision, found, judgement, tuple([*remarks, *judgement.notes]))
+    return _report(case, subject, precision, found, judgement, (*remarks, *judgement.notes))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -64,7 +64,8 @@ def sort_out(case: Case, values: Mapping[str, Any]) -> Given:
     axes, names = AxesOf(case), answer_names(case)
     known = set(names)
     unknown = sorted(name for name in values if name not in known)
-    notes = [f"not known, and not looked at: {', '.join(unknown[:5])}{' ...' if unknown[5:] else ''}"] if unknown else []
+    listed = ", ".join(unknown[:5]) + (", ..." if unknown[5:] else "")
+    notes = [f"not known, and not looked at: {listed}"] if unknown else []
     good: Arrays = {}
     findings: dict[str, Finding] = {}
     unjudged = _unjudged(case)
@@ -178,7 +179,7 @@ class Judgement:
 
     def last_right(self, first: str, found: Mapping[str, Finding]) -> str | None:
         """The nearest answer known right that `first` is made from; else the last one before it."""
-        right = {name for name, finding in found.items() if finding.status == "right"}
+        right = {name: None for name, finding in found.items() if finding.status == "right"}
         known, _ = sources(self.graph, first, right)
         if known:
             return known[-1]

@@ -38,10 +38,7 @@ def size_blocks(squares: Floats, axes: Axes) -> Measures:
     for axis, name in enumerate(axes.names):
         others = tuple(i for i in range(squares.ndim) if i != axis)
         sums = squares.sum(axis=others)
-        if counts is None:
-            number = np.full(len(sums), squares.size // max(len(sums), 1))
-        else:
-            number = _count(counts, axis)
+        number = np.full(len(sums), squares.size // max(len(sums), 1)) if counts is None else _count(counts, axis)
         enough = number >= SMALLEST_BLOCK
         if enough.any():
             found[name] = np.where(enough, sums / np.maximum(number, 1), np.nan)

@@ -104,7 +104,7 @@ def _steady(
     truth: Truth, names: list[str], total: dict[str, Measures], own: dict[str, Measures], count: int
 ) -> None:
     """Mixes every block with what is usual and puts a floor under it; in place."""
-    unit = FORMATS.get(truth.precision, FORMATS["float32"]).unit
+    unit = FORMATS.get(truth.precision.removeprefix("mixed-"), FORMATS["float32"]).unit
     for name in names:
         scale = name.replace(".key.bias", ".query.bias")
         right, axes = truth(name), truth.graph.axes(name)
@@ -112,8 +112,8 @@ def _steady(
         blocks = size_blocks(np.square(right), axes) | binned(right, truth(along) if along else None, axes)
         # the key bias can't change anything: its gradient, 0, is as exact as the query bias's is
         of = float(np.mean(np.square(truth(scale)))) if scale != name else float(blocks["all"][0])
-        for found in (total[name], own[name]):
-            _steady_sizes(found, blocks, of, unit, count)
+        for sizes in (total[name], own[name]):
+            _steady_sizes(sizes, blocks, of, unit, count)
     for found in (total, own):
         _steady_losses(found, unit)
         _steady_drifts(found, count)

@@ -283,10 +283,7 @@ class RoundedNamespace:
 
     def matmul(self, a: Rounded, b: Rounded) -> Rounded:
         products = self.arithmetic.products
-        if self._mixed:
-            dtype = products
-        else:
-            dtype = widest(a.dtype, b.dtype)
+        dtype = products if self._mixed else widest(a.dtype, b.dtype)
         left, right = a.values.astype(dtype.held, copy=False), b.values.astype(dtype.held, copy=False)
         if self._mixed or (products is TF32 and dtype.bits == 32):
             left, right = nearest(left, products), nearest(right, products)

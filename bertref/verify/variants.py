@@ -12,7 +12,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from ..arrays import Array
+from ..arrays import Array, Namespace
 from ..backends.backend import Backend
 from ..ops import OPS, Op, attention, cross_entropy, dense, dropout_add_norm, layer_norm
 from ..ops._wide import sum_rows, wide
@@ -21,7 +21,7 @@ from ..ops.decoder_cross_entropy import DecoderCrossEntropyGrads
 from ..opset import BoundOp, OpSet
 from .rounding import Arithmetic, RoundedNamespace
 
-Xp = RoundedNamespace
+Xp = Namespace
 Probe = Callable[[str, Array], None]
 
 
@@ -114,16 +114,17 @@ def _add_norm(
     s = x + residual
     if probe:
         probe("sum", s)
-    return _norm(xp, s, gamma, beta, eps=eps)
+    y, inner = _norm(xp, s, gamma, beta, eps=eps)
+    return y, (inner, x.dtype)
 
 
 def _add_norm_back(
     xp: Xp, dy: Array, cache: Any, *, probe: Probe | None = None
 ) -> dropout_add_norm.DropoutAddNormGrads:
-    ds, dgamma, dbeta = _norm_back(xp, dy, cache)
+    ds, dgamma, dbeta = _norm_back(xp, dy, cache[0])
     if probe:
         probe("sum", ds)
-    return dropout_add_norm.DropoutAddNormGrads(ds, ds, dgamma, dbeta)
+    return dropout_add_norm.DropoutAddNormGrads(_through(xp, ds, cache[1]), ds, dgamma, dbeta)
 
 
 def _loss(xp: Xp, logits: Array, *args: Any) -> tuple[Array, Any]:

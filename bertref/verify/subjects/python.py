@@ -1,0 +1,241 @@
+"""Any Python object: `python:PACKAGE.MODULE:FACTORY`, or `PythonSubject(object)` from Python.
+
+The simplest subject is a function that takes a case and gives a dict of what it computed, under canonical names:
+
+    def forward(case):
+        ...
+        return {"layer.0.output": x, "pooled": pooled, "loss.total": loss}
+
+A subject with more to show is an object with a method for each, of which only the first is needed:
+
+    forward(case)      probes, "layer.0.output", ...
+    gradients(case)    gradients of loss.total by parameter or probe; "grad:" before the name may be left out
+    update(case)       new minus old parameters after one optimiser step; "update:" may be left out
+    precision          an attribute: "float64", "float32" (if absent), "tf32", "bfloat16", "float16",
+                       "mixed-bfloat16", "mixed-float16"
+    name               an attribute: what reports call it
+
+FACTORY makes it: a class, a function without arguments, or the function that takes the case itself. A factory may
+also give a transformers model, which gets the hooks of `TransformersSubject`.
+
+The case is a dict of plain values and fresh NumPy arrays:
+
+    config      Hugging Face's keys: num_hidden_layers, num_attention_heads, hidden_act, layer_norm_eps, ...
+    numerics    the dialect: gelu ("erf" or "tanh"), mask_value, ...
+    params      name -> array, float64 for the precision "float64", else float32; dense weights are (out, in)
+    batch       input_ids, attention_mask, token_type_ids (B, S); masked_lm_positions, masked_lm_ids,
+                masked_lm_weights (B, P); next_sentence_label (B)
+    optimizer   None, or kind, beta1, beta2, epsilon, weight_decay, decayed (names), rate, step (from 1), clip_norm,
+                clip_epsilon, and moments: NAME/m and NAME/v
+    wanted      None for everything, or the names that will be looked at
+
+Answers may be arrays of any library (torch, JAX, CuPy, ...); bfloat16 is read exactly. MLM values may be given for
+all positions (B, S, ...) instead of the predicted ones (B, P, ...).
+"""
+
+import difflib
+import importlib
+import importlib.util
+import inspect
+import sys
+import traceback
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from ...config import config_to_dict, numerics_to_dict
+from ...errors import BertrefError, InputError
+from ..records import PRECISIONS, Answers, Arrays, Case
+from ..reference import answer_names
+from ..subject import Subject
+from .arrays import canonical, to_numpy
+
+METHODS = {"forward": "", "gradients": "grad:", "update": "update:"}
+"""A method -> what the names of its answers begin with."""
+
+
+def case_dict(case: Case, precision: str | None = None, wanted: Collection[str] | None = None) -> dict[str, Any]:
+    """The case as the module's docstring describes it; nothing in it is shared with `case`."""
+    dtype = np.float64 if precision == "float64" else np.float32
+    step = case.optimizer
+    config = config_to_dict(case.config, case.numerics)
+    del config["bertref_numerics"]
+    optimizer: dict[str, Any] | None = None
+    if step is not None:
+        optimizer = {
+            **asdict(step.optimizer),
+            "decayed": [name for name in case.params if step.optimizer.decays(name)],
+            "rate": step.rate,
+            "step": step.step,
+            "clip_norm": step.clip_norm,
+            "clip_epsilon": step.clip_epsilon,
+            "moments": {name: array.astype(dtype) for name, array in step.moments.items()},
+        }
+    return {
+        "config": config,
+        "numerics": numerics_to_dict(case.numerics),
+        "params": {name: array.astype(dtype) for name, array in case.params.items()},
+        "batch": {name: array.copy() for name, array in case.batch.items()},
+        "optimizer": optimizer,
+        "wanted": None if wanted is None else sorted(wanted),
+    }
+
+
+class PythonSubject:
+    """A function of a case, or an object with some of `METHODS`. Raises `InputError` for anything else."""
+
+    live = True
+
+    def __init__(self, implementation: Any, *, name: str | None = None, precision: str | None = None) -> None:
+        self._parts: dict[str, Callable[[dict[str, Any]], Any]] = {
+            method: getattr(implementation, method)
+            for method in METHODS
+            if callable(getattr(implementation, method, None))
+        }
+        if not self._parts and callable(implementation):
+            self._parts = {"forward": implementation}
+        about = name or getattr(implementation, "name", None) or getattr(implementation, "__name__", None)
+        self.name = str(about or type(implementation).__name__)
+        if not self._parts:
+            raise InputError(
+                f"{self.name} ({type(implementation).__name__}) is not a function and has no method forward(case); "
+                "see the module bertref.verify.subjects.python for what is asked of it"
+            )
+        self.precision: str | None = precision or getattr(implementation, "precision", None) or "float32"
+        if self.precision not in PRECISIONS:
+            raise InputError(f"{self.name}: precision is {self.precision!r}; it must be one of {', '.join(PRECISIONS)}")
+
+    def answer(self, case: Case, wanted: Collection[str] | None = None) -> Answers:
+        """Everything that the methods return. Raises `InputError` where one fails, gives no dict, a name that does not
+        exist or something that is not an array."""
+        known = answer_names(case)
+        values: Arrays = {}
+        for method, prefix in METHODS.items():
+            if method in self._parts and _needed(prefix, wanted):
+                for name, value in self._run(method, case, wanted).items():
+                    full = _full_name(str(name), prefix, known, f"{self.name}: {method}(case)")
+                    if value is not None and (wanted is None or full in wanted):
+                        values[full] = canonical(full, to_numpy(value, f"{self.name}: {full}"), case)
+        missing = [method for method in METHODS if method not in self._parts]
+        notes = [f"{self.name} has no method {method}(case)" for method in missing if len(self._parts) > 1]
+        return Answers(values, tuple(notes))
+
+    def _run(self, method: str, case: Case, wanted: Collection[str] | None) -> Mapping[Any, Any]:
+        try:
+            found = self._parts[method](case_dict(case, self.precision, wanted))
+        except BertrefError:
+            raise
+        except Exception as error:  # the subject's own code: whatever it raises is its failure to run
+            raise InputError(f"{self.name}: {method}(case) failed: {_describe(error)}") from error
+        if not isinstance(found, Mapping):
+            raise InputError(f"{self.name}: {method}(case) gave {type(found).__name__}; a dict name -> array is needed")
+        return found
+
+
+def _needed(prefix: str, wanted: Collection[str] | None) -> bool:
+    """Whether a method is worth calling; forward may answer anything, so it always is."""
+    return wanted is None or not prefix or any(name.startswith(prefix) for name in wanted)
+
+
+def _full_name(name: str, prefix: str, known: list[str], where: str) -> str:
+    if name in known and name.startswith(prefix):
+        return name
+    if prefix + name in known:
+        return prefix + name
+    near = difflib.get_close_matches(prefix + name, known, 1, 0.0)[0]
+    raise InputError(f"{where} gave {name!r}, which is not the name of an answer; is it {near!r}?")
+
+
+def _describe(error: BaseException) -> str:
+    """The error's first line, and the line of the code that raised it."""
+    first = (str(error) or "no message").splitlines()[0]
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {first}{place}"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# by name
+
+
+def import_subject(target: str) -> Subject:
+    """The subject that PACKAGE.MODULE:FACTORY or FILE.py:FACTORY names; modules are looked for in the current folder,
+    too. Raises `InputError` if it can't be imported or made."""
+    module_name, colon, attribute = target.rpartition(":")
+    if not colon or not module_name or not attribute:
+        raise InputError(f"python:{target} names no factory; write python:PACKAGE.MODULE:FACTORY")
+    module = _import(module_name)
+    found: Any = module
+    for part in attribute.split("."):
+        if not hasattr(found, part):
+            public = [name for name in vars(module) if not name.startswith("_")]
+            near = difflib.get_close_matches(part, public, 1)
+            raise InputError(f"python:{target}: {module_name} has no {part}" + (f"; is it {near[0]}?" if near else ""))
+        found = getattr(found, part)
+    return wrap(_made(found, target), f"python:{target}")
+
+
+def wrap(thing: Any, name: str) -> Subject:
+    """A subject as it is; hooks on a transformers model; the protocol of this module on anything else."""
+    if hasattr(thing, "answer") and hasattr(thing, "live"):
+        subject: Subject = thing
+        return subject
+    if any(base.__name__ == "PreTrainedModel" for base in type(thing).__mro__):
+        from .transformers import TransformersSubject
+
+        return TransformersSubject(thing)
+    return PythonSubject(thing, name=name)
+
+
+def _import(module_name: str) -> ModuleType:
+    try:
+        if module_name.endswith(".py"):
+            return _import_file(Path(module_name))
+        if "" not in sys.path and str(Path.cwd()) not in sys.path:
+            sys.path.insert(0, str(Path.cwd()))
+        return importlib.import_module(module_name)
+    except BertrefError:
+        raise
+    except ModuleNotFoundError as error:
+        if error.name and (module_name == error.name or module_name.startswith(error.name + ".")):
+            raise InputError(
+                f"python:{module_name}: no such module; it is looked for in {Path.cwd()} and where Python looks"
+            ) from None
+        raise InputError(f"python:{module_name} needs the module {error.name}, which is not installed") from error
+    except Exception as error:
+        raise InputError(f"python:{module_name} can't be imported: {_describe(error)}") from error
+
+
+def _import_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise InputError(f"python:{path}: no such file")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _made(found: Any, target: str) -> Any:
+    """What a factory gives, or the thing itself if it isn't one."""
+    if not callable(found) or not (inspect.isclass(found) or inspect.isroutine(found)):
+        return found
+    try:
+        inspect.signature(found).bind()
+    except ValueError:  # written in C: it doesn't say what it takes
+        return found
+    except TypeError:
+        if inspect.isclass(found):
+            raise InputError(
+                f"python:{target} is a class that needs arguments; write a function that makes it"
+            ) from None
+        return found
+    try:
+        return found()
+    except Exception as error:
+        raise InputError(f"python:{target}() failed: {_describe(error)}") from error

@@ -27,7 +27,6 @@ from ..layout import Inputs, Layout
 from ..opset import OpSet
 from ..probes import Probe, Recorder, padded, probe_names
 
-
 CLASSIFIERS = ("sequence_classification", "multiple_choice", "token_classification")
 """Heads that share the parameters `classifier` and the output `logits`."""
 

@@ -48,11 +48,12 @@ def write_case(
     if precision is not None and precision not in PRECISIONS:
         raise InputError(f"precision {precision!r}: there are {', '.join(PRECISIONS)}")
     kinds: dict[str, Arrays] = {}
-    for kind, name, array in questions(case):
+    asked = list(questions(case))
+    for kind, name, array in asked:
         kinds.setdefault(kind, {})[name] = array
+    fields = _fields(case, digest(case, asked), precision)
     if expected:
         kinds["expected"] = {name: stored(array) for name, array in expected.items()}
-    fields = _fields(case, precision)
 
     def fill(temporary: Path) -> None:
         written: dict[str, Written] = {form: [] for form in formats}
@@ -74,7 +75,7 @@ def _write_text(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8", newline="\n")
 
 
-def _fields(case: Case, precision: str | None) -> dict[str, Any]:
+def _fields(case: Case, mark: str, precision: str | None) -> dict[str, Any]:
     try:
         origin = _infinities(json.loads(json.dumps(dict(case.origin))), -math.inf, "-inf")
     except (TypeError, ValueError) as error:
@@ -84,7 +85,7 @@ def _fields(case: Case, precision: str | None) -> dict[str, Any]:
         "version": index.VERSION,
         "bertref": __version__,
         "name": case.name,
-        "case": digest(case),
+        "case": mark,
         "seed": origin.get("seed"),
         "origin": origin,
         "precision": precision,

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -99,12 +99,15 @@ def stored(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     if array.dtype == np.float64:
         with np.errstate(over="ignore", under="ignore"):
             narrow = array.astype(np.float32)
-        if np.array_equal(narrow, array, equal_nan=True):
+        if np.array_equal(narrow, array):
             array = narrow
     return np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
 
 
-def questions(case: Case) -> Iterator[tuple[str, str, npt.NDArray[Any]]]:
+Question = tuple[str, str, npt.NDArray[Any]]
+
+
+def questions(case: Case) -> Iterator[Question]:
     """(kind, name, array) of every tensor that makes up the question, as it is stored."""
     for name, array in case.params.items():
         yield "parameter", name, stored(array)
@@ -114,15 +117,16 @@ def questions(case: Case) -> Iterator[tuple[str, str, npt.NDArray[Any]]]:
         yield "moment", name, stored(array)
 
 
-def digest(case: Case) -> str:
+def digest(case: Case, tensors: Iterable[Question] | None = None) -> str:
     """What tells this case from every other: a sha256 over its settings and tensors, whatever files hold them.
 
-    Where the case came from (name, origin) doesn't enter: the same question has the same digest.
+    Where the case came from (name, origin) doesn't enter: the same question has the same digest. `tensors` are its
+    `questions`, if they were computed already.
     """
     values = settings(case)
     kept = {key: values[key] for key in ("config", "numerics", "optimizer")}
     total = hashlib.sha256(json.dumps(kept, sort_keys=True).encode())
-    for kind, name, array in questions(case):
+    for kind, name, array in questions(case) if tensors is None else tensors:
         total.update(f"{kind} {name} {array.dtype.name} {array.shape}\n".encode())
         total.update(array.data if array.ndim and array.size else array.tobytes())
     return total.hexdigest()[:32]

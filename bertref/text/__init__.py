@@ -4,8 +4,9 @@ Nothing here imports the `tokenizers` library before it is needed.
 """
 
 from .basic import BasicTokenizer
+from .case import check_case, lower_case_of, validate_case_matches_checkpoint
 from .encoding import Encoding
-from .full import FullTokenizer, validate_case_matches_checkpoint
+from .full import FullTokenizer
 from .offsets import Piece
 from .tokenizer import Tokenizer
 from .training import train_vocab
@@ -21,7 +22,9 @@ __all__ = [
     "Tokenizer",
     "Vocab",
     "WordpieceTokenizer",
+    "check_case",
     "load_vocab",
+    "lower_case_of",
     "train_vocab",
     "validate_case_matches_checkpoint",
 ]

@@ -4,19 +4,23 @@
 `tokenizer_config.json`  do_lower_case, strip_accents, tokenize_chinese_chars; not in Google's releases
 `tokenizer.json`         the `tokenizers` library's form of both
 
-Reading takes the vocabulary from `vocab.txt`, else from `tokenizer.json`; each option from
+Reading takes the vocabulary from `vocab.txt` or from `tokenizer.json`, which must agree; each option from
 `tokenizer_config.json`, else from `tokenizer.json`, else the default (which is uncased, as in transformers).
-A folder that asks for something which is not BERT's tokenizer is refused, for it would open and give wrong
-ids.
+Where no file says whether text is lower-cased, the folder's name may (see `case`); where one does, the name must
+not contradict it.
+
+A folder that asks for something which is not BERT's tokenizer is refused, for it would open and give wrong ids.
 """
 
 import json
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
 from ..files import write_file
 from .basic import CONTROL_CATEGORIES
+from .case import check_case, lower_case_of
 from .vocab import CONTINUES, SPECIAL_TOKENS, UNK, Vocab, load_vocab
 
 BERT_CLASSES = frozenset(
@@ -42,8 +46,8 @@ OWN_OPTIONS = ("max_chars_per_word", "control")
 def read_folder(folder: Path) -> tuple[Vocab, dict[str, Any]]:
     """The vocabulary of a folder and the options for `Tokenizer`.
 
-    Raises `InputError` if there is no vocabulary, a file is damaged, or the folder holds another kind of
-    tokenizer.
+    Raises `InputError` if there is no vocabulary, a file is damaged, two contradict each other, or the folder
+    holds another kind of tokenizer.
     """
     if not folder.is_dir():
         raise InputError(
@@ -67,7 +71,30 @@ def read_folder(folder: Path) -> tuple[Vocab, dict[str, Any]]:
     if library_path.exists():
         library = library or _read_json(library_path)
     options = _library_options(library, library_path) if library else {}
-    return vocab, options | _config_options(config, config_path)
+    if library and vocab_path.exists():
+        _check_same(vocab, _library_vocab(library, library_path), folder)
+    options |= _config_options(config, config_path)
+    return vocab, options | _case_option(options, folder.resolve())
+
+
+def _check_same(vocab: Vocab, other: Vocab, folder: Path) -> None:
+    """Refuses two vocabularies that differ: other programs read the other one."""
+    if vocab.tokens != other.tokens:
+        pairs = zip_longest(vocab.tokens, other.tokens)
+        at, (ours, theirs) = next((at, pair) for at, pair in enumerate(pairs) if pair[0] != pair[1])
+        raise InputError(
+            f"{folder}: vocab.txt and tokenizer.json differ: token {at} is {ours!r} in one and {theirs!r} in the "
+            "other; remove the one that does not belong to the model"
+        )
+
+
+def _case_option(options: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """What the folder's name says of lower-casing where no file does; `InputError` where they contradict."""
+    if "lower_case" in options:
+        check_case(options["lower_case"], folder)
+        return {}
+    lower_case = lower_case_of(folder)
+    return {} if lower_case is None else {"lower_case": lower_case}
 
 
 def _checked(options: dict[str, Any], path: Path) -> dict[str, Any]:

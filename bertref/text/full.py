@@ -4,25 +4,13 @@ Source: google-research/bert, `tokenization.py`. This is the definition; `Tokeni
 faster.
 """
 
-import re
 from collections.abc import Sequence
-from os import fspath
 from pathlib import Path
 
-from ..errors import InputError
 from .basic import BasicTokenizer, Control, to_unicode
 from .encoding import Encoding, frame, split_at_specials, tokens_of
 from .vocab import Vocab, load_vocab
 from .wordpiece import WordpieceTokenizer
-
-UNCASED = (
-    "uncased_L-24_H-1024_A-16",
-    "uncased_L-12_H-768_A-12",
-    "multilingual_L-12_H-768_A-12",
-    "chinese_L-12_H-768_A-12",
-)
-CASED = ("cased_L-12_H-768_A-12", "cased_L-24_H-1024_A-16", "multi_cased_L-12_H-768_A-12")
-"""The folders that the original's checkpoints were published in."""
 
 
 class FullTokenizer:
@@ -89,19 +77,3 @@ class FullTokenizer:
         first = self.convert_tokens_to_ids(self.tokenize(text, specials=specials))
         second = None if pair is None else self.convert_tokens_to_ids(self.tokenize(pair, specials=specials))
         return frame(self.vocab, first, second, max_length)
-
-
-def validate_case_matches_checkpoint(lower_case: bool, checkpoint: str | Path | None) -> None:
-    """Refuses a published checkpoint whose letter case contradicts `lower_case`.
-
-    The original keeps the case in no file; it looks at the name of the folder before `/bert_model.ckpt`, and
-    does not judge names that it doesn't know. Raises `InputError` where the two contradict each other.
-    """
-    match = re.match(r"^.*?([A-Za-z0-9_-]+)/bert_model\.ckpt", fspath(checkpoint or "").replace("\\", "/"))
-    name = match.group(1) if match else ""
-    if name in (CASED if lower_case else UNCASED):
-        kind = "a cased" if lower_case else "an uncased"
-        raise InputError(
-            f"{checkpoint}: {name} is {kind} model, but lower_case is {lower_case}; "
-            f"set it to {not lower_case}, or the words will not be those that the model has learnt"
-        )

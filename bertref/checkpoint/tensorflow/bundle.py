@@ -82,7 +82,7 @@ def parse_header(data: bytes) -> int:
         raise ValueError("written big-endian on another kind of machine; only little-endian checkpoints are read")
     version, bad = _split(b"".join(messages.get(3, [])), numbers={1, 2}, messages={3}, several={3})
     consumer = version.get(2, 0)
-    if consumer > VERSION or bad or version.get(1, 0) < 0:
+    if consumer > VERSION or bad:
         raise ValueError(f"needs a reader of version {consumer} of the format; this one knows version {VERSION}")
     shards = numbers.get(1, 0)
     if not 0 < shards < 2**31:

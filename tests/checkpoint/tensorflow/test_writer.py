@@ -15,6 +15,7 @@ from hypothesis.extra import numpy as arrays
 
 from bertref import files
 from bertref.checkpoint.tensorflow import TensorFlowSource, sstable, write_bundle
+from bertref.crc32c import masked_crc32c
 from bertref.errors import CheckpointError, InputError
 
 from . import forge
@@ -71,6 +72,16 @@ def test_every_bfloat16(tmp_path: Path) -> None:
     assert found["s"].shape == ()
     assert found["s"] == 1
     assert np.array_equal(found["v"].view(np.uint32) >> 16, bits[::2])
+
+
+def test_a_checksum_of_zero_is_left_out(tmp_path: Path) -> None:
+    """As every number that is zero; four bytes were solved for that have it."""
+    data = bytes.fromhex("45a3e71f")
+    assert masked_crc32c(data) == 0
+    write_bundle(tmp_path / "x", {"t": np.frombuffer(data, np.uint8)})
+    entry = sstable.read(tmp_path / "x.index")[b"t"]
+    assert entry == forge.whole(1, 4) + forge.message(2, forge.shape([4])) + forge.whole(5, 4)
+    assert read(tmp_path / "x")["t"].tobytes() == data
 
 
 def test_what_is_read_is_the_callers_own(tmp_path: Path) -> None:

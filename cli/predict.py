@@ -60,7 +60,7 @@ class Wish:
 @click.option("--choice", metavar="TEXT", multiple=True, help="One way to go on from the text; give several.")
 @click.option("--file", "file", metavar="FILE", help="One text a line; - is standard input.")
 @click.option(
-    "--top-k", type=click.IntRange(1, 20), default=5, show_default=True, help="Candidates for each mask or question."
+    "--top-k", type=click.IntRange(min=1), default=5, show_default=True, help="Candidates for each mask or question."
 )
 @click.option(
     "--aggregation", type=click.Choice(["tokens", "words", "entities"]),

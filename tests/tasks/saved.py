@@ -37,6 +37,8 @@ def make(folder: Path, kind: str, *, positions: int = 48, seed: int = 0, **setti
         for parameter in network.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.3)
         _spread(network)
+        if not getattr(config, "tie_word_embeddings", True):  # then transformers has two biases, of which one is used
+            network.cls.predictions.bias.copy_(network.cls.predictions.decoder.bias)
     network.save_pretrained(folder)
     Tokenizer(VOCAB).save_pretrained(folder, max_length=positions)
     return network

@@ -12,7 +12,7 @@ from ..arrays import Array
 from ..errors import InputError
 from ..layout import Inputs
 from ..text.encoding import Encoding
-from .loaded import Loaded, batches, encode
+from .loaded import Loaded, batches, encode, framed_and_cut
 from .pooling import MODES, check_mode, normalized, pool
 from .recipe import Projection, Recipe
 
@@ -34,22 +34,16 @@ def chosen(recipe: Recipe | None, pooling: str | Sequence[str] | None, normalize
     return found if normalize is None else replace(found, normalize=normalize)
 
 
-def frame_all(loaded: Loaded, recipe: Recipe, texts: Sequence[str]) -> tuple[list[Encoding], int]:
-    """The texts as the recipe wants them, too long ones cut; and how many were cut."""
+def prepared(recipe: Recipe, texts: Sequence[str]) -> list[str]:
+    """The texts as the tokenizer is to see them: behind the prompt, lower-cased if the recipe says so."""
     ready = [recipe.prompt + text for text in texts]
-    if recipe.lower_case:
-        ready = [text.lower() for text in ready]
-    limit = min(recipe.max_length or loaded.config.max_position_embeddings, loaded.config.max_position_embeddings)
-    encodings = loaded.tokenizer.encode_batch(ready)
-    cut = [i for i, encoding in enumerate(encodings) if len(encoding.input_ids) > limit]
-    for i, shorter in zip(cut, loaded.tokenizer.encode_batch([ready[i] for i in cut], None, limit), strict=True):
-        encodings[i] = shorter
-    return encodings, len(cut)
+    return [text.lower() for text in ready] if recipe.lower_case else ready
 
 
 def embed(loaded: Loaded, recipe: Recipe, texts: Sequence[str]) -> npt.NDArray[Any]:
     """(texts, width). Texts of like length share a batch; the result is in the order given."""
-    encodings, _ = frame_all(loaded, recipe, texts)
+    limit = loaded.config.max_position_embeddings
+    encodings, _ = framed_and_cut(loaded, prepared(recipe, texts), None, min(recipe.max_length or limit, limit))
     if not encodings:
         return np.zeros((0, width(loaded, recipe)), np.float32)
     order = sorted(range(len(encodings)), key=lambda i: -len(encodings[i].input_ids))

@@ -18,8 +18,8 @@ import numpy.typing as npt
 from ..errors import InputError
 from ..probes import Probe, Recorder
 from ..text.encoding import Encoding
-from .embeddings import POOLED, one_pooling, vectors
-from .loaded import Loaded, batches, inputs_of, run
+from .embeddings import POOLED, one_pooling, prepared, vectors
+from .loaded import Loaded, batches, framed_and_cut, inputs_of, run
 from .pooling import MODES, check_mode, normalized
 from .recipe import Recipe
 
@@ -90,26 +90,21 @@ class Extractor:
 
     def encodings(self, lines: Sequence[str]) -> list[Encoding]:
         """Lines -> ids, cut to the length."""
-        prompt, lower = self.recipe.prompt, self.recipe.lower_case
-        split = [split_line(line.lower() if lower else line) for line in lines]
+        split = [split_line(line) for line in lines]
         found: list[Encoding] = [Encoding([], [])] * len(split)
         for pairs in (False, True):
             places = [i for i, (_, second) in enumerate(split) if (second is not None) == pairs]
-            self._encode([prompt + split[i][0] for i in places], [split[i][1] or "" for i in places] if pairs else None,
-                         places, found)  # fmt: skip
+            first = prepared(self.recipe, [split[i][0] for i in places])
+            second = self._second([split[i][1] or "" for i in places]) if pairs else None
+            some, cut = framed_and_cut(self.loaded, first, second, self.max_length)
+            self.cut += cut
+            for place, encoding in zip(places, some, strict=True):
+                found[place] = encoding
         return found
 
-    def _encode(self, first: list[str], second: list[str] | None, places: list[int], found: list[Encoding]) -> None:
-        tokenizer = self.loaded.tokenizer
-        whole = tokenizer.encode_batch(first, second)
-        long = [i for i, encoding in enumerate(whole) if len(encoding.input_ids) > self.max_length]
-        rest = None if second is None else [second[i] for i in long]
-        for i, shorter in zip(long, tokenizer.encode_batch([first[i] for i in long], rest, self.max_length),
-                              strict=True):  # fmt: skip
-            whole[i] = shorter
-        self.cut += len(long)
-        for place, encoding in zip(places, whole, strict=True):
-            found[place] = encoding
+    def _second(self, texts: list[str]) -> list[str]:
+        """Second texts, which have no prompt."""
+        return prepared(replace(self.recipe, prompt=""), texts)
 
     def stream(self, lines: Iterable[str]) -> Iterator[TextFeatures]:
         """Features in the order of the lines; memory holds `CHUNK` of them."""

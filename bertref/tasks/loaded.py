@@ -79,6 +79,18 @@ def framed(loaded: Loaded, texts: Sequence[str], pairs: Sequence[str] | None = N
     return encodings
 
 
+def framed_and_cut(
+    loaded: Loaded, texts: Sequence[str], pairs: Sequence[str] | None, limit: int
+) -> tuple[list[Encoding], int]:
+    """As `framed`, but what is longer than `limit` is cut (see `text.encoding.frame`); and how many were."""
+    encodings = loaded.tokenizer.encode_batch(texts, pairs)
+    long = [i for i, encoding in enumerate(encodings) if len(encoding.input_ids) > limit]
+    second = None if pairs is None else [pairs[i] for i in long]
+    for i, shorter in zip(long, loaded.tokenizer.encode_batch([texts[i] for i in long], second, limit), strict=True):
+        encodings[i] = shorter
+    return encodings, len(long)
+
+
 def batches(items: Sequence[T], size: int = BATCH) -> Iterator[Sequence[T]]:
     """The items in their order, `size` at a time."""
     for start in range(0, len(items), size):

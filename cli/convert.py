@@ -2,6 +2,7 @@
 
 import json
 import sys
+from typing import cast
 
 import click
 
@@ -42,8 +43,9 @@ def convert(
 
     chosen = Numerics.preset(dialect) if dialect else None
     done = conversion.convert(
-        source, target, to=to, allow=allow, dialect=chosen, optimizer=optimizer, config=config, check=check
-    )  # type: ignore[arg-type]
+        source, target, to=cast(conversion.Format | None, to), allow=allow, dialect=chosen, optimizer=optimizer,
+        config=config, check=check,
+    )  # fmt: skip
     if as_json:
         proofs = [
             {"reader": p.reader, "file": str(p.file), "ratios": p.ratios, "limit": LIMIT, "holds": p.holds}

@@ -15,9 +15,10 @@ import numpy.typing as npt
 from ..config import BertConfig, Numerics, config_to_dict
 from ..errors import CheckpointError
 from ..files import write_file
+from ..params import DECODER
 from ..text import Tokenizer
 from . import tensors
-from .names import BIAS, DECODER, DECODER_BIAS, GLOBAL_STEP, to_tensorflow, transposed_in_tensorflow
+from .names import BIAS, DECODER_BIAS, GLOBAL_STEP, to_tensorflow, transposed_in_tensorflow
 
 CONFIG = "config.json"
 GOOGLE_CONFIG = "bert_config.json"

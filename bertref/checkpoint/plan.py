@@ -10,10 +10,10 @@ from typing import Any
 
 from ..config import BertConfig
 from ..errors import CheckpointError
-from ..params import CLASSIFIER, MASKED_LM, NEXT_SENTENCE, POOLER, SPAN, parameter_shapes
+from ..params import CLASSIFIER, DECODER, MASKED_LM, NEXT_SENTENCE, POOLER, SPAN, parameter_shapes
 from . import names
 from .coverage import Coverage, Row, is_allowed
-from .names import BIAS, DECODER, DECODER_BIAS, WORDS, Translation
+from .names import BIAS, DECODER_BIAS, WORDS, Translation
 from .source import Entry, Source
 
 ARCHITECTURES: dict[str, tuple[str, ...]] = {

@@ -9,8 +9,9 @@ import numpy.typing as npt
 
 from ..config import BertConfig
 from ..errors import CheckpointError
+from ..params import DECODER
 from .coverage import Coverage
-from .names import BIAS, DECODER, DECODER_BIAS, WORDS
+from .names import BIAS, DECODER_BIAS, WORDS
 from .plan import Plan, plan
 from .source import Source
 

@@ -11,12 +11,12 @@ from typing import Literal, get_args
 
 from ..checkpoint import Coverage, SavedModel, load_model
 from ..checkpoint.folder import describe_model, describe_tensorflow, save_tensorflow, save_weights
-from ..checkpoint.names import DECODER
 from ..checkpoint.plan import architecture_of
 from ..checkpoint.training import save_state
 from ..config import Numerics
 from ..errors import InputError
 from ..files import write_folder
+from ..params import DECODER
 from .proof import Proof, prove
 
 Format = Literal["huggingface", "tensorflow", "onnx"]

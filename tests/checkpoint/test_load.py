@@ -10,8 +10,9 @@ from safetensors.numpy import load_file, save_file
 
 from bertref.checkpoint import load_model
 from bertref.checkpoint.coverage import common_pattern
-from bertref.checkpoint.names import BIAS, DECODER, DECODER_BIAS, WORDS
+from bertref.checkpoint.names import BIAS, DECODER_BIAS, WORDS
 from bertref.errors import CheckpointError, InputError
+from bertref.params import DECODER
 
 from .test_folder import make
 

@@ -3,7 +3,6 @@
 import pytest
 
 from bertref.checkpoint.names import (
-    DECODER,
     GLOBAL_STEP,
     Translation,
     from_huggingface,
@@ -12,7 +11,7 @@ from bertref.checkpoint.names import (
     transposed_in_tensorflow,
 )
 from bertref.config import BertConfig
-from bertref.params import parameter_shapes
+from bertref.params import DECODER, parameter_shapes
 
 HEADS = ("pretraining", "question_answering", "token_classification")
 NAMES = list(parameter_shapes(BertConfig.preset("tiny", num_hidden_layers=12), HEADS))

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from bertref.checkpoint import load_model
-from bertref.checkpoint.names import BIAS, DECODER, DECODER_BIAS, WORDS
+from bertref.checkpoint.names import BIAS, DECODER_BIAS, WORDS
 from bertref.convert import convert
 from bertref.convert.proof import LIMIT, ours, prove, random_batch, ratios
 from bertref.errors import CheckpointError, InputError
+from bertref.params import DECODER
 
 from ..checkpoint.test_folder import make
 from ..checkpoint.test_load import Arrays, assert_params, change, drop, edit_config

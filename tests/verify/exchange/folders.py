@@ -67,3 +67,8 @@ def dump_tsv(folder: Path, arrays: Mapping[str, Any], first: str | None = None) 
         lines.append("\t".join(map(str, [t["name"], t["dtype"], len(t["shape"]), *t["shape"], t["offset"], t["file"]])))
     (folder / "index.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return folder
+
+
+def packed(array: Any) -> Any:
+    """The rows of the real tokens of (B, S, ...), example after example."""
+    return np.stack([array[b, s] for b, s in np.argwhere(case().batch.attention_mask == 1)])

@@ -38,8 +38,11 @@ def arrays(c: Case) -> dict[str, Any]:
     return {**c.params, **dict(c.batch.items()), **moments}
 
 
-@pytest.mark.parametrize("name", CASES)
-@pytest.mark.parametrize("formats", [("bin",), ("npy",), ("safetensors",), ("npy", "bin")], ids="+".join)
+@pytest.mark.parametrize(
+    ("name", "formats"),
+    [*((name, ("bin",)) for name in CASES), *(("huggingface", formats) for formats in (("npy",), ("safetensors",))),
+     ("wide numbers", ("npy", "bin")), ("negative zeros", ("safetensors",))],
+)  # fmt: skip
 def test_a_case_is_read_back_bit_for_bit(tmp_path: Path, name: str, formats: tuple[str, ...]) -> None:
     first = CASES[name]()
     second = read_case(write_case(first, tmp_path / "case", formats=formats))

@@ -15,18 +15,12 @@ from bertref.verify.exchange.mapping import parse_mapping
 from bertref.verify.records import Arrays
 from bertref.verify.subjects.dump import DumpSubject
 
-from .folders import case, dump, right, some
+from .folders import case, dump, packed, right, some
 
 A, D = case().config.num_attention_heads, case().config.head_size
-TOKENS = np.argwhere(case().batch.attention_mask == 1)
 PREDICTIONS = np.argwhere(case().batch.masked_lm_weights == 1)
 QKV = ("query", "key", "value")
 LAYER = "grad:bert.encoder.layer.0."
-
-
-def packed(array: Any) -> Any:
-    """The rows of the real tokens."""
-    return np.stack([array[b, s] for b, s in TOKENS])
 
 
 def unpacked(array: Any) -> Any:

@@ -99,9 +99,9 @@ class OnnxSubject:
     def _read_weights(self, model: str | Path | None) -> Arrays:
         shapes = parameter_shapes(self._config)
         found = self._reader.parameters(shapes)
-        if model is not None:
-            found = {**_stored_weights(Path(model), shapes), **found}
         encoder = [name for name in shapes if name.startswith(("bert.embeddings.", "bert.encoder."))]
+        if model is not None and any(name not in found for name in encoder):
+            found = {**_stored_weights(Path(model), shapes), **found}
         missing = [name for name in encoder if name not in found]
         if missing:
             raise InputError(

@@ -61,11 +61,11 @@ class GraphReader:
         self._maker = {name: node for node in model.graph.node for name in node.output}
         self._outputs = [value.name for value in model.graph.output]
         self._ranks = {v.name: _shape(v) for v in (*model.graph.output, *model.graph.value_info)}
-        self.prefix = self._find_prefix()
+        self.prefix: str = self._find_prefix()
 
     def _find_prefix(self) -> str:
         """What stands before "bert." in this file's names: "" or "model.", or "-" where "bert." itself is missing."""
-        for name in self.initializers:
+        for name in map(str, self.initializers):
             if name.endswith("embeddings.word_embeddings.weight"):
                 head = name.removesuffix("embeddings.word_embeddings.weight")
                 return head.removesuffix("bert.") if head.endswith("bert.") else head + "-"
@@ -102,10 +102,9 @@ class GraphReader:
         if name == "logits" and len(self._ranks.get(name, ())) == 3:
             return "mlm.logits"
         if match := HIDDEN_STATE.fullmatch(name):
-            number = int(match[1])
-            return (
-                "embeddings.norm" if number == 0 else f"layer.{number - 1}.output" if number <= self._layers else None
-            )
+            number = int(match[1]) - 1  # the first is what the embeddings make
+            if number < self._layers:
+                return f"layer.{number}.output" if number >= 0 else "embeddings.norm"
         return None
 
     def inside(self) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The mistakes are made by rewriting parts of Hugging Face's model. Rewritten without a mistake, a part is the original."""
+"""Mistakes are made by rewriting parts of Hugging Face's model; rewritten without a mistake, a part is the original."""
 
 from collections.abc import Callable
 from typing import Any
@@ -76,7 +76,7 @@ def test_every_mistake_changes_something(right: Arrays) -> None:
 def test_the_table() -> None:
     names = [one.name for one in MISTAKES]
     assert len(set(names)) == len(names) >= 45
-    known = {name for name in answers()}
+    known = set(answers())
     for one in MISTAKES:
         assert one.expected(CASE.config.num_hidden_layers) in known, one.name
         assert (one.patch is None) != (one.step is None), one.name

@@ -1,0 +1,50 @@
+"""Prints how the verifier fares: `python -m tests.verify.mistakes [--dtype float32] [--filter gelu] [--size small]`.
+
+Exit code 0 if every mistake is found and at least 95 % of them where they are, else 1.
+"""
+
+import argparse
+import sys
+
+from . import MISTAKES
+from .measure import SEED, Outcome, measure_all
+
+SHARE = 0.95
+"""Of the mistakes, that have to be found at the right tensor."""
+
+HEAD = f"{'mistake':36} {'dtype':9} {'found':6} {'first wrong tensor':52} {'right':6} {'seconds':>7}"
+
+
+def line(outcome: Outcome) -> str:
+    """One row of the table; a wrong tensor is followed by the expected one."""
+    first = str(outcome.report.first)
+    wrong = "" if outcome.right else f"   expected {outcome.expected}"
+    return (
+        f"{outcome.mistake.name:36} {outcome.dtype:9} {'yes' if outcome.detected else 'NO':6} {first:52} "
+        f"{'yes' if outcome.right else 'NO':6} {outcome.seconds:7.2f}{wrong}"
+    )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.verify.mistakes", description="Verify known mistakes.")
+    parser.add_argument("--dtype", action="append", default=[], help="instead of those that each mistake names")
+    parser.add_argument("--filter", default="", help="only mistakes whose name or section contains this")
+    parser.add_argument("--size", default="tiny", help="of the case: tiny, small, medium")
+    parser.add_argument("--seed", type=int, default=SEED, help="of the case")
+    options = parser.parse_args(arguments)
+    chosen = [one for one in MISTAKES if options.filter in one.name or options.filter in one.section]
+    if not chosen:
+        print(f"no mistake has {options.filter!r} in its name or section", file=sys.stderr)
+        return 2
+    print(HEAD)
+    outcomes = []
+    for outcome in measure_all(chosen, options.dtype, seed=options.seed, size=options.size):
+        outcomes.append(outcome)
+        print(line(outcome), flush=True)
+    found, right = sum(o.detected for o in outcomes), sum(o.right for o in outcomes)
+    print(f"\n{len(outcomes)} checks: {found} found, {right} at the right tensor ({right / len(outcomes):.1%})")
+    return 0 if found == len(outcomes) and right >= SHARE * len(outcomes) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+"""Verifies a model with a mistake in it, and says whether the mistake was found where it is."""
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from bertref.verify.case import generate
+from bertref.verify.check import check
+from bertref.verify.records import Case, Report
+from bertref.verify.subjects import torch_model
+from bertref.verify.subjects.transformers import TransformersSubject
+
+from .mistake import Mistake
+
+SEED = 7001
+"""Of the case; the limit was calibrated on others."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the verifier said of one mistake in one dtype."""
+
+    mistake: Mistake
+    dtype: str
+    report: Report
+    expected: str
+    seconds: float
+
+    @property
+    def detected(self) -> bool:
+        return self.report.verdict == "diverges"
+
+    @property
+    def right(self) -> bool:
+        return self.report.first == self.expected
+
+
+def subject(mistake: Mistake, dtype: str = "float32") -> TransformersSubject:
+    """Hugging Face's model with the mistake."""
+
+    def with_mistake(case: Case) -> Any:
+        model = torch_model.stock(case.config, case.numerics)
+        if mistake.patch is not None:
+            mistake.patch(model)
+        return model
+
+    return TransformersSubject(with_mistake, dtype=dtype, step=mistake.step)
+
+
+def measure(mistake: Mistake, dtype: str = "float32", *, seed: int = SEED, size: str = "tiny") -> Outcome:
+    """One mistake in one dtype."""
+    case = generate(seed, size=size)
+    start = time.perf_counter()
+    report = check(subject(mistake, dtype), case)
+    expected = mistake.expected(case.config.num_hidden_layers)
+    return Outcome(mistake, dtype, report, expected, time.perf_counter() - start)
+
+
+def measure_all(mistakes: Iterable[Mistake], dtypes: Iterable[str] = (), **options: Any) -> Iterator[Outcome]:
+    """Every mistake in every dtype in which it has to be found, or in those given."""
+    wanted = tuple(dtypes)
+    for mistake in mistakes:
+        for dtype in wanted or mistake.dtypes:
+            yield measure(mistake, dtype, **options)

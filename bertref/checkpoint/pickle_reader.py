@@ -20,6 +20,8 @@ from .raw import LARGEST, shown
 
 LONGEST = 1 << 24
 """Bytes of a pickle; a large BERT's has 0.06 million."""
+_LARGEST_KEY = 1 << 31
+"""Of a dict, where it is a number: the state of an optimiser has such keys."""
 MOST_STEPS = 1 << 18
 """Instructions in a pickle; a large BERT's has 12,000. At up to 200 bytes each, that many take 50 MB."""
 
@@ -262,10 +264,13 @@ class _Machine:
 
 
 def _fill(target: dict[Any, Any], pairs: Any) -> dict[Any, Any]:
-    """Sets items whose keys cost nothing to hash: a tuple's hash can take for ever."""
+    """Sets new items. Their keys must cost nothing to look up: a tuple takes for ever to hash, and huge integers can be
+    chosen so that all of them collide."""
     for key, value in pairs:
-        if type(key) not in (str, int, bool, float, bytes, type(None)):
+        if type(key) not in (str, bytes, int, bool, type(None)) or (type(key) is int and abs(key) > _LARGEST_KEY):
             raise _Refused(f"has {shown(key)} as a key")
+        if key in target:
+            raise _Refused(f"has the name {shown(key)} twice")
         target[key] = value
     return target
 

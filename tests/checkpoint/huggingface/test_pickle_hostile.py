@@ -6,6 +6,7 @@ import io
 import os
 import pickle
 import runpy
+import struct
 import subprocess
 import sys
 import tracemalloc
@@ -36,7 +37,7 @@ PAYLOADS: dict[str, tuple[Call, str]] = {
     "os.system": (Call(os.system, "touch {path}"), f"{os.name}.system"),
     "eval": (Call(builtins.eval, "open({path!r}, 'w')"), "builtins.eval"),
     "exec": (Call(builtins.exec, "open({path!r}, 'w')"), "builtins.exec"),
-    "getattr": (Call(builtins.getattr, os, "system"), "builtins.getattr"),
+    "getattr": (Call(builtins.getattr, "{{}}", "format"), "builtins.getattr"),
     "subprocess": (Call(subprocess.Popen, ["touch", "{path}"]), "subprocess.Popen"),
     "runpy": (Call(runpy._run_code, "open({path!r}, 'w')", {}), "runpy._run_code"),
     "torch.load in disguise": (Call(torch.storage._load_from_bytes, b""), "torch.storage._load_from_bytes"),
@@ -52,7 +53,7 @@ def payload(name: str, path: Path) -> Call:
 
 
 @pytest.mark.parametrize("protocol", [0, 2, 4])
-@pytest.mark.parametrize("name", [name for name in PAYLOADS if name != "getattr"])
+@pytest.mark.parametrize("name", PAYLOADS)
 def test_payloads_are_refused_by_name(name: str, protocol: int, tmp_path: Path) -> None:
     says = PAYLOADS[name][1]
     proof = tmp_path / "executed"
@@ -97,6 +98,9 @@ def test_the_payload_would_have_worked(tmp_path: Path) -> None:
         (b"\x80\x02]K\x01K\x02s.", "sets items of a list"),
         (b"\x80\x02}(K\x01u.", "sets items of a dict"),
         (b"\x80\x02}))s.", "has a tuple as a key"),
+        (b"\x80\x02}\x8a\x08" + (2**61 - 1).to_bytes(8, "little") + b"Ns.", "has 2305843009213693951 as a key"),
+        (b"\x80\x02}G" + b"\0" * 8 + b"Ns.", "has 0.0 as a key"),
+        (b"\x80\x02}X\x01\x00\x00\x00wNsX\x01\x00\x00\x00wNs.", "has the name 'w' twice"),
         (b"\x80\x02.", "takes a value where there is none"),
         (b"\x80\x02q\x00.", "needs a value"),
         (b"\x80\x02h\x05.", "refers to value 5"),
@@ -212,7 +216,7 @@ BOMBS = {
     "marks": b"\x80\x02" + b"(" * 600_000 + b".",
     "dicts": b"\x80\x02(" + b"}" * 600_000 + b"l.",
     "one list put into dicts again and again": (
-        b"\x80\x02]q\x00(" + b"NN\x86" * 1000 + b"e" + b"ccollections\nOrderedDict\nh\x00\x85R" * 1000 + b"."),
+        b"\x80\x02]q\x00(" + b"".join(struct.pack("<cH", b"M", i) + b"N\x86" for i in range(1000)) + b"e" + b"ccollections\nOrderedDict\nh\x00\x85R" * 1000 + b"."),
 }  # fmt: skip
 
 

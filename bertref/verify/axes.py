@@ -54,23 +54,28 @@ class AxesOf:
     """The axes of every answer of a case."""
 
     def __init__(self, case: Case) -> None:
-        self._case = case
+        self._known: dict[str, Axes] = {}
         self._parameters = parameter_shapes(case.config)
-        tokens = case.batch.attention_mask.astype(bool)
+        tokens: Bools = case.batch.attention_mask.astype(bool)
         B, S = tokens.shape
         P = case.batch.masked_lm_positions.shape[1]
         c = case.config
         self._sizes = {"H": c.hidden_size, "I": c.intermediate_size, "V": c.vocab_size}
-        queries = tokens[:, None, :, None]
-        pairs = queries & tokens[:, None, None, :]
+        queries = np.asarray(tokens[:, None, :, None])
+        pairs = np.asarray(queries & tokens[:, None, None, :])
         square = (B, c.num_attention_heads, S, S)
         self._square = square
-        self._tokens, self._rows, self._rectangle = tokens, tokens.any(axis=1), (B, S, P)
+        self._tokens, self._rows, self._rectangle = tokens, np.asarray(tokens.any(axis=1)), (B, S, P)
         self._queries, self._pairs = np.broadcast_to(queries, square), np.broadcast_to(pairs, square)
         self._predictions: Bools = np.asarray(case.batch.masked_lm_weights > 0)
 
     def __call__(self, name: str) -> Axes:
         """Raises `KeyError` for a name that the case does not have."""
+        if name not in self._known:
+            self._known[name] = self._of(name)
+        return self._known[name]
+
+    def _of(self, name: str) -> Axes:
         prefix, rest = split(name)
         if rest in self._parameters and prefix:
             shape = self._parameters[rest]

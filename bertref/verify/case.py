@@ -123,7 +123,7 @@ def digest(arrays: Mapping[str, npt.NDArray[Any]]) -> str:
     for name in sorted(arrays):
         values = np.ascontiguousarray(arrays[name], np.float64)
         mark = zlib.crc32(np.asarray([values.sum(), np.abs(values).sum()]).tobytes(), mark)
-        mark = zlib.crc32(values.reshape(-1)[:512].tobytes(), mark)
+        mark = zlib.crc32(values.reshape(-1)[:65536].tobytes(), mark)
     return f"{mark:08x}"
 
 
@@ -216,8 +216,8 @@ def optimizer_case(params: Arrays, numerics: Numerics, seed: int) -> OptimizerCa
     moments: Arrays = {}
     for number, (name, p) in enumerate(params.items()):
         draw = generator(seed, "case", 3, number)
-        moments[name + "/m"] = single(0.2 * begun[0] * typical * draw.standard_normal(p.shape))
-        moments[name + "/v"] = single(begun[1] * typical**2 * draw.uniform(0.5, 2.0, p.shape))
+        moments[name + "/m"] = (0.2 * begun[0] * typical * draw.standard_normal(p.shape)).astype(np.float32)
+        moments[name + "/v"] = (begun[1] * typical**2 * draw.uniform(0.5, 2.0, p.shape)).astype(np.float32)
     return OptimizerCase(optimizer, moments, step, 2.0**-7, clip, numerics.clip_epsilon)
 
 

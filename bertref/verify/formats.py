@@ -79,13 +79,13 @@ def stochastic(values: Floats, to: Format, draw: np.random.Generator) -> Floats:
         noise = draw.random(single.shape, dtype=np.float32) - np.float32(0.5)
         return nearest(np.where(np.isfinite(single), single + step * noise, single), to)
     dropped = 23 - to.digits
-    noise = draw.integers(0, 1 << dropped, size=single.shape, dtype=np.uint32)
-    return _cut(single, single.view(np.uint32) + noise, dropped)
+    added = draw.integers(0, 1 << dropped, size=single.shape, dtype=np.uint32)
+    return _cut(single, single.view(np.uint32) + added, dropped)
 
 
 def _cut(values: Floats, bits: npt.NDArray[Any], dropped: int) -> Floats:
     """The patterns without their low bits; NaN and infinities stay as they were."""
-    kept = (bits & np.uint32(0xFFFFFFFF << dropped & 0xFFFFFFFF)).view(np.float32)
+    kept: Floats = (bits & np.uint32(0xFFFFFFFF << dropped & 0xFFFFFFFF)).view(np.float32)
     return np.where(np.isfinite(values), kept, values)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from . import cache
 from .axes import kind
 from .formats import FORMATS
 from .measures import DRIFT, Measures, binned, measure, size_blocks
@@ -69,7 +70,13 @@ def compare_with(truth: Truth, answers: Mapping[str, Any], name: str, replay: Re
 
 def yardstick(truth: Truth, recorded: Collection[str], *, wide_activations: bool = True) -> Yardstick:
     """`sample`, or what it gave when it was asked the same before."""
-    return sample(truth, recorded, wide_activations=wide_activations)
+
+    def draw() -> cache.Sample:
+        drawn = sample(truth, recorded, wide_activations=wide_activations)
+        return dict(drawn.total), dict(drawn.own)
+
+    name = cache.key(truth.case, truth.precision, recorded, SAMPLES, PRIOR, wide_activations)
+    return Yardstick(truth.precision, *cache.kept(name, draw))
 
 
 def sample(

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from pathlib import Path
 
-from ..exchange import Dump, Mapping, find_case, read_dump, read_mapping
+from ..exchange import Dump, Mapping, find_case, read_case, read_dump, read_mapping
 from ..records import Answers, Case
 
 
@@ -27,6 +27,10 @@ class DumpSubject:
     def seed(self) -> int | None:
         """The seed that the dump names instead of a case."""
         return self._dump.seed
+
+    def case(self) -> Case | None:
+        """The case of `case_folder`, read; None if no case was found near the dump."""
+        return None if self.case_folder is None else read_case(self.case_folder)
 
     def answer(self, case: Case, wanted: Collection[str] | None = None) -> Answers:
         """What the dump holds of `wanted`. Raises `InputError` as `Dump.answers` does."""

@@ -139,9 +139,15 @@ def test_a_dump_near_its_case_finds_it(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder", encoding="utf-8")
     places = [folder / "answers", tmp_path / "answers"]
     assert [find_case(dump(place, some("pooled"))) for place in places] == [folder.resolve()] * 2
-    assert DumpSubject(places[0]).case_folder == folder.resolve()
+    subject = DumpSubject(places[0])
+    found = subject.case()
+    assert subject.case_folder == folder.resolve()
+    assert found is not None
+    assert digest(found) == digest(case())
+    same(subject.answer(found).values, some("pooled"))
     assert find_case(dump(tmp_path / "by-seed", some("pooled"), case=None, seed=7)) == folder.resolve()
     assert find_case(dump(tmp_path / "lost" / "answers", some("pooled"), case="0" * 32)) is None
+    assert DumpSubject(tmp_path / "lost" / "answers").case() is None
 
 
 def test_the_index_in_json_counts_where_there_are_two(tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import CheckpointError
-from .pickle_names import FOREIGN, GLOBALS, REBUILDS, SAME, Name, Storage, Tensor
-from .raw import LARGEST, shown
+from .pickle_names import FOREIGN, GLOBALS, REBUILDS, SAME, Name, Refused, Storage, storage_of, tensor_of
+from .raw import shown
 
 LONGEST = 1 << 24
 """Bytes of a pickle; a large BERT's has 0.06 million."""
@@ -76,13 +76,9 @@ def read_pickle(data: bytes, start: int, where: str) -> Pickle:
         return Pickle(machine.run(), machine.storages, machine.at)
     except struct.error:
         reason = "ends in the middle"
-    except (_Refused, UnicodeDecodeError) as error:
-        reason = str(error) if isinstance(error, _Refused) else "has a text that is not UTF-8"
+    except (Refused, UnicodeDecodeError) as error:
+        reason = str(error) if isinstance(error, Refused) else "has a text that is not UTF-8"
     raise CheckpointError(f"{where}: the pickle {reason}")
-
-
-class _Refused(Exception):
-    """Why the reading ends; the sentence's subject is the pickle."""
 
 
 class _Machine:
@@ -113,12 +109,12 @@ class _Machine:
             elif code in _ACTIONS:
                 _ACTIONS[code](self)
             else:
-                raise _Refused(f"has the instruction {code!r}, which torch.save does not write for weights")
+                raise Refused(f"has the instruction {code!r}, which torch.save does not write for weights")
 
     def spend(self, steps: int) -> None:
         self.steps += steps
         if self.steps > MOST_STEPS:
-            raise _Refused(f"takes more than {MOST_STEPS} steps; refused")
+            raise Refused(f"takes more than {MOST_STEPS} steps; refused")
 
     def take(self, size: int) -> bytes:
         if size > len(self.data) - self.at:
@@ -132,7 +128,7 @@ class _Machine:
     def line(self) -> str:
         end = self.data.find(b"\n", self.at, self.at + 1000)
         if end < 0:
-            raise _Refused("has a name without an end")
+            raise Refused("has a name without an end")
         return self.take(end + 1 - self.at)[:-1].decode("utf-8")
 
     def push(self, value: object) -> None:
@@ -140,23 +136,23 @@ class _Machine:
 
     def pop(self) -> Any:
         if not self.stack:
-            raise _Refused("takes a value where there is none")
+            raise Refused("takes a value where there is none")
         return self.stack.pop()
 
     def top(self) -> Any:
         if not self.stack:
-            raise _Refused("needs a value where there is none")
+            raise Refused("needs a value where there is none")
         return self.stack[-1]
 
     def number(self, code: bytes, value: Any) -> None:
         if code == b"\x80":
             if value > 5:
-                raise _Refused(f"has protocol {value}, which does not exist")
+                raise Refused(f"has protocol {value}, which does not exist")
         elif code in (b"q", b"r"):
             self.memo[value] = self.top()
         elif code in (b"h", b"j"):
             if value not in self.memo:
-                raise _Refused(f"refers to value {value}, which it never stored")
+                raise Refused(f"refers to value {value}, which it never stored")
             self.push(self.memo[value])
         elif code != b"\x95":
             self.push(value)
@@ -169,7 +165,7 @@ class _Machine:
 
     def pop_mark(self) -> list[Any]:
         if not self.marks:
-            raise _Refused("closes a group that it never opened")
+            raise Refused("closes a group that it never opened")
         items, self.stack = self.stack, self.marks.pop()
         return items
 
@@ -194,13 +190,13 @@ class _Machine:
     def extend(self, items: list[Any]) -> None:
         target = self.top()
         if type(target) is not list:
-            raise _Refused(f"appends to {shown(target)}")
+            raise Refused(f"appends to {shown(target)}")
         target.extend(items)
 
     def set_items(self, items: list[Any]) -> None:
         target = self.top()
         if type(target) is not dict or len(items) % 2:
-            raise _Refused(f"sets items of {shown(target)}")
+            raise Refused(f"sets items of {shown(target)}")
         _fill(target, zip(items[::2], items[1::2], strict=True))
 
     def refer(self, module: object, name: object) -> None:
@@ -211,8 +207,8 @@ class _Machine:
             return
         text = shown(full)[1:-1] or "something without a name"
         if full.startswith("torch.") and full.endswith(("Storage", *FOREIGN)):
-            raise _Refused(f"is refused: it holds {text}, numbers of a kind that is not supported for weights")
-        raise _Refused(
+            raise Refused(f"is refused: it holds {text}, numbers of a kind that is not supported for weights")
+        raise Refused(
             f"is refused: it calls for {text}, which is no part of saved weights; nothing was executed.\n"
             "Save the weights alone, with torch.save(model.state_dict(), FILE) or as safetensors"
         )
@@ -221,45 +217,35 @@ class _Machine:
         """State for an object: the `_metadata` of a state dict, which says nothing about its tensors."""
         self.pop()
         if type(self.top()) is not dict:
-            raise _Refused(f"sets attributes of {shown(self.top())}")
+            raise Refused(f"sets attributes of {shown(self.top())}")
 
     def call(self) -> None:
         """What Python's machine would call; arguments first, in a tuple."""
         arguments, function = self.pop(), self.pop()
         if not isinstance(function, Name) or type(arguments) is not tuple:
-            raise _Refused(f"calls {shown(function)}")
+            raise Refused(f"calls {shown(function)}")
         name = function.name.rsplit(".", 1)[-1]
         if name == "OrderedDict" and len(arguments) <= 1:
             self.push(self.ordered(arguments[0] if arguments else []))
         elif name in SAME and len(arguments) == SAME[name][0] and type(arguments[0]) is SAME[name][1]:
             self.push(arguments[0])
         elif name in REBUILDS and len(arguments) in REBUILDS[name]:
-            self.push(_tensor(name, arguments))
+            self.push(tensor_of(name, arguments))
         else:
-            raise _Refused(f"calls {function.name} with arguments that torch.save does not write")
+            raise Refused(f"calls {function.name} with arguments that torch.save does not write")
 
     def ordered(self, pairs: object) -> dict[Any, Any]:
         """An ordered dict from the pairs that Python 2 hands to its constructor."""
         if type(pairs) is not list or any(type(pair) not in (list, tuple) or len(pair) != 2 for pair in pairs):
-            raise _Refused("makes an OrderedDict of something else than pairs")
+            raise Refused("makes an OrderedDict of something else than pairs")
         self.spend(len(pairs))  # the list can be used again and again
         return _fill({}, ((pair[0], pair[1]) for pair in pairs))
 
     def persistent(self) -> None:
-        """('storage', type, key, device, elements), in files before 1.6 followed by None or a view of that storage."""
-        given = self.pop()
-        if type(given) is not tuple or len(given) not in (5, 6) or given[0] != "storage":
-            raise _Refused("refers to something outside it that is no storage")
-        kind, key, numel = given[1], given[2], given[4]
-        if not isinstance(kind, Name) or kind.dtype is None or not kind.name.endswith("Storage"):
-            raise _Refused(f"has a storage of an unknown type {shown(getattr(kind, 'name', kind))}")
-        if not isinstance(key, str) or type(numel) is not int or not 0 <= numel <= LARGEST:
-            raise _Refused(f"has a storage with the key {shown(key)} and the length {shown(numel)}")
-        if len(given) == 6 and given[5] is not None:
-            raise _Refused(f"has storage {shown(key)} as a view of another, which is not supported")
-        storage = Storage(key, kind.dtype, numel)
-        if self.storages.setdefault(key, storage) != storage:
-            raise _Refused(f"describes storage {shown(key)} in two ways")
+        """Something outside the pickle: a storage, always described alike."""
+        storage = storage_of(self.pop())
+        if self.storages.setdefault(storage.key, storage) != storage:
+            raise Refused(f"describes storage {shown(storage.key)} in two ways")
         self.push(storage)
 
 
@@ -268,32 +254,11 @@ def _fill(target: dict[Any, Any], pairs: Any) -> dict[Any, Any]:
     chosen so that all of them collide."""
     for key, value in pairs:
         if type(key) not in (str, bytes, int, bool, type(None)) or (type(key) is int and abs(key) > _LARGEST_KEY):
-            raise _Refused(f"has {shown(key)} as a key")
+            raise Refused(f"has {shown(key)} as a key")
         if key in target:
-            raise _Refused(f"has the name {shown(key)} twice")
+            raise Refused(f"has the name {shown(key)} twice")
         target[key] = value
     return target
-
-
-def _tensor(name: str, arguments: tuple[Any, ...]) -> Tensor:
-    """(storage, offset, shape, stride, requires_grad, hooks), in version 3 followed by the dtype; then metadata.
-
-    Metadata would say that the elements are to be negated or conjugated.
-    """
-    storage, offset, shape, stride = arguments[:4]
-    if not isinstance(storage, Storage):
-        raise _Refused(f"makes a tensor of {shown(storage)}, which is no storage")
-    dtype = storage.dtype
-    if len(arguments) == max(REBUILDS[name]) > 4 and arguments[-1]:
-        raise _Refused("makes a tensor with metadata, which is not supported")
-    if name.endswith("v3"):
-        marker = arguments[6]
-        if not isinstance(marker, Name) or not marker.dtype or marker.name.endswith("Storage"):
-            raise _Refused(f"makes a tensor of the unknown dtype {shown(marker)}")
-        dtype = marker.dtype
-    if not dtype:
-        raise _Refused("makes a tensor of bytes without a dtype")
-    return Tensor(storage, dtype, offset, shape, stride)
 
 
 _ACTIONS: dict[bytes, Callable[[_Machine], None]] = {

@@ -216,7 +216,8 @@ BOMBS = {
     "marks": b"\x80\x02" + b"(" * 600_000 + b".",
     "dicts": b"\x80\x02(" + b"}" * 600_000 + b"l.",
     "one list put into dicts again and again": (
-        b"\x80\x02]q\x00(" + b"".join(struct.pack("<cH", b"M", i) + b"N\x86" for i in range(1000)) + b"e" + b"ccollections\nOrderedDict\nh\x00\x85R" * 1000 + b"."),
+        b"\x80\x02]q\x00(" + b"".join(struct.pack("<cH2s", b"M", i, b"N\x86") for i in range(1000)) + b"e"
+        + b"ccollections\nOrderedDict\nh\x00\x85R" * 1000 + b"."),
 }  # fmt: skip
 
 

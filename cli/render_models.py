@@ -66,8 +66,9 @@ def info(found: dict[str, Any], *, tensors: bool = False) -> None:
     table.add_row("memory", f"{_bytes(memory['stored'])} stored; in float32 {_bytes(memory['predict_float32'])} to "
                   f"predict, {_bytes(memory['train_float32'])} to train, activations apart")  # fmt: skip
     numerics = found["numerics"]
-    table.add_row("dialect", f"{found['dialect']}: {config['hidden_act']} "
-                  f"({numerics['gelu']}), epsilon {numerics['layer_norm_eps']:g}, mask {numerics['mask_value']}")  # fmt: skip
+    gelu = f"{config['hidden_act']} ({numerics['gelu']})"
+    table.add_row("dialect", f"{found['dialect']}: {gelu}, epsilon {numerics['layer_norm_eps']:g}, "
+                  f"mask {numerics['mask_value']}")  # fmt: skip
     table.add_row("heads", ", ".join(found["heads"]) or "none: the bare encoder")
     if found["labels"]:
         shown = ", ".join(found["labels"][:8]) + (", ..." if len(found["labels"]) > 8 else "")

@@ -42,6 +42,11 @@ class BackendSubject:
         self.precision: str | None = dtype
         self.name = f"{spec}:dtype={dtype},kernels={'on' if kernels else 'off'}"
 
+    @property
+    def has_kernels(self) -> bool:
+        """Whether faster kernels take part."""
+        return self._kernels and bool(self._backend.kernels)
+
     def answer(self, case: Case, wanted: Collection[str] | None = None) -> Answers:
         """Every probe and gradient that the kernels leave visible, and one update if the case has an optimiser."""
         ops = OpSet(self._backend, kernels=self._kernels)
@@ -70,8 +75,8 @@ class BackendSubject:
     def _visible(self, case: Case, wanted: Collection[str] | None) -> list[str]:
         forward = probe_names(case.config.num_hidden_layers)
         names = [*forward, *(f"grad:{name}" for name in forward)]
-        hidden = INSIDE_KERNELS if self._kernels and self._backend.kernels else ()
-        return [name for name in names if (wanted is None or name in wanted) and not name.endswith(hidden or ("?",))]
+        hidden = INSIDE_KERNELS if self.has_kernels else ()
+        return [name for name in names if (wanted is None or name in wanted) and not name.endswith(hidden)]
 
     def _probes(self, ops: OpSet, recorder: Recorder, scale: float) -> Arrays:
         values = recorder.to_numpy(ops.xp)
@@ -79,7 +84,7 @@ class BackendSubject:
                 else value for name, value in values.items()}  # fmt: skip
 
     def _notes(self) -> tuple[str, ...]:
-        if not (self._kernels and self._backend.kernels):
+        if not self.has_kernels:
             return ()
         return ("inside fused kernels, and not looked at: " + ", ".join(INSIDE_KERNELS) + "; kernels=off shows them",)
 

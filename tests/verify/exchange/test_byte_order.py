@@ -59,6 +59,9 @@ def test_garbage_is_the_judges_business() -> None:
     for bits in (draw.integers(0, 2**32, 500, np.uint32).view(np.float32), np.full(50, np.nan, np.float32),
                  np.zeros(50, np.float32), np.ones(50, np.float32), np.full(50, 1e-40, np.float32)):  # fmt: skip
         assert not byte_order.swapped(bits, "float32")
+    both = np.array([0x3F00003F + (i << 8) + (i << 16) for i in range(100)], np.uint32).view(np.float32)
+    assert np.array_equal(both, both.byteswap())
+    assert not byte_order.swapped(both, "float32")
     few = np.arange(1, 8, dtype=np.float32)
     assert not byte_order.swapped(few.byteswap(), "float32")
     assert byte_order.swapped(np.append(few, 8).byteswap(), "float32")

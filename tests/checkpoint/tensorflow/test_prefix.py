@@ -28,6 +28,7 @@ def test_a_prefix_that_ends_like_an_index(tmp_path: Path) -> None:
 def test_a_folder_with_one(tmp_path: Path) -> None:
     indexes(tmp_path, "a.ckpt-5")
     (tmp_path / "checkpoint").write_text('model_checkpoint_path: "gone"\n', encoding="utf-8")
+    (tmp_path / "folder.index").mkdir()
     (tmp_path / "model.safetensors.index.json").write_text("{}", encoding="utf-8")
     assert find_prefix(tmp_path) == tmp_path / "a.ckpt-5"
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from bertref.verify.case import generate
-from bertref.verify.check import check
+from bertref.verify.checking import check
 from bertref.verify.exchange import write_answers, write_case
 from bertref.verify.records import Arrays, Report
 from bertref.verify.subject import Subject

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bertref.verify.case import generate
-from bertref.verify.check import check
+from bertref.verify.checking import check
 from bertref.verify.records import Case, Report
 from bertref.verify.subjects import torch_model
 from bertref.verify.subjects.transformers import TransformersSubject

@@ -2,7 +2,7 @@
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 
 from bertref.errors import InputError
 from bertref.tasks.windows import Window, best_window, windows
@@ -25,6 +25,7 @@ def test_every_token_is_seen_and_no_window_is_superfluous(count: int, room: int,
 
 
 @given(st.integers(1, 60), st.integers(1, 20), st.integers(1, 30))
+@example(400, 384, 300)  # the last window is so much shorter that this outweighs some context
 def test_the_best_window_is_the_originals(count: int, room: int, stride: int) -> None:
     found = windows(count, room, stride)
     for position, number in enumerate(best_window(count, found)):

@@ -56,7 +56,7 @@ def test_special_tokens_are_text_on_request() -> None:
 def test_words_too_long_and_unknown_words_are_one_piece() -> None:
     tokenizer = Tokenizer(VOCAB, max_chars_per_word=4)
     a = VOCAB.ids["a"]
-    assert tokenizer.locate("hello héé€x a") == [Piece(1, 0, 5, 0), Piece(1, 6, 11, 1), Piece(a, 12, 13, 2)]
+    assert tokenizer.locate("hello héé€xyz a") == [Piece(1, 0, 5, 0), Piece(1, 6, 13, 1), Piece(a, 14, 15, 2)]
 
 
 TEXT = st.text(CHARACTERS, max_size=40)
@@ -65,6 +65,8 @@ TEXT = st.text(CHARACTERS, max_size=40)
 @given(TEXT, OPTIONS, st.lists(st.integers(1, 4), min_size=1, max_size=5), st.booleans())
 @example("a\u0327\u0301\u302e\u0345b", {"lower_case": True, "strip_accents": True, "tokenize_chinese_chars": True,
                                         "control": "C", "max_chars_per_word": 200}, [1], True)  # fmt: skip
+@example("a\u302e\U0001d165b", {"lower_case": True, "strip_accents": True, "tokenize_chinese_chars": True,
+                               "control": "C", "max_chars_per_word": 200}, [1], True)  # fmt: skip
 @example("ΑΣ\u0301 ΣΑΣ", {"lower_case": True, "strip_accents": False, "tokenize_chinese_chars": True,
                           "control": "C", "max_chars_per_word": 200}, [2], False)  # fmt: skip
 def test_the_pieces_are_the_tokenizers(text: str, options: dict[str, Any], cuts: list[int], specials: bool) -> None:

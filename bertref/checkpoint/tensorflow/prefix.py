@@ -26,7 +26,7 @@ def find_prefix(path: Path) -> Path:
         return path.with_name(path.name.removesuffix(INDEX))
     if path.name and index_of(path).is_file():
         return path
-    stem = re.sub(r"\.(data-\d{5,}-of-\d{5,}|meta)$", "", path.name)
+    stem = re.sub(r"(?<=.)\.(data-\d{5,}-of-\d{5,}|meta)$", "", path.name)
     if index_of(path.with_name(stem)).is_file():
         raise CheckpointError(f"{path}: is a part of a checkpoint; name it by its prefix, {path.with_name(stem)}")
     raise CheckpointError(f"{path}: no such TensorFlow checkpoint: there is no {index_of(path) if path.name else path}")

@@ -83,8 +83,9 @@ def test_nothing_there(tmp_path: Path) -> None:
         find_prefix(tmp_path)
     with pytest.raises(CheckpointError, match=r"x: no such TensorFlow checkpoint: there is no .*x\.index"):
         find_prefix(tmp_path / "x")
-    with pytest.raises(CheckpointError, match=r"x\.index: no such TensorFlow checkpoint"):
-        find_prefix(tmp_path / "x.index")
+    for name in ("x.index", ".index", ".meta", "x/.."):
+        with pytest.raises(CheckpointError, match=r"no such TensorFlow checkpoint"):
+            find_prefix(tmp_path / name)
 
 
 @pytest.mark.parametrize("part", ["a.ckpt.data-00000-of-00001", "a.ckpt.meta"])

@@ -20,7 +20,23 @@ PUBLIC = [
     "pretrain",
 ]
 METHODS = {
-    "Model": ["encode", "features", "next_sentence", "next_sentence_batch", "predict", "predict_batch"],
+    "Model": [
+        "answer",
+        "answer_batch",
+        "choose",
+        "choose_batch",
+        "classify",
+        "classify_batch",
+        "embed",
+        "encode",
+        "features",
+        "next_sentence",
+        "next_sentence_batch",
+        "predict",
+        "predict_batch",
+        "tag",
+        "tag_batch",
+    ],
     "Tokenizer": ["decode", "encode", "encode_batch", "from_pretrained", "save_pretrained", "tokenize"],
 }
 

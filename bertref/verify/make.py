@@ -57,7 +57,7 @@ def make_case(
 
 def _of_config(path: str | Path, preset: Numerics | None, seed: int, size: str, optimizer: str | None) -> Case:
     config, numerics = read_config(path, dialect=preset)
-    case = generate_for(config, numerics, seed, optimizer=False, **_numbers(config, size))
+    case = generate_for(config, numerics, seed, optimizer=False, **numbers(config, size))
     return _with_step(replace(case, name=f"{Path(path).name}, seed {seed}"), seed, optimizer)
 
 
@@ -72,8 +72,8 @@ def _of_model(
         raise InputError(f"{path}: has no vocabulary to read the texts with; leave out the texts")
     name, known = Path(path).name, parameter_shapes(saved.config)
     params = {key: value for key, value in saved.params.items() if key in known}
-    numbers = _numbers(saved.config, size)
-    case = generate_for(saved.config, saved.numerics, seed, params=params, optimizer=False, **numbers)
+    rows = numbers(saved.config, size)
+    case = generate_for(saved.config, saved.numerics, seed, params=params, optimizer=False, **rows)
     case = replace(case, name=f"{name}, seed {seed}")
     if texts:
         case = from_model(
@@ -82,7 +82,7 @@ def _of_model(
     return _with_step(case, seed, optimizer)
 
 
-def _numbers(config: BertConfig, size: str) -> dict[str, Any]:
+def numbers(config: BertConfig, size: str) -> dict[str, Any]:
     """Rows, their length and their predictions, as the size has them."""
     if config.vocab_size < 8 or config.max_position_embeddings < 3:
         raise InputError("case: at least 8 words (vocab_size) and 3 positions (max_position_embeddings) are needed")

@@ -60,7 +60,8 @@ class Dump:
         found: Arrays = {}
         source: dict[str, str] = {}
         notes = set()
-        for tensor, rule in self._mapped(mapping, answer_shapes(case)):
+        known = answer_shapes(case)
+        for tensor, rule in self._mapped(mapping, known):
             for name in rule.to:
                 if name in source:
                     raise InputError(f"{self.index}: {source[name]!r} and {tensor.name!r} both stand for {name}")
@@ -69,7 +70,7 @@ class Dump:
                 continue
             if tensor.dtype == "bfloat16":
                 notes.add("values stored as bfloat16 were widened to float32")
-            found |= self._converted(tensor, rule, mapping, case)
+            found |= self._converted(tensor, rule, mapping, case, known)
         if not source:
             raise InputError(f"{self.index}: lists no tensor to compare; write at least one probe, such as loss.total")
         values = {name: value for name, value in found.items() if wanted is None or name in wanted}
@@ -94,8 +95,10 @@ class Dump:
                                      f"answer to this case{similar(name, known)}")  # fmt: skip
             yield tensor, rule
 
-    def _converted(self, tensor: Located, rule: Rule, mapping: Mapping, case: Case) -> Arrays:
-        where, letters, known = f"{self.index}: {tensor.name!r}", sizes(case), answer_shapes(case)
+    def _converted(
+        self, tensor: Located, rule: Rule, mapping: Mapping, case: Case, known: dict[str, Shape]
+    ) -> Arrays:
+        where, letters = f"{self.index}: {tensor.name!r}", sizes(case)
         value = self._read(tensor, where)
         weights = all(_is_weight(name, known) for name in rule.to)
         if mapping.in_out and value.ndim == 2 and weights and not any("embeddings" in name for name in rule.to):

@@ -104,7 +104,7 @@ def _infinities(value: Any, old: Any, new: Any) -> Any:
 
 
 def read_case(folder: str | Path) -> Case:
-    """The case that `write_case` wrote, bit for bit: floats of parameters and moments as float64.
+    """The case that `write_case` wrote, bit for bit: parameters as float64, moments in the width that they had.
 
     Raises `InputError` naming the file and the tensor where something is missing, damaged or changed.
     """
@@ -116,9 +116,10 @@ def read_case(folder: str | Path) -> Case:
     kinds: dict[str, dict[str, Located]] = {}
     for tensor in locate(path, (entry for entry in found.entries if entry.kind != "expected"), found.path):
         kinds.setdefault(tensor.kind, {})[tensor.name] = tensor
-    params = _doubles(kinds.get("parameter", {}))
+    params = {name: values(t).astype(np.float64) for name, t in kinds.get("parameter", {}).items()}
+    moments = {name: values(t) for name, t in kinds.get("moment", {}).items()}
     batch = _batch(kinds.get("batch", {}), where)
-    parts = restore(found.fields, _doubles(kinds.get("moment", {})), where)
+    parts = restore(found.fields, moments, where)
     _check(params, batch, parts, where)
     case = Case(name=str(found.fields.get("name")), params=params, batch=batch,
                 origin=_origin(found), **parts)  # fmt: skip
@@ -140,10 +141,6 @@ def _digest(case: Case) -> str | None:
         return digest(case)
     except (TypeError, ValueError, ArithmeticError):
         return None
-
-
-def _doubles(tensors: dict[str, Located]) -> Arrays:
-    return {name: values(tensor).astype(np.float64) for name, tensor in tensors.items()}
 
 
 def _batch(tensors: dict[str, Located], where: str) -> Batch:

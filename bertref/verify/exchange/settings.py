@@ -101,6 +101,10 @@ def stored(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
             narrow = array.astype(np.float32)
         if np.array_equal(narrow, array):
             array = narrow
+    return _little(array)
+
+
+def _little(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
 
 
@@ -114,7 +118,7 @@ def questions(case: Case) -> Iterator[Question]:
     for name, array in case.batch.items():
         yield "batch", name, stored(array)
     for name, array in case.optimizer.moments.items() if case.optimizer else ():
-        yield "moment", name, stored(array)
+        yield "moment", name, _little(array)  # of either width, which is kept
 
 
 def digest(case: Case, tensors: Iterable[Question] | None = None) -> str:

@@ -25,12 +25,20 @@ CASES = {
     "exact mask, lamb": lambda: generate(4, numerics={"mask_value": -math.inf}, optimizer="lamb", edge="masked-row"),
     "no optimiser": lambda: generate(5, optimizer=None),
     "wide numbers": lambda: _with_parameter(lambda p: p + 2.0**-40),
+    "wide moments": lambda: _with_wide_moments(),
     "negative zeros": lambda: _with_parameter(lambda p: p * 0.0 - 0.0),
 }
 
 
 def _with_parameter(change: Any, name: str = "bert.pooler.dense.bias") -> Case:
     return dataclasses.replace(case(), params={**case().params, name: change(case().params[name])})
+
+
+def _with_wide_moments() -> Case:
+    step = case().optimizer
+    assert step is not None
+    moments = {name: array.astype(np.float64) * 1.1 for name, array in step.moments.items()}
+    return dataclasses.replace(case(), optimizer=dataclasses.replace(step, moments=moments))
 
 
 def arrays(c: Case) -> dict[str, Any]:

@@ -4,7 +4,8 @@
     multi_label_classification    a sigmoid each: every label holds or not, by itself
     regression                    the logits as they are
 
-Where a config names no problem type, one label means regression and several mean one of them, as in transformers.
+Where a config names no problem type, one label means regression and several mean one of them, as in transformers'
+models; its pipeline puts a single label through a sigmoid even so.
 """
 
 from collections.abc import Sequence

@@ -75,7 +75,7 @@ def stochastic(values: Floats, to: Format, draw: np.random.Generator) -> Floats:
     single = np.asarray(values, np.float32)
     if to.name == "float16":
         _, exponent = np.frexp(single)
-        step = np.ldexp(np.float32(1), np.maximum(exponent - (to.digits + 1), -24))
+        step = np.where(single == 0, 0, np.ldexp(np.float32(1), np.maximum(exponent - (to.digits + 1), -24)))
         noise = draw.random(single.shape, dtype=np.float32) - np.float32(0.5)
         return nearest(np.where(np.isfinite(single), single + step * noise, single), to)
     dropped = 23 - to.digits

@@ -1,0 +1,108 @@
+"""Measures the one limit of `bertref.verify`: how far correct implementations go, in units of the yardstick.
+
+    python -m tests.verify.calibrate --cases 60
+
+Every case has another size, dialect and optimiser, none of them one that the tests use, and seeds from 1,000,000 on.
+For each implementation and precision the largest ratio of every case is kept, over all answers, measures and blocks.
+Maxima of many follow Gumbel's law; fitted to their logarithms, it says which ratio one case in 100,000 exceeds. The
+largest of these, over the implementations, rounded up, is the limit.
+"""
+
+import argparse
+import json
+import math
+import sys
+import warnings
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bertref.verify.case import generate
+from bertref.verify.judge import compare
+from bertref.verify.records import Case, Report
+from bertref.verify.subjects.backend import BackendSubject
+from bertref.verify.subjects.transformers import TransformersSubject
+
+FIRST_SEED = 1_000_000
+RARE = 1e-5
+
+
+def subjects() -> dict[str, Any]:
+    """The implementations that are taken for right, by name."""
+    found: dict[str, Any] = {}
+    for dtype in ("float64", "float32"):
+        found[f"numpy {dtype}"] = BackendSubject("numpy", dtype=dtype, kernels=False)
+    for dtype in ("float64", "float32", "bfloat16", "float16"):
+        found[f"torch {dtype}"] = BackendSubject("torch", dtype=dtype, kernels=False)
+        for attention in ("eager", "sdpa"):
+            found[f"transformers {attention} {dtype}"] = TransformersSubject(attention=attention, dtype=dtype)
+    for attention in ("eager", "sdpa"):
+        found[f"transformers {attention} mixed-bfloat16"] = TransformersSubject(
+            attention=attention, autocast="bfloat16"
+        )
+    return found
+
+
+def random_case(seed: int) -> Case:
+    """A case of a size drawn from the seed; only what transformers can compute, too."""
+    draw = np.random.default_rng(seed)
+    heads = int(draw.integers(1, 6))
+    sizes = {
+        "B": int(draw.integers(1, 8)), "S": int(draw.integers(4, 40)), "L": int(draw.integers(1, 4)), "A": heads,
+        "H": heads * int(draw.choice([4, 6, 8, 10, 16])), "I": int(draw.integers(20, 200)),
+        "V": int(draw.integers(30, 400)), "P": int(draw.integers(1, 4)),
+    }  # fmt: skip
+    edge = str(draw.choice(["", "", "", "large-scores"]))
+    act = str(draw.choice(["gelu", "gelu", "relu"]))
+    return generate(seed, size="tiny", edge=edge, hidden_act=act, **sizes)
+
+
+def largest(report: Report) -> tuple[float, str]:
+    """The largest ratio of a report, and where it is."""
+    return max((max(f.total or 0.0, f.own or 0.0), f.name) for f in report.findings)
+
+
+def rare(maxima: list[float]) -> float:
+    """The ratio that a case exceeds with probability `RARE`, from a Gumbel fit (by moments) of the logarithms."""
+    logs = np.log(maxima)
+    scale = float(np.std(logs)) * math.sqrt(6) / math.pi
+    return math.exp(float(np.mean(logs)) - np.euler_gamma * scale - scale * math.log(-math.log1p(-RARE)))
+
+
+def measure(cases: int, names: list[str]) -> Iterator[tuple[str, float, str, int]]:
+    """(implementation, largest ratio, its answer, seed), case by case."""
+    chosen = {name: subject for name, subject in subjects().items() if not names or any(n in name for n in names)}
+    for seed in range(FIRST_SEED, FIRST_SEED + cases):
+        case = random_case(seed)
+        for name, subject in chosen.items():
+            yield (name, *largest(compare(case, subject.answer(case), subject.precision)), seed)
+
+
+def main() -> None:
+    warnings.simplefilter("ignore")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cases", type=int, default=60)
+    parser.add_argument("--only", action="append", default=[], help="implementations whose name holds this")
+    parser.add_argument("--json", type=Path, help="write every case's maximum here")
+    options = parser.parse_args()
+    maxima: dict[str, list[tuple[float, str, int]]] = defaultdict(list)
+    for name, ratio, answer, seed in measure(options.cases, options.only):
+        maxima[name].append((ratio, answer, seed))
+        print(f"\r{seed} {name:40}", end="", file=sys.stderr)
+    print(f"\n{'implementation':34}{'cases':>6}{'median':>8}{'90 %':>7}{'max':>7}{'1e-5':>7}  largest")
+    for name, found in maxima.items():
+        ratios = [ratio for ratio, _, _ in found]
+        worst = max(found)
+        median, upper = np.quantile(ratios, [0.5, 0.9])
+        print(f"{name:34}{len(ratios):6}{median:8.2f}{upper:7.2f}{worst[0]:7.2f}{rare(ratios):7.2f}  "
+              f"{worst[1]} (seed {worst[2]})")  # fmt: skip
+    print(f"limit: {max(rare([r for r, _, _ in found]) for found in maxima.values()):.2f}")
+    if options.json:
+        options.json.write_text(json.dumps(maxima), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

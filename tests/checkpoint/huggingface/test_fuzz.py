@@ -173,23 +173,32 @@ def check_safetensors(path: Path, source: Any, arrays: dict[str, Any]) -> None:
             assert bytes(value["data"]) == arrays[name].tobytes()
 
 
+def repacked(path: Path) -> io.BytesIO:
+    """A file; if it is a zip, its entries in a new one. `BadZipFile` if one that no reader needs is damaged."""
+    if not zipfile.is_zipfile(path):
+        return io.BytesIO(path.read_bytes())
+    file = io.BytesIO()
+    with zipfile.ZipFile(path) as archive, zipfile.ZipFile(file, "w") as fresh:
+        for name in archive.namelist():
+            if not name.endswith(".storage_alignment"):
+                fresh.writestr(name, archive.read(name))
+    file.seek(0)
+    return file
+
+
 def check_torch(path: Path, source: Any, arrays: dict[str, Any]) -> None:
     """What torch reads, too, it reads alike. It refuses more (unknown devices) and less.
 
-    One case apart: torch computes where a storage lies from the entry `.storage_alignment`, and reads other bytes if
-    that entry is damaged; our reader goes by the table of contents, and checks the bytes.
+    Its reader is given a zip's entries in a new zip: of a damaged one it guesses where a storage lies, and reads bytes
+    that do not have their checksum.
     """
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            alignments = [archive.read(name) for name in archive.namelist() if name.endswith(".storage_alignment")]
-        if alignments not in ([], [b"64"]):
-            return
     try:
+        file = repacked(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            theirs = torch.load(path, map_location="cpu", weights_only=True)
+            theirs = torch.load(file, map_location="cpu", weights_only=True)
     except (RuntimeError, ValueError, TypeError, AssertionError, LookupError, AttributeError, EOFError, OSError,
-            pickle.UnpicklingError):  # fmt: skip
+            pickle.UnpicklingError, zipfile.BadZipFile):  # fmt: skip
         return
     theirs = next((theirs[name] for name in theirs if isinstance(theirs[name], dict)), theirs)
     assert set(theirs) == set(arrays)

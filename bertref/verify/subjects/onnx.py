@@ -54,7 +54,8 @@ class OnnxSubject:
         self._reader = GraphReader(self._model, self._config.num_hidden_layers)
         self._notes: list[str] = []
         self._params = self._read_weights(model)
-        types = {tensor.data_type for tensor in self._reader.initializers.values()} & PRECISIONS.keys()
+        tables = [tensor for tensor in self._reader.initializers.values() if len(tensor.dims) == 2]
+        types = {tensor.data_type for tensor in tables} & PRECISIONS.keys()
         self.precision: str | None = PRECISIONS[types.pop()] if len(types) == 1 else None
         self._outputs, self._inside = self._reader.outputs(), self._reader.inside()
         if not self._outputs and not self._inside:

@@ -112,13 +112,16 @@ def parameters(model: Any, config: BertConfig) -> dict[str, list[Any]]:
 
 
 @contextmanager
-def with_weights(model: Any, config: BertConfig, params: Arrays) -> Iterator[dict[str, list[Any]]]:
-    """The model with a case's weights, and no gradients, in the body; its own weights and gradients afterwards.
+def with_weights(
+    model: Any, config: BertConfig, params: Arrays, *, restore: bool = True
+) -> Iterator[dict[str, list[Any]]]:
+    """The model with a case's weights, and no gradients, in the body; its own weights and gradients afterwards,
+    unless `restore` is False: a model made for the case needs no copy of them.
 
     Raises `InputError` if the shapes differ.
     """
     owners = parameters(model, config)
-    every = list(model.parameters())
+    every = list(model.parameters()) if restore else []
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
     saved = [(p, p.detach().clone(), p.grad, p.requires_grad) for p in every]
     try:
@@ -131,7 +134,7 @@ def with_weights(model: Any, config: BertConfig, params: Arrays) -> Iterator[dic
                             "make the case for the model's own configuration"
                         )
                     tensor.copy_(torch.from_numpy(params[name]))
-        for parameter in every:
+        for parameter in model.parameters():
             parameter.grad = None
         yield owners
     finally:

@@ -134,10 +134,11 @@ class Run:
                 leaves[key] = self._leaf(name, tensor)
                 old[key] = leaves[key].detach().clone()
                 for moment in ("m", "v"):
-                    start = torch.from_numpy(np.asarray(step.moments[f"{name}/{moment}"])).to(leaves[key])
-                    moments[f"{key}/{moment}"] = start
+                    start = torch.from_numpy(np.asarray(step.moments[f"{name}/{moment}"]))
+                    moments[f"{key}/{moment}"] = start.to(leaves[key], copy=True)
         do(leaves, step, moments)
-        return {f"update:{name}": to_numpy(leaves[name].detach() - old[name]) for name in self._owners}
+        moments.clear()
+        return {f"update:{name}": to_numpy(leaves[name].detach() - old.pop(name)) for name in self._owners}
 
     def _leaf(self, name: str, tensor: Any) -> Any:
         """The parameter itself, or a copy in the type in which the optimiser works, with the unscaled gradient."""

@@ -17,7 +17,7 @@ CLIP_EPSILON = 1e-6
 
 Step = Callable[[dict[str, Any], OptimizerCase, dict[str, Any]], None]
 """(parameters by canonical name, with their gradients, the case's settings, the moments NAME/m and NAME/v): updates the
-parameters in place."""
+parameters in place, and may overwrite the moments."""
 
 
 def labels(batch: Batch) -> Any:
@@ -88,7 +88,7 @@ def adamw_step(params: dict[str, Any], step: OptimizerCase, moments: dict[str, A
     for name, p in params.items():
         optimizer.state[p] = {
             "step": torch.tensor(float(step.step - 1)),
-            "exp_avg": moments[f"{name}/m"].clone(),
-            "exp_avg_sq": moments[f"{name}/v"].clone(),
+            "exp_avg": moments[f"{name}/m"],
+            "exp_avg_sq": moments[f"{name}/v"],
         }
     optimizer.step()

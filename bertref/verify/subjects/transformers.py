@@ -65,11 +65,13 @@ class TransformersSubject:
 
         from . import torch_model, torch_run
 
+        users = self._build is None
         model = self._model if self._build is None else self._build(case)
         if any(_dtype_name(p) != self._dtype for p in model.parameters()):
             # a model that computes in another type is another model: the user's own stays as it is
-            model = (model if self._model is None else copy.deepcopy(model)).to(getattr(torch, self._dtype))
-        with torch_model.with_weights(model, case.config, case.params) as owners:
+            model = (copy.deepcopy(model) if users else model).to(getattr(torch, self._dtype))
+            users = False
+        with torch_model.with_weights(model, case.config, case.params, restore=users) as owners:
             try:
                 return torch_run.Run(model, owners, case, wanted, self._autocast, self._step).answers()
             except BertrefError:

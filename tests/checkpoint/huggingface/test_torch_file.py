@@ -41,6 +41,9 @@ ZIPS: dict[str, tuple[bytes, str]] = {
         entry_of(GOOD, b"w/data/0", 20, struct.pack("<II", 1 << 31, 1 << 31)), "reaches beyond the file"),
     "an entry of another size": (entry_of(GOOD, b"w/data/0", 20, struct.pack("<II", 12, 12)), "says 16"),
     "two sizes": (entry_of(GOOD, b"w/data/0", 20, struct.pack("<II", 16, 1 << 31)), "is compressed"),
+    "called compressed": (entry_of(GOOD, b"w/data/0", 10, struct.pack("<H", 8)), "is compressed"),
+    "a storage longer than the pickle says": (
+        zip_bytes({"w": tensor(storage(numel=2), 0, (2,), (1,))}), "has 16 bytes and the pickle says 8"),
     "encrypted": (entry_of(GOOD, b"w/data/0", 8, b"\x01"), "encrypted"),
     "an entry over another": (entry_of(GOOD, b"w/data/0", 42, struct.pack("<I", 0)), "calls itself|overlaps"),
     "an entry beyond the end": (entry_of(GOOD, b"w/data/0", 42, struct.pack("<I", 1 << 30)), "is not where"),
@@ -72,6 +75,17 @@ def test_two_entries_of_one_name(tmp_path: Path) -> None:
         data = zip_bytes({"w": tensor()}, extra=[("w/data/0", FOUR)])
     (tmp_path / "a.bin").write_bytes(data)
     assert "the entry 'w/data/0' twice" in refusal(tmp_path / "a.bin", PickledSource)
+
+
+def test_an_entry_inside_another(tmp_path: Path) -> None:
+    """Storage 0 holds what looks like storage 1, to which the table of contents points."""
+    inner = b"PK\x03\x04" + b"\0" * 22 + struct.pack("<HH", 8, 0) + b"w/data/1" + FOUR
+    data = zip_bytes(
+        {"v": tensor(storage("0", 14), 0, (14,), (1,)), "w": tensor(storage("1"))}, {"0": inner, "1": FOUR}
+    )
+    data = entry_of(data, b"w/data/1", 42, struct.pack("<I", data.index(inner)))
+    (tmp_path / "a.bin").write_bytes(data)
+    assert "'w/data/1' overlaps another" in refusal(tmp_path / "a.bin", PickledSource)
 
 
 def test_a_table_of_contents_of_many_entries(tmp_path: Path) -> None:

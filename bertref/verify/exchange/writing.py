@@ -35,7 +35,6 @@ def _bin(folder: Path, kind: str, arrays: Arrays) -> Written:
             out.write(b"\0" * (-out.tell() % ALIGNMENT))
             written.append(_located(folder, file, kind, name, array, out.tell()))
             array.tofile(out)
-            out.seek(0, 2)  # tofile writes past Python's own count of the position
     return written
 
 

@@ -37,7 +37,7 @@ def _with_parameter(change: Any, name: str = "bert.pooler.dense.bias") -> Case:
 def _with_wide_moments() -> Case:
     step = case().optimizer
     assert step is not None
-    moments = {name: array.astype(np.float64) * 1.1 for name, array in step.moments.items()}
+    moments = {name: array.astype(np.float64) * (1.1 if name.endswith("/m") else 1.0) for name, array in step.moments.items()}
     return dataclasses.replace(case(), optimizer=dataclasses.replace(step, moments=moments))
 
 

@@ -50,6 +50,14 @@ def masked_rows(case: Case) -> Bools:
     return np.asarray(~case.batch.attention_mask.astype(bool).any(axis=1), np.bool_)
 
 
+def parameter_axes(name: str, ndim: int) -> tuple[str, ...]:
+    """What the axes of a parameter are called."""
+    if ndim == 1:
+        return ("channel",)
+    table = name.rsplit(".", 2)[-2].removesuffix("_embeddings")
+    return (table.removeprefix("token_"), "channel") if name.endswith("_embeddings.weight") else ("out", "in")
+
+
 class AxesOf:
     """The axes of every answer of a case."""
 
@@ -79,7 +87,7 @@ class AxesOf:
         prefix, rest = split(name)
         if rest in self._parameters and prefix:
             shape = self._parameters[rest]
-            return Axes(shape, ("out", "in")[-len(shape) :] if len(shape) == 2 else ("channel",))
+            return Axes(shape, parameter_axes(rest, len(shape)))
         B, S, P = self._rectangle
         last = rest.rsplit(".", 1)[-1]
         if last in ("scores", "probs") and rest.startswith("layer."):

@@ -1,0 +1,101 @@
+"""What a user means: a subject by name or as an object, a case that the subject can compute, a part of the answers."""
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from typing import Any
+
+from ..errors import InputError
+from .axes import split
+from .case import generate, generate_for
+from .make import numbers
+from .records import WRONG, Case, Report
+from .reference import answer_names
+from .subject import BringsWeights, Subject
+from .subjects import parse
+from .subjects.dump import DumpSubject
+from .subjects.python import PythonSubject
+
+GROUPS = {"forward": "", "backward": "grad", "update": "update"}
+"""A part of the computation -> what the names of its answers begin with."""
+
+
+def as_subject(subject: Any) -> Subject:
+    """A `Subject` itself, or one for its name (`subjects.parse`), for a torch module, which is taken for a Hugging Face
+    model, or for any function or object of the protocol in `subjects.python`. Raises `InputError` for anything else."""
+    if isinstance(subject, str):
+        return parse(subject)
+    if hasattr(subject, "answer") and hasattr(subject, "live"):
+        return subject  # type: ignore[no-any-return]
+    if hasattr(subject, "named_parameters"):
+        from .subjects.transformers import TransformersSubject
+
+        return TransformersSubject(subject)
+    if callable(subject) or callable(getattr(subject, "forward", None)):
+        return PythonSubject(subject)
+    kind = type(subject).__name__
+    raise InputError(
+        f"verify: {kind} is no subject; give a name such as 'numpy', a torch model, a function of a case, or an object "
+        "with a method forward(case)"
+    )
+
+
+def case_for(subject: Subject, seed: int = 0, *, size: str = "tiny", **options: Any) -> Case:
+    """A case that the subject can compute: the one that a dump answers; one of the subject's own architecture and
+    weights, if it brings them; else a generated one (`case.generate` with these options).
+
+    Raises `InputError` for options that a subject's own model leaves no choice about.
+    """
+    if isinstance(subject, DumpSubject):
+        found = subject.case()
+        if found is not None:
+            return found
+        return generate(seed if subject.seed is None else subject.seed, size=size, **options)
+    brought = subject.weights() if isinstance(subject, BringsWeights) else None
+    if brought is None:
+        return generate(seed, size=size, **options)
+    if options:
+        raise InputError(f"{subject.name}: brings its own model, so that {', '.join(sorted(options))} can't be chosen")
+    return generate_for(brought.config, brought.numerics, seed, params=brought.params, **numbers(brought.config, size))
+
+
+def chosen(case: Case, patterns: Sequence[str] = (), only: str | None = None) -> tuple[str, ...] | None:
+    """The answers to ask for: those that a pattern matches (`layer.*.probs`, `grad:loss.total`) and that `only`, a
+    part of the computation, is judged by. None: all.
+
+    Gradients are judged by the values that they are made from, too, and updates by the gradients; so these are asked
+    for with them. Raises `InputError` for a pattern that matches nothing and an unknown part.
+    """
+    names = answer_names(case)
+    if only is not None and only not in GROUPS:
+        raise InputError(f"verify: no part {only!r}; there are {', '.join(GROUPS)}")
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            near = difflib.get_close_matches(pattern, names, 1, 0.0)[0]
+            raise InputError(f"verify: no answer is called {pattern!r}; is it {near!r}?")
+    if not patterns and only is None:
+        return None
+    needed = {None: set(GROUPS.values()), "forward": {""}, "backward": {"", "grad"}, "update": {"grad", "update"}}[only]
+    return tuple(
+        name
+        for name in names
+        if split(name)[0] in needed and (not patterns or any(fnmatchcase(name, pattern) for pattern in patterns))
+    )
+
+
+def part(report: Report, only: str) -> Report:
+    """The report on one part of the computation alone."""
+    findings = tuple(f for f in report.findings if split(f.name)[0] == GROUPS[only])
+    if report.verdict == "could not run" or all(finding.status == "missing" for finding in findings):
+        note = f"the subject gave nothing of the {only} part"
+        return replace(report, verdict="could not run", first=None, last_right=None, findings=findings,
+                       notes=(*report.notes, note))  # fmt: skip
+    wrong = [finding.name for finding in findings if finding.status in WRONG]
+    if not wrong:
+        return replace(report, verdict="right", first=None, last_right=None, findings=findings)
+    if report.first == wrong[0]:
+        return replace(report, findings=findings)
+    before = [f.name for f in findings[: [f.name for f in findings].index(wrong[0])] if f.status == "right"]
+    last = before[-1] if before else None
+    return replace(report, verdict="diverges", first=wrong[0], last_right=last, findings=findings)

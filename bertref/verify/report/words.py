@@ -1,0 +1,169 @@
+"""A report in words: the verdict, how wrong and where, and what to do next. Plain text, lines of label and sentence."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from ..axes import split
+from ..records import WRONG, Finding, Place, Report
+from .formulas import formula
+from .layout import axis_names, number
+
+LISTED = 4
+"""So many names are written out; of more, the number."""
+
+Lines = list[tuple[str, str]]
+"""Label and sentence."""
+
+
+def headline(report: Report) -> str:
+    """The verdict in one line."""
+    given = [finding for finding in report.findings if finding.status not in ("missing", "unjudged")]
+    about = f"{report.precision}, {report.case['name']}"
+    if report.verdict == "right":
+        return f"RIGHT: {report.subject}: {len(given)} tensors within rounding ({about})"
+    if report.verdict == "diverges":
+        return f"DIVERGES: {report.subject}: first wrong tensor {report.first} ({about})"
+    return f"COULD NOT RUN: {report.subject} ({about})"
+
+
+def counts(report: Report) -> dict[str, int]:
+    """Status -> number of tensors."""
+    return dict(Counter(finding.status for finding in report.findings))
+
+
+def first_finding(report: Report) -> Finding | None:
+    """The finding on the first wrong tensor."""
+    return next((finding for finding in report.findings if finding.name == report.first), None)
+
+
+def details(report: Report) -> Lines:
+    """What is to be said of a report below its headline: of one that is right, how close it is to the limit."""
+    first = first_finding(report)
+    if first is None:
+        return [*_closest(report), *_notes(report)]
+    lines = [("first wrong", f"{first.name}: {WHY[first.status]}" + (f" ({first.note})" if first.note else ""))]
+    lines += _size(first, report)
+    if first.place is not None:
+        lines.append(("where", where(first.name, first.place)))
+    lines += _bracket(report, first)
+    lines += _others(report, first)
+    made = formula(first.name, report.case)
+    lines.append(("it should be", made.text))
+    lines.append(("look at", ", ".join(made.files)))
+    return [*lines, *_notes(report)]
+
+
+WHY = {
+    "added": "this step makes the error; what it was given is right for it",
+    "inherited": "wrong, though right for the inputs that it was given",
+    "wrong": "wrong, and its direct inputs were not given",
+    "not-finite": "not finite where the reference is",
+    "shape": "has another shape",
+    "unsteady": "differs from run to run",
+}
+"""What a status means for the first wrong tensor."""
+
+
+def _closest(report: Report) -> Lines:
+    """How far from the limit the worst tensor of a right report is."""
+    judged = [(max(r for r in (f.own, f.total) if r is not None), f.name) for f in report.findings
+              if f.status == "right" and (f.own is not None or f.total is not None)]  # fmt: skip
+    if not judged:
+        return []
+    worst, name = max(judged)
+    return [("largest error", f"{number(worst)} times what rounding explains, at {name}; the limit is "
+                              f"{report.limit:g}")]  # fmt: skip
+
+
+def _size(first: Finding, report: Report) -> Lines:
+    lines = []
+    if first.own is not None and first.total is not None:
+        lines.append(("how wrong", f"{number(first.own)} times what rounding explains in its own step, "
+                                   f"{number(first.total)} times in total; the limit is {report.limit:g}"))  # fmt: skip
+    if first.error is not None and first.noise is not None:
+        lines.append(("", f"relative error {first.error:.1e}; a correct {report.precision} implementation's is "
+                          f"{first.noise:.1e}"))  # fmt: skip
+    return lines
+
+
+def where(name: str, place: Place) -> str:
+    """The worst element, and where the error is concentrated."""
+    names = axis_names(name, len(place.index))
+    at = ", ".join(f"{axis} {i}" for axis, i in zip(names, place.index, strict=True)) or "the number"
+    text = f"worst at {at}: {place.found:.9g}, expected {place.expected:.9g}"
+    return text + (f"; nearly all of it in {', '.join(place.concentrated)}" if place.concentrated else "")
+
+
+def between(report: Report) -> list[str]:
+    """The answers, probes before parameters, between the last one known right and the first wrong one that were not
+    given: the mistake is in one of them, or in the first wrong one."""
+    names = [finding.name for finding in report.findings]
+    if report.first is None:
+        return []
+    end = names.index(report.first)
+    begin = names.index(report.last_right) + 1 if report.last_right in names else 0
+    kind = split(report.first)[0]
+    missing = [f.name for f in report.findings[begin:end] if f.status == "missing" and split(f.name)[0] == kind]
+    return [name for name in missing if not split(name)[1].startswith(("bert.", "cls."))]
+
+
+def _bracket(report: Report, first: Finding) -> Lines:
+    lines = [("last right", report.last_right or "nothing before it that was given")]
+    missing = between(report)
+    if missing and first.status in ("wrong", "not-finite", "shape", "unsteady"):
+        lines.append(("in between", f"not given: {listed(missing)}"))
+    return lines
+
+
+def _others(report: Report, first: Finding) -> Lines:
+    """The other wrong tensors: those with errors of their own are other places where something is wrong."""
+    wrong = [finding for finding in report.findings if finding.status in WRONG and finding.name != first.name]
+    own = [finding.name for finding in wrong if finding.status != "inherited"]
+    text = []
+    if own:
+        text.append(f"{len(own)} more {_are(own)} wrong by {'their' if len(own) > 1 else 'its'} own: {listed(own)}")
+    if len(wrong) > len(own):
+        text.append(f"{len(wrong) - len(own)} inherited their errors")
+    right = sum(finding.status == "right" for finding in report.findings)
+    return [("the others", "; ".join([*text, f"{right} right"]))]
+
+
+def _are(names: Sequence[str]) -> str:
+    return "are" if len(names) > 1 else "is"
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first few names, and how many more there are."""
+    more = len(names) - LISTED
+    return ", ".join(names[:LISTED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _notes(report: Report) -> Lines:
+    return [("note", note) for note in report.notes]
+
+
+def advice(report: Report, replay: str | None = None) -> str:
+    """What to do next about a report that diverges; `replay` is the command that makes it again."""
+    first = first_finding(report)
+    if first is None:
+        return ""
+    if first.status == "unsteady":
+        return "switch dropout off (evaluation mode) and fix what races, then verify again"
+    if first.status == "shape":
+        return "give it in the expected shape; a mapping file declares other layouts of a dump"
+    missing = between(report)
+    live = not report.subject.startswith("dump:")
+    if missing and first.status in ("wrong", "not-finite"):
+        if "kernels=on" in report.subject:
+            return f"verify with kernels=off, which shows {listed(missing)}"
+        return f"have it give {listed(missing)}, too, and verify again: one of them is the first wrong one"
+    if live and replay and "reduced" not in report.case["origin"]:
+        return f"{replay} --shrink   finds the smallest case that still fails"
+    return f"compare your code of this step with {formula(first.name, report.case).files[0]}, line by line"
+
+
+def explain(report: Report, replay: str | None = None) -> str:
+    """A report as text of a few lines, for tests and logs."""
+    lines = [headline(report), *(f"  {label:12}  {text}" for label, text in details(report))]
+    todo = advice(report, replay)
+    return "\n".join([*lines, *([f"  {'next':12}  {todo}"] if todo else [])])

@@ -37,7 +37,8 @@ def _with_parameter(change: Any, name: str = "bert.pooler.dense.bias") -> Case:
 def _with_wide_moments() -> Case:
     step = case().optimizer
     assert step is not None
-    moments = {name: array.astype(np.float64) * (1.1 if name.endswith("/m") else 1.0) for name, array in step.moments.items()}
+    wide = {name: array.astype(np.float64) for name, array in step.moments.items()}  # every other one needs the width
+    moments = {name: array * 1.1 if name.endswith("/m") else array for name, array in wide.items()}
     return dataclasses.replace(case(), optimizer=dataclasses.replace(step, moments=moments))
 
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from . import backends
 from .arrays import Array
-from .checkpoint import load_model
+from .checkpoint import Coverage, load_model
 from .config import BertConfig, Numerics
 from .errors import InputError
 from .opset import OpSet
@@ -43,7 +43,7 @@ __all__ = [
 class Model:
     """A model in memory on one backend; `load` makes it. `params` are arrays of the backend in the compute dtype.
 
-    `heads`, `labels` and `problem_type` are those of `checkpoint.SavedModel`; `recipe` says how a folder of
+    `heads`, `labels`, `problem_type` and `coverage` are those of `checkpoint.SavedModel`; `recipe` says how a folder of
     sentence-transformers makes a vector of a text, None elsewhere.
     """
 
@@ -57,6 +57,7 @@ class Model:
     labels: tuple[str, ...] = ()
     problem_type: str | None = None
     recipe: Recipe | None = None
+    coverage: Coverage | None = None
 
     def predict(self, text: str, *, top_k: int = 5) -> list[MaskGuesses]:
         """The `top_k` likeliest words for every [MASK] of a text. Raises `InputError` if it has no mask."""
@@ -144,19 +145,27 @@ class Model:
         return {name: found[last if name == "sequence" else name] for name in names}
 
 
-def load(folder: str | Path, *, backend: str = "numpy", dtype: str = "float32", kernels: bool = True) -> Model:
+def load(
+    folder: str | Path,
+    *,
+    backend: str = "numpy",
+    dtype: str = "float32",
+    kernels: bool = True,
+    allow: Sequence[str] = (),
+) -> Model:
     """A model, whoever wrote it (see `checkpoint.load_model`) -> `Model` on a backend, computing in `dtype`.
 
-    Raises `CheckpointError` if the folder can't be read, `InputError` if the backend can't compute in that dtype.
+    `allow` holds patterns of parameters that may be missing and of tensors that may be unused. Raises `CheckpointError`
+    if the folder can't be read, `InputError` if the backend can't compute in that dtype.
     """
     chosen = backends.get(backend)
     if dtype not in chosen.dtypes:
         raise InputError(f"{backend} computes in {', '.join(chosen.dtypes)}, not in {dtype}")
     folder = Path(folder)
-    saved = load_model(model_folder_of(folder))
+    saved = load_model(model_folder_of(folder), allow=allow)
     params = {name: chosen.xp.from_numpy(array) for name, array in saved.params.items()}
     return Model(
         saved.config, saved.numerics, saved.tokenizer, cast(chosen.xp, params, dtype),
         OpSet(chosen, kernels=kernels), packed=not chosen.static_shapes, heads=saved.heads, labels=saved.labels,
-        problem_type=saved.problem_type, recipe=read_recipe(folder),
+        problem_type=saved.problem_type, recipe=read_recipe(folder), coverage=saved.coverage,
     )  # fmt: skip

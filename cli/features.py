@@ -8,7 +8,7 @@ import click
 
 from ..errors import InputError
 from . import render
-from .options import backend_option, debug_option, model_folder, model_option
+from .options import allow_option, backend_option, debug_option, load_model, model_option
 from .texts import count_texts, read_texts
 
 
@@ -32,12 +32,14 @@ from .texts import count_texts, read_texts
 @click.option("--format", "form", type=click.Choice(["jsonl", "npz"]), help="[default: by the name of --out, or jsonl]")
 @click.option("--out", metavar="FILE", help="Where to write; standard output if missing (jsonl only).")
 @model_option
+@allow_option
 @backend_option
 @click.option("--dtype", default="float32", show_default=True, help="Compute dtype.")
 @debug_option
 def features(
     texts: tuple[str, ...], file: str | None, layers: str | None, pooling: str | None, normalize: bool | None,
     max_seq_length: int | None, form: str | None, out: str | None, model_dir: str | None, backend: str, dtype: str,
+    allow: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Write the vectors of texts: of every token in chosen layers, or one for each text.
 
@@ -47,7 +49,6 @@ def features(
         bertref features --model bertref-model --file texts.txt --layers -1 --pooling mean,pooled --out features.npz
         bertref features --model all-MiniLM-L6-v2 --file texts.txt --pooling embedding --out embeddings.npz
     """
-    from ..api import load
     from ..tasks.feature_files import save_jsonl, save_npz, write_jsonl
     from ..tasks.features import Extractor, FeatureOptions
 
@@ -61,7 +62,7 @@ def features(
     first = next(lines, None)
     if first is None:
         raise InputError(f"{file}: no texts in it")
-    model = load(model_folder(model_dir), backend=backend, dtype=dtype)
+    model = load_model(model_dir, backend=backend, dtype=dtype, allow=allow)
     depth = model.config.num_hidden_layers
     chosen = _numbers(layers) if layers else (() if whole else tuple(range(-1, -min(4, depth) - 1, -1)))
     extractor = Extractor(model, model.recipe, FeatureOptions(chosen, whole, normalize, max_seq_length))

@@ -1,12 +1,15 @@
 """Options that several commands share."""
 
 import os
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from ..errors import InputError
+
+if TYPE_CHECKING:
+    from ..api import Model
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -57,6 +60,17 @@ def model_option(command: F) -> F:
     return click.option("--model", "model_dir", metavar="DIR", default=None, help="Model folder; else $BERTREF_MODEL.")(
         command
     )
+
+
+def load_model(given: str | None, *, backend: str, dtype: str, allow: Sequence[str]) -> "Model":
+    """The model that was named, loaded; says on standard error what became of the tensors of its file."""
+    from ..api import load
+    from . import render
+
+    model = load(model_folder(given), backend=backend, dtype=dtype, allow=allow)
+    if model.coverage:
+        render.message(f"{model.coverage.file}: {model.coverage.summary()}")
+    return model
 
 
 def model_folder(given: str | None) -> str:

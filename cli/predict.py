@@ -11,7 +11,7 @@ import click
 
 from ..errors import InputError
 from . import render
-from .options import backend_option, debug_option, json_option, model_folder, model_option
+from .options import allow_option, backend_option, debug_option, json_option, load_model, model_option
 from .texts import read_texts
 
 if TYPE_CHECKING:
@@ -70,13 +70,14 @@ class Wish:
 @click.option("--max-answer-length", type=click.IntRange(min=1), help="In word pieces.  [default: 30]")
 @click.option("--doc-stride", type=click.IntRange(min=1), help="Step between windows over a context.  [default: 128]")
 @model_option
+@allow_option
 @backend_option
 @click.option("--dtype", default="float32", show_default=True, help="Compute dtype.")
 @json_option
 @debug_option
 def predict(
     texts: tuple[str, ...], file: str | None, model_dir: str | None, backend: str, dtype: str, as_json: bool,
-    choice: tuple[str, ...], **options: Any,
+    choice: tuple[str, ...], allow: tuple[str, ...], **options: Any,
 ) -> None:  # fmt: skip
     """Do what the model was trained for: guess masked words, answer, classify texts or words, choose.
 
@@ -89,14 +90,13 @@ def predict(
         bertref predict --model ner-model "Ada Lovelace lived in London."
         bertref predict --model swag-model "He opened the door." --choice "He went in." --choice "It rained."
     """
-    from ..api import load
 
     wish = Wish(choice=choice or None, **options)
     lines = _lines(texts, file, wish)
     first = next(lines, None)
     if first is None:
         return
-    model = load(model_folder(model_dir), backend=backend, dtype=dtype)
+    model = load_model(model_dir, backend=backend, dtype=dtype, allow=allow)
     task = chosen_task(model.heads, wish)
     for some in _chunks(itertools.chain([first], lines)):
         for values, draw in ANSWERS[task](model, some, wish):

@@ -1,6 +1,7 @@
 """Running the real command line in real processes."""
 
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -12,6 +13,12 @@ def environment(**extra: str) -> dict[str, str]:
     """The surroundings of a test process: one thread, so that processes don't fight over two cores."""
     return {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8",
             "COLUMNS": "120", **extra}  # fmt: skip
+
+
+def beside_the_load(stderr: str) -> str:
+    """What a command said on standard error, without the line on the tensors that a model was loaded from."""
+    lines = stderr.splitlines()
+    return "\n".join(line for line in lines if not re.fullmatch(r".*: \d+ read.*; \d+ missing, \d+ unused", line))
 
 
 def command(*arguments: str) -> list[str]:

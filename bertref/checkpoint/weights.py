@@ -50,23 +50,36 @@ def read_weights(
     found = plan(source, config, architectures, allow=allow)
     found.coverage.require()
     params = {name: _read(source, found, stored) for name, stored in found.parameters.items()}
-    decided = {}
-    for name, stored in found.decoders.items():
+    params, coverage = _decided(source, found, params)
+    moments, step = _optimizer_state(source, found) if optimizer else (None, None)
+    return Weights(params, coverage, found.heads, found.num_labels, moments, step)
+
+
+def _decided(source: Source, found: Plan, params: Arrays) -> tuple[Arrays, Coverage]:
+    """Compares the stored decoder with what it may be tied to.
+
+    A decoder of its own may have a bias of its own, too: then it is the one that counts, as in transformers, and
+    `cls.predictions.bias` is not used.
+    """
+    params, decided, notes = dict(params), {}, list(found.coverage.notes)
+    for name, stored in sorted(found.decoders.items(), reverse=True):  # the weight before the bias
         kept = params[WORDS if name == DECODER else BIAS]
         value = _read(source, found, stored)
         equal = value.dtype == kept.dtype and value.tobytes() == kept.tobytes()
-        if not equal and name == DECODER_BIAS:
-            raise CheckpointError(f"{source.path}: {stored} and {BIAS} differ; remove the one that is not to be used")
         decided[name] = "tied" if equal else "untied"
+        if not equal and name == DECODER_BIAS:
+            if DECODER not in params:
+                raise CheckpointError(
+                    f"{source.path}: {stored} and {BIAS} differ, and the decoder's weight is tied; remove one of them"
+                )
+            notes.append(f"{stored} differs from {BIAS}, which a decoder of its own does not use")
         if not equal:
-            params[DECODER] = value
+            params[DECODER if name == DECODER else BIAS] = value
     rows = tuple(
         replace(row, actions=(*row.actions, decided[row.parameter])) if row.parameter in decided else row
         for row in found.coverage.rows
     )
-    moments, step = _optimizer_state(source, found) if optimizer else (None, None)
-    coverage = replace(found.coverage, rows=rows)
-    return Weights(params, coverage, found.heads, found.num_labels, moments, step)
+    return params, replace(found.coverage, rows=rows, notes=tuple(notes))
 
 
 def _read(source: Source, found: Plan, stored: str) -> npt.NDArray[Any]:

@@ -114,6 +114,21 @@ def test_two_different_decoder_biases_are_refused(folder: Path) -> None:
         load_model(folder)
 
 
+def test_a_decoder_of_its_own_brings_its_bias(folder: Path) -> None:
+    """transformers adds decoder.bias; where the decoder is not tied, nothing keeps the other one equal to it."""
+
+    def store(arrays: Arrays) -> None:
+        arrays[DECODER] = arrays[WORDS] * np.float32(2)
+        arrays[DECODER_BIAS] = arrays[BIAS] + np.float32(1)
+
+    before = change(folder, store)
+    saved = load_model(folder)
+    changed = {DECODER: before[WORDS] * np.float32(2), BIAS: before[BIAS] + np.float32(1)}
+    assert_params(saved.params, {**before, **changed})
+    assert set(saved.coverage.names("untied")) == {DECODER, DECODER_BIAS}
+    assert len(saved.coverage.notes) == 1
+
+
 def test_missing_heads_need_to_be_allowed(folder: Path) -> None:
     change(folder, drop("seq_relationship"))
     with pytest.raises(CheckpointError, match=r"2 missing: cls\.seq.*\n.*--allow 'cls\.seq_relationship\.\*'"):

@@ -14,7 +14,7 @@ from rich.console import Console
 
 import bertref as library
 from bertref.cli import render
-from tests.cli_helpers import bertref, command, environment, in_process
+from tests.cli_helpers import bertref, beside_the_load, command, environment, in_process
 from tests.tasks.saved import make
 
 TEXTS = ["It rained. ||| He went in.", "", "Ada Lovelace lived in London, in 1852.", "x"]
@@ -36,7 +36,7 @@ def test_jsonl_and_npz_hold_the_same(folder: Path, tmp_path: Path) -> None:
         done = bertref(*base, *whole, "--format", form, "--out", str(path))
         assert done.returncode == 0, done.stderr
         assert done.stdout == ""
-        assert done.stderr.strip() == f"{path}: 4 texts"
+        assert beside_the_load(done.stderr) == f"{path}: 4 texts"
     printed = bertref(*base, *whole)
     assert printed.stdout == outputs["jsonl"].read_text(encoding="utf-8")
     lines = [json.loads(line) for line in printed.stdout.splitlines()]
@@ -68,7 +68,7 @@ def test_what_is_written_by_default(folder: Path) -> None:
 def test_a_cut_is_said_on_standard_error(folder: Path) -> None:
     args = ["features", "--model", str(folder / "m"), "--file", str(folder / "texts.txt"), "--max-seq-length", "6"]
     done = bertref(*args)
-    assert done.stderr.strip() == "2 texts were cut to 6 tokens; --max-seq-length raises that up to 48"
+    assert beside_the_load(done.stderr) == "2 texts were cut to 6 tokens; --max-seq-length raises that up to 48"
     assert max(len(json.loads(line)["features"]) for line in done.stdout.splitlines()) == 6
 
 
@@ -139,5 +139,5 @@ def test_wrong_use_is_one_or_two_lines(
     done = in_process(capsys, monkeypatch, "features", "--model", str(folder / "m"), *filled)
     assert done.returncode == 2
     assert re.search(message, done.stderr), done.stderr
-    assert len(done.stderr.strip().splitlines()) <= 2
+    assert len(beside_the_load(done.stderr).splitlines()) <= 2
     assert (folder / "texts.txt").read_text(encoding="utf-8") == "\n".join(TEXTS) + "\n"

@@ -2,16 +2,19 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 import bertref as library
 from bertref.api import AnswerOptions
 from bertref.cli.predict import BELONGS, TASKS, Wish, chosen_task
 from bertref.tasks import loaded
-from tests.cli_helpers import bertref, in_process
+from tests.cli_helpers import bertref, beside_the_load, in_process
 from tests.tasks.saved import TEXT, labels, make
 
 KINDS = {
@@ -37,7 +40,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def predicted(folder: Path, *arguments: str, **options: Any) -> list[dict[str, Any]]:
     done = bertref("predict", "--model", str(folder), "--dtype", "float64", "--json", *arguments, **options)
     assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
+    assert beside_the_load(done.stderr) == ""
     found = [json.loads(line) for line in done.stdout.splitlines()]
     assert all(line.pop("schema") == 1 for line in found)
     return found
@@ -156,7 +159,7 @@ def test_wrong_use_is_one_or_two_lines(
     done = in_process(capsys, monkeypatch, "predict", "--model", str(models / name), *arguments)
     assert done.returncode == 2
     assert re.search(message, done.stderr), done.stderr
-    assert len(done.stderr.strip().splitlines()) <= 2
+    assert len(beside_the_load(done.stderr).splitlines()) <= 2
     assert done.stdout == ""
 
 
@@ -195,3 +198,18 @@ def test_tasks_are_named_once() -> None:
     """The command's table is a copy, so that --help loads no array library."""
     assert tuple(loaded.TASKS.values()) == TASKS
     assert set().union(*BELONGS.values()) <= set(TASKS)
+
+
+def test_a_load_says_what_became_of_every_tensor(models: Path, tmp_path: Path) -> None:
+    """On standard error, and what is missing is an error unless it is allowed."""
+    folder = tmp_path / "model"
+    shutil.copytree(models / "tokens", folder)
+    arrays = load_file(folder / "model.safetensors")
+    extra = {**arrays, "ema.decay": np.zeros(1, np.float32)}
+    save_file(extra, folder / "model.safetensors", metadata={"format": "pt"})
+    refused = bertref("predict", "--model", str(folder), "a")
+    assert refused.returncode == 2
+    assert "1 unused: ema.decay" in refused.stderr
+    done = bertref("predict", "--model", str(folder), "--allow", "ema.*", "a")
+    assert done.returncode == 0, done.stderr
+    assert f"{len(arrays)} read; 0 missing, 1 unused" in done.stderr

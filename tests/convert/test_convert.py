@@ -98,7 +98,7 @@ def test_every_head_is_proved_in_every_format(folder: Path, tmp_path: Path, arch
 
 
 def test_a_decoder_of_its_own(folder: Path, tmp_path: Path) -> None:
-    change(folder, lambda a: a.update({DECODER: a[WORDS] * np.float32(1.5), DECODER_BIAS: a[BIAS].copy()}))
+    change(folder, lambda a: a.update({DECODER: a[WORDS] * np.float32(1.5), DECODER_BIAS: a[BIAS] - np.float32(1)}))
     edit_config(folder, tie_word_embeddings=False)
     there = convert(folder, tmp_path / "hf", check=True)
     assert there.proved, there.proofs

@@ -113,38 +113,45 @@ def parameters(model: Any, config: BertConfig) -> dict[str, list[Any]]:
 
 @contextmanager
 def with_weights(
-    model: Any, config: BertConfig, params: Arrays, *, restore: bool = True
+    model: Any, config: BertConfig, params: Arrays, dtype: str | None = None
 ) -> Iterator[dict[str, list[Any]]]:
-    """The model with a case's weights, and no gradients, in the body; its own weights and gradients afterwards,
-    unless `restore` is False: a model made for the case needs no copy of them.
+    """The model with a case's weights, in another type if `dtype` names one, and without gradients, in the body.
 
-    Raises `InputError` if the shapes differ.
+    Afterwards its parameters hold again the very arrays that they held before, and their gradients: nothing of the
+    user's is copied or written. Raises `InputError` if the shapes differ.
     """
     owners = parameters(model, config)
-    every = list(model.parameters()) if restore else []
-    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    saved = [(p, p.detach().clone(), p.grad, p.requires_grad) for p in every]
+    names = {id(tensor): name for name, tensors in owners.items() for tensor in tensors}
+    kind = None if dtype is None else getattr(torch, dtype)
+    held = [(p, p.data, p.grad, p.requires_grad) for p in model.parameters()]
+    buffers = [(b, b.data) for b in model.buffers()]
     try:
-        with torch.no_grad():
-            for name, tensors in owners.items():
-                for tensor in tensors:
-                    if tuple(tensor.shape) != params[name].shape:
-                        raise InputError(
-                            f"{name} is {tuple(tensor.shape)} in the model and {params[name].shape} in the case; "
-                            "make the case for the model's own configuration"
-                        )
-                    tensor.copy_(torch.from_numpy(params[name]))
-        for parameter in model.parameters():
+        for parameter, data, _, _ in held:
             parameter.grad = None
+            parameter.data = _weights_for(names.get(id(parameter)), data, params, kind or data.dtype)
+        for buffer, data in buffers:
+            buffer.data = data.to(kind or data.dtype, copy=True) if data.is_floating_point() else data.clone()
         yield owners
     finally:
-        with torch.no_grad():
-            for parameter, value, gradient, requires_grad in saved:
-                parameter.copy_(value)
-                parameter.grad = gradient
-                parameter.requires_grad_(requires_grad)
-            for name, buffer in model.named_buffers():
-                buffer.copy_(buffers[name])
+        for parameter, data, gradient, requires_grad in held:
+            parameter.grad = None
+            parameter.data = data
+            parameter.grad = gradient
+            parameter.requires_grad_(requires_grad)
+        for buffer, data in buffers:
+            buffer.data = data
+
+
+def _weights_for(name: str | None, own: Any, params: Arrays, kind: Any) -> Any:
+    """A fresh tensor: the case's array of that name, or the model's own value where the case has none."""
+    if name is None:
+        return own.to(kind, copy=True)
+    if tuple(own.shape) != params[name].shape:
+        raise InputError(
+            f"{name} is {tuple(own.shape)} in the model and {params[name].shape} in the case; "
+            "make the case for the model's own configuration"
+        )
+    return torch.from_numpy(params[name]).to(own.device, kind, copy=True)
 
 
 def place_hooks(watch: Watch, found: Parts) -> None:

@@ -1,6 +1,5 @@
 """Hugging Face's model: a stock one, a folder, or somebody's own object, with all hooks placed."""
 
-import copy
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
@@ -61,17 +60,10 @@ class TransformersSubject:
 
     def answer(self, case: Case, wanted: Collection[str] | None = None) -> Answers:
         """Every probe that hooks can see, gradients if the model has both heads, and one update if torch has it."""
-        import torch
-
         from . import torch_model, torch_run
 
-        users = self._build is None
         model = self._model if self._build is None else self._build(case)
-        if any(_dtype_name(p) != self._dtype for p in model.parameters()):
-            # a model that computes in another type is another model: the user's own stays as it is
-            model = (copy.deepcopy(model) if users else model).to(getattr(torch, self._dtype))
-            users = False
-        with torch_model.with_weights(model, case.config, case.params, restore=users) as owners:
+        with torch_model.with_weights(model, case.config, case.params, self._dtype) as owners:
             try:
                 return torch_run.Run(model, owners, case, wanted, self._autocast, self._step).answers()
             except BertrefError:
@@ -92,11 +84,7 @@ def _model_of(model: Any, attention: str | None) -> tuple[Any, Builder | None, s
         kind = attention or "eager"
         return None, lambda case: torch_model.stock(case.config, case.numerics, kind), f"attention={kind},"
     if isinstance(model, str | Path):
-        return (
-            torch_model.folder(str(model), attention),
-            None,
-            f"{model}:" + (f"attention={attention}," * bool(attention)),
-        )
+        return torch_model.folder(str(model), attention), None, f"{model},"
     if isinstance(model, torch.nn.Module):
         torch_model.parts(model)
         own = getattr(getattr(model, "config", None), "_attn_implementation", None)

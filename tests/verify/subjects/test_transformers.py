@@ -92,7 +92,10 @@ def test_a_batch_without_predictions() -> None:
 
 def state(model: Any) -> dict[str, Any]:
     hooks = {name: (len(m._forward_hooks), len(m._forward_pre_hooks), m.training) for name, m in model.named_modules()}
-    kept = {name: (p.detach().clone(), p.grad, p.requires_grad, p.dtype) for name, p in model.named_parameters()}
+    kept = {
+        name: (p.detach().clone(), p.grad, p.requires_grad, (p.dtype, p.data_ptr()))
+        for name, p in model.named_parameters()
+    }
     return {"hooks": hooks, "parameters": kept}
 
 
@@ -112,6 +115,23 @@ def test_it_is_left_as_it_was(options: dict[str, str]) -> None:
         assert (needs, dtype) == (new[2], new[3])
     assert not frozen.requires_grad
     assert np.abs(answers.values["grad:bert.pooler.dense.weight"]).max() > 0, "frozen ones are looked at, too"
+
+
+def test_a_patch_that_refers_to_the_model_survives_a_change_of_type() -> None:
+    model = own_model()
+    dense = model.bert.pooler.dense
+    model.bert.pooler.forward = lambda x: 2 * torch.tanh(dense(x[:, 0]))
+    answers = TransformersSubject(model, dtype="float64").answer(CASE)
+    wrong = errors(CASE, answers.values)
+    assert wrong["pooled_pre"] < 1e-12
+    assert wrong["pooled"] == pytest.approx(1.0)
+
+
+def test_the_case_is_not_written_to() -> None:
+    before = {name: array.copy() for name, array in CASE.params.items()}
+    TransformersSubject(dtype="float64").answer(CASE)
+    assert CASE.optimizer is not None
+    assert all(np.array_equal(before[name], array) for name, array in CASE.params.items())
 
 
 def test_it_is_left_as_it_was_when_it_fails() -> None:

@@ -62,15 +62,15 @@ class TransformersSubject:
         """Every probe that hooks can see, gradients if the model has both heads, and one update if torch has it."""
         from . import torch_model, torch_run
 
-        model = self._model if self._build is None else self._build(case)
-        with torch_model.with_weights(model, case.config, case.params, self._dtype) as owners:
-            try:
+        try:
+            model = self._model if self._build is None else self._build(case)
+            with torch_model.with_weights(model, case.config, case.params, self._dtype) as owners:
                 return torch_run.Run(model, owners, case, wanted, self._autocast, self._step).answers()
-            except BertrefError:
-                raise
-            except Exception as error:  # the subject's own code: whatever it raises is its failure to run
-                first = (str(error) or "no message").splitlines()[0]
-                raise InputError(f"{self.name} failed: {type(error).__name__}: {first}") from error
+        except BertrefError:
+            raise
+        except Exception as error:  # the subject's own code: whatever it raises is its failure to run
+            first = (str(error) or "no message").splitlines()[0]
+            raise InputError(f"{self.name} failed: {type(error).__name__}: {first}") from error
 
 
 def _model_of(model: Any, attention: str | None) -> tuple[Any, Builder | None, str]:

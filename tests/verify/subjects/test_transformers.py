@@ -251,3 +251,8 @@ def test_what_is_refused(model: Any, options: dict[str, str], words: str) -> Non
 def test_another_attention_than_the_models_is_refused() -> None:
     with pytest.raises(InputError, match="the model's attention is 'eager'"):
         TransformersSubject(own_model(), attention="sdpa")
+
+
+def test_an_attention_that_does_not_exist() -> None:
+    with pytest.raises(InputError, match=r"attention=no_such,dtype=float32 failed: ValueError: .*no_such"):
+        TransformersSubject(attention="no_such").answer(CASE)

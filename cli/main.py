@@ -18,6 +18,7 @@ COMMANDS = {
     "prepare": "Tokenise text into a corpus that pretrain reads, or into TFRecord files.",
     "pretrain": "Pre-train a BERT on text.",
     "tokenize": "Show the tokens of a text.",
+    "verify": "Tell any BERT whether it is right, and where it first goes wrong.",
     "vocab": "Train a vocabulary on text.",
 }
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
@@ -26,13 +27,14 @@ def message(text: str) -> None:
 
 
 @contextlib.contextmanager
-def working(text: str) -> Iterator[None]:
-    """A spinner while something of unknown length runs; nothing when the output is no terminal."""
+def working(text: str) -> Iterator[Callable[[str], None]]:
+    """A spinner while something of unknown length runs; nothing when the output is no terminal. What it gives changes
+    the text."""
     if err.is_terminal:
-        with err.status(text):
-            yield
+        with err.status(escape(text)) as status:
+            yield lambda now: status.update(escape(now))
     else:
-        yield
+        yield lambda now: None
 
 
 @contextlib.contextmanager

@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
-from .axes import AxesOf
+from .axes import AxesOf, kind
 from .judge import compare
 from .limit import LIMIT
 from .meant import as_subject, case_for, chosen, part
 from .records import Answers, Case, Finding, Report
 from .report.words import explain
+from .shrink import shrink
+from .subject import Subject
 
 
 def check(
@@ -61,6 +63,25 @@ def check(
     seconds["judging"] = time.perf_counter() - start
     report = replace(_with_differences(report, again), seconds=seconds)
     return report if only is None else part(report, only)
+
+
+def smallest(subject: Subject, case: Case, report: Report, **asked: Any) -> Case:
+    """The smallest part of `case` (`shrink`) in which the subject still makes the mistake of `report`, a report on that
+    case that diverges: the same tensor is the first wrong one, of whatever layer. `asked` is what `check` was asked.
+
+    A part that the subject can't compute is not taken; nor is any, if runs differ.
+    """
+    if report.first is None or any(finding.status == "unsteady" for finding in report.findings):
+        return case
+
+    def fails(smaller: Case) -> bool:
+        try:
+            found = check(subject, smaller, repeat=False, **asked)
+        except InputError:
+            return False
+        return found.first is not None and kind(found.first) == kind(str(report.first))
+
+    return shrink(case, fails)
 
 
 def differences(case: Case, first: Answers, second: Answers) -> dict[str, float]:

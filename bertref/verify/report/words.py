@@ -41,7 +41,10 @@ def details(report: Report) -> Lines:
     first = first_finding(report)
     if first is None:
         return [*_closest(report), *_notes(report)]
-    lines = [("first wrong", f"{first.name}: {WHY[first.status]}" + (f" ({first.note})" if first.note else ""))]
+    lines = [
+        *_reduced(report),
+        ("first wrong", f"{first.name}: {WHY[first.status]}" + (f" ({first.note})" if first.note else "")),
+    ]
     lines += _size(first, report)
     if first.place is not None:
         lines.append(("where", where(first.name, first.place)))
@@ -62,6 +65,14 @@ WHY = {
     "unsteady": "differs from run to run",
 }
 """What a status means for the first wrong tensor."""
+
+
+def _reduced(report: Report) -> Lines:
+    """What is left of a case that was made smaller."""
+    if "reduced" not in report.case["origin"]:
+        return []
+    sizes = f"{report.case['config']['num_hidden_layers']} layers, {report.case['rows']} rows of "
+    return [("smallest", f"{sizes}{report.case['length']} tokens: nothing can be left out without losing the mistake")]
 
 
 def _closest(report: Report) -> Lines:
@@ -121,7 +132,7 @@ def _others(report: Report, first: Finding) -> Lines:
     own = [finding.name for finding in wrong if finding.status != "inherited"]
     text = []
     if own:
-        text.append(f"{len(own)} more {_are(own)} wrong by {'their' if len(own) > 1 else 'its'} own: {listed(own)}")
+        text.append(f"{len(own)} more {_are(own)} wrong on {'their' if len(own) > 1 else 'its'} own: {listed(own)}")
     if len(wrong) > len(own):
         text.append(f"{len(wrong) - len(own)} inherited their errors")
     right = sum(finding.status == "right" for finding in report.findings)
@@ -157,7 +168,7 @@ def advice(report: Report, replay: str | None = None) -> str:
         if "kernels=on" in report.subject:
             return f"verify with kernels=off, which shows {listed(missing)}"
         return f"have it give {listed(missing)}, too, and verify again: one of them is the first wrong one"
-    if live and replay and "reduced" not in report.case["origin"]:
+    if live and replay and "--shrink" not in replay:
         return f"{replay} --shrink   finds the smallest case that still fails"
     return f"compare your code of this step with {formula(first.name, report.case).files[0]}, line by line"
 

@@ -26,22 +26,37 @@ TRANSFORMERS_OPTIONS = {
     "dtype": ("float64", "float32", "bfloat16", "float16"),
     "autocast": ("bfloat16", "float16"),
 }
+OPTIONED = r"(^|:)\w+=[^:/\\]*$"
+"""Where options stand behind a name."""
+
 Choices = dict[str, Any]
 """Option -> its values, None for any."""
 
 
-def parse(spec: str) -> Subject:
-    """The subject that `spec` names.
+def parse(spec: str, *, dtype: str | None = None, mapping: str | None = None, model: str | None = None) -> Subject:
+    """The subject that `spec` names. `dtype` is that option of a backend or of transformers, `mapping` the file that
+    says how a dump's or a command's answers are named and laid out, `model` the folder that an ONNX file came from.
 
-    Raises `InputError` for a name, an option or a target that doesn't exist, `BackendUnavailable` where a library or a
-    device is missing.
+    Raises `InputError` for a name, an option or a target that doesn't exist, and for a keyword that the subject has no
+    use for; `BackendUnavailable` where a library or a device is missing.
     """
     kind, _, rest = spec.partition(":")
-    if kind in _WITH_TARGET:
+    target = kind in _WITH_TARGET
+    for name, value, usable in (
+        ("a dtype", dtype, not target), ("a mapping", mapping, kind in ("dump", "cmd")),
+        ("a model", model, kind == "onnx"),
+    ):  # fmt: skip
+        if value is not None and not usable:
+            raise InputError(f"{spec!r}: {name} ({value}) can't be chosen for it; leave it out")
+    if dtype is not None:
+        spec = f"{spec},dtype={dtype}" if re.search(OPTIONED, spec) else f"{spec}:dtype={dtype}"
+        rest = spec.partition(":")[2]
+    if target:
         if not rest.strip():
             form = next(form for form in FORMS if form.startswith(f"{kind}:"))
             raise InputError(f"{spec!r} names nothing to verify; write {form}")
-        return _WITH_TARGET[kind](rest)
+        given = {"mapping": mapping, "model": model}
+        return _WITH_TARGET[kind](rest, **{name: value for name, value in given.items() if value is not None})
     if kind == "transformers":
         return _transformers(spec, rest)
     return _backend(spec)
@@ -70,10 +85,10 @@ def _transformers(spec: str, rest: str) -> Subject:
     return TransformersSubject(folder or None, **options)
 
 
-def _onnx(path: str) -> Subject:
+def _onnx(path: str, **options: str) -> Subject:
     from .onnx import OnnxSubject
 
-    return OnnxSubject(path)
+    return OnnxSubject(path, **options)
 
 
 def _python(target: str) -> Subject:
@@ -82,19 +97,19 @@ def _python(target: str) -> Subject:
     return import_subject(target)
 
 
-def _dump(path: str) -> Subject:
+def _dump(path: str, **options: str) -> Subject:
     from .dump import DumpSubject
 
-    return DumpSubject(path)
+    return DumpSubject(path, **options)
 
 
-def _command(command: str) -> Subject:
+def _command(command: str, **options: str) -> Subject:
     from .command import CommandSubject
 
-    return CommandSubject(command)
+    return CommandSubject(command, mapping=options.get("mapping"))
 
 
-_WITH_TARGET: dict[str, Callable[[str], Subject]] = {
+_WITH_TARGET: dict[str, Callable[..., Subject]] = {
     "onnx": _onnx,
     "python": _python,
     "dump": _dump,
@@ -106,7 +121,7 @@ _WITH_TARGET: dict[str, Callable[[str], Subject]] = {
 def _options(spec: str, rest: str, known: Choices) -> tuple[str, dict[str, str]]:
     """What stands before the options (a device, a folder), and the options."""
     before, found = rest, ""
-    if re.search(r"(^|:)\w+=[^:/\\]*$", rest):
+    if re.search(OPTIONED, rest):
         before, _, found = rest.rpartition(":")
     options: dict[str, str] = {}
     for item in filter(None, found.split(",")):

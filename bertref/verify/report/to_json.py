@@ -1,0 +1,85 @@
+"""A report as JSON, for programs. Schema version 1.
+
+Of an object's keys, none is ever left out. Numbers that JSON doesn't have are the strings "NaN", "Infinity" and
+"-Infinity"; null is what isn't known. A later version of the same schema may add keys; it takes none away and changes
+none's meaning: that would be schema 2.
+
+    schema      1
+    version     bertref's own
+    subject     what was verified
+    precision   what it was judged as
+    verdict     "right", "diverges" or "could not run"
+    exit_code   0, 1 or 2
+    first       the first wrong tensor, or null
+    last_right  the last one known right before it, or null
+    between     what was not given between these two
+    limit       the error, in units of what rounding explains, above which a tensor is wrong
+    case        name, origin (what makes it again), config, numerics, rows, length, optimizer
+    replay      the command that makes the report again, or null
+    advice      what to do next, or null
+    should_be   formula of the first wrong tensor, or null
+    files       where bertref computes it
+    counts      status -> number of tensors
+    seconds     part of the work -> time
+    notes       remarks
+    findings    a list, in the order of the computation, of
+                  name, status, note; total, own (errors in units of what rounding explains); error, noise (relative
+                  errors of the subject and of a correct implementation); place: null or {index, expected, found,
+                  concentrated: [...]}
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from ... import __version__
+from ..records import Report
+from .formulas import formula
+from .words import advice, between, counts
+
+SCHEMA = 1
+
+
+def to_dict(report: Report, replay: str | None = None) -> dict[str, Any]:
+    """The report as plain values that JSON has."""
+    made = formula(report.first, report.case) if report.first else None
+    found: dict[str, Any] = plain({
+        "schema": SCHEMA,
+        "version": __version__,
+        "subject": report.subject,
+        "precision": report.precision,
+        "verdict": report.verdict,
+        "exit_code": report.exit_code,
+        "first": report.first,
+        "last_right": report.last_right,
+        "between": between(report),
+        "limit": report.limit,
+        "case": report.case,
+        "replay": replay,
+        "advice": advice(report, replay) or None,
+        "should_be": made.text if made else None,
+        "files": made.files if made else (),
+        "counts": counts(report),
+        "seconds": report.seconds,
+        "notes": report.notes,
+        "findings": [asdict(finding) for finding in report.findings],
+    })  # fmt: skip
+    return found
+
+
+def to_json(report: Report, replay: str | None = None) -> str:
+    """One line of JSON."""
+    return json.dumps(to_dict(report, replay), allow_nan=False, ensure_ascii=False)
+
+
+def plain(value: Any) -> Any:
+    """Tuples as lists, and strings for numbers that JSON doesn't have."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, Mapping):
+        return {str(key): plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(inner) for inner in value]
+    return value

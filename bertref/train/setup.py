@@ -8,6 +8,7 @@ from typing import Any, Literal, cast
 import numpy as np
 
 from .. import backends
+from ..backends.backend import Backend
 from ..config import PRESETS, BertConfig, Numerics, read_config
 from ..data.batch import Batch
 from ..data.corpus import Corpus, is_corpus
@@ -55,7 +56,7 @@ def set_up(options: PretrainOptions, out: Path, report: Report) -> Setup:
     backend = backends.get(options.backend)
     precision = Precision.preset(options.precision)
     precision.validate(backend)
-    config, numerics = _architecture(options)
+    config, numerics = architecture(options)
     if options.seq_len > config.max_position_embeddings:
         raise InputError(
             f"--seq-len {options.seq_len} is longer than the model's {config.max_position_embeddings} positions"
@@ -73,24 +74,29 @@ def set_up(options: PretrainOptions, out: Path, report: Report) -> Setup:
         size = {"tokens": data.tokens, "documents": len(data.documents)}
     config = _fitted(config, vocab, options)
     tokenizer = Tokenizer(vocab, lower_case=options.lower_case)
+    ops, recipe = OpSet(backend, kernels=options.kernels), recipe_of(options, config, numerics, backend)
+    return Setup(ops, recipe, config, numerics, tokenizer, data, batches, unigram, size)
+
+
+def recipe_of(options: PretrainOptions, config: BertConfig, numerics: Numerics, backend: Backend) -> Recipe:
+    """What a step of the run does."""
     packed = options.layout == "packed" or (options.layout == "auto" and not backend.static_shapes)
     overrides = {"kind": options.optimizer} if options.optimizer else {}
     schedule = cast(Any, options.schedule or numerics.schedule)
-    recipe = Recipe(
+    return Recipe(
         settings=Settings(config, numerics, options.recompute),
         optimizer=Optimizer.from_numerics(numerics, weight_decay=options.weight_decay, **overrides),
         schedule=Schedule(kind=schedule, peak=options.rate, steps=options.steps, warmup_steps=options.warmup),
-        precision=precision,
+        precision=Precision.preset(options.precision),
         clip_norm=options.clip_norm or None,
         chunks=options.accumulate,
         packed=packed,
         seed=options.seed,
     )
-    ops = OpSet(backend, kernels=options.kernels)
-    return Setup(ops, recipe, config, numerics, tokenizer, data, batches, unigram, size)
 
 
-def _architecture(options: PretrainOptions) -> tuple[BertConfig, Numerics]:
+def architecture(options: PretrainOptions) -> tuple[BertConfig, Numerics]:
+    """The config and the dialect that the options name, before the vocabulary is known."""
     numerics = Numerics.preset(options.dialect)
     if options.config in PRESETS:
         config = BertConfig.preset(options.config)

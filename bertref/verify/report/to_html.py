@@ -8,7 +8,7 @@ from ..axes import split
 from ..records import WRONG, Finding, Report
 from .chart import error_by_depth
 from .layout import LEGEND, Map, cell, maps, ratio
-from .words import WHY, advice, details, headline, where
+from .words import WHY, advice, details, headline, legal, where
 
 SHOWN = 40
 """So many wrong tensors are listed."""
@@ -55,7 +55,7 @@ def to_html(reports: Sequence[Report], replays: Sequence[str | None] | None = No
     if len(reports) > 1:
         body = [*_all(reports), *body]
     title = escape(headline(report))
-    return (
+    return legal(
         f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<style>{STYLE}</style></head>\n<body>\n" + "\n".join(body) + "\n</body></html>\n"

@@ -71,7 +71,7 @@ def to_dict(report: Report, replay: str | None = None) -> dict[str, Any]:
 
 def to_json(report: Report, replay: str | None = None) -> str:
     """One line of JSON."""
-    return json.dumps(to_dict(report, replay), allow_nan=False, ensure_ascii=False)
+    return json.dumps(to_dict(report, replay), allow_nan=False)
 
 
 def plain(value: Any) -> Any:

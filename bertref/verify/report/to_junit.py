@@ -4,7 +4,6 @@ A part fails if a tensor in it is wrong; the failure's text says which, and how.
 skipped. A verification that could not run is one test with an error.
 """
 
-import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -13,10 +12,7 @@ from ..axes import split
 from ..meant import GROUPS
 from ..records import WRONG, Finding, Report
 from .layout import cell, spot
-from .words import WHY, explain, headline, where
-
-ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""What XML 1.0 can't hold, not even escaped."""
+from .words import WHY, explain, headline, legal, where
 
 
 def to_junit(reports: Sequence[Report], replays: Sequence[str | None] | None = None) -> bytes:
@@ -89,7 +85,7 @@ def sentence(finding: Finding) -> str:
 
 
 def _text(value: Any) -> str:
-    return ILLEGAL.sub("?", str(value))
+    return legal(str(value))
 
 
 def _bytes(root: ET.Element) -> bytes:

@@ -1,5 +1,6 @@
 """A report in words: the verdict, how wrong and where, and what to do next. Plain text, lines of label and sentence."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 
@@ -10,6 +11,9 @@ from .layout import axis_names, number
 
 LISTED = 4
 """So many names are written out; of more, the number."""
+
+ILLEGAL = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What neither XML nor UTF-8 can hold."""
 
 Lines = list[tuple[str, str]]
 """Label and sentence."""
@@ -147,6 +151,11 @@ def listed(names: Sequence[str]) -> str:
     """The first few names, and how many more there are."""
     more = len(names) - LISTED
     return ", ".join(names[:LISTED]) + (f" and {more} more" if more > 0 else "")
+
+
+def legal(text: str) -> str:
+    """The text, with a question mark for every character that a file can't hold."""
+    return ILLEGAL.sub("?", text)
 
 
 def _notes(report: Report) -> Lines:

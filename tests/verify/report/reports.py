@@ -1,0 +1,51 @@
+"""Reports made by hand, so that every kind of finding can be shown."""
+
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+from bertref.verify.case import describe, generate
+from bertref.verify.records import WRONG, Case, Finding, Place, Report
+from bertref.verify.steps import Graph
+
+
+@cache
+def case() -> Case:
+    return generate(0)
+
+
+@cache
+def names() -> tuple[str, ...]:
+    """Of all answers, in the order of the computation."""
+    return tuple(step.name for step in Graph(case()))
+
+
+def right(name: str) -> Finding:
+    return Finding(name, "right", 1.25, 0.75, 1.0e-7, 0.8e-7)
+
+
+def wrong(name: str, status: str = "added", **more: Any) -> Finding:
+    place = Place((0, 1, 2), 1.5, -2.5, ("row 0", "segment B"))
+    return replace(Finding(name, status, 4321.0, 1234.0, 3.0e-4, 0.8e-7, place), **more)
+
+
+def report(*findings: Finding, missing: tuple[str, ...] = (), subject: str = "torch", **more: Any) -> Report:
+    """All right, but for these findings and for what is missing."""
+    by_name = {finding.name: finding for finding in findings}
+    every = tuple(
+        by_name.get(name) or (Finding(name, "missing") if name in missing else right(name)) for name in names()
+    )
+    first = next((f.name for f in every if f.status in WRONG), None)
+    before = every[: names().index(first)] if first else ()
+    last = next((f.name for f in reversed(before) if f.status == "right"), None)
+    made = Report(subject, "float32", describe(case()), "diverges" if first else "right", first, last, every, 8.0,
+                  ("a remark",), {"subject": 0.25, "judging": 0.5})  # fmt: skip
+    return replace(made, **more)
+
+
+def hostile() -> Report:
+    """Everything that could break a format: markup, control characters, infinities, NaN."""
+    place = Place((0, 0, 0), float("inf"), float("nan"))
+    found = Finding("layer.0.query", "not-finite", float("inf"), float("inf"), float("nan"), None, place,
+                    "<script>alert(1)</script> & \x00\x1b[31m ]]> \ud800")  # fmt: skip
+    return report(found, subject='cmd:./a "<b>" & \x07 {case} {out}')

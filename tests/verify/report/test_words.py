@@ -1,0 +1,99 @@
+"""The words say the verdict, the size, the place, the bracket and the next step."""
+
+import pytest
+
+from bertref.verify.records import WRONG, Finding, Place
+from bertref.verify.report import words
+from tests.verify.report.reports import names, report, wrong
+
+
+def line(found: words.Lines, label: str) -> str:
+    [text] = [text for each, text in found if each == label]
+    return text
+
+
+def test_a_right_report_says_how_close_it_came() -> None:
+    near = Finding("layer.1.probs", "right", 6.5, 2.0, 1e-7, 1e-7)
+    found = report(near)
+    assert words.headline(found).startswith(f"RIGHT: torch: {len(names())} tensors within rounding (float32, tiny")
+    assert line(words.details(found), "largest error").startswith("6.5 times what rounding explains, at layer.1.probs")
+    assert words.advice(found, "bertref verify torch") == ""
+
+
+def test_an_added_error() -> None:
+    found = report(wrong("layer.1.ffn_act"), wrong("layer.1.ffn_output", "inherited"), wrong("mlm.act"))
+    details = words.details(found)
+    assert words.headline(found).startswith("DIVERGES: torch: first wrong tensor layer.1.ffn_act (")
+    assert "this step makes the error" in line(details, "first wrong")
+    assert line(details, "how wrong").startswith(
+        "1234 times what rounding explains in its own step, 4321 times in total"
+    )
+    assert line(details, "") == "relative error 3.0e-04; a correct float32 implementation's is 8.0e-08"
+    assert line(details, "where") == (
+        "worst at row 0, position 1, channel 2: -2.5, expected 1.5; nearly all of it in row 0, segment B"
+    )
+    assert line(details, "last right") == "layer.1.ffn_pre"
+    expected = f"1 more is wrong on its own: mlm.act; 1 inherited their errors; {len(names()) - 3} right"
+    assert line(details, "the others") == expected
+    assert line(details, "it should be") == "gelu_erf(layer.1.ffn_pre)"
+    assert line(details, "look at") == "bertref/ops/gelu_erf.py"
+    assert "in between" not in dict(details)
+    assert words.advice(found, "bertref verify torch --seed 0").startswith("bertref verify torch --seed 0 --shrink")
+    assert words.advice(found) == "compare your code of this step with bertref/ops/gelu_erf.py, line by line"
+
+
+def test_a_partial_dump_is_bracketed() -> None:
+    given = {"layer.0.output", "layer.1.output", "grad:layer.1.output"}
+    found = report(wrong("layer.1.output", "wrong"), missing=tuple(set(names()) - given), subject="dump:x")
+    inside = [name for name in names() if name.startswith("layer.1.") and name != "layer.1.output"]
+    assert words.between(found) == inside
+    assert line(words.details(found), "last right") == "layer.0.output"
+    assert line(words.details(found), "in between").startswith("not given: layer.1.query, layer.1.key, ")
+    assert "layer.1.query" in words.advice(found)
+
+
+def test_a_bracket_behind_kernels_is_opened_by_switching_them_off() -> None:
+    found = report(wrong("layer.0.ffn_act", "wrong"), missing=("layer.0.ffn_pre",), subject="numpy:kernels=on")
+    assert words.advice(found, "x") == "verify with kernels=off, which shows layer.0.ffn_pre"
+
+
+def test_a_bracket_backward_names_probes_and_not_parameters() -> None:
+    missing = ("grad:layer.1.ffn_act", "grad:bert.encoder.layer.1.output.dense.weight")
+    found = report(wrong("grad:layer.1.ffn_pre", "wrong"), missing=missing)
+    assert words.between(found) == ["grad:layer.1.ffn_act"]
+
+
+@pytest.mark.parametrize("status", WRONG)
+def test_every_status_can_be_the_first(status: str) -> None:
+    found = report(wrong("layer.0.query", status, own=None, error=None))
+    text = words.explain(found, "bertref verify torch")
+    assert text.splitlines()[0].startswith("DIVERGES")
+    assert f"layer.0.query: {words.WHY[status]}" in text
+    assert words.advice(found, "bertref verify torch") in text
+    assert "how wrong" not in text
+
+
+def test_unsteady_and_shape_have_advice_of_their_own() -> None:
+    assert "dropout" in words.advice(report(wrong("layer.0.query", "unsteady")), "x")
+    assert "mapping" in words.advice(report(wrong("layer.0.query", "shape", place=None)), "x")
+
+
+@pytest.mark.parametrize(
+    ("name", "index", "text"),
+    [
+        ("layer.0.probs", (1, 2, 3, 4), "row 1, head 2, position 3, key 4"),
+        ("mlm.logits", (1, 2, 3), "row 1, prediction 2, channel 3"),
+        ("pooled", (1, 2), "row 1, channel 2"),
+        ("loss.total", (), "the number"),
+        ("grad:bert.embeddings.word_embeddings.weight", (7, 2), "word 7, channel 2"),
+        ("grad:bert.pooler.dense.weight", (7, 2), "out 7, in 2"),
+        ("update:bert.pooler.dense.bias", (7,), "channel 7"),
+    ],
+)
+def test_axes_are_named(name: str, index: tuple[int, ...], text: str) -> None:
+    assert words.where(name, Place(index, 1.0, 2.0)) == f"worst at {text}: 2, expected 1"
+
+
+def test_long_lists_are_cut() -> None:
+    assert words.listed(["a", "b", "c", "d"]) == "a, b, c, d"
+    assert words.listed(["a", "b", "c", "d", "e", "f"]) == "a, b, c, d and 2 more"

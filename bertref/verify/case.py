@@ -33,7 +33,7 @@ SIZES: dict[str, dict[str, int]] = {
     "tiny": {"B": 5, "S": 13, "L": 2, "H": 24, "A": 3, "I": 56, "V": 67, "P": 4},
     "small": {"B": 6, "S": 24, "L": 3, "H": 60, "A": 5, "I": 168, "V": 211, "P": 6},
     "medium": {"B": 6, "S": 40, "L": 4, "H": 128, "A": 4, "I": 512, "V": 1000, "P": 8},
-    "base": {"B": 4, "S": 64, "L": 12, "H": 768, "A": 12, "I": 3072, "V": 30522, "P": 10},
+    "base": {"B": 4, "S": 48, "L": 12, "H": 768, "A": 12, "I": 3072, "V": 30522, "P": 10},
 }
 """Sequences, their length, layers, hidden size, heads, intermediate size, vocabulary, predictions a row.
 

@@ -23,7 +23,7 @@ Measures = dict[str, Floats]
 SMALLEST_BLOCK = 8
 BIN = 24
 BINS = 16
-SAMPLE = 60_000
+SAMPLE = 20_000
 """Bins are filled from so many elements at most, evenly taken."""
 DRIFT = "drift:"
 
@@ -102,6 +102,18 @@ def binned(error: Floats, along: Floats | None, axes: Axes, expected: Floats | N
     arranged = flat[order]
     squares, sums = np.add.reduceat(arranged**2, starts) / sizes, np.add.reduceat(arranged, starts) ** 2 / sizes
     return {"bin": squares, DRIFT + "bin": np.asarray([np.mean(sums)])}
+
+
+def elements(axes: Axes, drift: str) -> int:
+    """How many errors one sum of a drift measure adds up."""
+    total = int(np.prod(axes.shape)) if axes.counts is None else int(np.count_nonzero(axes.counts))
+    width = axes.shape[-1] if axes.shape else 1
+    which = drift.removeprefix(DRIFT)
+    if which.endswith("by row"):
+        return width
+    if which.endswith("by channel"):
+        return total // max(width, 1)
+    return min(total, SAMPLE) // BINS if which == "bin" else total
 
 
 def scatter(error: Floats, along: Floats, axes: Axes) -> Floats:

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from . import cache
-from .axes import kind
+from .axes import AxesOf, kind
 from .formats import FORMATS
-from .measures import DRIFT, Measures, binned, measure, size_blocks
+from .measures import DRIFT, Measures, binned, elements, measure, size_blocks
 from .records import Arrays, Case
 from .rounding import Arithmetic
 from .simulate import held_params, simulate
@@ -25,8 +25,12 @@ from .variants import arithmetics
 SAMPLES = 6
 PRIOR = 4.0
 """So many samples weighs the average of its kind."""
-LARGE = 3_000_000
-"""From so many parameters on, half the samples do: every block has thousands of elements."""
+QUIETEST = 1 / 16
+"""The mean square of the quietest block's total error, as a part of the whole tensor's."""
+
+INDEPENDENT = 2048
+LARGE = 50_000_000
+"""From so many parameters on two samples do: every block has thousands of elements."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,7 @@ def sample(
     case, graph = truth.case, truth.graph
     names = judged_names(graph, recorded)
     if count is None:
-        count = SAMPLES if sum(p.size for p in case.params.values()) < LARGE else SAMPLES // 2
+        count = SAMPLES if sum(p.size for p in case.params.values()) < LARGE else 2
     sums: tuple[dict[str, Measures], dict[str, Measures]] = ({}, {})
     kinds = arithmetics(truth.precision, count, wide_activations=wide_activations)
     for arithmetic in kinds:
@@ -121,9 +125,10 @@ def _steady(
         of = float(np.mean(np.square(truth(scale)))) if scale != name else float(blocks["all"][0])
         for sizes in (total[name], own[name]):
             _steady_sizes(sizes, blocks, of, unit, count)
+        _not_too_quiet(total[name])
     for found in (total, own):
-        _steady_losses(found, unit)
-        _steady_drifts(found, count)
+        _steady_losses(found)
+        _steady_drifts(found, truth.graph.axes)
         _steady_key_biases(found)
 
 
@@ -141,7 +146,14 @@ def _steady_sizes(found: Measures, blocks: Measures, of: float, unit: float, cou
         found[name] = np.maximum(np.maximum(mixed, floor), np.finfo(np.float64).tiny)
 
 
-def _steady_losses(found: dict[str, Measures], unit: float) -> None:
+def _not_too_quiet(total: Measures) -> None:
+    """What a tensor inherits depends on a few errors far upstream, so that a block which is quiet in one implementation
+    needn't be in another."""
+    for name, value in total.items():
+        total[name] = np.maximum(value, QUIETEST * total["all"][0])
+
+
+def _steady_losses(found: dict[str, Measures]) -> None:
     """A loss is one number, and a mean of log-probabilities: its error is judged as that of one of its logits."""
     for loss, logits in (("loss.mlm", "mlm.logits"), ("loss.nsp", "nsp.logits")):
         if loss in found and logits in found:
@@ -151,8 +163,11 @@ def _steady_losses(found: dict[str, Measures], unit: float) -> None:
         found["loss.total"]["all"] = found["loss.total"]["all"] + sum(parts, np.zeros(1))
 
 
-def _steady_drifts(found: dict[str, Measures], count: int) -> None:
-    """Drifts are few numbers in a sample: one is at least as large as its kind's, and as independent errors make it."""
+def _steady_drifts(found: dict[str, Measures], axes: AxesOf) -> None:
+    """Drifts are few numbers in a sample: one is at least as large as its kind's, and as independent errors make it.
+
+    Rounding errors are not independent without end: of millions, a few hundredths of their size point the same way in
+    any library's products. So no more than `INDEPENDENT` of them are taken for independent."""
     ratios: dict[tuple[str, str], list[float]] = {}
     for name, measures in found.items():
         for m, value in measures.items():
@@ -161,7 +176,8 @@ def _steady_drifts(found: dict[str, Measures], count: int) -> None:
     for name, measures in found.items():
         for m, value in measures.items():
             if m.startswith(DRIFT):
-                usual = max(float(np.mean(ratios[kind(name), m])), 1.0) * measures["all"]
+                shared = max(elements(axes(name), m) / INDEPENDENT, 1.0)
+                usual = max(float(np.mean(ratios[kind(name), m])), shared) * measures["all"]
                 measures[m] = np.maximum(value, usual)
 
 

@@ -6,7 +6,7 @@ import pytest
 from bertref.data.batch import validate
 from bertref.errors import InputError
 from bertref.params import check, parameter_shapes
-from bertref.verify.case import SIZES, describe, generate, generate_for, replay
+from bertref.verify.case import SIZES, describe, from_model, generate, generate_for, replay
 from bertref.verify.shrink import reduce_case, shrink
 
 
@@ -124,3 +124,42 @@ def test_shrink_of_a_case_that_can_t_get_smaller_is_the_case() -> None:
 def test_reducing_twice_is_refused() -> None:
     with pytest.raises(InputError, match="reduced already"):
         reduce_case(reduce_case(generate(1), rows=[0]), rows=[0])
+
+
+def own_tokenizer():
+    from bertref.text import SPECIAL_TOKENS, Tokenizer, Vocab
+
+    words = [chr(97 + i) + chr(97 + j) for i in range(8) for j in range(7)]
+    return Tokenizer(Vocab((*SPECIAL_TOKENS, *words), source="test"))
+
+
+TEXTS = ["aa bb cc dd ee ff gg", "ha\tab bc cd", "aa", "ab " * 40]
+
+
+def test_a_case_of_the_user_s_model_and_texts() -> None:
+    tokenizer = own_tokenizer()
+    base = generate(1, V=tokenizer.vocab.size)
+    case = from_model(base.params, base.config, base.numerics, tokenizer, TEXTS, 5)
+    validate(case.batch, case.config)
+    assert case.batch.attention_mask.sum(axis=1).tolist() == [9, 7, 3, 13]  # the last one was cut
+    assert case.batch.token_type_ids[1].sum() == 3 + 1
+    assert (case.batch.masked_lm_weights.sum(axis=1) >= 1).all()
+    hidden = case.batch.input_ids == tokenizer.vocab.mask
+    assert hidden.any()
+    again = from_model(base.params, base.config, base.numerics, tokenizer, TEXTS, 5)
+    assert again.origin == case.origin
+    assert (again.batch.input_ids == case.batch.input_ids).all()
+    other = from_model(base.params, base.config, base.numerics, tokenizer, TEXTS[:2], 5)
+    assert other.origin["digest"] != case.origin["digest"]
+    with pytest.raises(InputError, match="made from a model"):
+        replay(case.origin)
+
+
+def test_weights_that_do_not_fit_and_no_texts_are_refused() -> None:
+    tokenizer = own_tokenizer()
+    base = generate(1, V=tokenizer.vocab.size)
+    with pytest.raises(InputError, match="no texts"):
+        from_model(base.params, base.config, base.numerics, tokenizer, [], 5)
+    less = {name: value for name, value in base.params.items() if name != "cls.predictions.bias"}
+    with pytest.raises(InputError, match="missing cls"):
+        from_model(less, base.config, base.numerics, tokenizer, TEXTS, 5)

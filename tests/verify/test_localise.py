@@ -62,7 +62,7 @@ def test_several_rows_are_counted() -> None:
     name = "grad:bert.embeddings.word_embeddings.weight"
     error = spread(name)
     error[10:] = 0
-    assert f"10 of {CASE.config.vocab_size} outs" in places(name, error).concentrated
+    assert places(name, error).concentrated == (f"10 of {CASE.config.vocab_size} words",)
 
 
 def test_a_number_has_no_axes() -> None:

@@ -15,7 +15,8 @@ STYLES = {
     "not-finite": "bold white on magenta", "shape": "bold white on magenta", "unsteady": "bold white on blue",
     "unjudged": "dim", "missing": "dim",
 }  # fmt: skip
-QUIET = ("right", "missing", "unjudged")
+QUIET = {"right": "right", "missing": "not given", "unjudged": "not judged"}
+"""What isn't wrong, in words."""
 
 
 def case(report: Any) -> None:
@@ -49,13 +50,16 @@ def report(report: Any, replay: str) -> None:
     from ..verify.report.layout import maps
     from ..verify.report.words import advice, details, headline
 
-    used = set()
+    used: set[str] = set()
     for one in maps(report):
+        if used:
+            out.print()
         if one.key != "forward" and all(finding.status in QUIET for finding in one.findings):
             _quiet(one)
             continue
         used |= {finding.status for finding in one.findings}
         _map(one)
+    out.print()
     _legend(used, report.limit)
     style = "bold green" if report.verdict == "right" else "bold red"
     for line in textwrap.wrap(headline(report), _width() or 10_000):
@@ -101,12 +105,11 @@ def _quiet(one: Any) -> None:
     sizes = [r for f in one.findings if f.status == "right" and (r := ratio(f)) is not None]
     largest = f", at most {number(max(sizes))}" if sizes else ""
     counts = Counter(finding.status for finding in one.findings)
-    words = ", ".join(f"{count} {status}" for status, count in counts.items())
+    words = ", ".join(f"{count} {QUIET[status]}" for status, count in counts.items())
     _print(Text.assemble((one.title, "bold"), f": {words}{largest}"))
 
 
 def _map(one: Any) -> None:
-    out.print()
     _print(Text(one.title, style="bold"))
     lists = dict(one.lists)
     _list("embeddings", lists.get("embeddings", ()))
@@ -169,12 +172,14 @@ def _list(label: str, some: Any) -> None:
 def _legend(used: set[str], limit: float) -> None:
     from ..verify.report.layout import LEGEND
 
-    out.print()
     line = Text(f"limit {limit:g}", style="dim")
     for status, (mark, meaning) in LEGEND.items():
-        if status in used:
-            line.append("   ")
-            line.append(mark or "1.0", style=STYLES[status])
-            line.append(f" {meaning}")
+        if status not in used:
+            continue
+        entry = Text.assemble("   ", (mark or "1.0", STYLES[status]), f" {meaning}")
+        if len(line) + len(entry) > out.width:
+            _print(line)
+            line = Text()
+        line.append_text(entry)
     _print(line)
     out.print()

@@ -1,0 +1,238 @@
+"""`bertref verify`: exit codes, what it draws, what it writes, and its errors."""
+
+import io
+import json
+import shlex
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from bertref.cli import render_verify
+from bertref.verify.case import generate
+from bertref.verify.exchange import write_answers
+from bertref.verify.reference import reference
+from bertref.verify.report.layout import LAYER_COLUMNS
+from tests.cli_helpers import Done, bertref, in_process
+from tests.verify.report.reports import report, wrong
+
+EXAMPLE = Path(__file__).resolve().parents[1] / "verify" / "subjects" / "examples" / "numpy_bert.py"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BERTREF_CACHE", str(tmp_path_factory.mktemp("yardsticks")))
+        patch.delenv("BERTREF_MODEL", raising=False)
+        yield
+
+
+@pytest.fixture
+def verify(capsys: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    def run(*arguments: str) -> Done:
+        return in_process(capsys, monkeypatch, "verify", *arguments)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def mistaken(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The example in NumPy with the other GELU."""
+    source = EXAMPLE.read_text(encoding="utf-8")
+    right = "erf(wide / np.float32(math.sqrt(2)))"
+    assert right in source
+    path = tmp_path_factory.mktemp("mistaken") / "my_bert.py"
+    gelu = "np.tanh(np.float32(0.7978845608) * (wide + np.float32(0.044715) * wide**3))"
+    path.write_text(source.replace(right, gelu), encoding="utf-8")
+    return path
+
+
+def test_help_shows_an_example_and_every_subject() -> None:
+    text = bertref("verify", "--help").stdout
+    for part in ("bertref verify numpy", "onnx:FILE", "python:PACKAGE.MODULE:FACTORY", "dump:FOLDER", "{case} {out}"):
+        assert part in text
+
+
+def test_what_is_right_is_called_right_in_a_real_process() -> None:
+    done = bertref("verify", "numpy", "--seed", "3")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "RIGHT: numpy:" in done.stdout
+    assert "replay        bertref verify numpy --seed 3\n" in done.stdout
+    assert "layer 1" in done.stdout
+    assert "\x1b" not in done.stdout
+
+
+def test_a_mistake_is_found_shown_and_written(verify: Any, mistaken: Path, tmp_path: Path) -> None:
+    page, xml = tmp_path / "report.html", tmp_path / "report.xml"
+    spec = f"python:{mistaken}:forward"
+    done = verify(spec, "--html", str(page), "--junit", str(xml))
+    assert done.returncode == 1
+    assert "DIVERGES: " in done.stdout
+    assert "first wrong   layer.0.output: wrong, and its direct inputs were not given" in done.stdout
+    assert "last right    layer.0.attention_norm" in done.stdout
+    assert (
+        "in between    not given: layer.0.ffn_pre, layer.0.ffn_act, layer.0.ffn_output, layer.0.ffn_sum" in done.stdout
+    )
+    assert "next          have it give layer.0.ffn_pre" in done.stdout
+    assert page.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    assert int(ET.parse(xml).getroot()[0].attrib["failures"]) >= 2
+    assert str(page) in done.stderr
+    assert str(xml) in done.stderr
+
+
+def test_the_replayed_command_finds_the_same(verify: Any, mistaken: Path) -> None:
+    spec = f"python:{mistaken}:forward"
+    options = ("--seed", "5", "--probes", "layer.*.output, pooled", "--optimizer", "lamb", "--json")
+    first = json.loads(verify(spec, *options).stdout)
+    words = shlex.split(first["replay"])
+    assert words[:2] == ["bertref", "verify"]
+    again = json.loads(verify(*words[2:], "--json").stdout)
+    assert again["findings"] == first["findings"]
+    assert again["case"] == first["case"]
+    given = {finding["name"] for finding in first["findings"] if finding["status"] != "missing"}
+    assert given == {"layer.0.output", "layer.1.output", "pooled"}
+    assert first["case"]["optimizer"]["kind"] == "lamb"
+
+
+def test_several_cases_are_summarised(verify: Any, mistaken: Path) -> None:
+    done = verify(f"python:{mistaken}:forward", "--cases", "2", "--seed", "7", "--only", "forward")
+    assert done.returncode == 1
+    assert [line.split()[:3] for line in done.stdout.splitlines()[:2]] == [
+        ["tiny,", "seed", "7"],
+        ["tiny,", "seed", "8"],
+    ]
+    assert done.stdout.splitlines()[-1] == "0 of 2 cases right; first wrong: layer.0.output (2)"
+    done = verify("numpy", "--cases", "2", "--only", "forward", "--json")
+    assert done.returncode == 0
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line["case"]["origin"]["seed"] for line in lines] == [0, 1]
+    assert all(not f["name"].startswith(("grad:", "update:")) for line in lines for f in line["findings"])
+    assert verify("numpy", "--cases", "2", "--only", "forward").stdout.endswith("2 of 2 cases right\n")
+
+
+def test_shrink_finds_a_smaller_case(verify: Any, mistaken: Path) -> None:
+    spec = f"python:{mistaken}:forward"
+    done = verify(spec, "--shrink", "--json", "--probes", "layer.*.output,layer.*.attention_norm")
+    assert done.returncode == 1
+    found = json.loads(done.stdout)
+    assert found["first"] == "layer.0.output"
+    assert found["case"]["config"]["num_hidden_layers"] == 1
+    assert found["case"]["rows"] < 5
+    assert found["case"]["origin"]["reduced"]["layers"] == 1
+    assert found["replay"].endswith("--shrink")
+
+
+@pytest.mark.parametrize("only", ["backward", "update"])
+def test_parts_are_judged_alone(verify: Any, only: str) -> None:
+    found = json.loads(verify("numpy:kernels=off", "--only", only, "--json").stdout)
+    prefix = {"backward": "grad:", "update": "update:"}[only]
+    assert found["findings"]
+    assert all(f["name"].startswith(prefix) and f["status"] == "right" for f in found["findings"])
+
+
+def test_a_part_that_is_not_there_could_not_run(verify: Any) -> None:
+    done = verify(f"python:{EXAMPLE}:forward", "--only", "backward")
+    assert done.returncode == 2
+    assert "COULD NOT RUN" in done.stdout
+    assert "gave nothing of the backward part" in done.stdout
+
+
+def test_a_dump_brings_its_case(verify: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "my case"
+    assert bertref("golden", "export", str(folder), "--seed", "11").returncode == 0
+    case = generate(11)
+    names = ["embeddings.norm", "layer.0.output", "layer.1.output", "loss.total"]
+    values = {name: np.asarray(value, np.float32) for name, value in reference(case, names).values.items()}
+    write_answers(values, case, folder / "right", precision="float32")
+    values["layer.1.output"] = values["layer.1.output"] * np.float32(1.001)
+    write_answers(values, case, folder / "wrong", precision="float32")
+    assert verify(f"dump:{folder / 'right'}").returncode == 0
+    done = verify(f"dump:{folder / 'wrong'}", "--json")
+    found = json.loads(done.stdout)
+    assert (done.returncode, found["first"], found["last_right"]) == (1, "layer.1.output", "layer.0.output")
+    assert found["between"][0] == "layer.1.query"
+    assert found["replay"] == shlex.join(["bertref", "verify", f"dump:{folder / 'wrong'}"])
+    other = verify(f"dump:{folder / 'right'}", "--seed", "12")
+    assert other.returncode == 2
+    assert "seed 12" in other.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("nothing",), "can't be verified"),
+        (("numpy", "--probes", "layer.9.query"), "no answer is called 'layer.9.query'; is it "),
+        (("numpy", "--dtype", "int8"), "dtype"),
+        (("numpy", "--mapping", "x.toml"), "a mapping (x.toml) can't be chosen for it"),
+        (("numpy", "--html", "no/such/folder/x.html"), "its folder does not exist"),
+        (("dump:no-such-folder",), "no-such-folder"),
+        (("numpy", "--file", "no-such-file"), "no such file"),
+        (("python:no_such_module:f",), "no such module"),
+        (("cmd:false {case} {out}",), "false"),
+    ],
+    ids=["subject", "probe", "dtype", "mapping", "html", "dump", "file", "module", "command"],
+)
+def test_errors_are_short(verify: Any, arguments: tuple[str, ...], message: str) -> None:
+    done = verify(*arguments)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert done.stderr.startswith("bertref: ")
+    assert len(done.stderr.splitlines()) <= 3
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize("option", [("--cases", "2"), ("--shrink",)], ids=["cases", "shrink"])
+def test_a_dump_is_not_asked_again(verify: Any, tmp_path: Path, option: tuple[str, ...]) -> None:
+    case = generate(0)
+    write_answers(reference(case, ["loss.total"]).values, case, tmp_path / "dump")
+    done = verify(f"dump:{tmp_path / 'dump'}", *option)
+    assert done.returncode == 2
+    assert option[0] in done.stderr
+
+
+def test_an_error_is_in_junit_s_file_too(verify: Any, tmp_path: Path) -> None:
+    path = tmp_path / "report.xml"
+    assert verify("python:no_such_module:f", "--junit", str(path)).returncode == 2
+    [error] = ET.parse(path).getroot().iter("error")
+    assert "no such module" in error.attrib["message"]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# drawing
+
+
+def drawn(monkeypatch: pytest.MonkeyPatch, *, width: int, terminal: bool, **options: Any) -> str:
+    """A report with an error, as it is drawn."""
+    file = io.StringIO()
+    console = Console(file=file, width=width, force_terminal=terminal, highlight=False, soft_wrap=True, **options)
+    monkeypatch.setattr(render_verify, "out", console)
+    found = report(
+        wrong("layer.1.probs"), wrong("layer.1.context", "inherited"), wrong("grad:layer.0.key", "not-finite")
+    )
+    render_verify.report(found, "bertref verify torch --seed 0 --probes 'layer.*.output' --dialect google --size small")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
+def test_maps_fit_the_width(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    text = drawn(monkeypatch, width=width, terminal=True, color_system=None)
+    lines = text.splitlines()
+    assert [line for line in lines if len(line) > width and "bertref verify" not in line] == []
+    columns = set(LAYER_COLUMNS.values())
+    titles = [line for line in lines if line.strip() and set(line.split()) <= columns]
+    assert (len(titles) == 2) == (width >= 120)  # two maps, each in one block where there is room
+    assert "!1234" in text
+    assert "~4321" in text
+
+
+def test_colours_only_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = drawn(monkeypatch, width=120, terminal=False)
+    assert "\x1b" not in plain
+    assert "\x1b[" in drawn(monkeypatch, width=120, terminal=True, color_system="standard")
+    assert "gradients of the parameters: " in plain  # nothing is wrong there, so it is a line and not a map
+    assert "next          bertref verify torch --seed 0" in plain

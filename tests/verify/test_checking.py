@@ -1,0 +1,118 @@
+"""Live subjects: asked twice, judged, and reported in a text that says what is wrong and where."""
+
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bertref.verify.case import generate
+from bertref.verify.checking import assert_matches, check
+from bertref.verify.meant import case_for
+from bertref.verify.records import Answers, Case
+from bertref.verify.reference import reference
+from bertref.verify.subject import Weights
+
+
+class Subject:
+    """Our own code in float32; `change` spoils what it says in the how-many-th run."""
+
+    name, live = "test", True
+    precision: str | None = "float32"
+
+    def __init__(self, change: Any = None) -> None:
+        self.runs, self._change = 0, change
+
+    def answer(self, case: Case, wanted: Collection[str] | None = None) -> Answers:
+        self.runs += 1
+        values = reference(case, wanted, dtype="float32").values
+        return Answers(self._change(values, self.runs) if self._change else values)
+
+
+def noisy(size: float) -> Any:
+    """From layer.0.context on every run is another."""
+
+    def change(values: dict[str, Any], run: int) -> dict[str, Any]:
+        draw = np.random.default_rng(run)
+        spoilt = {}
+        for name, value in values.items():
+            factor = 1 + size * draw.standard_normal(value.shape) if "embeddings" not in name else 1
+            spoilt[name] = (value * factor).astype(np.float32)
+        return spoilt
+
+    return change
+
+
+def test_a_right_subject_is_asked_twice() -> None:
+    subject = Subject()
+    report = check(subject, generate(21))
+    assert (report.verdict, report.exit_code, subject.runs) == ("right", 0, 2)
+    assert set(report.seconds) == {"subject", "again", "judging"}
+
+
+def test_a_dump_is_asked_once() -> None:
+    subject = Subject()
+    subject.live = False
+    check(subject, generate(21))
+    assert subject.runs == 1
+
+
+def test_dropout_is_reported_as_itself() -> None:
+    report = check(Subject(noisy(0.1)), generate(21))
+    assert report.verdict == "diverges"
+    assert report.first == "layer.0.query"
+    first = next(f for f in report.findings if f.name == report.first)
+    assert first.status == "unsteady"
+    assert "two runs" in report.notes[0]
+
+
+def test_runs_that_differ_by_rounding_are_steady_enough() -> None:
+    report = check(Subject(noisy(2e-8)), generate(21))
+    assert report.verdict == "right"
+    assert any("by no more than rounding" in note for note in report.notes)
+
+
+def test_only_what_is_wanted_is_asked_for() -> None:
+    report = check(Subject(), generate(21), wanted=["layer.1.output", "loss.total"])
+    assert {f.name for f in report.findings if f.status == "right"} == {"layer.1.output", "loss.total"}
+
+
+def test_assert_matches_says_what_is_wrong() -> None:
+    def change(values: dict[str, Any], run: int) -> dict[str, Any]:
+        spoilt = values["layer.1.context"].copy()
+        spoilt[0, :, :8] *= np.float32(1.01)
+        return {**values, "layer.1.context": spoilt}
+
+    with pytest.raises(AssertionError) as caught:
+        assert_matches(Subject(change), seed=21)
+    text = str(caught.value)
+    for words in ("layer.1.context", "row 0", "head 0", "layer.1.probs"):
+        assert words in text
+    assert assert_matches(Subject(), seed=21).verdict == "right"
+
+
+def test_a_torch_model_is_a_subject() -> None:
+    import transformers
+
+    from bertref.verify.case import SIZES
+
+    n = SIZES["tiny"]
+    config = transformers.BertConfig(
+        vocab_size=n["V"], hidden_size=n["H"], num_hidden_layers=1, num_attention_heads=n["A"],
+        intermediate_size=n["I"], max_position_embeddings=n["S"],
+    )  # fmt: skip
+    report = assert_matches(transformers.BertForPreTraining(config).eval())
+    assert report.case["config"]["num_hidden_layers"] == 1
+
+
+def test_the_case_is_of_the_subject_s_own_weights() -> None:
+    base = generate(9, L=1)
+    own = {name: np.asarray(value, np.float32) for name, value in base.params.items()}
+
+    class Brings(Subject):
+        def weights(self) -> Weights:
+            return Weights(base.config, base.numerics, own)
+
+    case = case_for(Brings(), 4)
+    assert all((case.params[name] == value).all() for name, value in own.items())
+    assert check(Brings(), case).verdict == "right"

@@ -86,7 +86,7 @@ def _closest(report: Report) -> Lines:
     if not judged:
         return []
     worst, name = max(judged)
-    return [("largest error", f"{number(worst)} times what rounding explains, at {name}; the limit is "
+    return [("largest", f"{number(worst)} times what rounding explains, at {name}; the limit is "
                               f"{report.limit:g}")]  # fmt: skip
 
 

@@ -16,7 +16,7 @@ def test_a_right_report_says_how_close_it_came() -> None:
     near = Finding("layer.1.probs", "right", 6.5, 2.0, 1e-7, 1e-7)
     found = report(near)
     assert words.headline(found).startswith(f"RIGHT: torch: {len(names())} tensors within rounding (float32, tiny")
-    assert line(words.details(found), "largest error").startswith("6.5 times what rounding explains, at layer.1.probs")
+    assert line(words.details(found), "largest").startswith("6.5 times what rounding explains, at layer.1.probs")
     assert words.advice(found, "bertref verify torch") == ""
 
 

@@ -34,7 +34,7 @@ td.added, td.wrong { background: var(--added); color: #fff; font-weight: 600; }
 td.inherited { background: var(--inherited); } td.missing, td.unjudged { background: var(--none); color: var(--soft); }
 td.not-finite, td.shape, td.unsteady { background: var(--broken); color: #fff; font-weight: 600; }
 td.first { outline: 3px solid var(--text); outline-offset: -3px; }
-table.list td { border-bottom: 1px solid var(--line); vertical-align: top; overflow-wrap: anywhere; }
+table.list td { border-bottom: 1px solid var(--line); vertical-align: top; overflow-wrap: break-word; }
 .chart { width: 100%; height: auto; } .chart text { fill: var(--soft); font-size: 11px; }
 .chart .grid { stroke: var(--line); } .chart polyline { fill: none; stroke-width: 1.5; }
 .chart .noise { stroke: var(--soft); stroke-dasharray: 4 3; } .chart .error { stroke: var(--added); opacity: .5; }

@@ -42,7 +42,7 @@ def compare(
         precision = detect(case, given.values)
         remarks.append(f"precision not declared; the numbers look like {precision}")
     judgement = Judgement(case, precision, given.values)
-    found = {**given.findings, **judgement.findings()}
+    found = {**given.findings, **judgement.findings(given.findings)}
     return _report(case, subject, precision, found, judgement, (*remarks, *judgement.notes))
 
 
@@ -145,11 +145,24 @@ class Judgement:
         both = min(len(found), len(usual.get("bin", ())))
         return float(np.sqrt(np.max(found[:both] / usual["bin"][:both]))) if both else 0.0
 
-    def findings(self) -> dict[str, Finding]:
-        """By name."""
-        return {step.name: self._finding(step.name) for step in self.graph if step.name in self.values}
+    def findings(self, before: Mapping[str, Finding]) -> dict[str, Finding]:
+        """By name; `before` are the findings on answers that can't be judged.
 
-    def _finding(self, name: str) -> Finding:
+        An error is inherited from a wrong answer. Where every answer that went into a tensor is right for its own
+        inputs, the tensor is right, too, however far it is from the reference: the computation amplified its rounding,
+        as one does at the kink of a ReLU or in a softmax of large scores.
+        """
+        found: dict[str, Finding] = {}
+        spoilt = {name for name, finding in before.items() if finding.status in WRONG}
+        for step in self.graph:
+            behind = any(name in spoilt for name in step.inputs)
+            if step.name in self.values:
+                found[step.name] = self._finding(step.name, behind)
+            if behind or (step.name in found and found[step.name].status in WRONG):
+                spoilt.add(step.name)
+        return found
+
+    def _finding(self, name: str, behind: bool) -> Finding:
         total, own = compare_with(self.truth, self.values, name, self.replay)
         usual = self.yardstick.total[name]
         worst_total, _ = worst(total, usual)
@@ -168,7 +181,11 @@ class Judgement:
         if worst_own > LIMIT:
             between = "" if direct else f"made by a step after {known[-1] if known else 'the inputs'}"
             return self._wrong(finding, "added" if direct else "wrong", "; ".join(filter(None, (between, measure))))
-        return self._wrong(finding, "inherited", "") if worst_total > LIMIT else finding
+        if worst_total <= LIMIT:
+            return finding
+        if not behind:
+            return replace(finding, note="far from the reference, by rounding that its inputs amplified")
+        return self._wrong(finding, "inherited", "")
 
     def _wrong(self, finding: Finding, status: str, note: str) -> Finding:
         name = finding.name

@@ -26,7 +26,7 @@ SAMPLES = 6
 PRIOR = 4.0
 """So many samples weighs the average of its kind."""
 QUIETEST = 1 / 16
-"""The mean square of the quietest block's total error, as a part of the whole tensor's."""
+"""The mean square of the quietest block's error, as a part of the whole tensor's."""
 
 INDEPENDENT = 2048
 LARGE = 50_000_000
@@ -126,6 +126,8 @@ def _steady(
         for sizes in (total[name], own[name]):
             _steady_sizes(sizes, blocks, of, unit, count)
         _not_too_quiet(total[name])
+        if not along:  # an elementwise step's errors are judged value by value, down to the tail of a GELU
+            _not_too_quiet(own[name])
     for found in (total, own):
         _steady_losses(found)
         _steady_drifts(found, truth.graph.axes)
@@ -146,11 +148,11 @@ def _steady_sizes(found: Measures, blocks: Measures, of: float, unit: float, cou
         found[name] = np.maximum(np.maximum(mixed, floor), np.finfo(np.float64).tiny)
 
 
-def _not_too_quiet(total: Measures) -> None:
-    """What a tensor inherits depends on a few errors far upstream, so that a block which is quiet in one implementation
+def _not_too_quiet(found: Measures) -> None:
+    """What a tensor inherits, or adds up, depends on few errors, so that a block which is quiet in one implementation
     needn't be in another."""
-    for name, value in total.items():
-        total[name] = np.maximum(value, QUIETEST * total["all"][0])
+    for name, value in found.items():
+        found[name] = np.maximum(value, QUIETEST * found["all"][0])
 
 
 def _steady_losses(found: dict[str, Measures]) -> None:

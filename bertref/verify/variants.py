@@ -1,8 +1,9 @@
 """Other ways to compute an op that are as right as the reference's, for the emulated implementations.
 
     wide-activations  the activation in float32 and rounded once, as fused kernels do, not step by step
-    flash             the softmax's gradient takes the sum of dprobs probs as that of dcontext context, which is equal;
-                      fused attention does, because it does not keep the probabilities
+    flash             the softmax's gradient takes the sum of dprobs probs as that of dcontext context, which is equal,
+                      and makes the probabilities again from the logarithm of their sum; fused attention does, because
+                      it does not keep them
     narrow            what one op hands to another, and to its own backward, is in the half type: a norm's mean and
                       reciprocal deviation, log-probabilities, losses, gradients of parameters (torch's operators on
                       bfloat16 tensors). Without it they are float32. In mixed precision this is so only where an op
@@ -11,6 +12,7 @@
                       type, one after the other (beside `narrow`; torch's embeddings and norms do on the CPU)
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -68,12 +70,23 @@ def _activation_back(xp: Xp, dy: Array, cache: BiasActivationCache, *, probe: Pr
 
 def _attention(xp: Xp, *args: Any, **options: Any) -> tuple[Array, Any]:
     context, cache = attention.forward(xp, *args, **options)
-    return context, (cache, context)
+    return context, (cache, context, _probs_again(xp, cache, args[3], options["mask_value"]))
+
+
+def _probs_again(xp: Xp, cache: attention.AttentionCache, mask: Array, mask_value: float) -> Array:
+    """exp(scores - log Σ exp scores): of the softmax only that logarithm is kept, and it is rounded like a score."""
+    scores = xp.matmul(cache.query, xp.matrix_transpose(cache.key)) * cache.scale
+    w = attention.add_mask(xp, scores, mask, mask_value)
+    largest = xp.max(w, axis=-1, keepdims=True)
+    largest = xp.where(largest == -math.inf, xp.zeros_like(largest), largest)
+    total = xp.sum(xp.exp(w - largest), axis=-1, keepdims=True)
+    total = xp.where(total == 0, xp.ones_like(total), total)
+    return xp.astype(xp.exp(w - (largest + xp.log(total))), cache.query.dtype, copy=False)
 
 
 def _attention_back(xp: Xp, dy: Array, cache: Any, *, probe: Probe | None = None) -> attention.AttentionGrads:
-    inner, context = cache
-    q, k, v, probs = inner.query, inner.key, inner.value, inner.softmax.y
+    inner, context, probs = cache
+    q, k, v = inner.query, inner.key, inner.value
     dcontext = attention.split_heads(xp, dy, q.shape[1])
     dprobs = xp.matmul(dcontext, xp.matrix_transpose(v))
     products = wide(xp, dcontext) * wide(xp, attention.split_heads(xp, context, q.shape[1]))

@@ -97,3 +97,9 @@ def test_axes_are_named(name: str, index: tuple[int, ...], text: str) -> None:
 def test_long_lists_are_cut() -> None:
     assert words.listed(["a", "b", "c", "d"]) == "a, b, c, d"
     assert words.listed(["a", "b", "c", "d", "e", "f"]) == "a, b, c, d and 2 more"
+
+
+def test_what_was_given_is_not_in_the_bracket() -> None:
+    missing = ("layer.1.scores", "layer.1.probs")
+    found = report(wrong("layer.1.context", "wrong"), missing=missing, last_right="layer.1.query")
+    assert words.between(found) == list(missing)

@@ -51,7 +51,7 @@ def commands(text: str) -> list[str]:
 
 def parse(line: str) -> None:
     """Raises a click exception unless the command line is one that bertref understands; runs nothing."""
-    _, name, *arguments = shlex.split(line)
+    _, name, *arguments = shlex.split(line, comments=True)
     command = group.get_command(click.Context(group), name)
     if command is None:
         raise click.UsageError(f"no command {name}")
@@ -108,8 +108,17 @@ def test_the_two_commands_are_there_and_run_in_ci() -> None:
     assert re.search(r"^step pytest$", script, re.MULTILINE)
 
 
+def test_the_other_python_blocks_are_the_projects_own() -> None:
+    """They compile; a whole file that is shown is the file in the tests; the wrong model is found to be wrong."""
+    found = [code for code in blocks(README, "python") if not code.startswith("import bertref\n")]
+    for code in found:
+        compile(code, "README.md", "exec")
+    example = ROOT / "tests" / "verify" / "subjects" / "examples" / "numpy_bert.py"
+    assert example.read_text(encoding="utf-8") in found
+
+
 def test_the_python_example_runs(tmp_path: Path) -> None:
-    (code,) = blocks(README, "python")
+    code = next(code for code in blocks(README, "python") if code.startswith("import bertref\n"))
     assert sum(bool(line.strip()) for line in code.splitlines()) <= 11, "an import and ten lines"
     (tmp_path / "notes.txt").write_text(small_run.text(), encoding="utf-8")
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, encoding="utf-8",

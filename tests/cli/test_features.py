@@ -76,7 +76,7 @@ def test_standard_input_is_a_stream(folder: Path) -> None:
     """The first vectors come out while the last texts have not gone in."""
     process = subprocess.Popen(
         command("features", "--model", str(folder / "m"), "--file", "-", "--pooling", "mean"),
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment(PYTHONUNBUFFERED="1"),
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, env=environment(PYTHONUNBUFFERED="1"),
     )  # fmt: skip
     assert process.stdin is not None
     assert process.stdout is not None

@@ -49,13 +49,12 @@ def test_an_implementation_that_was_not_sampled_is_right(precision: str, variant
 ONE_OF_A_KIND = list({kind(name): name for name in answer_names(the_case()) if "layer.0" not in name}.values())
 
 
-@pytest.mark.parametrize("name", ONE_OF_A_KIND[::4])
+@pytest.mark.parametrize("name", [name for name in ONE_OF_A_KIND[::4] if "key.bias" not in name])
 def test_an_error_in_one_answer_is_found_there(name: str) -> None:
     """A tensor that is off by one part in ten thousand, though everything after it was computed without the error."""
     values = dict(singles())
     values[name] = values[name] * np.float32(1.0001)
-    if not np.any(values[name]) or "key.bias" in name:
-        pytest.skip("the right answer is 0")
+    assert np.any(values[name])
     report = compare(the_case(), Answers(values), "float32")
     assert report.first == name
     assert status(report)[name].status == "added"

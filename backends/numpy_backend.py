@@ -1,5 +1,6 @@
 """NumPy: the backend that is always there."""
 
+from types import MappingProxyType
 from typing import Any
 
 import array_api_compat.numpy as standard
@@ -10,6 +11,7 @@ from ..errors import InputError
 from . import half
 from .backend import Backend
 from .erf import erf_numpy
+from .kernels import KERNELS
 from .namespace import HostArray, Namespace
 
 WIDE_ROW = 256
@@ -65,4 +67,7 @@ def create(device: str | None) -> Backend:
     """NumPy on the CPU, its only device; `InputError` for any other."""
     if device not in (None, "cpu"):
         raise InputError(f"backend 'numpy' has no device {device!r}; it computes on the CPU: numpy")
-    return Backend("numpy", "", NumpyNamespace(), ("float32", "float64"), array_modules=("numpy",))
+    return Backend(
+        "numpy", "", NumpyNamespace(), ("float32", "float64"),
+        kernels=MappingProxyType(KERNELS), array_modules=("numpy",),
+    )  # fmt: skip

@@ -1,6 +1,5 @@
 """What is installed and usable on this machine: the facts that `bertref doctor` shows. Prints nothing."""
 
-import ctypes
 import importlib.metadata
 import os
 import platform
@@ -79,43 +78,21 @@ def _cpu_model() -> str:
 def _blas() -> dict[str, Any]:
     import numpy as np
 
+    from .kernels import openblas
+
     config: Any = np.show_config(mode="dicts")
     built = config.get("Build Dependencies", {}).get("blas", {})
     found: dict[str, Any] = {"name": built.get("name", "unknown"), "version": built.get("version", "unknown")}
-    library = _openblas(Path(np.__file__).parent)
-    if library is None:
+    if openblas.library() is None:
         return found
-    kernel = _call(library, "get_corename", ctypes.c_char_p)
-    found["kernel"] = kernel.decode() if kernel else "unknown"
-    found["threads"] = _call(library, "get_num_threads", ctypes.c_int)
+    found["kernel"] = openblas.core() or "unknown"
+    found["threads"] = openblas.threads()
     if found["kernel"] in NARROW_KERNELS and _has_avx512():
         found["advice"] = (
             "this CPU has AVX-512 but OpenBLAS did not choose it; OPENBLAS_CORETYPE=SkylakeX in the "
             "environment, before Python starts, can make float32 products twice as fast"
         )
     return found
-
-
-def _openblas(package: Path) -> ctypes.CDLL | None:
-    """The OpenBLAS that NumPy's wheel brought, loaded already; None where NumPy was built otherwise."""
-    for folder in (package.parent / "numpy.libs", package / ".dylibs"):
-        for path in sorted(folder.glob("*openblas*")):
-            try:
-                return ctypes.CDLL(str(path))
-            except OSError:
-                continue
-    return None
-
-
-def _call(library: ctypes.CDLL, function: str, result: Any) -> Any:
-    """Call OpenBLAS's function without arguments; builds decorate the names differently. None: not found."""
-    for prefix in ("scipy_openblas_", "openblas_"):
-        for suffix in ("64_", ""):
-            pointer = getattr(library, f"{prefix}{function}{suffix}", None)
-            if pointer is not None:
-                pointer.restype = result
-                return pointer()
-    return None
 
 
 def _has_avx512() -> bool:

@@ -7,23 +7,15 @@ to see a value inside it, the reference does the work.
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from .arrays import Array, Namespace
 from .ops import OPS, Op
+from .ops.op import Kernel
+
+__all__ = ["BackendLike", "BoundOp", "Kernel", "OpSet", "Run"]
 
 log = logging.getLogger("bertref")
-
-
-@dataclass(frozen=True)
-class Kernel:
-    """A faster pair for the op of the same name. `serves(*args, **options)` looks at dtypes and shapes only."""
-
-    name: str
-    forward: Callable[..., Any]
-    backward: Callable[..., Any]
-    serves: Callable[..., bool]
 
 
 class BackendLike(Protocol):
@@ -50,14 +42,22 @@ class BoundOp:
         self._fell_back = False
 
     def forward(
-        self, *args: Any, probe: Callable[[str, Array], None] | None = None, **options: Any
+        self,
+        *args: Any,
+        probe: Callable[[str, Array], None] | None = None,
+        hints: Mapping[str, Any] | None = None,
+        **options: Any,
     ) -> tuple[Array, Run]:
-        """The op's forward without `xp`; `probe(name, array)` shows the inner values that `Op.probes` names."""
+        """The op's forward without `xp`; `probe(name, array)` shows the inner values that `Op.probes` names.
+
+        `hints` are options for a kernel that knows them; the reference does not see them.
+        """
         if probe is not None:
             options["probe"] = probe
         elif self._kernel is not None:
             if self._kernel.serves(*args, **options):
-                y, cache = self._kernel.forward(self._xp, *args, **options)
+                known = {name: value for name, value in (hints or {}).items() if name in self._kernel.hints}
+                y, cache = self._kernel.forward(self._xp, *args, **options, **known)
                 return y, Run(self._kernel, cache)
             self._say_fallback()
         y, cache = self._op.forward(self._xp, *args, **options)

@@ -68,8 +68,12 @@ class Probe:
             self._recorder.values[self._prefix + name] = padded(self._xp, value, self._layout)
 
     def inner(self, names: Mapping[str, str], *, rows: bool) -> Callable[[str, Array], None] | None:
-        """A probe for the inside of a composition (`names`: the op's -> ours), or None if nothing there is wanted."""
-        if not any(self._recorder.wants(self._prefix + name) for name in names.values()):
+        """A probe for the inside of a composition (`names`: the op's -> ours), or None if nothing there is wanted.
+
+        Not in backward either: the gradients inside can be seen only if the same composition ran forward.
+        """
+        ours = [self._prefix + name for name in names.values()]
+        if not any(self._recorder.wants(full) for name in ours for full in (name, f"grad:{name}")):
             return None
         record = self.rows if rows else self.array
         return lambda name, value: record(names[name], value)

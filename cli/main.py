@@ -6,9 +6,11 @@ from importlib import import_module
 import click
 
 from .. import __version__
+from ..backends import coretype
 from ..errors import BertrefError, TrainingDiverged
 
 COMMANDS = {
+    "bench": "How fast bertref is here, alone or in a race with another library.",
     "convert": "Convert a checkpoint between Hugging Face, TensorFlow and ONNX.",
     "doctor": "What is installed and usable here, and what to install for the rest.",
     "features": "Write the vectors of texts: of every token in chosen layers, or one for each text.",
@@ -55,6 +57,7 @@ def bertref() -> None:
 
 def main() -> None:
     """Entry point of the console script. Exit codes: 0 done, 1 the check failed, 2 wrong use or impossible here."""
+    coretype.choose()  # before a command imports NumPy
     try:
         bertref.main(prog_name="bertref", standalone_mode=False)
     except click.exceptions.Exit as stop:

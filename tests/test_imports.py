@@ -31,8 +31,8 @@ MAY_IMPORT = {
     "metrics": {"errors"},
     "text": {"errors", "files"},
     "golden": {"errors"},
-    "backends": {"arrays", "errors"},
-    "backends.kernels": {"arrays", "backends", "errors", "ops"},
+    "backends": {"arrays", "backends.kernels", "errors"},
+    "backends.kernels": {"arrays", "errors", "ops"},
     "ops": {"arrays"},
     "opset": {"arrays", "errors", "ops"},
     "layout": {"arrays", "errors", "ops"},
@@ -51,9 +51,10 @@ MAY_IMPORT = {
     "tasks": _MODEL | {"backends", "checkpoint", "files", "metrics", "text"},
     "convert": _MODEL | {"backends", "checkpoint", "files", "onnx_export"},
     "verify": _TRAIN | {"bertref", "ops", "golden", "onnx_export", "tasks", "train"},
+    "bench": _TRAIN | {"api", "bertref", "onnx_export", "train"},
     "api": _MODEL | {"backends", "checkpoint", "tasks", "text"},
     "bertref": {"api", "checkpoint", "config", "errors", "text", "train", "verify"},
-    "cli": _TRAIN | {"api", "bertref", "convert", "golden", "onnx_export", "tasks", "train", "verify"},
+    "cli": _TRAIN | {"api", "bench", "bertref", "convert", "golden", "onnx_export", "tasks", "train", "verify"},
 }
 """Room -> the rooms that it may import besides itself. `bertref` is the package's own `__init__`: its version."""
 
@@ -65,6 +66,7 @@ LIBRARIES = {
     "convert": {"numpy", "onnxruntime", "torch", "transformers"},
     "onnx_export": {"numpy", "onnx"},
     "verify": {"jax", "numpy", "onnx", "onnxruntime", "pytest", "safetensors", "torch", "transformers"},
+    "bench": {"numpy", "onnxruntime", "torch", "transformers"},
     "crc32c": {"google_crc32c"},
     "data": {"numpy"},
     "golden": {"numpy", "safetensors"},

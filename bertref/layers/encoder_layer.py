@@ -44,7 +44,7 @@ def forward(
         return y, EncoderLayerCache(first, second)
 
     y, cache = run(probe)
-    return y, Again(lambda: run(None)) if settings.recompute == "layers" else cache
+    return y, Again(lambda: run(probe)) if settings.recompute == "layers" else cache
 
 
 def backward(ops: OpSet, dy: Array, cache: Any, probe: Probe | None = None) -> tuple[Array, dict[str, Array]]:

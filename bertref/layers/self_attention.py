@@ -55,12 +55,13 @@ def forward(
             heads=settings.config.num_attention_heads, scale=settings.scale, mask_value=settings.numerics.mask_value,
             dropout_scale=dropout.probs_scale if dropout else 1.0,
             scale_query=settings.numerics.scale_scores == "query",
+            hints={"padding": not layout.packed},
             probe=probe.inner(INSIDE, rows=False) if probe else None,
         )  # fmt: skip
 
     context, attention = attend(probe)
     if settings.recompute == "attention":
-        attention = Again(lambda: attend(None))
+        attention = Again(lambda: attend(probe))
     context = to_rows(ops, context, layout)
     output, dense = ops.dense.forward(context, p["output.dense.weight"], p["output.dense.bias"])
     y, norm = ops.dropout_add_norm.forward(

@@ -41,7 +41,10 @@ class Settings:
 
 
 class Again(NamedTuple):
-    """A cache that was dropped: the way to make it again. Forward is pure, so it comes back bit-equal."""
+    """A cache that was dropped: the way to make it again. Forward is pure, so it comes back bit-equal.
+
+    It runs with the same probe again: what looks inside decides which implementation runs.
+    """
 
     forward: Callable[[], tuple[Array, Any]]
 

@@ -26,3 +26,18 @@ class Op:
     forward: Callable[..., Any]
     backward: Callable[..., Any]
     probes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A faster pair for the op of the same name. `serves(*args, **options)` looks at dtypes and shapes only.
+
+    `hints` names further options that its forward understands: what a caller may say to save work, and what the
+    reference has no use for.
+    """
+
+    name: str
+    forward: Callable[..., Any]
+    backward: Callable[..., Any]
+    serves: Callable[..., bool]
+    hints: tuple[str, ...] = ()

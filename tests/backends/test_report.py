@@ -10,6 +10,7 @@ import pytest
 
 from bertref import backends
 from bertref.backends import probe, registry, report
+from bertref.backends.kernels import openblas
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +89,8 @@ def test_openblas_is_asked_for_its_kernel(found: dict) -> None:
 def test_a_narrow_kernel_on_a_wide_cpu_brings_advice(
     monkeypatch: pytest.MonkeyPatch, kernel: str, avx512: bool, advised: bool
 ) -> None:
-    monkeypatch.setattr(report, "_openblas", lambda package: object())
-    monkeypatch.setattr(report, "_call", lambda library, function, result: kernel.encode() if "core" in function else 2)
+    monkeypatch.setattr(openblas, "library", object)
+    monkeypatch.setattr(openblas, "core", lambda: kernel)
+    monkeypatch.setattr(openblas, "threads", lambda: 2)
     monkeypatch.setattr(report, "_has_avx512", lambda: avx512)
     assert ("OPENBLAS_CORETYPE=SkylakeX" in report._blas().get("advice", "")) == advised

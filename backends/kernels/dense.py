@@ -1,0 +1,101 @@
+"""Dense layers: products cut into tiles that the threads share, written where they belong, transposed by BLAS.
+
+A tile is so large that making it costs little more than its share of the whole product, and is decided by the shapes
+alone; each is one product on one thread. The bias is added while a tile is in the cache.
+"""
+
+import itertools
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ...arrays import Namespace
+from ...ops.dense import DenseGrads
+from ...ops.op import Kernel
+from .buffers import HostArray, empty
+from .rows import as_rows, reals
+from .threads import run
+
+TILE_ROWS, TILE_COLUMNS = 1024, 384
+"""The least that a product is cut into: below this BLAS would spend its time on arranging its arguments."""
+MOST = 8
+"""Tiles along one side."""
+FEW = 1 << 20
+"""Multiplications that one thread makes in less time than it takes to wake another."""
+
+
+class Cache(NamedTuple):
+    """As in the reference: both factors, and whether there was a bias."""
+
+    x: HostArray
+    weight: HostArray
+    has_bias: bool
+
+
+def serves(x: Any, weight: Any, bias: Any = None) -> bool:
+    """float32 and float64, at least one row in shape."""
+    return reals(x, weight, *([] if bias is None else [bias])) and x.ndim >= 2 and min(weight.shape) > 0
+
+
+def cuts(length: int, least: int) -> list[slice]:
+    """`length` in at most `MOST` nearly equal parts of at least `least`, unless it is shorter itself."""
+    parts = max(1, min(MOST, length // least))
+    ends = [length * i // parts for i in range(parts + 1)]
+    return [slice(a, b) for a, b in itertools.pairwise(ends)]
+
+
+def products(a: HostArray, b: HostArray, out: HostArray, bias: HostArray | None = None) -> list[Any]:
+    """The tiles of out = a b + bias as functions to call: a (N, K), b (K, M), bias (M)."""
+    row_cuts = cuts(out.shape[0], TILE_ROWS)
+    column_cuts = cuts(out.shape[1], TILE_COLUMNS) if len(row_cuts) < 4 else [slice(None)]
+
+    def tile(r: slice, c: slice) -> None:
+        np.matmul(a[r], b[:, c], out=out[r, c])
+        if bias is not None:
+            np.add(out[r, c], bias[c], out=out[r, c])
+
+    return [(tile, r, c) for r in row_cuts for c in column_cuts]
+
+
+def share_out(tasks: list[Any], multiplications: int) -> None:
+    """Makes the tiles: on all threads where that pays."""
+
+    def piece(i: int) -> None:
+        function, *arguments = tasks[i]
+        with np.errstate(all="ignore"):
+            function(*arguments)
+
+    if multiplications <= FEW:
+        for i in range(len(tasks)):
+            piece(i)
+    else:
+        run(piece, len(tasks))
+
+
+def forward(xp: Namespace, x: HostArray, weight: HostArray, bias: HostArray | None = None) -> tuple[HostArray, Cache]:
+    """x (..., I), weight (O, I), bias (O) or None -> y (..., O)."""
+    rows = as_rows(x)
+    y = empty((*x.shape[:-1], weight.shape[0]), x.dtype)
+    share_out(products(rows, weight.T, as_rows(y), bias), rows.shape[0] * weight.size)
+    return y, Cache(x, weight, bias is not None)
+
+
+def backward(xp: Namespace, dy: HostArray, cache: Cache) -> DenseGrads:
+    """dy (..., O) -> gradients of x, weight and bias."""
+    x, weight, has_bias = cache
+    rows_x, rows_dy = as_rows(x), as_rows(dy)
+    N, O = rows_dy.shape  # noqa: E741
+    dx, dweight = empty(x.shape, x.dtype), empty(weight.shape, weight.dtype)
+    tasks = products(rows_dy.T, rows_x, dweight) + products(rows_dy, weight, as_rows(dx))
+    blocks = cuts(N, TILE_ROWS) if has_bias else []
+    parts = np.empty((len(blocks), O), dy.dtype)
+
+    def column_sums(i: int) -> None:
+        np.add.reduce(rows_dy[blocks[i]], axis=0, out=parts[i])
+
+    tasks += [(column_sums, i) for i in range(len(blocks))]
+    share_out(tasks, 2 * N * weight.size)
+    return DenseGrads(dx, dweight, np.add.reduce(parts, axis=0) if has_bias else None)
+
+
+dense = Kernel("dense", forward, backward, serves)

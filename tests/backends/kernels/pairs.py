@@ -1,0 +1,111 @@
+"""Kernels as the ops' own checks see them, and how far they may be from the truth."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from unittest import mock
+
+import numpy as np
+
+from bertref import backends
+from bertref.backends.kernels import attention, dense, rows, threads
+from bertref.golden.generate.op_inputs import Case
+from bertref.ops import OPS, Op
+from bertref.ops.op import Kernel
+
+from ...ops.harness import Arrays, solve
+
+XP = backends.get("numpy").xp
+KERNELS: dict[str, Kernel] = dict(backends.get("numpy").kernels)
+
+FACTOR = 4
+"""How much larger a kernel's error may be than the reference pair's in the same precision, both against float64."""
+UNITS = 8
+"""An error of so many units in the last place of an array's largest element is one that the reference pair has on
+other inputs: by chance, or because the result is exact, it may have less on these."""
+
+
+def as_op(kernel: Kernel) -> Op:
+    """What an `OpSet` would run, as an op: the kernel where it serves, else the reference pair."""
+    reference = OPS[kernel.name]
+
+    def forward(xp: Any, **arguments: Any) -> tuple[Any, Any]:
+        pair: Any = kernel if kernel.serves(**arguments) else reference
+        y, cache = pair.forward(xp, **arguments)
+        return y, (Pair(pair), cache)
+
+    def backward(xp: Any, dy: Any, cache: Any) -> Any:
+        return cache[0].pair.backward(xp, dy, cache[1])
+
+    return Op(kernel.name, forward, backward)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Keeps a pair from being taken for a part of its cache."""
+
+    pair: Any
+
+
+def errors(op: Op, case: Case, upstream: Any, dtype: str, truth: Arrays) -> dict[str, float]:
+    """The largest error of the output and of every gradient, in units of the true array's largest element."""
+    y, gradients = solve(op, XP, case, upstream, dtype)
+    found = {"output": y, **gradients}
+    assert found.keys() == truth.keys()
+    worst = {}
+    largest = max(float(np.max(np.abs(true), initial=0.0)) for true in truth.values())
+    for name, true in truth.items():
+        assert found[name].shape == true.shape, name
+        assert found[name].dtype == np.dtype(dtype), name
+        scale = float(np.max(np.abs(true), initial=0.0)) or 1.0
+        if dtype == "float64":  # a gradient that cancels has the rounding errors of what it is made of
+            scale = max(scale, largest)
+        worst[name] = float(np.max(np.abs(found[name] - true), initial=0.0)) / scale
+    return worst
+
+
+def rounded(case: Case, dtype: str) -> Case:
+    """The case with its real numbers rounded to `dtype`: what both pairs are given, and float64 as well."""
+
+    def narrow(value: Any) -> Any:
+        real = isinstance(value, np.ndarray) and value.dtype.kind == "f"
+        return value.astype(dtype).astype(np.float64) if real else value
+
+    return Case({name: narrow(value) for name, value in case.inputs.items()}, case.options)
+
+
+def check_error(kernel: Kernel, case: Case, upstream: Any, dtype: str) -> None:
+    """The kernel's error against float64 is at most `FACTOR` times the reference pair's own.
+
+    In float64, where the reference pair is the truth, it is at most `UNITS` of the largest gradient's last place.
+    """
+    case = rounded(case, dtype)
+    upstream = np.asarray(upstream).astype(dtype).astype(np.float64)
+    with np.errstate(all="ignore"):
+        y, gradients = solve(OPS[kernel.name], XP, case, upstream, "float64")
+        truth = {"output": y, **gradients}
+        own = errors(OPS[kernel.name], case, upstream, dtype, truth)
+        got = errors(as_op(kernel), case, upstream, dtype, truth)
+    for name, error in got.items():
+        limit = max(FACTOR * own[name], UNITS * float(np.finfo(dtype).eps))
+        assert error <= limit, f"{kernel.name}, {name}: off by {error:.3g}, the reference pair by {own[name]:.3g}"
+
+
+@contextmanager
+def in_pieces(workers: int) -> Iterator[None]:
+    """Cuts even the smallest arrays into many blocks and tiles, and shares them among so many threads."""
+    settings = {
+        rows: {"BLOCK_ELEMENTS": 6, "FEW": 0},
+        dense: {"TILE_ROWS": 2, "TILE_COLUMNS": 2, "FEW": 0},
+        attention: {"TILE_ELEMENTS": 8, "FEW": 0},
+    }
+    with threads.using(workers):
+        patches = [mock.patch.multiple(module, **values) for module, values in settings.items()]
+        for patch in patches:
+            patch.start()
+        try:
+            yield
+        finally:
+            for patch in patches:
+                patch.stop()

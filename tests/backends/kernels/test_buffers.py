@@ -1,0 +1,102 @@
+"""Memory that is used again: never while somebody can still see it, and never more than was once needed."""
+
+import gc
+import threading
+
+import numpy as np
+import pytest
+
+from bertref.backends.kernels import buffers
+from bertref.backends.kernels.buffers import ALIGNMENT, SMALLEST, Blocks
+
+FLOAT = np.dtype(np.float32)
+LARGE = (SMALLEST,)
+
+
+def test_memory_comes_back_when_the_last_view_is_gone() -> None:
+    blocks = Blocks()
+    first = blocks.empty(LARGE, FLOAT)
+    address = first.ctypes.data
+    view = first.reshape(2, -1)[1:, ::3]
+    del first
+    second = blocks.empty(LARGE, FLOAT)
+    assert second.ctypes.data != address
+    del view
+    third = blocks.empty(LARGE, FLOAT)
+    assert third.ctypes.data == address
+
+
+@pytest.mark.parametrize("shape", [(SMALLEST,), (3, 70, 777), (0, SMALLEST), (5,), ()])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "bool"])
+def test_arrays_are_ordinary(shape: tuple[int, ...], dtype: str) -> None:
+    blocks = Blocks()
+    a = blocks.empty(shape, np.dtype(dtype))
+    assert a.shape == shape
+    assert a.dtype == dtype
+    assert a.flags.c_contiguous
+    assert a.flags.writeable
+    assert type(a) is np.ndarray
+    if a.nbytes >= SMALLEST:
+        assert a.ctypes.data % ALIGNMENT == 0
+    a[...] = 1
+    other = blocks.empty(shape, np.dtype(dtype))
+    other[...] = 0
+    assert (a == 1).all()
+
+
+def test_no_more_memory_than_was_alive_at_one_time() -> None:
+    """Sizes that change from step to step must not pile up."""
+    blocks = Blocks()
+    rng = np.random.default_rng(2)
+    for _ in range(300):
+        alive = [blocks.empty((int(n),), FLOAT) for n in rng.integers(SMALLEST // 4, 8 * SMALLEST, size=4)]
+        assert blocks.used + blocks.free <= blocks.peak
+        assert blocks.used >= sum(a.nbytes for a in alive)
+    del alive
+    gc.collect()
+    blocks.empty(LARGE, FLOAT)
+    assert blocks.used <= 2 * SMALLEST * 4
+    assert (
+        blocks.used + blocks.free <= blocks.peak <= 8 * 1.3 * 8 * SMALLEST * 4
+    )  # four new ones while the old four live
+
+
+def test_a_block_is_at_most_a_quarter_too_large() -> None:
+    for size in (SMALLEST, SMALLEST + 1, 10**6, 12_345_678, 3 * 10**9):
+        assert size + ALIGNMENT <= buffers._rounded(size) <= 1.25 * (size + ALIGNMENT)
+
+
+def test_threads_may_ask_and_return_at_once() -> None:
+    blocks = Blocks()
+    spoilt: list[int] = []
+
+    def work(mark: int) -> None:
+        for _ in range(200):
+            a = blocks.empty(LARGE, FLOAT)
+            a[::1000] = mark
+            if not (a[::1000] == mark).all():
+                spoilt.append(mark)
+
+    workers = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert not spoilt
+    assert blocks.peak <= 9 * buffers._rounded(4 * SMALLEST)
+
+
+def test_scratch_belongs_to_a_number_and_a_thread() -> None:
+    a, b = buffers.scratch(0, (100,), FLOAT), buffers.scratch(1, (100,), FLOAT)
+    a[...], b[...] = 1, 2
+    assert (a == 1).all()
+    again = buffers.scratch(0, (5, 9), np.dtype(np.float64))
+    assert again.shape == (5, 9)
+    assert np.shares_memory(a, again)
+    found: list[bool] = []
+    thread = threading.Thread(target=lambda: found.append(np.shares_memory(a, buffers.scratch(0, (100,), FLOAT))))
+    thread.start()
+    thread.join()
+    assert found == [False]
+    for size in range(1, 3000, 37):  # growing never returns less than was asked for
+        assert buffers.scratch(5, (size,), FLOAT).shape == (size,)

@@ -1,0 +1,32 @@
+"""Every kernel does what its reference pair does: the ops' own checks, the error bound, layouts, and repetition."""
+
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+from hypothesis import given
+
+from ...ops import checks
+from ...ops.strategies import options, sizes
+from .pairs import KERNELS, XP, as_op, check_error, in_pieces
+
+
+@pytest.mark.parametrize("name", KERNELS)
+@pytest.mark.parametrize("side", ["forward", "backward"])
+def test_the_checks_of_the_op(name: str, side: str) -> None:
+    """Goldens, fixed cases against torch, slopes along random directions, and the edge cases of the docstring."""
+    check = checks.check_forward if side == "forward" else checks.check_backward
+    with np.errstate(all="ignore"):
+        check(as_op(KERNELS[name]), XP)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", KERNELS)
+@given(data=st.data())
+def test_the_error_is_of_the_size_of_the_references_own(name: str, dtype: str, data: st.DataObject) -> None:
+    shape = data.draw(sizes(name))
+    case, upstream, _ = checks.random_case(
+        name, data.draw(st.integers(0, 2**32 - 1)), shape, **data.draw(options(name))
+    )
+    check_error(KERNELS[name], case, upstream, dtype)
+    with in_pieces(workers=3):
+        check_error(KERNELS[name], case, upstream, dtype)

@@ -1,0 +1,97 @@
+"""What a race is about: the record that both sides are given, so that they do the same work."""
+
+import json
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from ..errors import InputError
+
+PEERS: dict[str, tuple[str, ...]] = {
+    "pretrain": ("transformers", "torch", "reference"),
+    "encode": ("transformers", "onnxruntime", "torch", "reference"),
+    "predict": ("transformers", "onnxruntime", "reference"),
+    "ops": ("torch", "reference"),
+    "tokenize": ("transformers", "reference"),
+    "prepare": ("reference",),
+}
+"""Command -> who can do the same work. `reference` is bertref itself, plain: no kernels, the readable tokenizer."""
+
+COMMANDS = tuple(PEERS)
+
+TEXT_COMMANDS = ("tokenize", "prepare")
+"""Those that read text and need no model."""
+
+HALVES = ("bfloat16", "float16", "mixed_bfloat16", "mixed_float16")
+
+
+@dataclass(frozen=True)
+class Job:
+    """The work of one side. Both sides make the same batches of it, and read the same `folder`.
+
+    command      one of `COMMANDS`
+    side         "ours" or the peer's name
+    folder       where the race keeps the model (`model`) and the text (`text`, `vocab.txt`) that both read
+    ragged       None: every sequence has `seq_len` tokens; else the mix or file (see `lengths`) that theirs are of
+    lengths      tokens of every sequence, in file order; `batch_size` at a time make a batch
+    dtype        what ours computes in: float32, float64, or a preset of `bertref.precision`
+    peer_dtype   "float32", or "bfloat16": the peer runs under autocast
+    threads      how many each side may use
+    masked       masked positions of a full sequence; None: what `pretrain` takes by default
+    corpus       text of `tokenize` and `prepare`; empty: the Python language reference
+    """
+
+    command: str
+    side: str = "ours"
+    folder: str = ""
+    config: str = "base"
+    batch_size: int = 32
+    seq_len: int = 128
+    ragged: str | None = None
+    lengths: tuple[int, ...] = ()
+    backend: str = "numpy"
+    dtype: str = "float32"
+    peer_dtype: str = "float32"
+    kernels: bool = True
+    threads: int = 1
+    dropout: float = 0.1
+    recompute: str = "none"
+    masked: int | None = None
+    seed: int = 20181011
+    corpus: tuple[str, ...] = ()
+    vocab: str | None = None
+
+    def __post_init__(self) -> None:
+        _choice("command", self.command, COMMANDS)
+        _choice("--peer", self.side, ("ours", *PEERS[self.command]), f"bench {self.command} ")
+        for name in ("batch_size", "threads"):
+            if getattr(self, name) < 1:
+                raise InputError(f"--{name.replace('_', '-')} is {getattr(self, name)}; it must be at least 1")
+        if self.seq_len < 5:
+            raise InputError(f"--seq-len is {self.seq_len}; two segments with their marks need at least 5")
+        if any(not 5 <= length <= self.seq_len for length in self.lengths):
+            raise InputError(f"every sequence must have 5 to {self.seq_len} tokens (--seq-len)")
+        _choice("--peer-dtype", self.peer_dtype, ("float32", "bfloat16"))
+        if self.peer_dtype == "bfloat16" and self.side not in ("ours", "transformers", "torch"):
+            raise InputError("--peer-dtype bfloat16 goes with --peer transformers and --peer torch")
+
+    @property
+    def batches(self) -> list[tuple[int, ...]]:
+        """The lengths of each batch, in file order."""
+        return [self.lengths[i : i + self.batch_size] for i in range(0, len(self.lengths), self.batch_size)]
+
+    def of(self, side: str) -> "Job":
+        """The same work for the other side; `reference` is ours without kernels."""
+        return replace(self, side=side, kernels=self.kernels and side != "reference")
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "Job":
+        values: dict[str, Any] = json.loads(text)
+        return cls(**{**values, "lengths": tuple(values["lengths"]), "corpus": tuple(values["corpus"])})
+
+
+def _choice(name: str, value: str, allowed: tuple[str, ...], where: str = "") -> None:
+    if value not in allowed:
+        raise InputError(f"{where}{name} {value}: there are {', '.join(a for a in allowed if a != 'ours')}")

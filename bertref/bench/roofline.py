@@ -1,0 +1,81 @@
+"""The machine's own product speed: how many floating-point operations a second it makes in large matrix products.
+
+It is measured in fresh processes, with nothing else in them, and the best of several counts. NumPy is asked in two
+ways, one product on all threads of its BLAS, and one product on each of as many threads; the faster is the roof.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from .process import Process, environment
+from .sides.libraries import torch_with
+
+SIZE = 2048
+TRIALS = 5
+WAYS = ("blas", "threads")
+"""One product on all of BLAS's threads; one product on each thread."""
+
+
+def measure(threads: int, peer: str | None, size: int = SIZE) -> dict[str, Any]:
+    """{"numpy": {way: FLOP/s}, "torch": FLOP/s or None, "flops": the faster of NumPy's}. `peer` decides whether torch
+    is asked."""
+    found: dict[str, float] = {}
+    for way in WAYS:
+        with Process("product speed", environment(threads, 1 if way == "threads" else threads)) as process:
+            found[way] = process.ask("products", side=way, size=size)["flops"]
+    theirs = None
+    if peer in ("transformers", "torch"):
+        with Process("product speed", environment(threads)) as process:
+            theirs = process.ask("products", side="torch", size=size)["flops"]
+    return {"size": size, "numpy": found, "torch": theirs, "flops": max(found.values())}
+
+
+def products(side: str, size: int) -> dict[str, Any]:
+    """Float32 FLOP/s of (size, size) products in this process, the best of `TRIALS` after one to warm up."""
+    from .machine import threads
+
+    makers: dict[str, Callable[[int, int], tuple[Callable[[], Any], int]]] = {
+        "blas": _one_product, "threads": _product_each, "torch": _torch_product,
+    }  # fmt: skip
+    call, count = makers[side](size, threads())
+    call()
+    best = min(_seconds(call) for _ in range(TRIALS))
+    return {"flops": count * 2 * size**3 / best, "seconds": best}
+
+
+def _seconds(call: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def _one_product(size: int, threads: int) -> tuple[Callable[[], Any], int]:
+    import numpy as np
+
+    a, b = np.random.default_rng(0).random((2, size, size), np.float32)
+    out = np.empty_like(a)
+    return lambda: np.matmul(a, b, out=out), 1
+
+
+def _product_each(size: int, threads: int) -> tuple[Callable[[], Any], int]:
+    """As many products as threads at once; each thread multiplies `size` rows."""
+    calls = [_one_product(size, 1)[0] for _ in range(threads)]
+
+    def run() -> None:
+        others = [threading.Thread(target=call) for call in calls[1:]]
+        for thread in others:
+            thread.start()
+        calls[0]()
+        for thread in others:
+            thread.join()
+
+    return run, threads
+
+
+def _torch_product(size: int, threads: int) -> tuple[Callable[[], Any], int]:
+    torch = torch_with(threads)
+    a, b = torch.rand(size, size), torch.rand(size, size)
+    out = torch.empty(size, size)
+    return lambda: torch.mm(a, b, out=out), 1

@@ -1,0 +1,140 @@
+"""transformers on torch, with sdpa attention: as its users run it, on the same folder and the same batches."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...data.batch import IGNORED_LABEL, Batch
+from ...optim import Optimizer
+from .. import inputs
+from ..gradient_norms import grouped_norms, squares
+from ..job import Job
+from . import STEP
+from .libraries import library, quiet_transformers, torch_with
+from .ours import FEW
+
+
+class _Model:
+    """A class of transformers with the race's weights, and what it is."""
+
+    units = (STEP,)
+
+    def __init__(self, job: Job, architecture: str, **settings: Any) -> None:
+        library("torch")
+        transformers = quiet_transformers()
+        self.job = job
+        self.torch = torch_with(job.threads)
+        self.model = getattr(transformers, architecture).from_pretrained(
+            Path(job.folder) / "model", attn_implementation="sdpa", dtype=self.torch.float32, local_files_only=True,
+            **settings,
+        )  # fmt: skip
+        self.about: dict[str, Any] = {
+            "name": "transformers", "version": transformers.__version__, "torch": self.torch.__version__,
+            "attention": self.model.config._attn_implementation, "dtype": job.peer_dtype,
+        }  # fmt: skip
+
+    def autocast(self) -> Any:
+        return self.torch.autocast("cpu", dtype=self.torch.bfloat16, enabled=self.job.peer_dtype == "bfloat16")
+
+    def tensors(self, arrays: dict[str, Any]) -> dict[str, Any]:
+        return {name: self.torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
+
+
+class Pretraining(_Model):
+    """`BertForPreTraining` with clipping, the faster AdamW and a linear schedule, one step a batch."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(job, "BertForPreTraining")
+        from .torch_training import Trainer
+
+        config, numerics = inputs.architecture_of(job)
+        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
+            self._require(name, getattr(config, name))
+        self.trainer = Trainer(self.model, inputs.options(job), Optimizer.from_numerics(numerics), job.peer_dtype)
+        self.batches = [
+            self.tensors(arguments(batch)) for batch in inputs.pretraining_batches(job, config.vocab_size)
+        ]
+        self.model.train()
+
+    def _require(self, name: str, value: float) -> None:
+        assert getattr(self.model.config, name) == value, f"{name} is {getattr(self.model.config, name)}, not {value}"
+
+    def figures(self) -> dict[str, Any]:
+        """As `ours.Pretraining.figures`, with dropout off."""
+        self.model.eval()
+        loss = self.trainer.gradients(lambda: self.model(**self.batches[0]).loss)
+        grads = [(name, p.grad.numpy()) for name, p in self.model.named_parameters() if p.grad is not None]
+        found = {
+            "loss": float(loss),
+            "gradient norm": math.sqrt(sum(squares(grad) for _, grad in grads)),
+            **grouped_norms(grads),
+        }
+        self.model.zero_grad(set_to_none=True)
+        self.model.train()
+        return found
+
+    def run(self, unit: str) -> None:
+        for batch in self.batches:
+            self.trainer.step(lambda batch=batch: self.model(**batch).loss)  # type: ignore[misc]
+        self.about["optimizer"] = "AdamW " + " ".join(self.trainer.variant)
+
+
+def arguments(batch: Batch) -> dict[str, Any]:
+    """The arguments of `BertForPreTraining` for a batch: labels at every position, ignored where none is masked."""
+    labels = np.full(batch.input_ids.shape, IGNORED_LABEL, np.int64)
+    rows, slots = np.nonzero(batch.masked_lm_weights)
+    labels[rows, batch.masked_lm_positions[rows, slots]] = batch.masked_lm_ids[rows, slots]
+    wide = {name: getattr(batch, name).astype(np.int64) for name in ("input_ids", "attention_mask", "token_type_ids")}
+    return {**wide, "labels": labels, "next_sentence_label": batch.next_sentence_label.astype(np.int64)}
+
+
+class Encoding(_Model):
+    """`BertModel` on batches in file order, each padded to its longest sequence."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(job, "BertModel")
+        self.model.eval()
+        rows = inputs.rows(job, self.model.config.vocab_size)
+        batches = (rows[i : i + job.batch_size] for i in range(0, len(rows), job.batch_size))
+        self.batches = [self.tensors(inputs.padded(batch)) for batch in batches]
+
+    def figures(self) -> dict[str, Any]:
+        """As `ours.Encoding.figures`."""
+        with self.torch.inference_mode():
+            found = self.model(**self.batches[0]).last_hidden_state.numpy()
+        return {f"vector of text {i + 1}": found[i, 0].tolist() for i in range(min(FEW, len(found)))}
+
+    def run(self, unit: str) -> None:
+        with self.torch.inference_mode(), self.autocast():
+            for batch in self.batches:
+                self.model(**batch).last_hidden_state.float().numpy()
+
+
+class Prediction(_Model):
+    """`BertForMaskedLM`, softmax and the five best at the masks, as the fill-mask pipeline does."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(job, "BertForMaskedLM")
+        self.model.eval()
+        rows = [inputs.with_a_mask(row) for row in inputs.rows(job, self.model.config.vocab_size)]
+        batches = (rows[i : i + job.batch_size] for i in range(0, len(rows), job.batch_size))
+        self.batches = [self.tensors(inputs.padded(batch)) for batch in batches]
+
+    def best(self, batch: dict[str, Any]) -> Any:
+        """(B, 5) probabilities."""
+        where = self.torch.nonzero(batch["input_ids"] == inputs.MASK, as_tuple=True)
+        logits = self.model(**batch).logits[where]
+        return logits.float().softmax(-1).topk(5).values
+
+    def figures(self) -> dict[str, Any]:
+        """As `ours.Prediction.figures`."""
+        with self.torch.inference_mode():
+            found = self.best(self.batches[0])
+        return {f"best of text {i + 1}": found[i].tolist() for i in range(min(FEW, len(found)))}
+
+    def run(self, unit: str) -> None:
+        with self.torch.inference_mode(), self.autocast():
+            for batch in self.batches:
+                self.best(batch).tolist()

@@ -1,0 +1,145 @@
+"""ONNX Runtime on the file that `bertref convert` writes of the model, with all optimisations.
+
+Two are tried, and the faster is raced: the file as it is, at the session's highest level; and, where the tool can read
+it, the file that onnxruntime's own optimiser for BERT has fused.
+"""
+
+import contextlib
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...checkpoint import load_model
+from ...onnx_export import export
+from ...params import parameter_shapes
+from .. import inputs
+from ..job import Job
+from . import STEP
+from .libraries import library
+from .ours import FEW
+
+TRIALS = 2
+
+
+class _Session:
+    """The exported model in a session, with `heads` on top."""
+
+    units = (STEP,)
+    outputs: tuple[str, ...]
+
+    def __init__(self, job: Job, heads: Sequence[str]) -> None:
+        self.runtime = library("onnxruntime")
+        library("onnx")
+        self.job = job
+        folder = Path(job.folder)
+        saved = load_model(folder / "model")
+        names = parameter_shapes(saved.config, heads)
+        kept = {name: array for name, array in saved.params.items() if name in names}
+        plain = folder / f"{job.command}.onnx"
+        export(kept, saved.config, saved.numerics, plain, heads=heads)
+        files = {"as exported": plain, **self._fused(plain, saved.config.num_attention_heads, saved.config.hidden_size)}
+        self.vocab_size = saved.config.vocab_size
+        del saved, kept
+        rows = [self.row(row) for row in inputs.rows(job, self.vocab_size)]
+        self.batches = [inputs.padded(rows[i : i + job.batch_size]) for i in range(0, len(rows), job.batch_size)]
+        seconds = {name: self._try(path) for name, path in files.items()}
+        chosen = min(seconds, key=lambda name: seconds[name])
+        self.session = self._open(files[chosen])
+        self.about = {
+            "name": "onnxruntime", "version": self.runtime.__version__, "optimization": "all", "file": chosen,
+            "tried": seconds,
+        }  # fmt: skip
+
+    def row(self, row: list[int]) -> list[int]:
+        """A sequence as this command wants it."""
+        return row
+
+    def _fused(self, plain: Path, heads: int, hidden: int) -> dict[str, Path]:
+        """The file after onnxruntime.transformers, if it can be made."""
+        path = plain.with_name(f"{plain.stem}-fused.onnx")
+        with contextlib.suppress(Exception):  # a tool that can't read the graph leaves the race to the plain file
+            from onnxruntime.transformers import optimizer
+
+            made = optimizer.optimize_model(
+                str(plain), model_type="bert", num_heads=heads, hidden_size=hidden, opt_level=1
+            )
+            made.save_model_to_file(str(path), use_external_data_format=plain.stat().st_size > 1 << 30)
+            return {"fused for BERT": path}
+        return {}
+
+    def _open(self, path: Path) -> Any:
+        options = self.runtime.SessionOptions()
+        options.graph_optimization_level = self.runtime.GraphOptimizationLevel.ORT_ENABLE_ALL
+        options.intra_op_num_threads = self.job.threads
+        options.log_severity_level = 3
+        return self.runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+    def _try(self, path: Path) -> float:
+        """Seconds of the first batch, after one time to warm up; infinite if the file can't be run."""
+        try:
+            self.session = self._open(path)
+            self.answer(self.batches[0])
+        except Exception:
+            return float("inf")
+        times = []
+        for _ in range(TRIALS):
+            start = time.perf_counter()
+            self.answer(self.batches[0])
+            times.append(time.perf_counter() - start)
+        return min(times)
+
+    def answer(self, batch: dict[str, Any]) -> npt.NDArray[Any]:
+        """The output that is wanted, for a batch."""
+        names = {given.name for given in self.session.get_inputs()}
+        found = self.session.run(list(self.outputs), {n: a for n, a in batch.items() if n in names})[0]
+        return np.asarray(found)
+
+    def run(self, unit: str) -> None:
+        for batch in self.batches:
+            self.answer(batch)
+
+
+class Encoding(_Session):
+    """The last layer's vectors of batches in file order, each padded to its longest sequence."""
+
+    outputs = ("last_hidden_state",)
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(job, ("pooler",))
+
+    def figures(self) -> dict[str, Any]:
+        """As `ours.Encoding.figures`."""
+        found = self.answer(self.batches[0])
+        return {f"vector of text {i + 1}": found[i, 0].tolist() for i in range(min(FEW, len(found)))}
+
+
+class Prediction(_Session):
+    """The logits of every position, then softmax and the five best at the masks."""
+
+    outputs = ("prediction_logits",)
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(job, ("masked_lm",))
+
+    def row(self, row: list[int]) -> list[int]:
+        return inputs.with_a_mask(row)
+
+    def best(self, batch: dict[str, Any]) -> npt.NDArray[Any]:
+        """(B, 5) probabilities."""
+        logits = self.answer(batch)[batch["input_ids"] == inputs.MASK]
+        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+        best = -np.partition(-powers, 5, axis=1)[:, :5]
+        return np.asarray(-np.sort(-best, axis=1) / powers.sum(axis=1, keepdims=True))
+
+    def figures(self) -> dict[str, Any]:
+        """As `ours.Prediction.figures`."""
+        found = self.best(self.batches[0])
+        return {f"best of text {i + 1}": found[i].tolist() for i in range(min(FEW, len(found)))}
+
+    def run(self, unit: str) -> None:
+        for batch in self.batches:
+            self.best(batch)

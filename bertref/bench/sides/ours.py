@@ -1,0 +1,118 @@
+"""bertref: the very functions that `bertref pretrain`, `bertref.Model.encode` and `bertref predict` call."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ... import __version__, api, backends
+from ...checkpoint import load_model
+from ...errors import InputError
+from ...opset import OpSet
+from ...optim import global_norm
+from ...train.setup import recipe_of
+from ...train.step import gradients, initial_state, train_step
+from .. import inputs
+from ..gradient_norms import grouped_norms
+from ..job import Job
+from . import STEP
+
+FEW = 8
+"""Sequences whose answers are compared."""
+
+
+def about(job: Job) -> dict[str, Any]:
+    """What of bertref runs."""
+    return {
+        "name": "bertref", "version": __version__, "numpy": np.__version__, "backend": job.backend, "dtype": job.dtype,
+        "kernels": sorted(backends.get(job.backend).kernels) if job.kernels else [],
+    }  # fmt: skip
+
+
+class Pretraining:
+    """Full training steps, one a batch: `train_step` on the recipe of a run."""
+
+    units = (STEP,)
+
+    def __init__(self, job: Job) -> None:
+        options = inputs.options(job)
+        config, numerics = inputs.architecture_of(job)
+        backend = backends.get(job.backend)
+        self.recipe = recipe_of(options, config, numerics, backend)
+        self.recipe.precision.validate(backend)
+        self.ops = OpSet(backend, kernels=job.kernels)
+        params = load_model(Path(job.folder) / "model").params
+        self.state = initial_state(self.ops, self.recipe, params)
+        self.batches = inputs.pretraining_batches(job, config.vocab_size)
+        self.about = {**about(job), "packed": self.recipe.packed, "optimizer": self.recipe.optimizer.kind}
+
+    def figures(self) -> dict[str, Any]:
+        """Losses, the norm of all gradients, and that of every part of the model."""
+        still = replace(self.recipe.settings.config, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+        recipe = replace(self.recipe, settings=replace(self.recipe.settings, config=still))
+        losses, grads = gradients(self.ops, recipe, self.state, self.batches[0])
+        host = self.ops.xp.to_numpy
+        return {
+            "loss": float(host(losses.total)),
+            "gradient norm": float(host(global_norm(self.ops.xp, grads))),
+            **grouped_norms((name, host(grad)) for name, grad in grads.items()),
+        }
+
+    def run(self, unit: str) -> None:
+        for batch in self.batches:
+            self.state, result = train_step(self.ops, self.recipe, self.state, batch)
+            if not result.updated:
+                raise InputError(f"the step was not made: the loss is {result.loss}; use another --dtype")
+        self.ops.xp.synchronize()
+
+
+class Encoding:
+    """Texts to vectors. Sequences of one length go through `Model.encode` batch by batch; texts of many lengths all at
+    once through `Model.embed`, which is free to batch them by length."""
+
+    units = (STEP,)
+
+    def __init__(self, job: Job) -> None:
+        self.model = api.load(
+            Path(job.folder) / "model", backend=job.backend, dtype=job.dtype, kernels=job.kernels
+        )
+        texts = inputs.texts(inputs.rows(job, self.model.config.vocab_size), self.model.tokenizer.vocab)
+        self.batches = [texts[i : i + job.batch_size] for i in range(0, len(texts), job.batch_size)]
+        self.ragged = job.ragged is not None
+        self.about = {**about(job), "call": "Model.embed" if self.ragged else "Model.encode"}
+
+    def figures(self) -> dict[str, Any]:
+        """The vectors of the first tokens."""
+        found = self.model.encode(self.batches[0])
+        return {f"vector of text {i + 1}": found[i, 0].tolist() for i in range(min(FEW, len(found)))}
+
+    def run(self, unit: str) -> None:
+        if self.ragged:
+            self.model.embed([text for batch in self.batches for text in batch], pooling="mean", normalize=False)
+            return
+        for batch in self.batches:
+            self.model.encode(batch)
+
+
+class Prediction:
+    """The five likeliest words for the one mask of every text: `Model.predict_batch`."""
+
+    units = (STEP,)
+
+    def __init__(self, job: Job) -> None:
+        self.model = api.load(
+            Path(job.folder) / "model", backend=job.backend, dtype=job.dtype, kernels=job.kernels
+        )
+        masked = [inputs.with_a_mask(row) for row in inputs.rows(job, self.model.config.vocab_size)]
+        self.texts = inputs.texts(masked, self.model.tokenizer.vocab)
+        self.first = min(FEW, job.batch_size)
+        self.about = {**about(job), "call": "Model.predict_batch"}
+
+    def figures(self) -> dict[str, Any]:
+        """The probabilities of the best words."""
+        found = self.model.predict_batch(self.texts[: self.first])
+        return {f"best of text {i + 1}": [g.probability for g in masks[0].top] for i, masks in enumerate(found)}
+
+    def run(self, unit: str) -> None:
+        self.model.predict_batch(self.texts)

@@ -1,6 +1,7 @@
 """erf against mpmath, in units in the last place, on every backend; and where its polynomials come from."""
 
 import importlib.util
+import math
 from pathlib import Path
 from types import ModuleType
 
@@ -63,6 +64,19 @@ def test_anywhere(backend: Backend, dtype: str, values: list[float]) -> None:
 def test_where_the_two_formulas_meet(backend: Backend, dtype: str) -> None:
     x = np.linspace(0.9, 1.1, 2001).astype(dtype)
     assert _ulps(x, _erf(backend, x)).max() <= ULPS[dtype]
+
+
+def test_every_exponent_of_float32() -> None:
+    """A hundred floats in every binade from the smallest normal number on, against the C library in float64."""
+    from bertref.backends import get
+
+    x = np.ldexp(1 + np.linspace(0, 1, 100, endpoint=False), np.arange(-126, 6)[:, None]).astype(np.float32).reshape(-1)
+    close = np.linspace(2.0**-3, 4.2, 200_001).astype(np.float32)  # where erf bends
+    for values in (x, -x, close):
+        true = np.array([math.erf(v) for v in values.tolist()])
+        got = get("numpy").xp.erf(values)
+        unit = np.spacing(np.abs(true).astype(np.float32)).astype(np.float64)
+        assert (np.abs(got - true) / unit).max() <= ULPS["float32"]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

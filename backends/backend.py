@@ -23,6 +23,7 @@ class Backend:
     dtypes          names of the floating dtypes that it computes in
     static_shapes   True where every new shape costs a compilation: the padded layout is wanted
     kernels         op name -> a faster pair for the same op
+    updates         name of a function of `bertref.optim` -> a faster version of it
     array_modules   the top-level modules that its array classes come from, by which `of` recognises them
     device_of       tells the device of one of its arrays, as `device` is written
     """
@@ -33,6 +34,7 @@ class Backend:
     dtypes: tuple[str, ...]
     static_shapes: bool = False
     kernels: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    updates: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     array_modules: tuple[str, ...] = ()
     device_of: Callable[[Array], str | None] = _default_device
 

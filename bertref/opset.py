@@ -75,7 +75,10 @@ class BoundOp:
 
 
 class OpSet:
-    """All ops on one backend, as attributes: `ops.dense`, `ops.layer_norm`, ... and `ops.xp`."""
+    """All ops on one backend, as attributes: `ops.dense`, `ops.layer_norm`, ... and `ops.xp`.
+
+    `updates` are the backend's faster versions of the optimisers' functions (`bertref.optim.faster`), if it has any.
+    """
 
     def __init__(self, backend: BackendLike, *, kernels: bool = True) -> None:
         chosen = backend.kernels if kernels else {}
@@ -84,6 +87,7 @@ class OpSet:
             raise LookupError(f"kernels for ops that do not exist: {', '.join(unknown)}")
         self.backend = backend
         self.xp = backend.xp
+        self.updates: Mapping[str, Any] = getattr(backend, "updates", {}) if kernels else {}
         self._ops = {name: BoundOp(self.xp, op, chosen.get(name)) for name, op in OPS.items()}
 
     def __getattr__(self, name: str) -> BoundOp:

@@ -7,6 +7,7 @@ that stay in the cache of a core while every pass over them is made, written int
 
 from ...ops.op import Kernel
 from . import attention, decoder, dense, gelu, norm, packing
+from .update import UPDATES
 
 KERNELS: dict[str, Kernel] = {
     kernel.name: kernel
@@ -22,4 +23,4 @@ KERNELS: dict[str, Kernel] = {
     )
 }
 
-__all__ = ["KERNELS"]
+__all__ = ["KERNELS", "UPDATES"]

@@ -13,23 +13,29 @@ from collections.abc import Mapping
 
 from ..arrays import Array, Namespace
 from ..errors import InputError
+from .faster import Updates, chosen
 from .norms import squared_norm
 
 
-def global_norm(xp: Namespace, grads: Mapping[str, Array]) -> Array:
+def scaled(xp: Namespace, a: Array, factor: Array) -> Array:
+    """a times a 0-d array, in a's type."""
+    return a * xp.astype(factor, a.dtype, copy=False)
+
+
+def global_norm(xp: Namespace, grads: Mapping[str, Array], updates: Updates | None = None) -> Array:
     """√ Σ g² over all elements of all gradients, a 0-d array: float32, or float64 if any gradient is float64.
 
     The sum runs in the order of the names, not of the dict. Without gradients the norm is 0.
     """
     if not grads:
         return xp.zeros((), dtype=xp.float32)
-    parts = [squared_norm(xp, grads[name]) for name in sorted(grads)]
+    parts = [chosen(updates, squared_norm, grads[name])(xp, grads[name]) for name in sorted(grads)]
     widest = xp.float64 if any(part.dtype == xp.float64 for part in parts) else xp.float32
     return xp.sqrt(xp.sum(xp.stack([xp.astype(part, widest, copy=False) for part in parts])))
 
 
 def clip_by_global_norm(
-    xp: Namespace, grads: Mapping[str, Array], max_norm: float, *, epsilon: float
+    xp: Namespace, grads: Mapping[str, Array], max_norm: float, *, epsilon: float, updates: Updates | None = None
 ) -> tuple[dict[str, Array], Array]:
     """Gradients whose global norm is at most `max_norm`, and the norm before clipping (a 0-d array).
 
@@ -40,8 +46,8 @@ def clip_by_global_norm(
     """
     if not max_norm > 0:
         raise InputError(f"clip: the largest norm is {max_norm!r}; it must be positive")
-    norm = global_norm(xp, grads)
+    norm = global_norm(xp, grads, updates)
     limit = xp.full_like(norm, max_norm)
     scale = limit / xp.maximum(norm + epsilon, limit)
     scale = xp.where(xp.isfinite(norm), scale, xp.full_like(norm, float("nan")))
-    return {name: g * xp.astype(scale, g.dtype, copy=False) for name, g in grads.items()}, norm
+    return {name: chosen(updates, scaled, g)(xp, g, scale) for name, g in grads.items()}, norm

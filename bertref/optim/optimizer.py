@@ -13,6 +13,7 @@ from ..arrays import Array, Namespace
 from ..config import Numerics
 from ..errors import InputError
 from .adam import adamw_update, google_update
+from .faster import Updates, chosen
 from .lamb import lamb_update
 
 Kind = Literal["google", "adamw", "lamb"]
@@ -85,10 +86,12 @@ class Optimizer:
         *,
         rate: float,
         step: int,
+        updates: Updates | None = None,
     ) -> tuple[dict[str, Array], dict[str, Array]]:
         """New (params, state) after one update with learning rate `rate`; `step` counts this update from 1.
 
-        Gradients are those of `params`, in the same type: already unscaled, averaged and clipped. Raises
+        Gradients are those of `params`, in the same type: already unscaled, averaged and clipped. `updates`
+        are faster versions of the formulas, see `faster`. Raises
         `InputError` if names, types or the step don't fit: a parameter without a gradient isn't skipped,
         because that would hide it.
         """
@@ -100,11 +103,11 @@ class Optimizer:
         new_params, new_state = {}, {}
         for name, p in params.items():
             arrays = (p, grads[name], state[f"{name}/m"], state[f"{name}/v"])
-            new = self._update_one(xp, name, arrays, scalars[p.dtype])
+            new = self._update_one(xp, name, arrays, scalars[p.dtype], updates)
             new_params[name], new_state[f"{name}/m"], new_state[f"{name}/v"] = new
         return new_params, new_state
 
-    def _update_one(self, xp: Namespace, name: str, arrays: Quad, scalars: Triple) -> Triple:
+    def _update_one(self, xp: Namespace, name: str, arrays: Quad, scalars: Triple, updates: Updates | None) -> Triple:
         decays = self.decays(name)
         settings: dict[str, Any] = {
             "beta1": self.beta1,
@@ -112,11 +115,15 @@ class Optimizer:
             "epsilon": self.epsilon,
             "weight_decay": self.weight_decay if decays else 0.0,
         }
+        new: Triple
         if self.kind == "google":
-            return google_update(xp, *arrays, scalars[0], **settings)
-        if self.kind == "adamw":
-            return adamw_update(xp, *arrays, *scalars, **settings)
-        return lamb_update(xp, *arrays, *scalars, **settings, adapt=decays or self.adapt_excluded)
+            new = chosen(updates, google_update, *arrays)(xp, *arrays, scalars[0], **settings)
+        elif self.kind == "adamw":
+            new = chosen(updates, adamw_update, *arrays)(xp, *arrays, *scalars, **settings)
+        else:
+            adapt = decays or self.adapt_excluded
+            new = chosen(updates, lamb_update, *arrays)(xp, *arrays, *scalars, **settings, adapt=adapt)
+        return new
 
     def _check(
         self, params: Mapping[str, Array], grads: Mapping[str, Array], state: Mapping[str, Array], step: int

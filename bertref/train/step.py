@@ -123,17 +123,19 @@ def train_step(
     with np.errstate(all="ignore"):  # overflow and NaN are looked for, and reported with their name
         losses, grads = gradients(ops, recipe, state, batch, recorder)
         if recipe.clip_norm is None:
-            norm = global_norm(xp, grads)
+            norm = global_norm(xp, grads, ops.updates)
         else:
             grads, norm = clip_by_global_norm(
-                xp, grads, recipe.clip_norm, epsilon=recipe.settings.numerics.clip_epsilon
+                xp, grads, recipe.clip_norm, epsilon=recipe.settings.numerics.clip_epsilon, updates=ops.updates
             )
         figures = [float(xp.to_numpy(x)) for x in (losses.total, losses.mlm, losses.nsp, norm)]
         finite = bool(np.isfinite(figures).all())
         rate = recipe.schedule.rate(state.step)
         params, moments = state.params, state.moments
         if finite:
-            params, moments = recipe.optimizer.update(xp, params, grads, moments, rate=rate, step=state.step + 1)
+            params, moments = recipe.optimizer.update(
+                xp, params, grads, moments, rate=rate, step=state.step + 1, updates=ops.updates
+            )
     scale = state.loss_scale.after(finite) if state.loss_scale else None
     skipped = bool(state.loss_scale and state.loss_scale.dynamic and not finite)
     done = state.step + 1 if finite or skipped else state.step

@@ -1,0 +1,25 @@
+"""Faster versions of this room's functions, which a backend may bring: the only place where one is chosen."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from ..arrays import Array
+
+
+class Update(Protocol):
+    """What computes the same as the function of that name, for the arrays that it serves."""
+
+    @property
+    def compute(self) -> Callable[..., Any]: ...
+    @property
+    def serves(self) -> Callable[..., bool]: ...
+
+
+Updates = Mapping[str, Update]
+"""Name of a function of this room -> its faster version."""
+
+
+def chosen(updates: Updates | None, reference: Callable[..., Any], *arrays: Array) -> Callable[..., Any]:
+    """The faster version of `reference` if there is one for these arrays, else `reference` itself."""
+    found = (updates or {}).get(reference.__name__)
+    return found.compute if found is not None and found.serves(*arrays) else reference

@@ -1,0 +1,84 @@
+"""Training with kernels and without: the same losses within rounding, and the same bits every time."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bertref import backends
+from bertref.backends.kernels import threads
+from bertref.layers import Settings
+from bertref.opset import OpSet
+from bertref.optim import Optimizer, Schedule
+from bertref.precision import Precision
+from bertref.train.step import Recipe, StepResult, initial_state, train_step
+
+from ..model_cases import Case, case
+
+STEPS = 6
+ON, OFF = (OpSet(backends.get("numpy"), kernels=kernels) for kernels in (True, False))
+
+
+def plan(c: Case, kind: str, precision: str, **changes: Any) -> Recipe:
+    schedule = Schedule(kind="constant", peak=2e-3, steps=100)
+    optimizer = Optimizer(kind)  # type: ignore[arg-type]
+    return Recipe(Settings(c.config, c.numerics, changes.pop("recompute", "none")), optimizer, schedule,
+                  Precision.preset(precision), **changes)  # fmt: skip
+
+
+def run(ops: OpSet, recipe: Recipe, c: Case) -> tuple[list[StepResult], dict[str, np.ndarray]]:
+    """Some steps over three batches in turn."""
+    state = initial_state(ops, recipe, c.params)
+    results = []
+    for step in range(STEPS):
+        ids = np.roll(c.batch.input_ids, step % 3, axis=0)
+        state, result = train_step(ops, recipe, state, replace(c.batch, input_ids=ids))
+        results.append(result)
+    return results, state.params
+
+
+@pytest.mark.parametrize("kind", ["adamw", "google", "lamb"])
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("gelu", ["erf", "tanh"])
+def test_losses_are_the_same_within_rounding(kind: str, packed: bool, gelu: str) -> None:
+    c = case(dialect="google" if kind == "google" else "huggingface", gelu=gelu,
+             hidden_dropout_prob=0.1, attention_probs_dropout_prob=0.1)  # fmt: skip
+    for precision, rtol in (("float32", 3e-5), ("float64", 1e-12)):
+        recipe = plan(c, kind, precision, packed=packed)
+        (on, _), (off, _) = run(ON, recipe, c), run(OFF, recipe, c)
+        for a, b in zip(on, off, strict=True):
+            for name in ("loss", "mlm_loss", "nsp_loss", "gradient_norm"):
+                np.testing.assert_allclose(getattr(a, name), getattr(b, name), rtol=rtol, err_msg=name)
+        assert on[0].loss > on[-1].loss * 1.01, "nothing was learnt, so nothing was compared"
+
+
+def test_other_dropout_shows() -> None:
+    """The comparison above notices another mask."""
+    c = case(hidden_dropout_prob=0.1, attention_probs_dropout_prob=0.1)
+    (one, _), (other, _) = (run(ON, plan(c, "adamw", "float32", seed=seed), c) for seed in (1, 2))
+    assert abs(one[0].loss / other[0].loss - 1) > 1e-3
+
+
+@pytest.mark.parametrize("changes", [{}, {"packed": True}, {"recompute": "attention"}, {"recompute": "layers"},
+                                     {"chunks": 2}], ids=str)  # fmt: skip
+def test_every_run_is_bit_equal(changes: dict[str, Any]) -> None:
+    """Whatever the number of threads; and recomputing changes nothing either."""
+    c = case(hidden_dropout_prob=0.1, attention_probs_dropout_prob=0.1)
+    outcomes = []
+    for workers in (1, 3, 3):
+        with threads.using(workers):
+            results, params = run(ON, plan(c, "adamw", "float32", **changes), c)
+        outcomes.append((results, {name: a.tobytes() for name, a in params.items()}))
+    if "recompute" in changes:
+        results, params = run(ON, plan(c, "adamw", "float32"), c)
+        outcomes.append((results, {name: a.tobytes() for name, a in params.items()}))
+    assert all(outcome == outcomes[0] for outcome in outcomes)
+
+
+def test_kernels_do_the_work() -> None:
+    """No op of a training step falls back to the reference where a kernel exists."""
+    c = case(hidden_dropout_prob=0.1, attention_probs_dropout_prob=0.1)
+    ops = OpSet(backends.get("numpy"))
+    run(ops, plan(c, "adamw", "float32", packed=True), c)
+    assert not [name for name, op in ops._ops.items() if op._fell_back]

@@ -108,7 +108,7 @@ def _add(
     for name in names:
         for into, found in zip(sums, compare_with(truth, answers, name, replay), strict=True):
             before = into.get(name)
-            into[name] = found if before is None else {m: before[m] + value for m, value in found.items()}
+            into[name] = found if before is None else {m: before[m] + v for m, v in found.items() if m in before}
 
 
 def _steady(
@@ -123,8 +123,11 @@ def _steady(
         blocks = size_blocks(np.square(right), axes) | binned(right, truth(along) if along else None, axes)
         # the key bias can't change anything: its gradient, 0, is as exact as the query bias's is
         of = float(np.mean(np.square(truth(scale)))) if scale != name else float(blocks["all"][0])
+        held = of
+        if name.startswith("update:"):  # new minus old: the new weight is rounded, however small its change is
+            held += float(np.mean(np.square(truth.case.params[name.removeprefix("update:")])))
         for sizes in (total[name], own[name]):
-            _steady_sizes(sizes, blocks, of, unit, count)
+            _steady_sizes(sizes, blocks, of, held, unit, count)
         _not_too_quiet(total[name])
         if not along:  # an elementwise step's errors are judged value by value, down to the tail of a GELU
             _not_too_quiet(own[name])
@@ -134,7 +137,8 @@ def _steady(
         _steady_key_biases(found)
 
 
-def _steady_sizes(found: Measures, blocks: Measures, of: float, unit: float, count: int) -> None:
+def _steady_sizes(found: Measures, blocks: Measures, of: float, held: float, unit: float, count: int) -> None:
+    """`of` is the mean square of the answer, `held` that of the number whose rounding it shows."""
     narrow = min(unit, FORMATS["float32"].unit)
     overall = float(found["all"][0])
     share = overall / of if of > 0 else 0.0
@@ -144,7 +148,7 @@ def _steady_sizes(found: Measures, blocks: Measures, of: float, unit: float, cou
         here = blocks.get(name)
         usual = share * here if here is not None else np.full(value.shape, overall)
         mixed = (count * value + PRIOR * usual) / (count + PRIOR) if name != "bin" else value
-        floor = narrow**2 * of + (0.0 if here is None else unit**2 / 3 * here)
+        floor = narrow**2 * held + (0.0 if here is None else unit**2 / 3 * here)
         found[name] = np.maximum(np.maximum(mixed, floor), np.finfo(np.float64).tiny)
 
 

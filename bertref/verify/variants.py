@@ -74,14 +74,24 @@ def _attention(xp: Xp, *args: Any, **options: Any) -> tuple[Array, Any]:
 
 
 def _probs_again(xp: Xp, cache: attention.AttentionCache, mask: Array, mask_value: float) -> Array:
-    """exp(scores - log Σ exp scores): of the softmax only that logarithm is kept, and it is rounded like a score."""
-    scores = xp.matmul(cache.query, xp.matrix_transpose(cache.key)) * cache.scale
-    w = attention.add_mask(xp, scores, mask, mask_value)
+    """exp(scores - log Σ exp scores): of the softmax only that logarithm is kept, and it is rounded like a score.
+
+    The way back computes the scores anew, in blocks of another shape and so with other sums: where a score is large,
+    its rounding no longer cancels against that of the logarithm."""
+    w, again = (
+        attention.add_mask(xp, xp.matmul(q, xp.matrix_transpose(k)) * cache.scale, mask, mask_value)
+        for q, k in ((cache.query, cache.key), (_turned(xp, cache.query), _turned(xp, cache.key)))
+    )
     largest = xp.max(w, axis=-1, keepdims=True)
     largest = xp.where(largest == -math.inf, xp.zeros_like(largest), largest)
     total = xp.sum(xp.exp(w - largest), axis=-1, keepdims=True)
     total = xp.where(total == 0, xp.ones_like(total), total)
-    return xp.astype(xp.exp(w - (largest + xp.log(total))), cache.query.dtype, copy=False)
+    return xp.astype(xp.exp(again - (largest + xp.log(total))), cache.query.dtype, copy=False)
+
+
+def _turned(xp: Xp, x: Array) -> Array:
+    """The elements of every vector in the opposite order."""
+    return xp.take(x, xp.from_numpy(np.arange(x.shape[-1])[::-1].copy()), axis=-1)
 
 
 def _attention_back(xp: Xp, dy: Array, cache: Any, *, probe: Probe | None = None) -> attention.AttentionGrads:
@@ -168,8 +178,8 @@ def _add_norm_back(
 
 def _loss(xp: Xp, logits: Array, *args: Any) -> tuple[Array, Any]:
     loss, cache = cross_entropy.forward(xp, logits, *args)
-    stored = _through(xp, cache.log_probs, logits.dtype)
-    return _through(xp, loss, logits.dtype), cache._replace(log_probs=stored)
+    stored, factors = _through(xp, cache.log_probs, logits.dtype), _through(xp, cache.factors, logits.dtype)
+    return _through(xp, loss, logits.dtype), cache._replace(log_probs=stored, factors=factors)
 
 
 def _decoder_loss(

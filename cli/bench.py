@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from ..bench.job import COMMANDS, PEERS, TEXT_COMMANDS
+from ..bench.job import COMMANDS, PEERS, TEXT_COMMANDS, Job
 from ..errors import InputError
 from . import render, render_bench
 from .options import backend_option, debug_option, json_option
@@ -65,20 +65,21 @@ def bench(
         bertref bench encode --config mini --peer transformers --peer onnxruntime --plot encode.png
         bertref bench tokenize --peer reference
     """
-    from .. import bench as room
     from ..bench.machine import threads as all_threads
+    from ..bench.race import race
+    from ..bench.sweep import sweep
 
     _check(what, peers, ragged, plot)
-    job = room.Job(
+    job = Job(
         what, kernels=kernels == "on", threads=threads or all_threads(), ragged=ragged,
         seq_len=seq_len or (512 if ragged else 128), **values,
     )  # fmt: skip
     options: Any = {"repeat": repeat, "with_roofline": roofline, "with_memory": memory}
     with _ended_by_sigterm(), render.working(f"bench {what}") as report:
         if plot:
-            found = room.sweep(job, peers, report=report, **options)
+            found = sweep(job, peers, report=report, **options)
         else:
-            found = room.race(job, peers[0] if peers else None, report=report, **options)
+            found = race(job, peers[0] if peers else None, report=report, **options)
     if plot:
         render_bench.plot(found, plot)
     if as_json:

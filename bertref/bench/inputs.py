@@ -1,7 +1,7 @@
 """The material of a race, the same for both sides: a model folder on the disk, and sequences made of the seed.
 
-The weights are random but rich: biases away from 0, norms away from 1. With the weights of a fresh model a peer that
-drops a bias would agree. The vocabulary is one of made-up words, each one token, so that a text of n - 2 words is a
+The weights are random but rich: biases away from 0, norms away from 1, dense layers that count beside the residual. With
+the weights of a fresh model a peer that drops a bias would agree. The vocabulary is one of made-up words, each one token, so that a text of n - 2 words is a
 sequence of exactly n tokens.
 """
 
@@ -65,13 +65,15 @@ def vocabulary(size: int) -> Vocab:
 
 
 def rich_parameters(config: BertConfig, numerics: Numerics, seed: int) -> dict[str, npt.NDArray[Any]]:
-    """Initial weights in float32 with something in every bias and every norm."""
+    """Initial weights in float32 with something in every bias and every norm, and with dense layers whose outputs are
+    as large as their inputs, at any width: what a wrong one does is then not lost in the residual."""
     random = np.random.default_rng(seed)
     params = initial_parameters(config, numerics, seed)
     for name, array in params.items():
         if name.endswith(("bias", "LayerNorm.weight")):
-            spread = 0.1 if "LayerNorm" in name else 0.02
-            params[name] = array + spread * random.standard_normal(array.shape).astype(np.float32)
+            params[name] = array + np.float32(0.2) * random.standard_normal(array.shape, dtype=np.float32)
+        elif "embeddings" not in name:
+            params[name] = array / np.float32(config.initializer_range * np.sqrt(array.shape[1]))
     return params
 
 

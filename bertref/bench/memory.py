@@ -1,7 +1,7 @@
 """The memory that the work needs, from shapes alone, above what an empty process holds.
 
-Letters as everywhere; P is the number of parameters, S the longest sequence of a batch, T its real tokens, N its masked
-positions. Counted in numbers of the compute type unless they are bytes:
+Letters as everywhere; P is the number of parameters, E that of the largest of them, S the longest sequence of a batch,
+T its real tokens, N its masked positions. Counted in numbers of the compute type unless they are bytes:
 
     weights       P, and in training 2 P of moments
     a layer       T (8 H + g I) + B A S²     kept for backward: its input, q, k, v, context, the input of the second
@@ -11,20 +11,22 @@ positions. Counted in numbers of the compute type unless they are bytes:
     embeddings    T H, and T H bytes
     heads         l N V + 4 N H              logits, and what their gradient needs
     working       2 T I + 2 B A S²           what one op holds besides, while it runs
-    gradients     P
-    update        u P                        clipped gradients, new weights and new moments, before the old ones go
+    gradients     P + 3 E                    E: the two gradients of the tied table, and their sum
+    update        u P + e E                  clipped gradients, new weights and new moments, before the old ones go; E:
+                                             what the update of one parameter holds besides
 
-    g = 3, l = 5 in the reference: x, Φ(x) and the output; logits, log-probabilities and the gradient's three steps
-    g = 2, l = 1 with kernels:     the derivative and the output; exponentials that are the gradient
+    g = 3, l = 5, u = 4, e = 5 in the reference: x, Φ(x) and the output; logits, log-probabilities and three steps
+    g = 2, l = 1, u = 4, e = 0 with kernels: the derivative and the output; exponentials that are the gradient
 
 `recompute="attention"` keeps neither probabilities nor their dropout, `"layers"` only one H of every layer and one
 layer's worth of the rest. The peak is the larger of two moments: backward's last layer, when all gradients are there
 and what forward kept still is; and the update, when that is gone.
+
+Without training there are the weights, what all layers keep (forward does not know that nobody will ask for it), what
+one op holds besides, and 2 V for every mask that is guessed.
 """
 
 from dataclasses import dataclass
-
-import numpy as np
 
 from ..config import BertConfig
 from ..params import count, parameter_shapes
@@ -34,15 +36,16 @@ from .job import Job
 
 @dataclass(frozen=True)
 class Factors:
-    """g, l and u of the module's text."""
+    """g, l, u and e of the module's text."""
 
     inner: int
     logits: int
     update: int
+    largest: int
 
 
-REFERENCE = Factors(inner=3, logits=5, update=4)
-KERNELS = Factors(inner=2, logits=1, update=4)
+REFERENCE = Factors(inner=3, logits=5, update=4, largest=5)
+KERNELS = Factors(inner=2, logits=1, update=4, largest=0)
 
 ITEMSIZE = {"float64": 8}
 """Bytes of a number by the compute type; 4 elsewhere, because NumPy computes in nothing narrower."""
@@ -73,9 +76,8 @@ def predicted(job: Job) -> int | None:
         ]
         return max(training(config, shape, factors, size, job.dropout > 0, job.recompute) for shape in shapes)
     shapes = [Shapes(len(lengths), max(lengths), sum(lengths), len(lengths)) for lengths in job.batches]
-    heads = ("pretraining",)
     logits = job.command == "predict"
-    return max(inference(config, shape, size, heads, logits) for shape in shapes)
+    return max(inference(config, shape, factors, size, logits) for shape in shapes)
 
 
 def kept_by_a_layer(config: BertConfig, shape: Shapes, factors: Factors, size: int, dropout: bool) -> tuple[int, int]:
@@ -105,8 +107,9 @@ def training(
     weights = count(parameter_shapes(config)) * size
     heads = shape.masked * (factors.logits * config.vocab_size + 4 * config.hidden_size) * size
     activations = kept(config, shape, factors, size, dropout, recompute)
-    backward = 4 * weights + activations + heads + working(config, shape, size)
-    update = (3 + factors.update) * weights
+    largest = max(count({name: sizes}) for name, sizes in parameter_shapes(config).items()) * size
+    backward = 4 * weights + 3 * largest + activations + heads + working(config, shape, size)
+    update = (3 + factors.update) * weights + factors.largest * largest
     return max(backward, update)
 
 
@@ -116,9 +119,8 @@ def working(config: BertConfig, shape: Shapes, size: int) -> int:
     return 2 * (shape.tokens * config.intermediate_size + scores) * size
 
 
-def inference(config: BertConfig, shape: Shapes, size: int, heads: tuple[str, ...], logits: bool) -> int:
+def inference(config: BertConfig, shape: Shapes, factors: Factors, size: int, logits: bool) -> int:
     """Bytes of one batch through the encoder, and of the logits of its masks."""
-    weights = count(parameter_shapes(config, heads)) * size
-    layer = int(np.sum(kept_by_a_layer(config, shape, KERNELS, size, False)))
+    weights = count(parameter_shapes(config)) * size
     answers = 2 * shape.masked * config.vocab_size * size if logits else 0
-    return weights + layer + working(config, shape, size) + answers
+    return weights + kept(config, shape, factors, size, False) + working(config, shape, size) + answers

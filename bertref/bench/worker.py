@@ -91,6 +91,8 @@ def serve(requests: TextIO, answers: TextIO) -> None:
 
 def main() -> None:
     """Entry point of the process."""
+    from . import inputs  # noqa: F401  (NumPy and its like belong to what an empty process holds)
+
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     requests = os.fdopen(0, "r", encoding="utf-8")

@@ -55,7 +55,7 @@ class Pretraining:
         host = self.ops.xp.to_numpy
         return {
             "loss": float(host(losses.total)),
-            "gradient norm": float(host(global_norm(self.ops.xp, grads))),
+            "gradient norm": float(host(global_norm(self.ops.xp, grads, self.ops.updates))),
             **grouped_norms((name, host(grad)) for name, grad in grads.items()),
         }
 

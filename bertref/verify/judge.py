@@ -144,19 +144,32 @@ class Judgement:
 
     def _yardstick(self, precision: str) -> Yardstick:
         """Of implementations that round an activation once, unless its errors jump from one input to the next, as they
-        do where every operation inside it rounds: another function than the right one would differ smoothly."""
+        do where every operation inside it rounds: another function than the right one would differ smoothly. The way
+        back is looked at by itself, because there an upstream gradient makes any error jump."""
         fine = yardstick(self.truth, self.values)
         if precision not in HALVES:
             return fine
-        jumps = [
+        there, back = self._jumps(fine, ""), self._jumps(fine, "grad")
+        if there and max(*there, *back, 0.0) <= LIMIT:
+            return fine
+        coarse = yardstick(self.truth, self.values, wide_activations=False)
+        if not there or max(there) > LIMIT:
+            self.notes.append("activations are judged as computed step by step in half precision")
+            return coarse
+        self.notes.append("gradients of activations are judged as computed step by step in half precision")
+        total, own = (
+            {name: (second if split(name)[0] else first)[name] for name in first}
+            for first, second in ((fine.total, coarse.total), (fine.own, coarse.own))
+        )
+        return Yardstick(precision, total, own)
+
+    def _jumps(self, fine: Yardstick, which: str) -> list[float]:
+        """`_scatter` of every activation: of its output, or of the gradient that comes out of it ("grad")."""
+        return [
             self._scatter(step.name, step.along, fine.own[step.name])
             for step in self.graph
-            if step.along and step.name in self.values and step.along in self.values and not split(step.name)[0]
+            if step.along and step.name in self.values and step.along in self.values and split(step.name)[0] == which
         ]
-        if jumps and max(jumps) <= LIMIT:
-            return fine
-        self.notes.append("activations are judged as computed step by step in half precision")
-        return yardstick(self.truth, self.values, wide_activations=False)
 
     def _scatter(self, name: str, along: str, usual: Measures) -> float:
         axes = self.graph.axes(name)

@@ -28,9 +28,15 @@ PRIOR = 4.0
 QUIETEST = 1 / 16
 """The mean square of the quietest block's error, as a part of the whole tensor's."""
 
+SPREAD = 2.0
+"""So many standard deviations of a sample are added to its mean."""
 INDEPENDENT = 2048
 LARGE = 50_000_000
 """From so many parameters on two samples do: every block has thousands of elements."""
+
+
+Samples = tuple[dict[str, list[Measures]], dict[str, list[Measures]]]
+"""Total and own errors of each emulated implementation, by answer."""
 
 
 @dataclass(frozen=True)
@@ -91,24 +97,34 @@ def sample(
     names = judged_names(graph, recorded)
     if count is None:
         count = SAMPLES if sum(p.size for p in case.params.values()) < LARGE else 2
-    sums: tuple[dict[str, Measures], dict[str, Measures]] = ({}, {})
-    kinds = arithmetics(truth.precision, count, wide_activations=wide_activations)
-    for arithmetic in kinds:
-        _add(truth, arithmetic, names, sums)
-    total, own = ({name: {m: v / count for m, v in by.items()} for name, by in found.items()} for found in sums)
+    samples: Samples = ({name: [] for name in names}, {name: [] for name in names})
+    for arithmetic in arithmetics(truth.precision, count, wide_activations=wide_activations):
+        _add(truth, arithmetic, names, samples)
+    total, own = ({name: _usual(found) for name, found in by.items()} for by in samples)
     _steady(truth, names, total, own, count)
     return Yardstick(truth.precision, total, own)
 
 
-def _add(
-    truth: Truth, arithmetic: Arithmetic, names: list[str], sums: tuple[dict[str, Measures], dict[str, Measures]]
-) -> None:
+def _add(truth: Truth, arithmetic: Arithmetic, names: list[str], samples: Samples) -> None:
     answers: Arrays = simulate(truth.case, arithmetic, names)
     replay = Replay(truth.graph, answers)
     for name in names:
-        for into, found in zip(sums, compare_with(truth, answers, name, replay), strict=True):
-            before = into.get(name)
-            into[name] = found if before is None else {m: before[m] + v for m, v in found.items() if m in before}
+        for into, found in zip(samples, compare_with(truth, answers, name, replay), strict=True):
+            into[name].append(found)
+
+
+def _usual(found: list[Measures]) -> Measures:
+    """The mean of a few samples; of a block's size, so much more as they differ: where an error hangs on few large
+    terms, as in a softmax of large scores, the sample says little of what the next implementation does."""
+    usual = {}
+    for m in found[0]:
+        if not all(m in one for one in found):
+            continue
+        drawn = np.stack([one[m] for one in found])
+        usual[m] = drawn.mean(axis=0)
+        if not m.startswith(DRIFT) and m != "bin":
+            usual[m] = usual[m] + SPREAD * drawn.std(axis=0)
+    return usual
 
 
 def _steady(

@@ -3,6 +3,8 @@
 The formulas are those of `bertref.optim` (adam, lamb, norms); this room may not import them, and a test compares. Sums
 of squares are taken block by block and then over the blocks in float64, which the reference's single sum in float32
 does not reach.
+
+`donate=True` gives the arguments away: results may take their memory, which halves what an update needs.
 """
 
 import math
@@ -16,12 +18,10 @@ from ...arrays import Namespace
 from .buffers import HostArray, empty, scratch
 from .rows import over_rows, reals, row_blocks
 
-Triple = tuple[HostArray, HostArray, HostArray]
-
 
 @dataclass(frozen=True)
 class Update:
-    """A faster version of the function of that name in `bertref.optim`, for arrays whose dtypes and shapes it serves."""
+    """A faster version of the function of that name in `bertref.optim`; `serves(*arrays)` says for which."""
 
     name: str
     compute: Callable[..., Any]
@@ -42,8 +42,11 @@ def _flat(*arrays: HostArray) -> list[HostArray]:
     return [a.reshape(-1) for a in arrays]
 
 
-def _fresh(p: HostArray) -> Triple:
-    return empty(p.shape, p.dtype), empty(p.shape, p.dtype), empty(p.shape, p.dtype)
+def _results(donate: bool, *arrays: HostArray) -> tuple[HostArray, ...]:
+    """For each array the place of its next value: itself, if it is given away and can be written to, or a new one."""
+    return tuple(
+        a if donate and a.flags.writeable and a.flags.c_contiguous else empty(a.shape, a.dtype) for a in arrays
+    )
 
 
 def _moments(
@@ -51,90 +54,80 @@ def _moments(
 ) -> None:
     """m' = β₁ m + (1 - β₁) g and v' = β₂ v + (1 - β₂) g², of a block."""
     part = scratch(0, g.shape, g.dtype)
-    np.multiply(m, beta1, out=new_m)
     np.multiply(g, 1.0 - beta1, out=part)
+    np.multiply(m, beta1, out=new_m)
     np.add(new_m, part, out=new_m)
-    np.multiply(v, beta2, out=new_v)
     np.multiply(g, g, out=part)
     np.multiply(part, 1.0 - beta2, out=part)
+    np.multiply(v, beta2, out=new_v)
     np.add(new_v, part, out=new_v)
 
 
 def _google(
     xp: Namespace, p: HostArray, g: HostArray, m: HostArray, v: HostArray, rate: Any,
-    *, beta1: float, beta2: float, epsilon: float, weight_decay: float,
-) -> Triple:  # fmt: skip
+    *, beta1: float, beta2: float, epsilon: float, weight_decay: float, donate: bool = False,
+) -> tuple[HostArray, ...]:  # fmt: skip
     """p' = p - η (m' / (√v' + ε) + λ p)"""
-    new = _fresh(p)
+    return _adam(p, g, m, v, float(rate), epsilon, float(rate) * weight_decay, (beta1, beta2), donate)
+
+
+def _adamw(
+    xp: Namespace, p: HostArray, g: HostArray, m: HostArray, v: HostArray,
+    rate: Any, correction1: Any, correction2: Any,
+    *, beta1: float, beta2: float, epsilon: float, weight_decay: float, donate: bool = False,
+) -> tuple[HostArray, ...]:  # fmt: skip
+    """p' = (1 - η λ) p - η (m'/c₁) / (√(v'/c₂) + ε), and the fraction is (√c₂/c₁) m' / (√v' + √c₂ ε)."""
+    root = math.sqrt(correction2)
+    length = float(rate) * root / float(correction1)
+    return _adam(p, g, m, v, length, epsilon * root, float(rate) * weight_decay, (beta1, beta2), donate)
+
+
+def _adam(
+    p: HostArray, g: HostArray, m: HostArray, v: HostArray,
+    length: float, epsilon: float, decay: float, betas: tuple[float, float], donate: bool,
+) -> tuple[HostArray, ...]:  # fmt: skip
+    """p' = p - (length m' / (√v' + epsilon) + decay p)"""
+    new = _results(donate, p, m, v)
     flat = _flat(p, g, m, v, *new)
 
     def block(_: int, r: slice) -> None:
         p, g, m, v, new_p, new_m, new_v = (a[r] for a in flat)
-        _moments(g, m, v, new_m, new_v, beta1, beta2)
-        step = scratch(0, p.shape, p.dtype)
-        np.sqrt(new_v, out=step)
-        np.add(step, epsilon, out=step)
-        np.divide(new_m, step, out=step)
-        if weight_decay:
-            np.multiply(p, weight_decay, out=new_p)
-            np.add(step, new_p, out=step)
-        np.multiply(step, rate, out=step)
+        _moments(g, m, v, new_m, new_v, *betas)
+        step = _step(new_m, new_v, epsilon, length)
+        if decay:
+            part = scratch(1, p.shape, p.dtype)
+            np.multiply(p, decay, out=part)
+            np.add(step, part, out=step)
         np.subtract(p, step, out=new_p)
 
     over_elements(block, p)
     return new
 
 
-def _corrected(new_m: HostArray, new_v: HostArray, correction1: Any, correction2: Any, epsilon: float) -> HostArray:
-    """(m'/c₁) / (√(v'/c₂) + ε) of a block, in scratch."""
-    step, first = scratch(0, new_m.shape, new_m.dtype), scratch(1, new_m.shape, new_m.dtype)
-    np.divide(new_v, correction2, out=step)
-    np.sqrt(step, out=step)
+def _step(new_m: HostArray, new_v: HostArray, epsilon: float, length: float) -> HostArray:
+    """length m' / (√v' + epsilon) of a block, in scratch."""
+    step = scratch(0, new_m.shape, new_m.dtype)
+    np.sqrt(new_v, out=step)
     np.add(step, epsilon, out=step)
-    np.divide(new_m, correction1, out=first)
-    return np.divide(first, step, out=step)
-
-
-def _adamw(
-    xp: Namespace, p: HostArray, g: HostArray, m: HostArray, v: HostArray,
-    rate: Any, correction1: Any, correction2: Any,
-    *, beta1: float, beta2: float, epsilon: float, weight_decay: float,
-) -> Triple:  # fmt: skip
-    """p' = (1 - η λ) p - η (m'/c₁) / (√(v'/c₂) + ε)"""
-    new = _fresh(p)
-    flat = _flat(p, g, m, v, *new)
-    decay = rate * weight_decay
-
-    def block(_: int, r: slice) -> None:
-        p, g, m, v, new_p, new_m, new_v = (a[r] for a in flat)
-        _moments(g, m, v, new_m, new_v, beta1, beta2)
-        step = _corrected(new_m, new_v, correction1, correction2, epsilon)
-        np.multiply(step, rate, out=step)
-        if weight_decay:
-            np.multiply(p, decay, out=new_p)
-            np.subtract(p, new_p, out=new_p)
-            np.subtract(new_p, step, out=new_p)
-        else:
-            np.subtract(p, step, out=new_p)
-
-    over_elements(block, p)
-    return new
+    np.divide(new_m, step, out=step)
+    return np.multiply(step, length, out=step)
 
 
 def _lamb(
     xp: Namespace, p: HostArray, g: HostArray, m: HostArray, v: HostArray,
     rate: Any, correction1: Any, correction2: Any,
-    *, beta1: float, beta2: float, epsilon: float, weight_decay: float, adapt: bool = True,
-) -> Triple:  # fmt: skip
+    *, beta1: float, beta2: float, epsilon: float, weight_decay: float, adapt: bool = True, donate: bool = False,
+) -> tuple[HostArray, ...]:  # fmt: skip
     """p' = p - η ‖p‖/‖u‖ u with u = (m'/c₁) / (√(v'/c₂) + ε) + λ p; u waits where p' will be."""
-    new = _fresh(p)
+    new = (*_results(False, p), *_results(donate, m, v))
     flat = _flat(p, g, m, v, *new)
+    root = math.sqrt(correction2)
     squares = np.zeros((2, len(row_blocks(p.size, 1))))
 
     def block(i: int, r: slice) -> None:
         p, g, m, v, u, new_m, new_v = (a[r] for a in flat)
         _moments(g, m, v, new_m, new_v, beta1, beta2)
-        step = _corrected(new_m, new_v, correction1, correction2, epsilon)
+        step = _step(new_m, new_v, epsilon * root, root / float(correction1))
         if weight_decay:
             np.multiply(p, weight_decay, out=u)
             np.add(u, step, out=u)
@@ -145,7 +138,7 @@ def _lamb(
     over_elements(block, p)
     weight, step = (math.sqrt(total) for total in np.add.reduce(squares, axis=1))
     ratio = weight / step if adapt and weight > 0 and step > 0 else 1.0
-    factor = rate * p.dtype.type(ratio)
+    factor = float(rate) * ratio
 
     def apply(_: int, r: slice) -> None:
         np.multiply(flat[4][r], factor, out=flat[4][r])
@@ -167,9 +160,9 @@ def _squared_norm(xp: Namespace, a: HostArray) -> Any:
     return np.asarray(np.sum(parts), a.dtype)
 
 
-def _scaled(xp: Namespace, a: HostArray, factor: Any) -> HostArray:
+def _scaled(xp: Namespace, a: HostArray, factor: Any, donate: bool = False) -> HostArray:
     """a times a number."""
-    out = empty(a.shape, a.dtype)
+    (out,) = _results(donate, a)
     flat, flat_out = _flat(a, out)
 
     def block(_: int, r: slice) -> None:

@@ -35,7 +35,13 @@ def global_norm(xp: Namespace, grads: Mapping[str, Array], updates: Updates | No
 
 
 def clip_by_global_norm(
-    xp: Namespace, grads: Mapping[str, Array], max_norm: float, *, epsilon: float, updates: Updates | None = None
+    xp: Namespace,
+    grads: Mapping[str, Array],
+    max_norm: float,
+    *,
+    epsilon: float,
+    updates: Updates | None = None,
+    donate: bool = False,
 ) -> tuple[dict[str, Array], Array]:
     """Gradients whose global norm is at most `max_norm`, and the norm before clipping (a 0-d array).
 
@@ -50,4 +56,4 @@ def clip_by_global_norm(
     limit = xp.full_like(norm, max_norm)
     scale = limit / xp.maximum(norm + epsilon, limit)
     scale = xp.where(xp.isfinite(norm), scale, xp.full_like(norm, float("nan")))
-    return {name: chosen(updates, scaled, g)(xp, g, scale) for name, g in grads.items()}, norm
+    return {name: chosen(updates, scaled, g, donate=donate)(xp, g, scale) for name, g in grads.items()}, norm

@@ -1,6 +1,7 @@
 """Faster versions of this room's functions, which a backend may bring: the only place where one is chosen."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Protocol
 
 from ..arrays import Array
@@ -19,7 +20,14 @@ Updates = Mapping[str, Update]
 """Name of a function of this room -> its faster version."""
 
 
-def chosen(updates: Updates | None, reference: Callable[..., Any], *arrays: Array) -> Callable[..., Any]:
-    """The faster version of `reference` if there is one for these arrays, else `reference` itself."""
+def chosen(
+    updates: Updates | None, reference: Callable[..., Any], *arrays: Array, donate: bool = False
+) -> Callable[..., Any]:
+    """The faster version of `reference` if there is one for these arrays, else `reference` itself.
+
+    `donate` gives the arrays away: a faster version may overwrite them with its results.
+    """
     found = (updates or {}).get(reference.__name__)
-    return found.compute if found is not None and found.serves(*arrays) else reference
+    if found is None or not found.serves(*arrays):
+        return reference
+    return partial(found.compute, donate=True) if donate else found.compute

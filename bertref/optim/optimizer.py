@@ -5,8 +5,9 @@ parameter, so that it can be saved beside the weights. `update` is pure: it retu
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, Literal, get_args
 
 from ..arrays import Array, Namespace
@@ -87,11 +88,12 @@ class Optimizer:
         rate: float,
         step: int,
         updates: Updates | None = None,
+        donate: bool = False,
     ) -> tuple[dict[str, Array], dict[str, Array]]:
         """New (params, state) after one update with learning rate `rate`; `step` counts this update from 1.
 
         Gradients are those of `params`, in the same type: already unscaled, averaged and clipped. `updates`
-        are faster versions of the formulas, see `faster`. Raises
+        are faster versions of the formulas, see `faster`; with `donate` they may overwrite `params` and `state`. Raises
         `InputError` if names, types or the step don't fit: a parameter without a gradient isn't skipped,
         because that would hide it.
         """
@@ -103,11 +105,13 @@ class Optimizer:
         new_params, new_state = {}, {}
         for name, p in params.items():
             arrays = (p, grads[name], state[f"{name}/m"], state[f"{name}/v"])
-            new = self._update_one(xp, name, arrays, scalars[p.dtype], updates)
+            new = self._update_one(xp, name, arrays, scalars[p.dtype], partial(chosen, updates, donate=donate))
             new_params[name], new_state[f"{name}/m"], new_state[f"{name}/v"] = new
         return new_params, new_state
 
-    def _update_one(self, xp: Namespace, name: str, arrays: Quad, scalars: Triple, updates: Updates | None) -> Triple:
+    def _update_one(
+        self, xp: Namespace, name: str, arrays: Quad, scalars: Triple, choose: Callable[..., Any]
+    ) -> Triple:
         decays = self.decays(name)
         settings: dict[str, Any] = {
             "beta1": self.beta1,
@@ -117,12 +121,12 @@ class Optimizer:
         }
         new: Triple
         if self.kind == "google":
-            new = chosen(updates, google_update, *arrays)(xp, *arrays, scalars[0], **settings)
+            new = choose(google_update, *arrays)(xp, *arrays, scalars[0], **settings)
         elif self.kind == "adamw":
-            new = chosen(updates, adamw_update, *arrays)(xp, *arrays, *scalars, **settings)
+            new = choose(adamw_update, *arrays)(xp, *arrays, *scalars, **settings)
         else:
             adapt = decays or self.adapt_excluded
-            new = chosen(updates, lamb_update, *arrays)(xp, *arrays, *scalars, **settings, adapt=adapt)
+            new = choose(lamb_update, *arrays)(xp, *arrays, *scalars, **settings, adapt=adapt)
         return new
 
     def _check(

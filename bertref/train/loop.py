@@ -133,7 +133,7 @@ def _run(
             log = state.step == 0 or (state.step + 1) % options.log_every == 0 or state.step + 1 == options.steps
             recorder = Recorder({"mlm.logits", "nsp.logits"}) if log and recipe.chunks == 1 else None
             before = state
-            state, result = train_step(ops, recipe, before, batch, recorder)
+            state, result = train_step(ops, recipe, before, batch, recorder, donate=True)
             watch.look(result, before, batch)
             clock.add(int(np.sum(batch.attention_mask)))
             if log:

@@ -115,10 +115,13 @@ def chunk_slices(rows: int, chunks: int) -> list[slice]:
 
 
 def train_step(
-    ops: OpSet, recipe: Recipe, state: State, batch: Batch, recorder: Recorder | None = None
+    ops: OpSet, recipe: Recipe, state: State, batch: Batch, recorder: Recorder | None = None, *, donate: bool = False
 ) -> tuple[State, StepResult]:
     """The state after one step. Not-finite gradients skip the update under a dynamic loss scale; else they are reported
-    in `StepResult` (the caller stops) and the state does not change."""
+    in `StepResult` (the caller stops) and the state does not change.
+
+    `donate` gives `state` away if an update is made: its arrays may become the next state's, which saves memory.
+    """
     xp = ops.xp
     with np.errstate(all="ignore"):  # overflow and NaN are looked for, and reported with their name
         losses, grads = gradients(ops, recipe, state, batch, recorder)
@@ -126,7 +129,8 @@ def train_step(
             norm = global_norm(xp, grads, ops.updates)
         else:
             grads, norm = clip_by_global_norm(
-                xp, grads, recipe.clip_norm, epsilon=recipe.settings.numerics.clip_epsilon, updates=ops.updates
+                xp, grads, recipe.clip_norm, epsilon=recipe.settings.numerics.clip_epsilon,
+                updates=ops.updates, donate=donate,
             )
         figures = [float(xp.to_numpy(x)) for x in (losses.total, losses.mlm, losses.nsp, norm)]
         finite = bool(np.isfinite(figures).all())
@@ -134,8 +138,9 @@ def train_step(
         params, moments = state.params, state.moments
         if finite:
             params, moments = recipe.optimizer.update(
-                xp, params, grads, moments, rate=rate, step=state.step + 1, updates=ops.updates
-            )
+                xp, params, grads, moments, rate=rate, step=state.step + 1,
+                updates=ops.updates, donate=donate,
+            )  # fmt: skip
     scale = state.loss_scale.after(finite) if state.loss_scale else None
     skipped = bool(state.loss_scale and state.loss_scale.dynamic and not finite)
     done = state.step + 1 if finite or skipped else state.step

@@ -11,7 +11,9 @@ from mpmath import mp, mpf
 
 from .erf_coefficients import remez
 
-DEGREE = 8
+DEGREE = 6
+"""The smallest whose error is no larger than that of rounding Φ; its highest coefficient is positive, too, so that
+h R(h²) grows beyond the fitted range as well."""
 END = "5.5"
 """Where Φ has rounded to 1 in float32."""
 

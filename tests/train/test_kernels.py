@@ -27,13 +27,13 @@ def plan(c: Case, kind: str, precision: str, **changes: Any) -> Recipe:
                   Precision.preset(precision), **changes)  # fmt: skip
 
 
-def run(ops: OpSet, recipe: Recipe, c: Case) -> tuple[list[StepResult], dict[str, np.ndarray]]:
+def run(ops: OpSet, recipe: Recipe, c: Case, *, donate: bool = False) -> tuple[list[StepResult], dict[str, np.ndarray]]:
     """Some steps over three batches in turn."""
     state = initial_state(ops, recipe, c.params)
     results = []
     for step in range(STEPS):
         ids = np.roll(c.batch.input_ids, step % 3, axis=0)
-        state, result = train_step(ops, recipe, state, replace(c.batch, input_ids=ids))
+        state, result = train_step(ops, recipe, state, replace(c.batch, input_ids=ids), donate=donate)
         results.append(result)
     return results, state.params
 
@@ -74,6 +74,27 @@ def test_every_run_is_bit_equal(changes: dict[str, Any]) -> None:
         results, params = run(ON, plan(c, "adamw", "float32"), c)
         outcomes.append((results, {name: a.tobytes() for name, a in params.items()}))
     assert all(outcome == outcomes[0] for outcome in outcomes)
+
+
+@pytest.mark.parametrize("kind", ["adamw", "google", "lamb"])
+def test_a_state_that_is_given_away_makes_the_same_run(kind: str) -> None:
+    c = case()
+    for ops in (ON, OFF):
+        (one, params), (other, same) = (run(ops, plan(c, kind, "float32"), c, donate=d) for d in (False, True))
+        assert one == other
+        assert all(params[name].tobytes() == same[name].tobytes() for name in params)
+
+
+def test_a_state_that_is_kept_stays_as_it_is() -> None:
+    c = case()
+    recipe = plan(c, "adamw", "float32")
+    state = initial_state(ON, recipe, c.params)
+    before = {name: a.tobytes() for name, a in (state.params | state.moments).items()}
+    after, _ = train_step(ON, recipe, state, c.batch)
+    assert {name: a.tobytes() for name, a in (state.params | state.moments).items()} == before
+    given, _ = train_step(ON, recipe, state, c.batch, donate=True)
+    assert all(given.params[name].tobytes() == after.params[name].tobytes() for name in after.params)
+    assert any(np.shares_memory(given.params[name], state.params[name]) for name in state.params)
 
 
 def test_kernels_do_the_work() -> None:

@@ -1,5 +1,6 @@
 """The optimisers' faster versions against the functions whose names they bear."""
 
+from functools import partial
 from typing import Any
 
 import hypothesis.strategies as st
@@ -137,3 +138,29 @@ def test_the_number_of_threads_changes_no_bit(name: str) -> None:
 def test_a_norm_that_overflows_is_infinite() -> None:
     assert np.isinf(UPDATES["squared_norm"].compute(XP, np.full(100_000, 1e30, np.float32)))
     assert np.isnan(UPDATES["squared_norm"].compute(XP, np.array([np.nan, 1], np.float32)))
+
+
+@pytest.mark.parametrize("name", sorted(UPDATES.keys() - {"squared_norm"}))
+def test_arrays_that_are_given_away(name: str) -> None:
+    """The same bits, in the memory of the arguments where that can be written to."""
+    for shape in ((3, 5), (300, 501)):
+        arrays = [np.ascontiguousarray(a, np.float32) for a in some_arrays(shape, 6, "float32")]
+        plain = call(UPDATES[name].compute, name, arrays, 0.01)
+        frozen = [a.copy() for a in arrays]
+        for a in frozen:
+            a.flags.writeable = False
+        compute = partial(UPDATES[name].compute, donate=True)
+        kept = call(compute, name, frozen, 0.01)  # proves as well that they stay
+        given = [a.copy() for a in arrays]
+        scalars = [np.float32(1e-3) * np.ones((), np.float32), *np.float32([1 - 0.9**7, 1 - 0.999**7])]
+        if name == "scaled":
+            found = [compute(XP, given[0], np.asarray(0.37, np.float32))]
+            places = [given[0]]
+        else:
+            scalars = [np.asarray(c, np.float32) for c in scalars[: 1 if name == "google_update" else 3]]
+            found = list(compute(XP, *given, *scalars, **SETTINGS, weight_decay=0.01))
+            places = [given[0], given[2], given[3]]
+        for a, b, c in zip(plain, kept, found, strict=True):
+            assert a.tobytes() == b.tobytes() == c.tobytes()
+        shared = [np.shares_memory(a, b) for a, b in zip(found, places, strict=True)]
+        assert shared == ([False, True, True] if name == "lamb_update" else [True] * len(places))

@@ -12,6 +12,7 @@ the kept share. Padding draws nothing, so padded and packed batches, chunks of a
 elements.
 """
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,10 +71,15 @@ class Dropout:
         """keep (T, width) for hidden states, or None if nothing is dropped."""
         if threshold(self.hidden_prob) == 0:
             return None
+        ends = np.cumsum(self.mask.sum(axis=1)).tolist()
+        rows = np.empty((ends[-1] if ends else 0, width), bool)
+        for b, (start, end) in enumerate(itertools.pairwise([0, *ends])):
+            rows[start:end] = self._kept(b, site, self.hidden_prob, end - start, width)
+        if self.packed or len(rows) == self.mask.size:
+            return self.xp.from_numpy(rows)
         keep = np.zeros((*self.mask.shape, width), bool)
-        for b, real in enumerate(self.mask):
-            keep[b, real] = self._kept(b, site, self.hidden_prob, int(real.sum()), width)
-        return self.xp.from_numpy(keep[self.mask] if self.packed else keep.reshape(-1, width))
+        keep[self.mask] = rows
+        return self.xp.from_numpy(keep.reshape(-1, width))
 
     def first(self, site: int, width: int) -> Array | None:
         """keep (B, width) for one vector a sequence: the heads'."""
@@ -91,8 +97,8 @@ class Dropout:
         for b, real in enumerate(self.mask):
             length = int(real.sum())
             drawn = self._kept(b, site, self.probs_prob, heads, length, length)
-            if length == S:
-                keep[b] = drawn
+            if real[:length].all():
+                keep[b, :, :length, :length] = drawn
             else:
                 keep[b][:, np.outer(real, real)] = drawn.reshape(heads, -1)
         return self.xp.from_numpy(keep)

@@ -1,8 +1,8 @@
 """The material of a race, the same for both sides: a model folder on the disk, and sequences made of the seed.
 
-The weights are random but rich: biases away from 0, norms away from 1, dense layers that count beside the residual. With
-the weights of a fresh model a peer that drops a bias would agree. The vocabulary is one of made-up words, each one token, so that a text of n - 2 words is a
-sequence of exactly n tokens.
+The weights are random but rich: biases away from 0, norms away from 1, dense layers that count beside the residual.
+With the weights of a fresh model a peer that drops a bias would agree. The vocabulary is one of made-up words, each one
+token, so that a text of n - 2 words is a sequence of exactly n tokens.
 """
 
 from pathlib import Path

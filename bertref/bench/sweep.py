@@ -18,8 +18,8 @@ def points(job: Job) -> dict[str, list[Job]]:
     batches = [size for size in BATCH_SIZES if size < job.batch_size] + [job.batch_size]
     lengths = [length for length in SEQ_LENS if length < job.seq_len] + [job.seq_len]
     return {
-        "batch_size": [replace(job, batch_size=size) for size in batches],
-        "seq_len": [replace(job, seq_len=length) for length in lengths],
+        "batch_size": [replace(job, batch_size=size, lengths=()) for size in batches],
+        "seq_len": [replace(job, seq_len=length, lengths=()) for length in lengths],
     }
 
 

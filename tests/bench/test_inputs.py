@@ -12,6 +12,7 @@ from bertref.bench import Job, inputs
 from bertref.bench.lengths import LEAST, MIXES, MOST, ragged
 from bertref.bench.op_cases import cases
 from bertref.bench.race import RAGGED_BATCHES, with_lengths
+from bertref.bench.sides import make_side
 from bertref.data.batch import validate
 from bertref.errors import InputError
 from bertref.text import Tokenizer
@@ -104,15 +105,17 @@ def test_lengths_of_a_file_come_in_its_order(tmp_path: Path) -> None:
         ({"side": "onnxruntime"}, "bench pretrain --peer onnxruntime: there are transformers, torch, reference"),
         ({"side": "reference", "peer_dtype": "bfloat16"}, "goes with --peer transformers"),
         ({"dtype": "float8"}, "float8"),
+        ({"dtype": "bfloat16"}, "numpy computes in float32 and float64"),
     ],
 )
 def test_what_can_not_be_raced_is_said(tmp_path: Path, changes: dict[str, object], message: str) -> None:
-    from bertref.bench.sides import make_side
-
-    with pytest.raises(InputError) as error:
+    def prepare() -> None:
         job = small.job(tmp_path, **changes)
         inputs.architecture_of(job)
         make_side(replace(job, folder=str(tmp_path)))
+
+    with pytest.raises(InputError) as error:
+        prepare()
     assert message in str(error.value)
     assert len(str(error.value).splitlines()) <= 2
 

@@ -8,7 +8,7 @@ import click
 
 from ..errors import InputError
 from . import render
-from .options import allow_option, backend_option, debug_option, load_model, model_option
+from .options import allow_option, backend_option, debug_option, load_model, model_option, threads_option
 from .texts import count_texts, read_texts
 
 
@@ -34,6 +34,7 @@ from .texts import count_texts, read_texts
 @model_option
 @allow_option
 @backend_option
+@threads_option
 @click.option("--dtype", default="float32", show_default=True, help="Compute dtype.")
 @debug_option
 def features(

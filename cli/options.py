@@ -1,6 +1,7 @@
 """Options that several commands share."""
 
 import os
+import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -40,6 +41,28 @@ def dialect_option(command: F) -> F:
     return click.option(
         "--dialect", type=click.Choice(["google", "huggingface"]),
         help="Numeric dialect; else the recorded one, google for TensorFlow checkpoints, huggingface for others.",
+    )(command)  # fmt: skip
+
+
+THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
+"""Where NumPy's OpenBLAS, torch and the tokenisers look when they are loaded."""
+
+
+def threads_option(command: F) -> F:
+    """--threads N, told to all libraries: to those not loaded yet by the environment"""
+
+    def tell(_context: click.Context, _parameter: click.Parameter, threads: int | None) -> None:
+        if threads is None:
+            return
+        os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
+        if "numpy" in sys.modules:
+            from ..backends.threads import use
+
+            use(threads)
+
+    return click.option(
+        "--threads", type=click.IntRange(min=1), metavar="N", expose_value=False, callback=tell,
+        help="CPU threads to compute with.  [default: OPENBLAS_NUM_THREADS, else all cores]",
     )(command)  # fmt: skip
 
 

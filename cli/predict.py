@@ -11,7 +11,15 @@ import click
 
 from ..errors import InputError
 from . import render
-from .options import allow_option, backend_option, debug_option, json_option, load_model, model_option
+from .options import (
+    allow_option,
+    backend_option,
+    debug_option,
+    json_option,
+    load_model,
+    model_option,
+    threads_option,
+)
 from .texts import read_texts
 
 if TYPE_CHECKING:
@@ -72,6 +80,7 @@ class Wish:
 @model_option
 @allow_option
 @backend_option
+@threads_option
 @click.option("--dtype", default="float32", show_default=True, help="Compute dtype.")
 @json_option
 @debug_option

@@ -11,7 +11,7 @@ import click
 from ..train.options import LEARNING_RATES, PretrainOptions
 from . import render
 from .corpus_options import corpus_options
-from .options import backend_option, debug_option, json_option
+from .options import backend_option, debug_option, json_option, threads_option
 from .reporters import JsonLines, Plot, Reporter, TensorBoard, all_of
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -60,6 +60,7 @@ def shown(name: str, *, help: str, **settings: Any) -> Callable[[F], F]:
 )
 @shown("layout", type=click.Choice(["auto", "padded", "packed"]), help="Compute padding or leave it out.")
 @backend_option
+@threads_option
 @click.option("--precision", default="float32", show_default=True,
               help="float32, float64, bfloat16, float16, mixed_bfloat16, mixed_float16.")  # fmt: skip
 @click.option("--kernels", type=click.Choice(["on", "off"]), default="on", show_default=True, help="Faster kernels.")

@@ -61,11 +61,17 @@ def can_be_limited() -> bool:
     return all(_threads())
 
 
+def limit(threads: int) -> None:
+    """Lets a product take so many threads from now on."""
+    _, set_threads = _threads()
+    if set_threads:
+        set_threads(threads)
+
+
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Within it every product is made by the thread that asks for it, so that many threads may ask at once."""
-    get, limit = _threads()
-    before = get() if get and limit else 1
+    before = threads() or 1
     if before == 1:
         yield
         return

@@ -50,12 +50,13 @@ def count() -> int:
 def use(threads: int | None) -> None:
     """Share work among so many threads from now on; None goes back to the environment's or the machine's number.
 
-    Raises `ValueError` for less than one.
+    A product outside a kernel may take as many. Raises `ValueError` for less than one.
     """
     global _wanted
     if threads is not None and threads < 1:
         raise ValueError(f"{threads} threads can't do any work; at least 1 is needed")
     _wanted = threads
+    openblas.limit(count())
 
 
 @contextmanager

@@ -71,20 +71,17 @@ def test_floating_point_settings_reach_the_threads() -> None:
 def test_products_stay_on_their_thread() -> None:
     if not openblas.can_be_limited():
         pytest.skip("this NumPy's BLAS can't be held to one thread")
-    _, limit = openblas._threads()
     before = openblas.threads()
-    limit(2)
-    try:
+    with threads.using(2):
+        assert openblas.threads() == 2
         found: list[int | None] = []
-        with threads.using(2):
-            threads.run(lambda _: found.append(openblas.threads()), 8)
+        threads.run(lambda _: found.append(openblas.threads()), 8)
         assert set(found) == {1}
         assert openblas.threads() == 2
-        with pytest.raises(ZeroDivisionError), threads.using(2):
+        with pytest.raises(ZeroDivisionError):
             threads.run(lambda _: 1 // 0, 2)
         assert openblas.threads() == 2
-    finally:
-        limit(before)
+    assert openblas.threads() == before
 
 
 def test_how_many(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,7 +31,7 @@ ANYONE = tuple(dict.fromkeys(peer for peers in PEERS.values() for peer in peers)
 @click.option("--dtype", default="float32", show_default=True, help="What ours computes in.")
 @click.option("--kernels", type=click.Choice(["on", "off"]), default="on", show_default=True, help="Faster kernels.")
 @click.option("--threads", type=click.IntRange(min=1),
-              help="Of each side.  [default: OMP_NUM_THREADS, else every core]")  # fmt: skip
+              help="Of each side.  [default: OPENBLAS_NUM_THREADS, else every core]")  # fmt: skip
 @click.option("--repeat", type=click.IntRange(min=1), default=5, show_default=True, help="Rounds.")
 @click.option("--peer", "peers", type=click.Choice(ANYONE), multiple=True,
               help="Who races; reference is bertref itself, plain. With --plot give several.")  # fmt: skip

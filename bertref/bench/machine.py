@@ -6,12 +6,15 @@ from typing import Any
 
 from ..backends.report import report
 
+VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
+
 
 def threads() -> int:
-    """How many threads a side takes unless it is told: what OMP_NUM_THREADS says, else every core that may be used."""
-    said = os.environ.get("OMP_NUM_THREADS", "").strip()
-    if said.isdecimal() and int(said) > 0:
-        return int(said)
+    """How many threads a side takes unless it is told: what `VARIABLES` say, else every core that may be used."""
+    for name in VARIABLES:
+        said = os.environ.get(name, "").strip()
+        if said.isdecimal() and int(said) > 0:
+            return int(said)
     affinity = getattr(os, "sched_getaffinity", None)  # Linux only
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 

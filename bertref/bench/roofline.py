@@ -24,22 +24,20 @@ def measure(threads: int, peer: str | None, size: int = SIZE) -> dict[str, Any]:
     found: dict[str, float] = {}
     for way in WAYS:
         with Process("product speed", environment(threads, 1 if way == "threads" else threads)) as process:
-            found[way] = process.ask("products", side=way, size=size)["flops"]
+            found[way] = process.ask("products", side=way, size=size, threads=threads)["flops"]
     theirs = None
     if peer in ("transformers", "torch"):
         with Process("product speed", environment(threads)) as process:
-            theirs = process.ask("products", side="torch", size=size)["flops"]
+            theirs = process.ask("products", side="torch", size=size, threads=threads)["flops"]
     return {"size": size, "numpy": found, "torch": theirs, "flops": max(found.values())}
 
 
-def products(side: str, size: int) -> dict[str, Any]:
+def products(side: str, size: int, threads: int) -> dict[str, Any]:
     """Float32 FLOP/s of (size, size) products in this process, the best of `TRIALS` after one to warm up."""
-    from .machine import threads
-
     makers: dict[str, Callable[[int, int], tuple[Callable[[], Any], int]]] = {
         "blas": _one_product, "threads": _product_each, "torch": _torch_product,
     }  # fmt: skip
-    call, count = makers[side](size, threads())
+    call, count = makers[side](size, threads)
     call()
     best = min(_seconds(call) for _ in range(TRIALS))
     return {"flops": count * 2 * size**3 / best, "seconds": best}

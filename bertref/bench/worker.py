@@ -5,7 +5,7 @@
     {"do": "about"}                                 -> {"about": {...}}        as it is after the work
     {"do": "run", "unit": "step", "times": 3}       -> {"seconds": ...}        of one time
     {"do": "forget_peak"} , {"do": "memory"}        -> {"peak": ..., "now": ...}   resident bytes
-    {"do": "products", "side": "ours", "size": n}   -> {"flops": ..., "about": ...}   see `roofline`
+    {"do": "products", "side": ..., "size": n, "threads": m}   -> {"flops": ...}   see `roofline`
 
 An answer is {"error": ..., "kind": ...} instead where the command failed. The process ends when its input does, so it
 never outlives the race. Whatever libraries print goes to standard error: standard output is the protocol's.
@@ -66,10 +66,10 @@ class Worker:
     def memory(self) -> dict[str, Any]:
         return {"peak": peak(), "now": resident()}
 
-    def products(self, side: str, size: int) -> dict[str, Any]:
+    def products(self, side: str, size: int, threads: int) -> dict[str, Any]:
         from .roofline import products
 
-        return products(side, size)
+        return products(side, size, threads)
 
 
 def serve(requests: TextIO, answers: TextIO) -> None:

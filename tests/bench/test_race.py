@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bertref.bench import Job
+from bertref.bench import Job, roofline
 from bertref.bench import race as race_module
 from bertref.bench import sweep as sweep_module
 from bertref.bench.machine import threads
@@ -147,10 +147,20 @@ def test_a_row_for_every_op() -> None:
 def test_threads_are_said_to_every_library(monkeypatch: pytest.MonkeyPatch) -> None:
     found = environment(3)
     assert {found[name] for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")} == {"3"}
-    monkeypatch.setenv("OMP_NUM_THREADS", "5")
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "5")
     assert threads() == 5
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS")
+    monkeypatch.setenv("OMP_NUM_THREADS", "4")
+    assert threads() == 4
     monkeypatch.delenv("OMP_NUM_THREADS")
     assert threads() >= 1
+
+
+def test_every_thread_makes_a_product_of_its_own() -> None:
+    _, count = roofline._product_each(16, 3)
+    assert count == 3
+    found = roofline.products("threads", 16, 2)
+    assert found["flops"] == pytest.approx(2 * 2 * 16**3 / found["seconds"])
 
 
 def test_the_protocol_answers_every_line() -> None:

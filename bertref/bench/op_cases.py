@@ -15,6 +15,13 @@ Case = tuple[dict[str, Any], dict[str, Any]]
 """Arrays by the names of forward's arguments and in their order (None where one is absent), and options."""
 
 
+ADAMW = "update (adamw)"
+"""No op, but a pass over all weights in every step: the optimiser's update of one parameter."""
+
+UPDATES, RATE = 9, 1e-3
+"""Updates made before, and the learning rate."""
+
+
 def cases(job: Job) -> dict[str, Callable[[], Case]]:
     """Op -> what makes its case. T tokens are all of the first batch, padded to its longest sequence."""
     config, numerics = architecture_of(job)
@@ -50,6 +57,7 @@ class _Maker:
             "attention": self._attention,
             "dropout_add_norm": self._dropout_add_norm,
             "decoder_cross_entropy": self._decoder,
+            ADAMW: self._update,
         }  # fmt: skip
 
     def _normal(self, *shape: int) -> npt.NDArray[np.float32]:
@@ -84,6 +92,11 @@ class _Maker:
             "keep": self._keep(self.T, self.H), **self._affine(),
         }  # fmt: skip
         return arrays, {"scale": scale(self.p) if self.p else 1.0, "eps": self.numerics.layer_norm_eps}
+
+    def _update(self) -> Case:
+        """The weight of a feed-forward layer, its gradient and its moments."""
+        arrays = {name: self._normal(self.I, self.H) for name in ("p", "g", "m", "v")}
+        return {**arrays, "v": arrays["v"] ** 2}, {}
 
     def _decoder(self) -> Case:
         return {

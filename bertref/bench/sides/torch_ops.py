@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from ...optim import Optimizer
 from .. import op_cases
 from ..job import Job
 
@@ -31,6 +32,9 @@ class Ops:
             self._ready = None
             arrays, options = op_cases.cases(self.job)[unit]()
             placed = {name: None if a is None else torch.from_numpy(a) for name, a in arrays.items()}
+            if unit == op_cases.ADAMW:
+                self._ready = unit, (_optimizer(**placed), placed, options, None)
+                return self._ready[1]
             for name, tensor in placed.items():
                 if tensor is not None and tensor.is_floating_point() and name not in DATA:
                     tensor.requires_grad_()
@@ -54,14 +58,39 @@ class Ops:
         given, self.job = self.job, replace(self.job, peer_dtype="float32")
         found = {}
         for unit in self.units:
+            if unit == op_cases.ADAMW:
+                found[f"{unit}: p"] = self._moved(unit)
+                continue
             y, grads = self._gradients(unit)
             for name, tensor in {"output": y.detach(), **grads}.items():
                 found[f"{unit}: {name}"] = float(np.linalg.norm(tensor.double().numpy().reshape(-1)))
         self.job = given
         return found
 
+    def _moved(self, unit: str) -> float:
+        """How far the first update moves the parameter."""
+        update, placed, _, _ = self._place(unit)
+        before = placed["p"].detach().clone()
+        update.step()
+        self._ready = None  # it has moved, and its moments have changed
+        return float(np.linalg.norm((placed["p"].detach().double() - before).numpy()))
+
     def run(self, unit: str) -> None:
-        self._gradients(unit)
+        if unit == op_cases.ADAMW:
+            self._place(unit)[0].step()
+        else:
+            self._gradients(unit)
+
+
+def _optimizer(p: Any, g: Any, m: Any, v: Any) -> Any:
+    """torch's AdamW, fused, in the middle of a run."""
+    p.grad = g
+    rule = Optimizer("adamw")
+    made = torch.optim.AdamW(
+        [p], op_cases.RATE, (rule.beta1, rule.beta2), rule.epsilon, weight_decay=rule.weight_decay, fused=True
+    )
+    made.state[p] = {"step": torch.tensor(float(op_cases.UPDATES)), "exp_avg": m, "exp_avg_sq": v}
+    return made
 
 
 def _dense(x: Any, weight: Any, bias: Any) -> Any:

@@ -5,6 +5,7 @@ and that library is left to its own devices.
 """
 
 import ctypes
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -12,6 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+_lock = threading.Lock()
+_inside, _found = 0, 1
 
 
 @cache
@@ -70,13 +74,27 @@ def limit(threads: int) -> None:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Within it every product is made by the thread that asks for it, so that many threads may ask at once."""
-    before = threads() or 1
-    if before == 1:
-        yield
-        return
-    limit(1)
+    """Within it every product is made by the thread that asks for it, so that many threads may ask at once.
+
+    Threads may be within it at the same time: the last that leaves gives back what the first one found.
+    """
+    global _inside, _found
+    with _lock:
+        if _inside == 0:
+            _found = threads() or 1
+            if _found > 1:
+                limit(1)
+        _inside += 1
     try:
         yield
     finally:
-        limit(before)
+        with _lock:
+            _inside -= 1
+            if _inside == 0 and _found > 1:
+                limit(_found)
+
+
+def forget() -> None:
+    """For a forked process: whoever was within `one_thread` is not in this one."""
+    global _lock, _inside
+    _lock, _inside = threading.Lock(), 0

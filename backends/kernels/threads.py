@@ -124,6 +124,7 @@ def _forget() -> None:
     global _pool, _lock
     _pool, _lock = None, threading.Lock()
     _state.inside = False
+    openblas.forget()
 
 
 if hasattr(os, "register_at_fork"):

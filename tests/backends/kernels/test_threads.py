@@ -84,6 +84,32 @@ def test_products_stay_on_their_thread() -> None:
     assert openblas.threads() == before
 
 
+def test_two_callers_at_once_leave_what_they_found() -> None:
+    """The first to finish must not let the other's products loose."""
+    if not openblas.can_be_limited():
+        pytest.skip("this NumPy's BLAS can't be held to one thread")
+    first_is_in, second_is_in, first_is_out = (threading.Event() for _ in range(3))
+    seen: list[int | None] = []
+
+    def first() -> None:
+        with openblas.one_thread():
+            first_is_in.set()
+            second_is_in.wait(60)
+        first_is_out.set()
+
+    with threads.using(2):
+        thread = threading.Thread(target=first)
+        thread.start()
+        first_is_in.wait(60)
+        with openblas.one_thread():
+            second_is_in.set()
+            first_is_out.wait(60)
+            seen.append(openblas.threads())
+        thread.join()
+        seen.append(openblas.threads())
+    assert seen == [1, 2]
+
+
 def test_how_many(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in threads.VARIABLES:
         monkeypatch.delenv(name, raising=False)

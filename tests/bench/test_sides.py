@@ -117,6 +117,7 @@ def test_a_step_of_the_peer_learns(tmp_path: Path, peer: str) -> None:
     with arena(job) as folder:
         side: Any = make_side(replace(job, folder=str(folder)).of(peer))
         assert side.model.training
+        side.run(STEP)  # tries the optimisers, too; and the first rate of the warm-up is 0
         before = side.figures()["loss"]
         for _ in range(60):
             side.run(STEP)

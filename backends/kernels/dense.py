@@ -16,8 +16,11 @@ from .buffers import HostArray, empty
 from .rows import as_rows, reals
 from .threads import run
 
-TILE_ROWS, TILE_COLUMNS = 1024, 384
-"""The least that a product is cut into: below this BLAS would spend its time on arranging its arguments."""
+TILE_ROWS, TILE_COLUMNS = 1024, 768
+"""The least that a product is cut into. BLAS copies both factors into an order of its own, for every tile again: at
+these sizes that takes a twentieth of the time."""
+HALF_COLUMNS = 256
+"""The least for a product that would else be one tile, and would keep one thread busy and the others waiting."""
 MOST = 8
 """Tiles along one side."""
 FEW = 1 << 20
@@ -44,10 +47,14 @@ def cuts(length: int, least: int) -> list[slice]:
     return [slice(a, b) for a, b in itertools.pairwise(ends)]
 
 
-def products(a: HostArray, b: HostArray, out: HostArray, bias: HostArray | None = None) -> list[Any]:
-    """The tiles of out = a b + bias as functions to call: a (N, K), b (K, M), bias (M)."""
+def products(
+    a: HostArray, b: HostArray, out: HostArray, bias: HostArray | None = None, *, alone: bool = False
+) -> list[Any]:
+    """The tiles of out = a b + bias as functions to call: a (N, K), b (K, M), bias (M). `alone`: nothing else is."""
     row_cuts = cuts(out.shape[0], TILE_ROWS)
     column_cuts = cuts(out.shape[1], TILE_COLUMNS) if len(row_cuts) < 4 else [slice(None)]
+    if alone and len(row_cuts) == len(column_cuts) == 1:
+        column_cuts = cuts(out.shape[1], max(HALF_COLUMNS, out.shape[1] // 2))
 
     def tile(r: slice, c: slice) -> None:
         np.matmul(a[r], b[:, c], out=out[r, c])
@@ -76,7 +83,7 @@ def forward(xp: Namespace, x: HostArray, weight: HostArray, bias: HostArray | No
     """x (..., I), weight (O, I), bias (O) or None -> y (..., O)."""
     rows = as_rows(x)
     y = empty((*x.shape[:-1], weight.shape[0]), x.dtype)
-    share_out(products(rows, weight.T, as_rows(y), bias), rows.shape[0] * weight.size)
+    share_out(products(rows, weight.T, as_rows(y), bias, alone=True), rows.shape[0] * weight.size)
     return y, Cache(x, weight, bias is not None)
 
 

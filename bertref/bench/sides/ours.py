@@ -61,7 +61,7 @@ class Pretraining:
 
     def run(self, unit: str) -> None:
         for batch in self.batches:
-            self.state, result = train_step(self.ops, self.recipe, self.state, batch)
+            self.state, result = train_step(self.ops, self.recipe, self.state, batch, donate=True)
             if not result.updated:
                 raise InputError(f"the step was not made: the loss is {result.loss}; use another --dtype")
         self.ops.xp.synchronize()

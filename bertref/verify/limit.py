@@ -1,10 +1,10 @@
 """The one number that tells right from wrong: how many times larger than the yardstick's an error may be.
 
-`python -m tests.verify.calibrate` measures it: implementations that are right (bertref on NumPy and torch, transformers
-with both kinds of attention, in every precision) compute cases of random sizes, from seeds that no test uses, and each
-case's largest ratio is kept. Over six cases each, the median of these lay between 1.9 and 4.3 in float32 and float64,
-where no ratio of NumPy, torch or eager attention exceeded 5.2. Half precision comes nearer: in cases of large scores
-and few tokens a right implementation was seen beyond the limit.
+`python -m tests.verify.calibrate --cases 30` measured it: implementations that are right (bertref on NumPy and torch,
+transformers with both kinds of attention, in every precision) computed cases of random sizes, a quarter of them with
+large scores, from seeds and sizes that no test uses. Of the largest ratio of every case the median lay between 1.4 and
+2.9, implementation by implementation; the largest of all 480 was 8.2, of bfloat16 in a case of large scores, and 5.7
+elsewhere. The limit is the next whole number.
 """
 
-LIMIT = 8.0
+LIMIT = 9.0

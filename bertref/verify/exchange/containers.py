@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,7 @@ def _npy(path: Path, start: str) -> Header:
             read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
             shape, fortran, dtype = read(file)
             return Header(dtype.str if dtype.str[0] == ">" else dtype.name, shape, file.tell(), fortran)
-    except (OSError, ValueError, KeyError, EOFError, SyntaxError, TypeError) as error:
+    except (OSError, ValueError, KeyError, EOFError, SyntaxError, TokenError, TypeError) as error:
         raise InputError(f"{start}: {path.name} is truncated or no .npy file ({error})") from None
 
 

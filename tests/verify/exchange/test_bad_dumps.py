@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bertref.errors import InputError
-from bertref.verify.exchange import digest, read_dump, write_case
+from bertref.verify.exchange import containers, digest, read_dump, write_case
 from bertref.verify.subjects.dump import DumpSubject
 
 from .folders import case, dump, dump_tsv, right, some
@@ -242,3 +242,12 @@ def test_the_same_message_whatever_the_order(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"'q' and 'layer.0.query' both stand for layer.0.query"):
         DumpSubject(folder, mapping=mapping).answer(case())
     assert read_dump(folder).case == digest(case())
+
+
+@pytest.mark.parametrize("header", ["{'descr'{: '<f8', 'shape': (2,), }", "{'descr': '<f8', 'shape': (2,", "\x00"])
+def test_a_header_that_is_no_python(tmp_path: Path, header: str) -> None:
+    path = tmp_path / "a.npy"
+    text = header.encode().ljust(117) + b"\n"
+    path.write_bytes(b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + bytes(16))
+    with pytest.raises(InputError, match=r"a\.npy is truncated or no \.npy file"):
+        containers.read_header(path, "a", "index.json: 'a'")

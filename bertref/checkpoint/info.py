@@ -1,11 +1,10 @@
 """What can be said of a saved model without running it: for `bertref info`."""
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ..config import Numerics, numerics_to_dict
+from ..config import DIALECTS, Numerics, numerics_to_dict
 from ..errors import InputError
 from ..params import count
 from ..text import Tokenizer
@@ -63,8 +62,6 @@ def model_info(
 
 def dialect_name(numerics: Numerics) -> str:
     """The preset that this is, or "custom"."""
-    from ..config import DIALECTS
-
     return next((name for name, preset in DIALECTS.items() if preset == numerics), "custom")
 
 
@@ -96,12 +93,3 @@ def _vocabulary(folder: Path) -> dict[str, Any] | None:
     except InputError:
         return None
     return {"tokens": len(tokenizer.vocab), **tokenizer.options}
-
-
-def unresolved(info: dict[str, Any]) -> Sequence[str]:
-    """The names of missing and unused tensors in an info, for a warning."""
-    return [
-        row["parameter"] or row["stored"]
-        for row in info["coverage"]["tensors"]
-        if {"missing", "unused"} & set(row["actions"])
-    ]

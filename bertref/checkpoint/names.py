@@ -69,6 +69,7 @@ _TF_HEADS = {
 }
 """The original's output layers are (out, in), as here; all its other dense weights are kernels, (in, out)."""
 
+_HEADS_TO_TF = {ours: theirs for theirs, ours in _TF_HEADS.items()}
 _TF_LAYER = re.compile(r"bert/encoder/layer_(0|[1-9][0-9]*)/(.+)")
 _TF_ENDS = {"kernel": "weight", "gamma": "weight", "beta": "bias", "bias": "bias"}
 _TF_SLOTS: dict[str, Kind] = {"/adam_m": "m", "/adam_v": "v"}
@@ -102,9 +103,8 @@ def from_tensorflow(stored: str) -> Translation | None:
 
 def to_tensorflow(name: str) -> str:
     """The original's name of a parameter. Raises `KeyError` for one that the original doesn't have."""
-    heads = {ours: theirs for theirs, ours in _TF_HEADS.items()}
-    if name in heads:
-        return heads[name]
+    if name in _HEADS_TO_TF:
+        return _HEADS_TO_TF[name]
     if not (name in _KNOWN or _HF_LAYER.fullmatch(name)) or name in (DECODER, DECODER_BIAS):
         raise KeyError(name)
     head, _, last = name.rpartition(".")
@@ -114,7 +114,7 @@ def to_tensorflow(name: str) -> str:
         last = {"weight": "/gamma", "bias": "/beta"}[last]
     else:
         last = {"weight": "/kernel", "bias": "/bias"}[last]
-    return re.sub(r"encoder/layer/", "encoder/layer_", head.replace(".", "/")) + last
+    return head.replace(".", "/").replace("encoder/layer/", "encoder/layer_") + last
 
 
 def transposed_in_tensorflow(name: str) -> bool:

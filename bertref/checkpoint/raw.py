@@ -103,7 +103,12 @@ def decode(data: npt.NDArray[np.uint8], dtype: str) -> npt.NDArray[Any]:
     if dtype == "bool" and data.size and data.max() > 1:
         raise ValueError(f"holds a truth value that is neither 0 nor 1 ({data.max()})")
     array = array.astype(array.dtype.newbyteorder("="), copy=False)
-    return (array.astype(np.uint32) << 16).view(np.float32) if dtype == "bfloat16" else array
+    return widened(array) if dtype == "bfloat16" else array
+
+
+def widened(bits: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """bfloat16 bits, as uint16, as float32."""
+    return (bits.astype(np.uint32) << 16).view(np.float32)
 
 
 def existing_file(path: Path) -> int:

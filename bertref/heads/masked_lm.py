@@ -15,12 +15,13 @@ from typing import Any, NamedTuple
 from ..arrays import Array
 from ..layers import Settings
 from ..opset import OpSet
+from ..params import DECODER
 from ..probes import Probe
 
 WORD_EMBEDDINGS = "bert.embeddings.word_embeddings.weight"
 TRANSFORM = "cls.predictions.transform."
 DECODER_BIAS = "cls.predictions.bias"
-UNTIED_DECODER = "cls.predictions.decoder.weight"
+UNTIED_DECODER = DECODER
 
 
 class TransformCache(NamedTuple):

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from ...crc32c import masked_crc32c
 from ...errors import CheckpointError
+from ..raw import widened
 from ..source import Entry
 from . import bundle, slices, sstable
 from .bundle import BundleEntry
@@ -123,7 +124,7 @@ def _in_memory(dtype: str) -> np.dtype[Any]:
 def _from_bytes(content: npt.NDArray[np.uint8], dtype: str) -> npt.NDArray[Any]:
     """Little-endian bytes -> values."""
     if dtype == "bfloat16":  # the upper half of a float32
-        return (content.view("<u2").astype(np.uint32) << 16).view(np.float32)
+        return widened(content.view("<u2"))
     stored = content.view(np.dtype(dtype).newbyteorder("<"))
     return stored.astype(_in_memory(dtype), copy=False)
 

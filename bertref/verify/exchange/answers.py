@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ...checkpoint.raw import widened
 from ...errors import InputError
 from ...files import write_folder
 from ..records import PRECISIONS, Answers, Arrays, Case
@@ -16,7 +17,7 @@ from . import byte_order, index, transforms
 from .mapping import Mapping, Rule
 from .names import Shape, answer_shapes, similar
 from .settings import digest, sizes, stored
-from .tensors import Located, locate, raw, widened
+from .tensors import Located, locate, raw
 from .writing import write_tensors
 
 _ADVICE = "copy the first line of the case's index.tsv"

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .tensors import DTYPES, widened
+from ...checkpoint.raw import widened
+from .tensors import DTYPES
 
 _LIMITS = {"float64": (200.0, 150.0), "float32": (25.0, 40.0), "bfloat16": (25.0, 40.0), "float16": (5.0, 11.0)}
 """dtype -> the spread (standard deviation) and the median, in powers of two, that sensible numbers stay below.

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ...checkpoint.raw import widened
 from ...errors import InputError
 from . import containers
 
@@ -151,11 +152,6 @@ def values(tensor: Located) -> npt.NDArray[Any]:
     """The values; bfloat16, which NumPy lacks, widened to float32 exactly."""
     stored = raw(tensor)
     return widened(stored) if tensor.dtype == "bfloat16" else stored
-
-
-def widened(bits: npt.NDArray[np.uint16]) -> npt.NDArray[np.float32]:
-    """bfloat16 bits as float32."""
-    return (bits.astype(np.uint32) << 16).view(np.float32)
 
 
 def is_size(value: Any) -> bool:

@@ -9,6 +9,9 @@ import pytest
 hypothesis.settings.register_profile("fast", deadline=None, derandomize=True, max_examples=25, database=None)
 hypothesis.settings.register_profile("slow", deadline=None, derandomize=True, max_examples=500, database=None)
 
+for forced in ("FORCE_COLOR", "CLICOLOR_FORCE", "PY_COLORS"):  # what the tests read from commands is plain text
+    os.environ.pop(forced, None)
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="run the full figures as well as the fixed sample")

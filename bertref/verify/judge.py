@@ -14,7 +14,7 @@ from .detect import detect
 from .limit import LIMIT
 from .localise import place
 from .measures import Measures, scatter
-from .noise import SAMPLES, Truth, Yardstick, compare_with, ratios, yardstick
+from .noise import SAMPLES, Truth, Yardstick, compare_with, for_larger, ratios, yardstick
 from .records import PRECISIONS, WRONG, Answers, Arrays, Case, Finding, Report
 from .reference import answer_names
 from .simulate import simulate
@@ -200,6 +200,8 @@ class Judgement:
         usual = self.yardstick.total[name]
         worst_total, _ = worst(total, usual)
         worst_own, measure = worst(own, self.yardstick.own[name])
+        if worst_own > LIMIT:
+            worst_own, measure = worst(own, for_larger(self.truth, self.replay, name, self.yardstick.own[name]))
         right = self.truth(name)
         size = float(np.sqrt(np.mean(np.square(right)))) if right.size else 0.0
         counted = self.graph.axes(name).counts

@@ -133,12 +133,10 @@ def _steady(
     """Mixes every block with what is usual and puts a floor under it; in place."""
     unit = FORMATS.get(truth.precision.removeprefix("mixed-"), FORMATS["float32"]).unit
     for name in names:
-        scale = name.replace(".key.bias", ".query.bias")
         right, axes = truth(name), truth.graph.axes(name)
         along = truth.graph.steps[name].along
         blocks = size_blocks(np.square(right), axes) | binned(right, truth(along) if along else None, axes)
-        # the key bias can't change anything: its gradient, 0, is as exact as the query bias's is
-        of = float(np.mean(np.square(truth(scale)))) if scale != name else float(blocks["all"][0])
+        of = _size(truth, name)
         held = of
         if name.startswith("update:"):  # new minus old: the new weight is rounded, however small its change is
             held += float(np.mean(np.square(truth.case.params[name.removeprefix("update:")])))
@@ -151,6 +149,13 @@ def _steady(
         _steady_losses(found)
         _steady_drifts(found, truth.graph.axes)
         _steady_key_biases(found)
+
+
+def _size(truth: Truth, name: str) -> float:
+    """Mean square of an answer where it counts. The key bias can't change anything: its gradient, 0, is as exact as the
+    query bias's is, and so it has that one's size."""
+    scale = name.replace(".key.bias", ".query.bias")
+    return float(size_blocks(np.square(truth(scale)), truth.graph.axes(scale))["all"][0])
 
 
 def _steady_sizes(found: Measures, blocks: Measures, of: float, held: float, unit: float, count: int) -> None:
@@ -210,6 +215,30 @@ def _steady_key_biases(found: dict[str, Measures]) -> None:
             for m, value in measures.items():
                 if m in query:
                     measures[m] = np.maximum(value, query[m])
+
+
+def for_larger(truth: Truth, replay: Replay, name: str, usual: Measures) -> Measures:
+    """`usual`, of own errors, for a subject whose own inputs make more of an answer than the reference's do.
+
+    A step's rounding is in proportion to what it computes with. Where the subject's inputs are amplified rounding, as
+    gradients are that come through a softmax of large scores, one position may have a hundred times the gradient that
+    it has in the reference. What exceeds the reference's size is given the tensor's usual share of error.
+    """
+    axes, along = truth.graph.axes(name), truth.graph.steps[name].along
+
+    def sizes(of: Replay | Truth, guide: Any) -> Measures:
+        return size_blocks(np.square(of(name)), axes) | binned(of(name), guide, axes)
+
+    here = sizes(replay, replay.input(along) if along else None)
+    right = sizes(truth, truth(along) if along else None)
+    share = float(usual["all"][0]) / max(_size(truth, name), np.finfo(np.float64).tiny)
+    found = {}
+    for m, value in usual.items():
+        if m.startswith(DRIFT):
+            found[m] = value * (1 + share * np.maximum(here["all"] - right["all"], 0.0) / usual["all"])
+        else:
+            found[m] = value + share * np.maximum(here[m] - right[m], 0.0) if m in here else value
+    return found
 
 
 def ratios(found: Measures, usual: Measures) -> dict[str, Any]:

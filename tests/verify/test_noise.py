@@ -7,9 +7,10 @@ from bertref.verify import cache, noise
 from bertref.verify.axes import Axes
 from bertref.verify.case import generate
 from bertref.verify.measures import DRIFT, binned, measure, scatter, size_blocks
-from bertref.verify.noise import Truth, ratios, sample, yardstick
+from bertref.verify.noise import Truth, for_larger, ratios, sample, yardstick
 from bertref.verify.reference import answer_names, reference
 from bertref.verify.shrink import reduce_case
+from bertref.verify.steps import Replay
 
 PLAIN = Axes((40, 50), ("row", "channel"))
 
@@ -42,6 +43,41 @@ def test_the_key_bias_is_measured_by_the_query_bias() -> None:
     found = sample(Truth(case, "float32"), answer_names(case), count=2)
     name = "grad:bert.encoder.layer.1.attention.self.{}.bias"
     assert found.total[name.format("key")]["all"] >= found.total[name.format("query")]["all"]
+
+
+@pytest.mark.parametrize("name", ["grad:layer.0.context", "grad:layer.0.ffn_pre", "grad:layer.0.key"])
+def test_a_step_may_err_in_proportion_to_the_subjects_own_inputs(name: str) -> None:
+    """One position with a hundred times the reference's gradient has a hundred times its rounding, and no other has."""
+    case = generate(21)
+    truth = Truth(case, "bfloat16")
+    usual = sample(truth, [name], count=2).own[name]
+    upstream = truth.graph.steps[name].inputs[0]
+    as_it_is = dict.fromkeys([upstream], truth(upstream))
+    amplified = {upstream: truth(upstream).copy()}
+    amplified[upstream][..., 5, :] *= 100
+    plain, larger = (for_larger(truth, Replay(truth.graph, own), name, usual) for own in (as_it_is, amplified))
+    for m, value in usual.items():
+        np.testing.assert_array_equal(plain[m], value, m)
+        assert (larger[m] >= value).all(), m
+    made = Replay(truth.graph, amplified)(name)
+    if name.endswith("key"):  # every key has a part of the gradient of query 5
+        assert (larger["position"] > 10 * usual["position"])[1:12].all()
+    else:
+        others = np.arange(case.batch.input_ids.shape[1]) != 5
+        np.testing.assert_array_equal(larger["position"][others], usual["position"][others])
+        counted = truth.graph.axes(name).counts[:, 5]
+        share = usual["all"] / size_blocks(np.square(truth(name)), truth.graph.axes(name))["all"]
+        assert larger["position"][5] == pytest.approx(share[0] * np.mean(np.square(made[:, 5][counted])), rel=0.1)
+    assert larger[DRIFT + "gain"] > 2 * usual[DRIFT + "gain"]
+
+
+def test_a_key_bias_of_gradient_0_is_given_no_more_than_rounding() -> None:
+    case = generate(21)
+    truth = Truth(case, "float32")
+    name = "grad:bert.encoder.layer.1.attention.self.key.bias"
+    usual = sample(truth, [name], count=2).own[name]
+    own = {"grad:layer.1.key": truth("grad:layer.1.key") * (1 + 1e-6)}
+    np.testing.assert_allclose(for_larger(truth, Replay(truth.graph, own), name, usual)["all"], usual["all"], rtol=1e-3)
 
 
 def test_a_yardstick_is_drawn_once(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:

@@ -166,6 +166,6 @@ def load(
     params = {name: chosen.xp.from_numpy(array) for name, array in saved.params.items()}
     return Model(
         saved.config, saved.numerics, saved.tokenizer, cast(chosen.xp, params, dtype),
-        OpSet(chosen, kernels=kernels), packed=not chosen.static_shapes, heads=saved.heads, labels=saved.labels,
-        problem_type=saved.problem_type, recipe=read_recipe(folder), coverage=saved.coverage,
+        OpSet(chosen, kernels=kernels).forward_only(), packed=not chosen.static_shapes, heads=saved.heads,
+        labels=saved.labels, problem_type=saved.problem_type, recipe=read_recipe(folder), coverage=saved.coverage,
     )  # fmt: skip

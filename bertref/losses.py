@@ -173,7 +173,7 @@ def pretraining_backward(
     table = decoder.table
     if cache.decoder_name in encoder_grads:
         # tied: the word embeddings are used twice, looked up at the input, and compared with at the output
-        table = encoder_grads.pop(cache.decoder_name) + table
+        table, _ = ops.add.forward(encoder_grads.pop(cache.decoder_name), table)
     return {cache.decoder_name: table, **encoder_grads, **grads}
 
 
@@ -195,6 +195,8 @@ def pretraining(
     `divide_by` are the denominators of the whole batch where this one is a chunk of it. `recorder` collects probes.
     """
     xp = ops.xp
+    if not gradients:
+        ops = ops.forward_only()
     x = inputs(xp, batch.input_ids, batch.attention_mask, batch.token_type_ids, packed=packed)
     dtype = xp.dtype_name(params[heads.WORD_EMBEDDINGS].dtype)
     # weights and denominators in at least float32, like the losses that they make

@@ -66,19 +66,24 @@ def backward(
 ) -> dict[str, Array]:
     """Gradients of the sequence (T, H) and of the pooled output (B, H), either may be None -> all parameter gradients.
 
-    The pooler's own gradients are there only if `d_pooled` is. `probe` should be scoped to `grad:`.
+    The pooler's own gradients are there only if `d_pooled` is. `probe` should be scoped to `grad:`. The cache is used
+    up: a layer's part is let go as soon as it has served, because gradients need the memory.
     """
     grads: dict[str, Array] = {}
-    dx = d_sequence
+    dx, d_sequence = d_sequence, None
     if d_pooled is not None:
         from_pooler, pooler_grads = pooler.backward(ops, d_pooled, cache.pooler, probe)
         grads |= prefixed(POOLER, pooler_grads)
         # the sequence is used twice: by the heads over tokens and by the pooler
-        dx = from_pooler if dx is None else dx + from_pooler
+        dx = from_pooler if dx is None else ops.add.forward(dx, from_pooler)[0]
     if dx is None:
         raise ValueError("backward needs the gradient of the sequence, of the pooled output, or of both")
     for i in reversed(range(len(cache.layers))):
-        dx, layer_grads = encoder_layer.backward(ops, dx, cache.layers[i], probe and probe.scope(f"layer.{i}."))
+        layer, cache.layers[i] = cache.layers[i], None
+        if layer is None:
+            raise ValueError("the cache has served a backward already; run forward again")
+        dx, layer_grads = encoder_layer.backward(ops, dx, layer, probe and probe.scope(f"layer.{i}."))
+        del layer
         grads |= prefixed(f"bert.encoder.layer.{i}", layer_grads)
     table_grads = embeddings.backward(ops, dx, cache.embeddings, probe and probe.scope("embeddings."))
     return grads | prefixed("bert.embeddings", table_grads)

@@ -5,6 +5,7 @@ kernel that replaces the pair. A kernel serves what it says it serves; for anyth
 to see a value inside it, the reference does the work.
 """
 
+import copy
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
@@ -28,7 +29,8 @@ class BackendLike(Protocol):
 
 
 class Run(NamedTuple):
-    """What forward leaves for backward: the pair that ran, so that it is never half of one, and its cache."""
+    """What forward leaves for backward: the pair that ran, so that it is never half of one, and its cache (None where
+    no backward is to follow)."""
 
     pair: Op | Kernel
     cache: Any
@@ -39,7 +41,13 @@ class BoundOp:
 
     def __init__(self, xp: Namespace, op: Op, kernel: Kernel | None) -> None:
         self._xp, self._op, self._kernel = xp, op, kernel
-        self._fell_back = False
+        self._fell_back, self._keep = False, True
+
+    def forward_only(self) -> "BoundOp":
+        """The same op, keeping nothing for a backward; kernels with the hint `gradients` don't make it either."""
+        other = copy.copy(self)
+        other._keep = False
+        return other
 
     def forward(
         self,
@@ -56,15 +64,21 @@ class BoundOp:
             options["probe"] = probe
         elif self._kernel is not None:
             if self._kernel.serves(*args, **options):
-                known = {name: value for name, value in (hints or {}).items() if name in self._kernel.hints}
+                said = {**(hints or {}), "gradients": self._keep}
+                known = {name: value for name, value in said.items() if name in self._kernel.hints}
                 y, cache = self._kernel.forward(self._xp, *args, **options, **known)
-                return y, Run(self._kernel, cache)
+                return y, Run(self._kernel, cache if self._keep else None)
             self._say_fallback()
         y, cache = self._op.forward(self._xp, *args, **options)
-        return y, Run(self._op, cache)
+        return y, Run(self._op, cache if self._keep else None)
 
     def backward(self, dy: Array, run: Run, *, probe: Callable[[str, Array], None] | None = None) -> Any:
-        """The gradients, by the pair that ran forward. A probe needs a forward that had one, too."""
+        """The gradients, by the pair that ran forward. A probe needs a forward that had one, too.
+
+        Raises `ValueError` after a forward that kept nothing (`OpSet.forward_only`).
+        """
+        if run.cache is None:
+            raise ValueError(f"{self._op.name}: forward kept nothing for backward; don't use forward_only() to train")
         options = {} if probe is None else {"probe": probe}
         return run.pair.backward(self._xp, dy, run.cache, **options)
 
@@ -89,6 +103,12 @@ class OpSet:
         self.xp = backend.xp
         self.updates: Mapping[str, Any] = getattr(backend, "updates", {}) if kernels else {}
         self._ops = {name: BoundOp(self.xp, op, chosen.get(name)) for name, op in OPS.items()}
+
+    def forward_only(self) -> "OpSet":
+        """The same ops for those who will not call backward: what an op would keep for it is let go at once."""
+        other = copy.copy(self)
+        other._ops = {name: op.forward_only() for name, op in self._ops.items()}
+        return other
 
     def __getattr__(self, name: str) -> BoundOp:
         try:

@@ -319,17 +319,32 @@ def test_a_model_without_a_pooler_has_no_pooled_output(ops: OpSet) -> None:
         model.backward(ops, None, None, cache)
 
 
+def test_a_cache_serves_once(ops: OpSet) -> None:
+    """What a layer kept is let go as soon as it has served, and its absence is not taken for a model of no layers."""
+    c = case()
+    xp = ops.xp
+    params = {name: xp.from_numpy(a) for name, a in c.params.items()}
+    x = inputs(xp, c.batch.input_ids, c.batch.attention_mask, c.batch.token_type_ids)
+    encoded, cache = model.forward(ops, params, x, Settings(c.config, c.numerics))
+    model.backward(ops, xp.ones_like(encoded.sequence), None, cache)
+    assert cache.layers == [None] * c.config.num_hidden_layers
+    with pytest.raises(ValueError, match="served a backward already"):
+        model.backward(ops, xp.ones_like(encoded.sequence), None, cache)
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # twins with one fault each: `check` must reject them all
 
 
 def half_of_the_tied_gradient(patch: pytest.MonkeyPatch) -> None:
     whole = losses.pretraining_backward
-    patch.setattr(losses, "pretraining_backward", lambda ops, d, cache, probe=None: {
-        **whole(ops, d, cache, probe),
-        losses.heads.WORD_EMBEDDINGS: whole(ops, d, cache, probe)[losses.heads.WORD_EMBEDDINGS]
-        - ops.decoder_cross_entropy.backward(d, cache.decoder).table,
-    })  # fmt: skip
+
+    def fault(ops: OpSet, d: Any, cache: Any, probe: Any = None) -> Any:
+        grads = whole(ops, d, cache, probe)
+        other_half = ops.decoder_cross_entropy.backward(d, cache.decoder).table
+        return {**grads, losses.heads.WORD_EMBEDDINGS: grads[losses.heads.WORD_EMBEDDINGS] - other_half}
+
+    patch.setattr(losses, "pretraining_backward", fault)
 
 
 def pooler_without_its_way_back(patch: pytest.MonkeyPatch) -> None:

@@ -75,6 +75,29 @@ def test_kernels_can_be_switched_off(xp: Any) -> None:
     assert (counter.forwards, counter.backwards) == (0, 0)
 
 
+def test_forward_only_keeps_nothing(xp: Any) -> None:
+    """Neither of the reference nor of a kernel, which is told; who calls backward all the same hears why it can't."""
+    told = []
+
+    def forward(*args: Any, gradients: bool = True, **options: Any) -> Any:
+        told.append(gradients)
+        return OPS["dense"].forward(*args, **options)
+
+    kernel = Kernel("dense", forward, OPS["dense"].backward, lambda *_args, **_options: True, hints=("gradients",))
+    ops = OpSet(WithKernels(xp, {"dense": kernel}))
+    x, weight = xp.from_numpy(np.ones((3, 4))), xp.from_numpy(np.ones((2, 4)))
+    for op, args in (("dense", (x, weight)), ("tanh", (x,))):
+        for chosen, kept in ((ops, True), (ops.forward_only(), False)):
+            y, run = getattr(chosen, op).forward(*args)
+            assert (run.cache is not None) == kept
+            if kept:
+                getattr(chosen, op).backward(y, run)
+            else:
+                with pytest.raises(ValueError, match=f"{op}: forward kept nothing"):
+                    getattr(chosen, op).backward(y, run)
+    assert told == [True, False]
+
+
 def test_what_a_kernel_does_not_serve_the_reference_does(xp: Any, caplog: pytest.LogCaptureFixture) -> None:
     counter = Counting("dense")
     kernel = counter.kernel(lambda x, weight, *_rest: weight.shape[0] == 40)

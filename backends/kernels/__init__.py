@@ -6,15 +6,17 @@ that stay in the cache of a core while every pass over them is made, written int
 """
 
 from ...ops.op import Kernel
-from . import attention, decoder, dense, gelu, norm, packing
+from . import add, attention, decoder, dense, embedding, gelu, norm, packing
 from .update import UPDATES
 
 KERNELS: dict[str, Kernel] = {
     kernel.name: kernel
     for kernel in (
+        add.add,
         attention.attention,
         decoder.decoder_cross_entropy,
         dense.dense,
+        embedding.embedding,
         gelu.bias_activation,
         norm.dropout_add_norm,
         norm.layer_norm,

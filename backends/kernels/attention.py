@@ -10,7 +10,7 @@ spread). A sequence for which that does not hold, or whose padding is not at its
 the mask added.
 
 `padding=False` says that the caller does not read rows at padding (the packed layout has none): they are not
-computed, and come back as 0.
+computed, and come back as 0. `gradients=False` says that there will be no backward: the probabilities are not kept.
 """
 
 import math
@@ -74,6 +74,7 @@ def forward(
     dropout_scale: float = 1.0,
     scale_query: bool = False,
     padding: bool = True,
+    gradients: bool = True,
 ) -> tuple[HostArray, Cache]:
     """query, key, value (B, S, H), mask (B, S) boolean, keep (B, A, S, S) boolean or None -> context (B, S, H)."""
     query, key, value = (_rows_in_place(x) for x in (query, key, value))
@@ -88,9 +89,10 @@ def forward(
             keys, added = _keys(mask[b], mask_value, UNDERFLOW[q.dtype.char] + 2 * largest)
             small = added is None and largest < SMALL
             queries = keys if not padding and added is None else S
-            probs[b] = empty((heads, queries, keys), query.dtype)
+            if gradients:
+                probs[b] = empty((heads, queries, keys), query.dtype)
             for a in _tiles(heads, queries, keys):
-                p = probs[b][a]
+                p = probs[b][a] if gradients else scratch(4, (a.stop - a.start, queries, keys), query.dtype)
                 scaled = scratch(0, (p.shape[0], queries, q.shape[2]), query.dtype)
                 np.multiply(q[a, :queries], scale, out=scaled)
                 np.matmul(scaled, k[a, :keys].mT, out=p)
@@ -218,4 +220,4 @@ def _dropped(
     return True, out
 
 
-attention = Kernel("attention", forward, backward, serves, hints=("padding",))
+attention = Kernel("attention", forward, backward, serves, hints=("padding", "gradients"))

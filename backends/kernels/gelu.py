@@ -50,23 +50,25 @@ def serves(x: Any, bias: Any, *, activation: str) -> bool:
     return activation == "gelu_tanh" or x.dtype == np.float32
 
 
-def forward(xp: Namespace, x: HostArray, bias: HostArray, *, activation: str) -> tuple[HostArray, Cache]:
-    """x (..., I), bias (I) -> y (..., I)."""
-    y, slope = empty(x.shape, x.dtype), empty(x.shape, x.dtype)
-    rows, y_rows, slope_rows = as_rows(x), as_rows(y), as_rows(slope)
+def forward(
+    xp: Namespace, x: HostArray, bias: HostArray, *, activation: str, gradients: bool = True
+) -> tuple[HostArray, Cache | None]:
+    """x (..., I), bias (I) -> y (..., I). Without `gradients` there is no derivative, and no cache."""
+    y, slope = empty(x.shape, x.dtype), empty(x.shape, x.dtype) if gradients else None
+    rows, y_rows, slope_rows = as_rows(x), as_rows(y), None if slope is None else as_rows(slope)
     compute = _exact if activation == "gelu_erf" else _tanh_form
 
     def block(_: int, r: slice) -> None:
         h = scratch(0, y_rows[r].shape, x.dtype)
         np.add(rows[r], bias, out=h)
-        compute(h, y_rows[r], slope_rows[r])
+        compute(h, y_rows[r], None if slope_rows is None else slope_rows[r])
 
     over_rows(block, *rows.shape)
-    return y, Cache(slope)
+    return y, None if slope is None else Cache(slope)
 
 
-def _exact(h: HostArray, y: HostArray, slope: HostArray) -> None:
-    """y = h Φ(h) and the derivative Φ(h) + h φ(h)."""
+def _exact(h: HostArray, y: HostArray, slope: HostArray | None) -> None:
+    """y = h Φ(h) and, where it is wanted, the derivative Φ(h) + h φ(h)."""
     square, cdf = scratch(1, h.shape, h.dtype), scratch(2, h.shape, h.dtype)
     np.multiply(h, h, out=square)
     np.multiply(square, NORMAL[-1], out=cdf)
@@ -77,6 +79,8 @@ def _exact(h: HostArray, y: HostArray, slope: HostArray) -> None:
     np.multiply(cdf, h, out=cdf)
     _half_plus_half_tanh(cdf)
     np.multiply(h, cdf, out=y)
+    if slope is None:
+        return
     np.multiply(square, -0.5, out=square)
     np.exp(square, out=square)
     np.multiply(square, DENSITY, out=square)
@@ -84,7 +88,7 @@ def _exact(h: HostArray, y: HostArray, slope: HostArray) -> None:
     np.add(square, cdf, out=slope)
 
 
-def _tanh_form(h: HostArray, y: HostArray, slope: HostArray) -> None:
+def _tanh_form(h: HostArray, y: HostArray, slope: HostArray | None) -> None:
     """y = h (1 + t)/2 with t = tanh(C (h + A h³)), and the derivative (1 + t)/2 + h/2 (1 - t²) C (1 + 3A h²).
 
     With f = (1 + t)/2 the product (1 - t²)/2 is 2 f (1 - f), exact where f is near 0 and 1.
@@ -96,6 +100,8 @@ def _tanh_form(h: HostArray, y: HostArray, slope: HostArray) -> None:
     np.multiply(share, h, out=share)
     _half_plus_half_tanh(share)
     np.multiply(h, share, out=y)
+    if slope is None:
+        return
     np.multiply(square, 6 * C * A, out=square)
     np.add(square, 2 * C, out=square)
     np.subtract(1, share, out=slope)
@@ -127,4 +133,4 @@ def backward(xp: Namespace, dy: HostArray, cache: Cache) -> BiasActivationGrads:
     return BiasActivationGrads(dx, np.add.reduce(parts, axis=0))
 
 
-bias_activation = Kernel("bias_activation", forward, backward, serves)
+bias_activation = Kernel("bias_activation", forward, backward, serves, hints=("gradients",))

@@ -49,10 +49,10 @@ def serves_dropout_add_norm(
 
 
 def norm_forward(
-    xp: Namespace, x: HostArray, gamma: HostArray, beta: HostArray, *, eps: float
+    xp: Namespace, x: HostArray, gamma: HostArray, beta: HostArray, *, eps: float, gradients: bool = True
 ) -> tuple[HostArray, NormCache]:
-    """x (..., H), gamma (H), beta (H) -> y (..., H)."""
-    y, cache = _outputs(x, gamma)
+    """x (..., H), gamma (H), beta (H) -> y (..., H). Without `gradients` the cache is good for nothing."""
+    y, cache = _outputs(x, gamma, gradients)
     x_rows, y_rows, normalised = as_rows(x), as_rows(y), as_rows(cache.normalised)
     ones = np.ones(x.shape[-1], x.dtype)
 
@@ -75,9 +75,12 @@ def dropout_add_norm_forward(
     *,
     scale: float,
     eps: float,
+    gradients: bool = True,
 ) -> tuple[HostArray, DropoutAddNormCache]:
-    """x, residual (..., H), keep boolean (..., H) or None, gamma, beta (H) -> y (..., H)."""
-    y, cache = _outputs(x, gamma)
+    """x, residual (..., H), keep boolean (..., H) or None, gamma, beta (H) -> y (..., H).
+
+    Without `gradients` the cache is good for nothing."""
+    y, cache = _outputs(x, gamma, gradients)
     x_rows, residual_rows, y_rows, normalised = map(as_rows, (x, residual, y, cache.normalised))
     keep_rows = None if keep is None else as_rows(keep)
     ones = np.ones(x.shape[-1], x.dtype)
@@ -98,9 +101,10 @@ def dropout_add_norm_forward(
     return y, DropoutAddNormCache(cache, keep, scale)
 
 
-def _outputs(x: HostArray, gamma: HostArray) -> tuple[HostArray, NormCache]:
-    rows = as_rows(x).shape[0]
-    return empty(x.shape, x.dtype), NormCache(empty(x.shape, x.dtype), np.empty((rows, 1), x.dtype), gamma)
+def _outputs(x: HostArray, gamma: HostArray, gradients: bool) -> tuple[HostArray, NormCache]:
+    """y, and the cache; where nobody will ask for the normalised rows they are made in y's own place."""
+    y, rows = empty(x.shape, x.dtype), as_rows(x).shape[0]
+    return y, NormCache(empty(x.shape, x.dtype) if gradients else y, np.empty((rows, 1), x.dtype), gamma)
 
 
 def _mean(x: HostArray, ones: HostArray) -> HostArray:
@@ -168,7 +172,8 @@ def _backward(
     return dgamma, dbeta
 
 
-layer_norm = Kernel("layer_norm", norm_forward, norm_backward, serves_norm)
+layer_norm = Kernel("layer_norm", norm_forward, norm_backward, serves_norm, hints=("gradients",))
 dropout_add_norm = Kernel(
-    "dropout_add_norm", dropout_add_norm_forward, dropout_add_norm_backward, serves_dropout_add_norm
-)
+    "dropout_add_norm", dropout_add_norm_forward, dropout_add_norm_backward, serves_dropout_add_norm,
+    hints=("gradients",),
+)  # fmt: skip

@@ -38,13 +38,15 @@ def forward(
     """x (T, H) -> y (T, H), for layer `number` (from 0)."""
     site = layer_site(number)
 
-    def run(probe: Probe | None) -> tuple[Array, EncoderLayerCache]:
+    def run(ops: OpSet, probe: Probe | None) -> tuple[Array, EncoderLayerCache]:
         middle, first = self_attention.forward(ops, scope(p, "attention"), x, layout, settings, dropout, site, probe)
         y, second = feed_forward.forward(ops, p, middle, settings, dropout, site, probe)
         return y, EncoderLayerCache(first, second)
 
-    y, cache = run(probe)
-    return y, Again(lambda: run(probe)) if settings.recompute == "layers" else cache
+    if settings.recompute == "layers":
+        y, _ = run(ops.forward_only(), probe)
+        return y, Again(lambda: run(ops, probe))
+    return run(ops, probe)
 
 
 def backward(ops: OpSet, dy: Array, cache: Any, probe: Probe | None = None) -> tuple[Array, dict[str, Array]]:

@@ -49,7 +49,7 @@ def forward(
         projected[name], projections[name] = ops.dense.forward(x, p[f"self.{name}.weight"], p[f"self.{name}.bias"])
     q, k, v = (to_rectangle(ops, projected[name], layout) for name in PROJECTIONS)
 
-    def attend(probe: Probe | None) -> tuple[Array, Any]:
+    def attend(ops: OpSet, probe: Probe | None) -> tuple[Array, Any]:
         return ops.attention.forward(
             q, k, v, layout.mask, dropout.probs(site, settings.config.num_attention_heads) if dropout else None,
             heads=settings.config.num_attention_heads, scale=settings.scale, mask_value=settings.numerics.mask_value,
@@ -59,9 +59,10 @@ def forward(
             probe=probe.inner(INSIDE, rows=False) if probe else None,
         )  # fmt: skip
 
-    context, attention = attend(probe)
-    if settings.recompute == "attention":
-        attention = Again(lambda: attend(probe))
+    again = settings.recompute == "attention"
+    context, attention = attend(ops.forward_only() if again else ops, probe)
+    if again:
+        attention = Again(lambda: attend(ops, probe))
     context = to_rows(ops, context, layout)
     output, dense = ops.dense.forward(context, p["output.dense.weight"], p["output.dense.bias"])
     y, norm = ops.dropout_add_norm.forward(
@@ -106,7 +107,7 @@ def backward(
             probe.rows(name, dprojected)
         projection = ops.dense.backward(dprojected, cache.projections[name])
         grads[f"self.{name}.weight"], grads[f"self.{name}.bias"] = projection.weight, projection.bias
-        dx = dx + projection.x
+        dx, _ = ops.add.forward(dx, projection.x)
     if probe:
         probe.rows("attention_norm", dy)
         probe.rows("attention_output", norm.x)

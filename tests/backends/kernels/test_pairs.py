@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 
 from ...ops import checks
+from ...ops.harness import arguments, same_bits
 from ...ops.strategies import options, sizes
-from .pairs import KERNELS, XP, as_op, check_error, in_pieces
+from .pairs import KERNELS, XP, as_op, check_error, in_pieces, rounded
 
 
 @pytest.mark.parametrize("name", KERNELS)
@@ -17,6 +18,21 @@ def test_the_checks_of_the_op(name: str, side: str) -> None:
     check = checks.check_forward if side == "forward" else checks.check_backward
     with np.errstate(all="ignore"):
         check(as_op(KERNELS[name]), XP)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", [name for name, kernel in KERNELS.items() if "gradients" in kernel.hints])
+@given(data=st.data())
+def test_who_needs_no_gradients_gets_the_same_bits(name: str, dtype: str, data: st.DataObject) -> None:
+    case, _, _ = checks.random_case(name, data.draw(st.integers(0, 2**32 - 1)), data.draw(sizes(name)))
+    given_ = arguments(XP, rounded(case, dtype), dtype)
+    if not KERNELS[name].serves(**given_):
+        return
+    for workers in (1, 3):
+        with in_pieces(workers):
+            y, _ = KERNELS[name].forward(XP, **given_)
+            alone, _ = KERNELS[name].forward(XP, **given_, gradients=False)
+        assert same_bits(alone, y)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

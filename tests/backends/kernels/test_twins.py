@@ -13,11 +13,13 @@ from ...ops import checks
 from .pairs import KERNELS, check_error, in_pieces
 
 SIZES = {
+    "add": {"B": 5, "H": 7},
     "attention": {"B": 2, "S": 5, "A": 2, "D": 4},
     "bias_activation": {"B": 2, "S": 5, "I": 7},
     "decoder_cross_entropy": {"N": 9, "V": 11, "H": 5},
     "dense": {"B": 2, "S": 5, "I": 6, "O": 7},
     "dropout_add_norm": {"B": 2, "S": 5, "H": 7},
+    "embedding": {"V": 9, "H": 5, "N": 12},
     "layer_norm": {"B": 2, "S": 5, "H": 7},
     "pack": {"B": 3, "S": 5, "H": 4},
     "unpack": {"B": 3, "S": 5, "H": 4},

@@ -94,7 +94,8 @@ def _roofline(roof: dict[str, Any]) -> None:
     out.print(speed, markup=False)
     if roof["share"] is not None:
         theirs = f"; the peer {roof['peer_share']:.0%}" if roof["peer_share"] is not None else ""
-        out.print(f"reached: {roof['share']:.0%} of it ({roof['work'] / 1e9:,.1f} GFLOP of work){theirs}", markup=False)
+        spread = f"{roof['share_min']:.0%} to {roof['share_max']:.0%}; {roof['work'] / 1e9:,.1f} GFLOP of work"
+        out.print(f"reached: {roof['share']:.0%} of it ({spread}){theirs}", markup=False)
 
 
 def _memory(found: dict[str, Any]) -> None:

@@ -83,7 +83,8 @@ def backward(xp: Namespace, dy: Any, cache: Cache) -> DecoderCrossEntropyGrads:
     dx, dtable = empty(x.shape, x.dtype), empty(table.shape, table.dtype)
     dbias = np.empty((1, table.shape[0]), table.dtype)
     weighted = x * factors
-    tasks = products(e.T, weighted, dtable) + products(e, table, dx) + products(factors.T, e, dbias)
+    # the largest tiles first, so that no thread is left alone with one
+    tasks = products(e, table, dx) + products(e.T, weighted, dtable) + products(factors.T, e, dbias)
     share_out(tasks, 2 * x.size * table.shape[0])
     return DecoderCrossEntropyGrads(np.multiply(dx, factors, out=dx), dtable, dbias[0])
 

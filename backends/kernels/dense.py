@@ -16,9 +16,10 @@ from .buffers import HostArray, empty
 from .rows import as_rows, reals
 from .threads import run
 
-TILE_ROWS, TILE_COLUMNS = 1024, 768
+TILE_ROWS, TILE_COLUMNS = 320, 768
 """The least that a product is cut into. BLAS copies both factors into an order of its own, for every tile again: at
-these sizes that takes a twentieth of the time."""
+these sizes that takes a twentieth of the time, less than threads lose when the last of them works on a large tile and
+the others wait."""
 HALF_COLUMNS = 256
 """The least for a product that would else be one tile, and would keep one thread busy and the others waiting."""
 MOST = 8

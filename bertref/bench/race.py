@@ -8,6 +8,7 @@
 """
 
 import contextlib
+import itertools
 import math
 import tempfile
 from collections.abc import Callable, Iterator
@@ -85,13 +86,13 @@ def race(
     with contextlib.ExitStack() as stack:
         if with_roofline:
             report("measuring the machine's product speed")
-            roof = roofline.measure(job.threads, peer)
+            roof = roofline.Roof(stack, job.threads, peer, roofline.SIZE)
         place = str(folder or stack.enter_context(arena(own, report)))
         sides = [_Contestant(stack, replace(own, folder=place), "bertref", report)]
         if theirs:
             sides.append(_Contestant(stack, replace(theirs, folder=place), theirs.side, report))
         agreed = _agree(sides, report) if theirs else None
-        rounds = _rounds(sides, repeat, report)
+        rounds, roofs = _rounds(sides, repeat, report, roof)
         results = [_side_result(side, times, own) for side, times in zip(sides, rounds, strict=True)]
         peaks = [side.process.ask("memory") for side in sides] if with_memory else None
     totals = [_totals(times) for times in rounds]
@@ -100,7 +101,7 @@ def race(
         "ours": results[0], "peer": results[1] if theirs else None,
         "ratio": statistics.ratio(*totals) if theirs else None,
         "agreement": agreed,
-        "roofline": _share(roof, own, results) if roof else None,
+        "roofline": _share(roof, roofs, own, rounds) if roof else None,
         "memory": _memory(own, sides, peaks) if peaks else None,
     }  # fmt: skip
     if job.command == "ops":
@@ -141,10 +142,13 @@ Times = dict[str, list[float]]
 """Unit -> seconds of each round."""
 
 
-def _rounds(sides: list[_Contestant], repeat: int, report: Report) -> list[Times]:
-    """The seconds of every side, unit and round."""
+def _rounds(
+    sides: list[_Contestant], repeat: int, report: Report, roof: roofline.Roof | None = None
+) -> tuple[list[Times], list[float]]:
+    """The seconds of every side, unit and round; the roof before the first round and after each, if there is one."""
     units = sides[0].units
     found: list[Times] = [{unit: [] for unit in units} for _ in sides]
+    roofs = []
     for unit in units:
         what = "" if len(units) == 1 else f"{unit}, "
         report(f"{what}warming up")
@@ -154,13 +158,17 @@ def _rounds(sides: list[_Contestant], repeat: int, report: Report) -> list[Times
             loops.append(max(1, math.ceil(TURN / max(side.run(unit, 1), 1e-7))))
         for side in sides:
             side.process.ask("forget_peak")
+        if roof:
+            roofs.append(roof.flops())
         for number in range(repeat):
             left = sum(loops[i] * found[i][unit][-1] for i in range(len(sides))) * (repeat - number) if number else 0.0
             report(f"{what}round {number + 1} of {repeat}" + (f", about {left:.0f} s left" if left > 1 else ""))
             order = range(len(sides)) if number % 2 == 0 else reversed(range(len(sides)))
             for i in order:
                 found[i][unit].append(sides[i].run(unit, loops[i]))
-    return found
+            if roof:
+                roofs.append(roof.flops())
+    return found, roofs
 
 
 def _totals(times: Times) -> list[float]:
@@ -202,11 +210,21 @@ def work(job: Job) -> int | None:
     return None
 
 
-def _share(roof: dict[str, Any], job: Job, results: list[dict[str, Any]]) -> dict[str, Any]:
-    """The roof, the work, and the share of the roof that each side reached."""
+def _share(roof: roofline.Roof, roofs: list[float], job: Job, rounds: list[Times]) -> dict[str, Any]:
+    """The roof, the work, and the share of the roof that each side reached: in each round of the roof around it."""
     amount = None if job.command in TEXT_COMMANDS else work(job)
-    shares = [amount / r["seconds"]["median"] / roof["flops"] if amount else None for r in results]
-    return {**roof, "work": amount, "share": shares[0], "peer_share": shares[1] if len(shares) > 1 else None}
+    around = [(before + after) / 2 for before, after in itertools.pairwise(roofs)]
+    shares = [
+        statistics.summary([amount / s / flops for s, flops in zip(_totals(times), around, strict=True)])
+        for times in rounds
+        if amount
+    ]
+    return {
+        **roof.about, "flops": statistics.summary(roofs)["median"], "work": amount,
+        "share": shares[0]["median"] if shares else None,
+        "share_min": shares[0]["min"] if shares else None, "share_max": shares[0]["max"] if shares else None,
+        "peer_share": shares[1]["median"] if len(shares) > 1 else None,
+    }  # fmt: skip
 
 
 def _memory(job: Job, sides: list[_Contestant], peaks: list[dict[str, Any]]) -> dict[str, Any]:

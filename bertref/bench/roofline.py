@@ -1,9 +1,13 @@
 """The machine's own product speed: how many floating-point operations a second it makes in large matrix products.
 
-It is measured in fresh processes, with nothing else in them, and the best of several counts. NumPy is asked in two
+It is measured in processes with nothing else in them, and the best of several products counts. NumPy is asked in two
 ways, one product on all threads of its BLAS, and one product on each of as many threads; the faster is the roof.
+
+The speed of a machine that others use, too, goes up and down by a half, so the roof is measured again between the
+rounds of a race, and what a side reached in a round is compared with the roof before and after that round.
 """
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -18,18 +22,28 @@ WAYS = ("blas", "threads")
 """One product on all of BLAS's threads; one product on each thread."""
 
 
-def measure(threads: int, peer: str | None, size: int = SIZE) -> dict[str, Any]:
-    """{"numpy": {way: FLOP/s}, "torch": FLOP/s or None, "flops": the faster of NumPy's}. `peer` decides whether torch
-    is asked."""
-    found: dict[str, float] = {}
-    for way in WAYS:
-        with Process("product speed", environment(threads, 1 if way == "threads" else threads)) as process:
-            found[way] = process.ask("products", side=way, size=size, threads=threads)["flops"]
-    theirs = None
-    if peer in ("transformers", "torch"):
-        with Process("product speed", environment(threads)) as process:
-            theirs = process.ask("products", side="torch", size=size, threads=threads)["flops"]
-    return {"size": size, "numpy": found, "torch": theirs, "flops": max(found.values())}
+class Roof:
+    """The roof of a race. `about` is {"size": n, "numpy": {way: FLOP/s}, "torch": FLOP/s or None}; `peer` decides
+    whether torch is asked. The process of the faster way stays until the `stack` ends."""
+
+    def __init__(self, stack: contextlib.ExitStack, threads: int, peer: str | None, size: int = SIZE) -> None:
+        self._asked = {"size": size, "threads": threads}
+        processes = {
+            way: stack.enter_context(Process("product speed", environment(threads, 1 if way == "threads" else threads)))
+            for way in WAYS
+        }
+        found = {way: process.ask("products", side=way, **self._asked)["flops"] for way, process in processes.items()}
+        theirs = None
+        if peer in ("transformers", "torch"):
+            with Process("product speed", environment(threads)) as process:
+                theirs = process.ask("products", side="torch", **self._asked)["flops"]
+        self.about: dict[str, Any] = {"size": size, "numpy": found, "torch": theirs}
+        self._way = max(found, key=lambda way: found[way])
+        self._process = processes[self._way]
+
+    def flops(self) -> float:
+        """FLOP/s now."""
+        return float(self._process.ask("products", side=self._way, **self._asked)["flops"])
 
 
 def products(side: str, size: int, threads: int) -> dict[str, Any]:

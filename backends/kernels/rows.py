@@ -8,10 +8,10 @@ import numpy as np
 from .buffers import HostArray, scratch
 from .threads import run
 
-BLOCK_ELEMENTS = 1 << 17
-"""Elements of a block: a few float32 arrays of this size fit the level-2 cache of one core. With a quarter of it, which
-is better for one thread alone, two threads together take longer than one: the interpreter's lock goes from hand to hand
-after every pass, and a pass must take much longer than that."""
+BLOCK_ELEMENTS = 1 << 18
+"""Elements of a block: few enough to stay in the caches, many enough that a pass over them takes much longer than the
+interpreter's lock takes to change hands, which it does after every pass. An eighth of this, which is best for one
+thread alone, makes two threads together slower than one."""
 FEW = 1 << 16
 """Elements that one thread works off in less time than it takes to wake another."""
 

@@ -111,10 +111,12 @@ class Losses(NamedTuple):
     total: Array
 
 
-class PretrainingCache(NamedTuple):
+@dataclass
+class PretrainingCache:
     """The caches of the encoder, of the transform, the decoder with its loss, and of the NSP head with its loss.
 
-    `decoder_name` is the parameter that the decoder compared with, to which its gradient belongs.
+    `decoder_name` is the parameter that the decoder compared with, to which its gradient belongs. Backward uses the
+    cache up: what is large is let go as soon as it has served.
     """
 
     model: model.ModelCache
@@ -158,9 +160,13 @@ def pretraining_backward(
 ) -> dict[str, Array]:
     """The gradient of loss.total, () (1, or the loss scale) -> gradients of every parameter, by canonical name."""
     # total = mlm + nsp
+    run, cache.decoder = cache.decoder, None
+    if run is None:
+        raise ValueError("the cache has served a backward already; run forward again")
     decoder = ops.decoder_cross_entropy.backward(
-        d_total, cache.decoder, probe=probe.inner({"logits": "mlm.logits"}, rows=False) if probe else None
+        d_total, run, probe=probe.inner({"logits": "mlm.logits"}, rows=False) if probe else None
     )
+    del run
     d_sequence, grads = heads.transform_backward(ops, decoder.x, cache.transform, probe)
     dlogits = ops.cross_entropy.backward(d_total, cache.next_sentence_loss).logits
     d_pooled, nsp_grads = heads.next_sentence_backward(ops, dlogits, cache.next_sentence, probe)

@@ -340,8 +340,8 @@ def half_of_the_tied_gradient(patch: pytest.MonkeyPatch) -> None:
     whole = losses.pretraining_backward
 
     def fault(ops: OpSet, d: Any, cache: Any, probe: Any = None) -> Any:
-        grads = whole(ops, d, cache, probe)
         other_half = ops.decoder_cross_entropy.backward(d, cache.decoder).table
+        grads = whole(ops, d, cache, probe)
         return {**grads, losses.heads.WORD_EMBEDDINGS: grads[losses.heads.WORD_EMBEDDINGS] - other_half}
 
     patch.setattr(losses, "pretraining_backward", fault)

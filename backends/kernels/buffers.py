@@ -77,10 +77,10 @@ class Blocks:
 
 
 def _rounded(size: int) -> int:
-    """The size of the block for an array: at most a quarter more, so that similar arrays share their blocks."""
-    size += ALIGNMENT
+    """The size of the block for an array: at most a quarter more, so that similar arrays share their blocks, and no more
+    than its alignment for arrays of a round size, as those of a model are."""
     step = 1 << (size.bit_length() - 3)
-    return -(-size // step) * step
+    return -(-size // step) * step + ALIGNMENT
 
 
 BLOCKS = Blocks()

@@ -34,6 +34,18 @@ def global_norm(xp: Namespace, grads: Mapping[str, Array], updates: Updates | No
     return xp.sqrt(xp.sum(xp.stack([xp.astype(part, widest, copy=False) for part in parts])))
 
 
+def clipping_factor(xp: Namespace, norm: Array, max_norm: float, *, epsilon: float) -> Array:
+    """What `clip_by_global_norm` multiplies gradients of that norm (a 0-d array) by, a 0-d array of its type.
+
+    NaN for a norm that isn't finite. Raises `InputError` unless `max_norm` is positive.
+    """
+    if not max_norm > 0:
+        raise InputError(f"clip: the largest norm is {max_norm!r}; it must be positive")
+    limit = xp.full_like(norm, max_norm)
+    scale = limit / xp.maximum(norm + epsilon, limit)
+    return xp.where(xp.isfinite(norm), scale, xp.full_like(norm, float("nan")))
+
+
 def clip_by_global_norm(
     xp: Namespace,
     grads: Mapping[str, Array],
@@ -50,10 +62,6 @@ def clip_by_global_norm(
     Raises `InputError` unless `max_norm` is positive. Source: tf.clip_by_global_norm (epsilon 0),
     torch.nn.utils.clip_grad_norm_ (1e-6); google-research/bert's optimization.py has max_norm 1.0.
     """
-    if not max_norm > 0:
-        raise InputError(f"clip: the largest norm is {max_norm!r}; it must be positive")
     norm = global_norm(xp, grads, updates)
-    limit = xp.full_like(norm, max_norm)
-    scale = limit / xp.maximum(norm + epsilon, limit)
-    scale = xp.where(xp.isfinite(norm), scale, xp.full_like(norm, float("nan")))
+    scale = clipping_factor(xp, norm, max_norm, epsilon=epsilon)
     return {name: chosen(updates, scaled, g, donate=donate)(xp, g, scale) for name, g in grads.items()}, norm

@@ -14,7 +14,8 @@ Everything is drawn from the streams of `bertref.rng`, so that the seed and the 
 """
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -151,8 +152,8 @@ def single(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 def rich_parameters(config: BertConfig, seed: int, *, sharp: float = 1.0) -> Arrays:
     """Weights under which nothing is without effect; `sharp` multiplies the queries' and keys' weights."""
-    params = {}
-    for number, (name, shape) in enumerate(parameter_shapes(config).items()):
+
+    def drawn(number: int, name: str, shape: tuple[int, ...]) -> npt.NDArray[Any]:
         draw = generator(seed, "case", 1, number)
         values = draw.standard_normal(shape)
         if name.endswith("LayerNorm.weight"):
@@ -165,8 +166,16 @@ def rich_parameters(config: BertConfig, seed: int, *, sharp: float = 1.0) -> Arr
             gain = 1.4 if "intermediate" in name or name.endswith("output.dense.weight") else 1.0
             gain *= sharp if ".query." in name or ".key." in name else 1.0
             values = gain / np.sqrt(shape[-1]) * values
-        params[name] = single(values)
-    return params
+        return single(values)
+
+    shapes = parameter_shapes(config)
+    return dict(zip(shapes, _together(drawn, range(len(shapes)), shapes, shapes.values()), strict=True))
+
+
+def _together(draw: Callable[..., Any], *arguments: Iterable[Any]) -> list[Any]:
+    """`draw` of the first of each of the arguments, of the second, ..., two at a time: every one has its own stream."""
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(draw, *arguments))
 
 
 def ragged_batch(
@@ -213,11 +222,15 @@ def optimizer_case(params: Arrays, numerics: Numerics, seed: int) -> OptimizerCa
     optimizer = Optimizer.from_numerics(numerics)
     begun = (1 - optimizer.beta1 ** (step - 1), 1 - optimizer.beta2 ** (step - 1))
     typical = clip / np.sqrt(sum(p.size for p in params.values()))
+
+    def drawn(number: int, name: str) -> Arrays:
+        draw, shape = generator(seed, "case", 3, number), params[name].shape
+        m = (0.2 * begun[0] * typical * draw.standard_normal(shape)).astype(np.float32)
+        return {name + "/m": m, name + "/v": (begun[1] * typical**2 * draw.uniform(0.5, 2.0, shape)).astype(np.float32)}
+
     moments: Arrays = {}
-    for number, (name, p) in enumerate(params.items()):
-        draw = generator(seed, "case", 3, number)
-        moments[name + "/m"] = (0.2 * begun[0] * typical * draw.standard_normal(p.shape)).astype(np.float32)
-        moments[name + "/v"] = (begun[1] * typical**2 * draw.uniform(0.5, 2.0, p.shape)).astype(np.float32)
+    for pair in _together(drawn, range(len(params)), params):
+        moments |= pair
     return OptimizerCase(optimizer, moments, step, 2.0**-7, clip, numerics.clip_epsilon)
 
 

@@ -13,7 +13,7 @@ from .case import describe
 from .detect import detect
 from .limit import LIMIT
 from .localise import place
-from .measures import Measures, scatter
+from .measures import Measures, mean_square, scatter
 from .noise import SAMPLES, Truth, Yardstick, compare_with, for_larger, ratios, yardstick
 from .records import PRECISIONS, WRONG, Answers, Arrays, Case, Finding, Report
 from .reference import answer_names
@@ -202,11 +202,7 @@ class Judgement:
         worst_own, measure = worst(own, self.yardstick.own[name])
         if worst_own > LIMIT:
             worst_own, measure = worst(own, for_larger(self.truth, self.replay, name, self.yardstick.own[name]))
-        right = self.truth(name)
-        size = float(np.sqrt(np.mean(np.square(right)))) if right.size else 0.0
-        counted = self.graph.axes(name).counts
-        if counted is not None and counted.any():
-            size *= float(np.sqrt(counted.size / np.count_nonzero(counted)))
+        size = float(np.sqrt(mean_square(self.truth(name), self.graph.axes(name))))
         finding = Finding(
             name, "right", worst_total, worst_own,
             error=float(np.sqrt(total["all"][0])) / size if size else None,

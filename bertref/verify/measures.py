@@ -26,6 +26,8 @@ BINS = 16
 SAMPLE = 20_000
 """Bins are filled from so many elements at most, evenly taken."""
 DRIFT = "drift:"
+PIECE = 1 << 18
+"""Elements of a large answer that are measured at a time: few enough to stay in the cache."""
 
 
 def size_blocks(squares: Floats, axes: Axes) -> Measures:
@@ -57,6 +59,70 @@ def _count(counts: Floats, axis: int) -> Floats:
     return np.asarray(thin.sum(axis=others) * width)
 
 
+def mean_square(x: Floats, axes: Axes) -> float:
+    """Of what counts; elsewhere x is 0."""
+    total = x.size if axes.counts is None else int(np.count_nonzero(axes.counts))
+    flat = x.reshape(-1)
+    return float(np.dot(flat, flat)) / max(total, 1)
+
+
+def blocks_of(x: Floats, axes: Axes, along: Floats | None = None) -> Measures:
+    """The mean squares of x itself, block by block and by bins."""
+    if not _large(axes):
+        return size_blocks(np.square(x), axes) | binned(x, along, axes)
+    return _large_measure(x, None, axes, drift=False) | binned(x, along, axes)
+
+
+def compared(found: Floats, expected: Floats, axes: Axes, along: Floats | None = None, *, drift: bool) -> Measures:
+    """`measure` of the difference of `found`, of any type, to `expected`, both 0 where nothing counts."""
+    if not _large(axes):
+        return measure(found - expected, expected, axes, along, drift=drift)
+    return _large_measure(found, expected, axes, drift=drift)
+
+
+def _large(axes: Axes) -> bool:
+    """Whether an answer is a matrix of parameters too large for a few passes over all of it."""
+    return axes.counts is None and len(axes.shape) == 2 and axes.shape[0] * axes.shape[1] > PIECE
+
+
+def _large_measure(found: Floats, expected: Floats | None, axes: Axes, *, drift: bool) -> Measures:
+    """`measure` of found - expected (of found, without `expected`), some rows at a time, so that they stay in the
+    cache."""
+    (height, width), drift = axes.shape, drift and expected is not None
+    rows = max(PIECE // width, 1)
+    by_row, row_sums, products, lengths = (np.zeros(height) for _ in range(4))
+    by_column, column_sums = np.zeros(width), np.zeros(width)
+    for start in range(0, height, rows):
+        part = slice(start, start + rows)
+        goal = None if expected is None else expected[part]
+        error = found[part].astype(np.float64) if goal is None else found[part] - goal
+        squares = error * error
+        by_row[part] = squares.sum(axis=1)
+        by_column += squares.sum(axis=0)
+        if drift and goal is not None:
+            row_sums[part] = error.sum(axis=1)
+            column_sums += error.sum(axis=0)
+            centred = goal - goal.mean(axis=1, keepdims=True)
+            products[part] = np.einsum("ij,ij->i", error, centred)
+            lengths[part] = np.einsum("ij,ij->i", centred, centred)
+    total = height * width
+    measures: Measures = {"all": np.asarray([by_row.sum() / total])}
+    for name, sums, number in zip(axes.names, (by_row, by_column), (width, height), strict=True):
+        if number >= SMALLEST_BLOCK:
+            measures[name] = sums / number
+    if drift and expected is not None:
+        measures |= _bins(found, expected)
+        measures |= _drifts(products, lengths, row_sums, column_sums)
+    return measures
+
+
+def _bins(found: Floats, expected: Floats) -> Measures:
+    flat, goal = found.reshape(-1), expected.reshape(-1)
+    step = -(-flat.size // SAMPLE)
+    goal = goal[::step]
+    return _binned(flat[::step] - goal, np.abs(goal))
+
+
 def measure(error: Floats, expected: Floats, axes: Axes, along: Floats | None = None, *, drift: bool) -> Measures:
     """All measures of an error (0 where nothing counts). `along`: the input that an elementwise step follows."""
     found = size_blocks(error * error, axes)
@@ -71,14 +137,20 @@ def measure(error: Floats, expected: Floats, axes: Axes, along: Floats | None = 
         return found
     centred = goal - goal.mean(axis=1, keepdims=True)
     products, lengths = np.einsum("ij,ij->i", rows, centred), np.einsum("ij,ij->i", centred, centred)
-    real = lengths > 0
-    if rows.shape[1] >= SMALLEST_BLOCK and real.any():
+    return found | _drifts(products, lengths, rows.sum(axis=1), rows.sum(axis=0))
+
+
+def _drifts(products: Floats, lengths: Floats, row_sums: Floats, column_sums: Floats) -> Measures:
+    """From every row's product with its centred goal, that goal's squared length, and the sums of errors."""
+    found: Measures = {}
+    height, width, real = len(row_sums), len(column_sums), lengths > 0
+    if width >= SMALLEST_BLOCK and real.any():
         found[DRIFT + "gain by row"] = np.asarray([np.mean(products[real] ** 2 / lengths[real])])
-        found[DRIFT + "offset by row"] = np.asarray([np.mean(rows.sum(axis=1) ** 2) / rows.shape[1]])
-    if lengths.sum() > 0 and rows.size >= SMALLEST_BLOCK:
+        found[DRIFT + "offset by row"] = np.asarray([np.mean(row_sums**2) / width])
+    if lengths.sum() > 0 and height * width >= SMALLEST_BLOCK:
         found[DRIFT + "gain"] = np.asarray([products.sum() ** 2 / lengths.sum()])
-    if len(rows) >= SMALLEST_BLOCK:
-        found[DRIFT + "offset by channel"] = np.asarray([np.mean(rows.sum(axis=0) ** 2) / len(rows)])
+    if height >= SMALLEST_BLOCK:
+        found[DRIFT + "offset by channel"] = np.asarray([np.mean(column_sums**2) / height])
     return found
 
 
@@ -86,13 +158,16 @@ def binned(error: Floats, along: Floats | None, axes: Axes, expected: Floats | N
     """Blocks of elements whose input, or else expected size, is about the same; none for few elements.
 
     Without `expected` the error itself is taken for it."""
-    by = along if along is not None else np.abs(error if expected is None else expected)
+    by = along if along is not None else error if expected is None else expected
     flat, by = error.reshape(-1), by.reshape(-1)
     if axes.counts is not None:
         kept = axes.counts.reshape(-1)
         flat, by = flat[kept], by[kept]
     step = max(-(-flat.size // SAMPLE), 1)
-    flat, by = flat[::step], by[::step]
+    return _binned(flat[::step], by[::step] if along is not None else np.abs(by[::step]))
+
+
+def _binned(flat: Floats, by: Floats) -> Measures:
     bins = min(BINS, flat.size // BIN)
     if bins < 2:
         return {}

@@ -6,8 +6,10 @@ Of a sample of a few, single blocks are sometimes quiet by luck; so each is mixe
 and nothing is quieter than one rounding of the result.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,7 @@ import numpy as np
 from . import cache
 from .axes import AxesOf, kind
 from .formats import FORMATS
-from .measures import DRIFT, Measures, binned, elements, measure, size_blocks
+from .measures import DRIFT, Measures, blocks_of, compared, elements, mean_square, size_blocks
 from .records import Arrays, Case
 from .rounding import Arithmetic
 from .simulate import held_params, simulate
@@ -53,11 +55,56 @@ class Truth:
 
     def __init__(self, case: Case, precision: str) -> None:
         self.case, self.precision = case, precision
-        self.graph = Graph(case, held_params(case, precision))
+        self.params = held_params(case, precision)
+        self.graph = Graph(case, self.params)
         self._replay = Replay(self.graph, {})
+        self._making = RLock()
 
     def __call__(self, name: str) -> Any:
-        return self._replay(name)
+        with self._making:  # whoever comes second finds it made
+            return self._replay(name)
+
+
+class Terms:
+    """The squared terms that a sum adds up: what its rounding is in proportion to, however much of them cancels.
+
+    A gradient of exactly 0, as that of a softmax over a single key is, and a channel that happens to be small have the
+    rounding of their terms all the same, and of a few samples, some are quiet there by luck. Steps that `names` lack
+    are gone through: an implementation rounds them, too, whoever records them or not.
+    """
+
+    def __init__(self, truth: Truth, names: Collection[str]) -> None:
+        self._truth, self._names = truth, names
+        self._graph = Graph(truth.case, _Squares(truth.params))
+
+    def __call__(self, name: str) -> Measures | None:
+        """Their mean, block by block; None for an answer that isn't a sum."""
+        if self._graph.steps[name].terms is None:
+            return None
+        return size_blocks(self._squares(name), self._graph.axes(name))
+
+    def _squares(self, name: str) -> Any:
+        step = self._graph.steps[name]
+        if step.terms is None:
+            return np.square(self._truth(name))
+        inputs = (np.square(self._truth(one)) if one in self._names else self._squares(one) for one in step.inputs)
+        return self._graph.axes(name).clean(step.terms(*inputs))
+
+
+class _Squares(Mapping[str, Any]):
+    """The squares of parameters, made when they are looked at."""
+
+    def __init__(self, params: Arrays) -> None:
+        self._params = params
+
+    def __getitem__(self, name: str) -> Any:
+        return np.square(self._params[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._params)
+
+    def __len__(self) -> int:
+        return len(self._params)
 
 
 def judged_names(graph: Graph, recorded: Collection[str]) -> list[str]:
@@ -68,14 +115,11 @@ def judged_names(graph: Graph, recorded: Collection[str]) -> list[str]:
 def compare_with(truth: Truth, answers: Mapping[str, Any], name: str, replay: Replay) -> tuple[Measures, Measures]:
     """Measures of an answer's total error and of the error that its step added."""
     axes = truth.graph.axes(name)
-    found = axes.clean(np.asarray(answers[name], np.float64))
+    found = axes.clean(np.asarray(answers[name]))
     right, own = truth(name), replay(name)
     along = truth.graph.steps[name].along
     guide = replay.input(along) if along else None
-    return (
-        measure(found - right, right, axes, drift=False),
-        measure(found - own, own, axes, guide, drift=True),
-    )
+    return compared(found, right, axes, drift=False), compared(found, own, axes, guide, drift=True)
 
 
 def yardstick(truth: Truth, recorded: Collection[str], *, wide_activations: bool = True) -> Yardstick:
@@ -98,19 +142,23 @@ def sample(
     if count is None:
         count = SAMPLES if sum(p.size for p in case.params.values()) < LARGE else 2
     samples: Samples = ({name: [] for name in names}, {name: [] for name in names})
-    for arithmetic in arithmetics(truth.precision, count, wide_activations=wide_activations):
-        _add(truth, arithmetic, names, samples)
+    chosen = arithmetics(truth.precision, count, wide_activations=wide_activations)
+    # two at a time where that pays: what is drawn is each one's own, so the sample doesn't depend on it
+    with ThreadPoolExecutor(2 if count < SAMPLES and len(names) > 1 else 1) as pool:
+        for drawn in pool.map(lambda arithmetic: _errors(truth, arithmetic, names), chosen):
+            for name, both in drawn.items():
+                for into, found in zip(samples, both, strict=True):
+                    into[name].append(found)
     total, own = ({name: _usual(found) for name, found in by.items()} for by in samples)
     _steady(truth, names, total, own, count)
     return Yardstick(truth.precision, total, own)
 
 
-def _add(truth: Truth, arithmetic: Arithmetic, names: list[str], samples: Samples) -> None:
+def _errors(truth: Truth, arithmetic: Arithmetic, names: list[str]) -> dict[str, tuple[Measures, Measures]]:
+    """Total and own errors of one emulated implementation, by answer."""
     answers: Arrays = simulate(truth.case, arithmetic, names)
     replay = Replay(truth.graph, answers)
-    for name in names:
-        for into, found in zip(samples, compare_with(truth, answers, name, replay), strict=True):
-            into[name].append(found)
+    return {name: compare_with(truth, answers, name, replay) for name in names}
 
 
 def _usual(found: list[Measures]) -> Measures:
@@ -127,21 +175,22 @@ def _usual(found: list[Measures]) -> Measures:
     return usual
 
 
-def _steady(
-    truth: Truth, names: list[str], total: dict[str, Measures], own: dict[str, Measures], count: int
-) -> None:
+def _steady(truth: Truth, names: list[str], total: dict[str, Measures], own: dict[str, Measures], count: int) -> None:
     """Mixes every block with what is usual and puts a floor under it; in place."""
     unit = FORMATS.get(truth.precision.removeprefix("mixed-"), FORMATS["float32"]).unit
+    terms = Terms(truth, frozenset(names))
     for name in names:
         right, axes = truth(name), truth.graph.axes(name)
         along = truth.graph.steps[name].along
-        blocks = size_blocks(np.square(right), axes) | binned(right, truth(along) if along else None, axes)
+        blocks = blocks_of(right, axes, truth(along) if along else None)
         of = _size(truth, name)
         held = of
         if name.startswith("update:"):  # new minus old: the new weight is rounded, however small its change is
-            held += float(np.mean(np.square(truth.case.params[name.removeprefix("update:")])))
-        for sizes in (total[name], own[name]):
-            _steady_sizes(sizes, blocks, of, held, unit, count)
+            old = truth.case.params[name.removeprefix("update:")].reshape(-1)
+            held += float(np.dot(old, old)) / max(old.size, 1)
+        squared = terms(name)
+        for sizes, made_of in ((total[name], None), (own[name], squared)):
+            _steady_sizes(sizes, blocks, of, held, unit, count, made_of)
         _not_too_quiet(total[name])
         if not along:  # an elementwise step's errors are judged value by value, down to the tail of a GELU
             _not_too_quiet(own[name])
@@ -155,11 +204,14 @@ def _size(truth: Truth, name: str) -> float:
     """Mean square of an answer where it counts. The key bias can't change anything: its gradient, 0, is as exact as the
     query bias's is, and so it has that one's size."""
     scale = name.replace(".key.bias", ".query.bias")
-    return float(size_blocks(np.square(truth(scale)), truth.graph.axes(scale))["all"][0])
+    return mean_square(truth(scale), truth.graph.axes(scale))
 
 
-def _steady_sizes(found: Measures, blocks: Measures, of: float, held: float, unit: float, count: int) -> None:
-    """`of` is the mean square of the answer, `held` that of the number whose rounding it shows."""
+def _steady_sizes(
+    found: Measures, blocks: Measures, of: float, held: float, unit: float, count: int, terms: Measures | None
+) -> None:
+    """`of` is the mean square of the answer, `held` that of the number whose rounding it shows, `terms` the sums of
+    the squared terms that the answer is made of, if it is made of any."""
     narrow = min(unit, FORMATS["float32"].unit)
     overall = float(found["all"][0])
     share = overall / of if of > 0 else 0.0
@@ -168,6 +220,8 @@ def _steady_sizes(found: Measures, blocks: Measures, of: float, held: float, uni
             continue
         here = blocks.get(name)
         usual = share * here if here is not None else np.full(value.shape, overall)
+        if terms is not None and name in terms and terms["all"][0] > 0:
+            usual = np.maximum(usual, overall / terms["all"][0] * terms[name])
         mixed = (count * value + PRIOR * usual) / (count + PRIOR) if name != "bin" else value
         floor = narrow**2 * held + (0.0 if here is None else unit**2 / 3 * here)
         found[name] = np.maximum(np.maximum(mixed, floor), np.finfo(np.float64).tiny)
@@ -227,7 +281,7 @@ def for_larger(truth: Truth, replay: Replay, name: str, usual: Measures) -> Meas
     axes, along = truth.graph.axes(name), truth.graph.steps[name].along
 
     def sizes(of: Replay | Truth, guide: Any) -> Measures:
-        return size_blocks(np.square(of(name)), axes) | binned(of(name), guide, axes)
+        return blocks_of(of(name), axes, guide)
 
     here = sizes(replay, replay.input(along) if along else None)
     right = sizes(truth, truth(along) if along else None)

@@ -74,6 +74,9 @@ class Rounded:
     def shape(self) -> tuple[int, ...]:
         return self.values.shape
 
+    def __getitem__(self, part: slice) -> "Rounded":
+        return self._xp.wrap(self.values[part], self.dtype)
+
     def _with(self, other: Any, what: Callable[[Any, Any], Any], swapped: bool = False) -> "Rounded":
         xp, mine = self._xp, self.values
         dtype = xp.promoted(self, other) if isinstance(other, Rounded) else self.dtype
@@ -247,8 +250,8 @@ class RoundedNamespace:
         def call(x: Rounded) -> Rounded:
             y = function(x.values)
             if self.arithmetic.functions and x.dtype.bits >= 32:  # in halves the last rounding is all that counts
-                wave = np.sin(speed * np.nan_to_num(x.values, posinf=0, neginf=0) + phase)
-                y = y * (1 + 2 * ULPS * x.dtype.unit * wave).astype(x.dtype.held)
+                wave = np.nan_to_num(np.sin(x.values * float(speed) + float(phase)))
+                y = y * (1 + wave * float(2 * ULPS * x.dtype.unit))
             return self.wrap(self.rounded(y, x.dtype), x.dtype)
 
         return call

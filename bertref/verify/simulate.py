@@ -11,7 +11,7 @@ from ..probes import Recorder
 from .axes import split
 from .formats import FORMATS, Format, nearest
 from .records import Arrays, Case
-from .reference import answer_names, step_updates
+from .reference import Updates, answer_names
 from .rounding import Arithmetic
 from .variants import EmulatedOps
 
@@ -40,6 +40,7 @@ def simulate(case: Case, arithmetic: Arithmetic, wanted: Collection[str] | None 
     scale = LOSS_SCALE if half else 1.0
     params = {name: xp.from_numpy(value, compute) for name, value in case.params.items()}
     names = answer_names(case) if wanted is None else wanted
+    asked = set(names)
     recorder = Recorder({name for name in names if split(name)[1] not in params})
     backwards = any(split(name)[0] for name in names)
     with np.errstate(all="ignore"):
@@ -58,11 +59,12 @@ def simulate(case: Case, arithmetic: Arithmetic, wanted: Collection[str] | None 
             own = {name: grad / np.float32(scale) for name, grad in own.items()}
         values |= {f"grad:{name}": grad for name, grad in own.items()}
         if case.optimizer is not None and backwards:
-            weights = {name: xp.from_numpy(value, master) for name, value in case.params.items()}
+            weights = params if compute == master else {
+                name: xp.from_numpy(value, master) for name, value in case.params.items()
+            }  # fmt: skip
             wrapped = {name: xp.wrap(grad, master) for name, grad in own.items()}
-            updates = step_updates(xp, case.optimizer, weights, wrapped)
-            values |= {name: xp.to_numpy(update) for name, update in updates.items()}
-    asked = set(names)
+            step = Updates(xp, case.optimizer, weights, wrapped)
+            values |= {f"update:{name}": xp.to_numpy(step(name)) for name in weights if f"update:{name}" in asked}
     return {name: value for name, value in values.items() if name in asked}
 
 

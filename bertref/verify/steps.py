@@ -13,7 +13,8 @@ The steps stand in the order of the computation: forward, losses, backward from 
 right after the gradient that they need), updates. What a dump lacks is made from what it has (`Replay`).
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,8 +27,8 @@ from ..losses import denominators
 from ..ops import OPS, attention, layer_norm
 from ..ops.bias_activation import ACTIVATIONS
 from .axes import AxesOf
-from .records import Arrays, Case
-from .reference import step_updates
+from .records import Case
+from .reference import Updates
 
 Values = Any
 LAYER = "bert.encoder.layer."
@@ -38,19 +39,26 @@ TABLES = ("word", "position", "token_type")
 @dataclass(frozen=True)
 class Step:
     """`compute(*inputs)` makes the answer `name` from the answers `inputs`. `along` is the input that an elementwise
-    step follows element by element, "" for other steps."""
+    step follows element by element, "" for other steps. `terms` makes the sum of the squared terms that each element
+    is the sum of, from the squares of the inputs and of the parameters; None where an element isn't a sum."""
 
     name: str
     inputs: tuple[str, ...]
     compute: Callable[..., Values]
     along: str = ""
+    terms: Callable[..., Values] | None = None
+
+
+def _sum(name: str, inputs: tuple[str, ...], compute: Callable[..., Values]) -> Step:
+    """A step of sums of products: the same sums of squares are their squared terms."""
+    return Step(name, inputs, compute, "", compute)
 
 
 class Graph:
     """The steps of a case by name, in order. `params` are the weights that the model computes with where they aren't
     the case's own: rounded ones. The optimiser updates the case's own all the same."""
 
-    def __init__(self, case: Case, params: Arrays | None = None) -> None:
+    def __init__(self, case: Case, params: Mapping[str, Values] | None = None) -> None:
         self.case = case
         self.axes = AxesOf(case)
         self.steps: dict[str, Step] = {}
@@ -74,7 +82,7 @@ class Graph:
     # -- ops on NumPy ------------------------------------------------------------------------------------------------
 
     def _dense(self, weight: str, bias: str) -> Callable[[Values], Values]:
-        return lambda x: x @ self._p[weight].T + self._p[bias]
+        return lambda x: times(x, self._p[weight].T) + self._p[bias]
 
     def _norm(self, prefix: str) -> Callable[[Values], Values]:
         gamma, beta = self._p[prefix + ".weight"], self._p[prefix + ".bias"]
@@ -124,35 +132,35 @@ class Graph:
         last = last_output(self.case.config)
         pooler, transform = "bert.pooler.dense.", "cls.predictions.transform."
         first = self._dense(pooler + "weight", pooler + "bias")
-        yield Step("pooled_pre", (last,), lambda x: first(x[:, 0]))
+        yield _sum("pooled_pre", (last,), lambda x: first(x[:, 0]))
         yield Step("pooled", ("pooled_pre",), np.tanh, "pooled_pre")
         dense = self._dense(transform + "dense.weight", transform + "dense.bias")
         shape = (*batch.masked_lm_positions.shape, -1)
-        yield Step("mlm.dense", (last,), lambda x: dense(_rows(x)[self._predicted]).reshape(shape))
+        yield _sum("mlm.dense", (last,), lambda x: dense(_rows(x)[self._predicted]).reshape(shape))
         yield Step("mlm.act", ("mlm.dense",), self._act, "mlm.dense")
         yield Step("mlm.transform", ("mlm.act",), self._norm(transform + "LayerNorm"))
-        yield Step("mlm.logits", ("mlm.transform",), self._dense(WORD, "cls.predictions.bias"))
+        yield _sum("mlm.logits", ("mlm.transform",), self._dense(WORD, "cls.predictions.bias"))
         nsp = "cls.seq_relationship."
-        yield Step("nsp.logits", ("pooled",), self._dense(nsp + "weight", nsp + "bias"))
+        yield _sum("nsp.logits", ("pooled",), self._dense(nsp + "weight", nsp + "bias"))
 
     def _layer(self, i: int) -> Iterator[Step]:
         p, q = f"layer.{i}.", f"{LAYER}{i}."
         x = layer_input(i)
         for name in ("query", "key", "value"):
             parameter = f"{q}attention.self.{name}."
-            yield Step(p + name, (x,), self._dense(parameter + "weight", parameter + "bias"))
-        yield Step(p + "scores", (p + "query", p + "key"), self._scores)
+            yield _sum(p + name, (x,), self._dense(parameter + "weight", parameter + "bias"))
+        yield _sum(p + "scores", (p + "query", p + "key"), self._scores)
         yield Step(p + "probs", (p + "scores",), self._probs)
-        yield Step(p + "context", (p + "probs", p + "value"), self._context)
+        yield _sum(p + "context", (p + "probs", p + "value"), self._context)
         out = q + "attention.output."
-        yield Step(p + "attention_output", (p + "context",), self._dense(out + "dense.weight", out + "dense.bias"))
+        yield _sum(p + "attention_output", (p + "context",), self._dense(out + "dense.weight", out + "dense.bias"))
         yield Step(p + "attention_sum", (p + "attention_output", x), np.add)
         yield Step(p + "attention_norm", (p + "attention_sum",), self._norm(out + "LayerNorm"))
         wide = q + "intermediate.dense."
-        yield Step(p + "ffn_pre", (p + "attention_norm",), self._dense(wide + "weight", wide + "bias"))
+        yield _sum(p + "ffn_pre", (p + "attention_norm",), self._dense(wide + "weight", wide + "bias"))
         yield Step(p + "ffn_act", (p + "ffn_pre",), self._act, p + "ffn_pre")
         out = q + "output."
-        yield Step(p + "ffn_output", (p + "ffn_act",), self._dense(out + "dense.weight", out + "dense.bias"))
+        yield _sum(p + "ffn_output", (p + "ffn_act",), self._dense(out + "dense.weight", out + "dense.bias"))
         yield Step(p + "ffn_sum", (p + "ffn_output", p + "attention_norm"), np.add)
         yield Step(p + "output", (p + "ffn_sum",), self._norm(out + "LayerNorm"))
 
@@ -202,7 +210,7 @@ class Graph:
             )  # fmt: skip
             if which == "mlm":
                 yield Step("grad:cls.predictions.bias", ("grad:mlm.logits",), lambda d: _rows(d).sum(axis=0))
-                yield Step("grad:mlm.transform", ("grad:mlm.logits",), lambda d: d @ self._p[WORD])
+                yield _sum("grad:mlm.transform", ("grad:mlm.logits",), lambda d: times(d, self._p[WORD]))
                 yield from self._norm_grads(transform + "LayerNorm", "grad:mlm.transform", "mlm.act")
                 back = self._norm_back(transform + "LayerNorm", "x")
                 yield Step("grad:mlm.act", ("grad:mlm.transform", "mlm.act"), back)
@@ -211,10 +219,10 @@ class Graph:
                     transform + "dense.", "grad:mlm.dense", last, lambda x: _rows(x)[self._predicted]
                 )
         yield from self._weight_grads(nsp, "grad:nsp.logits", "pooled", lambda x: x)
-        yield Step("grad:pooled", ("grad:nsp.logits",), lambda d: d @ self._p[nsp + "weight"])
+        yield _sum("grad:pooled", ("grad:nsp.logits",), lambda d: d @ self._p[nsp + "weight"])
         yield Step("grad:pooled_pre", ("grad:pooled", "pooled"), lambda d, y: d * (1 - y * y), "pooled")
         yield from self._weight_grads(pooler, "grad:pooled_pre", last, lambda x: x[:, 0])
-        yield Step(f"grad:{last}", ("grad:mlm.dense", "grad:pooled_pre"), self._sequence_back)
+        yield _sum(f"grad:{last}", ("grad:mlm.dense", "grad:pooled_pre"), self._sequence_back)
 
     def _sequence_back(self, mlm: Values, pooled: Values) -> Values:
         """The sequence output is read at the predicted positions and at the first ones; both add up there."""
@@ -236,12 +244,11 @@ class Graph:
         yield Step(g + "ffn_sum", (g + "output", p + "ffn_sum"), self._norm_back(norm, "x"))
         yield Step(g + "ffn_output", (g + "ffn_sum",), lambda d: d)
         yield from self._weight_grads(out, g + "ffn_output", p + "ffn_act", _rows)
-        yield Step(g + "ffn_act", (g + "ffn_output",), lambda d: d @ self._p[out + "weight"])
+        yield _sum(g + "ffn_act", (g + "ffn_output",), lambda d: times(d, self._p[out + "weight"]))
         yield Step(g + "ffn_pre", (g + "ffn_act", p + "ffn_pre"), self._act_back, p + "ffn_pre")
         yield from self._weight_grads(wide, g + "ffn_pre", p + "attention_norm", _rows)
-        yield Step(
-            g + "attention_norm", (g + "ffn_sum", g + "ffn_pre"), lambda s, d: s + d @ self._p[wide + "weight"]
-        )
+        back = lambda s, d: s + times(d, self._p[wide + "weight"])  # noqa: E731
+        yield _sum(g + "attention_norm", (g + "ffn_sum", g + "ffn_pre"), back)
 
     def _attention_back(self, i: int) -> Iterator[Step]:
         p, g, q = f"layer.{i}.", f"grad:layer.{i}.", f"{LAYER}{i}."
@@ -250,24 +257,23 @@ class Graph:
         yield Step(g + "attention_sum", (g + "attention_norm", p + "attention_sum"), self._norm_back(norm, "x"))
         yield Step(g + "attention_output", (g + "attention_sum",), lambda d: d)
         yield from self._weight_grads(out, g + "attention_output", p + "context", _rows)
-        yield Step(g + "context", (g + "attention_output",), lambda d: d @ self._p[out + "weight"])
-        yield Step(
+        yield _sum(g + "context", (g + "attention_output",), lambda d: times(d, self._p[out + "weight"]))
+        yield _sum(
             g + "value", (g + "context", p + "probs"),
             lambda d, probs: self._merged(probs.swapaxes(-1, -2) @ self._heads(d)),
         )  # fmt: skip
-        yield Step(
+        yield _sum(
             g + "probs", (g + "context", p + "value"),
             lambda d, v: self._heads(d) @ self._heads(v).swapaxes(-1, -2),
         )  # fmt: skip
         yield Step(
             g + "scores", (g + "probs", p + "probs"),
-            lambda d, y: y * (d - np.sum(d * y, axis=-1, keepdims=True)),
+            lambda d, y: y * (d - np.sum(d * y, axis=-1, keepdims=True)), "",
+            lambda d, y: y * (d + np.sum(d * y, axis=-1, keepdims=True)),
         )  # fmt: skip
         scale = self._s.scale
-        yield Step(
-            g + "query", (g + "scores", p + "key"), lambda d, k: self._merged(d @ self._heads(k)) * scale
-        )
-        yield Step(
+        yield _sum(g + "query", (g + "scores", p + "key"), lambda d, k: self._merged(d @ self._heads(k)) * scale)
+        yield _sum(
             g + "key", (g + "scores", p + "query"),
             lambda d, query: self._merged(d.swapaxes(-1, -2) @ self._heads(query)) * scale,
         )  # fmt: skip
@@ -275,9 +281,9 @@ class Graph:
         for name in names:
             yield from self._weight_grads(f"{q}attention.self.{name}.", g + name, x, _rows)
         weights = [f"{q}attention.self.{name}.weight" for name in names]
-        yield Step(
+        yield _sum(
             f"grad:{x}", (g + "attention_sum", *(g + name for name in names)),
-            lambda s, *d: s + sum(a @ self._p[w] for a, w in zip(d, weights, strict=True)),
+            lambda s, *d: s + sum(times(a, self._p[w]) for a, w in zip(d, weights, strict=True)),
         )  # fmt: skip
 
     def _tables(self) -> Iterator[Step]:
@@ -311,11 +317,10 @@ class Graph:
         for name in names:
             yield Step(f"update:{name}", tuple(f"grad:{other}" for other in names), _together)
 
-    def updates(self, grads: Mapping[str, Values]) -> dict[str, Values]:
-        """update:NAME of every parameter, from grad:NAME of every parameter."""
+    def updates(self, grads: Mapping[str, Values]) -> Updates:
+        """What makes the update of a parameter's name, from the gradients by parameters' names."""
         assert self.case.optimizer is not None
-        own = {name: np.asarray(grads[f"grad:{name}"], np.float64) for name in self.case.params}
-        return step_updates(self._xp, self.case.optimizer, self.case.params, own)
+        return Updates(self._xp, self.case.optimizer, self.case.params, grads)
 
 
 def _together(*_: Values) -> Values:
@@ -332,6 +337,11 @@ def last_output(config: BertConfig) -> str:
     return layer_input(config.num_hidden_layers)
 
 
+def times(x: Values, matrix: Values) -> Values:
+    """x @ matrix as one product of two matrices: a stack of products would go through the matrix once for each."""
+    return (_rows(x) @ matrix).reshape(*x.shape[:-1], matrix.shape[-1])
+
+
 def _rows(x: Values) -> Values:
     return x.reshape(-1, x.shape[-1])
 
@@ -340,6 +350,10 @@ def _spread(shape: tuple[int, ...], at: Values, d: Values) -> Values:
     table = np.zeros(shape)
     np.add.at(table, np.asarray(at).reshape(-1), _rows(d))
     return table
+
+
+KEPT = 32
+"""So many of somebody's recorded values are kept in float64: a layer's."""
 
 
 class Replay:
@@ -352,39 +366,59 @@ class Replay:
     def __init__(self, graph: Graph, recorded: Mapping[str, Values]) -> None:
         self._graph, self._recorded = graph, recorded
         self._made: dict[str, Values] = {}
-        self._updates: dict[str, Values] | None = None
+        self._updates: Updates | None = None
+        self._kept: OrderedDict[str, Values] = OrderedDict()
 
     def __call__(self, name: str) -> Values:
         """The answer `name` made from recorded inputs, never the recorded answer itself."""
         if name in self._made:
             return self._made[name]
-        if name.startswith("update:"):
-            return self._all_updates()[name]
         step = self._graph.steps[name]
-        values = [self.input(other) for other in step.inputs]
         with np.errstate(all="ignore"):
-            made = self._graph.axes(name).clean(np.asarray(step.compute(*values)))
+            if name.startswith("update:"):
+                made = self._update(name.removeprefix("update:"))
+            else:
+                values = [self.input(other) for other in step.inputs]
+                made = self._graph.axes(name).clean(np.asarray(step.compute(*values)))
         if name not in self._recorded:  # only those are anybody's inputs
             self._made[name] = made
         return made
 
     def input(self, name: str) -> Values:
         """The recorded answer, 0 where nothing is asked; made if there is none."""
-        if name in self._recorded:
-            return self._graph.axes(name).clean(np.asarray(self._recorded[name], np.float64))
-        return self(name)
+        if name not in self._recorded:
+            return self(name)
+        if name in self._kept:
+            self._kept.move_to_end(name)
+            return self._kept[name]
+        axes = self._graph.axes(name)
+        value = axes.clean(np.asarray(self._recorded[name], np.float64))
+        if axes.counts is not None:  # what other steps start from; gradients of parameters are looked at once
+            self._kept[name] = value
+            if len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+        return value
 
-    def forget(self) -> None:
-        """Frees what was made so far."""
-        self._made.clear()
-        self._updates = None
-
-    def _all_updates(self) -> dict[str, Values]:
+    def _update(self, name: str) -> Values:
         if self._updates is None:
-            grads = {f"grad:{name}": self.input(f"grad:{name}") for name in self._graph.case.params}
-            with np.errstate(all="ignore"):
-                self._updates = self._graph.updates(grads)
-        return self._updates
+            self._updates = self._graph.updates(_Gradients(self._graph.case.params, self.input))
+        return np.asarray(self._updates(name))
+
+
+class _Gradients(Mapping[str, Values]):
+    """The gradients of all parameters, by the parameters' names, made when they are looked at."""
+
+    def __init__(self, names: Collection[str], look: Callable[[str], Values]) -> None:
+        self._names, self._look = names, look
+
+    def __getitem__(self, name: str) -> Values:
+        return self._look(f"grad:{name}")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 def sources(graph: Graph, name: str, recorded: Mapping[str, Any]) -> tuple[tuple[str, ...], bool]:

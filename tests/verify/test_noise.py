@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from bertref.verify import cache, noise
+from bertref.verify import cache, measures, noise
 from bertref.verify.axes import Axes
 from bertref.verify.case import generate
-from bertref.verify.measures import DRIFT, binned, measure, scatter, size_blocks
-from bertref.verify.noise import Truth, for_larger, ratios, sample, yardstick
+from bertref.verify.measures import DRIFT, binned, blocks_of, compared, measure, scatter, size_blocks
+from bertref.verify.noise import Terms, Truth, for_larger, ratios, sample, yardstick
 from bertref.verify.reference import answer_names, reference
 from bertref.verify.shrink import reduce_case
 from bertref.verify.steps import Replay
@@ -191,3 +191,48 @@ def test_float64_answers_of_the_reference_have_no_error() -> None:
         counted = truth.graph.axes(name).clean(value)
         size = 1.0 if "key.bias" in name else np.abs(counted).max()
         np.testing.assert_allclose(truth(name), counted, rtol=0, atol=1e-12 * size, err_msg=name)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# what sums are made of, and large answers
+
+
+def test_a_gradient_that_is_0_has_the_rounding_of_its_terms() -> None:
+    """A row of one token: its softmax can't change, so its query has no gradient; fused attention, which doesn't keep
+    probabilities, gives it the difference of two roundings all the same, in every head another one."""
+    case = generate(21)
+    assert case.batch.attention_mask[1].sum() == 1
+    truth, name = Truth(case, "float32"), "grad:layer.1.query"
+    assert not truth(name)[1].any()
+    fused = [one for one in answer_names(case) if not one.endswith(("scores", "probs"))]
+    terms = Terms(truth, fused)(name)
+    assert terms["row"][1] > 0.1 * terms["all"][0]
+    assert Terms(truth, answer_names(case))(name)["row"][1] == 0  # recorded gradients of scores are just multiplied
+
+
+def test_terms_are_squares_of_what_a_sum_adds_up() -> None:
+    case = generate(21)
+    truth = Truth(case, "float32")
+    x, q = truth("embeddings.norm"), "bert.encoder.layer.0.attention.self.query."
+    weight, bias = case.params[q + "weight"], case.params[q + "bias"]
+    squares = ((x[..., None, :] * weight) ** 2).sum(axis=-1) + bias**2
+    axes = truth.graph.axes("layer.0.query")
+    want = size_blocks(axes.clean(squares), axes)
+    found = Terms(truth, answer_names(case))("layer.0.query")
+    for m, value in want.items():
+        np.testing.assert_allclose(found[m], value, rtol=1e-10, err_msg=m)
+    assert Terms(truth, answer_names(case))("layer.0.output") is None
+
+
+def test_large_answers_are_measured_as_small_ones_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = np.random.default_rng(3)
+    right = draw.normal(size=(90, 70))
+    found = (right + 1e-3 * draw.normal(size=right.shape)).astype(np.float32)
+    axes = Axes((90, 70), ("out", "in"))
+    whole = [compared(found, right, axes, drift=drift) for drift in (True, False)] + [blocks_of(right, axes)]
+    monkeypatch.setattr(measures, "PIECE", 1000)
+    parts = [compared(found, right, axes, drift=drift) for drift in (True, False)] + [blocks_of(right, axes)]
+    for one, other in zip(whole, parts, strict=True):
+        assert one.keys() == other.keys()
+        for m, value in one.items():
+            np.testing.assert_allclose(other[m], value, rtol=1e-9, err_msg=m)

@@ -96,3 +96,14 @@ def test_backward_steps_are_autograd_s(options: dict) -> None:
     for name in recorded:
         if name.startswith("grad:"):
             assert distance(graph, name, replay(name), recorded[name]) < 1e-10, name
+
+
+@pytest.mark.parametrize("optimizer", ["google", "adamw", "lamb"])
+def test_updates_piece_by_piece_are_the_updates(optimizer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = generate(3, optimizer=optimizer)
+    names = [name for name in answer_names(case) if name.startswith("update:")]
+    whole = reference(case, names).values
+    monkeypatch.setattr("bertref.verify.reference.PIECE", 500)
+    parts = reference(case, names).values
+    for name in names:
+        np.testing.assert_array_equal(parts[name], whole[name], name)

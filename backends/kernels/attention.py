@@ -27,6 +27,8 @@ from .threads import run
 
 TILE_ELEMENTS = 1 << 18
 """Elements of the probabilities that are worked on at once: with a buffer of that size they stay in the cache."""
+PARTS = 8
+"""Into so many parts a batch is cut at least; one of fewer sequences by heads."""
 FEW = 1 << 18
 """Multiplications that one thread makes in less time than it takes to wake another."""
 SMALL = 40.0
@@ -81,17 +83,24 @@ def forward(
     B, S, _ = query.shape
     context = empty(query.shape, query.dtype)
     probs: list[Any] = [None] * B
+    extents: list[Any] = [None] * B
 
-    def sequence(b: int) -> None:
+    def look(b: int) -> None:
+        with np.errstate(all="ignore"):
+            largest = _largest(query[b], key[b], heads, scale)
+        keys, added = _keys(mask[b], mask_value, UNDERFLOW[query.dtype.char] + 2 * largest)
+        queries = keys if not padding and added is None else S
+        extents[b] = queries, keys, added, added is None and largest < SMALL
+        if gradients:
+            probs[b] = empty((heads, queries, keys), query.dtype)
+
+    def part(b: int, some: slice) -> None:
+        if extents[b] is None:
+            look(b)
         with np.errstate(all="ignore"):
             q, k, v, out = (_heads(x[b], heads) for x in (query, key, value, context))
-            largest = _largest(q, k, scale)
-            keys, added = _keys(mask[b], mask_value, UNDERFLOW[q.dtype.char] + 2 * largest)
-            small = added is None and largest < SMALL
-            queries = keys if not padding and added is None else S
-            if gradients:
-                probs[b] = empty((heads, queries, keys), query.dtype)
-            for a in _tiles(heads, queries, keys):
+            queries, keys, added, small = extents[b]
+            for a in _tiles(some, queries, keys):
                 p = probs[b][a] if gradients else scratch(4, (a.stop - a.start, queries, keys), query.dtype)
                 scaled = scratch(0, (p.shape[0], queries, q.shape[2]), query.dtype)
                 np.multiply(q[a, :queries], scale, out=scaled)
@@ -103,9 +112,13 @@ def forward(
                 np.matmul(used, v[a, :keys], out=out[a, :queries])
                 if factor:
                     np.multiply(out[a, :queries], dropout_scale, out=out[a, :queries])
-            out[:, queries:] = 0
+            out[some, queries:] = 0
 
-    _over_sequences(sequence, B, S * query.shape[1] * query.shape[2])
+    parts = _parts(part, B, heads)
+    if len(parts) > B:  # the parts of a sequence run at the same time, and only look at what is known of all of it
+        for b in range(B):
+            look(b)
+    _share_out(parts, B * S * S * query.shape[2] <= FEW)
     return context, Cache(query, key, value, keep, probs, scale, dropout_scale)
 
 
@@ -116,11 +129,13 @@ def backward(xp: Namespace, dy: HostArray, cache: Cache) -> AttentionGrads:
     B, S, H = query.shape
     grads = AttentionGrads(*(empty(query.shape, query.dtype) for _ in range(3)))
 
-    def sequence(b: int) -> None:
-        heads, queries, keys = probs[b].shape
+    heads = probs[0].shape[0] if B else 1
+
+    def part(b: int, some: slice) -> None:
+        _, queries, keys = probs[b].shape
         with np.errstate(all="ignore"):
             q, k, v, dout, dq, dk, dv = (_heads(x[b], heads) for x in (query, key, value, dy, *grads))
-            for a in _tiles(heads, queries, keys):
+            for a in _tiles(some, queries, keys):
                 p = probs[b][a]
                 factor, used = _dropped(p, keep, (b, a), scratch_number=1)
                 dcontext = dout[a, :queries]
@@ -141,18 +156,31 @@ def backward(xp: Namespace, dy: HostArray, cache: Cache) -> AttentionGrads:
                 np.multiply(dq[a, :queries], scale, out=dq[a, :queries])
                 np.matmul(dprobs.mT, q[a, :queries], out=dk[a, :keys])
                 np.multiply(dk[a, :keys], scale, out=dk[a, :keys])
-            dq[:, queries:] = dk[:, keys:] = dv[:, keys:] = 0
+            dq[some, queries:] = dk[some, keys:] = dv[some, keys:] = 0
 
-    _over_sequences(sequence, B, S * S * H)
+    _share_out(_parts(part, B, heads), B * S * S * H <= FEW)
     return grads
 
 
-def _over_sequences(sequence: Any, B: int, multiplications: int) -> None:
-    if B * multiplications <= FEW:
-        for b in range(B):
-            sequence(b)
+def _parts(part: Any, B: int, heads: int) -> list[Any]:
+    """Calls of `part` for every sequence and head; where there are few sequences, some of their heads at a time."""
+    number = min(max(1, PARTS // max(B, 1)), heads)
+    ends = [heads * i // number for i in range(number + 1)]
+    return [(part, b, slice(*ends[i : i + 2])) for b in range(B) for i in range(number)]
+
+
+def _share_out(calls: list[Any], few: bool) -> None:
+    """Makes the calls: on all threads unless there is little to do."""
+
+    def piece(i: int) -> None:
+        function, *arguments = calls[i]
+        function(*arguments)
+
+    if few:
+        for i in range(len(calls)):
+            piece(i)
     else:
-        run(sequence, B)
+        run(piece, len(calls))
 
 
 def _rows_in_place(x: HostArray) -> HostArray:
@@ -166,15 +194,17 @@ def _heads(rows: HostArray, heads: int) -> HostArray:
     return rows.reshape(S, heads, H // heads).transpose(1, 0, 2)
 
 
-def _tiles(heads: int, queries: int, keys: int) -> list[slice]:
+def _tiles(heads: slice, queries: int, keys: int) -> list[slice]:
     """Groups of heads whose probabilities fit the cache."""
     step = max(1, TILE_ELEMENTS // max(1, queries * keys))
-    return [slice(a, min(a + step, heads)) for a in range(0, heads, step)]
+    return [slice(a, min(a + step, heads.stop)) for a in range(heads.start, heads.stop, step)]
 
 
-def _largest(q: HostArray, k: HostArray, scale: float) -> float:
-    """No score is larger in size: the longest query times the longest key, scaled."""
-    longest = [float(np.sqrt(np.max(np.vecdot(x, x)))) for x in (q, k)]
+def _largest(q: HostArray, k: HostArray, heads: int, scale: float) -> float:
+    """No score of a sequence is larger in size: its longest query times its longest key, scaled."""
+    longest = []
+    for x in (_heads(q, heads), _heads(k, heads)):
+        longest.append(float(np.sqrt(np.max(np.vecdot(x, x)))))
     return abs(scale) * longest[0] * longest[1]
 
 

@@ -77,8 +77,8 @@ class Blocks:
 
 
 def _rounded(size: int) -> int:
-    """The size of the block for an array: at most a quarter more, so that similar arrays share their blocks, and no more
-    than its alignment for arrays of a round size, as those of a model are."""
+    """The size of the block for an array: at most a quarter more, so that similar arrays share their blocks, and only
+    the alignment more for arrays of a round size, as those of a model are."""
     step = 1 << (size.bit_length() - 3)
     return -(-size // step) * step + ALIGNMENT
 

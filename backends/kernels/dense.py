@@ -21,7 +21,8 @@ TILE_ROWS, TILE_COLUMNS = 320, 768
 these sizes that takes a twentieth of the time, less than threads lose when the last of them works on a large tile and
 the others wait."""
 HALF_COLUMNS = 256
-"""The least for a product that would else be one tile, and would keep one thread busy and the others waiting."""
+"""The least for a product of few rows, which is cut into halves: one tile would keep one thread busy and the others
+waiting, and with more of them BLAS copies the rows so often that it takes a third longer."""
 MOST = 8
 """Tiles along one side."""
 FEW = 1 << 20
@@ -54,7 +55,7 @@ def products(
     """The tiles of out = a b + bias as functions to call: a (N, K), b (K, M), bias (M). `alone`: nothing else is."""
     row_cuts = cuts(out.shape[0], TILE_ROWS)
     column_cuts = cuts(out.shape[1], TILE_COLUMNS) if len(row_cuts) < 4 else [slice(None)]
-    if alone and len(row_cuts) == len(column_cuts) == 1:
+    if alone and len(row_cuts) == 1 and len(column_cuts) < MOST:
         column_cuts = cuts(out.shape[1], max(HALF_COLUMNS, out.shape[1] // 2))
 
     def tile(r: slice, c: slice) -> None:

@@ -1,5 +1,6 @@
 """What the kernels share: cutting rows into blocks that stay in the cache, and what they ask of their arguments."""
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -31,9 +32,14 @@ def is_keep(keep: Any, x: HostArray) -> bool:
 
 
 def row_blocks(rows: int, width: int) -> list[slice]:
-    """Slices over all rows, each of about `BLOCK_ELEMENTS` elements: decided by the shape and nothing else."""
+    """Slices over all rows, of nearly equal size and at most `BLOCK_ELEMENTS` elements, an even number of them where it
+    pays to share them: decided by the shape and nothing else."""
     step = max(1, BLOCK_ELEMENTS // max(width, 1))
-    return [slice(i, min(i + step, rows)) for i in range(0, rows, step)]
+    number = -(-rows // step)
+    if rows * width > FEW:
+        number = min(number + number % 2, rows)
+    ends = [rows * i // max(number, 1) for i in range(number + 1)]
+    return [slice(a, b) for a, b in itertools.pairwise(ends)]
 
 
 def over_rows(work: Callable[[int, slice], None], rows: int, width: int) -> int:

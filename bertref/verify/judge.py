@@ -1,6 +1,7 @@
 """Right or wrong: every answer's error over the error of correct implementations, and what follows from it."""
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +15,7 @@ from .detect import detect
 from .limit import LIMIT
 from .localise import place
 from .measures import Measures, mean_square, scatter
-from .noise import SAMPLES, Truth, Yardstick, compare_with, for_larger, ratios, yardstick
+from .noise import SAMPLES, Truth, Yardstick, compare_with, for_larger, is_large, judged_names, ratios, yardstick
 from .records import PRECISIONS, WRONG, Answers, Arrays, Case, Finding, Report
 from .reference import answer_names
 from .simulate import simulate
@@ -187,16 +188,21 @@ class Judgement:
         """
         found: dict[str, Finding] = {}
         spoilt = {name for name, finding in before.items() if finding.status in WRONG}
+        names = judged_names(self.graph, self.values)
+        with ThreadPoolExecutor(2 if is_large(self.case) else 1) as pool:
+            measured = dict(zip(names, pool.map(self._compared, names), strict=True))
         for step in self.graph:
             behind = any(name in spoilt for name in step.inputs)
             if step.name in self.values:
-                found[step.name] = self._finding(step.name, behind)
+                found[step.name] = self._finding(step.name, behind, *measured[step.name])
             if behind or (step.name in found and found[step.name].status in WRONG):
                 spoilt.add(step.name)
         return found
 
-    def _finding(self, name: str, behind: bool) -> Finding:
-        total, own = compare_with(self.truth, self.values, name, self.replay)
+    def _compared(self, name: str) -> tuple[Measures, Measures]:
+        return compare_with(self.truth, self.values, name, self.replay)
+
+    def _finding(self, name: str, behind: bool, total: Measures, own: Measures) -> Finding:
         usual = self.yardstick.total[name]
         worst_total, _ = worst(total, usual)
         worst_own, measure = worst(own, self.yardstick.own[name])

@@ -50,6 +50,11 @@ class Yardstick:
     own: Mapping[str, Measures]
 
 
+def is_large(case: Case) -> bool:
+    """Whether its arrays are so large that threads pay."""
+    return sum(p.size for p in case.params.values()) >= LARGE
+
+
 class Truth:
     """The right answers of a case for weights as a precision holds them, made when they are asked for."""
 
@@ -140,11 +145,11 @@ def sample(
     case, graph = truth.case, truth.graph
     names = judged_names(graph, recorded)
     if count is None:
-        count = SAMPLES if sum(p.size for p in case.params.values()) < LARGE else 2
+        count = 2 if is_large(case) else SAMPLES
     samples: Samples = ({name: [] for name in names}, {name: [] for name in names})
     chosen = arithmetics(truth.precision, count, wide_activations=wide_activations)
     # two at a time where that pays: what is drawn is each one's own, so the sample doesn't depend on it
-    with ThreadPoolExecutor(2 if count < SAMPLES and len(names) > 1 else 1) as pool:
+    with ThreadPoolExecutor(2 if is_large(case) else 1) as pool:
         for drawn in pool.map(lambda arithmetic: _errors(truth, arithmetic, names), chosen):
             for name, both in drawn.items():
                 for into, found in zip(samples, both, strict=True):
@@ -179,6 +184,8 @@ def _steady(truth: Truth, names: list[str], total: dict[str, Measures], own: dic
     """Mixes every block with what is usual and puts a floor under it; in place."""
     unit = FORMATS.get(truth.precision.removeprefix("mixed-"), FORMATS["float32"]).unit
     terms = Terms(truth, frozenset(names))
+    with ThreadPoolExecutor(2 if is_large(truth.case) else 1) as pool:
+        made_of = dict(zip(names, pool.map(terms, names), strict=True))
     for name in names:
         right, axes = truth(name), truth.graph.axes(name)
         along = truth.graph.steps[name].along
@@ -188,9 +195,8 @@ def _steady(truth: Truth, names: list[str], total: dict[str, Measures], own: dic
         if name.startswith("update:"):  # new minus old: the new weight is rounded, however small its change is
             old = truth.case.params[name.removeprefix("update:")].reshape(-1)
             held += float(np.dot(old, old)) / max(old.size, 1)
-        squared = terms(name)
-        for sizes, made_of in ((total[name], None), (own[name], squared)):
-            _steady_sizes(sizes, blocks, of, held, unit, count, made_of)
+        for sizes, squared in ((total[name], None), (own[name], made_of[name])):
+            _steady_sizes(sizes, blocks, of, held, unit, count, squared)
         _not_too_quiet(total[name])
         if not along:  # an elementwise step's errors are judged value by value, down to the tail of a GELU
             _not_too_quiet(own[name])

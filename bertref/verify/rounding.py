@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ..backends import get
 from ..backends.contract import STANDARD
@@ -34,6 +35,7 @@ EXACT = (
 YES_OR_NO = ("all", "any", "argmax", "argsort", "equal", "isfinite")
 FUNCTIONS = ("exp", "erf", "log", "log1p", "sqrt", "tanh")
 ULPS = 2.0
+LONG = 1_000_000
 LOOPS = 3_000_000
 """Up to so many multiplications a product's terms are really added one after the other; above, their error is drawn."""
 
@@ -279,10 +281,19 @@ class RoundedNamespace:
             total = self._sum(values.reshape(-1), 0, False)
             return total.reshape((1,) * values.ndim) if keepdims else total
         if order == "permuted":
-            shuffled = np.take(values, self._draw.permutation(values.shape[axis]), axis=axis)
+            shuffled = np.take(values, self._permutation(values.shape[axis]), axis=axis)
             return np.asarray(np.sum(shuffled, axis=axis, keepdims=keepdims))
         last = np.take(np.cumsum(values, axis=axis), -1, axis=axis)
         return np.asarray(np.expand_dims(last, axis) if keepdims else last)
+
+    def _permutation(self, length: int) -> npt.NDArray[Any]:
+        """Of the terms of a sum; of millions, of runs of them, as they are added by blocks anyway."""
+        run = 64 if length > LONG else 1
+        starts = self._draw.permutation(-(-length // run)) * run
+        if run == 1:
+            return starts
+        order = (starts[:, None] + np.arange(run)).reshape(-1)
+        return order[order < length]
 
     def matmul(self, a: Rounded, b: Rounded) -> Rounded:
         products = self.arithmetic.products

@@ -16,6 +16,7 @@ right after the gradient that they need), updates. What a dump lacks is made fro
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -368,6 +369,7 @@ class Replay:
         self._made: dict[str, Values] = {}
         self._updates: Updates | None = None
         self._kept: OrderedDict[str, Values] = OrderedDict()
+        self._one = RLock()  # several threads may ask
 
     def __call__(self, name: str) -> Values:
         """The answer `name` made from recorded inputs, never the recorded answer itself."""
@@ -388,20 +390,21 @@ class Replay:
         """The recorded answer, 0 where nothing is asked; made if there is none."""
         if name not in self._recorded:
             return self(name)
-        if name in self._kept:
-            self._kept.move_to_end(name)
-            return self._kept[name]
+        kept = self._kept.get(name)
+        if kept is not None:
+            return kept
         axes = self._graph.axes(name)
         value = axes.clean(np.asarray(self._recorded[name], np.float64))
         if axes.counts is not None:  # what other steps start from; gradients of parameters are looked at once
             self._kept[name] = value
-            if len(self._kept) > KEPT:
+            while len(self._kept) > KEPT:
                 self._kept.popitem(last=False)
         return value
 
     def _update(self, name: str) -> Values:
-        if self._updates is None:
-            self._updates = self._graph.updates(_Gradients(self._graph.case.params, self.input))
+        with self._one:
+            if self._updates is None:
+                self._updates = self._graph.updates(_Gradients(self._graph.case.params, self.input))
         return np.asarray(self._updates(name))
 
 

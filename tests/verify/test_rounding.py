@@ -146,3 +146,11 @@ def test_variants_replace_ops_that_exist() -> None:
 
     for variant, pairs in VARIANTS.items():
         assert set(pairs) <= set(OPS), variant
+
+
+@pytest.mark.parametrize("length", [1, 63, 64, 1000])
+def test_a_long_sum_is_permuted_by_runs(length: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bertref.verify.rounding.LONG", 0)
+    order = RoundedNamespace(Arithmetic("float32", order="permuted"))._permutation(length)
+    np.testing.assert_array_equal(np.sort(order), np.arange(length))
+    assert length < 1000 or not (np.diff(order) == 1).all()

@@ -84,7 +84,10 @@ class Terms:
 
     def __call__(self, name: str) -> Measures | None:
         """Their mean, block by block; None for an answer that isn't a sum."""
-        if self._graph.steps[name].terms is None:
+        step = self._graph.steps[name]
+        whole = all(one in self._names for one in step.inputs)
+        # elementwise steps are judged value by value; a parameter's gradient of recorded factors has many terms
+        if step.terms is None or step.along or (whole and self._graph.axes(name).counts is None):
             return None
         return size_blocks(self._squares(name), self._graph.axes(name))
 

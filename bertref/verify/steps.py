@@ -190,8 +190,8 @@ class Graph:
 
     def _weight_grads(self, parameter: str, dy: str, x: str, rows: Callable[[Values], Values]) -> Iterator[Step]:
         """Gradients of a dense layer's weight and bias."""
-        yield Step(f"grad:{parameter}weight", (dy, x), lambda dy, x: _rows(dy).T @ rows(x))
-        yield Step(f"grad:{parameter}bias", (dy,), lambda dy: _rows(dy).sum(axis=0))
+        yield _sum(f"grad:{parameter}weight", (dy, x), lambda dy, x: _rows(dy).T @ rows(x))
+        yield _sum(f"grad:{parameter}bias", (dy,), lambda dy: _rows(dy).sum(axis=0))
 
     def _norm_grads(self, parameter: str, dy: str, x: str) -> Iterator[Step]:
         yield Step(f"grad:{parameter}.weight", (dy, x), self._norm_back(parameter, "gamma"))
@@ -215,7 +215,7 @@ class Graph:
                 yield from self._norm_grads(transform + "LayerNorm", "grad:mlm.transform", "mlm.act")
                 back = self._norm_back(transform + "LayerNorm", "x")
                 yield Step("grad:mlm.act", ("grad:mlm.transform", "mlm.act"), back)
-                yield Step("grad:mlm.dense", ("grad:mlm.act", "mlm.dense"), self._act_back, "mlm.dense")
+                yield Step("grad:mlm.dense", ("grad:mlm.act", "mlm.dense"), self._act_back, "mlm.dense", _whole)
                 yield from self._weight_grads(
                     transform + "dense.", "grad:mlm.dense", last, lambda x: _rows(x)[self._predicted]
                 )
@@ -246,7 +246,7 @@ class Graph:
         yield Step(g + "ffn_output", (g + "ffn_sum",), lambda d: d)
         yield from self._weight_grads(out, g + "ffn_output", p + "ffn_act", _rows)
         yield _sum(g + "ffn_act", (g + "ffn_output",), lambda d: times(d, self._p[out + "weight"]))
-        yield Step(g + "ffn_pre", (g + "ffn_act", p + "ffn_pre"), self._act_back, p + "ffn_pre")
+        yield Step(g + "ffn_pre", (g + "ffn_act", p + "ffn_pre"), self._act_back, p + "ffn_pre", _whole)
         yield from self._weight_grads(wide, g + "ffn_pre", p + "attention_norm", _rows)
         back = lambda s, d: s + times(d, self._p[wide + "weight"])  # noqa: E731
         yield _sum(g + "attention_norm", (g + "ffn_sum", g + "ffn_pre"), back)
@@ -336,6 +336,11 @@ def layer_input(i: int) -> str:
 def last_output(config: BertConfig) -> str:
     """The name of the sequence output."""
     return layer_input(config.num_hidden_layers)
+
+
+def _whole(d: Values, _: Values) -> Values:
+    """Squared terms of an activation's gradient: its slope is a sum of terms of about 1, as small as it may be."""
+    return d
 
 
 def times(x: Values, matrix: Values) -> Values:

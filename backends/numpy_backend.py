@@ -3,7 +3,6 @@
 from types import MappingProxyType
 from typing import Any
 
-import array_api_compat.numpy as standard
 import numpy as np
 
 from ..arrays import Array
@@ -37,12 +36,14 @@ def native(array: HostArray) -> HostArray:
 
 
 class NumpyNamespace(Namespace):
-    """NumPy's functions. Half precisions are stored rather than computed in: NumPy does that very slowly."""
+    """NumPy's functions, which follow the standard by themselves since 2.1; array-api-compat would load all of NumPy's
+    other modules, a quarter of a prediction's start. Half precisions are stored rather than computed in: NumPy does
+    that very slowly."""
 
     def __init__(self) -> None:
-        super().__init__(standard)
+        super().__init__(np)
         self._name_dtypes({name: np.dtype(dtype) for name, dtype in (self._by_name | half.dtypes()).items()})
-        self.finfo = half.finfo_with_bfloat16(standard.finfo)
+        self.finfo = half.finfo_with_bfloat16(np.finfo)
 
     def erf(self, x: Array) -> Array:
         return erf_numpy(x)

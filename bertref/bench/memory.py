@@ -11,19 +11,21 @@ T its real tokens, N its masked positions. Counted in numbers of the compute typ
     embeddings    T H, and T H bytes
     heads         l N V + 4 N H              logits, and what their gradient needs
     working       2 T I + 2 B A S²           what one op holds besides, while it runs
-    gradients     P + 3 E                    E: the two gradients of the tied table, and their sum
-    update        u P + e E                  clipped gradients, new weights and new moments, before the old ones go; E:
-                                             what the update of one parameter holds besides
+    gradients     P + 2 E                    E: the two gradients of the tied table and their sum, one of which is in P
+    update        u P + e E                  gradients; clipped ones, new weights and new moments, before the old ones
+                                             go, where these are not overwritten; E: what the update of one parameter
+                                             holds besides
 
     g = 3, l = 5, u = 4, e = 5 in the reference: x, Φ(x) and the output; logits, log-probabilities and three steps
-    g = 2, l = 1, u = 4, e = 0 with kernels: the derivative and the output; exponentials that are the gradient
+    g = 2, l = 1, u = 1, e = 0 with kernels: the derivative and the output; exponentials that are the gradient; the
+                               weights and moments are overwritten
 
 `recompute="attention"` keeps neither probabilities nor their dropout, `"layers"` only one H of every layer and one
-layer's worth of the rest. The peak is the larger of two moments: backward's last layer, when all gradients are there
-and what forward kept still is; and the update, when that is gone.
+layer's worth of the rest. What a layer kept is let go when its backward is done, so the peak is the largest of four
+moments: the losses; the last layer's backward, the first to run, beside the decoder's gradient; the end of backward;
+and the update.
 
-Without training there are the weights, what all layers keep (forward does not know that nobody will ask for it), what
-one op holds besides, and 2 V for every mask that is guessed.
+Without training there are the weights, what one op keeps and holds besides, and 2 V for every mask that is guessed.
 """
 
 from dataclasses import dataclass
@@ -45,7 +47,7 @@ class Factors:
 
 
 REFERENCE = Factors(inner=3, logits=5, update=4, largest=5)
-KERNELS = Factors(inner=2, logits=1, update=4, largest=0)
+KERNELS = Factors(inner=2, logits=1, update=1, largest=0)
 
 ITEMSIZE = {"float64": 8}
 """Bytes of a number by the compute type; 4 elsewhere, because NumPy computes in nothing narrower."""
@@ -77,7 +79,7 @@ def predicted(job: Job) -> int | None:
         return max(training(config, shape, factors, size, job.dropout > 0, job.recompute) for shape in shapes)
     shapes = [Shapes(len(lengths), max(lengths), sum(lengths), len(lengths)) for lengths in job.batches]
     logits = job.command == "predict"
-    return max(inference(config, shape, factors, size, logits) for shape in shapes)
+    return max(inference(config, shape, size, logits) for shape in shapes)
 
 
 def kept_by_a_layer(config: BertConfig, shape: Shapes, factors: Factors, size: int, dropout: bool) -> tuple[int, int]:
@@ -108,9 +110,11 @@ def training(
     heads = shape.masked * (factors.logits * config.vocab_size + 4 * config.hidden_size) * size
     activations = kept(config, shape, factors, size, dropout, recompute)
     largest = max(count({name: sizes}) for name, sizes in parameter_shapes(config).items()) * size
-    backward = 4 * weights + 3 * largest + activations + heads + working(config, shape, size)
+    end_of_forward = 3 * weights + activations + heads
+    start_of_backward = 3 * weights + activations + largest + working(config, shape, size)
+    end_of_backward = 4 * weights + 2 * largest
     update = (3 + factors.update) * weights + factors.largest * largest
-    return max(backward, update)
+    return max(end_of_forward, start_of_backward, end_of_backward, update)
 
 
 def working(config: BertConfig, shape: Shapes, size: int) -> int:
@@ -119,8 +123,9 @@ def working(config: BertConfig, shape: Shapes, size: int) -> int:
     return 2 * (shape.tokens * config.intermediate_size + scores) * size
 
 
-def inference(config: BertConfig, shape: Shapes, factors: Factors, size: int, logits: bool) -> int:
+def inference(config: BertConfig, shape: Shapes, size: int, logits: bool) -> int:
     """Bytes of one batch through the encoder, and of the logits of its masks."""
     weights = count(parameter_shapes(config)) * size
     answers = 2 * shape.masked * config.vocab_size * size if logits else 0
-    return weights + kept(config, shape, factors, size, False) + working(config, shape, size) + answers
+    rows = 4 * shape.tokens * config.hidden_size * size
+    return weights + rows + working(config, shape, size) + answers

@@ -24,6 +24,7 @@ class Backend:
     static_shapes   True where every new shape costs a compilation: the padded layout is wanted
     kernels         op name -> a faster pair for the same op
     updates         name of a function of `bertref.optim` -> a faster version of it
+    share           calls a function with 0 to n - 1, several at once, on threads of its own; None: it has none
     array_modules   the top-level modules that its array classes come from, by which `of` recognises them
     device_of       tells the device of one of its arrays, as `device` is written
     """
@@ -35,6 +36,7 @@ class Backend:
     static_shapes: bool = False
     kernels: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     updates: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    share: Callable[[Callable[[int], None], int], None] | None = None
     array_modules: tuple[str, ...] = ()
     device_of: Callable[[Array], str | None] = _default_device
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from . import backends
@@ -125,7 +126,12 @@ class Model:
 
     def encode(self, texts: Sequence[str]) -> npt.NDArray[Any]:
         """The last layer's vectors of the texts, (len(texts), longest, H), 0 at the padding."""
-        return self.features(texts, ["sequence"])["sequence"]
+        encodings = self.tokenizer.encode_batch(texts, None, self.config.max_position_embeddings)
+        encoded, x = loaded.encode(self, encodings)
+        mask, rows = (self.ops.xp.to_numpy(array) for array in (x.layout.mask, encoded.sequence))
+        vectors = np.zeros((*mask.shape, rows.shape[-1]), rows.dtype)
+        vectors[mask] = rows if x.layout.packed else rows[mask.reshape(-1)]
+        return vectors
 
     def features(self, texts: Sequence[str], names: Collection[str]) -> dict[str, npt.NDArray[Any]]:
         """Any probes (`bertref.probes.probe_names`) of the texts as one batch, and `sequence`, the last layer's output.

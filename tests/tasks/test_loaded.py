@@ -1,0 +1,60 @@
+"""Texts through the encoder: shared among threads, nothing changes."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bertref import api
+from bertref.backends.kernels import threads
+from bertref.tasks import loaded
+from bertref.text.encoding import Encoding
+
+from .saved import make
+
+
+def encoding(length: int) -> Encoding:
+    return Encoding(list(range(length)), [0] * length)
+
+
+@given(lengths=st.lists(st.integers(1, 40), max_size=30), part=st.integers(1, 60))
+def test_parts_are_all_of_it_in_order(lengths: list[int], part: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loaded, "PART", part)
+        parts = loaded.parts_of([encoding(n) for n in lengths])
+    assert [len(e.input_ids) for some in parts for e in some] == lengths
+    assert all(parts)
+    if sum(lengths) < 2 * part:
+        assert len(parts) <= 1
+    assert len(parts) <= max(1, sum(lengths) // part)
+
+
+WORDS = ("ada wrote the book", "rain in london", "who lived where and when in the new city of york ?", "it")
+
+
+def test_a_batch_in_parts_gives_the_same_vectors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(tmp_path, "BertModel")
+    texts = [WORDS[i % 4] + " , the" * (i % 5) for i in range(17)]
+    model, plain = (api.load(tmp_path, dtype="float32", kernels=kernels) for kernels in (True, False))
+    seen: list[int] = []
+    shared = model.ops.share
+
+    def share(piece: Any, pieces: int) -> None:
+        assert shared is not None
+        seen.append(pieces)
+        shared(piece, pieces)
+
+    model.ops.share = share
+    monkeypatch.setattr(loaded, "PART", 32)
+    with threads.using(3):
+        vectors, embedded = model.encode(texts), model.embed(texts, pooling=("mean", "pooled"))
+    assert min(seen) >= 4
+    monkeypatch.setattr(loaded, "PART", 10**9)
+    for found, other in ((vectors, model.encode(texts)), (embedded, model.embed(texts, pooling=("mean", "pooled")))):
+        np.testing.assert_allclose(found, other, rtol=0, atol=2e-6 * np.abs(other).max())
+    np.testing.assert_allclose(vectors, plain.encode(texts), rtol=0, atol=2e-6 * np.abs(vectors).max())
+    assert len(seen) == 2
+    assert plain.ops.share is None

@@ -29,7 +29,7 @@ TILE_ELEMENTS = 1 << 18
 """Elements of the probabilities that are worked on at once: with a buffer of that size they stay in the cache."""
 PARTS = 8
 """Into so many parts a batch is cut at least; one of fewer sequences by heads."""
-FEW = 1 << 18
+FEW = 1 << 24
 """Multiplications that one thread makes in less time than it takes to wake another."""
 SMALL = 40.0
 """Scores up to this size may go into exp as they are: not even a sum of 2^60 of their exponentials overflows."""

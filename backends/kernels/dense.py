@@ -29,7 +29,7 @@ wide awake between two products, and start sooner than ours: one sentence takes 
 the work depends on their number, and so may a result's last bit, which training must not allow."""
 MOST = 8
 """Tiles along one side."""
-FEW = 1 << 20
+FEW = 1 << 24
 """Multiplications that one thread makes in less time than it takes to wake another."""
 
 

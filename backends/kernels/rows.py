@@ -13,8 +13,9 @@ BLOCK_ELEMENTS = 1 << 18
 """Elements of a block: few enough to stay in the caches, many enough that a pass over them takes much longer than the
 interpreter's lock takes to change hands, which it does after every pass. An eighth of this, which is best for one
 thread alone, makes two threads together slower than one."""
-FEW = 1 << 16
-"""Elements that one thread works off in less time than it takes to wake another."""
+FEW = 1 << 19
+"""Elements that one thread works off in less time than it takes to wake another, up to a millisecond where the core
+that the other is to run on has fallen asleep."""
 
 
 def reals(*arrays: Any) -> bool:

@@ -42,6 +42,7 @@ PRECISIONS = ("float64", "float32", "tf32", "bfloat16", "float16", "mixed-bfloat
 )
 @click.option("--mapping", metavar="FILE", help="How a dump's or a command's answers are named and laid out.")
 @click.option("--shrink", is_flag=True, help="Look for the smallest case that still fails, and show that.")
+@click.option("--feed", is_flag=True, help="Have it do single steps from the right inputs, too, if it can.")
 @click.option("--html", metavar="FILE", help="Write the report as a page, too.")
 @click.option("--junit", metavar="FILE", help="Write JUnit's XML for continuous integration, too.")
 @json_option
@@ -116,6 +117,8 @@ def _reports(spec: str, options: dict[str, Any], context: click.Context) -> Iter
     if not subject.live and (options["cases"] > 1 or options["shrink"]):
         name = "--cases" if options["cases"] > 1 else "--shrink"
         raise InputError(f"{spec}: {name} asks again and again, and a dump can't be asked; leave it out")
+    if options["feed"] and not hasattr(subject, "answer_step"):
+        raise InputError(f"{spec}: --feed needs a subject that can do single steps (answer_step), and it can't")
     for seed in range(options["seed"], options["seed"] + options["cases"]):
         with render.working("making the case") as show:
             one = {**options, "seed": seed}
@@ -141,7 +144,7 @@ def _report(subject: Any, case: Any, options: dict[str, Any]) -> Any:
     from ..verify import check
 
     wanted = [name.strip() for names in options["probes"] for name in names.split(",") if name.strip()]
-    asked = {"precision": options["precision"], "wanted": wanted, "only": options["only"]}
+    asked = {"precision": options["precision"], "wanted": wanted, "only": options["only"], "feed": options["feed"]}
     report = check(subject, case, **asked)
     if not options["shrink"] or report.verdict != "diverges":
         return report
@@ -156,6 +159,8 @@ class _Shown:
     def __init__(self, subject: Any, show: Any) -> None:
         self._subject, self.show = subject, show
         self.name, self.precision, self.live = subject.name, subject.precision, subject.live
+        if hasattr(subject, "answer_step"):
+            self.answer_step = subject.answer_step
 
     def answer(self, case: Any, wanted: Any = None) -> Any:
         """The subject's answers."""
@@ -170,13 +175,12 @@ def _replay(spec: str, options: dict[str, Any], chosen: set[str]) -> str:
     words = ["bertref", "verify", spec]
     if not spec.startswith("dump:") or "seed" in chosen:
         words += ["--seed", str(options["seed"])]
-    for name in sorted(chosen - {"seed", "cases", "shrink", "model_dir"}):
+    for name in sorted(chosen - {"seed", "cases", "shrink", "feed", "model_dir"}):
         values = options[name] if isinstance(options[name], tuple) else (options[name],)
         words += [word for value in values for word in (f"--{name}", str(value))]
     if options["model_dir"]:
         words += ["--model", options["model_dir"]]
-    if options["shrink"]:
-        words.append("--shrink")
+    words += [f"--{name}" for name in ("feed", "shrink") if options[name]]
     return shlex.join(words)
 
 

@@ -9,13 +9,14 @@ import numpy as np
 
 from ..errors import InputError
 from .axes import AxesOf, kind
+from .feeding import feed as feed_steps
 from .judge import compare
 from .limit import LIMIT
 from .meant import as_subject, case_for, chosen, part
 from .records import Answers, Case, Finding, Report
 from .report.words import explain
 from .shrink import shrink
-from .subject import Subject
+from .subject import ComputesOps, Subject
 
 
 def check(
@@ -26,6 +27,7 @@ def check(
     wanted: Collection[str] | None = None,
     only: str | None = None,
     repeat: bool = True,
+    feed: bool = False,
     seed: int = 0,
     **options: Any,
 ) -> Report:
@@ -40,10 +42,14 @@ def check(
     only       "forward", "backward" or "update": only that part is judged
     repeat     a live subject is asked twice, unless this is False: what differs between two runs isn't a mistake in
                the mathematics but dropout or a race, and is reported as that
+    feed       every step that the subject can do by itself (`subject.ComputesOps`) is also done from the reference's
+               inputs (`feeding`): finds the wrong one in a subject that doesn't record what goes into it
 
-    Raises what the subject raises, and `InputError` where these can't be understood.
+    Raises what the subject raises, and `InputError` where these can't be understood or it can't be fed.
     """
     subject = as_subject(subject)
+    if feed and not isinstance(subject, ComputesOps):
+        raise InputError(f"{subject.name} can't be fed: it has no answer_step(case, name, inputs); don't ask for it")
     if case is None:
         case = case_for(subject, seed, **options)
     elif options or seed:
@@ -61,7 +67,12 @@ def check(
     start = time.perf_counter()
     report = compare(case, answers, precision or subject.precision, subject=subject.name)
     seconds["judging"] = time.perf_counter() - start
-    report = replace(_with_differences(report, again), seconds=seconds)
+    report = _with_differences(report, again)
+    if feed:
+        start = time.perf_counter()
+        report = feed_steps(subject, case, report, names)
+        seconds["feeding"] = time.perf_counter() - start
+    report = replace(report, seconds=seconds)
     return report if only is None else part(report, only)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import InputError
-from .axes import AxesOf, masked_rows, split
+from .axes import Axes, AxesOf, masked_rows, split
 from .case import describe
 from .detect import detect
 from .limit import LIMIT
@@ -19,7 +19,7 @@ from .noise import SAMPLES, Truth, Yardstick, compare_with, for_larger, is_large
 from .records import PRECISIONS, WRONG, Answers, Arrays, Case, Finding, Report
 from .reference import answer_names
 from .simulate import simulate
-from .steps import Replay, sources
+from .steps import Graph, Replay, sources
 from .variants import arithmetics
 
 HALVES = ("bfloat16", "float16", "mixed-bfloat16", "mixed-float16")
@@ -44,7 +44,7 @@ def compare(
     if precision is None:
         precision = detect(case, given.values)
         remarks.append(f"precision not declared; the numbers look like {precision}")
-    findings = _overflow_allowed(case, precision, given.findings)
+    findings = overflow_allowed(case, precision, given.findings)
     judgement = Judgement(case, precision, given.values)
     found = {**findings, **judgement.findings(findings)}
     return _report(case, subject, precision, found, judgement, (*remarks, *judgement.notes))
@@ -111,7 +111,7 @@ def _not_finite(name: str, value: npt.NDArray[Any]) -> Finding:
     return Finding(name, "not-finite", note=f"{' and '.join(words)} of {value.size} elements")
 
 
-def _overflow_allowed(case: Case, precision: str, findings: Mapping[str, Finding]) -> dict[str, Finding]:
+def overflow_allowed(case: Case, precision: str, findings: Mapping[str, Finding]) -> dict[str, Finding]:
     """float16 ends at 65504: what overflows in correct implementations, too, is no mistake of the subject's."""
     suspects = [name for name, finding in findings.items() if finding.status == "not-finite"]
     if not suspects or "float16" not in precision.replace("bfloat16", ""):
@@ -173,11 +173,8 @@ class Judgement:
         ]
 
     def _scatter(self, name: str, along: str, usual: Measures) -> float:
-        axes = self.graph.axes(name)
         error = self.replay.input(name) - self.replay(name)
-        found = scatter(error, self.replay.input(along), axes)
-        both = min(len(found), len(usual.get("bin", ())))
-        return float(np.sqrt(np.max(found[:both] / usual["bin"][:both]))) if both else 0.0
+        return jump(error, self.replay.input(along), self.graph.axes(name), usual)
 
     def findings(self, before: Mapping[str, Finding]) -> dict[str, Finding]:
         """By name; `before` are the findings on answers that can't be judged.
@@ -231,19 +228,27 @@ class Judgement:
         where = place(self.graph, name, found - expected, expected, found)
         return replace(finding, status=status, place=where, note=note)
 
-    def last_right(self, first: str, found: Mapping[str, Finding]) -> str | None:
-        """The nearest answer known right that `first` is made from; else the last one before it."""
-        right = {name: None for name, finding in found.items() if finding.status == "right"}
-        known, _ = sources(self.graph, first, right)
-        if known:
-            return known[-1]
-        before = []
-        for step in self.graph:
-            if step.name == first:
-                break
-            if step.name in right:
-                before.append(step.name)
-        return before[-1] if before else None
+
+def last_right(graph: Graph, first: str, found: Mapping[str, Finding]) -> str | None:
+    """The nearest answer known right that `first` is made from; else the last one before it."""
+    right = {name: None for name, finding in found.items() if finding.status == "right"}
+    known, _ = sources(graph, first, right)
+    if known:
+        return known[-1]
+    before = []
+    for step in graph:
+        if step.name == first:
+            break
+        if step.name in right:
+            before.append(step.name)
+    return before[-1] if before else None
+
+
+def jump(error: Any, along: Any, axes: Axes, usual: Measures) -> float:
+    """`scatter` of an elementwise step's error over the usual error, where it is largest."""
+    found = scatter(error, along, axes)
+    both = min(len(found), len(usual.get("bin", ())))
+    return float(np.sqrt(np.max(found[:both] / usual["bin"][:both]))) if both else 0.0
 
 
 def worst(found: Measures, usual: Measures) -> tuple[float, str]:
@@ -269,5 +274,5 @@ def _report(
     if not found:
         notes = (*notes, "none of the answers has a known name")
     first = wrong[0] if wrong else None
-    last = judgement.last_right(first, found) if first else None
+    last = last_right(judgement.graph, first, found) if first else None
     return Report(subject, precision, describe(case), verdict, first, last, findings, LIMIT, notes)

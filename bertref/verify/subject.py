@@ -34,7 +34,16 @@ class ComputesOps(Protocol):
     """The optional ability to be fed the reference's inputs, one step at a time."""
 
     def answer_step(self, case: Case, name: str, inputs: Arrays) -> Arrays:
-        """The values of the step that makes probe `name`, computed from `inputs` (canonical names)."""
+        """The answer `name` of one step (`steps.Graph`), computed from `inputs` alone, and from the case's weights and
+        batch: {name: value}, or {} for a step that it doesn't know or that isn't one of its own.
+
+        inputs  the answers that the step is made from, in their canonical shapes: what the subject's precision holds,
+                as float64 arrays for "float64", else as float32 ones. Gradients are those of the loss times 1024 where
+                the precision is a float16 one (so are those that are returned)
+
+        What is made from the same inputs may be given with it (query, key and value) and isn't asked for then. Updates
+        are asked for once, by one of them: all are made from all gradients.
+        """
         ...
 
 

@@ -23,6 +23,21 @@ from tests.verify.report.reports import report, wrong
 EXAMPLE = Path(__file__).resolve().parents[1] / "verify" / "subjects" / "examples" / "numpy_bert.py"
 
 
+FED = """
+def forward(case):
+    return {}
+
+def answer_step(case, name, inputs):
+    if not name.endswith("_sum"):
+        return {}
+    first, second = inputs.values()
+    return {name: first + second * (0.99 if name == "layer.1.ffn_sum" else 1)}
+
+forward.answer_step = answer_step
+"""
+"""A subject that shows nothing of its run, with a wrong residual."""
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
@@ -82,6 +97,19 @@ def test_a_mistake_is_found_shown_and_written(verify: Any, mistaken: Path, tmp_p
     assert int(ET.parse(xml).getroot()[0].attrib["failures"]) >= 2
     assert str(page) in done.stderr
     assert str(xml) in done.stderr
+
+
+def test_a_step_that_is_not_recorded_is_found_by_feeding_it(tmp_path: Path) -> None:
+    path = tmp_path / "my_bert.py"
+    path.write_text(FED, encoding="utf-8")
+    spec = f"python:{path}:forward"
+    assert bertref("verify", spec, "--only", "forward", "--seed", "3").returncode == 2
+    done = bertref("verify", spec, "--only", "forward", "--seed", "3", "--feed")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "first wrong   layer.1.ffn_sum: this step makes the error" in done.stdout
+    assert "fed the reference's inputs" in done.stdout
+    assert "4 steps fed the reference's inputs: 1 wrong: layer.1.ffn_sum" in done.stdout
+    assert f"replay        bertref verify {spec} --seed 3 --only forward --feed\n" in done.stdout.replace("'", "")
 
 
 def test_the_replayed_command_finds_the_same(verify: Any, mistaken: Path) -> None:
@@ -173,8 +201,9 @@ def test_a_dump_brings_its_case(verify: Any, tmp_path: Path) -> None:
         (("numpy", "--file", "no-such-file"), "no such file"),
         (("python:no_such_module:f",), "no such module"),
         (("cmd:false {case} {out}",), "false"),
+        (("cmd:false {case} {out}", "--feed"), "--feed needs a subject that can do single steps (answer_step)"),
     ],
-    ids=["subject", "probe", "dtype", "mapping", "html", "dump", "file", "module", "command"],
+    ids=["subject", "probe", "dtype", "mapping", "html", "dump", "file", "module", "command", "feed"],
 )
 def test_errors_are_short(verify: Any, arguments: tuple[str, ...], message: str) -> None:
     done = verify(*arguments)

@@ -92,9 +92,10 @@ def _closest(report: Report) -> Lines:
 
 def _size(first: Finding, report: Report) -> Lines:
     lines = []
-    if first.own is not None and first.total is not None:
-        lines.append(("how wrong", f"{number(first.own)} times what rounding explains in its own step, "
-                                   f"{number(first.total)} times in total; the limit is {report.limit:g}"))  # fmt: skip
+    if first.own is not None:
+        total = "" if first.total is None else f", {number(first.total)} times in total"
+        lines.append(("how wrong", f"{number(first.own)} times what rounding explains in its own step{total}; "
+                                   f"the limit is {report.limit:g}"))  # fmt: skip
     if first.error is not None and first.noise is not None:
         lines.append(("", f"relative error {first.error:.1e}; a correct {report.precision} implementation's is "
                           f"{first.noise:.1e}"))  # fmt: skip

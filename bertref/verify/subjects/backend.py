@@ -16,6 +16,7 @@ from ...params import parameter_shapes
 from ...precision import cast, unscale
 from ...probes import Recorder, probe_names
 from ..records import Answers, Arrays, Case
+from .backend_steps import BackendSteps
 
 INSIDE_KERNELS = ("scores", "probs", "ffn_pre", "attention_sum", "ffn_sum", "mlm.dense", "mlm.logits")
 """Probes that lie inside ops which a kernel may replace: to look at them would switch the kernel off."""
@@ -39,7 +40,9 @@ class BackendSubject:
         if dtype not in self._backend.dtypes:
             raise InputError(f"{spec} computes in {', '.join(self._backend.dtypes)}, not in {dtype}")
         self._kernels = kernels
+        self._dtype = dtype
         self.precision: str | None = dtype
+        self._steps: tuple[Case, BackendSteps] | None = None
         self.name = f"{spec}:dtype={dtype},kernels={'on' if kernels else 'off'}"
 
     @property
@@ -50,7 +53,7 @@ class BackendSubject:
     def answer(self, case: Case, wanted: Collection[str] | None = None) -> Answers:
         """Every probe and gradient that the kernels leave visible, and one update if the case has an optimiser."""
         ops = OpSet(self._backend, kernels=self._kernels)
-        dtype = self.precision or "float32"
+        dtype = self._dtype
         names = self._visible(case, wanted)
         gradients = wanted is None or any(name.startswith(("grad:", "update:")) for name in wanted)
         scale = FLOAT16_LOSS_SCALE if dtype == "float16" else 1.0
@@ -71,6 +74,20 @@ class BackendSubject:
         if wanted is not None:
             values = {name: value for name, value in values.items() if name in set(wanted)}
         return Answers(values, self._notes())
+
+    def answer_step(self, case: Case, name: str, inputs: Arrays) -> Arrays:
+        """One step by the op or kernel that does it in the model; every update, if one is asked for. `BackendSteps`
+        says which steps are left out."""
+        ops = OpSet(self._backend, kernels=self._kernels)
+        if name.startswith("update:"):
+            master = "float64" if self._dtype == "float64" else "float32"
+            weights = {one: ops.xp.from_numpy(array.astype(master)) for one, array in case.params.items()}
+            grads = {one: ops.xp.from_numpy(inputs[f"grad:{one}"].astype(master)) for one in weights}
+            return _updates(ops, case, weights, grads)
+        if self._steps is None or self._steps[0] is not case:
+            kernels = self._backend.kernels if self._kernels else {}
+            self._steps = (case, BackendSteps(ops, case, self._dtype, kernels))
+        return self._steps[1](name, inputs)
 
     def _visible(self, case: Case, wanted: Collection[str] | None) -> list[str]:
         forward = probe_names(case.config.num_hidden_layers)

@@ -29,6 +29,18 @@ The case is a dict of plain values and fresh NumPy arrays:
                 clip_epsilon, and moments: NAME/m and NAME/v
     wanted      None for everything, or the names that will be looked at
 
+A function or an object may also have an attribute `answer_step(case, name, inputs)`, which does one step from given
+inputs (`check(..., feed=True)`, `--feed`), where a run shows too little to tell which step is wrong. It gives a dict,
+empty for a step that it doesn't know. `bertref.verify.steps` lists the steps and what goes into them:
+
+    def answer_step(case, name, inputs):
+        layer, _, last = name.rpartition(".")
+        if name.startswith("grad:") or last != "ffn_act":
+            return {}
+        return {name: gelu(inputs[layer + ".ffn_pre"])}
+
+    forward.answer_step = answer_step
+
 Answers may be arrays of any library (torch, JAX, CuPy, ...); bfloat16 is read exactly. MLM values may be given for
 all positions (B, S, ...) instead of the predicted ones (B, P, ...).
 """
@@ -86,7 +98,9 @@ def case_dict(case: Case, precision: str | None = None, wanted: Collection[str] 
 
 
 class PythonSubject:
-    """A function of a case, or an object with some of `METHODS`. Raises `InputError` for anything else."""
+    """A function of a case, or an object with some of `METHODS`. Raises `InputError` for anything else.
+
+    It has a method `answer_step` (`ComputesOps`) if the function or object has."""
 
     live = True
 
@@ -108,6 +122,11 @@ class PythonSubject:
         self.precision: str | None = precision or getattr(implementation, "precision", None) or "float32"
         if self.precision not in PRECISIONS:
             raise InputError(f"{self.name}: precision is {self.precision!r}; it must be one of {', '.join(PRECISIONS)}")
+        step = getattr(implementation, "answer_step", None)
+        if callable(step):
+            self._step: Callable[[dict[str, Any], str, Arrays], Any] = step
+            self._fed: tuple[Case, dict[str, Any]] | None = None
+            self.answer_step = self._answer_step
 
     def answer(self, case: Case, wanted: Collection[str] | None = None) -> Answers:
         """Everything that the methods return. Raises `InputError` where one fails, gives no dict, a name that does not
@@ -124,15 +143,29 @@ class PythonSubject:
         notes = [f"{self.name} has no method {method}(case)" for method in missing if len(self._parts) > 1]
         return Answers(values, tuple(notes))
 
+    def _answer_step(self, case: Case, name: str, inputs: Arrays) -> Arrays:
+        """What the subject makes of these inputs. All steps of a case get the same dict of it."""
+        if self._fed is None or self._fed[0] is not case:
+            self._fed = (case, case_dict(case, self.precision))
+        found = self._call(f"answer_step(case, {name!r}, inputs)", self._step, self._fed[1], name, inputs)
+        return {
+            str(one): canonical(str(one), to_numpy(value, f"{self.name}: {one}"), case)
+            for one, value in found.items()
+            if value is not None
+        }
+
     def _run(self, method: str, case: Case, wanted: Collection[str] | None) -> Mapping[Any, Any]:
+        return self._call(f"{method}(case)", self._parts[method], case_dict(case, self.precision, wanted))
+
+    def _call(self, what: str, function: Callable[..., Any], *arguments: Any) -> Mapping[Any, Any]:
         try:
-            found = self._parts[method](case_dict(case, self.precision, wanted))
+            found = function(*arguments)
         except BertrefError:
             raise
         except Exception as error:  # the subject's own code: whatever it raises is its failure to run
-            raise InputError(f"{self.name}: {method}(case) failed: {_describe(error)}") from error
+            raise InputError(f"{self.name}: {what} failed: {_describe(error)}") from error
         if not isinstance(found, Mapping):
-            raise InputError(f"{self.name}: {method}(case) gave {type(found).__name__}; a dict name -> array is needed")
+            raise InputError(f"{self.name}: {what} gave {type(found).__name__}; a dict name -> array is needed")
         return found
 
 

@@ -1,0 +1,267 @@
+"""bertref's steps one by one, from whatever inputs: `BackendSubject.answer_step`.
+
+Every step is done by the op, or the kernel, that does it in the model, in the padded layout. What lies inside a
+composition can be seen, and fed, only where no kernel replaces the whole. So with kernels on these are left out:
+scores, probs, context and their gradients; ffn_pre and mlm.dense; the sums before norms; mlm.logits and its loss; and
+the gradients of the parameters that belong to them. The activation and the norm of a fused op are done with a bias and
+a residual of 0.
+
+Always left out are gradients that are only handed on: of the losses, and of the terms of a sum.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from ...arrays import Array
+from ...heads import DECODER_BIAS, TRANSFORM, WORD_EMBEDDINGS
+from ...layers import Settings
+from ...layout import inputs as layout_inputs
+from ...losses import denominators, targets
+from ...ops import attention, softmax, tanh
+from ...opset import OpSet
+from ...precision import cast
+from ..axes import AxesOf
+from ..records import Arrays, Case
+from ..steps import last_output, layer_input
+
+Values = Mapping[str, Array]
+Maker = Callable[[Values], Array]
+TABLES = ("word", "position", "token_type")
+
+
+class BackendSteps:
+    """The steps of a case in `dtype`. `kernels`: those of `ops` that take part, by the op's name."""
+
+    def __init__(self, ops: OpSet, case: Case, dtype: str, kernels: Mapping[str, Any]) -> None:
+        self._ops, self._xp, self._case, self._kernels, self._dtype = ops, ops.xp, case, kernels, dtype
+        self._wide = "float64" if dtype == "float64" else "float32"
+        self._axes = AxesOf(case)
+        self._s = Settings(case.config, case.numerics)
+        weights = {name: self._xp.from_numpy(array.astype(self._wide)) for name, array in case.params.items()}
+        self._p = cast(self._xp, weights, dtype)
+        batch = case.batch
+        self._x = layout_inputs(self._xp, batch.input_ids, batch.attention_mask, batch.token_type_ids)
+        self._targets = targets(self._xp, batch, self._x.layout, denominators(batch, case.numerics), self._wide)
+        self._makers: dict[str, Maker] = {}
+        self._embeddings()
+        for i in range(case.config.num_hidden_layers):
+            self._attention(i)
+            self._feed_forward(i)
+        self._pooler()
+        self._masked_lm()
+        self._losses()
+
+    def __call__(self, name: str, inputs: Arrays) -> Arrays:
+        """The answer `name`, or nothing if it is left out."""
+        if name not in self._makers:
+            return {}
+        made = self._makers[name]({one: self._array(one, value) for one, value in inputs.items()})
+        return {name: self._xp.to_numpy(made).reshape(self._axes(name).shape)}
+
+    def _array(self, name: str, value: Any) -> Array:
+        """Token rows (T, ...) as the model has them; losses are never narrower than float32."""
+        rows = value.reshape(-1, value.shape[-1]) if value.ndim == 3 else value
+        return self._xp.from_numpy(np.ascontiguousarray(rows), self._wide if "loss." in name else self._dtype)
+
+    # -- kinds of steps ----------------------------------------------------------------------------------------------
+
+    def _zeros(self, *shape: int) -> Array:
+        return self._xp.zeros(shape, dtype=self._xp.dtype(self._dtype))
+
+    def _sum(self, first: Array, *others: Array) -> Array:
+        for other in others:
+            first, _ = self._ops.add.forward(first, other)
+        return first
+
+    def _dense(
+        self,
+        x: str,
+        y: str,
+        weight: str,
+        bias: str,
+        *,
+        read: Callable[[Array], Array] | None = None,
+        fused: bool = False,
+    ) -> Maker:
+        """y = read(x) Wᵀ + b with the gradients of both parameters; returned is what makes the gradient of read(x).
+        `fused`: the bias is added by the next op."""
+        dense, w = self._ops.dense, self._p[weight]
+        more = () if fused else (self._p[bias],)
+        read = read or (lambda x: x)
+
+        def back(v: Values, field: str) -> Array:
+            dy = v[f"grad:{y}"]
+            rows = read(v[x]) if x in v else self._zeros(dy.shape[0], w.shape[1])
+            return getattr(dense.backward(dy, dense.forward(rows, w, *more)[1]), field)
+
+        self._makers[f"grad:{weight}"] = lambda v: back(v, "weight")
+        if not fused:
+            self._makers[y] = lambda v: dense.forward(read(v[x]), w, *more)[0]
+            self._makers[f"grad:{bias}"] = lambda v: back(v, "bias")
+        return lambda v: back(v, "x")
+
+    def _norm(self, x: str, y: str, prefix: str, *, residual: bool = False) -> None:
+        """`residual`: it is done by the op that adds a residual, which is 0."""
+        op = self._ops.dropout_add_norm if residual else self._ops.layer_norm
+        gamma, beta = self._p[prefix + ".weight"], self._p[prefix + ".bias"]
+
+        def run(rows: Array) -> Any:
+            if residual:
+                return op.forward(rows, self._xp.zeros_like(rows), None, gamma, beta, scale=1.0, eps=self._s.eps)
+            return op.forward(rows, gamma, beta, eps=self._s.eps)
+
+        def back(v: Values, field: str) -> Array:
+            dy = v[f"grad:{y}"]
+            return getattr(op.backward(dy, run(v[x] if x in v else self._xp.zeros_like(dy))[1]), field)
+
+        self._makers[y] = lambda v: run(v[x])[0]
+        self._makers[f"grad:{x}"] = lambda v: back(v, "x")
+        self._makers[f"grad:{prefix}.weight"] = lambda v: back(v, "gamma")
+        self._makers[f"grad:{prefix}.bias"] = lambda v: back(v, "beta")
+
+    def _activation(self, x: str, y: str) -> None:
+        op = self._ops.bias_activation
+
+        def run(rows: Array) -> Any:
+            return op.forward(rows, self._zeros(rows.shape[-1]), activation=self._s.activation)
+
+        self._makers[y] = lambda v: run(v[x])[0]
+        self._makers[f"grad:{x}"] = lambda v: op.backward(v[f"grad:{y}"], run(v[x])[1]).x
+
+    # -- the model ---------------------------------------------------------------------------------------------------
+
+    def _embeddings(self) -> None:
+        ids = {"word": self._x.token_ids, "position": self._x.position_ids, "token_type": self._x.token_type_ids}
+        embedding = self._ops.embedding
+        for table in TABLES:
+            name = f"bert.embeddings.{table}_embeddings.weight"
+
+            def run(name: str = name, at: Array = ids[table]) -> Any:
+                return embedding.forward(self._p[name], at)
+
+            self._makers[f"embeddings.{table}"] = lambda v, run=run: run()[0]  # type: ignore[misc]
+            self._makers[f"grad:{name}"] = lambda v, run=run, dy=f"grad:embeddings.{table}": (  # type: ignore[misc]
+                embedding.backward(v[dy], run()[1]).table
+            )
+        self._makers["embeddings.sum"] = lambda v: self._sum(
+            *(v[f"embeddings.{table}"] for table in ("word", "token_type", "position"))
+        )
+        self._norm("embeddings.sum", "embeddings.norm", "bert.embeddings.LayerNorm")
+
+    def _attention(self, i: int) -> None:
+        p, g, q = f"layer.{i}.", f"grad:layer.{i}.", f"bert.encoder.layer.{i}.attention."
+        x, out = layer_input(i), q + "output.dense."
+        back = {
+            name: self._dense(x, p + name, f"{q}self.{name}.weight", f"{q}self.{name}.bias")
+            for name in ("query", "key", "value")
+        }
+        if "attention" not in self._kernels:
+            self._inside_attention(p, g)
+        context = self._dense(p + "context", p + "attention_output", out + "weight", out + "bias")
+        self._makers[g + "context"] = context
+        if "dropout_add_norm" not in self._kernels:
+            self._makers[p + "attention_sum"] = lambda v: self._sum(v[p + "attention_output"], v[x])
+        self._norm(p + "attention_sum", p + "attention_norm", q + "output.LayerNorm", residual=True)
+        self._makers[f"grad:{x}"] = lambda v: self._sum(v[g + "attention_sum"], *(made(v) for made in back.values()))
+
+    def _inside_attention(self, p: str, g: str) -> None:
+        xp, mask, numerics = self._xp, self._x.layout.mask, self._s.numerics
+        heads, B, S = self._s.config.num_attention_heads, *self._case.batch.input_ids.shape
+
+        def split(rows: Array) -> Array:
+            return attention.split_heads(xp, xp.reshape(rows, (B, S, rows.shape[-1])), heads)
+
+        def scores(v: Values) -> Array:
+            seen: dict[str, Array] = {}
+            query, key = (xp.reshape(v[p + name], (B, S, -1)) for name in ("query", "key"))
+            self._ops.attention.forward(
+                query, key, key, mask, None, heads=heads, scale=self._s.scale, mask_value=numerics.mask_value,
+                scale_query=numerics.scale_scores == "query", probe=seen.__setitem__,
+            )  # fmt: skip
+            return seen["scores"]
+
+        def probs(v: Values) -> Array:
+            masked = attention.add_mask(xp, v[p + "scores"], mask, numerics.mask_value)
+            return xp.astype(self._ops.softmax.forward(masked)[0], v[p + "scores"].dtype, copy=False)
+
+        def product(a: Array, b: Array) -> Array:
+            return attention.merge_heads(xp, xp.matmul(a, b))
+
+        turned = xp.matrix_transpose
+        self._makers |= {
+            p + "scores": scores,
+            p + "probs": probs,
+            p + "context": lambda v: product(v[p + "probs"], split(v[p + "value"])),
+            g + "value": lambda v: product(turned(v[p + "probs"]), split(v[g + "context"])),
+            g + "probs": lambda v: xp.matmul(split(v[g + "context"]), turned(split(v[p + "value"]))),
+            g + "scores": lambda v: softmax.backward(xp, v[g + "probs"], softmax.SoftmaxCache(v[p + "probs"])).x,
+            g + "query": lambda v: product(v[g + "scores"] * self._s.scale, split(v[p + "key"])),
+            g + "key": lambda v: product(turned(v[g + "scores"] * self._s.scale), split(v[p + "query"])),
+        }
+
+    def _feed_forward(self, i: int) -> None:
+        p, g, q = f"layer.{i}.", f"grad:layer.{i}.", f"bert.encoder.layer.{i}."
+        wide, out, x = q + "intermediate.dense.", q + "output.dense.", p + "attention_norm"
+        fused = "bias_activation" in self._kernels
+        back = self._dense(x, p + "ffn_pre", wide + "weight", wide + "bias", fused=fused)
+        self._activation(p + "ffn_pre", p + "ffn_act")
+        self._makers[g + "ffn_act"] = self._dense(p + "ffn_act", p + "ffn_output", out + "weight", out + "bias")
+        if "dropout_add_norm" not in self._kernels:
+            self._makers[p + "ffn_sum"] = lambda v: self._sum(v[p + "ffn_output"], v[x])
+        self._norm(p + "ffn_sum", p + "output", q + "output.LayerNorm", residual=True)
+        self._makers[f"grad:{x}"] = lambda v: self._sum(v[g + "ffn_sum"], back(v))
+
+    # -- the heads ---------------------------------------------------------------------------------------------------
+
+    def _gather(self, where: Array) -> tuple[Callable[[Array], Array], Callable[[Array], Array]]:
+        """Reads rows of the sequence output; and takes their gradients back to them."""
+        T, H = self._case.batch.input_ids.size, self._case.config.hidden_size
+
+        def back(dy: Array) -> Array:
+            gather = self._ops.gather
+            return gather.backward(dy, gather.forward(self._zeros(T, H), where)[1]).x
+
+        return lambda x: self._ops.gather.forward(x, where)[0], back
+
+    def _pooler(self) -> None:
+        dense, nsp = "bert.pooler.dense.", "cls.seq_relationship."
+        last, transform = last_output(self._case.config), TRANSFORM + "dense."
+        read, spread = self._gather(self._x.layout.first)
+        pooler = self._dense(last, "pooled_pre", dense + "weight", dense + "bias", read=read)
+        self._makers["pooled"] = lambda v: self._ops.tanh.forward(v["pooled_pre"])[0]
+        self._makers["grad:pooled_pre"] = lambda v: (
+            tanh.backward(self._xp, v["grad:pooled"], tanh.TanhCache(v["pooled"])).x
+        )
+        self._makers["grad:pooled"] = self._dense("pooled", "nsp.logits", nsp + "weight", nsp + "bias")
+        read_predicted, spread_predicted = self._gather(self._targets.positions)
+        fused = "bias_activation" in self._kernels
+        lm = self._dense(last, "mlm.dense", transform + "weight", transform + "bias", read=read_predicted, fused=fused)
+        self._makers[f"grad:{last}"] = lambda v: self._sum(spread_predicted(lm(v)), spread(pooler(v)))
+
+    def _masked_lm(self) -> None:
+        self._activation("mlm.dense", "mlm.act")
+        self._norm("mlm.act", "mlm.transform", TRANSFORM + "LayerNorm")
+        looked_up = self._makers.pop(f"grad:{WORD_EMBEDDINGS}")
+        if "decoder_cross_entropy" in self._kernels:
+            return
+        self._makers["grad:mlm.transform"] = self._dense("mlm.transform", "mlm.logits", WORD_EMBEDDINGS, DECODER_BIAS)
+        compared = self._makers[f"grad:{WORD_EMBEDDINGS}"]
+        self._makers[f"grad:{WORD_EMBEDDINGS}"] = lambda v: self._sum(looked_up(v), compared(v))
+
+    def _losses(self) -> None:
+        t = self._targets
+        self._loss("nsp", t.next_sentence, None, t.nsp_denominator)
+        if "decoder_cross_entropy" not in self._kernels:
+            self._loss("mlm", t.ids, t.weights, t.mlm_denominator)
+        self._makers["loss.total"] = lambda v: self._sum(v["loss.mlm"], v["loss.nsp"])
+
+    def _loss(self, which: str, labels: Array, weights: Array | None, denominator: Array) -> None:
+        op, logits = self._ops.cross_entropy, f"{which}.logits"
+
+        def run(v: Values) -> Any:
+            return op.forward(v[logits], labels, weights, denominator)
+
+        self._makers[f"loss.{which}"] = lambda v: run(v)[0]
+        self._makers[f"grad:{logits}"] = lambda v: op.backward(v[f"grad:loss.{which}"], run(v)[1]).logits

@@ -79,11 +79,15 @@ def backward(
     if dx is None:
         raise ValueError("backward needs the gradient of the sequence, of the pooled output, or of both")
     for i in reversed(range(len(cache.layers))):
-        layer, cache.layers[i] = cache.layers[i], None
-        if layer is None:
-            raise ValueError("the cache has served a backward already; run forward again")
-        dx, layer_grads = encoder_layer.backward(ops, dx, layer, probe and probe.scope(f"layer.{i}."))
-        del layer
+        dx, layer_grads = encoder_layer.backward(ops, dx, _taken(cache.layers, i), probe and probe.scope(f"layer.{i}."))
         grads |= prefixed(f"bert.encoder.layer.{i}", layer_grads)
     table_grads = embeddings.backward(ops, dx, cache.embeddings, probe and probe.scope("embeddings."))
     return grads | prefixed("bert.embeddings", table_grads)
+
+
+def _taken(layers: list[Any], number: int) -> Any:
+    """A layer's cache, to which nobody else refers from now on."""
+    cache, layers[number] = layers[number], None
+    if cache is None:
+        raise ValueError("the cache has served a backward already; run forward again")
+    return cache

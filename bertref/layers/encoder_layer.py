@@ -50,8 +50,11 @@ def forward(
 
 
 def backward(ops: OpSet, dy: Array, cache: Any, probe: Probe | None = None) -> tuple[Array, dict[str, Array]]:
-    """dy (T, H) -> dx (T, H) and the gradients of the layer's parameters."""
-    attention, network = restored(cache)
-    dmiddle, grads = feed_forward.backward(ops, dy, network, probe)
-    dx, attention_grads = self_attention.backward(ops, dmiddle, attention, probe)
+    """dy (T, H) -> dx (T, H) and the gradients of the layer's parameters.
+
+    Each half's cache is handed over, so that it can be let go of piece by piece."""
+    halves = list(restored(cache))
+    del cache
+    dmiddle, grads = feed_forward.backward(ops, dy, halves.pop(), probe)
+    dx, attention_grads = self_attention.backward(ops, dmiddle, halves.pop(), probe)
     return dx, {**prefixed("attention", attention_grads), **grads}

@@ -57,27 +57,31 @@ def backward(
     ops: OpSet, dy: Array, cache: FeedForwardCache, probe: Probe | None = None
 ) -> tuple[Array, dict[str, Array]]:
     """dy (T, H) -> dx (T, H) and the gradients of the two dense layers and the norm."""
+    runs = list(cache)  # what is (T, I) is let go as soon as it has served: nothing else in a layer is as large
+    del cache
     # y = layer_norm(dropout(output) + x)
     norm = ops.dropout_add_norm.backward(
-        dy, cache.norm, probe=probe.inner({"sum": "ffn_sum"}, rows=True) if probe else None
+        dy, runs.pop(), probe=probe.inner({"sum": "ffn_sum"}, rows=True) if probe else None
     )
     # output = act W₂ᵀ + b₂
-    contract = ops.dense.backward(norm.x, cache.contract)
+    dact, d_contract, d_output_bias = ops.dense.backward(norm.x, runs.pop())
+    if probe:
+        probe.rows("ffn_act", dact)
     # act = activation(expanded + b₁)
-    activation = ops.bias_activation.backward(
-        contract.x, cache.activation, probe=probe.inner({"pre": "ffn_pre"}, rows=True) if probe else None
+    dexpanded, d_bias = ops.bias_activation.backward(
+        dact, runs.pop(), probe=probe.inner({"pre": "ffn_pre"}, rows=True) if probe else None
     )
+    del dact
     # expanded = x W₁ᵀ
-    expand = ops.dense.backward(activation.x, cache.expand)
+    expand = ops.dense.backward(dexpanded, runs.pop())
     if probe:
         probe.rows("output", dy)
         probe.rows("ffn_output", norm.x)
-        probe.rows("ffn_act", contract.x)
     grads = {
         "intermediate.dense.weight": expand.weight,
-        "intermediate.dense.bias": activation.bias,
-        "output.dense.weight": contract.weight,
-        "output.dense.bias": contract.bias,
+        "intermediate.dense.bias": d_bias,
+        "output.dense.weight": d_contract,
+        "output.dense.bias": d_output_bias,
         "output.LayerNorm.weight": norm.gamma,
         "output.LayerNorm.bias": norm.beta,
     }

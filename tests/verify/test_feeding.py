@@ -260,6 +260,17 @@ def test_what_has_the_same_inputs_may_come_together(case: Case) -> None:
     assert sum(name.startswith("update:") for name in subject.asked) == 1
 
 
+def test_updates_are_asked_for_once_even_if_they_are_left_out(case: Case) -> None:
+    class Nothing(Fed):
+        def answer_step(self, case: Case, name: str, inputs: Arrays) -> Arrays:
+            self.asked.append(name)
+            return {}
+
+    subject = Nothing({})
+    assert found(subject, case, "float32") == {}
+    assert sum(name.startswith("update:") for name in subject.asked) == 1
+
+
 def test_an_answer_of_another_step_is_refused(case: Case) -> None:
     class Stray(Fed):
         def answer_step(self, case: Case, name: str, inputs: Arrays) -> Arrays:

@@ -12,7 +12,7 @@ from ..arrays import Array
 from ..errors import InputError
 from ..layout import Inputs
 from ..text.encoding import Encoding
-from .loaded import Loaded, batches, encode, framed_and_cut
+from .loaded import Loaded, by_length, encode, framed_and_cut
 from .pooling import MODES, check_mode, normalized, pool
 from .recipe import Projection, Recipe
 
@@ -46,10 +46,9 @@ def embed(loaded: Loaded, recipe: Recipe, texts: Sequence[str]) -> npt.NDArray[A
     encodings, _ = framed_and_cut(loaded, prepared(recipe, texts), None, min(recipe.max_length or limit, limit))
     if not encodings:
         return np.zeros((0, width(loaded, recipe)), np.float32)
-    order = sorted(range(len(encodings)), key=lambda i: -len(encodings[i].input_ids))
-    parts = [embed_batch(loaded, recipe, [encodings[i] for i in some]) for some in batches(order)]
-    result = np.concatenate(parts)
-    return result[np.argsort(np.array(order), kind="stable")]
+    batches = list(by_length(encodings))
+    result = np.concatenate([embed_batch(loaded, recipe, [encodings[i] for i in some]) for some in batches])
+    return result[np.argsort(np.concatenate(batches), kind="stable")]
 
 
 def width(loaded: Loaded, recipe: Recipe) -> int:

@@ -19,7 +19,7 @@ from ..errors import InputError
 from ..probes import Probe, Recorder
 from ..text.encoding import Encoding
 from .embeddings import POOLED, one_pooling, prepared, vectors
-from .loaded import Loaded, batches, framed_and_cut, inputs_of, run
+from .loaded import Loaded, by_length, framed_and_cut, inputs_of, run
 from .pooling import MODES, check_mode, normalized
 from .recipe import Recipe
 
@@ -115,9 +115,8 @@ class Extractor:
 
     def features(self, encodings: Sequence[Encoding]) -> Iterator[TextFeatures]:
         """Features in the order of the encodings; all are computed first, those of like length in one batch."""
-        order = sorted(range(len(encodings)), key=lambda i: -len(encodings[i].input_ids))
         found: dict[int, TextFeatures] = {}
-        for some in batches(order):
+        for some in by_length(encodings):
             found |= zip(some, self._batch([encodings[i] for i in some]), strict=True)
         for i in range(len(encodings)):
             yield found.pop(i)

@@ -18,6 +18,7 @@ from ..text import Tokenizer
 from ..text.encoding import Encoding
 
 BATCH = 32
+TOKENS = 4096
 PART = 512
 """Tokens of a part of a batch that a thread takes: fewer make inefficient products, more leave the cache."""
 
@@ -98,6 +99,23 @@ def batches(items: Sequence[T], size: int = BATCH) -> Iterator[Sequence[T]]:
     """The items in their order, `size` at a time."""
     for start in range(0, len(items), size):
         yield items[start : start + size]
+
+
+def by_length(encodings: Sequence[Encoding]) -> Iterator[list[int]]:
+    """The numbers of the encodings, the longest first, in batches of `BATCH` or, where they are short, as many as have
+    `TOKENS` tokens together: texts of like length share a batch."""
+    order = sorted(range(len(encodings)), key=lambda i: -len(encodings[i].input_ids))
+    some: list[int] = []
+    tokens = 0
+    for i in order:
+        length = len(encodings[i].input_ids)
+        if len(some) >= BATCH and tokens + length > TOKENS:
+            yield some
+            some, tokens = [], 0
+        some.append(i)
+        tokens += length
+    if some:
+        yield some
 
 
 def settings_of(loaded: Loaded) -> Settings:

@@ -1,5 +1,6 @@
 """Texts through the encoder: shared among threads, nothing changes."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,19 @@ def test_parts_are_all_of_it_in_order(lengths: list[int], part: int) -> None:
     if sum(lengths) < 2 * part:
         assert len(parts) <= 1
     assert len(parts) <= max(1, sum(lengths) // part)
+
+
+@given(lengths=st.lists(st.integers(1, 300), max_size=80))
+def test_batches_by_length(lengths: list[int]) -> None:
+    """Every text once, the longest first; a batch is full only of texts enough and of tokens enough."""
+    batches = list(loaded.by_length([encoding(n) for n in lengths]))
+    order = [i for some in batches for i in some]
+    assert sorted(order) == list(range(len(lengths)))
+    assert [lengths[i] for i in order] == sorted(lengths, reverse=True)
+    for some, following in itertools.pairwise(batches):
+        assert len(some) >= loaded.BATCH
+        assert sum(lengths[i] for i in some) + lengths[following[0]] > loaded.TOKENS
+        assert len(some) == loaded.BATCH or sum(lengths[i] for i in some) <= loaded.TOKENS
 
 
 WORDS = ("ada wrote the book", "rain in london", "who lived where and when in the new city of york ?", "it")

@@ -79,7 +79,7 @@ class Blocks:
 def _rounded(size: int) -> int:
     """The size of the block for an array: at most a quarter more, so that similar arrays share their blocks, and only
     the alignment more for arrays of a round size, as those of a model are."""
-    step = 1 << (size.bit_length() - 3)
+    step = 1 << max(size.bit_length() - 3, 0)
     return -(-size // step) * step + ALIGNMENT
 
 

@@ -100,3 +100,14 @@ def test_scratch_belongs_to_a_number_and_a_thread() -> None:
     assert found == [False]
     for size in range(1, 3000, 37):  # growing never returns less than was asked for
         assert buffers.scratch(5, (size,), FLOAT).shape == (size,)
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 4, 7, 1000])
+def test_scratch_of_any_size_is_there_and_aligned(count: int) -> None:
+    """In a thread that has none yet."""
+    found: list[np.ndarray] = []
+    thread = threading.Thread(target=lambda: found.append(buffers.scratch(0, (count,), np.dtype(np.int8))))
+    thread.start()
+    thread.join()
+    assert found[0].shape == (count,)
+    assert count == 0 or found[0].ctypes.data % ALIGNMENT == 0

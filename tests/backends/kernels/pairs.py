@@ -59,10 +59,16 @@ def errors(op: Op, case: Case, upstream: Any, dtype: str, truth: Arrays) -> dict
         assert found[name].shape == true.shape, name
         assert found[name].dtype == np.dtype(dtype), name
         scale = float(np.max(np.abs(true), initial=0.0)) or 1.0
-        if dtype == "float64":  # a gradient that cancels has the rounding errors of what it is made of
+        if dtype == "float64" or _norm_of_two(op, case):
+            # a gradient that cancels has the rounding errors of what it is made of
             scale = max(scale, largest)
         worst[name] = float(np.max(np.abs(found[name] - true), initial=0.0)) / scale
     return worst
+
+
+def _norm_of_two(op: Op, case: Case) -> bool:
+    """Of two numbers a norm makes -1 and 1 whatever they are: all that is left of its gradient is what ε does."""
+    return op.name in ("layer_norm", "dropout_add_norm") and case.inputs["x"].shape[-1] == 2
 
 
 def rounded(case: Case, dtype: str) -> Case:

@@ -83,12 +83,16 @@ def test_another_formula_is_told_from_rounding_in_float32(change: dict, first: s
 @pytest.mark.parametrize(("change", "first"), [(c, f) for c, f, _ in CHANGES[:2]], ids=str)
 @pytest.mark.parametrize("seed", [21, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(40, 60))])
 def test_another_formula_is_told_from_rounding_in_bfloat16(change: dict, first: str, seed: int) -> None:
-    """Though end to end the difference is a tenth of the rounding: through the error that its step adds."""
+    """Though end to end the difference is a tenth of the rounding: through the error that its step adds.
+
+    The two GELUs differ where few inputs of the first layer are; where they are too few, it is a later layer's."""
     case = generate(seed)
     wrong = simulate(replace(case, numerics=replace(case.numerics, **change)), FUSED)
     report = compare(case, Answers(wrong), "bfloat16")
-    assert report.first == first
-    assert status(report)[first].total < status(report)[first].own
+    assert report.first is not None
+    assert kind(report.first) == kind(first)
+    assert status(report)[report.first].status == "added"
+    assert status(report)[report.first].total < status(report)[report.first].own
 
 
 def test_what_follows_an_error_is_inherited() -> None:

@@ -22,15 +22,13 @@ from ...arrays import Namespace
 from ...ops.attention import AttentionGrads
 from ...ops.op import Kernel
 from .buffers import HostArray, empty, scratch
-from .rows import kept, reals
-from .threads import run
+from .dense import share_out
+from .rows import kept, parts_of, reals
 
 TILE_ELEMENTS = 1 << 18
 """Elements of the probabilities that are worked on at once: with a buffer of that size they stay in the cache."""
 PARTS = 8
 """Into so many parts a batch is cut at least; one of fewer sequences by heads."""
-FEW = 1 << 24
-"""Multiplications that one thread makes in less time than it takes to wake another."""
 SMALL = 40.0
 """Scores up to this size may go into exp as they are: not even a sum of 2^60 of their exponentials overflows."""
 UNDERFLOW = {"f": 104.0, "d": 746.0}
@@ -118,7 +116,7 @@ def forward(
     if len(parts) > B:  # the parts of a sequence run at the same time, and only look at what is known of all of it
         for b in range(B):
             look(b)
-    _share_out(parts, B * S * S * query.shape[2] <= FEW)
+    share_out(parts, B * S * S * query.shape[2])
     return context, Cache(query, key, value, keep, probs, scale, dropout_scale)
 
 
@@ -158,29 +156,14 @@ def backward(xp: Namespace, dy: HostArray, cache: Cache) -> AttentionGrads:
                 np.multiply(dk[a, :keys], scale, out=dk[a, :keys])
             dq[some, queries:] = dk[some, keys:] = dv[some, keys:] = 0
 
-    _share_out(_parts(part, B, heads), B * S * S * H <= FEW)
+    share_out(_parts(part, B, heads), B * S * S * H)
     return grads
 
 
 def _parts(part: Any, B: int, heads: int) -> list[Any]:
     """Calls of `part` for every sequence and head; where there are few sequences, some of their heads at a time."""
     number = min(max(1, PARTS // max(B, 1)), heads)
-    ends = [heads * i // number for i in range(number + 1)]
-    return [(part, b, slice(*ends[i : i + 2])) for b in range(B) for i in range(number)]
-
-
-def _share_out(calls: list[Any], few: bool) -> None:
-    """Makes the calls: on all threads unless there is little to do."""
-
-    def piece(i: int) -> None:
-        function, *arguments = calls[i]
-        function(*arguments)
-
-    if few:
-        for i in range(len(calls)):
-            piece(i)
-    else:
-        run(piece, len(calls))
+    return [(part, b, some) for b in range(B) for some in parts_of(heads, number)]
 
 
 def _rows_in_place(x: HostArray) -> HostArray:
@@ -202,9 +185,7 @@ def _tiles(heads: slice, queries: int, keys: int) -> list[slice]:
 
 def _largest(q: HostArray, k: HostArray, heads: int, scale: float) -> float:
     """No score of a sequence is larger in size: its longest query times its longest key, scaled."""
-    longest = []
-    for x in (_heads(q, heads), _heads(k, heads)):
-        longest.append(float(np.sqrt(np.max(np.vecdot(x, x)))))
+    longest = [float(np.sqrt(np.max(np.vecdot(x, x)))) for x in (_heads(q, heads), _heads(k, heads))]
     return abs(scale) * longest[0] * longest[1]
 
 

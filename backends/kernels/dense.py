@@ -4,7 +4,6 @@ A tile is so large that making it costs little more than its share of the whole 
 alone; each is one product on one thread. The bias is added while a tile is in the cache.
 """
 
-import itertools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +12,7 @@ from ...arrays import Namespace
 from ...ops.dense import DenseGrads
 from ...ops.op import Kernel
 from .buffers import HostArray, empty
-from .rows import as_rows, reals
+from .rows import as_rows, parts_of, reals
 from .threads import run
 
 TILE_ROWS, TILE_COLUMNS = 320, 768
@@ -48,9 +47,7 @@ def serves(x: Any, weight: Any, bias: Any = None) -> bool:
 
 def cuts(length: int, least: int) -> list[slice]:
     """`length` in at most `MOST` nearly equal parts of at least `least`, unless it is shorter itself."""
-    parts = max(1, min(MOST, length // least))
-    ends = [length * i // parts for i in range(parts + 1)]
-    return [slice(a, b) for a, b in itertools.pairwise(ends)]
+    return parts_of(length, max(1, min(MOST, length // least)))
 
 
 def products(

@@ -4,22 +4,15 @@ Ids are sorted, so that the rows of one id stand together. An id that occurs onc
 the rows of any other are one sum over an axis.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from ...arrays import Namespace
-from ...ops.embedding import EmbeddingGrads
+from ...ops.embedding import EmbeddingCache, EmbeddingGrads
 from ...ops.op import Kernel
 from .buffers import HostArray, empty
 from .rows import over_rows, reals
-
-
-class Cache(NamedTuple):
-    """The table, kept for its shape and type only, and the ids (N)."""
-
-    table: HostArray
-    ids: HostArray
 
 
 def serves(table: Any, ids: Any) -> bool:
@@ -30,13 +23,13 @@ def serves(table: Any, ids: Any) -> bool:
     return whole and ids.min() >= 0 and ids.max() < len(table)
 
 
-def forward(xp: Namespace, table: HostArray, ids: HostArray) -> tuple[HostArray, Cache]:
+def forward(xp: Namespace, table: HostArray, ids: HostArray) -> tuple[HostArray, EmbeddingCache]:
     """table (V, H), ids (N) integer -> y (N, H)."""
     y = empty((len(ids), table.shape[1]), table.dtype)
-    return np.take(table, ids, axis=0, out=y, mode="clip"), Cache(table, ids)
+    return np.take(table, ids, axis=0, out=y, mode="clip"), EmbeddingCache(table, ids)
 
 
-def backward(xp: Namespace, dy: HostArray, cache: Cache) -> EmbeddingGrads:
+def backward(xp: Namespace, dy: HostArray, cache: EmbeddingCache) -> EmbeddingGrads:
     """dy (N, H) -> gradient of the table."""
     table, ids = cache
     total = empty(table.shape, table.dtype)

@@ -39,7 +39,12 @@ def row_blocks(rows: int, width: int) -> list[slice]:
     number = -(-rows // step)
     if rows * width > FEW:
         number = min(number + number % 2, rows)
-    ends = [rows * i // max(number, 1) for i in range(number + 1)]
+    return parts_of(rows, number)
+
+
+def parts_of(length: int, number: int) -> list[slice]:
+    """`length` in so many nearly equal parts."""
+    ends = [length * i // max(number, 1) for i in range(number + 1)]
     return [slice(a, b) for a, b in itertools.pairwise(ends)]
 
 

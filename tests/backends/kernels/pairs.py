@@ -104,7 +104,7 @@ def in_pieces(workers: int) -> Iterator[None]:
     settings = {
         rows: {"BLOCK_ELEMENTS": 6, "FEW": 0},
         dense: {"TILE_ROWS": 2, "TILE_COLUMNS": 2, "FEW": 0},
-        attention: {"TILE_ELEMENTS": 8, "FEW": 0},
+        attention: {"TILE_ELEMENTS": 8},
     }
     with threads.using(workers):
         patches = [mock.patch.multiple(module, **values) for module, values in settings.items()]

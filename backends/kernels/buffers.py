@@ -21,7 +21,7 @@ HostArray: TypeAlias = np.ndarray[Any, Any]
 SMALLEST = 1 << 18
 """Bytes; what is smaller comes from the C library's heap, which reuses memory itself."""
 SEGMENT = 1 << 28
-"""Bytes of a segment, unless an array needs more: several of the largest arrays of a step. What no array has touched yet
+"""Bytes of a segment, unless an array needs more: several of the largest arrays of a step. What no array has touched
 takes no memory."""
 ALIGNMENT = 64
 """A cache line, and the widest vector."""

@@ -4,6 +4,7 @@ A tile is so large that making it costs little more than its share of the whole 
 alone; each is one product on one thread. The bias is added while a tile is in the cache.
 """
 
+import os
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,8 +18,7 @@ from .threads import run
 
 TILE_ROWS, TILE_COLUMNS = 320, 768
 """The least that a product is cut into. BLAS copies both factors into an order of its own, for every tile again: at
-these sizes that takes a twentieth of the time, less than threads lose when the last of them works on a large tile and
-the others wait."""
+these sizes that takes a twentieth of the time."""
 HALF_COLUMNS = 256
 """The least for a product of few rows, which is cut into halves: one tile would keep one thread busy and the others
 waiting, and with more of them BLAS copies the rows so often that it takes a third longer."""
@@ -26,8 +26,9 @@ BLAS_ROWS = 512
 """Products of at most so many rows are left to BLAS and its own threads where no gradients will be asked for. These are
 wide awake between two products, and start sooner than ours: one sentence takes two thirds of the time. How they divide
 the work depends on their number, and so may a result's last bit, which training must not allow."""
-MOST = 8
-"""Tiles along one side."""
+MOST = max(2, os.cpu_count() or 1)
+"""Into so many tiles a product is cut: one for each core of the machine, however many threads there are, so that their
+number does not decide about bits. With four tiles for each core a step's products take a twentieth longer."""
 FEW = 1 << 24
 """Multiplications that one thread makes in less time than it takes to wake another."""
 
@@ -45,9 +46,9 @@ def serves(x: Any, weight: Any, bias: Any = None) -> bool:
     return reals(x, weight, *([] if bias is None else [bias])) and x.ndim >= 2 and min(weight.shape) > 0
 
 
-def cuts(length: int, least: int) -> list[slice]:
-    """`length` in at most `MOST` nearly equal parts of at least `least`, unless it is shorter itself."""
-    return parts_of(length, max(1, min(MOST, length // least)))
+def cuts(length: int, least: int, most: int = MOST) -> list[slice]:
+    """`length` in at most so many nearly equal parts of at least `least`, unless it is shorter itself."""
+    return parts_of(length, max(1, min(most, length // least)))
 
 
 def products(
@@ -55,7 +56,7 @@ def products(
 ) -> list[Any]:
     """The tiles of out = a b + bias as functions to call: a (N, K), b (K, M), bias (M). `alone`: nothing else is."""
     row_cuts = cuts(out.shape[0], TILE_ROWS)
-    column_cuts = cuts(out.shape[1], TILE_COLUMNS) if len(row_cuts) < 4 else [slice(None)]
+    column_cuts = cuts(out.shape[1], TILE_COLUMNS, -(-MOST // len(row_cuts)))
     if alone and len(row_cuts) == 1 and len(column_cuts) < MOST:
         column_cuts = cuts(out.shape[1], max(HALF_COLUMNS, out.shape[1] // 2))
 

@@ -28,11 +28,12 @@ from .options import debug_option, json_option
 @click.option("--dupe-factor", type=int, default=10, show_default=True, help="TFRecord: passes, each with new masks.")
 @click.option("--whole-word", is_flag=True, help="TFRecord: mask whole words.")
 @click.option("--seed", "random_seed", type=int, default=12345, show_default=True, help="TFRecord: of all choices.")
+@click.option("--processes", type=click.IntRange(min=1), help="That tokenise a large corpus.  [default: every core]")
 @json_option
 @debug_option
 def prepare(
     corpus: tuple[str, ...], documents: str, sentences: str, vocab: str, out: str, cased: bool, kind: str, files: int,
-    as_json: bool, **rules: Any,
+    processes: int | None, as_json: bool, **rules: Any,
 ) -> None:  # fmt: skip
     """Tokenise text once into a folder that `pretrain` takes as its CORPUS.
 
@@ -42,21 +43,23 @@ def prepare(
         bertref pretrain novels-tokens
         bertref prepare novels/ --vocab vocab.txt --out novels-records --format tfrecord --files 8
     """
+    from ..bench.machine import threads
     from ..data.documents import read_documents
     from ..data.shards import prepare as run
     from ..text import Tokenizer, load_vocab
     from ..train.setup import NEEDED
 
     tokenizer = Tokenizer(load_vocab(vocab, require=NEEDED), lower_case=not cased)
+    options: dict[str, Any] = {"processes": processes or threads()}
     found = read_documents(corpus, layout=cast(Any, documents), sentences=cast(Any, sentences))
     start = time.perf_counter()
     with render.counting() as progress:
         if kind == "tokens":
-            counts = dict(run(found, tokenizer, out, progress=progress))
+            counts = dict(run(found, tokenizer, out, progress=progress, **options))
         else:
             with tempfile.TemporaryDirectory() as folder:
                 tokens = Path(folder) / "tokens"
-                counts = dict(run(found, tokenizer, tokens, progress=progress))
+                counts = dict(run(found, tokenizer, tokens, progress=progress, **options))
                 counts["examples"] = _write_records(tokens, Path(out), files, rules)
     seconds = time.perf_counter() - start
     rate = counts["tokens"] / seconds

@@ -5,6 +5,7 @@ memory. The folder appears under its name when it is complete.
 """
 
 import json
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,6 +20,7 @@ from ..files import write_folder
 from ..text import Tokenizer
 from .corpus import FORMAT, FORMAT_VERSION, MANIFEST, OFFSET, PARTS, token_dtype
 from .documents import Document
+from .tokenising import tokenised
 
 BLOCK = 16_384
 """Sentences tokenised at once, or those of one document if it has more."""
@@ -36,9 +38,11 @@ def prepare(
     *,
     progress: Progress = lambda counts: None,
     shard_tokens: int = SHARD_TOKENS,
+    processes: int = 1,
 ) -> Counts:
     """Writes the corpus folder `out`; returns its counts: documents, sentences, tokens, and dropped documents.
 
+    With several `processes` a large corpus is tokenised in them, see `tokenising`; the files are the same.
     A document is dropped, a sentence left out, if it has no tokens. `progress` is told the counts after every block.
     Raises `InputError` if `out` exists, if no token is left, or if the disk refuses; `out` then does not exist.
     """
@@ -55,7 +59,7 @@ def prepare(
 
     def fill(folder: Path) -> None:
         shards = _write_shards(
-            folder, _tokenised(documents, tokenizer), tokenizer.vocab.size, shard_tokens, report
+            folder, _tokenised(documents, tokenizer, processes), tokenizer.vocab.size, shard_tokens, report
         )
         if not shards:
             raise InputError("the corpus is empty: no document gave a token")
@@ -102,10 +106,16 @@ class _Block:
         return {**{part: len(getattr(self, part)) for part in PARTS}, "dropped": self.dropped}
 
 
-def _tokenised(documents: Iterable[Document], tokenizer: Tokenizer) -> Iterator[_Block]:
-    for block in _blocks(documents):
-        ids, bounds = tokenizer.ids_arrays(sentence for document in block for sentence in document.sentences)
-        yield _Block(ids, np.diff(bounds), np.array([len(document.sentences) for document in block], np.int64))
+def _tokenised(documents: Iterable[Document], tokenizer: Tokenizer, processes: int) -> Iterator[_Block]:
+    in_documents: deque[npt.NDArray[np.int64]] = deque()
+
+    def texts() -> Iterator[list[str]]:
+        for block in _blocks(documents):
+            in_documents.append(np.array([len(document.sentences) for document in block], np.int64))
+            yield [sentence for document in block for sentence in document.sentences]
+
+    for ids, bounds in tokenised(texts(), tokenizer, processes):
+        yield _Block(ids, np.diff(bounds), in_documents.popleft())
 
 
 def _blocks(documents: Iterable[Document]) -> Iterator[list[Document]]:

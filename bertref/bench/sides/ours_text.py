@@ -92,6 +92,7 @@ class Preparing:
         self.job = job
         self.vocab = load_vocab(Path(job.folder) / "vocab.txt")
         self.out = Path(job.folder) / f"prepared-{job.side}"
+        self.processes = job.threads if self.kind == "bulk" else 1
         self.about: dict[str, Any] = {"name": "bertref", "version": __version__, "tokenizer": self.kind}
 
     def tokenizer(self) -> Tokenizer:
@@ -99,7 +100,7 @@ class Preparing:
 
     def prepare(self) -> dict[str, int]:
         shutil.rmtree(self.out, ignore_errors=True)
-        return prepare(documents(self.job), self.tokenizer(), self.out)
+        return prepare(documents(self.job), self.tokenizer(), self.out, processes=self.processes)
 
     def figures(self) -> dict[str, Any]:
         """What was counted, and what was written."""

@@ -22,7 +22,7 @@ from .corpus import FORMAT, FORMAT_VERSION, MANIFEST, OFFSET, PARTS, token_dtype
 from .documents import Document
 from .tokenising import tokenised
 
-BLOCK = 16_384
+BLOCK = 4096
 """Sentences tokenised at once, or those of one document if it has more."""
 SHARD_TOKENS = 2**28
 """A new shard is begun once one has this many tokens: half a gigabyte or one."""

@@ -1,7 +1,7 @@
 """Dense layers: products cut into tiles that the threads share, written where they belong, transposed by BLAS.
 
 A tile is so large that making it costs little more than its share of the whole product, and is decided by the shapes
-alone; each is one product on one thread. The bias is added while a tile is in the cache.
+and the machine's cores alone; each is one product on one thread. The bias is added while a tile is in the cache.
 """
 
 import os

@@ -1,8 +1,8 @@
 """The threads that share a kernel's work.
 
-A kernel cuts its work into pieces by shape alone and sums the pieces' parts in order, so neither the number of threads
-nor the order in which they finish can change a bit of a result. NumPy releases the interpreter's lock while it
-computes; the threads therefore run at the same time although Python's lines do not.
+A kernel cuts its work into pieces by shape and by the cores that the machine has, and sums the pieces' parts in order,
+so neither the number of threads nor the order in which they finish can change a bit of a result. NumPy releases the
+interpreter's lock while it computes; the threads therefore run at the same time although Python's lines do not.
 
 While pieces run, BLAS makes every product on the thread that asks for it: the pieces are what is shared out, and two
 pools that each fill the machine would only get into each other's way. Where BLAS can't be held to one thread the pieces

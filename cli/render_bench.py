@@ -135,6 +135,9 @@ def plot(found: dict[str, Any], path: str) -> None:
             axes.plot([row[axis] for row in rows], [row[side] for row in rows], "o-", label=label)
         axes.set_xscale("log", base=2)
         axes.set_yscale("log")
+        lowest, highest = axes.get_ylim()
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter("{x:g}" if highest < 20 * lowest else "")  # beyond, there are too many
         axes.set(xlabel=names[axis], ylabel="seconds", title=f"{names[other]}: {given[other]}")
         axes.set_xticks([row[axis] for row in rows], [str(row[axis]) for row in rows])
         axes.grid(alpha=0.3)

@@ -124,6 +124,7 @@ def need_matplotlib() -> None:
 def plot(found: dict[str, Any], path: str) -> None:
     """Seconds per step by batch size and by sequence length, a line for every side, as a picture."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator
 
     figure = Figure(figsize=(10, 4.5), layout="constrained")
     names = {"batch_size": "sequences in a batch", "seq_len": "tokens of a sequence"}
@@ -135,9 +136,9 @@ def plot(found: dict[str, Any], path: str) -> None:
             axes.plot([row[axis] for row in rows], [row[side] for row in rows], "o-", label=label)
         axes.set_xscale("log", base=2)
         axes.set_yscale("log")
-        lowest, highest = axes.get_ylim()
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
         axes.yaxis.set_major_formatter("{x:g}")
-        axes.yaxis.set_minor_formatter("{x:g}" if highest < 20 * lowest else "")  # beyond, there are too many
+        axes.yaxis.set_minor_formatter("")
         axes.set(xlabel=names[axis], ylabel="seconds", title=f"{names[other]}: {given[other]}")
         axes.set_xticks([row[axis] for row in rows], [str(row[axis]) for row in rows])
         axes.grid(alpha=0.3)

@@ -3,6 +3,7 @@
 import gc
 import itertools
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -99,6 +100,24 @@ def test_places_never_overlap_and_free_ones_become_one(events: list[tuple[bool, 
     blocks.empty((SMALLEST,), np.dtype(np.int8))
     assert len(blocks._free) <= len(blocks._segments) + 1
     assert sum(size for size, _ in blocks._free) + blocks.used == blocks.reserved
+
+
+def test_segments_side_by_side_stay_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An array across both would not hold the second one's memory."""
+    memory = np.empty(4 * SMALLEST, np.uint8)
+    start = -memory.ctypes.data % ALIGNMENT
+    fake = SimpleNamespace(asarray=np.asarray, uint8=np.uint8, empty=lambda *_: next(parts))
+    monkeypatch.setattr(buffers, "SEGMENT", SMALLEST)
+    monkeypatch.setattr(buffers, "np", fake)
+    for order in ((0, 1), (1, 0)):
+        parts = iter([memory[start + i * SMALLEST : start + (i + 1) * SMALLEST + ALIGNMENT] for i in range(2)])
+        blocks = Blocks()
+        alive: list[np.ndarray | None] = [blocks.empty((SMALLEST,), np.dtype(np.int8)) for _ in range(2)]
+        assert len(blocks._segments) == 2
+        for i in order:
+            alive[i] = None
+        with pytest.raises(StopIteration):  # neither has room for it, and there is no third
+            blocks.empty((2 * SMALLEST,), np.dtype(np.int8))
 
 
 def test_threads_may_ask_and_return_at_once() -> None:

@@ -28,7 +28,8 @@ from .options import debug_option, json_option
 @click.option("--dupe-factor", type=int, default=10, show_default=True, help="TFRecord: passes, each with new masks.")
 @click.option("--whole-word", is_flag=True, help="TFRecord: mask whole words.")
 @click.option("--seed", "random_seed", type=int, default=12345, show_default=True, help="TFRecord: of all choices.")
-@click.option("--processes", type=click.IntRange(min=1), help="That tokenise a large corpus.  [default: every core]")
+@click.option("--processes", type=click.IntRange(min=1),
+              help="That tokenise a large corpus.  [default: OPENBLAS_NUM_THREADS, else every core]")  # fmt: skip
 @json_option
 @debug_option
 def prepare(
@@ -50,16 +51,16 @@ def prepare(
     from ..train.setup import NEEDED
 
     tokenizer = Tokenizer(load_vocab(vocab, require=NEEDED), lower_case=not cased)
-    options: dict[str, Any] = {"processes": processes or threads()}
+    processes = processes or threads()
     found = read_documents(corpus, layout=cast(Any, documents), sentences=cast(Any, sentences))
     start = time.perf_counter()
     with render.counting() as progress:
         if kind == "tokens":
-            counts = dict(run(found, tokenizer, out, progress=progress, **options))
+            counts = dict(run(found, tokenizer, out, progress=progress, processes=processes))
         else:
             with tempfile.TemporaryDirectory() as folder:
                 tokens = Path(folder) / "tokens"
-                counts = dict(run(found, tokenizer, tokens, progress=progress, **options))
+                counts = dict(run(found, tokenizer, tokens, progress=progress, processes=processes))
                 counts["examples"] = _write_records(tokens, Path(out), files, rules)
     seconds = time.perf_counter() - start
     rate = counts["tokens"] / seconds

@@ -58,7 +58,7 @@ def _in_processes(blocks: Iterator[Sequence[str]], tokenizer: Tokenizer, process
         while waiting:
             yield waiting.popleft().result()
     except BrokenProcessPool:
-        raise BertrefError("a process that tokenised was killed, for lack of memory perhaps; use only one") from None
+        raise BertrefError("a process that tokenised was killed, perhaps out of memory; use --processes 1") from None
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -9,26 +9,12 @@ import sys
 from collections.abc import MutableMapping
 from pathlib import Path
 
+from ..processor import CPUINFO, first_processor
+
 VARIABLE = "OPENBLAS_CORETYPE"
 WIDE = "SkylakeX"
 NEEDED = frozenset({"avx512f", "avx512cd", "avx512bw", "avx512dq", "avx512vl"})
 """What those kernels use, as Linux names it."""
-CPUINFO = Path("/proc/cpuinfo")
-
-
-def first_processor(path: Path) -> dict[str, str]:
-    """What Linux says of the first processor, by name; nothing where there is no such file."""
-    found: dict[str, str] = {}
-    try:
-        with path.open(encoding="utf-8", errors="replace") as lines:
-            for line in lines:
-                if not line.strip():
-                    break
-                name, _, value = line.partition(":")
-                found[name.strip()] = value.strip()
-    except OSError:
-        return {}
-    return found
 
 
 def wide_is_better(cpu: dict[str, str]) -> bool:

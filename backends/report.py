@@ -4,15 +4,16 @@ import importlib.metadata
 import os
 import platform
 import sys
-from pathlib import Path
 from typing import Any
 
+from ..processor import first_processor
 from .probe import probe_all
 
 EXTRAS = {
     "tokenizers": "pip install bertref",
     "safetensors": "pip install bertref",
     "matplotlib": "pip install 'bertref[plot]'",
+    "mkl": "pip install 'bertref[mkl]'",
     "tensorboardX": "pip install 'bertref[tensorboard]'",
     "ml_dtypes": "pip install ml_dtypes",
 }
@@ -27,7 +28,7 @@ def report() -> dict[str, Any]:
 
     versions    Python, the system, bertref, NumPy and array-api-compat
     cpu         model, cores, threads allowed
-    blas        the matrix library inside NumPy, its kernel, its threads, advice
+    blas        the matrix library inside NumPy, its kernel, its threads, who makes the kernels' products, advice
     backends    name -> installed, version, usable, devices, unusable (device -> cause), install (what to do)
     extras      optional library -> version, or what to install
     """
@@ -59,30 +60,25 @@ def _cpu() -> dict[str, Any]:
     affinity = getattr(os, "sched_getaffinity", None)  # Linux only
     threads = {name: os.environ[name] for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS") if name in os.environ}
     return {
-        "model": _cpu_model(),
+        "model": first_processor().get("model name") or platform.processor() or platform.machine(),
         "cores": cores,
         "usable": len(affinity(0)) if affinity else cores,
         **threads,
     }
 
 
-def _cpu_model() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return models[0] if models else platform.machine()
-
-
 def _blas() -> dict[str, Any]:
     import numpy as np
 
-    from .kernels import openblas
+    from .kernels import mkl, openblas
 
     config: Any = np.show_config(mode="dicts")
     built = config.get("Build Dependencies", {}).get("blas", {})
     found: dict[str, Any] = {"name": built.get("name", "unknown"), "version": built.get("version", "unknown")}
+    version = mkl.version()
+    found["products"] = f"MKL {version}" if version else found["name"]
+    if mkl.wanted() and mkl.library() is None:
+        found["advice"] = "on this processor MKL is faster: pip install 'bertref[mkl]'"
     if openblas.library() is None:
         return found
     found["kernel"] = openblas.core() or "unknown"

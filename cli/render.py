@@ -151,7 +151,7 @@ def doctor(found: dict[str, Any]) -> None:
         if isinstance(values, dict):
             table = Table(title=section, title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0))
             for name, value in values.items():
-                table.add_row(str(name), _plain(value))
+                table.add_row(Text(str(name)), Text(_plain(value)))  # text is no markup: [torch] stays
             out.print(table)
         else:
             out.print(f"{section}: {_plain(values)}", markup=False)

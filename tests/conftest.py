@@ -12,6 +12,10 @@ hypothesis.settings.register_profile("slow", deadline=None, derandomize=True, ma
 for forced in ("FORCE_COLOR", "CLICOLOR_FORCE", "PY_COLORS"):  # what the tests read from commands is plain text
     os.environ.pop(forced, None)
 
+os.environ.setdefault("BERTREF_MKL", "off")
+"""Everything is tested with what everybody has; `BERTREF_MKL=on pytest` runs it all on MKL. The kernels' own tests run
+on both in any case."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="run the full figures as well as the fixed sample")

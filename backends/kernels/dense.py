@@ -12,9 +12,10 @@ import numpy as np
 from ...arrays import Namespace
 from ...ops.dense import DenseGrads
 from ...ops.op import Kernel
+from . import mkl
 from .buffers import HostArray, empty
 from .rows import as_rows, parts_of, reals
-from .threads import run
+from .threads import alone, here, one_by_one, run
 
 TILE_ROWS, TILE_COLUMNS = 320, 768
 """The least that a product is cut into. BLAS copies both factors into an order of its own, for every tile again: at
@@ -24,13 +25,17 @@ HALF_COLUMNS = 256
 waiting, and with more of them BLAS copies the rows so often that it takes a third longer."""
 BLAS_ROWS = 512
 """Products of at most so many rows are left to BLAS and its own threads where no gradients will be asked for. These are
-wide awake between two products, and start sooner than ours: one sentence takes two thirds of the time. How they divide
-the work depends on their number, and so may a result's last bit, which training must not allow."""
+wide awake between two products, and start sooner than ours: one sentence takes two thirds of the time. How OpenBLAS's
+divide the work depends on their number, and so may a result's last bit, which training must not allow."""
 MOST = max(2, os.cpu_count() or 1)
 """Into so many tiles a product is cut: one for each core of the machine, however many threads there are, so that their
 number does not decide about bits. With four tiles for each core a step's products take a twentieth longer."""
 FEW = 1 << 24
 """Multiplications that one thread makes in less time than it takes to wake another."""
+
+
+SMALL = 1 << 20
+"""Multiplications of a product that one thread makes, and that are not worth asking another library for."""
 
 
 class Cache(NamedTuple):
@@ -51,6 +56,15 @@ def cuts(length: int, least: int, most: int = MOST) -> list[slice]:
     return parts_of(length, max(1, min(most, length // least)))
 
 
+def multiply(a: HostArray, b: HostArray, out: HostArray, threads: int) -> None:
+    """out = a b, on so many threads where that can be said: MKL is told at every product, OpenBLAS by `threads`."""
+    if out.size * a.shape[1] < SMALL:
+        with alone():
+            np.matmul(a, b, out=out)
+    elif not mkl.multiply(a, b, out, threads):
+        np.matmul(a, b, out=out)
+
+
 def products(
     a: HostArray, b: HostArray, out: HostArray, bias: HostArray | None = None, *, alone: bool = False
 ) -> list[Any]:
@@ -61,7 +75,7 @@ def products(
         column_cuts = cuts(out.shape[1], max(HALF_COLUMNS, out.shape[1] // 2))
 
     def tile(r: slice, c: slice) -> None:
-        np.matmul(a[r], b[:, c], out=out[r, c])
+        multiply(a[r], b[:, c], out[r, c], 1)
         if bias is not None:
             np.add(out[r, c], bias[c], out=out[r, c])
 
@@ -77,8 +91,7 @@ def share_out(tasks: list[Any], multiplications: int) -> None:
             function(*arguments)
 
     if multiplications <= FEW:
-        for i in range(len(tasks)):
-            piece(i)
+        one_by_one(piece, len(tasks))
     else:
         run(piece, len(tasks))
 
@@ -91,7 +104,7 @@ def forward(
     y = empty((*x.shape[:-1], weight.shape[0]), x.dtype)
     if not gradients and rows.shape[0] <= BLAS_ROWS:
         with np.errstate(all="ignore"):
-            np.matmul(rows, weight.T, out=as_rows(y))
+            multiply(rows, weight.T, as_rows(y), here())
             if bias is not None:
                 np.add(as_rows(y), bias, out=as_rows(y))
         return y, Cache(x, weight, bias is not None)

@@ -10,7 +10,7 @@ The exact GELU needs Φ, the normal distribution. It is one half plus half a tan
 so the two GELUs are one formula with two polynomials (that of the tanh form is R(s) = C (1 + A s)), and NumPy's fast
 tanh does most of the work. `golden/generate/gelu_coefficients.py` derives R for float32; what its error does to Φ is
 what rounding a number between 1/2 and 1 does. h R(h²) keeps growing beyond the range that was fitted, to infinity, and
-tanh makes 1 of it.
+tanh makes 1 of it. Where MKL is at hand it has Φ itself, several times faster.
 """
 
 import math
@@ -22,8 +22,10 @@ from ...arrays import Namespace
 from ...ops.bias_activation import BiasActivationGrads
 from ...ops.gelu_tanh import A, C
 from ...ops.op import Kernel
+from . import mkl
 from .buffers import HostArray, empty, scratch
 from .rows import as_rows, over_rows, reals, row_blocks
+from .threads import here
 
 NORMAL = (  # error of Φ below 2**-25.05
     0.7978849413621428,
@@ -70,6 +72,21 @@ def forward(
 def _exact(h: HostArray, y: HostArray, slope: HostArray | None) -> None:
     """y = h Φ(h) and, where it is wanted, the derivative Φ(h) + h φ(h)."""
     square, cdf = scratch(1, h.shape, h.dtype), scratch(2, h.shape, h.dtype)
+    if not mkl.normal_cdf(h, cdf, here()):
+        _normal_cdf(h, cdf, square)
+    np.multiply(h, cdf, out=y)
+    if slope is None:
+        return
+    np.multiply(h, h, out=square)
+    np.multiply(square, -0.5, out=square)
+    np.exp(square, out=square)
+    np.multiply(square, DENSITY, out=square)
+    np.multiply(square, h, out=square)
+    np.add(square, cdf, out=slope)
+
+
+def _normal_cdf(h: HostArray, cdf: HostArray, square: HostArray) -> None:
+    """cdf = Φ(h), by the polynomial above; `square` is where it works."""
     np.multiply(h, h, out=square)
     np.multiply(square, NORMAL[-1], out=cdf)
     for coefficient in NORMAL[-2:0:-1]:
@@ -78,14 +95,6 @@ def _exact(h: HostArray, y: HostArray, slope: HostArray | None) -> None:
     np.add(cdf, NORMAL[0], out=cdf)
     np.multiply(cdf, h, out=cdf)
     _half_plus_half_tanh(cdf)
-    np.multiply(h, cdf, out=y)
-    if slope is None:
-        return
-    np.multiply(square, -0.5, out=square)
-    np.exp(square, out=square)
-    np.multiply(square, DENSITY, out=square)
-    np.multiply(square, h, out=square)
-    np.add(square, cdf, out=slope)
 
 
 def _tanh_form(h: HostArray, y: HostArray, slope: HostArray | None) -> None:

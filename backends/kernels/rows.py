@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .buffers import HostArray, scratch
-from .threads import run
+from .threads import one_by_one, run
 
 BLOCK_ELEMENTS = 1 << 18
 """Elements of a block: few enough to stay in the caches, many enough that a pass over them takes much longer than the
@@ -57,8 +57,7 @@ def over_rows(work: Callable[[int, slice], None], rows: int, width: int) -> int:
             work(i, blocks[i])
 
     if rows * width <= FEW:
-        for i in range(len(blocks)):
-            piece(i)
+        one_by_one(piece, len(blocks))
     else:
         run(piece, len(blocks))
     return len(blocks)

@@ -15,7 +15,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from . import openblas
 
@@ -70,15 +70,32 @@ def using(threads: int) -> Iterator[None]:
         use(before)
 
 
+def here() -> int:
+    """How many threads a product may take that is asked for here: one within a piece, for the others have theirs."""
+    return 1 if _state.inside else count()
+
+
+def alone() -> AbstractContextManager[None]:
+    """Within it OpenBLAS makes products on the thread that asks, where it can be told to: for work too small to share.
+    Its other threads would stay awake for a while afterwards and stand in the way of what comes next."""
+    return openblas.one_thread() if openblas.can_be_limited() else nullcontext()
+
+
+def one_by_one(piece: Callable[[int], None], pieces: int) -> None:
+    """Calls `piece(0)` to `piece(pieces - 1)` on this thread alone."""
+    with alone():
+        for i in range(pieces):
+            piece(i)
+
+
 def run(piece: Callable[[int], None], pieces: int) -> None:
     """Calls `piece(0)` to `piece(pieces - 1)`, in any order and several at once; raises what a piece raised."""
     if pieces == 0:
         return
     if _state.inside:
-        for i in range(pieces):
-            piece(i)
+        one_by_one(piece, pieces)
         return
-    with openblas.one_thread() if openblas.can_be_limited() else _nothing():
+    with alone():
         workers = min(count(), pieces) if openblas.can_be_limited() else 1
         numbers = itertools.count()  # next() is atomic: every number is handed out once
         others = [_submit(workers - 1, piece, numbers, pieces) for _ in range(workers - 1)]
@@ -88,11 +105,6 @@ def run(piece: Callable[[int], None], pieces: int) -> None:
             failures = [failure for future in others if (failure := future.exception())]
         if failures:
             raise failures[0]
-
-
-@contextmanager
-def _nothing() -> Iterator[None]:
-    yield
 
 
 def _work(piece: Callable[[int], None], numbers: Iterator[int], pieces: int) -> None:

@@ -1,7 +1,8 @@
 """The machine's own product speed: how many floating-point operations a second it makes in large matrix products.
 
 It is measured in processes with nothing else in them, and the best of several products counts. NumPy is asked in two
-ways, one product on all threads of its BLAS, and one product on each of as many threads; the faster is the roof.
+ways, one product on all threads of its BLAS, and one product on each of as many threads, and MKL where the kernels use
+it; the fastest is the roof.
 
 The speed of a machine that others use, too, goes up and down by a half, so the roof is measured again between the
 rounds of a race, and what a side reached in a round is compared with the roof before and after that round.
@@ -13,13 +14,14 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from ..backends import products as kernels_products
 from .process import Process, environment
 from .sides.libraries import torch_with
 
 SIZE = 2048
 TRIALS = 5
-WAYS = ("blas", "threads")
-"""One product on all of BLAS's threads; one product on each thread."""
+WAYS = ("blas", "threads", "mkl")
+"""One product on all of BLAS's threads; one product on each thread; one on all of MKL's threads."""
 
 
 class Roof:
@@ -31,6 +33,7 @@ class Roof:
         processes = {
             way: stack.enter_context(Process("product speed", environment(threads, 1 if way == "threads" else threads)))
             for way in WAYS
+            if way != "mkl" or kernels_products.by_mkl()
         }
         found = {way: process.ask("products", side=way, **self._asked)["flops"] for way, process in processes.items()}
         theirs = None
@@ -49,7 +52,7 @@ class Roof:
 def products(side: str, size: int, threads: int) -> dict[str, Any]:
     """Float32 FLOP/s of (size, size) products in this process, the best of `TRIALS` after one to warm up."""
     makers: dict[str, Callable[[int, int], tuple[Callable[[], Any], int]]] = {
-        "blas": _one_product, "threads": _product_each, "torch": _torch_product,
+        "blas": _one_product, "threads": _product_each, "mkl": _mkl_product, "torch": _torch_product,
     }  # fmt: skip
     call, count = makers[side](size, threads)
     call()
@@ -84,6 +87,14 @@ def _product_each(size: int, threads: int) -> tuple[Callable[[], Any], int]:
             thread.join()
 
     return run, threads
+
+
+def _mkl_product(size: int, threads: int) -> tuple[Callable[[], Any], int]:
+    import numpy as np
+
+    a, b = np.random.default_rng(0).random((2, size, size), np.float32)
+    out = np.empty_like(a)
+    return lambda: kernels_products.multiply(a, b, out, threads), 1
 
 
 def _torch_product(size: int, threads: int) -> tuple[Callable[[], Any], int]:

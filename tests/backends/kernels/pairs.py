@@ -1,5 +1,7 @@
 """Kernels as the ops' own checks see them, and how far they may be from the truth."""
 
+import platform
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -7,9 +9,10 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
+import pytest
 
 from bertref import backends
-from bertref.backends.kernels import attention, dense, rows, threads
+from bertref.backends.kernels import attention, dense, mkl, rows, threads
 from bertref.golden.generate.op_inputs import Case
 from bertref.ops import OPS, Op
 from bertref.ops.op import Kernel
@@ -99,11 +102,25 @@ def check_error(kernel: Kernel, case: Case, upstream: Any, dtype: str) -> None:
 
 
 @contextmanager
+def products_by(library: str) -> Iterator[None]:
+    """Products by "numpy", or by "mkl", however small they are. Skips the test where MKL is not made for the system."""
+    if library == "mkl" and (sys.platform, platform.machine()) != ("linux", "x86_64"):
+        pytest.skip("MKL is made for Linux on x86-64")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(mkl.VARIABLE, "on" if library == "mkl" else "off")
+        if library == "mkl":
+            patch.setattr(dense, "SMALL", 0)
+        mkl.library.cache_clear()
+        yield
+    mkl.library.cache_clear()
+
+
+@contextmanager
 def in_pieces(workers: int) -> Iterator[None]:
     """Cuts even the smallest arrays into many blocks and tiles, and shares them among so many threads."""
     settings = {
         rows: {"BLOCK_ELEMENTS": 6, "FEW": 0},
-        dense: {"TILE_ROWS": 2, "TILE_COLUMNS": 2, "FEW": 0},
+        dense: {"TILE_ROWS": 2, "TILE_COLUMNS": 2, "FEW": 0, "SMALL": 0},
         attention: {"TILE_ELEMENTS": 8},
     }
     with threads.using(workers):

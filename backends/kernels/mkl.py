@@ -13,6 +13,7 @@ import os
 import re
 import site
 import sys
+import threading
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ LONGEST = 1 << 31
 TAIL = np.float32(-12.9)
 """Left of here Φ is hardly an ordinary float32 any more, and then MKL takes a hundred times as long."""
 
+_lock = threading.Lock()
 _REPRODUCIBLE = 0x10002  # MKL_CBWR_AUTO | MKL_CBWR_STRICT
 _ACCURATE = 2  # VML_HA
 _ROWS, _PLAIN, _TRANSPOSED = 101, 111, 112  # CblasRowMajor, CblasNoTrans, CblasTrans
@@ -50,12 +52,17 @@ def path() -> Path | None:
     return None
 
 
-@cache
 def library() -> ctypes.CDLL | None:
     """MKL, loaded and reproducible; None where it is not wanted, not installed, or of a kind that can't be used.
 
     `BERTREF_MKL=on` must not be disappointed: then `InputError` says what is missing.
     """
+    with _lock:  # reproducible it can be made only once, and before its first product
+        return _decided()
+
+
+@cache
+def _decided() -> ctypes.CDLL | None:
     if not wanted():
         return None
     loaded, why = _load()
@@ -87,6 +94,12 @@ def _load() -> tuple[ctypes.CDLL | None, str]:
     except (OSError, AttributeError) as error:
         return None, f"{file} can't be used: {error}"
     return found, ""
+
+
+def forget() -> None:
+    """For a forked process: whoever was asking is not in this one."""
+    global _lock
+    _lock = threading.Lock()
 
 
 def version() -> str | None:
@@ -126,22 +139,13 @@ def normal_cdf(x: HostArray, out: HostArray, threads: int) -> bool:
     if not x.size or (blas := library()) is None:
         return False
     blas.MKL_Set_Num_Threads_Local(threads)
-    np.maximum(x, TAIL, out=out)
-    _normal_cdf(blas, out)
-    np.subtract(out, _at_tail(), out=out)
+    ordinary = bool(np.min(x) >= TAIL)
+    if not ordinary:
+        np.maximum(x, TAIL, out=out)
+    blas.vmsCdfNorm(x.size, (x if ordinary else out).ctypes.data, out.ctypes.data, _ACCURATE)
+    if not ordinary:
+        out[x < TAIL] = 0
     return True
-
-
-def _normal_cdf(blas: ctypes.CDLL, x: HostArray) -> None:
-    blas.vmsCdfNorm(x.size, x.ctypes.data, x.ctypes.data, _ACCURATE)
-
-
-@cache
-def _at_tail() -> HostArray:
-    """What MKL makes of `TAIL`."""
-    x = np.full(1, TAIL)
-    _normal_cdf(library(), x)  # type: ignore[arg-type]
-    return x
 
 
 def _place(x: HostArray) -> tuple[int, Any, int] | None:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
-from . import openblas
+from . import mkl, openblas
 
 VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
 """What people set to say how many threads numerical work may take."""
@@ -137,6 +137,7 @@ def _forget() -> None:
     _pool, _lock = None, threading.Lock()
     _state.inside = False
     openblas.forget()
+    mkl.forget()
 
 
 if hasattr(os, "register_at_fork"):

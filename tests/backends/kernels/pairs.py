@@ -110,9 +110,9 @@ def products_by(library: str) -> Iterator[None]:
         patch.setenv(mkl.VARIABLE, "on" if library == "mkl" else "off")
         if library == "mkl":
             patch.setattr(dense, "SMALL", 0)
-        mkl.library.cache_clear()
+        mkl._decided.cache_clear()
         yield
-    mkl.library.cache_clear()
+    mkl._decided.cache_clear()
 
 
 @contextmanager

@@ -30,7 +30,7 @@ LONGEST = 1 << 31
 TAIL = np.float32(-12.9)
 """Left of here Φ is hardly an ordinary float32 any more, and then MKL takes a hundred times as long."""
 
-_lock = threading.Lock()
+_lock, _left_behind = threading.Lock(), False
 _REPRODUCIBLE = 0x10002  # MKL_CBWR_AUTO | MKL_CBWR_STRICT
 _ACCURATE = 2  # VML_HA
 _ROWS, _PLAIN, _TRANSPOSED = 101, 111, 112  # CblasRowMajor, CblasNoTrans, CblasTrans
@@ -57,6 +57,8 @@ def library() -> ctypes.CDLL | None:
 
     `BERTREF_MKL=on` must not be disappointed: then `InputError` says what is missing.
     """
+    if _left_behind:
+        return None
     with _lock:  # reproducible it can be made only once, and before its first product
         return _decided()
 
@@ -97,9 +99,10 @@ def _load() -> tuple[ctypes.CDLL | None, str]:
 
 
 def forget() -> None:
-    """For a forked process: whoever was asking is not in this one."""
-    global _lock
-    _lock = threading.Lock()
+    """For a forked process: whoever was asking is not in it, nor are MKL's threads, which it would wait for. If MKL was
+    in use, it leaves products to NumPy."""
+    global _lock, _left_behind
+    _lock, _left_behind = threading.Lock(), _decided.cache_info().currsize > 0
 
 
 def version() -> str | None:

@@ -15,7 +15,7 @@ from ...ops.op import Kernel
 from . import mkl
 from .buffers import HostArray, empty
 from .rows import as_rows, parts_of, reals
-from .threads import alone, here, one_by_one, run
+from .threads import here, one_by_one, run, unshared
 
 TILE_ROWS, TILE_COLUMNS = 320, 768
 """The least that a product is cut into. BLAS copies both factors into an order of its own, for every tile again: at
@@ -32,8 +32,6 @@ MOST = max(2, os.cpu_count() or 1)
 number does not decide about bits. With four tiles for each core a step's products take a twentieth longer."""
 FEW = 1 << 24
 """Multiplications that one thread makes in less time than it takes to wake another."""
-
-
 SMALL = 1 << 20
 """Multiplications of a product that one thread makes, and that are not worth asking another library for."""
 
@@ -59,7 +57,7 @@ def cuts(length: int, least: int, most: int = MOST) -> list[slice]:
 def multiply(a: HostArray, b: HostArray, out: HostArray, threads: int) -> None:
     """out = a b, on so many threads where that can be said: MKL is told at every product, OpenBLAS by `threads`."""
     if out.size * a.shape[1] < SMALL:
-        with alone():
+        with unshared():
             np.matmul(a, b, out=out)
     elif not mkl.multiply(a, b, out, threads):
         np.matmul(a, b, out=out)

@@ -36,9 +36,13 @@ _ACCURATE = 2  # VML_HA
 _ROWS, _PLAIN, _TRANSPOSED = 101, 111, 112  # CblasRowMajor, CblasNoTrans, CblasTrans
 
 
+def _said() -> str:
+    return os.environ.get(VARIABLE, "").strip().lower()
+
+
 def wanted() -> bool:
     """Whether products go to MKL if it is there. Raises `InputError` where `BERTREF_MKL` says neither on nor off."""
-    said = os.environ.get(VARIABLE, "").strip().lower()
+    said = _said()
     if said not in ("", "on", "off"):
         raise InputError(f"{VARIABLE}={said}: say on or off, or leave it out to use MKL on Intel's processors")
     return said == "on" or (said == "" and first_processor().get("vendor_id") == "GenuineIntel")
@@ -68,7 +72,7 @@ def _decided() -> ctypes.CDLL | None:
     if not wanted():
         return None
     loaded, why = _load()
-    if loaded is None and os.environ.get(VARIABLE):
+    if loaded is None and _said():
         raise InputError(f"{VARIABLE}=on, but {why}")
     return loaded
 

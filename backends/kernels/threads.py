@@ -75,15 +75,16 @@ def here() -> int:
     return 1 if _state.inside else count()
 
 
-def alone() -> AbstractContextManager[None]:
+def unshared() -> AbstractContextManager[None]:
     """Within it OpenBLAS makes products on the thread that asks, where it can be told to: for work too small to share.
-    Its other threads would stay awake for a while afterwards and stand in the way of what comes next."""
-    return openblas.one_thread() if openblas.can_be_limited() else nullcontext()
+    Its other threads would stay awake for a while afterwards and stand in the way of what comes next. Within a piece
+    that is so already."""
+    return openblas.one_thread() if openblas.can_be_limited() and not _state.inside else nullcontext()
 
 
 def one_by_one(piece: Callable[[int], None], pieces: int) -> None:
     """Calls `piece(0)` to `piece(pieces - 1)` on this thread alone."""
-    with alone():
+    with unshared():
         for i in range(pieces):
             piece(i)
 
@@ -95,7 +96,7 @@ def run(piece: Callable[[int], None], pieces: int) -> None:
     if _state.inside:
         one_by_one(piece, pieces)
         return
-    with alone():
+    with unshared():
         workers = min(count(), pieces) if openblas.can_be_limited() else 1
         numbers = itertools.count()  # next() is atomic: every number is handed out once
         others = [_submit(workers - 1, piece, numbers, pieces) for _ in range(workers - 1)]

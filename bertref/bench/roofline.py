@@ -68,11 +68,18 @@ def _seconds(call: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
-def _one_product(size: int, threads: int) -> tuple[Callable[[], Any], int]:
+def _factors(size: int) -> tuple[Any, Any, Any]:
+    """Two matrices and a place for their product."""
     import numpy as np
 
     a, b = np.random.default_rng(0).random((2, size, size), np.float32)
-    out = np.empty_like(a)
+    return a, b, np.empty_like(a)
+
+
+def _one_product(size: int, threads: int) -> tuple[Callable[[], Any], int]:
+    import numpy as np
+
+    a, b, out = _factors(size)
     return lambda: np.matmul(a, b, out=out), 1
 
 
@@ -92,10 +99,7 @@ def _product_each(size: int, threads: int) -> tuple[Callable[[], Any], int]:
 
 
 def _mkl_product(size: int, threads: int) -> tuple[Callable[[], Any], int]:
-    import numpy as np
-
-    a, b = np.random.default_rng(0).random((2, size, size), np.float32)
-    out = np.empty_like(a)
+    a, b, out = _factors(size)
     return lambda: kernels_products.multiply(a, b, out, threads), 1
 
 

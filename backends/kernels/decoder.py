@@ -1,7 +1,8 @@
 """The MLM decoder and its loss, with the logits' array swept once.
 
 Forward turns the logits (N, V) row by row into exponentials, e = exp(logits - max), whose row sums are Z, and puts
-e - Z in the label's place. Then
+e - Z in the label's place, which is minus the sum of the others: where the label has nearly all of the probability no
+digit is lost, while p - 1, which the reference computes, has few of them left. Then
 
     dlogits[n, v] = f_n e[n, v]        f_n = dloss w_n / (d Z_n)
 
@@ -9,7 +10,7 @@ so that backward does not touch the array at all; its products take the factors 
 
     dx = f ∘ (e E)        dE = eᵀ (f ∘ x)        db = f e
 
-The label's element is off by what rounding Z costs, as is p - 1 in the reference. Rows that don't count are set to 0.
+Rows that don't count are set to 0.
 
 Keeping e is faster than making the logits again: that product takes ten times as long as writing and reading them.
 """
@@ -64,9 +65,12 @@ def forward(
         np.subtract(rows, np.max(rows, axis=1, keepdims=True), out=rows)
         at_label = rows[number, label]
         np.exp(rows, out=rows)
-        total = np.add.reduce(rows, axis=1)
+        of_label = rows[number, label]
+        rows[number, label] = 0
+        others = np.add.reduce(rows, axis=1)
+        rows[number, label] = -others
+        total = others + of_label
         chosen[r] = at_label - np.log(total)
-        rows[number, label] -= total
         scaled[r] = factors[r] / total
         rows[factors[r] == 0] = 0
         scaled[r][factors[r] == 0] = 0

@@ -1,8 +1,8 @@
 """The MLM decoder and its loss, with the logits' array swept once.
 
 Forward turns the logits (N, V) row by row into exponentials, e = exp(logits - max), whose row sums are Z, and puts
-e - Z in the label's place, which is minus the sum of the others: where the label has nearly all of the probability no
-digit is lost, while p - 1, which the reference computes, has few of them left. Then
+e - Z in the label's place. That is minus the sum of the others: where the label has nearly all of the probability no
+digit is lost, in the loss neither, while p - 1, which the reference computes, has few of them left. Then
 
     dlogits[n, v] = f_n e[n, v]        f_n = dloss w_n / (d Z_n)
 
@@ -70,7 +70,7 @@ def forward(
         others = np.add.reduce(rows, axis=1)
         rows[number, label] = -others
         total = others + of_label
-        chosen[r] = at_label - np.log(total)
+        chosen[r] = np.where(at_label == 0, -np.log1p(others), at_label - np.log(total))
         scaled[r] = factors[r] / total
         rows[factors[r] == 0] = 0
         scaled[r][factors[r] == 0] = 0

@@ -95,12 +95,12 @@ def rounded(case: Case, dtype: str) -> Case:
 
 
 def neighbours(case: Case, upstream: Any) -> Iterator[tuple[Case, Any]]:
-    """Cases and gradients from above that differ from these in the last place of their real numbers, in float32."""
+    """Cases and gradients from above that differ from these by a hundred-thousandth: so little that as many digits
+    cancel, and so much that each is rounded in its own way."""
     rng = np.random.default_rng(0)
-    step = float(np.finfo("float32").eps)
 
     def moved(x: Any) -> Any:
-        return narrow(x * (1 + step * rng.integers(-1, 2, x.shape)), "float32")
+        return narrow(x * (1 + rng.uniform(-1e-5, 1e-5, x.shape)), "float32")
 
     for _ in range(NEIGHBOURS):
         yield changed(case, moved), moved(upstream)

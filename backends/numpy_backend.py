@@ -11,6 +11,7 @@ from . import half
 from .backend import Backend
 from .erf import erf_numpy
 from .kernels import KERNELS, UPDATES
+from .kernels.frozen import freeze
 from .kernels.threads import run
 from .namespace import HostArray, Namespace
 
@@ -71,5 +72,6 @@ def create(device: str | None) -> Backend:
         raise InputError(f"backend 'numpy' has no device {device!r}; it computes on the CPU: numpy")
     return Backend(
         "numpy", "", NumpyNamespace(), ("float32", "float64"),
-        kernels=MappingProxyType(KERNELS), updates=MappingProxyType(UPDATES), share=run, array_modules=("numpy",),
+        kernels=MappingProxyType(KERNELS), updates=MappingProxyType(UPDATES), share=run, freeze=freeze,
+        array_modules=("numpy",),
     )  # fmt: skip

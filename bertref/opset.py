@@ -92,7 +92,8 @@ class OpSet:
     """All ops on one backend, as attributes: `ops.dense`, `ops.layer_norm`, ... and `ops.xp`.
 
     `updates` are the backend's faster versions of the optimisers' functions (`bertref.optim.faster`), if it has any;
-    `share` are its threads (`Backend.share`). Without kernels there are neither.
+    `share` are its threads (`Backend.share`), `freeze` is for weights that won't change (`Backend.freeze`). Without
+    kernels there is none of them.
     """
 
     def __init__(self, backend: BackendLike, *, kernels: bool = True) -> None:
@@ -104,6 +105,7 @@ class OpSet:
         self.xp = backend.xp
         self.updates: Mapping[str, Any] = getattr(backend, "updates", {}) if kernels else {}
         self.share = getattr(backend, "share", None) if kernels else None
+        self.freeze = getattr(backend, "freeze", None) if kernels else None
         self._ops = {name: BoundOp(self.xp, op, chosen.get(name)) for name, op in OPS.items()}
 
     def forward_only(self) -> "OpSet":

@@ -90,7 +90,7 @@ def load_model(given: str | None, *, backend: str, dtype: str, allow: Sequence[s
     from ..api import load
     from . import render
 
-    model = load(model_folder(given), backend=backend, dtype=dtype, allow=allow)
+    model = load(model_folder(given), backend=backend, dtype=dtype, allow=allow, freeze=False)  # it serves one command
     if model.coverage:
         render.message(f"{model.coverage.file}: {model.coverage.summary()}")
     return model

@@ -12,7 +12,7 @@ import numpy as np
 from ...arrays import Namespace
 from ...ops.dense import DenseGrads
 from ...ops.op import Kernel
-from . import mkl
+from . import frozen, mkl
 from .buffers import HostArray, empty
 from .rows import as_rows, parts_of, reals
 from .threads import here, one_by_one, run, unshared
@@ -102,7 +102,8 @@ def forward(
     y = empty((*x.shape[:-1], weight.shape[0]), x.dtype)
     if not gradients and rows.shape[0] <= BLAS_ROWS:
         with np.errstate(all="ignore"):
-            multiply(rows, weight.T, as_rows(y), here())
+            if y.size * weight.shape[1] < SMALL or not frozen.multiply(rows, weight, as_rows(y), here()):
+                multiply(rows, weight.T, as_rows(y), here())
             if bias is not None:
                 np.add(as_rows(y), bias, out=as_rows(y))
         return y, Cache(x, weight, bias is not None)

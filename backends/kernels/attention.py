@@ -1,7 +1,7 @@
-"""Masked softmax attention, one sequence and a few heads at a time, over real keys only.
+"""Masked softmax attention, a few sequences of one length or a few heads of one at a time, over real keys only.
 
-The heads of a sequence are views into its rows, (A, L, D) with steps of H: BLAS reads and writes them where they are,
-so nothing is split, merged or transposed in memory. What is (L, L) stays in the cache until the softmax is done.
+The heads of sequences are views into their rows, (n, A, L, D) with steps of H: BLAS reads and writes them where they
+are, so nothing is split, merged or transposed in memory. What is (L, L) stays in the cache until the softmax is done.
 
 A padded key's probability is exactly 0 where its mask value is -inf, or so low that the exponential underflows. By
 Cauchy and Schwarz no score is larger than the longest query times the longest key, so a look at their lengths tells;
@@ -24,25 +24,43 @@ from ...ops.op import Kernel
 from .buffers import HostArray, empty, scratch
 from .dense import share_out
 from .rows import kept, parts_of, reals
+from .threads import here
 
 TILE_ELEMENTS = 1 << 18
 """Elements of the probabilities that are worked on at once: with a buffer of that size they stay in the cache."""
 PARTS = 8
-"""Into so many parts a batch is cut at least; one of fewer sequences by heads."""
+"""Into so many parts a batch is cut at least; one of few groups by heads."""
 SMALL = 40.0
 """Scores up to this size may go into exp as they are: not even a sum of 2^60 of their exponentials overflows."""
 UNDERFLOW = {"f": 104.0, "d": 746.0}
 """exp(-x) is 0 from here on."""
 
 
+class Group(NamedTuple):
+    """Sequences side by side that are computed together: over so many of their queries and keys, with `added` added to
+    the scores (None: nothing), which are small where `small` says so."""
+
+    some: slice
+    queries: int
+    keys: int
+    added: HostArray | None
+    small: bool
+
+    def shape(self, heads: int) -> tuple[int, int, int, int]:
+        """Of the probabilities of so many heads."""
+        return self.some.stop - self.some.start, heads, self.queries, self.keys
+
+
 class Cache(NamedTuple):
-    """The arguments that backward needs, and for each sequence its queries, its keys and their probabilities."""
+    """The arguments that backward needs, the groups, and the probabilities of each, (n, A, queries, keys)."""
 
     query: HostArray
     key: HostArray
     value: HostArray
     keep: HostArray | None
-    probs: list[HostArray]  # (A, queries, keys)
+    groups: list[Group]
+    probs: list[HostArray]
+    heads: int
     scale: float
     dropout_scale: float
 
@@ -78,92 +96,112 @@ def forward(
 ) -> tuple[HostArray, Cache]:
     """query, key, value (B, S, H), mask (B, S) boolean, keep (B, A, S, S) boolean or None -> context (B, S, H)."""
     query, key, value = (_rows_in_place(x) for x in (query, key, value))
-    B, S, _ = query.shape
     context = empty(query.shape, query.dtype)
-    probs: list[Any] = [None] * B
-    extents: list[Any] = [None] * B
+    groups = _groups(query, key, mask, heads, scale, mask_value, padding)
+    probs = [empty(group.shape(heads), query.dtype) for group in groups] if gradients else []
 
-    def look(b: int) -> None:
-        with np.errstate(all="ignore"):
-            largest = _largest(query[b], key[b], heads, scale)
-        keys, added = _keys(mask[b], mask_value, UNDERFLOW[query.dtype.char] + 2 * largest)
-        queries = keys if not padding and added is None else S
-        extents[b] = queries, keys, added, added is None and largest < SMALL
-        if gradients:
-            probs[b] = empty((heads, queries, keys), query.dtype)
+    def part(g: int, some: slice) -> None:
+        b, queries, keys, added, small = groups[g]
+        q, k, v, out = (_heads(x[b], heads) for x in (query, key, value, context))
+        for a in _tiles(some, groups[g]):
+            p = probs[g][:, a] if gradients else scratch(4, groups[g].shape(a.stop - a.start), query.dtype)
+            scaled = scratch(0, q[:, a, :queries].shape, query.dtype)
+            np.multiply(q[:, a, :queries], scale, out=scaled)
+            np.matmul(scaled, k[:, a, :keys].mT, out=p)
+            if added is not None:
+                np.add(p, added.astype(p.dtype), out=p)
+            _softmax(p, small=small)
+            factor, used = _dropped(p, keep, (b, a), scratch_number=1)
+            np.matmul(used, v[:, a, :keys], out=out[:, a, :queries])
+            if factor:
+                np.multiply(out[:, a, :queries], dropout_scale, out=out[:, a, :queries])
+        out[:, some, queries:] = 0
 
-    def part(b: int, some: slice) -> None:
-        if extents[b] is None:
-            look(b)
-        with np.errstate(all="ignore"):
-            q, k, v, out = (_heads(x[b], heads) for x in (query, key, value, context))
-            queries, keys, added, small = extents[b]
-            for a in _tiles(some, queries, keys):
-                p = probs[b][a] if gradients else scratch(4, (a.stop - a.start, queries, keys), query.dtype)
-                scaled = scratch(0, (p.shape[0], queries, q.shape[2]), query.dtype)
-                np.multiply(q[a, :queries], scale, out=scaled)
-                np.matmul(scaled, k[a, :keys].mT, out=p)
-                if added is not None:
-                    np.add(p, added.astype(p.dtype), out=p)
-                _softmax(p, small=small)
-                factor, used = _dropped(p, keep, (b, a), scratch_number=1)
-                np.matmul(used, v[a, :keys], out=out[a, :queries])
-                if factor:
-                    np.multiply(out[a, :queries], dropout_scale, out=out[a, :queries])
-            out[some, queries:] = 0
-
-    parts = _parts(part, B, heads)
-    if len(parts) > B:  # the parts of a sequence run at the same time, and only look at what is known of all of it
-        for b in range(B):
-            look(b)
-    share_out(parts, B * S * S * query.shape[2])
-    return context, Cache(query, key, value, keep, probs, scale, dropout_scale)
+    share_out(_parts(part, len(groups), heads), query.size * query.shape[1])
+    return context, Cache(query, key, value, keep, groups, probs, heads, scale, dropout_scale)
 
 
 def backward(xp: Namespace, dy: HostArray, cache: Cache) -> AttentionGrads:
     """dy (B, S, H) -> gradients of query, key and value."""
-    query, key, value, keep, probs, scale, dropout_scale = cache
+    query, key, value, keep, groups, probs, heads, scale, dropout_scale = cache
     dy = _rows_in_place(dy)
-    B, S, H = query.shape
     grads = AttentionGrads(*(empty(query.shape, query.dtype) for _ in range(3)))
 
-    heads = probs[0].shape[0] if B else 1
+    def part(g: int, some: slice) -> None:
+        b, queries, keys, _, _ = groups[g]
+        q, k, v, dout, dq, dk, dv = (_heads(x[b], heads) for x in (query, key, value, dy, *grads))
+        for a in _tiles(some, groups[g]):
+            p = probs[g][:, a]
+            factor, used = _dropped(p, keep, (b, a), scratch_number=1)
+            dcontext = dout[:, a, :queries]
+            if factor:
+                scaled = scratch(0, dcontext.shape, dy.dtype)
+                dcontext = np.multiply(dcontext, dropout_scale, out=scaled)
+            # context = used v
+            np.matmul(used.mT, dcontext, out=dv[:, a, :keys])
+            dprobs = scratch(4, p.shape, dy.dtype)
+            np.matmul(dcontext, v[:, a, :keys].mT, out=dprobs)
+            if factor:
+                _, dprobs = _dropped(dprobs, keep, (b, a), scratch_number=1)
+            # p = softmax(scores)
+            np.subtract(dprobs, np.expand_dims(np.vecdot(dprobs, p), -1), out=dprobs)
+            np.multiply(dprobs, p, out=dprobs)
+            # scores = q kᵀ scale
+            np.matmul(dprobs, k[:, a, :keys], out=dq[:, a, :queries])
+            np.multiply(dq[:, a, :queries], scale, out=dq[:, a, :queries])
+            np.matmul(dprobs.mT, q[:, a, :queries], out=dk[:, a, :keys])
+            np.multiply(dk[:, a, :keys], scale, out=dk[:, a, :keys])
+        dq[:, some, queries:] = dk[:, some, keys:] = dv[:, some, keys:] = 0
 
-    def part(b: int, some: slice) -> None:
-        _, queries, keys = probs[b].shape
-        with np.errstate(all="ignore"):
-            q, k, v, dout, dq, dk, dv = (_heads(x[b], heads) for x in (query, key, value, dy, *grads))
-            for a in _tiles(some, queries, keys):
-                p = probs[b][a]
-                factor, used = _dropped(p, keep, (b, a), scratch_number=1)
-                dcontext = dout[a, :queries]
-                if factor:
-                    scaled = scratch(0, dcontext.shape, dy.dtype)
-                    dcontext = np.multiply(dcontext, dropout_scale, out=scaled)
-                # context = used v
-                np.matmul(used.mT, dcontext, out=dv[a, :keys])
-                dprobs = scratch(4, p.shape, dy.dtype)
-                np.matmul(dcontext, v[a, :keys].mT, out=dprobs)
-                if factor:
-                    _, dprobs = _dropped(dprobs, keep, (b, a), scratch_number=1)
-                # p = softmax(scores)
-                np.subtract(dprobs, np.expand_dims(np.vecdot(dprobs, p), -1), out=dprobs)
-                np.multiply(dprobs, p, out=dprobs)
-                # scores = q kᵀ scale
-                np.matmul(dprobs, k[a, :keys], out=dq[a, :queries])
-                np.multiply(dq[a, :queries], scale, out=dq[a, :queries])
-                np.matmul(dprobs.mT, q[a, :queries], out=dk[a, :keys])
-                np.multiply(dk[a, :keys], scale, out=dk[a, :keys])
-            dq[some, queries:] = dk[some, keys:] = dv[some, keys:] = 0
-
-    share_out(_parts(part, B, heads), B * S * S * H)
+    share_out(_parts(part, len(groups), heads), query.size * query.shape[1])
     return grads
 
 
-def _parts(part: Any, B: int, heads: int) -> list[Any]:
-    """Calls of `part` for every sequence and head; where there are few sequences, some of their heads at a time."""
-    number = min(max(1, PARTS // max(B, 1)), heads)
-    return [(part, b, some) for b in range(B) for some in parts_of(heads, number)]
+def _groups(
+    query: HostArray, key: HostArray, mask: HostArray, heads: int, scale: float, mask_value: float, padding: bool
+) -> list[Group]:
+    """Neighbours of one length, as many as fit the cache and leave `PARTS` groups for the threads to share.
+
+    The leading keys of a sequence are enough where the others have probability 0: their scores are lowered so far that
+    no exponential is left of them.
+    """
+    B, S, _ = query.shape
+    largest = np.empty(B, query.dtype)
+
+    def look(some: slice) -> None:
+        largest[some] = _largest(query[some], key[some], heads, scale)
+
+    share_out([(look, some) for some in parts_of(B, min(B, PARTS))], 2 * query.size)
+    real = np.count_nonzero(mask, axis=1)
+    in_front = np.all(mask == (np.arange(S) < np.expand_dims(real, 1)), axis=1)
+    with np.errstate(over="ignore"):
+        enough = UNDERFLOW[query.dtype.char] + 2 * largest
+    share = -(-B // PARTS) if here() > 1 else B
+    groups: list[Group] = []
+    for b in range(B):
+        keys, added = int(real[b]), None
+        if not (keys == S or (keys and in_front[b] and (mask_value == -math.inf or enough[b] < -mask_value))):
+            keys, added = S, np.where(mask[b], 0, mask_value)
+        this = Group(
+            slice(b, b + 1), keys if not padding and added is None else S, keys, added,
+            added is None and bool(largest[b] < SMALL),
+        )  # fmt: skip
+        most = min(TILE_ELEMENTS // math.prod(this.shape(heads)), share)
+        if groups and _alike(groups[-1], this) and b - groups[-1].some.start < most:
+            groups[-1] = this._replace(some=slice(groups[-1].some.start, b + 1))
+        else:
+            groups.append(this)
+    return groups
+
+
+def _alike(a: Group, b: Group) -> bool:
+    return a.added is None and b.added is None and a[1:] == b[1:]
+
+
+def _parts(part: Any, groups: int, heads: int) -> list[Any]:
+    """Calls of `part` for every group and all heads; where there are few groups, for some of the heads at a time."""
+    number = min(max(1, PARTS // max(groups, 1)), heads)
+    return [(part, g, some) for g in range(groups) for some in parts_of(heads, number)]
 
 
 def _rows_in_place(x: HostArray) -> HostArray:
@@ -172,35 +210,21 @@ def _rows_in_place(x: HostArray) -> HostArray:
 
 
 def _heads(rows: HostArray, heads: int) -> HostArray:
-    """(S, H) -> a view (A, S, D): the columns of head a are a*D .. (a+1)*D-1."""
-    S, H = rows.shape
-    return rows.reshape(S, heads, H // heads).transpose(1, 0, 2)
+    """(n, S, H) -> a view (n, A, S, D): the columns of head a are a*D .. (a+1)*D-1."""
+    n, S, H = rows.shape
+    return rows.reshape(n, S, heads, H // heads).transpose(0, 2, 1, 3)
 
 
-def _tiles(heads: slice, queries: int, keys: int) -> list[slice]:
-    """Groups of heads whose probabilities fit the cache."""
-    step = max(1, TILE_ELEMENTS // max(1, queries * keys))
+def _tiles(heads: slice, group: Group) -> list[slice]:
+    """Heads whose probabilities fit the cache."""
+    step = max(1, TILE_ELEMENTS // math.prod(group.shape(1)))
     return [slice(a, min(a + step, heads.stop)) for a in range(heads.start, heads.stop, step)]
 
 
-def _largest(q: HostArray, k: HostArray, heads: int, scale: float) -> float:
-    """No score of a sequence is larger in size: its longest query times its longest key, scaled."""
-    longest = [float(np.sqrt(np.max(np.vecdot(x, x)))) for x in (_heads(q, heads), _heads(k, heads))]
-    return abs(scale) * longest[0] * longest[1]
-
-
-def _keys(token: HostArray, mask_value: float, enough: float) -> tuple[int, HostArray | None]:
-    """How many leading keys to compute over, and what to add to their scores (None: nothing).
-
-    A key whose score is lowered by more than `enough` has probability 0.
-    """
-    S = token.shape[0]
-    real = int(np.count_nonzero(token))
-    if real == S:
-        return S, None
-    if real and token[:real].all() and (mask_value == -math.inf or enough < -mask_value):
-        return real, None
-    return S, np.where(token, 0, mask_value)
+def _largest(q: HostArray, k: HostArray, heads: int, scale: float) -> HostArray:
+    """No score of a sequence is larger in size: its longest query times its longest key, scaled; (n)."""
+    longest = [np.sqrt(np.max(np.vecdot(x, x), axis=(1, 2))) for x in (_heads(q, heads), _heads(k, heads))]
+    return np.asarray(abs(scale) * longest[0] * longest[1])
 
 
 def _softmax(p: HostArray, *, small: bool) -> None:
@@ -220,12 +244,12 @@ def _softmax(p: HostArray, *, small: bool) -> None:
 
 
 def _dropped(
-    p: HostArray, keep: HostArray | None, where: tuple[int, slice], scratch_number: int
+    p: HostArray, keep: HostArray | None, where: tuple[slice, slice], scratch_number: int
 ) -> tuple[bool, HostArray]:
     """Whether there is a dropout, and p with what is dropped set to 0, in scratch: three arrays from that number."""
     if keep is None:
         return False, p
-    kept_here = keep[where][:, : p.shape[1], : p.shape[2]]
+    kept_here = keep[where][..., : p.shape[-2], : p.shape[-1]]
     out = scratch(scratch_number + 2, p.shape, p.dtype)
     kept(p, kept_here, out, scratch_number)
     return True, out

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bertref.backends.kernels import attention as attention_kernel
+from bertref.backends.kernels import threads
 from bertref.golden.generate.op_inputs import FLOAT32_MIN, Case, attention
 from bertref.ops import OPS
 
@@ -41,10 +43,10 @@ def test_padded_keys(mask_value: float, spread: float, holes: bool, dtype: str) 
 def test_a_strong_mask_saves_the_work() -> None:
     case, _ = some_case(FLOAT32_MIN)
     _, cache = KERNEL.forward(XP, **case.inputs, **case.options)
-    assert [p.shape[2] for p in cache.probs] == [S, 4, 1]
+    assert [p.shape[3] for p in cache.probs] == [S, 4, 1]
     case, _ = some_case(-50.0)
     _, cache = KERNEL.forward(XP, **case.inputs, **case.options)
-    assert [p.shape[2] for p in cache.probs] == [S, S, S]
+    assert [p.shape[3] for p in cache.probs] == [S, S, S]
 
 
 @pytest.mark.parametrize("mask_value", [-math.inf, -10000.0])
@@ -63,7 +65,38 @@ def test_rows_at_padding_that_nobody_reads(mask_value: float) -> None:
         assert not value[~mask].any()
         np.testing.assert_allclose(value[mask], whole[name][mask], rtol=1e-12, atol=1e-14, err_msg=name)
     _, cache = KERNEL.forward(XP, **case.inputs, **case.options, padding=False)
-    assert [p.shape[1:] for p in cache.probs] == [(S, S), (4, 4), (1, 1)]
+    assert [p.shape[2:] for p in cache.probs] == [(S, S), (4, 4), (1, 1)]
+
+
+@pytest.mark.parametrize("threads_", [1, 3])
+@pytest.mark.parametrize("keep", [False, True])
+@pytest.mark.parametrize("padding", [False, True])
+def test_neighbours_of_one_length_are_computed_together(
+    threads_: int, keep: bool, padding: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wild one, whose scores are not small, and one with a hole in its mask go alone; no bit depends on it."""
+    rng = np.random.default_rng(5)
+    lengths = [9, 9, 9, 9, 4, 4, 4, 4, 4, 9, 9, 1]
+    case = attention(rng, len(lengths), S, A, D, mask_value=-10000.0, keep=keep)
+    mask = np.arange(S) < np.array(lengths)[:, None]
+    mask[5, 2] = False
+    inputs = {**case.inputs, "mask": mask}
+    inputs["query"][1] *= 1000
+    dy = rng.normal(size=inputs["query"].shape)
+    monkeypatch.setattr(attention_kernel, "PARTS", 6)
+
+    def solve() -> tuple[list[int], list[np.ndarray]]:
+        y, cache = KERNEL.forward(XP, **inputs, **case.options, padding=padding)
+        return [len(p) for p in cache.probs], [y, *KERNEL.backward(XP, dy, cache)]
+
+    with threads.using(threads_):
+        groups, together = solve()
+        assert groups == ([1, 1, 2, 1, 1, 3, 2, 1] if threads_ == 1 else [1, 1, 2, 1, 1, 2, 1, 2, 1])
+        monkeypatch.setattr(attention_kernel, "TILE_ELEMENTS", 1)
+        groups, alone = solve()
+    assert groups == [1] * len(lengths)
+    for a, b in zip(together, alone, strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_not_a_number_among_padded_keys_stays_there() -> None:

@@ -12,7 +12,7 @@ the kept share. Padding draws nothing, so padded and packed batches, chunks of a
 elements.
 """
 
-import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +22,8 @@ from .rng import philox, stream
 
 EMBEDDINGS_SITE = 0
 HEAD_SITE = 1
+FEW = 1 << 16
+"""Decisions for an example up to which threads would do nothing but take turns at the interpreter's lock."""
 
 
 def layer_site(layer: int) -> int:
@@ -48,7 +50,8 @@ def kept(seed: int, site: int, step: int, example: int, count: int, probability:
 
 @dataclass(frozen=True)
 class Dropout:
-    """Makes the `keep` masks of one batch in one step. `mask` (B, S) and `examples` (B) are host arrays."""
+    """Makes the `keep` masks of one batch in one step. `mask` (B, S) and `examples` (B) are host arrays; `share`
+    are the threads that may make them (`Backend.share`)."""
 
     xp: Namespace
     seed: int
@@ -58,6 +61,7 @@ class Dropout:
     packed: bool
     hidden_prob: float
     probs_prob: float
+    share: Callable[[Callable[[int], None], int], None] | None = None
 
     @property
     def hidden_scale(self) -> float:
@@ -73,8 +77,13 @@ class Dropout:
             return None
         ends = np.cumsum(self.mask.sum(axis=1)).tolist()
         rows = np.empty((ends[-1] if ends else 0, width), bool)
-        for b, (start, end) in enumerate(itertools.pairwise([0, *ends])):
-            rows[start:end] = self._kept(b, site, self.hidden_prob, end - start, width)
+        starts = [0, *ends]
+
+        def draw(b: int) -> None:
+            length = ends[b] - starts[b]
+            rows[starts[b] : ends[b]] = self._kept(b, site, self.hidden_prob, length, width)
+
+        self._each_example(draw, rows.size)
         if self.packed or len(rows) == self.mask.size:
             return self.xp.from_numpy(rows)
         keep = np.zeros((*self.mask.shape, width), bool)
@@ -94,14 +103,26 @@ class Dropout:
             return None
         B, S = self.mask.shape
         keep = np.zeros((B, heads, S, S), bool)
-        for b, real in enumerate(self.mask):
+
+        def draw(b: int) -> None:
+            real = self.mask[b]
             length = int(real.sum())
             drawn = self._kept(b, site, self.probs_prob, heads, length, length)
             if real[:length].all():
                 keep[b, :, :length, :length] = drawn
             else:
                 keep[b][:, np.outer(real, real)] = drawn.reshape(heads, -1)
+
+        self._each_example(draw, keep.size)
         return self.xp.from_numpy(keep)
+
+    def _each_example(self, draw: Callable[[int], None], decisions: int) -> None:
+        """Calls `draw` for every example of the batch, several at once where that pays."""
+        if self.share is not None and decisions > FEW * len(self.examples):
+            self.share(draw, len(self.examples))
+            return
+        for b in range(len(self.examples)):
+            draw(b)
 
     def _kept(self, row: int, site: int, probability: float, *shape: int) -> np.ndarray:
         count = int(np.prod(shape))

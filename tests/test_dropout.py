@@ -1,5 +1,7 @@
 """Which elements dropout keeps: the definition written a second time, from Philox's words up, and its laws."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -90,6 +92,26 @@ def test_chunks_and_any_order_drop_the_same(order: list[int], cut: int) -> None:
         assert np.asarray(part.hidden(2, 3)).tolist() == hidden.reshape(-1, 3).tolist()
         assert np.asarray(part.probs(2, 3)).tolist() == np.asarray(whole.probs(2, 3))[rows].tolist()
         assert np.asarray(part.first(2, 3)).tolist() == np.asarray(whole.first(2, 3))[rows].tolist()
+
+
+def test_threads_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They draw for long examples only; in whatever order they do, each example gets its own bits."""
+    numpy = backends.get("numpy")
+    asked = []
+
+    def backwards(draw: Callable[[int], None], examples: int) -> None:
+        asked.append(examples)
+        for b in reversed(range(examples)):
+            draw(b)
+
+    alone = make(numpy.xp)
+    for share, few, times in ((backwards, 1 << 16, 0), (backwards, 0, 2), (numpy.share, 0, 0)):
+        asked.clear()
+        monkeypatch.setattr(dropout, "FEW", few)
+        together = replace(alone, share=share)
+        np.testing.assert_array_equal(together.hidden(2, 3), alone.hidden(2, 3))
+        np.testing.assert_array_equal(together.probs(2, 3), alone.probs(2, 3))
+        assert asked == [5] * times
 
 
 def test_more_padding_changes_nothing(xp: Any) -> None:

@@ -79,7 +79,7 @@ def dropout_of(ops: OpSet, recipe: Recipe, batch: Batch, step: int) -> Dropout |
         return None
     return Dropout(
         ops.xp, recipe.seed, step, np.asarray(batch.example), np.asarray(batch.attention_mask) != 0,
-        recipe.packed, config.hidden_dropout_prob, config.attention_probs_dropout_prob,
+        recipe.packed, config.hidden_dropout_prob, config.attention_probs_dropout_prob, ops.share,
     )  # fmt: skip
 
 

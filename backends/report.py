@@ -75,10 +75,10 @@ def _blas() -> dict[str, Any]:
     config: Any = np.show_config(mode="dicts")
     built = config.get("Build Dependencies", {}).get("blas", {})
     found: dict[str, Any] = {"name": built.get("name", "unknown"), "version": built.get("version", "unknown")}
-    version = mkl.version()
+    if problem := mkl.problem():
+        found["advice"] = problem if mkl.VARIABLE in problem else f"on this processor MKL is faster, but {problem}"
+    version = None if problem else mkl.version()
     found["products"] = f"MKL {version}" if version else found["name"]
-    if mkl.wanted() and mkl.library() is None:
-        found["advice"] = "on this processor MKL is faster: pip install 'bertref[mkl]'"
     if openblas.library() is None:
         return found
     found["kernel"] = openblas.core() or "unknown"

@@ -44,14 +44,14 @@ def prepare(
         bertref pretrain novels-tokens
         bertref prepare novels/ --vocab vocab.txt --out novels-records --format tfrecord --files 8
     """
-    from ..bench.machine import threads
+    from ..backends.threads import count as all_threads
     from ..data.documents import read_documents
     from ..data.shards import prepare as run
     from ..text import Tokenizer, load_vocab
     from ..train.setup import NEEDED
 
     tokenizer = Tokenizer(load_vocab(vocab, require=NEEDED), lower_case=not cased)
-    processes = processes or threads()
+    processes = processes or all_threads()
     found = read_documents(corpus, layout=cast(Any, documents), sentences=cast(Any, sentences))
     start = time.perf_counter()
     with render.counting() as progress:

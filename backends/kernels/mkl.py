@@ -69,17 +69,27 @@ def library() -> ctypes.CDLL | None:
     if _left_behind:
         return None
     with _lock:  # reproducible it can be made only once, and before its first product
-        return _decided()
+        return _decided()[0]
+
+
+def problem() -> str:
+    """Why it is not used where it is wanted; "" where it is used, or not wanted."""
+    try:
+        library()
+    except InputError as error:
+        return str(error)
+    return _decided()[1]
 
 
 @cache
-def _decided() -> ctypes.CDLL | None:
+def _decided() -> tuple[ctypes.CDLL | None, str]:
+    """The library, or why there is none though it is wanted."""
     if not wanted():
-        return None
+        return None, ""
     loaded, why = _load()
     if loaded is None and _said():
         raise InputError(f"{VARIABLE}=on, but {why}")
-    return loaded
+    return loaded, why
 
 
 def _load() -> tuple[ctypes.CDLL | None, str]:

@@ -10,7 +10,7 @@ import pytest
 
 from bertref import backends
 from bertref.backends import probe, registry, report
-from bertref.backends.kernels import openblas
+from bertref.backends.kernels import mkl, openblas
 
 
 @pytest.fixture(scope="module")
@@ -94,3 +94,15 @@ def test_a_narrow_kernel_on_a_wide_cpu_brings_advice(
     monkeypatch.setattr(openblas, "threads", lambda: 2)
     monkeypatch.setattr(report, "_has_avx512", lambda: avx512)
     assert ("OPENBLAS_CORETYPE=SkylakeX" in report._blas().get("advice", "")) == advised
+
+
+@pytest.mark.parametrize(("problem", "advice"), [
+    ("MKL is not installed", "on this processor MKL is faster, but MKL is not installed"),
+    ("BERTREF_MKL=on, but it is not installed", "BERTREF_MKL=on, but it is not installed"),
+])  # fmt: skip
+def test_what_keeps_mkl_from_being_used_is_said(monkeypatch: pytest.MonkeyPatch, problem: str, advice: str) -> None:
+    monkeypatch.setattr(mkl, "problem", lambda: problem)
+    monkeypatch.setattr(openblas, "library", lambda: None)
+    found = report._blas()
+    assert found["advice"] == advice
+    assert found["products"] == found["name"]

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 from bertref.backends import products
+from bertref.backends.threads import count
 from bertref.bench import Job, roofline
 from bertref.bench import race as race_module
 from bertref.bench import sweep as sweep_module
-from bertref.bench.machine import threads
 from bertref.bench.process import Process, environment
 from bertref.bench.race import arena, race
 from bertref.bench.worker import serve
@@ -155,12 +155,12 @@ def test_threads_are_said_to_every_library(monkeypatch: pytest.MonkeyPatch) -> N
     found = environment(3)
     assert {found[name] for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")} == {"3"}
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "5")
-    assert threads() == 5
+    assert count() == 5
     monkeypatch.delenv("OPENBLAS_NUM_THREADS")
     monkeypatch.setenv("OMP_NUM_THREADS", "4")
-    assert threads() == 4
+    assert count() == 4
     monkeypatch.delenv("OMP_NUM_THREADS")
-    assert threads() >= 1
+    assert count() >= 1
 
 
 def test_every_thread_makes_a_product_of_its_own() -> None:

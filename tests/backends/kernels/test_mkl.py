@@ -1,6 +1,7 @@
 """MKL beside NumPy: chosen where it helps, right on every layout, and bits that depend on nothing but the values."""
 
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -200,6 +201,15 @@ def test_what_is_neither_on_nor_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(mkl.VARIABLE, "yes")
     with pytest.raises(InputError, match="BERTREF_MKL=yes: say on or off"):
         mkl.library()
+    assert mkl.problem().startswith("BERTREF_MKL=yes: ")
+
+
+@pytest.mark.usefixtures("afresh")
+@pytest.mark.parametrize(("said", "processor"), [("on", AMD), ("off", INTEL), ("", AMD)])
+def test_no_problem(monkeypatch: pytest.MonkeyPatch, said: str, processor: dict[str, str]) -> None:
+    monkeypatch.setenv(mkl.VARIABLE, said)
+    monkeypatch.setattr(mkl, "first_processor", lambda: processor)
+    assert mkl.problem() == ""
 
 
 @pytest.mark.usefixtures("afresh")
@@ -217,9 +227,11 @@ def test_a_missing_or_broken_mkl(
     monkeypatch.setattr(mkl.site, "getuserbase", lambda: str(tmp_path / "nobody"))
     with pytest.raises(InputError, match=cause):
         mkl.library()
+    assert mkl.problem().startswith("BERTREF_MKL=on, but ")
     monkeypatch.setenv(mkl.VARIABLE, "")
     monkeypatch.setattr(mkl, "first_processor", lambda: INTEL)
     assert mkl.library() is None
+    assert re.search(cause, mkl.problem())
     assert not mkl.multiply(*[np.ones((2, 2), np.float32)] * 2, np.ones((2, 2), np.float32), 1)
 
 

@@ -76,7 +76,7 @@ def _blas() -> dict[str, Any]:
     built = config.get("Build Dependencies", {}).get("blas", {})
     found: dict[str, Any] = {"name": built.get("name", "unknown"), "version": built.get("version", "unknown")}
     if problem := mkl.problem():
-        found["advice"] = problem if mkl.VARIABLE in problem else f"on this processor MKL is faster, but {problem}"
+        found["advice"] = problem
     version = None if problem else mkl.version()
     found["products"] = f"MKL {version}" if version else found["name"]
     if openblas.library() is None:

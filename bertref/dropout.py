@@ -75,13 +75,12 @@ class Dropout:
         """keep (T, width) for hidden states, or None if nothing is dropped."""
         if threshold(self.hidden_prob) == 0:
             return None
-        ends = np.cumsum(self.mask.sum(axis=1)).tolist()
-        rows = np.empty((ends[-1] if ends else 0, width), bool)
-        starts = [0, *ends]
+        bounds = np.cumsum([0, *self.mask.sum(axis=1)]).tolist()
+        rows = np.empty((bounds[-1], width), bool)
 
         def draw(b: int) -> None:
-            length = ends[b] - starts[b]
-            rows[starts[b] : ends[b]] = self._kept(b, site, self.hidden_prob, length, width)
+            start, end = bounds[b : b + 2]
+            rows[start:end] = self._kept(b, site, self.hidden_prob, end - start, width)
 
         self._each_example(draw, rows.size)
         if self.packed or len(rows) == self.mask.size:

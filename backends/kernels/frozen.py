@@ -34,12 +34,11 @@ def freeze(arrays: Iterable[Any]) -> None:
     """Makes them read-only. Whoever makes one writable and changes it has to freeze it again."""
     for array in arrays:
         array.flags.writeable = False
-        _forget(id(array))
         if array.dtype == np.float32 and array.ndim == 2:
             _weights[id(array)] = _Weight(weakref.ref(array, partial(_forget, id(array))))
 
 
-def _forget(number: int, _: Any = None) -> None:
+def _forget(number: int, _: Any) -> None:
     _weights.pop(number, None)
 
 

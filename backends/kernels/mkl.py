@@ -87,9 +87,11 @@ def _decided() -> tuple[ctypes.CDLL | None, str]:
     if not wanted():
         return None, ""
     loaded, why = _load()
-    if loaded is None and _said():
+    if loaded is not None:
+        return loaded, ""
+    if _said():
         raise InputError(f"{VARIABLE}=on, but {why}")
-    return loaded, why
+    return None, f"on this processor MKL is faster, but {why}"
 
 
 def _load() -> tuple[ctypes.CDLL | None, str]:
@@ -176,14 +178,14 @@ def in_order(weight: HostArray, threads: int) -> Ordered | None:
     other."""
     if not weight.size or weight.dtype.char != "f" or (blas := library()) is None:
         return None
-    order, first, apart = _place(weight) or (None, None, 0)
-    if order != _PLAIN:
+    place = _place(weight)
+    if place is None or place[0] != _PLAIN:
         return None
     O, I = weight.shape  # noqa: E741
     # MKL asks for more than twice the memory that it then writes to: of this, what nobody touches takes none
     memory = np.frombuffer(mmap.mmap(-1, blas.cblas_sgemm_pack_get_size(_SECOND, FEW_ROWS, O, I)), np.uint8)
     blas.MKL_Set_Num_Threads_Local(threads)
-    blas.cblas_sgemm_pack(_ROWS, _SECOND, _TRANSPOSED, FEW_ROWS, O, I, 1.0, first, apart, memory.ctypes.data)
+    blas.cblas_sgemm_pack(_ROWS, _SECOND, _TRANSPOSED, FEW_ROWS, O, I, 1.0, *place[1:], memory.ctypes.data)
     return Ordered(memory, O, I)
 
 

@@ -96,13 +96,19 @@ def test_a_narrow_kernel_on_a_wide_cpu_brings_advice(
     assert ("OPENBLAS_CORETYPE=SkylakeX" in report._blas().get("advice", "")) == advised
 
 
-@pytest.mark.parametrize(("problem", "advice"), [
-    ("MKL is not installed", "on this processor MKL is faster, but MKL is not installed"),
-    ("BERTREF_MKL=on, but it is not installed", "BERTREF_MKL=on, but it is not installed"),
+@pytest.mark.parametrize(("said", "advice"), [
+    ("", "on this processor MKL is faster, but MKL is not installed: pip install 'bertref[mkl]'"),
+    ("on", "BERTREF_MKL=on, but MKL is not installed: pip install 'bertref[mkl]'"),
 ])  # fmt: skip
-def test_what_keeps_mkl_from_being_used_is_said(monkeypatch: pytest.MonkeyPatch, problem: str, advice: str) -> None:
-    monkeypatch.setattr(mkl, "problem", lambda: problem)
+def test_what_keeps_mkl_from_being_used_is_said(monkeypatch: pytest.MonkeyPatch, said: str, advice: str) -> None:
+    monkeypatch.setenv(mkl.VARIABLE, said)
+    monkeypatch.setattr(mkl, "first_processor", lambda: {"vendor_id": "GenuineIntel"})
+    monkeypatch.setattr(mkl, "path", lambda: None)
     monkeypatch.setattr(openblas, "library", lambda: None)
-    found = report._blas()
+    mkl._decided.cache_clear()
+    try:
+        found = report._blas()
+    finally:
+        mkl._decided.cache_clear()
     assert found["advice"] == advice
     assert found["products"] == found["name"]

@@ -6,7 +6,7 @@ import pytest
 from bertref.golden.generate.op_inputs import Case, decoder_cross_entropy, dropout_add_norm, layer_norm
 from bertref.ops import OPS
 
-from .pairs import KERNELS, XP, check_error, in_pieces
+from .pairs import KERNELS, XP, as_op, check_error, errors, in_pieces, truth_of
 
 N, V, H = 12, 37, 16
 
@@ -44,6 +44,21 @@ def test_predictions_from_a_guess_to_certainty(spread: float, sure: bool) -> Non
         logits = case.inputs["x"] @ case.inputs["table"].T + case.inputs["bias"]
         case.inputs["labels"] = np.argmax(logits, axis=1)
     check("decoder_cross_entropy", case, np.asarray(1.7))
+
+
+@pytest.mark.parametrize("margin", [3.0, 10.0, 20.0])
+def test_a_sure_label_keeps_its_digits(margin: float) -> None:
+    """In float32, where p - 1 loses two, five and all of its seven."""
+    inputs = {
+        "x": np.array([[1.0, 0.5]]), "table": np.array([[margin, 0.0], [1.0, -2.0], [0.0, -1.5]]),
+        "bias": np.zeros(3), "labels": np.array([0]), "weights": np.ones(1), "denominator": np.asarray(1.0),
+    }  # fmt: skip
+    case, upstream, op = Case(inputs, {}), np.asarray(1.0), OPS["decoder_cross_entropy"]
+    truth = truth_of(op, case, upstream)
+    found = errors(as_op(KERNELS[op.name]), case, upstream, "float32", truth)
+    assert max(found.values()) <= 4 * np.finfo("float32").eps
+    if margin > 3:
+        assert errors(op, case, upstream, "float32", truth)["x"] > 100 * np.finfo("float32").eps
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

@@ -9,6 +9,8 @@ import pytest
 hypothesis.settings.register_profile("fast", deadline=None, derandomize=True, max_examples=25, database=None)
 hypothesis.settings.register_profile("slow", deadline=None, derandomize=True, max_examples=500, database=None)
 
+FAULTS = Path(__file__).parent / "faults"
+
 for forced in ("FORCE_COLOR", "CLICOLOR_FORCE", "PY_COLORS"):  # what the tests read from commands is plain text
     os.environ.pop(forced, None)
 
@@ -24,7 +26,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: full figures, minutes long; run with --slow")
+    config.addinivalue_line("markers", "fault: what an earlier version got wrong, through public names only")
     hypothesis.settings.load_profile("slow" if config.getoption("--slow") else "fast")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """`-m fault` reads no other room: with an earlier bertref on PYTHONPATH the others can't even be imported."""
+    if config.getoption("-m") != "fault" or collection_path.is_dir():
+        return None
+    return None if FAULTS in collection_path.parents else True
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from ..backends.kernels import openblas
 from ..config import numerics_to_dict
 from ..errors import InputError
 from ..files import write_file
@@ -25,6 +26,7 @@ from .case import digest
 from .records import Case
 
 Sample = tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]
+PACKAGE = Path(__file__).resolve().parents[1]
 KEPT = 32
 LARGEST = 20_000_000
 """Bytes: a larger sample isn't kept in a file."""
@@ -49,7 +51,7 @@ def folder() -> Path:
 def key(case: Case, precision: str, recorded: Iterable[str], *more: Any) -> str:
     """A name for all that a yardstick depends on."""
     parts = [
-        _code(), np.__version__, precision, repr(case.config), repr(sorted(numerics_to_dict(case.numerics).items())),
+        _code(PACKAGE), _numpy(), precision, repr(case.config), repr(sorted(numerics_to_dict(case.numerics).items())),
         digest(case.params), digest(dict(case.batch.items())), *sorted(recorded), *map(repr, more),
     ]  # fmt: skip
     if case.optimizer is not None:
@@ -59,14 +61,24 @@ def key(case: Case, precision: str, recorded: Iterable[str], *more: Any) -> str:
 
 
 @cache
-def _code() -> str:
-    """A mark of the sampling code: another version of it draws another sample."""
+def _code(package: Path) -> str:
+    """A digest of every module, by path and content: a sample depends on ops, model, objectives and backends alike."""
     mark = hashlib.sha256()
-    package = Path(__file__).resolve().parents[1]
-    for room in ("verify", "ops", "layers", "optim"):
-        for file in sorted((package / room).glob("*.py")):
-            mark.update(file.read_bytes())
+    for folder, below, names in os.walk(package, followlinks=True):
+        below.sort()
+        for name in sorted(names):
+            if name.endswith(".py"):
+                path = Path(folder, name)
+                mark.update(f"{path.relative_to(package).as_posix()}\0".encode() + path.read_bytes() + b"\0")
     return mark.hexdigest()
+
+
+@cache
+def _numpy() -> str:
+    """NumPy's version, its BLAS and the kernels that this chose: products differ in their last bits between them."""
+    built: Any = np.show_config(mode="dicts")
+    blas = built.get("Build Dependencies", {}).get("blas", {})
+    return f"{np.__version__} {blas.get('name')} {blas.get('version')} {openblas.core()}"
 
 
 def kept(name: str, draw: Callable[[], Sample]) -> Sample:

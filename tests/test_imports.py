@@ -53,6 +53,7 @@ MAY_IMPORT = {
     "convert": _MODEL | {"backends", "checkpoint", "files", "onnx_export"},
     "verify": _TRAIN | {"bertref", "ops", "golden", "onnx_export", "tasks", "train"},
     "bench": _TRAIN | {"api", "bertref", "onnx_export", "train"},
+    "__main__": {"cli"},
     "api": _MODEL | {"backends", "checkpoint", "tasks", "text"},
     "bertref": {"api", "checkpoint", "config", "errors", "text", "train", "verify"},
     "cli": _TRAIN | {"api", "bench", "bertref", "convert", "golden", "onnx_export", "tasks", "train", "verify"},

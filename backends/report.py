@@ -35,7 +35,7 @@ def report() -> dict[str, Any]:
     return {
         "versions": _versions(),
         "cpu": _cpu(),
-        "blas": _blas(),
+        "blas": blas(),
         "backends": probe_all(),
         "extras": {name: _version(name) or f"not installed; {remedy}" for name, remedy in EXTRAS.items()},
     }
@@ -67,7 +67,8 @@ def _cpu() -> dict[str, Any]:
     }
 
 
-def _blas() -> dict[str, Any]:
+def blas() -> dict[str, Any]:
+    """The row `blas` of the report."""
     import numpy as np
 
     from .kernels import mkl, openblas

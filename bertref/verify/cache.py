@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backends.kernels import openblas
+from ..backends import report
 from ..config import numerics_to_dict
 from ..errors import InputError
 from ..files import write_file
@@ -76,9 +76,8 @@ def _code(package: Path) -> str:
 @cache
 def _numpy() -> str:
     """NumPy's version, its BLAS and the kernels that this chose: products differ in their last bits between them."""
-    built: Any = np.show_config(mode="dicts")
-    blas = built.get("Build Dependencies", {}).get("blas", {})
-    return f"{np.__version__} {blas.get('name')} {blas.get('version')} {openblas.core()}"
+    used = report.blas()
+    return f"{np.__version__} {used['name']} {used['version']} {used.get('kernel')}"
 
 
 def kept(name: str, draw: Callable[[], Sample]) -> Sample:

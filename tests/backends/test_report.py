@@ -93,7 +93,7 @@ def test_a_narrow_kernel_on_a_wide_cpu_brings_advice(
     monkeypatch.setattr(openblas, "core", lambda: kernel)
     monkeypatch.setattr(openblas, "threads", lambda: 2)
     monkeypatch.setattr(report, "_has_avx512", lambda: avx512)
-    assert ("OPENBLAS_CORETYPE=SkylakeX" in report._blas().get("advice", "")) == advised
+    assert ("OPENBLAS_CORETYPE=SkylakeX" in report.blas().get("advice", "")) == advised
 
 
 @pytest.mark.parametrize(("said", "advice"), [
@@ -107,7 +107,7 @@ def test_what_keeps_mkl_from_being_used_is_said(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setattr(openblas, "library", lambda: None)
     mkl._decided.cache_clear()
     try:
-        found = report._blas()
+        found = report.blas()
     finally:
         mkl._decided.cache_clear()
     assert found["advice"] == advice

@@ -9,7 +9,7 @@ import sys
 from collections.abc import MutableMapping
 from pathlib import Path
 
-from ..processor import CPUINFO, first_processor
+from ..plumbing.processor import CPUINFO, first_processor
 
 VARIABLE = "OPENBLAS_CORETYPE"
 WIDE = "SkylakeX"

@@ -6,7 +6,7 @@ import platform
 import sys
 from typing import Any
 
-from ..processor import first_processor
+from ..plumbing.processor import first_processor
 from .probe import probe_all
 
 EXTRAS = {

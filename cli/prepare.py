@@ -45,8 +45,8 @@ def prepare(
         bertref prepare novels/ --vocab vocab.txt --out novels-records --format tfrecord --files 8
     """
     from ..backends.threads import count as all_threads
-    from ..data.documents import read_documents
-    from ..data.shards import prepare as run
+    from ..data.pretraining.documents import read_documents
+    from ..data.pretraining.shards import prepare as run
     from ..text import Tokenizer, load_vocab
     from ..train.setup import NEEDED
 
@@ -73,11 +73,11 @@ def prepare(
 
 def _write_records(tokens: Path, out: Path, files: int, rules: dict[str, Any]) -> int:
     """TFRecord files of the original's instances and the vocabulary, in a new folder."""
-    from ..data.corpus import Corpus
-    from ..data.original import original_batches
-    from ..data.tfrecord_data import write_tfrecords
+    from ..data.pretraining.corpus import Corpus
+    from ..data.pretraining.original import original_batches
+    from ..data.pretraining.tfrecord_data import write_tfrecords
     from ..errors import InputError
-    from ..files import write_folder
+    from ..plumbing.files import write_folder
 
     if out.exists():
         raise InputError(f"{out}: exists; choose another --out")

@@ -199,7 +199,7 @@ def _check_places(files: list[Path]) -> None:
 
 
 def _write(reports: list[Any], replays: list[str], html: str | None, junit: str | None) -> None:
-    from ..files import write_file
+    from ..plumbing.files import write_file
 
     if html:
         from ..verify.report.to_html import to_html
@@ -214,7 +214,7 @@ def _write(reports: list[Any], replays: list[str], html: str | None, junit: str 
 
 
 def _write_error(junit: str, subject: str, message: str) -> None:
-    from ..files import write_file
+    from ..plumbing.files import write_file
     from ..verify.report.to_junit import error_to_junit
 
     write_file(Path(junit), error_to_junit(subject, message))

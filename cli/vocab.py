@@ -30,7 +30,7 @@ def vocab(
     Example:
         bertref vocab novels/ --size 8000 --out vocab.txt
     """
-    from ..data.documents import read_documents
+    from ..data.pretraining.documents import read_documents
     from ..errors import InputError
     from ..text import train_vocab
 

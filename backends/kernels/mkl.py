@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...errors import InputError
-from ...processor import first_processor
+from ...plumbing.processor import first_processor
 from .buffers import HostArray
 
 VARIABLE = "BERTREF_MKL"

@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from ..config import BertConfig, Numerics, config_to_dict
 from ..errors import CheckpointError
-from ..files import write_file
 from ..params import DECODER
+from ..plumbing.files import write_file
 from ..text import Tokenizer
 from . import tensors
 from .names import BIAS, DECODER_BIAS, GLOBAL_STEP, to_tensorflow, transposed_in_tensorflow

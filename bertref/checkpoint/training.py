@@ -20,7 +20,7 @@ from typing import Any
 import numpy.typing as npt
 
 from ..errors import CheckpointError, InputError
-from ..files import remove_leftovers, write_file, write_folder
+from ..plumbing.files import remove_leftovers, write_file, write_folder
 from . import tensors
 from .folder import WEIGHTS, save_weights
 

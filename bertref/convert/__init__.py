@@ -15,8 +15,8 @@ from ..checkpoint.plan import architecture_of
 from ..checkpoint.training import save_state
 from ..config import Numerics
 from ..errors import InputError
-from ..files import write_folder
 from ..params import DECODER
+from ..plumbing.files import write_folder
 from .proof import Proof, prove
 
 Format = Literal["huggingface", "tensorflow", "onnx"]

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import BackendUnavailable, InputError
-from ..files import write_chunks, write_file
+from ..plumbing.files import write_chunks, write_file
 from .graph import OPSET, Graph, Value
 
 LARGEST = 2**31 - 2**26

@@ -20,7 +20,7 @@ from typing import Any, TextIO
 import numpy as np
 
 from ..errors import InputError
-from ..files import PREFIX, replacing
+from ..plumbing.files import PREFIX, replacing
 from ..text import Vocab
 from ..text.encoding import tokens_of
 from .features import CHUNK, Extractor, Floats, TextFeatures

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from ..files import write_file
+from ..plumbing.files import write_file
 from .basic import CONTROL_CATEGORIES
 from .case import check_case, lower_case_of
 from .vocab import CONTINUES, SPECIAL_TOKENS, UNK, Vocab, load_vocab

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CheckpointError, InputError
-from ..files import write_file
+from ..plumbing.files import write_file
 
 RUN_FILE = "run.json"
 FORMAT_VERSION = 1

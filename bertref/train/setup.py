@@ -11,12 +11,12 @@ from .. import backends
 from ..backends.backend import Backend
 from ..config import PRESETS, BertConfig, Numerics, read_config
 from ..data.batch import Batch
-from ..data.corpus import Corpus, is_corpus
-from ..data.documents import Document, read_documents
-from ..data.pipeline import PretrainingData, split_documents
-from ..data.python_topics import python_topics
-from ..data.shards import prepare
-from ..data.tfrecord_data import TFRecordData
+from ..data.pretraining.corpus import Corpus, is_corpus
+from ..data.pretraining.documents import Document, read_documents
+from ..data.pretraining.pipeline import PretrainingData, split_documents
+from ..data.pretraining.python_topics import python_topics
+from ..data.pretraining.shards import prepare
+from ..data.pretraining.tfrecord_data import TFRecordData
 from ..errors import InputError
 from ..layers import Settings
 from ..metrics import unigram_loss

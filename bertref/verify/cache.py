@@ -21,7 +21,7 @@ import numpy as np
 from ..backends import report
 from ..config import numerics_to_dict
 from ..errors import InputError
-from ..files import write_file
+from ..plumbing.files import write_file
 from .case import digest
 from .records import Case
 

@@ -272,7 +272,7 @@ def from_model(
 def batch_of_texts(config: BertConfig, tokenizer: Any, texts: Sequence[str], seed: int) -> Batch:
     """The texts as rows of a pre-training batch; `tokenizer` is a `bertref.text.Tokenizer`."""
     from ..data.batch import from_labels
-    from ..data.masking import MaskingRules, mask_tokens
+    from ..data.pretraining.masking import MaskingRules, mask_tokens
     from ..rng import StreamRandom
 
     parts = [text.split("\t", 1) for text in texts]

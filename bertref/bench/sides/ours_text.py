@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ... import __version__
-from ...data.corpus import token_dtype
-from ...data.documents import read_documents
-from ...data.python_topics import python_topics
-from ...data.shards import prepare
+from ...data.pretraining.corpus import token_dtype
+from ...data.pretraining.documents import read_documents
+from ...data.pretraining.python_topics import python_topics
+from ...data.pretraining.shards import prepare
 from ...text import Tokenizer, load_vocab
 from ...text.full import FullTokenizer
 from ..job import Job

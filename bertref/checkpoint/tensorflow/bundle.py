@@ -16,7 +16,7 @@ import struct
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from ...protobuf import BYTES, FOUR_BYTES, VARINT, field, fields, read_varint, varint
+from ...plumbing.protobuf import BYTES, FOUR_BYTES, VARINT, field, fields, read_varint, varint
 
 VERSION = 1
 """Of the format. A file says which version wrote it and which one it takes to read it."""

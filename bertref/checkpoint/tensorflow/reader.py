@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...crc32c import masked_crc32c
 from ...errors import CheckpointError
+from ...plumbing.crc32c import masked_crc32c
 from ..raw import widened
 from ..source import Entry
 from . import bundle, slices, sstable

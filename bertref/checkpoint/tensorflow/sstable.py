@@ -16,9 +16,9 @@ import struct
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from ...crc32c import masked_crc32c
 from ...errors import CheckpointError
-from ...protobuf import read_varint, varint
+from ...plumbing.crc32c import masked_crc32c
+from ...plumbing.protobuf import read_varint, varint
 
 MAGIC = struct.Struct("<Q")
 NUMBER = struct.Struct("<I")

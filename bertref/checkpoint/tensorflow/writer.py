@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...crc32c import masked_crc32c
 from ...errors import CheckpointError, InputError
-from ...files import write_chunks, write_file
+from ...plumbing.crc32c import masked_crc32c
+from ...plumbing.files import write_chunks, write_file
 from . import bundle, slices, sstable
 from .bundle import BundleEntry
 from .prefix import data_of, index_of

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ...checkpoint.raw import widened
 from ...errors import InputError
-from ...files import write_folder
+from ...plumbing.files import write_folder
 from ..records import PRECISIONS, Answers, Arrays, Case
 from ..subjects.arrays import canonical
 from . import byte_order, index, transforms

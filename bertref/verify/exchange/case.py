@@ -11,8 +11,8 @@ import numpy as np
 from ... import __version__
 from ...data.batch import LAYOUT, Batch, validate
 from ...errors import InputError
-from ...files import write_folder
 from ...params import check
+from ...plumbing.files import write_folder
 from ..records import PRECISIONS, Arrays, Case
 from . import index
 from .settings import digest, flat, questions, restore, settings, stored

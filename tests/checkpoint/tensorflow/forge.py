@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bertref.checkpoint.tensorflow import sstable
-from bertref.crc32c import masked_crc32c
+from bertref.plumbing.crc32c import masked_crc32c
 
 Items = list[tuple[bytes, bytes]]
 

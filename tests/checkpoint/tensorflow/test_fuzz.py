@@ -16,8 +16,8 @@ import pytest
 
 from bertref.checkpoint.tensorflow import TensorFlowSource, sstable
 from bertref.checkpoint.tensorflow.slices import slice_key
-from bertref.crc32c import masked_crc32c
 from bertref.errors import CheckpointError
+from bertref.plumbing.crc32c import masked_crc32c
 
 from . import forge
 from .forge import BOOL, STRING, Items, entry, header, sliced, varint

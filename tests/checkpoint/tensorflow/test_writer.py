@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from bertref import files
 from bertref.checkpoint.tensorflow import TensorFlowSource, sstable, write_bundle
-from bertref.crc32c import masked_crc32c
 from bertref.errors import CheckpointError, InputError
+from bertref.plumbing import files
+from bertref.plumbing.crc32c import masked_crc32c
 
 from . import forge
 

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from bertref.config import BertConfig
 from bertref.data.batch import Batch, validate
-from bertref.data.corpus import Corpus
-from bertref.data.documents import Document
-from bertref.data.instances import PairingRules, pair_spans, with_specials
-from bertref.data.masking import MaskingRules, mask_tokens
-from bertref.data.pipeline import PretrainingData, split_documents
+from bertref.data.pretraining.corpus import Corpus
+from bertref.data.pretraining.documents import Document
+from bertref.data.pretraining.instances import PairingRules, pair_spans, with_specials
+from bertref.data.pretraining.masking import MaskingRules, mask_tokens
+from bertref.data.pretraining.pipeline import PretrainingData, split_documents
 from bertref.errors import InputError
 from bertref.rng import StreamRandom
 from bertref.text import Vocab

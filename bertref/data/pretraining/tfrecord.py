@@ -19,9 +19,9 @@ from typing import IO
 import numpy as np
 import numpy.typing as npt
 
-from ..crc32c import masked_crc32c
-from ..errors import InputError
-from ..files import PREFIX
+from ...errors import InputError
+from ...plumbing.crc32c import masked_crc32c
+from ...plumbing.files import PREFIX
 
 LENGTH = struct.Struct("<Q")
 CHECKSUM = struct.Struct("<I")

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .. import __version__
-from ..errors import InputError
-from ..files import write_folder
-from ..text import Tokenizer
+from ... import __version__
+from ...errors import InputError
+from ...plumbing.files import write_folder
+from ...text import Tokenizer
 from .corpus import FORMAT, FORMAT_VERSION, MANIFEST, OFFSET, PARTS, token_dtype
 from .documents import Document
 from .tokenising import tokenised

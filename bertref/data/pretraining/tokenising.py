@@ -19,8 +19,8 @@ from multiprocessing.connection import wait
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import BertrefError
-from ..text import Tokenizer
+from ...errors import BertrefError
+from ...text import Tokenizer
 
 Ids = tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]
 """What `Tokenizer.ids_arrays` returns."""

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ..errors import InputError
-from ..text import Vocab
+from ...errors import InputError
+from ...text import Vocab
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import InputError
-from ..rng import generator
-from .batch import LAYOUT, Batch, zeros
+from ...errors import InputError
+from ...rng import generator
+from ..batch import LAYOUT, Batch, zeros
 from .example_proto import Values, decode, encode
 from .tfrecord import CHECKSUM, HEADER_SIZE, Writer, check_data, index_records
 

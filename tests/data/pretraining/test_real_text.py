@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bertref.data.corpus import Corpus
-from bertref.data.documents import Document, read_documents
-from bertref.data.pipeline import PretrainingData
-from bertref.data.shards import prepare
+from bertref.data.pretraining.corpus import Corpus
+from bertref.data.pretraining.documents import Document, read_documents
+from bertref.data.pretraining.pipeline import PretrainingData
+from bertref.data.pretraining.shards import prepare
 from bertref.text import Tokenizer, load_vocab
 
 VOCAB = "data/vocab/uncased_from_llSiddharthll.txt"
@@ -96,8 +96,8 @@ def test_ids_are_those_of_the_tokenizer(data_dir: Path, tmp_path: Path) -> None:
 
 MEASURE = """
 import resource, sys, time
-from bertref.data.documents import read_documents
-from bertref.data.shards import prepare
+from bertref.data.pretraining.documents import read_documents
+from bertref.data.pretraining.shards import prepare
 from bertref.text import Tokenizer, load_vocab
 start = time.perf_counter()
 counts = prepare(read_documents([sys.argv[1]]), Tokenizer(load_vocab(sys.argv[2])), sys.argv[3])

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import cast
 
-from ..errors import InputError
+from ...errors import InputError
 
 JSONL = (".jsonl", ".ndjson")
 IN_FOLDERS = (".txt", ".text", *JSONL, "")

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from bertref.data.corpus import Corpus
-from bertref.data.documents import Document
-from bertref.data.shards import prepare
+from bertref.data.pretraining.corpus import Corpus
+from bertref.data.pretraining.documents import Document
+from bertref.data.pretraining.shards import prepare
 from bertref.text import SPECIAL_TOKENS, Tokenizer, Vocab
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"

@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import InputError
-from ..text import Vocab, load_vocab
+from ...errors import InputError
+from ...text import Vocab, load_vocab
 
 FORMAT = "bertref-corpus"
 FORMAT_VERSION = 1

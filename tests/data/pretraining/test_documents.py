@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from bertref.data.documents import Document, read_documents
-from bertref.data.text_files import total_bytes
+from bertref.data.pretraining.documents import Document, read_documents
+from bertref.data.pretraining.text_files import total_bytes
 from bertref.errors import InputError
 
 LINES = "The first sentence.\nThe second one.\n\nAnother document.\n"

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import InputError
+from ...errors import InputError
 from .masking import MaskedTokens, MaskingRules, mask_tokens
 
 Offsets = npt.NDArray[np.int64]

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bertref.data import example_proto, tfrecord
-from bertref.data.example_proto import decode, encode
+from bertref.data.pretraining import example_proto, tfrecord
+from bertref.data.pretraining.example_proto import decode, encode
 from bertref.errors import InputError
 
 

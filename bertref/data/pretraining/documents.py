@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeVar, get_args
 
-from ..errors import InputError
+from ...errors import InputError
 from .sentences import SAMPLE, LineStyle, line_style, line_width, paragraphs, running_style, split_sentences
 from .text_files import JSONL, OnBytes, check_paths, ending, find_files, read_lines
 

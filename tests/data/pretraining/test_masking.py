@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bertref.data.masking import MaskingRules, mask_tokens
+from bertref.data.pretraining.masking import MaskingRules, mask_tokens
 from bertref.errors import InputError
 from bertref.text import Vocab
 

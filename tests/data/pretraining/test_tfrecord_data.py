@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from bertref.data.batch import Batch
-from bertref.data.example_proto import decode, encode
-from bertref.data.original import original_batches
-from bertref.data.pipeline import PretrainingData
-from bertref.data.tfrecord import Writer, read_records
-from bertref.data.tfrecord_data import FEATURES, TFRecordData, write_tfrecords
+from bertref.data.pretraining.example_proto import decode, encode
+from bertref.data.pretraining.original import original_batches
+from bertref.data.pretraining.pipeline import PretrainingData
+from bertref.data.pretraining.tfrecord import Writer, read_records
+from bertref.data.pretraining.tfrecord_data import FEATURES, TFRecordData, write_tfrecords
 from bertref.errors import InputError
 
 from .corpora import VOCAB, make, random_documents
@@ -115,9 +115,9 @@ def test_nothing_to_read_or_to_write_is_refused(tmp_path: Path) -> None:
 def test_the_original_s_batches_hold_the_golden_s_instances(tmp_path: Path) -> None:
     """The whole way, text to batches: the tokens of the golden stand for themselves in this vocabulary."""
     from bertref import golden
-    from bertref.data.corpus import Corpus
-    from bertref.data.documents import Document
-    from bertref.data.shards import prepare
+    from bertref.data.pretraining.corpus import Corpus
+    from bertref.data.pretraining.documents import Document
+    from bertref.data.pretraining.shards import prepare
     from bertref.text import Tokenizer, Vocab
 
     content = golden.details("original_instances")

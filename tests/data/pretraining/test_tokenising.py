@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bertref.data import shards, tokenising
-from bertref.data.documents import Document
-from bertref.data.tokenising import FEW, tokenised
+from bertref.data.pretraining import shards, tokenising
+from bertref.data.pretraining.documents import Document
+from bertref.data.pretraining.tokenising import FEW, tokenised
 from bertref.errors import BertrefError
 from bertref.text import Tokenizer, Vocab
 from bertref.text.vocab import SPECIAL_TOKENS
@@ -88,7 +88,7 @@ def test_processes_do_not_outlive_a_killed_caller(tmp_path: Path) -> None:
     script = tmp_path / "caller.py"
     script.write_text(
         "import multiprocessing, os, time\n"
-        "from bertref.data.tokenising import tokenised\n"
+        "from bertref.data.pretraining.tokenising import tokenised\n"
         "from bertref.text import Tokenizer, Vocab\n"
         "from bertref.text.vocab import SPECIAL_TOKENS\n"
         "if __name__ == '__main__':\n"

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import InputError
-from ..protobuf import BYTES, field, fields, varint
+from ...errors import InputError
+from ...plumbing.protobuf import BYTES, field, fields, varint
 
 Values = npt.NDArray[Any]
 """(N,) of int64 or float32."""

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bertref.data.sentences import line_style, line_width, paragraphs, running_style, split_sentences
+from bertref.data.pretraining.sentences import line_style, line_width, paragraphs, running_style, split_sentences
 
 CASES = {
     "plain": "It rained. He came! Did he? Yes.|It rained.|He came!|Did he?|Yes.",

@@ -21,10 +21,10 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import InputError
-from ..rng import StreamRandom, generator
-from ..text import Vocab
-from .batch import Batch, zeros
+from ...errors import InputError
+from ...rng import StreamRandom, generator
+from ...text import Vocab
+from ..batch import Batch, zeros
 from .corpus import Corpus
 from .instances import PairingRules, PairSpans, pair_spans, with_specials
 from .masking import MaskedTokens, MaskingRules, mask_tokens

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bertref import golden
-from bertref.data.instances import (
+from bertref.data.pretraining.instances import (
     Instance,
     PairingRules,
     PairSpans,
@@ -19,7 +19,7 @@ from bertref.data.instances import (
     truncate_pair,
     with_specials,
 )
-from bertref.data.masking import MaskingRules
+from bertref.data.pretraining.masking import MaskingRules
 from bertref.errors import InputError
 from bertref.text import Vocab
 

@@ -7,7 +7,7 @@ grammar lines. Small, but real text; a tiny BERT learns from it in two minutes.
 import re
 from collections.abc import Iterator
 
-from ..errors import InputError
+from ...errors import InputError
 from .documents import Document
 from .sentences import split_sentences
 

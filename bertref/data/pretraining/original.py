@@ -7,7 +7,7 @@ defaults are the defaults here. All instances are in memory, as there: `pipeline
 import random
 from collections.abc import Iterator
 
-from .batch import Batch, zeros
+from ..batch import Batch, zeros
 from .corpus import Corpus
 from .instances import PairingRules, create_instances, with_specials
 from .masking import MaskingRules

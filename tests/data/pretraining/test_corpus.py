@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bertref.data import shards
-from bertref.data.corpus import Corpus, is_corpus, token_dtype
-from bertref.data.documents import Document
-from bertref.data.shards import prepare
+from bertref.data.pretraining import shards
+from bertref.data.pretraining.corpus import Corpus, is_corpus, token_dtype
+from bertref.data.pretraining.documents import Document
+from bertref.data.pretraining.shards import prepare
 from bertref.errors import InputError
 from bertref.text import Tokenizer, Vocab
 
@@ -157,8 +157,8 @@ def test_a_place_that_is_no_folder_is_refused(tmp_path: Path) -> None:
 
 ENDLESS = """
 import itertools, resource, sys
-from bertref.data import shards
-from bertref.data.documents import Document
+from bertref.data.pretraining import shards
+from bertref.data.pretraining.documents import Document
 from bertref.errors import InputError
 from bertref.text import Tokenizer, load_vocab
 shards.BLOCK = 100

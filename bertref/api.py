@@ -13,17 +13,18 @@ from .arrays import Array
 from .checkpoint import Coverage, load_model
 from .config import BertConfig, Numerics
 from .errors import InputError
+from .inference import loaded
+from .inference.fill_mask import Guess, MaskGuesses, fill_masks
+from .inference.multiple_choice import ChoiceScore, choose
+from .inference.next_sentence import follow
+from .inference.question_answering import Answer, AnswerOptions, Answers, answer
+from .inference.sentence_transformers import embeddings
+from .inference.sentence_transformers.modules import Recipe, model_folder_of, read_recipe
+from .inference.sequence_classification import LabelScore, classify
+from .inference.token_classification import Span, tag
 from .opset import OpSet
 from .precision import cast
 from .probes import Probe, Recorder
-from .tasks import embeddings, loaded
-from .tasks.fill_mask import Guess, MaskGuesses, fill_masks
-from .tasks.multiple_choice import ChoiceScore, choose
-from .tasks.next_sentence import follow
-from .tasks.question_answering import Answer, AnswerOptions, Answers, answer
-from .tasks.recipe import Recipe, model_folder_of, read_recipe
-from .tasks.sequence_classification import LabelScore, classify
-from .tasks.token_classification import Span, tag
 from .text import Tokenizer
 
 __all__ = [
@@ -119,9 +120,9 @@ class Model:
     ) -> npt.NDArray[Any]:
         """One vector a text, (len(texts), width), as the folder's recipe makes it (without one: the mean).
 
-        `pooling` is one or several of `tasks.pooling.MODES` or "pooled", several are joined; it replaces the folder's
-        poolings and projections, and `normalize` (to length 1) what the folder says of it. Texts are cut where the
-        recipe or the model ends.
+        `pooling` is one or several of `sentence_transformers.pooling.MODES` or "pooled", several are joined; it
+        replaces the folder's poolings and projections, and `normalize` (to length 1) what the folder says of it. Texts
+        are cut where the recipe or the model ends.
         """
         return embeddings.embed(self, embeddings.chosen(self.recipe, pooling, normalize), texts)
 

@@ -50,8 +50,8 @@ def features(
         bertref features --model bertref-model --file texts.txt --layers -1 --pooling mean,pooled --out features.npz
         bertref features --model all-MiniLM-L6-v2 --file texts.txt --pooling embedding --out embeddings.npz
     """
-    from ..tasks.feature_files import save_jsonl, save_npz, write_jsonl
-    from ..tasks.features import Extractor, FeatureOptions
+    from ..inference.feature_files import save_jsonl, save_npz, write_jsonl
+    from ..inference.features import Extractor, FeatureOptions
 
     form = form or ("npz" if out and out.endswith(".npz") else "jsonl")
     if form == "npz" and not out:

@@ -121,8 +121,8 @@ def chosen_task(heads: tuple[str, ...], wish: Wish) -> str:
     Raises `InputError` if the model can't do it, if an option that it needs is missing, or one is given that it does
     not read.
     """
-    from ..tasks.loaded import TASKS as OF_HEAD
-    from ..tasks.loaded import no_head
+    from ..inference.loaded import TASKS as OF_HEAD
+    from ..inference.loaded import no_head
 
     able = [task for head, task in OF_HEAD.items() if head in heads]
     task = wish.task
@@ -173,7 +173,7 @@ def _next_sentence(model: "Model", texts: list[str], wish: Wish) -> Answered:
 
 
 def _classification(model: "Model", texts: list[str], wish: Wish) -> Answered:
-    from ..tasks.sequence_classification import problem_of
+    from ..inference.sequence_classification import problem_of
 
     pairs = None if wish.pair is None else [wish.pair] * len(texts)
     problem = problem_of(model)

@@ -48,7 +48,7 @@ def prepare(
     from ..data.pretraining.documents import read_documents
     from ..data.pretraining.shards import prepare as run
     from ..text import Tokenizer, load_vocab
-    from ..train.setup import NEEDED
+    from ..train.pretraining.setup import NEEDED
 
     tokenizer = Tokenizer(load_vocab(vocab, require=NEEDED), lower_case=not cased)
     processes = processes or all_threads()

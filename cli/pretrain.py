@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from ..train.options import LEARNING_RATES, PretrainOptions
+from ..train.pretraining.options import LEARNING_RATES, PretrainOptions
 from . import render
 from .corpus_options import corpus_options
 from .options import backend_option, debug_option, json_option, threads_option

@@ -46,14 +46,15 @@ MAY_IMPORT = {
     "data": {"arrays", "bertref", "config", "errors", "plumbing", "rng", "text"},
     "train": _TRAIN | {"bertref"},
     "onnx_export": _MODEL | {"backends", "bertref", "plumbing"},
-    "tasks": _MODEL | {"backends", "checkpoint", "metrics", "plumbing", "text"},
+    "tasks": {"errors", "text"},
+    "inference": _MODEL | {"backends", "checkpoint", "metrics", "plumbing", "tasks", "text"},
     "convert": _MODEL | {"backends", "checkpoint", "onnx_export", "plumbing"},
-    "verify": _TRAIN | {"bertref", "golden", "onnx_export", "ops", "tasks", "train"},
+    "verify": _TRAIN | {"bertref", "golden", "inference", "onnx_export", "ops", "tasks", "train"},
     "bench": _TRAIN | {"api", "bertref", "onnx_export", "train"},
     "__main__": {"cli"},
-    "api": _MODEL | {"backends", "checkpoint", "tasks", "text"},
+    "api": _MODEL | {"backends", "checkpoint", "inference", "text"},
     "bertref": {"api", "checkpoint", "config", "errors", "text", "train", "verify"},
-    "cli": _TRAIN | {"api", "bench", "bertref", "convert", "golden", "onnx_export", "tasks", "train", "verify"},
+    "cli": _TRAIN | {"api", "bench", "bertref", "convert", "golden", "inference", "onnx_export", "train", "verify"},
 }
 """Room -> the rooms that it may import besides itself. `bertref` is the package's own `__init__`: its version."""
 
@@ -69,7 +70,7 @@ LIBRARIES = {
     "plumbing": {"google_crc32c"},
     "data": {"numpy"},
     "golden": {"numpy", "safetensors"},
-    **{room: {"numpy"} for room in ("api", "dropout", "init", "layout", "losses", "metrics", "rng", "tasks", "train")},
+    **dict.fromkeys(("api", "dropout", "inference", "init", "layout", "losses", "metrics", "rng", "train"), {"numpy"}),
 }
 """Room -> the libraries outside the standard one that it may import; a room that is missing here has none."""
 

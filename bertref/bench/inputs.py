@@ -18,8 +18,8 @@ from ..errors import InputError
 from ..init import initial_parameters
 from ..text import Tokenizer, Vocab
 from ..text.vocab import SPECIAL_TOKENS
-from ..train.options import PretrainOptions
-from ..train.setup import architecture
+from ..train.pretraining.options import PretrainOptions
+from ..train.pretraining.setup import architecture
 from .job import Job
 
 PAD, UNK, CLS, SEP, MASK = range(5)

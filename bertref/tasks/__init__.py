@@ -1,1 +1,1 @@
-"""What a trained model is used for: features of texts, and the answers of its heads."""
+"""What training and inference share of a task: texts to features, windows, logits to answers."""

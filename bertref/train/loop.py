@@ -25,10 +25,10 @@ from ..params import count, parameter_shapes
 from ..precision import loss_scale_from_dict
 from ..probes import Recorder
 from .diverged import Watch
-from .evaluate import batch_metrics, evaluate
-from .options import PretrainOptions, Run
+from .pretraining.evaluate import batch_metrics, evaluate
+from .pretraining.options import PretrainOptions, Run
+from .pretraining.setup import Setup, set_up
 from .report import Report, silent
-from .setup import Setup, set_up
 from .step import State, initial_state, train_step, working_params
 
 

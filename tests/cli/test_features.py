@@ -15,7 +15,7 @@ from rich.console import Console
 import bertref as library
 from bertref.cli import render
 from tests.cli_helpers import bertref, beside_the_load, command, environment, in_process
-from tests.tasks.saved import make
+from tests.inference.saved import make
 
 TEXTS = ["It rained. ||| He went in.", "", "Ada Lovelace lived in London, in 1852.", "x"]
 

@@ -13,9 +13,9 @@ from safetensors.numpy import load_file, save_file
 import bertref as library
 from bertref.api import AnswerOptions
 from bertref.cli.predict import BELONGS, TASKS, Wish, chosen_task
-from bertref.tasks import loaded
+from bertref.inference import loaded
 from tests.cli_helpers import bertref, beside_the_load, in_process
-from tests.tasks.saved import TEXT, labels, make
+from tests.inference.saved import TEXT, labels, make
 
 KINDS = {
     "pretraining": ("BertForPreTraining", {}),

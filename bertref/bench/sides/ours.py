@@ -11,7 +11,7 @@ from ...checkpoint import load_model
 from ...errors import InputError
 from ...opset import OpSet
 from ...optim import global_norm
-from ...train.setup import recipe_of
+from ...train.pretraining.setup import recipe_of
 from ...train.step import gradients, initial_state, train_step
 from .. import inputs
 from ..gradient_norms import grouped_norms

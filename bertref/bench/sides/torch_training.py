@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from ...optim import Optimizer, Schedule
-from ...train.options import PretrainOptions
+from ...train.pretraining.options import PretrainOptions
 
 VARIANTS = ({"fused": True}, {"foreach": True})
 """Of torch.optim.AdamW; the faster one here is raced."""

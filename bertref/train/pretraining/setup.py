@@ -7,26 +7,26 @@ from typing import Any, Literal, cast
 
 import numpy as np
 
-from .. import backends
-from ..backends.backend import Backend
-from ..config import PRESETS, BertConfig, Numerics, read_config
-from ..data.batch import Batch
-from ..data.pretraining.corpus import Corpus, is_corpus
-from ..data.pretraining.documents import Document, read_documents
-from ..data.pretraining.pipeline import PretrainingData, split_documents
-from ..data.pretraining.python_topics import python_topics
-from ..data.pretraining.shards import prepare
-from ..data.pretraining.tfrecord_data import TFRecordData
-from ..errors import InputError
-from ..layers import Settings
-from ..metrics import unigram_loss
-from ..opset import OpSet
-from ..optim import Optimizer, Schedule
-from ..precision import Precision
-from ..text import Tokenizer, Vocab, load_vocab, train_vocab
+from ... import backends
+from ...backends.backend import Backend
+from ...config import PRESETS, BertConfig, Numerics, read_config
+from ...data.batch import Batch
+from ...data.pretraining.corpus import Corpus, is_corpus
+from ...data.pretraining.documents import Document, read_documents
+from ...data.pretraining.pipeline import PretrainingData, split_documents
+from ...data.pretraining.python_topics import python_topics
+from ...data.pretraining.shards import prepare
+from ...data.pretraining.tfrecord_data import TFRecordData
+from ...errors import InputError
+from ...layers import Settings
+from ...metrics import unigram_loss
+from ...opset import OpSet
+from ...optim import Optimizer, Schedule
+from ...precision import Precision
+from ...text import Tokenizer, Vocab, load_vocab, train_vocab
+from ..report import Report
+from ..step import Recipe
 from .options import DROPOUT, PretrainOptions
-from .report import Report
-from .step import Recipe
 
 NEEDED = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 

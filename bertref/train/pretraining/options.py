@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import CheckpointError, InputError
-from ..plumbing.files import write_file
+from ...errors import CheckpointError, InputError
+from ...plumbing.files import write_file
 
 RUN_FILE = "run.json"
 FORMAT_VERSION = 1

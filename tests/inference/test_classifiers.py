@@ -9,7 +9,7 @@ import torch
 import transformers
 
 import bertref
-from bertref.tasks.sequence_classification import sigmoid
+from bertref.inference.sequence_classification import sigmoid
 
 from .saved import TEXT, labels, make, pipeline
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bertref import api
 from bertref.backends.kernels import threads
-from bertref.tasks import loaded
+from bertref.inference import loaded
 from bertref.text.encoding import Encoding
 
 from .saved import make

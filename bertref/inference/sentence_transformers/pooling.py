@@ -14,10 +14,10 @@ Source: Reimers and Gurevych 2019, section 3 (cls, max, mean).
 
 import numpy as np
 
-from ..arrays import Array, Namespace
-from ..errors import InputError
-from ..layout import Layout
-from ..probes import padded
+from ...arrays import Array, Namespace
+from ...errors import InputError
+from ...layout import Layout
+from ...probes import padded
 
 MODES = ("cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken")
 

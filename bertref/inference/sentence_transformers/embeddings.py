@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .. import model
-from ..arrays import Array
-from ..errors import InputError
-from ..layout import Inputs
-from ..text.encoding import Encoding
-from .loaded import Loaded, by_length, encode, framed_and_cut
+from ... import model
+from ...arrays import Array
+from ...errors import InputError
+from ...layout import Inputs
+from ...text.encoding import Encoding
+from ..loaded import Loaded, by_length, encode, framed_and_cut
+from .modules import Projection, Recipe
 from .pooling import MODES, check_mode, normalized, pool
-from .recipe import Projection, Recipe
 
 POOLED = "pooled"
 """Beside `pooling.MODES`: the pooler's output, which a model without one does not have."""

@@ -14,10 +14,10 @@ import transformers
 
 import bertref
 from bertref.errors import InputError
-from bertref.tasks import features as features_module
-from bertref.tasks.feature_files import save_jsonl, save_npz, write_jsonl
-from bertref.tasks.features import Extractor, FeatureOptions, split_line
-from bertref.tasks.recipe import Recipe
+from bertref.inference import features as features_module
+from bertref.inference.feature_files import save_jsonl, save_npz, write_jsonl
+from bertref.inference.features import Extractor, FeatureOptions, split_line
+from bertref.inference.sentence_transformers.modules import Recipe
 
 from .saved import VOCAB, make
 

@@ -8,13 +8,13 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from ..arrays import Array
-from ..data.batch import Batch
-from ..layers import Settings
-from ..losses import pretraining
-from ..metrics import PretrainingMetrics
-from ..opset import OpSet
-from ..probes import Recorder
+from ...arrays import Array
+from ...data.batch import Batch
+from ...layers import Settings
+from ...losses import pretraining
+from ...metrics import PretrainingMetrics
+from ...opset import OpSet
+from ...probes import Recorder
 
 
 def batch_metrics(ops: OpSet, logits: dict[str, Array], batch: Batch) -> PretrainingMetrics:

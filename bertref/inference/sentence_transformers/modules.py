@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..checkpoint.sources import open_source
-from ..errors import InputError
+from ...checkpoint.sources import open_source
+from ...errors import InputError
 from .pooling import check_mode
 
 ACTIVATIONS = {"Tanh": "tanh", "Identity": None, "ReLU": "relu"}

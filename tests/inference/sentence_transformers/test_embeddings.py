@@ -13,12 +13,12 @@ from safetensors.numpy import save_file
 
 import bertref
 from bertref import backends
+from bertref.inference.sentence_transformers.modules import Recipe, model_folder_of, read_recipe
+from bertref.inference.sentence_transformers.pooling import MODES, normalized, pool
 from bertref.layout import inputs
-from bertref.tasks.pooling import MODES, normalized, pool
-from bertref.tasks.recipe import Recipe, model_folder_of, read_recipe
 from bertref.text import Tokenizer
 
-from .saved import TEXT, VOCAB, make
+from ..saved import TEXT, VOCAB, make
 
 TEXTS = ["It rained.", "", "Ada Lovelace lived in London, in 1852.", "x", "Who wrote the book in the city?"] * 9
 

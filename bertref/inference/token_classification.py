@@ -21,10 +21,10 @@ import numpy.typing as npt
 from .. import heads
 from ..errors import InputError
 from ..probes import padded
+from ..tasks.windows import Window, best_window, windows
 from ..text import Piece
 from ..text.encoding import Encoding
 from .loaded import Loaded, batches, encode, require
-from .windows import Window, best_window, windows
 
 Aggregation = Literal["tokens", "words", "entities"]
 OUTSIDE = "O"

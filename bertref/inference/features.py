@@ -18,10 +18,10 @@ import numpy.typing as npt
 from ..errors import InputError
 from ..probes import Probe, Recorder
 from ..text.encoding import Encoding
-from .embeddings import POOLED, one_pooling, prepared, vectors
 from .loaded import Loaded, by_length, framed_and_cut, inputs_of, run
-from .pooling import MODES, check_mode, normalized
-from .recipe import Recipe
+from .sentence_transformers.embeddings import POOLED, one_pooling, prepared, vectors
+from .sentence_transformers.modules import Recipe
+from .sentence_transformers.pooling import MODES, check_mode, normalized
 
 PAIR = re.compile(r"^(.*) \|\|\| (.*)$")
 DEFAULT_LENGTH = 128

@@ -10,7 +10,7 @@ import transformers
 
 import bertref
 from bertref.api import AnswerOptions
-from bertref.tasks.question_answering import N_BEST
+from bertref.inference.question_answering import N_BEST
 
 from .saved import TEXT, make
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import bertref
-from bertref.tasks.token_classification import Span
+from bertref.inference.token_classification import Span
 
 from .saved import TEXT, VOCAB, labels, make, pipeline
 
@@ -69,7 +69,7 @@ def test_entities_are_chosen_where_labels_have_prefixes(tmp_path: Path) -> None:
     ],
 )
 def test_prefixes_group_words(tags: str, groups: list[tuple[int, int, str]]) -> None:
-    from bertref.tasks.token_classification import _entities
+    from bertref.inference.token_classification import _entities
 
     names = tags.split()
     text = " ".join("w" * 3 for _ in names)

@@ -1,0 +1,1 @@
+"""Loaded models at work: features of texts, and the answers of their heads."""

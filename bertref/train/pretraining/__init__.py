@@ -1,0 +1,1 @@
+"""Pre-training runs: their options, what is set up from them, and their evaluation."""

@@ -34,7 +34,7 @@ def case_options(command: F) -> F:
 
 def case_of(options: dict[str, Any]) -> Any:
     """The case that these options mean. Raises `InputError` where they contradict each other."""
-    from ..verify.make import make_case
+    from ..verify.cases.make import make_case
 
     file = options["file"]
     return make_case(

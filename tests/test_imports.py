@@ -70,7 +70,7 @@ LIBRARIES = {
     "plumbing": {"google_crc32c"},
     "data": {"numpy"},
     "golden": {"numpy", "safetensors"},
-    **dict.fromkeys(("api", "dropout", "inference", "init", "layout", "losses", "metrics", "rng", "train"), {"numpy"}),
+    **{room: {"numpy"} for room in "api dropout inference init layout losses metrics rng train".split()},
 }
 """Room -> the libraries outside the standard one that it may import; a room that is missing here has none."""
 

@@ -12,9 +12,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .case import generate
+    from .cases.case import generate
     from .checking import assert_matches, check
-    from .judge import compare
+    from .judgement.judge import compare
     from .records import Answers, Case, Finding, Place, Report
     from .subjects import parse
     from .subjects.python import PythonSubject
@@ -30,8 +30,8 @@ _HOMES = {
     "TransformersSubject": "subjects.transformers",
     "assert_matches": "checking",
     "check": "checking",
-    "compare": "judge",
-    "generate": "case",
+    "compare": "judgement.judge",
+    "generate": "cases.case",
     "parse": "subjects",
 }
 

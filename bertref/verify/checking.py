@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
-from .axes import AxesOf, kind
-from .feeding import feed as feed_steps
-from .judge import compare
-from .limit import LIMIT
+from .cases.shrink import shrink
+from .graph.axes import AxesOf, kind
+from .graph.feeding import feed as feed_steps
+from .judgement.judge import compare
+from .judgement.limit import LIMIT
 from .meant import as_subject, case_for, chosen, part
 from .records import Answers, Case, Finding, Report
 from .report.words import explain
-from .shrink import shrink
 from .subject import ComputesOps, Subject
 
 

@@ -7,11 +7,11 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from ..errors import InputError
-from .axes import split
-from .case import generate, generate_for
-from .make import numbers
+from .cases.case import generate, generate_for
+from .cases.make import numbers
+from .graph.axes import split
+from .judgement.reference import answer_names
 from .records import WRONG, Case, Report
-from .reference import answer_names
 from .subject import BringsWeights, Subject
 from .subjects import parse
 from .subjects.dump import DumpSubject

@@ -13,9 +13,9 @@ import pytest
 from rich.console import Console
 
 from bertref.cli import render_verify
-from bertref.verify.case import generate
+from bertref.verify.cases.case import generate
 from bertref.verify.exchange import write_answers
-from bertref.verify.reference import reference
+from bertref.verify.judgement.reference import reference
 from bertref.verify.report.layout import LAYER_COLUMNS
 from tests.cli_helpers import Done, bertref, in_process
 from tests.verify.report.reports import report, wrong

@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from bertref.verify.case import generate
-from bertref.verify.judge import compare
+from bertref.verify.cases.case import generate
+from bertref.verify.judgement.judge import compare
 from bertref.verify.records import Case, Report
 from bertref.verify.subjects.backend import BackendSubject
 from bertref.verify.subjects.transformers import TransformersSubject

@@ -18,7 +18,7 @@ PROGRAM = """
 import json, resource, sys, time
 start = time.perf_counter()
 from bertref.verify import check
-from bertref.verify.case import generate
+from bertref.verify.cases.case import generate
 from bertref.verify.subjects import parse
 case = generate(int(sys.argv[2]), size="base")
 report = check(parse(sys.argv[1]), case, repeat=False)

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bertref.verify.case import generate
+from bertref.verify.cases.case import generate
 from bertref.verify.checking import assert_matches, check
+from bertref.verify.judgement.reference import reference
 from bertref.verify.meant import case_for
 from bertref.verify.records import Answers, Case
-from bertref.verify.reference import reference
 from bertref.verify.subject import Weights
 
 
@@ -94,7 +94,7 @@ def test_assert_matches_says_what_is_wrong() -> None:
 def test_a_torch_model_is_a_subject() -> None:
     import transformers
 
-    from bertref.verify.case import SIZES
+    from bertref.verify.cases.case import SIZES
 
     n = SIZES["tiny"]
     config = transformers.BertConfig(

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ...errors import InputError
+from ..judgement.reference import answer_names, reference
 from ..records import Arrays, Case
-from ..reference import answer_names, reference
 from .case import write_case
 
 EXPECTED = ("probes", "gradients", "updates")

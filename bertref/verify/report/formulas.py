@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..axes import split
+from ..graph.axes import split
 
 TABLES = ("word", "position", "token_type")
 NORM = "bertref/ops/layer_norm.py"

@@ -5,7 +5,7 @@ A cell says without colour what it is: a mark and a number, the error over the e
 
 from dataclasses import dataclass
 
-from ..axes import parameter_axes, split
+from ..graph.axes import parameter_axes, split
 from ..records import Finding, Report
 
 LEGEND = {

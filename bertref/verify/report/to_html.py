@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from ..axes import split
+from ..graph.axes import split
 from ..records import WRONG, Finding, Report
 from .chart import error_by_depth
 from .layout import LEGEND, Map, cell, maps, ratio

@@ -8,7 +8,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ..axes import split
+from ..graph.axes import split
 from ..meant import GROUPS
 from ..records import WRONG, Finding, Report
 from .layout import cell, spot

@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from ..axes import split
+from ..graph.axes import split
 from ..records import WRONG, Finding, Place, Report
 from .formulas import formula
 from .layout import axis_names, number

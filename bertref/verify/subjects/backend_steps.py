@@ -22,9 +22,9 @@ from ...losses import denominators, targets
 from ...ops import attention, softmax, tanh
 from ...opset import OpSet
 from ...precision import cast
-from ..axes import AxesOf
+from ..graph.axes import AxesOf
+from ..graph.steps import last_output, layer_input
 from ..records import Arrays, Case
-from ..steps import last_output, layer_input
 
 Values = Mapping[str, Array]
 Maker = Callable[[Values], Array]

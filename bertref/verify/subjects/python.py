@@ -31,7 +31,7 @@ The case is a dict of plain values and fresh NumPy arrays:
 
 A function or an object may also have an attribute `answer_step(case, name, inputs)`, which does one step from given
 inputs (`check(..., feed=True)`, `--feed`), where a run shows too little to tell which step is wrong. It gives a dict,
-empty for a step that it doesn't know. `bertref.verify.steps` lists the steps and what goes into them:
+empty for a step that it doesn't know. `bertref.verify.graph.steps` lists the steps and what goes into them:
 
     def answer_step(case, name, inputs):
         layer, _, last = name.rpartition(".")
@@ -61,8 +61,8 @@ import numpy as np
 
 from ...config import config_to_dict, numerics_to_dict
 from ...errors import BertrefError, InputError
+from ..judgement.reference import answer_names
 from ..records import PRECISIONS, Answers, Arrays, Case
-from ..reference import answer_names
 from ..subject import Subject
 from .arrays import canonical, to_numpy
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bertref.verify.case import generate
+from bertref.verify.cases.case import generate
 from bertref.verify.exchange import digest
 from bertref.verify.records import Arrays, Case
 from bertref.verify.subjects.backend import BackendSubject

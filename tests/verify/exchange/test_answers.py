@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from bertref.errors import InputError
-from bertref.verify.case import generate
+from bertref.verify.cases.case import generate
 from bertref.verify.exchange import FORMATS, digest, find_case, read_dump, write_answers, write_case
 from bertref.verify.exchange.names import answer_shapes
 from bertref.verify.records import Arrays

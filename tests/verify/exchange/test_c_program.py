@@ -11,9 +11,9 @@ import pytest
 
 from bertref import golden
 from bertref.errors import InputError
-from bertref.verify.case import generate
+from bertref.verify.cases.case import generate
 from bertref.verify.exchange import read_dump, write_case
-from bertref.verify.reference import reference
+from bertref.verify.judgement.reference import reference
 from bertref.verify.subjects.command import CommandSubject
 from bertref.verify.subjects.dump import DumpSubject
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bertref.errors import InputError
-from bertref.verify.case import generate
+from bertref.verify.cases.case import generate
 from bertref.verify.exchange import FORMATS, digest, read_case, write_case
 from bertref.verify.records import Case
 

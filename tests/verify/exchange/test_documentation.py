@@ -9,8 +9,8 @@ from bertref.params import parameter_shapes
 from bertref.verify import exchange
 from bertref.verify.exchange import index, settings
 from bertref.verify.exchange.tensors import DTYPES
+from bertref.verify.judgement.reference import answer_names
 from bertref.verify.records import PRECISIONS
-from bertref.verify.reference import answer_names
 
 from .folders import case
 

@@ -8,7 +8,7 @@ import pytest
 from bertref.errors import InputError
 from bertref.verify.exchange import EXPECTED, digest, export, index, read_case
 from bertref.verify.exchange.tensors import locate, values
-from bertref.verify.reference import reference
+from bertref.verify.judgement.reference import reference
 
 from .folders import case
 

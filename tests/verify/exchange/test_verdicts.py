@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bertref.verify.case import generate
+from bertref.verify.cases.case import generate
 from bertref.verify.checking import check
 from bertref.verify.exchange import write_answers, write_case
 from bertref.verify.records import Arrays, Report

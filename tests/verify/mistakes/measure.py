@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from bertref.verify.case import generate
+from bertref.verify.cases.case import generate
 from bertref.verify.checking import check
 from bertref.verify.records import Case, Report
 from bertref.verify.subjects import torch_model

@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from bertref.verify.case import generate
+from bertref.verify.cases.case import generate
 from bertref.verify.records import Arrays
 from bertref.verify.subjects import torch_model
 from bertref.verify.subjects.transformers import TransformersSubject

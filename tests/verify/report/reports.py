@@ -4,9 +4,9 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from bertref.verify.case import describe, generate
+from bertref.verify.cases.case import describe, generate
+from bertref.verify.graph.steps import Graph
 from bertref.verify.records import WRONG, Case, Finding, Place, Report
-from bertref.verify.steps import Graph
 
 
 @cache

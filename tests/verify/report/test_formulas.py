@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from bertref.verify.case import describe, generate
+from bertref.verify.cases.case import describe, generate
+from bertref.verify.graph.steps import Graph
 from bertref.verify.report.formulas import formula
-from bertref.verify.steps import Graph
 
 ROOT = Path(__file__).resolve().parents[3]
 OPTIONS = [{}, {"dialect": "google"}, {"optimizer": "lamb", "hidden_act": "relu"}, {"hidden_act": "tanh", "L": 1}]

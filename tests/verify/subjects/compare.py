@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from bertref.verify.axes import AxesOf
+from bertref.verify.graph.axes import AxesOf
+from bertref.verify.judgement.reference import reference
 from bertref.verify.records import Arrays, Case
-from bertref.verify.reference import reference
 
 
 def errors(case: Case, values: Arrays) -> dict[str, float]:

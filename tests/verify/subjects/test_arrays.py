@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from bertref.errors import InputError
-from bertref.verify.case import generate
+from bertref.verify.cases.case import generate
 from bertref.verify.subjects.arrays import canonical, gather_prediction_gradients, gather_predictions, to_numpy
 
 CASE = generate(51)

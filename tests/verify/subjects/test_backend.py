@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from bertref.verify.case import generate
-from bertref.verify.reference import answer_names
+from bertref.verify.cases.case import generate
+from bertref.verify.judgement.reference import answer_names
 from bertref.verify.subjects.backend import INSIDE_KERNELS, BackendSubject
 
 from .compare import errors, worst

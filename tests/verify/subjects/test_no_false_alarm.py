@@ -12,7 +12,7 @@ import pytest
 
 from bertref.onnx_export import export
 from bertref.probes import probe_names
-from bertref.verify.case import generate
+from bertref.verify.cases.case import generate
 from bertref.verify.checking import check
 from bertref.verify.records import Case
 from bertref.verify.subject import Subject

@@ -14,7 +14,7 @@ from bertref.config import config_to_dict
 from bertref.errors import InputError
 from bertref.onnx_export import export
 from bertref.probes import probe_names
-from bertref.verify.case import generate, generate_for
+from bertref.verify.cases.case import generate, generate_for
 from bertref.verify.records import Case
 from bertref.verify.subject import BringsWeights
 from bertref.verify.subjects import torch_model

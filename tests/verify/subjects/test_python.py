@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from bertref.errors import InputError
-from bertref.verify.case import generate
+from bertref.verify.cases.case import generate
 from bertref.verify.checking import check
 from bertref.verify.subjects import parse
 from bertref.verify.subjects.python import PythonSubject, case_dict, import_subject

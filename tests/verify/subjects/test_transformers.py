@@ -10,8 +10,8 @@ import transformers
 
 from bertref.config import Numerics
 from bertref.errors import InputError
-from bertref.verify.case import generate, generate_for
-from bertref.verify.reference import answer_names
+from bertref.verify.cases.case import generate, generate_for
+from bertref.verify.judgement.reference import answer_names
 from bertref.verify.subject import BringsWeights
 from bertref.verify.subjects import torch_model
 from bertref.verify.subjects.transformers import TransformersSubject

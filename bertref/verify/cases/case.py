@@ -1,0 +1,317 @@
+"""Cases: questions that an implementation can't answer rightly by luck.
+
+Fresh weights hide most mistakes: with gains of 1 and biases of 0 a forgotten bias or gain costs nothing, without
+padding a mask is never used, with one segment the segments aren't, with equal numbers of predictions a wrong
+weighting is right. So a generated case has
+
+- rich weights: gains around 1, biases far from 0, all of a size that keeps activations near 1 at any width;
+- embeddings as small as those of trained models (row variance about 0.002), where the norm's epsilon shows;
+- ragged rows: one as long as the model allows, one of a single token, tokens that repeat, two segments;
+- another number of predictions in every row, none in one;
+- an optimiser step in the middle of a run: moments, clipping, decay and a positive rate.
+
+Everything is drawn from the streams of `bertref.rng`, so that the seed and the options make the case again anywhere.
+"""
+
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...config import BertConfig, Numerics, numerics_to_dict
+from ...data.batch import Batch, validate
+from ...errors import InputError
+from ...optim import Optimizer
+from ...params import parameter_shapes
+from ...rng import generator
+from ..records import Arrays, Case, OptimizerCase
+
+SIZES: dict[str, dict[str, int]] = {
+    "tiny": {"B": 5, "S": 13, "L": 2, "H": 24, "A": 3, "I": 56, "V": 67, "P": 4},
+    "small": {"B": 6, "S": 24, "L": 3, "H": 60, "A": 5, "I": 168, "V": 211, "P": 6},
+    "medium": {"B": 6, "S": 40, "L": 4, "H": 128, "A": 4, "I": 512, "V": 1000, "P": 8},
+    "base": {"B": 4, "S": 48, "L": 12, "H": 768, "A": 12, "I": 3072, "V": 30522, "P": 10},
+}
+"""Sequences, their length, layers, hidden size, heads, intermediate size, vocabulary, predictions a row.
+
+The small ones have odd and different numbers, so that a swapped axis can't hide."""
+
+EDGES = ("", "masked-row", "large-scores")
+"""masked-row: the last row is all padding; implementations legitimately differ there, so only the other rows are
+judged, up to the sequence output. large-scores: queries and keys so long that the softmax is nearly one-hot."""
+
+OPTIONS = frozenset({"dialect", "edge", "optimizer", "hidden_act", "numerics", *SIZES["tiny"]})
+"""What `generate` takes besides seed and size; the letters are those of `SIZES`."""
+
+EMBEDDING_SCALE = 0.026
+
+
+def generate(seed: int, *, size: str = "tiny", **options: Any) -> Case:
+    """The case of a seed. Options (`OPTIONS`):
+
+    dialect     "huggingface" (the default) or "google"; `numerics` are single fields of `Numerics` that differ from it
+    optimizer   "google", "adamw" or "lamb" instead of the dialect's own; None for no optimiser step
+    hidden_act  "gelu", "relu" or "tanh"
+    edge        one of `EDGES`
+    B, S, ...   numbers that differ from the size's
+
+    Raises `InputError` for an unknown size or option and for numbers that contradict each other.
+    """
+    if size not in SIZES:
+        raise InputError(f"case: no size {size!r}; there are {', '.join(SIZES)}")
+    unknown = sorted(set(options) - OPTIONS)
+    if unknown:
+        raise InputError(f"case: no option {', '.join(unknown)}; there are {', '.join(sorted(OPTIONS))}")
+    edge = options.get("edge", "")
+    if edge not in EDGES:
+        raise InputError(f"case: no edge {edge!r}; there are {', '.join(filter(None, EDGES))}")
+    n = {**SIZES[size], **{letter: options[letter] for letter in SIZES[size] if letter in options}}
+    if n["B"] < 1 or n["S"] < 3 or n["P"] < 1 or n["V"] < 16:
+        raise InputError("case: at least 1 row (B), 3 tokens (S), 1 prediction (P) and 16 words (V) are needed")
+    numerics = replace(Numerics.preset(options.get("dialect", "huggingface")), **options.get("numerics", {}))
+    config = BertConfig(
+        vocab_size=n["V"], hidden_size=n["H"], num_hidden_layers=n["L"], num_attention_heads=n["A"],
+        intermediate_size=n["I"], max_position_embeddings=n["S"], hidden_act=options.get("hidden_act", "gelu"),
+    )  # fmt: skip
+    params = rich_parameters(config, seed, sharp=8.0 if edge == "large-scores" else 1.0)
+    batch = ragged_batch(config, n["B"], n["S"], n["P"], seed, masked_row=edge == "masked-row")
+    kind = options.get("optimizer", numerics.optimizer)
+    step = None if kind is None else optimizer_case(params, replace(numerics, optimizer=kind), seed)
+    origin = {"made": "generated", "seed": seed, "size": size, "options": dict(sorted(options.items()))}
+    words = [size, f"seed {seed}", *(f"{name}={value}" for name, value in sorted(options.items()))]
+    return Case(", ".join(words), config, numerics, params, batch, step, origin)
+
+
+def generate_for(
+    config: BertConfig,
+    numerics: Numerics,
+    seed: int,
+    *,
+    params: Mapping[str, npt.NDArray[Any]] | None = None,
+    rows: int = 5,
+    length: int = 24,
+    predictions: int = 4,
+    optimizer: bool = True,
+) -> Case:
+    """A generated batch for a subject's own architecture and, where `params` are given, its own weights.
+
+    Of `params` the absent names get generated values. `length` is cut to what the model allows. Raises `InputError`
+    for a parameter of another shape than the config's or that it doesn't have.
+    """
+    from ... import params as parameters
+
+    held = rich_parameters(config, seed)
+    if params is not None:
+        held |= {name: single(np.asarray(value)) for name, value in params.items()}
+        parameters.check(held, config)
+    S = min(length, config.max_position_embeddings)
+    batch = ragged_batch(config, rows, S, min(predictions, max(S - 1, 1)), seed)
+    step = optimizer_case(held, numerics, seed) if optimizer else None
+    origin = {
+        "made": "for the subject's model", "seed": seed, "rows": rows, "length": S, "predictions": predictions,
+        "digest": digest(held),
+    }  # fmt: skip
+    return Case(f"the subject's model, seed {seed}", config, numerics, held, batch, step, origin)
+
+
+def digest(arrays: Mapping[str, npt.NDArray[Any]]) -> str:
+    """A short mark of arrays' values, by which two cases of different models are told apart."""
+    mark = 0
+    for name in sorted(arrays):
+        values = np.ascontiguousarray(arrays[name], np.float64)
+        mark = zlib.crc32(np.asarray([values.sum(), np.abs(values).sum()]).tobytes(), mark)
+        mark = zlib.crc32(values.reshape(-1)[:65536].tobytes(), mark)
+    return f"{mark:08x}"
+
+
+def replay(origin: Mapping[str, Any]) -> Case:
+    """The case that a report's `origin` describes, reductions by `shrink` included.
+
+    Raises `InputError` where it was not made by `generate`: the user's model and texts aren't in the origin.
+    """
+    from .shrink import reduce_case
+
+    if origin.get("made") != "generated":
+        raise InputError("this case was made from a model and texts; give them again to make it again")
+    case = generate(origin["seed"], size=origin["size"], **origin.get("options", {}))
+    return reduce_case(case, **origin["reduced"]) if origin.get("reduced") else case
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# the parts
+
+
+def single(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """float64 values that float32 holds exactly."""
+    return values.astype(np.float32).astype(np.float64)
+
+
+def rich_parameters(config: BertConfig, seed: int, *, sharp: float = 1.0) -> Arrays:
+    """Weights under which nothing is without effect; `sharp` multiplies the queries' and keys' weights."""
+
+    def drawn(number: int, name: str, shape: tuple[int, ...]) -> npt.NDArray[Any]:
+        draw = generator(seed, "case", 1, number)
+        values = draw.standard_normal(shape)
+        if name.endswith("LayerNorm.weight"):
+            values = np.maximum(1.0 + 0.2 * values, 0.25)
+        elif "embeddings.weight" in name:
+            values = EMBEDDING_SCALE * values
+        elif name.endswith("bias"):
+            values = 0.3 * values
+        else:
+            gain = 1.4 if "intermediate" in name or name.endswith("output.dense.weight") else 1.0
+            gain *= sharp if ".query." in name or ".key." in name else 1.0
+            values = gain / np.sqrt(shape[-1]) * values
+        return single(values)
+
+    shapes = parameter_shapes(config)
+    return dict(zip(shapes, _together(drawn, range(len(shapes)), shapes, shapes.values()), strict=True))
+
+
+def _together(draw: Callable[..., Any], *arguments: Iterable[Any]) -> list[Any]:
+    """`draw` of the first of each of the arguments, of the second, ..., two at a time: every one has its own stream."""
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(draw, *arguments))
+
+
+def ragged_batch(
+    config: BertConfig, rows: int, length: int, predictions: int, seed: int, *, masked_row: bool = False
+) -> Batch:
+    """Rows of up to `length` tokens; the first is full, the second (of three or more) has one token, the others are in
+    between. The first row has all predictions, the second none, the others 1, 2, ... again and again."""
+    S = length
+    draw = generator(seed, "case", 2)
+    lengths = np.sort(draw.integers(3, S, size=rows, endpoint=True))[::-1].copy()
+    lengths[0] = S
+    if rows >= 3:
+        lengths[1] = 1
+    if masked_row:
+        lengths[-1] = 0
+    words = draw.choice(np.arange(5, config.vocab_size), size=min(max(6, S // 2), config.vocab_size - 5), replace=False)
+    mask = np.arange(S) < lengths[:, None]
+    second = np.arange(S) >= np.maximum(lengths // 2, 1)[:, None]
+    ids = np.where(mask, draw.choice(words, size=(rows, S)), config.pad_token_id)
+    shape = (rows, predictions)
+    positions, labels, weights = np.zeros(shape, np.int32), np.zeros(shape, np.int32), np.zeros(shape, np.float32)
+    for b, length in enumerate(lengths.tolist()):
+        wanted = predictions if b == 0 else 0 if b == 1 else 1 + (b - 2) % predictions
+        count = min(wanted, max(length - 1, 0))
+        positions[b, :count] = np.sort(draw.choice(np.arange(1, length), count, replace=False)) if count else 0
+        labels[b, :count] = draw.integers(0, config.vocab_size, count)
+        weights[b, :count] = 1
+    batch = Batch(
+        ids.astype(np.int32), mask.astype(np.int32), (second & mask).astype(np.int32), positions, labels, weights,
+        (np.arange(rows) % 3 == 1).astype(np.int32), np.arange(rows, dtype=np.int64),
+    )  # fmt: skip
+    validate(batch, config)
+    return batch
+
+
+def optimizer_case(params: Arrays, numerics: Numerics, seed: int) -> OptimizerCase:
+    """Step 7 of a run: moments as gradients of the clipped length leave them, so that every term of the update counts.
+
+    The second moments differ from element to element, the first are small beside the gradients: an update made of
+    moments alone would hide wrong gradients. Both are those of means that started at 0 six steps ago, as bias
+    correction expects. The clipping norm lies far below the norm of any rich case's gradients.
+    """
+    clip, step = 0.125, 7
+    optimizer = Optimizer.from_numerics(numerics)
+    begun = (1 - optimizer.beta1 ** (step - 1), 1 - optimizer.beta2 ** (step - 1))
+    typical = clip / np.sqrt(sum(p.size for p in params.values()))
+
+    def drawn(number: int, name: str) -> Arrays:
+        draw, shape = generator(seed, "case", 3, number), params[name].shape
+        m = (0.2 * begun[0] * typical * draw.standard_normal(shape)).astype(np.float32)
+        return {name + "/m": m, name + "/v": (begun[1] * typical**2 * draw.uniform(0.5, 2.0, shape)).astype(np.float32)}
+
+    moments: Arrays = {}
+    for pair in _together(drawn, range(len(params)), params):
+        moments |= pair
+    return OptimizerCase(optimizer, moments, step, 2.0**-7, clip, numerics.clip_epsilon)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# the user's own model and texts
+
+
+def from_model(
+    params: Mapping[str, npt.NDArray[Any]],
+    config: BertConfig,
+    numerics: Numerics,
+    tokenizer: Any,
+    texts: Sequence[str],
+    seed: int,
+    *,
+    optimizer: bool = True,
+    name: str = "model",
+) -> Case:
+    """A case of the user's weights (every parameter of `BertForPreTraining`; float32 values are kept, wider ones
+    rounded) and texts.
+
+    A text is a row; if it holds a tab, what follows is the second segment. Rows that are too long are cut. Tokens are
+    hidden as in pre-training, drawn from `seed`; the next-sentence labels alternate. Raises `InputError` for weights
+    that don't fit the config, without texts, and for a vocabulary without [MASK].
+    """
+    from ... import params as parameters
+
+    parameters.check(params, config)
+    if not texts:
+        raise InputError("case: no texts; at least one line is needed")
+    held = {key: single(np.asarray(value)) for key, value in params.items()}
+    batch = batch_of_texts(config, tokenizer, texts, seed)
+    step = optimizer_case(held, numerics, seed) if optimizer else None
+    marks = f"{digest(held)}-{zlib.crc32(chr(10).join(texts).encode('utf-8')):08x}"
+    origin = {"made": "model and texts", "name": name, "texts": len(texts), "seed": seed, "digest": marks}
+    return Case(f"{name}, {len(texts)} texts, seed {seed}", config, numerics, held, batch, step, origin)
+
+
+def batch_of_texts(config: BertConfig, tokenizer: Any, texts: Sequence[str], seed: int) -> Batch:
+    """The texts as rows of a pre-training batch; `tokenizer` is a `bertref.text.Tokenizer`."""
+    from ...data.batch import from_labels
+    from ...data.pretraining.masking import MaskingRules, mask_tokens
+    from ...rng import StreamRandom
+
+    parts = [text.split("\t", 1) for text in texts]
+    encodings = [
+        tokenizer.encode(part[0], part[1] if len(part) > 1 else None, config.max_position_embeddings) for part in parts
+    ]
+    rules = MaskingRules.of(tokenizer.vocab)
+    S = max(len(e.input_ids) for e in encodings)
+    ids = np.full((len(texts), S), config.pad_token_id, np.int64)
+    types, mask, labels = np.zeros_like(ids), np.zeros_like(ids), np.full_like(ids, -100)
+    for b, encoding in enumerate(encodings):
+        length = len(encoding.input_ids)
+        ids[b, :length], types[b, :length], mask[b, :length] = encoding.input_ids, encoding.token_type_ids, 1
+        chosen = mask_tokens(list(encoding.input_ids), rules, StreamRandom(seed, "case", 4, b))
+        labels[b, chosen.positions] = chosen.labels
+        ids[b, chosen.positions] = chosen.replacements
+    batch = from_labels(
+        ids, labels, attention_mask=mask, token_type_ids=types, next_sentence_label=np.arange(len(texts)) % 2
+    )
+    validate(batch, config)
+    return batch
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# JSON
+
+
+def describe(case: Case) -> dict[str, Any]:
+    """Origin, sizes and every hyperparameter of a case as JSON: what a report prints and an exporter writes."""
+    step = case.optimizer
+    return {
+        "name": case.name,
+        "origin": dict(case.origin),
+        "config": asdict(case.config),
+        "numerics": numerics_to_dict(case.numerics),
+        "rows": len(case.batch),
+        "length": int(case.batch.input_ids.shape[1]),
+        "optimizer": None if step is None else {
+            **step.optimizer.to_dict(), "step": step.step, "rate": step.rate, "clip_norm": step.clip_norm,
+            "clip_epsilon": step.clip_epsilon,
+        },
+    }  # fmt: skip

@@ -1,0 +1,96 @@
+"""A case as a user asks for it: generated from a seed, of a config, or of a model and texts."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ...checkpoint import load_model
+from ...config import BertConfig, Numerics, read_config
+from ...errors import InputError
+from ...params import parameter_shapes
+from ..records import Case
+from .case import SIZES, from_model, generate, generate_for, optimizer_case
+
+OPTIMIZERS = ("google", "adamw", "lamb", "none")
+
+
+def make_case(
+    *,
+    seed: int = 0,
+    size: str = "tiny",
+    dialect: str | None = None,
+    edge: str = "",
+    optimizer: str | None = None,
+    config: str | Path | None = None,
+    model: str | Path | None = None,
+    texts: Sequence[str] = (),
+) -> Case:
+    """The case. `size` and `edge` are those of `case.generate`, `optimizer` one of `OPTIMIZERS`, or None for the
+    dialect's own.
+
+    config   a config.json: the case has that architecture and generated weights, and rows of the size's numbers, no
+             longer than the model allows
+    model    any checkpoint that `checkpoint.load_model` reads: the case has its weights; heads that it lacks get
+             generated ones. Beside a model, `config` is the config that its weights lack.
+    texts    rows for the model, a tab before the second segment; without them rows of random words
+
+    Raises `InputError` where these contradict each other, `CheckpointError` for a model that can't be read.
+    """
+    if size not in SIZES:
+        raise InputError(f"case: no size {size!r}; there are {', '.join(SIZES)}")
+    if optimizer is not None and optimizer not in OPTIMIZERS:
+        raise InputError(f"case: no optimizer {optimizer!r}; there are {', '.join(OPTIMIZERS)}")
+    if texts and model is None:
+        raise InputError("case: texts need the vocabulary of a model; name the model, too")
+    if edge and (model is not None or config is not None):
+        raise InputError(f"case: the edge {edge!r} belongs to generated cases; leave it out beside a model or config")
+    preset = Numerics.preset(dialect) if dialect else None
+    if model is not None:
+        return _of_model(model, config, preset, texts, seed, size, optimizer)
+    if config is not None:
+        return _of_config(config, preset, seed, size, optimizer)
+    options: dict[str, Any] = {"dialect": dialect, "edge": edge, "optimizer": optimizer}
+    options = {name: value for name, value in options.items() if value}
+    return generate(seed, size=size, **{**options, **({"optimizer": None} if optimizer == "none" else {})})
+
+
+def _of_config(path: str | Path, preset: Numerics | None, seed: int, size: str, optimizer: str | None) -> Case:
+    config, numerics = read_config(path, dialect=preset)
+    case = generate_for(config, numerics, seed, optimizer=False, **numbers(config, size))
+    return _with_step(replace(case, name=f"{Path(path).name}, seed {seed}"), seed, optimizer)
+
+
+def _of_model(
+    path: str | Path, config: str | Path | None, preset: Numerics | None, texts: Sequence[str], seed: int, size: str,
+    optimizer: str | None,
+) -> Case:  # fmt: skip
+    saved = load_model(path, config=config, dialect=preset)
+    if "cls.predictions.decoder.weight" in saved.params:
+        raise InputError(f"{path}: its decoder is not tied to the word embeddings; such models can't be verified")
+    if texts and saved.tokenizer is None:
+        raise InputError(f"{path}: has no vocabulary to read the texts with; leave out the texts")
+    name, known = Path(path).name, parameter_shapes(saved.config)
+    params = {key: value for key, value in saved.params.items() if key in known}
+    rows = numbers(saved.config, size)
+    case = generate_for(saved.config, saved.numerics, seed, params=params, optimizer=False, **rows)
+    case = replace(case, name=f"{name}, seed {seed}")
+    if texts:
+        case = from_model(
+            case.params, saved.config, saved.numerics, saved.tokenizer, texts, seed, optimizer=False, name=name
+        )
+    return _with_step(case, seed, optimizer)
+
+
+def numbers(config: BertConfig, size: str) -> dict[str, Any]:
+    """Rows, their length and their predictions, as the size has them."""
+    if config.vocab_size < 8 or config.max_position_embeddings < 3:
+        raise InputError("case: at least 8 words (vocab_size) and 3 positions (max_position_embeddings) are needed")
+    return {"rows": SIZES[size]["B"], "length": SIZES[size]["S"], "predictions": SIZES[size]["P"]}
+
+
+def _with_step(case: Case, seed: int, optimizer: str | None) -> Case:
+    if optimizer == "none":
+        return case
+    numerics = replace(case.numerics, **({"optimizer": optimizer} if optimizer else {}))  # type: ignore[arg-type]
+    return replace(case, optimizer=optimizer_case(case.params, numerics, seed))

@@ -1,0 +1,1 @@
+"""Right or wrong: the right answers, the noise floor of correct implementations, errors measured against it."""

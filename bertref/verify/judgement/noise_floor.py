@@ -1,0 +1,310 @@
+"""How large the errors of correct implementations are, measure by measure: the yardstick of every judgement.
+
+Several emulated implementations (`rounding.arithmetics`) compute the case. Their error against float64 is sampled twice
+at every answer: in total, and as what the answer's own step added, from the same recorded answers as the subject has.
+Of a sample of a few, single blocks are sometimes quiet by luck; so each is mixed with what its kind has on average,
+and nothing is quieter than one rounding of the result.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from threading import RLock
+from typing import Any
+
+import numpy as np
+
+from ..emulation.formats import FORMATS
+from ..emulation.rounding import Arithmetic
+from ..emulation.simulate import held_params, simulate
+from ..emulation.variants import arithmetics
+from ..graph.axes import AxesOf, kind
+from ..graph.steps import Graph, Replay
+from ..records import Arrays, Case
+from . import cache
+from .measures import DRIFT, Measures, blocks_of, compared, elements, mean_square, size_blocks
+
+SAMPLES = 6
+PRIOR = 4.0
+"""So many samples weighs the average of its kind."""
+QUIETEST = 1 / 16
+"""The mean square of the quietest block's error, as a part of the whole tensor's."""
+
+SPREAD = 2.0
+"""So many standard deviations of a sample are added to its mean."""
+INDEPENDENT = 2048
+LARGE = 50_000_000
+"""From so many parameters on two samples do: every block has thousands of elements."""
+
+
+Samples = tuple[dict[str, list[Measures]], dict[str, list[Measures]]]
+"""Total and own errors of each emulated implementation, by answer."""
+
+
+@dataclass(frozen=True)
+class Yardstick:
+    """The mean squares to compare with: `total` and `own` by answer and measure."""
+
+    precision: str
+    total: Mapping[str, Measures]
+    own: Mapping[str, Measures]
+
+
+def is_large(case: Case) -> bool:
+    """Whether its arrays are so large that threads pay."""
+    return sum(p.size for p in case.params.values()) >= LARGE
+
+
+class Truth:
+    """The right answers of a case for weights as a precision holds them, made when they are asked for."""
+
+    def __init__(self, case: Case, precision: str) -> None:
+        self.case, self.precision = case, precision
+        self.params = held_params(case, precision)
+        self.graph = Graph(case, self.params)
+        self._replay = Replay(self.graph, {})
+        self._making = RLock()
+
+    def __call__(self, name: str) -> Any:
+        with self._making:  # whoever comes second finds it made
+            return self._replay(name)
+
+
+class Terms:
+    """The squared terms that a sum adds up: what its rounding is in proportion to, however much of them cancels.
+
+    A gradient of exactly 0, as that of a softmax over a single key is, and a channel that happens to be small have the
+    rounding of their terms all the same, and of a few samples, some are quiet there by luck. Steps that `names` lack
+    are gone through: an implementation rounds them, too, whoever records them or not.
+    """
+
+    def __init__(self, truth: Truth, names: Collection[str]) -> None:
+        self._truth, self._names = truth, names
+        self._graph = Graph(truth.case, _Squares(truth.params))
+
+    def __call__(self, name: str) -> Measures | None:
+        """Their mean, block by block; None for an answer that isn't a sum."""
+        step = self._graph.steps[name]
+        whole = all(one in self._names for one in step.inputs)
+        # elementwise steps are judged value by value; a parameter's gradient of recorded factors has many terms
+        if step.terms is None or step.along or (whole and self._graph.axes(name).counts is None):
+            return None
+        return size_blocks(self._squares(name), self._graph.axes(name))
+
+    def _squares(self, name: str) -> Any:
+        step = self._graph.steps[name]
+        if step.terms is None:
+            return np.square(self._truth(name))
+        inputs = (np.square(self._truth(one)) if one in self._names else self._squares(one) for one in step.inputs)
+        return self._graph.axes(name).clean(step.terms(*inputs))
+
+
+class _Squares(Mapping[str, Any]):
+    """The squares of parameters, made when they are looked at."""
+
+    def __init__(self, params: Arrays) -> None:
+        self._params = params
+
+    def __getitem__(self, name: str) -> Any:
+        return np.square(self._params[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._params)
+
+    def __len__(self) -> int:
+        return len(self._params)
+
+
+def judged_names(graph: Graph, recorded: Collection[str]) -> list[str]:
+    """The recorded answers in the order of the computation."""
+    return [step.name for step in graph if step.name in recorded]
+
+
+def compare_with(truth: Truth, answers: Mapping[str, Any], name: str, replay: Replay) -> tuple[Measures, Measures]:
+    """Measures of an answer's total error and of the error that its step added."""
+    axes = truth.graph.axes(name)
+    found = axes.clean(np.asarray(answers[name]))
+    right, own = truth(name), replay(name)
+    along = truth.graph.steps[name].along
+    guide = replay.input(along) if along else None
+    return compared(found, right, axes, drift=False), compared(found, own, axes, guide, drift=True)
+
+
+def yardstick(truth: Truth, recorded: Collection[str], *, wide_activations: bool = True) -> Yardstick:
+    """`sample`, or what it gave when it was asked the same before."""
+
+    def draw() -> cache.Sample:
+        drawn = sample(truth, recorded, wide_activations=wide_activations)
+        return dict(drawn.total), dict(drawn.own)
+
+    name = cache.key(truth.case, truth.precision, recorded, SAMPLES, PRIOR, wide_activations)
+    return Yardstick(truth.precision, *cache.kept(name, draw))
+
+
+def sample(
+    truth: Truth, recorded: Collection[str], *, wide_activations: bool = True, count: int | None = None
+) -> Yardstick:
+    """The yardstick for a subject of `truth.precision` that gave the answers in `recorded`."""
+    case, graph = truth.case, truth.graph
+    names = judged_names(graph, recorded)
+    if count is None:
+        count = 2 if is_large(case) else SAMPLES
+    samples: Samples = ({name: [] for name in names}, {name: [] for name in names})
+    chosen = arithmetics(truth.precision, count, wide_activations=wide_activations)
+    # two at a time where that pays: what is drawn is each one's own, so the sample doesn't depend on it
+    with ThreadPoolExecutor(2 if is_large(case) else 1) as pool:
+        for drawn in pool.map(lambda arithmetic: _errors(truth, arithmetic, names), chosen):
+            for name, both in drawn.items():
+                for into, found in zip(samples, both, strict=True):
+                    into[name].append(found)
+    total, own = ({name: _usual(found) for name, found in by.items()} for by in samples)
+    _steady(truth, names, total, own, count)
+    return Yardstick(truth.precision, total, own)
+
+
+def _errors(truth: Truth, arithmetic: Arithmetic, names: list[str]) -> dict[str, tuple[Measures, Measures]]:
+    """Total and own errors of one emulated implementation, by answer."""
+    answers: Arrays = simulate(truth.case, arithmetic, names)
+    replay = Replay(truth.graph, answers)
+    return {name: compare_with(truth, answers, name, replay) for name in names}
+
+
+def _usual(found: list[Measures]) -> Measures:
+    """The mean of a few samples; of a block's size, so much more as they differ: where an error hangs on few large
+    terms, as in a softmax of large scores, the sample says little of what the next implementation does."""
+    usual = {}
+    for m in found[0]:
+        if not all(m in one for one in found):
+            continue
+        drawn = np.stack([one[m] for one in found])
+        usual[m] = drawn.mean(axis=0)
+        if not m.startswith(DRIFT) and m != "bin":
+            usual[m] = usual[m] + SPREAD * drawn.std(axis=0)
+    return usual
+
+
+def _steady(truth: Truth, names: list[str], total: dict[str, Measures], own: dict[str, Measures], count: int) -> None:
+    """Mixes every block with what is usual and puts a floor under it; in place."""
+    unit = FORMATS.get(truth.precision.removeprefix("mixed-"), FORMATS["float32"]).unit
+    terms = Terms(truth, frozenset(names))
+    with ThreadPoolExecutor(2 if is_large(truth.case) else 1) as pool:
+        made_of = dict(zip(names, pool.map(terms, names), strict=True))
+    for name in names:
+        right, axes = truth(name), truth.graph.axes(name)
+        along = truth.graph.steps[name].along
+        blocks = blocks_of(right, axes, truth(along) if along else None)
+        of = _size(truth, name)
+        held = of
+        if name.startswith("update:"):  # new minus old: the new weight is rounded, however small its change is
+            old = truth.case.params[name.removeprefix("update:")].reshape(-1)
+            held += float(np.dot(old, old)) / max(old.size, 1)
+        for sizes, squared in ((total[name], None), (own[name], made_of[name])):
+            _steady_sizes(sizes, blocks, of, held, unit, count, squared)
+        _not_too_quiet(total[name])
+        if not along:  # an elementwise step's errors are judged value by value, down to the tail of a GELU
+            _not_too_quiet(own[name])
+    for found in (total, own):
+        _steady_losses(found)
+        _steady_drifts(found, truth.graph.axes)
+        _steady_key_biases(found)
+
+
+def _size(truth: Truth, name: str) -> float:
+    """Mean square of an answer where it counts. The key bias can't change anything: its gradient, 0, is as exact as the
+    query bias's is, and so it has that one's size."""
+    scale = name.replace(".key.bias", ".query.bias")
+    return mean_square(truth(scale), truth.graph.axes(scale))
+
+
+def _steady_sizes(
+    found: Measures, blocks: Measures, of: float, held: float, unit: float, count: int, terms: Measures | None
+) -> None:
+    """`of` is the mean square of the answer, `held` that of the number whose rounding it shows, `terms` the sums of
+    the squared terms that the answer is made of, if it is made of any."""
+    narrow = min(unit, FORMATS["float32"].unit)
+    overall = float(found["all"][0])
+    share = overall / of if of > 0 else 0.0
+    for name, value in found.items():
+        if name.startswith(DRIFT):
+            continue
+        here = blocks.get(name)
+        usual = share * here if here is not None else np.full(value.shape, overall)
+        if terms is not None and name in terms and terms["all"][0] > 0:
+            usual = np.maximum(usual, overall / terms["all"][0] * terms[name])
+        mixed = (count * value + PRIOR * usual) / (count + PRIOR) if name != "bin" else value
+        floor = narrow**2 * held + (0.0 if here is None else unit**2 / 3 * here)
+        found[name] = np.maximum(np.maximum(mixed, floor), np.finfo(np.float64).tiny)
+
+
+def _not_too_quiet(found: Measures) -> None:
+    """What a tensor inherits, or adds up, depends on few errors, so that a block which is quiet in one implementation
+    needn't be in another."""
+    for name, value in found.items():
+        found[name] = np.maximum(value, QUIETEST * found["all"][0])
+
+
+def _steady_losses(found: dict[str, Measures]) -> None:
+    """A loss is one number, and a mean of log-probabilities: its error is judged as that of one of its logits."""
+    for loss, logits in (("loss.mlm", "mlm.logits"), ("loss.nsp", "nsp.logits")):
+        if loss in found and logits in found:
+            found[loss]["all"] = found[loss]["all"] + found[logits]["all"]
+    if "loss.total" in found:
+        parts = [found[name]["all"] for name in ("loss.mlm", "loss.nsp") if name in found]
+        found["loss.total"]["all"] = found["loss.total"]["all"] + sum(parts, np.zeros(1))
+
+
+def _steady_drifts(found: dict[str, Measures], axes: AxesOf) -> None:
+    """Drifts are few numbers in a sample: one is at least as large as its kind's, and as independent errors make it.
+
+    Rounding errors are not independent without end: of millions, a few hundredths of their size point the same way in
+    any library's products. So no more than `INDEPENDENT` of them are taken for independent."""
+    ratios: dict[tuple[str, str], list[float]] = {}
+    for name, measures in found.items():
+        for m, value in measures.items():
+            if m.startswith(DRIFT):
+                ratios.setdefault((kind(name), m), []).append(float(value[0] / measures["all"][0]))
+    for name, measures in found.items():
+        for m, value in measures.items():
+            if m.startswith(DRIFT):
+                shared = max(elements(axes(name), m) / INDEPENDENT, 1.0)
+                usual = max(float(np.mean(ratios[kind(name), m])), shared) * measures["all"]
+                measures[m] = np.maximum(value, usual)
+
+
+def _steady_key_biases(found: dict[str, Measures]) -> None:
+    for name, measures in found.items():
+        query = found.get(name.replace(".key.bias", ".query.bias"))
+        if query is not None and query is not measures:
+            for m, value in measures.items():
+                if m in query:
+                    measures[m] = np.maximum(value, query[m])
+
+
+def for_larger(truth: Truth, replay: Replay, name: str, usual: Measures) -> Measures:
+    """`usual`, of own errors, for a subject whose own inputs make more of an answer than the reference's do.
+
+    A step's rounding is in proportion to what it computes with. Where the subject's inputs are amplified rounding, as
+    gradients are that come through a softmax of large scores, one position may have a hundred times the gradient that
+    it has in the reference. What exceeds the reference's size is given the tensor's usual share of error.
+    """
+    axes, along = truth.graph.axes(name), truth.graph.steps[name].along
+
+    def sizes(of: Replay | Truth, guide: Any) -> Measures:
+        return blocks_of(of(name), axes, guide)
+
+    here = sizes(replay, replay.input(along) if along else None)
+    right = sizes(truth, truth(along) if along else None)
+    share = float(usual["all"][0]) / max(_size(truth, name), np.finfo(np.float64).tiny)
+    found = {}
+    for m, value in usual.items():
+        if m.startswith(DRIFT):
+            found[m] = value * (1 + share * np.maximum(here["all"] - right["all"], 0.0) / usual["all"])
+        else:
+            found[m] = value + share * np.maximum(here[m] - right[m], 0.0) if m in here else value
+    return found
+
+
+def ratios(found: Measures, usual: Measures) -> dict[str, Any]:
+    """Root mean square over the usual one, block by block; NaN where a block isn't judged."""
+    with np.errstate(invalid="ignore"):
+        return {m: np.sqrt(value / usual[m]) for m, value in found.items() if m in usual}

@@ -25,10 +25,10 @@ class BuiltIn:
 
 
 BUILT_IN = {
-    "numpy": BuiltIn("numpy_backend", "numpy", "pip install bertref"),
-    "torch": BuiltIn("torch_backend", "torch", "pip install 'bertref[torch]'"),
-    "cupy": BuiltIn("cupy_backend", "cupy", "pip install 'bertref[cupy]'"),
-    "strict": BuiltIn("strict_backend", "array_api_strict", "pip install 'bertref[test]'"),
+    "numpy": BuiltIn("numpy.backend", "numpy", "pip install bertref"),
+    "torch": BuiltIn("torch.backend", "torch", "pip install 'bertref[torch]'"),
+    "cupy": BuiltIn("cupy.backend", "cupy", "pip install 'bertref[cupy]'"),
+    "strict": BuiltIn("strict", "array_api_strict", "pip install 'bertref[test]'"),
 }
 """Known without installed metadata: a checkout on the path is enough."""
 

@@ -71,7 +71,7 @@ def blas() -> dict[str, Any]:
     """The row `blas` of the report."""
     import numpy as np
 
-    from .kernels import mkl, openblas
+    from .numpy.blas import mkl, openblas
 
     config: Any = np.show_config(mode="dicts")
     built = config.get("Build Dependencies", {}).get("blas", {})

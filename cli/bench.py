@@ -66,7 +66,7 @@ def bench(
         bertref bench encode --config mini --peer transformers --peer onnxruntime --plot encode.png
         bertref bench tokenize --peer reference
     """
-    from ..backends.threads import count as all_threads
+    from ..backends.numpy.threads import count as all_threads
     from ..bench.race import race
     from ..bench.sweep import sweep
 

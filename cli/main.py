@@ -6,7 +6,7 @@ from importlib import import_module
 import click
 
 from .. import __version__
-from ..backends import coretype
+from ..backends.numpy.blas import coretype
 from ..errors import BertrefError, TrainingDiverged
 
 COMMANDS = {

@@ -56,7 +56,7 @@ def threads_option(command: F) -> F:
             return
         os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
         if "numpy" in sys.modules:
-            from ..backends.threads import use
+            from ..backends.numpy.threads import use
 
             use(threads)
 

@@ -44,7 +44,7 @@ def prepare(
         bertref pretrain novels-tokens
         bertref prepare novels/ --vocab vocab.txt --out novels-records --format tfrecord --files 8
     """
-    from ..backends.threads import count as all_threads
+    from ..backends.numpy.threads import count as all_threads
     from ..data.pretraining.documents import read_documents
     from ..data.pretraining.shards import prepare as run
     from ..text import Tokenizer, load_vocab

@@ -14,7 +14,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ..backends import products as kernels_products
+from ..backends.numpy.blas import mkl
+from ..backends.numpy.blas.products import multiply
 from .process import Process, environment
 from .sides.libraries import torch_with
 
@@ -33,7 +34,7 @@ class Roof:
         processes = {
             way: stack.enter_context(Process("product speed", environment(threads, 1 if way == "threads" else threads)))
             for way in WAYS
-            if way != "mkl" or kernels_products.by_mkl()
+            if way != "mkl" or mkl.library() is not None
         }
         found = dict.fromkeys(processes, 0.0)
         for way in [*processes] * 2:  # a moment's disturbance must not decide
@@ -100,7 +101,7 @@ def _product_each(size: int, threads: int) -> tuple[Callable[[], Any], int]:
 
 def _mkl_product(size: int, threads: int) -> tuple[Callable[[], Any], int]:
     a, b, out = _factors(size)
-    return lambda: kernels_products.multiply(a, b, out, threads), 1
+    return lambda: multiply(a, b, out, threads), 1
 
 
 def _torch_product(size: int, threads: int) -> tuple[Callable[[], Any], int]:

@@ -1,4 +1,4 @@
-"""Derives the polynomial of `backends/kernels/gelu.py`; prints it as that file holds it.
+"""Derives the polynomial of `backends/numpy/kernels/gelu.py`; prints it as that file holds it.
 
     python -m bertref.golden.generate.gelu_coefficients          (needs mpmath, some seconds)
 

@@ -14,10 +14,10 @@ NAMES = {*contract.STANDARD, *contract.STANDARD_DTYPES, *contract.EXTRAS}
 
 
 def _namespaces() -> list[type[Namespace]]:
-    from bertref.backends.cupy_backend import CupyNamespace
-    from bertref.backends.numpy_backend import NumpyNamespace
-    from bertref.backends.strict_backend import StrictNamespace
-    from bertref.backends.torch_backend import TorchNamespace
+    from bertref.backends.cupy.backend import CupyNamespace
+    from bertref.backends.numpy.backend import NumpyNamespace
+    from bertref.backends.strict import StrictNamespace
+    from bertref.backends.torch.backend import TorchNamespace
 
     return [CupyNamespace, NumpyNamespace, StrictNamespace, TorchNamespace]
 
@@ -56,7 +56,7 @@ def test_names_are_bound_and_no_others(backend: Backend) -> None:
 
 def test_cupy_resolves_every_name_without_a_device() -> None:
     pytest.importorskip("cupy", reason="cupy is not installed")
-    from bertref.backends.cupy_backend import CupyNamespace
+    from bertref.backends.cupy.backend import CupyNamespace
 
     xp = CupyNamespace()
     for name in NAMES:

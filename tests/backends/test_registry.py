@@ -145,7 +145,7 @@ def test_subclasses_belong_to_their_library() -> None:
 
 FAKE = """
 from bertref.backends import Backend
-from bertref.backends.numpy_backend import NumpyNamespace
+from bertref.backends.numpy.backend import NumpyNamespace
 
 class Grid:
     pass

@@ -10,7 +10,7 @@ import pytest
 
 from bertref import backends
 from bertref.backends import probe, registry, report
-from bertref.backends.kernels import mkl, openblas
+from bertref.backends.numpy.blas import mkl, openblas
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bertref.backends import products
-from bertref.backends.threads import count
+from bertref.backends.numpy.blas import mkl
+from bertref.backends.numpy.threads import count
 from bertref.bench import Job, roofline
 from bertref.bench import race as race_module
 from bertref.bench import sweep as sweep_module
@@ -64,7 +64,7 @@ def test_ours_alone_with_its_roofline(tmp_path: Path, monkeypatch: pytest.Monkey
     assert found["peer"] is found["ratio"] is found["agreement"] is found["memory"] is None
     roof = found["roofline"]
     assert roof["flops"] == 3e9
-    assert set(roof["numpy"]) == {"blas", "threads"} | ({"mkl"} if products.by_mkl() else set())
+    assert set(roof["numpy"]) == {"blas", "threads"} | ({"mkl"} if mkl.library() is not None else set())
     assert min(roof["numpy"].values()) > 0
     around = (2e9, 5e9)
     shares = [roof["work"] / seconds / speed for seconds, speed in zip(found["ours"]["times"], around, strict=True)]

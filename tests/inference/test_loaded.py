@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bertref import api
-from bertref.backends.kernels import threads
+from bertref.backends.numpy import threads
 from bertref.inference import loaded
 from bertref.text.encoding import Encoding
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bertref import backends
-from bertref.backends.kernels import threads
+from bertref.backends.numpy import threads
 from bertref.layers import Settings
 from bertref.opset import OpSet
 from bertref.optim import Optimizer, Schedule

@@ -1,0 +1,149 @@
+"""CuPy: one CUDA GPU. The import works without a GPU; `create` proves that the device computes."""
+
+from typing import Any
+
+import array_api_compat.cupy as standard
+import cupy
+import numpy as np
+from cupyx.scipy.special import erf
+
+from ...arrays import Array
+from ...errors import BackendUnavailable, InputError
+from .. import half
+from ..backend import Backend
+from ..host_arrays import native
+from ..namespace import HostArray, Namespace
+
+INDEX_ADD = r"""
+// One thread owns one element of the result and adds that row's values in order: no atomics, so no chance.
+// order: the rows of values, sorted by the row they go to; first[r] .. first[r + 1]: those that go to row r.
+extern "C" __global__ void index_add(const REAL* x, const REAL* values, const long long* order, const long
+long* first,
+                                     REAL* out, long long rows, long long width)
+{
+    long long i = (long long) blockIdx.x * blockDim.x + threadIdx.x;
+    if (i >= rows * width) return;
+    long long row = i / width, column = i % width;
+    REAL sum = x[i];
+    for (long long k = first[row]; k < first[row + 1]; ++k) sum += values[order[k] * width + column];
+    out[i] = sum;
+}
+"""
+REALS = {"float32": "float", "float64": "double"}
+THREADS = 256
+
+NO_DEVICE, DRIVER_TOO_OLD = 100, 35  # cudaErrorNoDevice, cudaErrorInsufficientDriver
+
+
+def sorted_rows(library: Any, index: Array, rows: int) -> tuple[Array, Array]:
+    """The kernel's arguments `order` and `first`; `library` is cupy, or numpy for a test."""
+    order = library.argsort(index, kind="stable")
+    first = library.searchsorted(index[order], library.arange(rows + 1, dtype=index.dtype))
+    return order.astype(np.int64), first.astype(np.int64)
+
+
+class CupyNamespace(Namespace):
+    """CuPy's functions; arrays are made on the current device."""
+
+    def __init__(self) -> None:
+        super().__init__(standard)
+        self._name_dtypes({name: np.dtype(dtype) for name, dtype in (self._by_name | half.dtypes()).items()})
+        self.finfo = half.finfo_with_bfloat16(standard.finfo)
+        self.matmul = self._matmul
+        self._index_add = {
+            name: cupy.RawKernel(INDEX_ADD, "index_add", options=(f"-DREAL={real}",)) for name, real in REALS.items()
+        }
+
+    def _matmul(self, x1: Array, x2: Array, /) -> Array:
+        """The product; stacks of bfloat16 matrices, which CuPy refuses, are multiplied in float32."""
+        if x1.dtype.name == x2.dtype.name == "bfloat16" and max(x1.ndim, x2.ndim) > 2:
+            return standard.matmul(x1.astype(np.float32), x2.astype(np.float32)).astype(x1.dtype)
+        return standard.matmul(x1, x2)
+
+    def erf(self, x: Array) -> Array:
+        return erf(x.astype(np.float32)).astype(x.dtype) if half.is_half(x.dtype) else erf(x)
+
+    def index_add(self, x: Array, index: Array, values: Array) -> Array:
+        if half.is_half(x.dtype):
+            return self.index_add(x.astype(np.float32), index, values).astype(x.dtype)
+        if x.size == 0 or index.size == 0:
+            return x.copy()
+        rows, width = x.shape[0], x.size // x.shape[0]
+        order, first = sorted_rows(cupy, index, rows)
+        x = cupy.ascontiguousarray(x)
+        values = cupy.ascontiguousarray(values, dtype=x.dtype)
+        out = cupy.empty_like(x)
+        arguments = (x, values, order, first, out, np.int64(rows), np.int64(width))
+        self._index_add[x.dtype.name]((-(-x.size // THREADS),), (THREADS,), arguments)
+        return out
+
+    def to_numpy(self, x: Array) -> HostArray:
+        array: HostArray = cupy.asnumpy(x)
+        return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
+
+    def from_numpy(self, array: HostArray, dtype: Any = None) -> Array:
+        if isinstance(dtype, str):
+            dtype = self.dtype(dtype)
+        return cupy.asarray(native(array), dtype=dtype)
+
+    def dtype_name(self, dtype: Any) -> str:
+        return super().dtype_name(np.dtype(dtype))
+
+    def synchronize(self) -> None:
+        cupy.cuda.get_current_stream().synchronize()
+
+
+def device_of(array: Array) -> str:
+    """ "0", "1", ... as CUDA counts the GPUs; number 0 is not written."""
+    return str(array.device.id) if array.device.id else ""
+
+
+def _why(error: Exception) -> str:
+    """The cause of a CUDA error in words."""
+    runtime = cupy.cuda.runtime
+    if isinstance(error, runtime.CUDARuntimeError):
+        if error.status == NO_DEVICE:
+            return "no CUDA device is visible (is there one? does CUDA_VISIBLE_DEVICES hide it?)"
+        if error.status == DRIVER_TOO_OLD:
+            driver, needed = runtime.driverGetVersion(), runtime.runtimeGetVersion()
+            if driver == 0:
+                return "no NVIDIA driver is installed, or this process can't reach it"
+            return (f"the NVIDIA driver is too old: it supports CUDA {_version(driver)}, "
+                    f"cupy {cupy.__version__} needs {_version(needed)}")  # fmt: skip
+    return f"{type(error).__name__}: {(str(error) or 'no message').splitlines()[0]}"
+
+
+def _version(number: int) -> str:
+    """CUDA writes 13.2 as 13020."""
+    return f"{number // 1000}.{number % 1000 // 10}"
+
+
+def devices() -> list[str]:
+    """The names of the visible GPUs; `BackendUnavailable` names the cause where CUDA can't be used."""
+    runtime = cupy.cuda.runtime
+    try:
+        return [runtime.getDeviceProperties(i)["name"].decode() for i in range(runtime.getDeviceCount())]
+    except Exception as error:
+        raise BackendUnavailable(f"backend 'cupy': {_why(error)}") from error
+
+
+def create(device: str | None) -> Backend:
+    """CuPy on GPU number `device` (default "0"), which becomes the current device of this thread.
+
+    Raises `InputError` where that is not a number or there are not so many GPUs, `BackendUnavailable` where
+    CUDA can't be used. A sum of two numbers is computed: the driver can list a GPU that can't compute.
+    """
+    if not (device or "0").isdecimal():
+        raise InputError(f"backend 'cupy' has no device {device!r}; GPUs are numbered: cupy:0, cupy:1, ...")
+    index, count = int(device or 0), len(devices())
+    if index >= count:
+        raise InputError(f"backend 'cupy': there is no GPU {index}; {count} are visible, counted from 0")
+    try:
+        cupy.cuda.Device(index).use()
+        (cupy.ones(2) + 1).get()
+        namespace = CupyNamespace()
+    except Exception as error:
+        raise BackendUnavailable(f"backend 'cupy': GPU {index} does not compute: {_why(error)}") from error
+    dtypes = (*half.dtypes(), "float32", "float64")
+    spec = str(index) if index else ""
+    return Backend("cupy", spec, namespace, dtypes, array_modules=("cupy",), device_of=device_of)

@@ -1,0 +1,1 @@
+"""Who multiplies matrices: NumPy's OpenBLAS, or MKL beside it, with weights kept in MKL's order."""

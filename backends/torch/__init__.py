@@ -1,0 +1,1 @@
+"""torch on CPUs, on CUDA and on XLA devices. Autograd is not used."""

@@ -1,0 +1,118 @@
+"""What the attention kernel leaves out, it may leave out."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bertref.backends.numpy import threads
+from bertref.backends.numpy.kernels import attention as attention_kernel
+from bertref.golden.generate.op_inputs import FLOAT32_MIN, Case, attention
+from bertref.ops import OPS
+
+from .pairs import KERNELS, XP, check_error, in_pieces
+
+KERNEL = KERNELS["attention"]
+B, S, A, D = 3, 9, 2, 4
+
+
+def some_case(mask_value: float, *, spread: float = 1.0, holes: bool = False) -> tuple[Case, np.ndarray]:
+    rng = np.random.default_rng(11)
+    case = attention(rng, B, S, A, D, mask_value=mask_value)
+    mask = np.arange(S) < np.array([[S], [4], [1]])
+    if holes:
+        mask = mask & (np.arange(S) != 2)
+    inputs = {**case.inputs, "mask": mask}
+    inputs |= {name: spread * inputs[name] for name in ("query", "key")}
+    return Case(inputs, case.options), rng.normal(size=(B, S, A * D))
+
+
+@pytest.mark.parametrize("mask_value", [-math.inf, FLOAT32_MIN, -10000.0, -50.0, -1.0])
+@pytest.mark.parametrize("spread", [0.01, 1.0, 6.0, 60.0])
+@pytest.mark.parametrize("holes", [False, True])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_padded_keys(mask_value: float, spread: float, holes: bool, dtype: str) -> None:
+    """Weak masks that leave padded keys some share, and scores from tiny to so large that they outweigh a mask."""
+    case, upstream = some_case(mask_value, spread=spread, holes=holes)
+    check_error(KERNEL, case, upstream, dtype)
+    with in_pieces(workers=2):
+        check_error(KERNEL, case, upstream, dtype)
+
+
+def test_a_strong_mask_saves_the_work() -> None:
+    case, _ = some_case(FLOAT32_MIN)
+    _, cache = KERNEL.forward(XP, **case.inputs, **case.options)
+    assert [p.shape[3] for p in cache.probs] == [S, 4, 1]
+    case, _ = some_case(-50.0)
+    _, cache = KERNEL.forward(XP, **case.inputs, **case.options)
+    assert [p.shape[3] for p in cache.probs] == [S, S, S]
+
+
+@pytest.mark.parametrize("mask_value", [-math.inf, -10000.0])
+def test_rows_at_padding_that_nobody_reads(mask_value: float) -> None:
+    """They are 0, and so are their gradients; the others don't notice."""
+    case, upstream = some_case(mask_value)
+    mask = case.inputs["mask"]
+    upstream[~mask] = 0  # what the packed layout sends back
+
+    def solve(**hints: Any) -> dict[str, np.ndarray]:
+        y, cache = KERNEL.forward(XP, **case.inputs, **case.options, **hints)
+        return {"output": y, **KERNEL.backward(XP, upstream, cache)._asdict()}
+
+    whole, some = solve(), solve(padding=False)
+    for name, value in some.items():
+        assert not value[~mask].any()
+        np.testing.assert_allclose(value[mask], whole[name][mask], rtol=1e-12, atol=1e-14, err_msg=name)
+    _, cache = KERNEL.forward(XP, **case.inputs, **case.options, padding=False)
+    assert [p.shape[2:] for p in cache.probs] == [(S, S), (4, 4), (1, 1)]
+
+
+@pytest.mark.parametrize("threads_", [1, 3])
+@pytest.mark.parametrize("keep", [False, True])
+@pytest.mark.parametrize("padding", [False, True])
+def test_neighbours_of_one_length_are_computed_together(
+    threads_: int, keep: bool, padding: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wild one, whose scores are not small, and one with a hole in its mask go alone; no bit depends on it."""
+    rng = np.random.default_rng(5)
+    lengths = [9, 9, 9, 9, 4, 4, 4, 4, 4, 9, 9, 1]
+    case = attention(rng, len(lengths), S, A, D, mask_value=-10000.0, keep=keep)
+    mask = np.arange(S) < np.array(lengths)[:, None]
+    mask[5, 2] = False
+    inputs = {**case.inputs, "mask": mask}
+    inputs["query"][1] *= 1000
+    dy = rng.normal(size=inputs["query"].shape)
+    monkeypatch.setattr(attention_kernel, "PARTS", 6)
+
+    def solve() -> tuple[list[int], list[np.ndarray]]:
+        y, cache = KERNEL.forward(XP, **inputs, **case.options, padding=padding)
+        return [len(p) for p in cache.probs], [y, *KERNEL.backward(XP, dy, cache)]
+
+    with threads.using(threads_):
+        groups, together = solve()
+        assert groups == ([1, 1, 2, 1, 1, 3, 2, 1] if threads_ == 1 else [1, 1, 2, 1, 1, 2, 1, 2, 1])
+        monkeypatch.setattr(attention_kernel, "TILE_ELEMENTS", 1)
+        groups, alone = solve()
+    assert groups == [1] * len(lengths)
+    for a, b in zip(together, alone, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_not_a_number_among_padded_keys_stays_there() -> None:
+    """With mask value -inf the reference removes them, too."""
+    case, _ = some_case(-math.inf)
+    case.inputs["key"][1, 6] = np.nan
+    y, _ = KERNEL.forward(XP, **case.inputs, **case.options)
+    expected, _ = OPS["attention"].forward(XP, **case.inputs, **case.options)
+    assert np.isfinite(y).all()
+    np.testing.assert_allclose(y, expected, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("where", ["query", "key", "value"])
+def test_not_a_number_among_real_rows_shows(where: str) -> None:
+    case, _ = some_case(FLOAT32_MIN)
+    case.inputs[where][1, 2] = np.nan
+    y, _ = KERNEL.forward(XP, **case.inputs, **case.options)
+    assert np.isnan(y[1]).any()
+    assert np.isfinite(y[0]).all()

@@ -1,0 +1,52 @@
+"""Every kernel does what its reference pair does: the ops' own checks, the error bound, layouts, and repetition."""
+
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+from hypothesis import given
+
+from ....ops import checks
+from ....ops.harness import arguments, close, same_bits
+from ....ops.strategies import options, sizes
+from .pairs import KERNELS, XP, as_op, check_error, in_pieces, rounded
+
+
+@pytest.mark.parametrize("name", KERNELS)
+@pytest.mark.parametrize("side", ["forward", "backward"])
+def test_the_checks_of_the_op(name: str, side: str) -> None:
+    """Goldens, fixed cases against torch, slopes along random directions, and the edge cases of the docstring."""
+    check = checks.check_forward if side == "forward" else checks.check_backward
+    with np.errstate(all="ignore"):
+        check(as_op(KERNELS[name]), XP)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", [name for name, kernel in KERNELS.items() if "gradients" in kernel.hints])
+@given(data=st.data())
+def test_who_needs_no_gradients_gets_the_same_output(name: str, dtype: str, data: st.DataObject) -> None:
+    """To the bit, but for products, which BLAS then divides in its own way."""
+    case, _, _ = checks.random_case(name, data.draw(st.integers(0, 2**32 - 1)), data.draw(sizes(name)))
+    given_ = arguments(XP, rounded(case, dtype), dtype)
+    if not KERNELS[name].serves(**given_):
+        return
+    for workers in (1, 3):
+        with in_pieces(workers):
+            y, _ = KERNELS[name].forward(XP, **given_)
+            alone, _ = KERNELS[name].forward(XP, **given_, gradients=False)
+        if name == "dense":
+            close(alone, y, 8 * float(np.finfo(dtype).eps), name)
+        else:
+            assert same_bits(alone, y)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", KERNELS)
+@given(data=st.data())
+def test_the_error_is_of_the_size_of_the_references_own(name: str, dtype: str, data: st.DataObject) -> None:
+    shape = data.draw(sizes(name))
+    case, upstream, _ = checks.random_case(
+        name, data.draw(st.integers(0, 2**32 - 1)), shape, **data.draw(options(name))
+    )
+    check_error(KERNELS[name], case, upstream, dtype)
+    with in_pieces(workers=3):
+        check_error(KERNELS[name], case, upstream, dtype)

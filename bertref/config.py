@@ -296,6 +296,18 @@ def read_config(path: str | Path, *, dialect: Numerics | None = None) -> tuple[B
     return config_from_dict(read_json(path), dialect=dialect, where=str(path))
 
 
+def named_config(name: str, numerics: Numerics) -> tuple[BertConfig, Numerics]:
+    """The architecture of a preset in the dialect `numerics`, or what a `config.json` says of both.
+
+    Raises `InputError` if `name` is neither a preset nor a file.
+    """
+    if name in PRESETS:
+        return BertConfig.preset(name), numerics
+    if not Path(name).is_file():
+        raise InputError(f"--config {name}: neither a preset ({', '.join(PRESETS)}) nor a file")
+    return read_config(name)
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """The JSON object in a `config.json`. Raises `InputError` as `read_config` does."""
     try:

@@ -1,22 +1,51 @@
-"""The only place where an implementation of an op is chosen: the reference, or a backend's faster kernel.
+"""The ops on a backend: which implementation of each runs, the reference or the backend's faster kernel.
 
 `OpSet(backend).layer_norm.forward(x, gamma, beta, eps=eps)` is the reference op with the backend's `xp` filled in, or a
 kernel that replaces the pair. A kernel serves what it says it serves; for anything else, and whenever somebody wants
-to see a value inside it, the reference does the work.
+to see a value inside it, the reference does the work. `OpSet.explain` says which it is, and why.
+
+Two choices are made elsewhere, by the same rule: the optimisers' passes over the parameters (`bertref.optim.faster`),
+and who multiplies the matrices of NumPy's kernels (`bertref.backends.numpy.blas`).
 """
 
 import copy
+import inspect
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, ParamSpec, Protocol, TypeVar
 
 from .arrays import Array, Namespace
-from .ops import OPS, Op
-from .ops.op import Kernel
+from .ops import (
+    OPS,
+    add,
+    attention,
+    bias_activation,
+    cross_entropy,
+    decoder_cross_entropy,
+    dense,
+    dropout,
+    dropout_add_norm,
+    embedding,
+    gather,
+    gelu_erf,
+    gelu_tanh,
+    layer_norm,
+    log_softmax,
+    packing,
+    relu,
+    softmax,
+    span_cross_entropy,
+    squared_error,
+    tanh,
+)
+from .ops.op import AnyOp, Kernel, Op
 
-__all__ = ["BackendLike", "BoundOp", "Kernel", "OpSet", "Run"]
+__all__ = ["BackendLike", "BoundOp", "Choice", "Kernel", "OpSet", "Run"]
 
 log = logging.getLogger("bertref")
+
+P = ParamSpec("P")
+G = TypeVar("G")
 
 
 class BackendLike(Protocol):
@@ -32,47 +61,55 @@ class Run(NamedTuple):
     """What forward leaves for backward: the pair that ran, so that it is never half of one, and its cache (None where
     no backward is to follow)."""
 
-    pair: Op | Kernel
+    pair: AnyOp | Kernel
     cache: Any
 
 
-class BoundOp:
+class Choice(NamedTuple):
+    """Which implementation of an op serves given arguments: "kernel" or "reference", the module it is in, and why the
+    kernel, if there is one, does not."""
+
+    op: str
+    implementation: str
+    module: str
+    why: str
+
+
+class BoundOp(Generic[P, G]):
     """An op with its array namespace filled in."""
 
-    def __init__(self, xp: Namespace, op: Op, kernel: Kernel | None) -> None:
+    def __init__(self, xp: Namespace, op: Op[P, G], kernel: Kernel | None) -> None:
         self._xp, self._op, self._kernel = xp, op, kernel
-        self._fell_back, self._keep = False, True
+        self._fell_back, self._keep, self._hints = False, True, dict[str, Any]()
 
-    def forward_only(self) -> "BoundOp":
+    def forward_only(self) -> "BoundOp[P, G]":
         """The same op, keeping nothing for a backward; kernels with the hint `gradients` don't make it either."""
         other = copy.copy(self)
         other._keep = False
         return other
 
-    def forward(
-        self,
-        *args: Any,
-        probe: Callable[[str, Array], None] | None = None,
-        hints: Mapping[str, Any] | None = None,
-        **options: Any,
-    ) -> tuple[Array, Run]:
-        """The op's forward without `xp`; `probe(name, array)` shows the inner values that `Op.probes` names.
+    def hinted(self, **hints: Any) -> "BoundOp[P, G]":
+        """The same op, with options for a kernel that knows them; the reference does not see them."""
+        other = copy.copy(self)
+        other._hints = hints
+        return other
 
-        `hints` are options for a kernel that knows them; the reference does not see them.
-        """
-        if probe is not None:
-            options["probe"] = probe
-        elif self._kernel is not None:
-            if self._kernel.serves(*args, **options):
-                said = {**(hints or {}), "gradients": self._keep}
-                known = {name: value for name, value in said.items() if name in self._kernel.hints}
-                y, cache = self._kernel.forward(self._xp, *args, **options, **known)
-                return y, Run(self._kernel, cache if self._keep else None)
-            self._say_fallback()
+    def forward(self, *args: P.args, **options: P.kwargs) -> tuple[Array, Run]:
+        """The op's forward without `xp`; an option `probe(name, array)` shows the inner values that `Op.probes` names,
+        by the reference."""
+        if options.get("probe") is None:
+            options.pop("probe", None)
+            if self._kernel is not None:
+                if self._kernel.serves(*args, **options):
+                    said = {**self._hints, "gradients": self._keep}
+                    known = {name: value for name, value in said.items() if name in self._kernel.hints}
+                    y, cache = self._kernel.forward(self._xp, *args, **options, **known)
+                    return y, Run(self._kernel, cache if self._keep else None)
+                self._say_fallback()
         y, cache = self._op.forward(self._xp, *args, **options)
         return y, Run(self._op, cache if self._keep else None)
 
-    def backward(self, dy: Array, run: Run, *, probe: Callable[[str, Array], None] | None = None) -> Any:
+    def backward(self, dy: Array, run: Run, *, probe: Callable[[str, Array], None] | None = None) -> G:
         """The gradients, by the pair that ran forward. A probe needs a forward that had one, too.
 
         Raises `ValueError` after a forward that kept nothing (`OpSet.forward_only`).
@@ -80,12 +117,36 @@ class BoundOp:
         if run.cache is None:
             raise ValueError(f"{self._op.name}: forward kept nothing for backward; don't use forward_only() to train")
         options = {} if probe is None else {"probe": probe}
-        return run.pair.backward(self._xp, dy, run.cache, **options)
+        grads: G = run.pair.backward(self._xp, dy, run.cache, **options)
+        return grads
+
+    def explain(self, *args: P.args, **options: P.kwargs) -> Choice:
+        """Which implementation `forward` would take for these arguments; only their dtypes and shapes count."""
+        why = "the backend has none"
+        if self._kernel is not None:
+            if options.get("probe") is not None:
+                why = "a value inside is shown"
+            elif self._kernel.serves(*args, **{name: value for name, value in options.items() if name != "probe"}):
+                return Choice(self._op.name, "kernel", self._kernel.forward.__module__, "")
+            else:
+                why = f"it serves: {(inspect.getdoc(self._kernel.serves) or 'other arguments').splitlines()[0]}"
+        return Choice(self._op.name, "reference", self._op.forward.__module__, why)
 
     def _say_fallback(self) -> None:
         if not self._fell_back:
             self._fell_back = True
             log.info("%s: the kernel does not serve these shapes or dtypes; the reference is used", self._op.name)
+
+
+class _Declared(Generic[P, G]):
+    """An op as an attribute of `OpSet`, with the op's own signature."""
+
+    def __init__(self, op: Op[P, G]) -> None:
+        self.name = op.name
+
+    def __get__(self, ops: "OpSet", _owner: type) -> BoundOp[P, G]:
+        bound: BoundOp[P, G] = ops._ops[self.name]
+        return bound
 
 
 class OpSet:
@@ -95,6 +156,28 @@ class OpSet:
     `share` are its threads (`Backend.share`), `freeze` is for weights that won't change (`Backend.freeze`). Without
     kernels there is none of them.
     """
+
+    add = _Declared(add.add)
+    attention = _Declared(attention.attention)
+    bias_activation = _Declared(bias_activation.bias_activation)
+    cross_entropy = _Declared(cross_entropy.cross_entropy)
+    decoder_cross_entropy = _Declared(decoder_cross_entropy.decoder_cross_entropy)
+    dense = _Declared(dense.dense)
+    dropout = _Declared(dropout.dropout)
+    dropout_add_norm = _Declared(dropout_add_norm.dropout_add_norm)
+    embedding = _Declared(embedding.embedding)
+    gather = _Declared(gather.gather)
+    gelu_erf = _Declared(gelu_erf.gelu_erf)
+    gelu_tanh = _Declared(gelu_tanh.gelu_tanh)
+    layer_norm = _Declared(layer_norm.layer_norm)
+    log_softmax = _Declared(log_softmax.log_softmax)
+    pack = _Declared(packing.pack)
+    relu = _Declared(relu.relu)
+    softmax = _Declared(softmax.softmax)
+    span_cross_entropy = _Declared(span_cross_entropy.span_cross_entropy)
+    squared_error = _Declared(squared_error.squared_error)
+    tanh = _Declared(tanh.tanh)
+    unpack = _Declared(packing.unpack)
 
     def __init__(self, backend: BackendLike, *, kernels: bool = True) -> None:
         chosen = backend.kernels if kernels else {}
@@ -106,7 +189,7 @@ class OpSet:
         self.updates: Mapping[str, Any] = getattr(backend, "updates", {}) if kernels else {}
         self.share = getattr(backend, "share", None) if kernels else None
         self.freeze = getattr(backend, "freeze", None) if kernels else None
-        self._ops = {name: BoundOp(self.xp, op, chosen.get(name)) for name, op in OPS.items()}
+        self._ops: dict[str, Any] = {name: BoundOp(self.xp, op, chosen.get(name)) for name, op in OPS.items()}
 
     def forward_only(self) -> "OpSet":
         """The same ops for those who will not call backward: what an op would keep for it is let go at once."""
@@ -114,8 +197,15 @@ class OpSet:
         other._ops = {name: op.forward_only() for name, op in self._ops.items()}
         return other
 
-    def __getattr__(self, name: str) -> BoundOp:
-        try:
-            return self.__dict__["_ops"][name]  # type: ignore[no-any-return]
-        except KeyError:
-            raise AttributeError(f"no op {name!r}; there are {', '.join(sorted(OPS))}") from None
+    def explain(self, op: str, *args: Any, **options: Any) -> Choice:
+        """Which implementation serves the op of that name for these arguments (see `BoundOp.explain`).
+
+        `bertref.workload` has arguments as they occur in a model, without memory. Raises `AttributeError` for no op.
+        """
+        bound: BoundOp[..., Any] = getattr(self, op)
+        return bound.explain(*args, **options)
+
+    if not TYPE_CHECKING:  # the type checker refuses an op that is not declared
+
+        def __getattr__(self, name: str) -> None:
+            raise AttributeError(f"no op {name!r}; there are {', '.join(sorted(OPS))}")

@@ -157,6 +157,21 @@ def doctor(found: dict[str, Any]) -> None:
             out.print(f"{section}: {_plain(values)}", markup=False)
 
 
+def implementations(found: dict[str, Any]) -> None:
+    """The report of `bertref doctor --ops`: a line an op."""
+    out.print(f"{found['config']} in {found['dtype']} on {found['backend']}", markup=False)
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for title in ("op", "served by", "in"):
+        table.add_column(title, no_wrap=True)
+    table.add_column("why not a kernel")
+    for choice in found["ops"]:
+        module = choice["module"].removeprefix("bertref.")
+        table.add_row(choice["op"], choice["implementation"], module, Text(choice["why"]))
+    out.print(table)
+    if found["products"]:
+        out.print(f"matrix products of the kernels: {found['products']}", markup=False)
+
+
 def _plain(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{k} {_plain(v)}" for k, v in value.items() if v not in (None, "", [], {}))

@@ -50,12 +50,11 @@ def forward(
     q, k, v = (to_rectangle(ops, projected[name], layout) for name in PROJECTIONS)
 
     def attend(ops: OpSet, probe: Probe | None) -> tuple[Array, Any]:
-        return ops.attention.forward(
+        return ops.attention.hinted(padding=not layout.packed).forward(
             q, k, v, layout.mask, dropout.probs(site, settings.config.num_attention_heads) if dropout else None,
             heads=settings.config.num_attention_heads, scale=settings.scale, mask_value=settings.numerics.mask_value,
             dropout_scale=dropout.probs_scale if dropout else 1.0,
             scale_query=settings.numerics.scale_scores == "query",
-            hints={"padding": not layout.packed},
             probe=probe.inner(INSIDE, rows=False) if probe else None,
         )  # fmt: skip
 

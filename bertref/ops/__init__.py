@@ -25,9 +25,9 @@ from . import (
     squared_error,
     tanh,
 )
-from .op import Op
+from .op import AnyOp, Op
 
-OPS: dict[str, Op] = {
+OPS: dict[str, AnyOp] = {
     op.name: op
     for op in (
         dense.dense,
@@ -55,4 +55,4 @@ OPS: dict[str, Op] = {
     )
 }
 
-__all__ = ["OPS", "Op"]
+__all__ = ["OPS", "AnyOp", "Op"]

@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 from ..arrays import Array, Namespace
 from . import gelu_erf, gelu_tanh, relu, tanh
 from ._wide import sum_rows
-from .op import Op
+from .op import AnyOp, Op
 
-ACTIVATIONS: dict[str, Op] = {
+ACTIVATIONS: dict[str, AnyOp] = {
     "gelu_erf": gelu_erf.gelu_erf,
     "gelu_tanh": gelu_tanh.gelu_tanh,
     "relu": relu.relu,

@@ -15,22 +15,34 @@ a residual, the tied word embeddings) adds them up.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
+
+from ..arrays import Array, Namespace
+
+P = ParamSpec("P")
+G_co = TypeVar("G_co", covariant=True)
 
 
 @dataclass(frozen=True)
-class Op:
-    """A pair of pure functions of arrays. `probes` names the inner values that a composition can show (section 5)."""
+class Op(Generic[P, G_co]):
+    """A pair of pure functions of arrays. `probes` names the inner values that a composition can show (section 5).
+
+    P are forward's arguments behind `xp`, G_co what backward returns: the type checker knows every op's signature.
+    """
 
     name: str
-    forward: Callable[..., Any]
-    backward: Callable[..., Any]
+    forward: Callable[Concatenate[Namespace, P], tuple[Array, Any]]
+    backward: Callable[..., G_co]
     probes: tuple[str, ...] = ()
+
+
+AnyOp = Op[..., Any]
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """A faster pair for the op of the same name. `serves(*args, **options)` looks at dtypes and shapes only.
+    """A faster pair for the op of the same name. `serves(*args, **options)` looks at dtypes and shapes only; the first
+    line of its docstring says what it serves, for who asks why it does not (`OpSet.explain`).
 
     `hints` names further options that its forward understands: what a caller may say to save work, and what the
     reference has no use for.

@@ -9,7 +9,7 @@ import numpy as np
 
 from ... import backends
 from ...backends.backend import Backend
-from ...config import PRESETS, BertConfig, Numerics, read_config
+from ...config import PRESETS, BertConfig, Numerics, named_config
 from ...data.batch import Batch
 from ...data.pretraining.corpus import Corpus, is_corpus
 from ...data.pretraining.documents import Document, read_documents
@@ -97,13 +97,7 @@ def recipe_of(options: PretrainOptions, config: BertConfig, numerics: Numerics, 
 
 def architecture(options: PretrainOptions) -> tuple[BertConfig, Numerics]:
     """The config and the dialect that the options name, before the vocabulary is known."""
-    numerics = Numerics.preset(options.dialect)
-    if options.config in PRESETS:
-        config = BertConfig.preset(options.config)
-    elif Path(options.config).is_file():
-        config, numerics = read_config(options.config)
-    else:
-        raise InputError(f"--config {options.config}: neither a preset ({', '.join(PRESETS)}) nor a file")
+    config, numerics = named_config(options.config, Numerics.preset(options.dialect))
     p = options.dropout if options.dropout is not None else DROPOUT.get(options.config)
     if p is not None:
         config = replace(config, hidden_dropout_prob=p, attention_probs_dropout_prob=p)

@@ -104,17 +104,18 @@ class BackendSteps:
 
     def _norm(self, x: str, y: str, prefix: str, *, residual: bool = False) -> None:
         """`residual`: it is done by the op that adds a residual, which is 0."""
-        op = self._ops.dropout_add_norm if residual else self._ops.layer_norm
+        plain, added = self._ops.layer_norm, self._ops.dropout_add_norm
         gamma, beta = self._p[prefix + ".weight"], self._p[prefix + ".bias"]
 
         def run(rows: Array) -> Any:
             if residual:
-                return op.forward(rows, self._xp.zeros_like(rows), None, gamma, beta, scale=1.0, eps=self._s.eps)
-            return op.forward(rows, gamma, beta, eps=self._s.eps)
+                return added.forward(rows, self._xp.zeros_like(rows), None, gamma, beta, scale=1.0, eps=self._s.eps)
+            return plain.forward(rows, gamma, beta, eps=self._s.eps)
 
         def back(v: Values, field: str) -> Array:
             dy = v[f"grad:{y}"]
-            return getattr(op.backward(dy, run(v[x] if x in v else self._xp.zeros_like(dy))[1]), field)
+            made = run(v[x] if x in v else self._xp.zeros_like(dy))[1]
+            return getattr((added if residual else plain).backward(dy, made), field)
 
         self._makers[y] = lambda v: run(v[x])[0]
         self._makers[f"grad:{x}"] = lambda v: back(v, "x")

@@ -41,7 +41,7 @@ forward.answer_step = answer_step
 @pytest.fixture(scope="module", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BERTREF_CACHE", str(tmp_path_factory.mktemp("yardsticks")))
+        patch.setenv("BERTREF_CACHE", str(tmp_path_factory.mktemp("noise-floors")))
         patch.delenv("BERTREF_MODEL", raising=False)
         yield
 

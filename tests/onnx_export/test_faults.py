@@ -1,4 +1,4 @@
-"""Every fault of a file shows in its answers: the yardstick of the other tests is not blind."""
+"""Every fault of a file shows in its answers: the noise floor of the other tests is not blind."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Measures the one limit of `bertref.verify`: how far correct implementations go, in units of the yardstick.
+"""Measures the one limit of `bertref.verify`: how far correct implementations go, in units of the noise floor.
 
     python -m tests.verify.calibrate --cases 30
 

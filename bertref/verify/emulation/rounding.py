@@ -35,9 +35,13 @@ EXACT = (
 YES_OR_NO = ("all", "any", "argmax", "argsort", "equal", "isfinite")
 FUNCTIONS = ("exp", "erf", "log", "log1p", "sqrt", "tanh")
 ULPS = 2.0
+"""Units in the last place by which an emulated library's functions are off at most, as vectorised ones are. Smaller:
+right implementations with fast exp, erf or tanh exceed the limit (calibrated as in `judgement.noise_floor`)."""
 LONG = 1_000_000
+"""Terms from which on a sum's order is drawn for runs of 64 of them: drawing each takes longer and changes nothing."""
 LOOPS = 3_000_000
-"""Up to so many multiplications a product's terms are really added one after the other; above, their error is drawn."""
+"""Up to so many multiplications a product's terms are really added one after the other; above, their error is drawn.
+Larger: a check takes longer; smaller: the errors of small cases are drawn, too, which is less exact."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 What a subject records of its own run tells whose error an error is only where it records a step's inputs, too. One that
 can be fed (`ComputesOps`) needn't record anything: it gets the right inputs, rounded to what it computes in, and what
 it makes of them is compared with what the reference makes of the same rounded numbers, so that only the step's own
-rounding is left. Yardstick and limit are those of every other judgement.
+rounding is left. Noise floor and limit are those of every other judgement.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -15,11 +15,11 @@ import numpy as np
 from ...errors import InputError
 from ..emulation.formats import FORMATS, Format, nearest
 from ..emulation.simulate import LOSS_SCALE
-from ..judgement.judge import HALVES, jump, last_right, overflow_allowed, sort_out, worst
+from ..judgement.judge import HALVES, admit, largest_ratio, largest_scatter, last_right, overflow_allowed
 from ..judgement.limit import LIMIT
 from ..judgement.localise import place
 from ..judgement.measures import Measures, mean_square
-from ..judgement.noise_floor import Truth, compare_with, yardstick
+from ..judgement.noise_floor import Truth, compare_with, noise_floor
 from ..records import WRONG, Arrays, Case, Finding, Report
 from ..report.words import listed
 from ..subject import ComputesOps
@@ -101,39 +101,41 @@ class Feeder:
 
     def findings(self, given: Arrays) -> dict[str, Finding]:
         """The judgement on every answer that can be judged, in the order of the computation."""
-        sorted_out = sort_out(self.case, given)
-        found = {name: replace(finding, note=f"{FED}: {finding.note}") for name, finding in sorted_out.findings.items()}
+        admitted = admit(self.case, given)
+        found = {name: replace(finding, note=f"{FED}: {finding.note}") for name, finding in admitted.findings.items()}
         found = overflow_allowed(self.case, self.precision, found)
-        values = {name: v for name, v in sorted_out.values.items() if np.isfinite(self.right(name)).all()}
-        usual = self._usual(values)
-        found |= {name: self._finding(name, values, usual[name]) for name in values}
+        values = {name: v for name, v in admitted.values.items() if np.isfinite(self.right(name)).all()}
+        floor = self._floors(values)
+        found |= {name: self._finding(name, values, floor[name]) for name in values}
         return {step.name: found[step.name] for step in self.graph
                 if step.name in found and found[step.name].status != "unjudged"}  # fmt: skip
 
-    def _usual(self, values: Arrays) -> Mapping[str, Measures]:
-        """The yardstick of a subject that records everything: of each step alone. In half precision a subject may
-        round inside its activations, forward or backward, if its errors there jump (`Judgement`)."""
+    def _floors(self, values: Arrays) -> Mapping[str, Measures]:
+        """The noise floor of a subject that records everything: of each step alone. In half precision a subject may
+        round inside its activations, forward or backward, if its errors there scatter (`Judgement`)."""
         backwards = any(split(name)[0] for name in values)
         recorded = {step.name for step in self.graph if backwards or not split(step.name)[0]}
-        fine = yardstick(self.truth, recorded).own
+        once = noise_floor(self.truth, recorded).own
         if self.precision not in HALVES:
-            return fine
-        jumping = {split(name)[0] for name in values if self._jump(name, values[name], fine[name]) > LIMIT}
-        if not jumping:
-            return fine
-        coarse = yardstick(self.truth, recorded, wide_activations=False).own
-        return {name: (coarse if split(name)[0] in jumping else fine)[name] for name in fine}
+            return once
+        scattered = {split(name)[0] for name in values if self._scatter(name, values[name], once[name]) > LIMIT}
+        if not scattered:
+            return once
+        stepwise = noise_floor(self.truth, recorded, wide_activations=False).own
+        return {name: (stepwise if split(name)[0] in scattered else once)[name] for name in once}
 
-    def _jump(self, name: str, value: Any, usual: Measures) -> float:
+    def _scatter(self, name: str, value: Any, floor: Measures) -> float:
         axes, along = self.graph.axes(name), self.graph.steps[name].along
-        return jump(axes.clean(value) - self.right(name), self.right.input(along), axes, usual) if along else 0.0
+        if not along:
+            return 0.0
+        return largest_scatter(axes.clean(value) - self.right(name), self.right.input(along), axes, floor)
 
-    def _finding(self, name: str, values: Arrays, usual: Measures) -> Finding:
+    def _finding(self, name: str, values: Arrays, floor: Measures) -> Finding:
         axes, expected = self.graph.axes(name), self.right(name)
         _, own = compare_with(self.truth, values, name, self.right)
-        ratio, measure = worst(own, usual)
+        ratio, measure = largest_ratio(own, floor)
         size = float(np.sqrt(mean_square(expected, axes)))
-        error, noise = (float(np.sqrt(m["all"][0])) / size if size else None for m in (own, usual))
+        error, noise = (float(np.sqrt(m["all"][0])) / size if size else None for m in (own, floor))
         finding = Finding(name, "right", None, ratio, error, noise, note=FED)
         if ratio <= LIMIT:
             return finding

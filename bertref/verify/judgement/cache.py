@@ -1,6 +1,6 @@
-"""Yardsticks kept from one check to the next, in memory and in files: sampling them is most of a check's work.
+"""Noise floors kept from one check to the next, in memory and in files: sampling them is most of a check's work.
 
-The folder is `$BERTREF_CACHE`, or `bertref` in the user's cache folder. A yardstick is found again by everything that
+The folder is `$BERTREF_CACHE`, or `bertref` in the user's cache folder. A noise floor is found again by everything that
 it depends on: the case, the precision, which answers were recorded, and the code that sampled it. A file that can't be
 read or written is no error; the sample is drawn again.
 """
@@ -35,7 +35,7 @@ _memory: OrderedDict[str, Sample] = OrderedDict()
 
 
 def folder() -> Path:
-    """Where yardsticks are kept."""
+    """Where noise floors are kept."""
     named = os.environ.get("BERTREF_CACHE")
     if named:
         return Path(named)
@@ -49,7 +49,7 @@ def folder() -> Path:
 
 
 def key(case: Case, precision: str, recorded: Iterable[str], *more: Any) -> str:
-    """A name for all that a yardstick depends on."""
+    """A name for all that a noise floor depends on."""
     parts = [
         _code(PACKAGE), _numpy(), precision, repr(case.config), repr(sorted(numerics_to_dict(case.numerics).items())),
         digest(case.params), digest(dict(case.batch.items())), *sorted(recorded), *map(repr, more),
@@ -83,7 +83,7 @@ def _numpy() -> str:
 def kept(name: str, draw: Callable[[], Sample]) -> Sample:
     """The sample of that name: from memory, from its file, or drawn and kept."""
     if name not in _memory:
-        path = folder() / f"yardstick-{name}.npz"
+        path = folder() / f"noise-floor-{name}.npz"
         sample = _read(path)
         if sample is None:
             sample = draw()

@@ -19,7 +19,17 @@ from .detect import detect
 from .limit import LIMIT
 from .localise import place
 from .measures import Measures, mean_square, scatter
-from .noise_floor import SAMPLES, Truth, Yardstick, compare_with, for_larger, is_large, judged_names, ratios, yardstick
+from .noise_floor import (
+    SAMPLES,
+    NoiseFloor,
+    Truth,
+    compare_with,
+    for_larger,
+    is_large,
+    judged_names,
+    noise_floor,
+    ratios,
+)
 from .reference import answer_names
 
 HALVES = ("bfloat16", "float16", "mixed-bfloat16", "mixed-float16")
@@ -39,7 +49,7 @@ def compare(
     """
     if precision is not None and precision not in PRECISIONS:
         raise InputError(f"precision: {precision!r} is none of {', '.join(PRECISIONS)}")
-    given = sort_out(case, answers.values)
+    given = admit(case, answers.values)
     remarks = [*notes, *answers.notes, *given.notes]
     if precision is None:
         precision = detect(case, given.values)
@@ -63,7 +73,7 @@ class Given:
     notes: tuple[str, ...]
 
 
-def sort_out(case: Case, values: Mapping[str, Any]) -> Given:
+def admit(case: Case, values: Mapping[str, Any]) -> Given:
     """Separates what is known, of the right shape and finite from what isn't."""
     axes, names = AxesOf(case), answer_names(case)
     known = set(names)
@@ -141,40 +151,40 @@ class Judgement:
         self.graph = self.truth.graph
         self.replay = Replay(self.graph, values)
         self.notes: list[str] = []
-        self.yardstick = self._yardstick(precision)
+        self.noise_floor = self._noise_floor(precision)
 
-    def _yardstick(self, precision: str) -> Yardstick:
-        """Of implementations that round an activation once, unless its errors jump from one input to the next, as they
-        do where every operation inside it rounds: another function than the right one would differ smoothly. The way
-        back is looked at by itself, because there an upstream gradient makes any error jump."""
-        fine = yardstick(self.truth, self.values)
+    def _noise_floor(self, precision: str) -> NoiseFloor:
+        """Of implementations that round an activation once, unless its errors scatter from one input to the next, as
+        they do where every operation inside it rounds: another function than the right one would differ smoothly. The
+        way back is looked at by itself, because there an upstream gradient makes any error scatter."""
+        once = noise_floor(self.truth, self.values)
         if precision not in HALVES:
-            return fine
-        there, back = self._jumps(fine, ""), self._jumps(fine, "grad")
-        if there and max(*there, *back, 0.0) <= LIMIT:
-            return fine
-        coarse = yardstick(self.truth, self.values, wide_activations=False)
-        if not there or max(there) > LIMIT:
+            return once
+        forward, back = self._scatters(once, ""), self._scatters(once, "grad")
+        if forward and max(*forward, *back, 0.0) <= LIMIT:
+            return once
+        stepwise = noise_floor(self.truth, self.values, wide_activations=False)
+        if not forward or max(forward) > LIMIT:
             self.notes.append("activations are judged as computed step by step in half precision")
-            return coarse
+            return stepwise
         self.notes.append("gradients of activations are judged as computed step by step in half precision")
         total, own = (
             {name: (second if split(name)[0] else first)[name] for name in first}
-            for first, second in ((fine.total, coarse.total), (fine.own, coarse.own))
+            for first, second in ((once.total, stepwise.total), (once.own, stepwise.own))
         )
-        return Yardstick(precision, total, own)
+        return NoiseFloor(precision, total, own)
 
-    def _jumps(self, fine: Yardstick, which: str) -> list[float]:
+    def _scatters(self, floor: NoiseFloor, which: str) -> list[float]:
         """`_scatter` of every activation: of its output, or of the gradient that comes out of it ("grad")."""
         return [
-            self._scatter(step.name, step.along, fine.own[step.name])
+            self._scatter(step.name, step.along, floor.own[step.name])
             for step in self.graph
             if step.along and step.name in self.values and step.along in self.values and split(step.name)[0] == which
         ]
 
-    def _scatter(self, name: str, along: str, usual: Measures) -> float:
+    def _scatter(self, name: str, along: str, floor: Measures) -> float:
         error = self.replay.input(name) - self.replay(name)
-        return jump(error, self.replay.input(along), self.graph.axes(name), usual)
+        return largest_scatter(error, self.replay.input(along), self.graph.axes(name), floor)
 
     def findings(self, before: Mapping[str, Finding]) -> dict[str, Finding]:
         """By name; `before` are the findings on answers that can't be judged.
@@ -184,38 +194,39 @@ class Judgement:
         as one does at the kink of a ReLU or in a softmax of large scores.
         """
         found: dict[str, Finding] = {}
-        spoilt = {name for name, finding in before.items() if finding.status in WRONG}
+        wrong = {name for name, finding in before.items() if finding.status in WRONG}
         names = judged_names(self.graph, self.values)
         with ThreadPoolExecutor(2 if is_large(self.case) else 1) as pool:
             measured = dict(zip(names, pool.map(self._compared, names), strict=True))
         for step in self.graph:
-            behind = any(name in spoilt for name in step.inputs)
+            behind = any(name in wrong for name in step.inputs)
             if step.name in self.values:
                 found[step.name] = self._finding(step.name, behind, *measured[step.name])
             if behind or (step.name in found and found[step.name].status in WRONG):
-                spoilt.add(step.name)
+                wrong.add(step.name)
         return found
 
     def _compared(self, name: str) -> tuple[Measures, Measures]:
         return compare_with(self.truth, self.values, name, self.replay)
 
     def _finding(self, name: str, behind: bool, total: Measures, own: Measures) -> Finding:
-        usual = self.yardstick.total[name]
-        worst_total, _ = worst(total, usual)
-        worst_own, measure = worst(own, self.yardstick.own[name])
-        if worst_own > LIMIT:
-            worst_own, measure = worst(own, for_larger(self.truth, self.replay, name, self.yardstick.own[name]))
+        floor = self.noise_floor.total[name]
+        total_ratio, _ = largest_ratio(total, floor)
+        own_ratio, measure = largest_ratio(own, self.noise_floor.own[name])
+        if own_ratio > LIMIT:
+            raised = for_larger(self.truth, self.replay, name, self.noise_floor.own[name])
+            own_ratio, measure = largest_ratio(own, raised)
         size = float(np.sqrt(mean_square(self.truth(name), self.graph.axes(name))))
         finding = Finding(
-            name, "right", worst_total, worst_own,
+            name, "right", total_ratio, own_ratio,
             error=float(np.sqrt(total["all"][0])) / size if size else None,
-            noise=float(np.sqrt(usual["all"][0])) / size if size else None,
+            noise=float(np.sqrt(floor["all"][0])) / size if size else None,
         )  # fmt: skip
         known, direct = sources(self.graph, name, self.values)
-        if worst_own > LIMIT:
+        if own_ratio > LIMIT:
             between = "" if direct else f"made by a step after {known[-1] if known else 'the inputs'}"
             return self._wrong(finding, "added" if direct else "wrong", "; ".join(filter(None, (between, measure))))
-        if worst_total <= LIMIT:
+        if total_ratio <= LIMIT:
             return finding
         if not behind:
             return replace(finding, note="far from the reference, by rounding that its inputs amplified")
@@ -244,17 +255,17 @@ def last_right(graph: Graph, first: str, found: Mapping[str, Finding]) -> str | 
     return before[-1] if before else None
 
 
-def jump(error: Any, along: Any, axes: Axes, usual: Measures) -> float:
-    """`scatter` of an elementwise step's error over the usual error, where it is largest."""
+def largest_scatter(error: Any, along: Any, axes: Axes, floor: Measures) -> float:
+    """`scatter` of an elementwise step's error over the noise floor, where it is largest."""
     found = scatter(error, along, axes)
-    both = min(len(found), len(usual.get("bin", ())))
-    return float(np.sqrt(np.max(found[:both] / usual["bin"][:both]))) if both else 0.0
+    both = min(len(found), len(floor.get("bin", ())))
+    return float(np.sqrt(np.max(found[:both] / floor["bin"][:both]))) if both else 0.0
 
 
-def worst(found: Measures, usual: Measures) -> tuple[float, str]:
+def largest_ratio(found: Measures, floor: Measures) -> tuple[float, str]:
     """The largest ratio of any measure and block, and the measure in words."""
     best, words = 0.0, ""
-    for name, values in ratios(found, usual).items():
+    for name, values in ratios(found, floor).items():
         if np.isnan(values).all():
             continue
         at = int(np.nanargmax(values))

@@ -1,4 +1,4 @@
-"""The one number that tells right from wrong: how many times larger than the yardstick's an error may be.
+"""The one number that tells right from wrong: how many times larger than the noise floor an error may be.
 
 `python -m tests.verify.calibrate --cases 30` measured it: implementations that are right (bertref on NumPy and torch,
 transformers with both kinds of attention, in every precision) computed cases of random sizes, a quarter of them with

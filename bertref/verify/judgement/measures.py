@@ -21,10 +21,14 @@ Measures = dict[str, Floats]
 """Measure -> mean squares of its blocks. Names of drifts begin with "drift:"."""
 
 SMALLEST_BLOCK = 8
+"""Elements of the smallest block that is judged by itself. Fewer: the mean square of a few errors is large by chance,
+and right implementations exceed the limit (calibrated as in `noise_floor`)."""
 BIN = 24
+"""Elements of a bin at least, for the same reason."""
 BINS = 16
+"""Bins at most. Fewer: an error in the tail of a GELU is averaged with its middle."""
 SAMPLE = 20_000
-"""Bins are filled from so many elements at most, evenly taken."""
+"""Elements from which bins are filled at most, evenly taken. More takes longer; fewer miss a narrow tail."""
 DRIFT = "drift:"
 PIECE = 1 << 18
 """Elements of a large answer that are measured at a time: few enough to stay in the cache."""

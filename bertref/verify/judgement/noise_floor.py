@@ -1,9 +1,14 @@
-"""How large the errors of correct implementations are, measure by measure: the yardstick of every judgement.
+"""The noise floor, by which every error is judged: how large the errors of correct implementations are.
 
-Several emulated implementations (`rounding.arithmetics`) compute the case. Their error against float64 is sampled twice
-at every answer: in total, and as what the answer's own step added, from the same recorded answers as the subject has.
-Of a sample of a few, single blocks are sometimes quiet by luck; so each is mixed with what its kind has on average,
-and nothing is quieter than one rounding of the result.
+Several emulated implementations (`emulation.variants.arithmetics`) compute the case. Their error against float64 is
+sampled twice at every answer, measure by measure: in total, and as what the answer's own step added, from the same
+recorded answers as the subject has. In a sample of a few, a single block's error can be small by chance; so each is
+mixed with the average of its kind, and none is smaller than one rounding of the result.
+
+The constants were chosen together with `limit.LIMIT`, by `tests/verify/calibrate.py`: 480 runs of right
+implementations, seeds from 1,000,000 on. After a change of one of them the calibration is run again: where the floor
+gets lower, right implementations exceed the limit; where it gets higher, small mistakes stay below it
+(`python -m tests.verify.mistakes`).
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -25,16 +30,22 @@ from . import cache
 from .measures import DRIFT, Measures, blocks_of, compared, elements, mean_square, size_blocks
 
 SAMPLES = 6
+"""Emulated implementations a case. Fewer: the floor of a small block depends on chance; more: a check takes longer."""
 PRIOR = 4.0
-"""So many samples weighs the average of its kind."""
-QUIETEST = 1 / 16
-"""The mean square of the quietest block's error, as a part of the whole tensor's."""
-
+"""The weight of a kind's average, in samples. 0: a block that is small in all samples makes a false alarm; large: one
+wrong head is hidden by the others."""
+SMALLEST = 1 / 16
+"""The smallest block's mean square, as a part of the whole tensor's. Smaller: false alarms in blocks whose inherited
+error is small by chance."""
 SPREAD = 2.0
-"""So many standard deviations of a sample are added to its mean."""
+"""Standard deviations of a sample that are added to its mean. 0: false alarms in cases of large scores, whose errors
+hang on few large terms."""
 INDEPENDENT = 2048
+"""Rounding errors that are taken for independent in a drift. More: false alarms in tensors of millions of elements, a
+few hundredths of whose errors have one sign in any library's products."""
 LARGE = 50_000_000
-"""From so many parameters on two samples do: every block has thousands of elements."""
+"""From so many parameters on, two samples are enough, because every block has thousands of elements, and threads pay.
+Larger: BERT-Base takes three times as long."""
 
 
 Samples = tuple[dict[str, list[Measures]], dict[str, list[Measures]]]
@@ -42,7 +53,7 @@ Samples = tuple[dict[str, list[Measures]], dict[str, list[Measures]]]
 
 
 @dataclass(frozen=True)
-class Yardstick:
+class NoiseFloor:
     """The mean squares to compare with: `total` and `own` by answer and measure."""
 
     precision: str
@@ -74,7 +85,7 @@ class Terms:
     """The squared terms that a sum adds up: what its rounding is in proportion to, however much of them cancels.
 
     A gradient of exactly 0, as that of a softmax over a single key is, and a channel that happens to be small have the
-    rounding of their terms all the same, and of a few samples, some are quiet there by luck. Steps that `names` lack
+    rounding of their terms all the same, and in a few samples it can be small there by chance. Steps that `names` lack
     are gone through: an implementation rounds them, too, whoever records them or not.
     """
 
@@ -130,7 +141,7 @@ def compare_with(truth: Truth, answers: Mapping[str, Any], name: str, replay: Re
     return compared(found, right, axes, drift=False), compared(found, own, axes, guide, drift=True)
 
 
-def yardstick(truth: Truth, recorded: Collection[str], *, wide_activations: bool = True) -> Yardstick:
+def noise_floor(truth: Truth, recorded: Collection[str], *, wide_activations: bool = True) -> NoiseFloor:
     """`sample`, or what it gave when it was asked the same before."""
 
     def draw() -> cache.Sample:
@@ -138,13 +149,13 @@ def yardstick(truth: Truth, recorded: Collection[str], *, wide_activations: bool
         return dict(drawn.total), dict(drawn.own)
 
     name = cache.key(truth.case, truth.precision, recorded, SAMPLES, PRIOR, wide_activations)
-    return Yardstick(truth.precision, *cache.kept(name, draw))
+    return NoiseFloor(truth.precision, *cache.kept(name, draw))
 
 
 def sample(
     truth: Truth, recorded: Collection[str], *, wide_activations: bool = True, count: int | None = None
-) -> Yardstick:
-    """The yardstick for a subject of `truth.precision` that gave the answers in `recorded`."""
+) -> NoiseFloor:
+    """The noise floor for a subject of `truth.precision` that gave the answers in `recorded`."""
     case, graph = truth.case, truth.graph
     names = judged_names(graph, recorded)
     if count is None:
@@ -157,9 +168,9 @@ def sample(
             for name, both in drawn.items():
                 for into, found in zip(samples, both, strict=True):
                     into[name].append(found)
-    total, own = ({name: _usual(found) for name, found in by.items()} for by in samples)
-    _steady(truth, names, total, own, count)
-    return Yardstick(truth.precision, total, own)
+    total, own = ({name: _floor(found) for name, found in by.items()} for by in samples)
+    _settle(truth, names, total, own, count)
+    return NoiseFloor(truth.precision, total, own)
 
 
 def _errors(truth: Truth, arithmetic: Arithmetic, names: list[str]) -> dict[str, tuple[Measures, Measures]]:
@@ -169,22 +180,22 @@ def _errors(truth: Truth, arithmetic: Arithmetic, names: list[str]) -> dict[str,
     return {name: compare_with(truth, answers, name, replay) for name in names}
 
 
-def _usual(found: list[Measures]) -> Measures:
+def _floor(found: list[Measures]) -> Measures:
     """The mean of a few samples; of a block's size, so much more as they differ: where an error hangs on few large
     terms, as in a softmax of large scores, the sample says little of what the next implementation does."""
-    usual = {}
+    floor = {}
     for m in found[0]:
         if not all(m in one for one in found):
             continue
         drawn = np.stack([one[m] for one in found])
-        usual[m] = drawn.mean(axis=0)
+        floor[m] = drawn.mean(axis=0)
         if not m.startswith(DRIFT) and m != "bin":
-            usual[m] = usual[m] + SPREAD * drawn.std(axis=0)
-    return usual
+            floor[m] = floor[m] + SPREAD * drawn.std(axis=0)
+    return floor
 
 
-def _steady(truth: Truth, names: list[str], total: dict[str, Measures], own: dict[str, Measures], count: int) -> None:
-    """Mixes every block with what is usual and puts a floor under it; in place."""
+def _settle(truth: Truth, names: list[str], total: dict[str, Measures], own: dict[str, Measures], count: int) -> None:
+    """Mixes every block with the average of its kind, and makes none smaller than one rounding; in place."""
     unit = FORMATS.get(truth.precision.removeprefix("mixed-"), FORMATS["float32"]).unit
     terms = Terms(truth, frozenset(names))
     with ThreadPoolExecutor(2 if is_large(truth.case) else 1) as pool:
@@ -199,14 +210,14 @@ def _steady(truth: Truth, names: list[str], total: dict[str, Measures], own: dic
             old = truth.case.params[name.removeprefix("update:")].reshape(-1)
             held += float(np.dot(old, old)) / max(old.size, 1)
         for sizes, squared in ((total[name], None), (own[name], made_of[name])):
-            _steady_sizes(sizes, blocks, of, held, unit, count, squared)
-        _not_too_quiet(total[name])
+            _settle_sizes(sizes, blocks, of, held, unit, count, squared)
+        _not_too_small(total[name])
         if not along:  # an elementwise step's errors are judged value by value, down to the tail of a GELU
-            _not_too_quiet(own[name])
+            _not_too_small(own[name])
     for found in (total, own):
-        _steady_losses(found)
-        _steady_drifts(found, truth.graph.axes)
-        _steady_key_biases(found)
+        _settle_losses(found)
+        _settle_drifts(found, truth.graph.axes)
+        _settle_key_biases(found)
 
 
 def _size(truth: Truth, name: str) -> float:
@@ -216,7 +227,7 @@ def _size(truth: Truth, name: str) -> float:
     return mean_square(truth(scale), truth.graph.axes(scale))
 
 
-def _steady_sizes(
+def _settle_sizes(
     found: Measures, blocks: Measures, of: float, held: float, unit: float, count: int, terms: Measures | None
 ) -> None:
     """`of` is the mean square of the answer, `held` that of the number whose rounding it shows, `terms` the sums of
@@ -227,23 +238,23 @@ def _steady_sizes(
     for name, value in found.items():
         if name.startswith(DRIFT):
             continue
-        here = blocks.get(name)
-        usual = share * here if here is not None else np.full(value.shape, overall)
+        size = blocks.get(name)
+        average = share * size if size is not None else np.full(value.shape, overall)
         if terms is not None and name in terms and terms["all"][0] > 0:
-            usual = np.maximum(usual, overall / terms["all"][0] * terms[name])
-        mixed = (count * value + PRIOR * usual) / (count + PRIOR) if name != "bin" else value
-        floor = narrow**2 * held + (0.0 if here is None else unit**2 / 3 * here)
-        found[name] = np.maximum(np.maximum(mixed, floor), np.finfo(np.float64).tiny)
+            average = np.maximum(average, overall / terms["all"][0] * terms[name])
+        mixed = (count * value + PRIOR * average) / (count + PRIOR) if name != "bin" else value
+        one_rounding = narrow**2 * held + (0.0 if size is None else unit**2 / 3 * size)
+        found[name] = np.maximum(np.maximum(mixed, one_rounding), np.finfo(np.float64).tiny)
 
 
-def _not_too_quiet(found: Measures) -> None:
-    """What a tensor inherits, or adds up, depends on few errors, so that a block which is quiet in one implementation
-    needn't be in another."""
+def _not_too_small(found: Measures) -> None:
+    """What a tensor inherits, or adds up, depends on few errors: a block's error that is small in one implementation
+    can be large in another."""
     for name, value in found.items():
-        found[name] = np.maximum(value, QUIETEST * found["all"][0])
+        found[name] = np.maximum(value, SMALLEST * found["all"][0])
 
 
-def _steady_losses(found: dict[str, Measures]) -> None:
+def _settle_losses(found: dict[str, Measures]) -> None:
     """A loss is one number, and a mean of log-probabilities: its error is judged as that of one of its logits."""
     for loss, logits in (("loss.mlm", "mlm.logits"), ("loss.nsp", "nsp.logits")):
         if loss in found and logits in found:
@@ -253,7 +264,7 @@ def _steady_losses(found: dict[str, Measures]) -> None:
         found["loss.total"]["all"] = found["loss.total"]["all"] + sum(parts, np.zeros(1))
 
 
-def _steady_drifts(found: dict[str, Measures], axes: AxesOf) -> None:
+def _settle_drifts(found: dict[str, Measures], axes: AxesOf) -> None:
     """Drifts are few numbers in a sample: one is at least as large as its kind's, and as independent errors make it.
 
     Rounding errors are not independent without end: of millions, a few hundredths of their size point the same way in
@@ -267,11 +278,11 @@ def _steady_drifts(found: dict[str, Measures], axes: AxesOf) -> None:
         for m, value in measures.items():
             if m.startswith(DRIFT):
                 shared = max(elements(axes(name), m) / INDEPENDENT, 1.0)
-                usual = max(float(np.mean(ratios[kind(name), m])), shared) * measures["all"]
-                measures[m] = np.maximum(value, usual)
+                average = max(float(np.mean(ratios[kind(name), m])), shared) * measures["all"]
+                measures[m] = np.maximum(value, average)
 
 
-def _steady_key_biases(found: dict[str, Measures]) -> None:
+def _settle_key_biases(found: dict[str, Measures]) -> None:
     for name, measures in found.items():
         query = found.get(name.replace(".key.bias", ".query.bias"))
         if query is not None and query is not measures:
@@ -280,31 +291,31 @@ def _steady_key_biases(found: dict[str, Measures]) -> None:
                     measures[m] = np.maximum(value, query[m])
 
 
-def for_larger(truth: Truth, replay: Replay, name: str, usual: Measures) -> Measures:
-    """`usual`, of own errors, for a subject whose own inputs make more of an answer than the reference's do.
+def for_larger(truth: Truth, replay: Replay, name: str, floor: Measures) -> Measures:
+    """`floor`, of own errors, for a subject whose own inputs make more of an answer than the reference's do.
 
     A step's rounding is in proportion to what it computes with. Where the subject's inputs are amplified rounding, as
     gradients are that come through a softmax of large scores, one position may have a hundred times the gradient that
-    it has in the reference. What exceeds the reference's size is given the tensor's usual share of error.
+    it has in the reference. What exceeds the reference's size gets the tensor's own share of error.
     """
     axes, along = truth.graph.axes(name), truth.graph.steps[name].along
 
     def sizes(of: Replay | Truth, guide: Any) -> Measures:
         return blocks_of(of(name), axes, guide)
 
-    here = sizes(replay, replay.input(along) if along else None)
+    given = sizes(replay, replay.input(along) if along else None)
     right = sizes(truth, truth(along) if along else None)
-    share = float(usual["all"][0]) / max(_size(truth, name), np.finfo(np.float64).tiny)
+    share = float(floor["all"][0]) / max(_size(truth, name), np.finfo(np.float64).tiny)
     found = {}
-    for m, value in usual.items():
+    for m, value in floor.items():
         if m.startswith(DRIFT):
-            found[m] = value * (1 + share * np.maximum(here["all"] - right["all"], 0.0) / usual["all"])
+            found[m] = value * (1 + share * np.maximum(given["all"] - right["all"], 0.0) / floor["all"])
         else:
-            found[m] = value + share * np.maximum(here[m] - right[m], 0.0) if m in here else value
+            found[m] = value + share * np.maximum(given[m] - right[m], 0.0) if m in given else value
     return found
 
 
-def ratios(found: Measures, usual: Measures) -> dict[str, Any]:
-    """Root mean square over the usual one, block by block; NaN where a block isn't judged."""
+def ratios(found: Measures, floor: Measures) -> dict[str, Any]:
+    """Root mean square over the floor's, block by block; NaN where a block isn't judged."""
     with np.errstate(invalid="ignore"):
-        return {m: np.sqrt(value / usual[m]) for m, value in found.items() if m in usual}
+        return {m: np.sqrt(value / floor[m]) for m, value in found.items() if m in floor}

@@ -1,4 +1,4 @@
-"""A yardstick is sampled again when any code that it depends on has changed."""
+"""A noise floor is sampled again when any code that it depends on has changed."""
 
 import shutil
 from pathlib import Path

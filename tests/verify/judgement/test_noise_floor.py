@@ -1,4 +1,4 @@
-"""The yardstick: sampled, steadied, kept."""
+"""The noise floor: sampled, steadied, kept."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from bertref.verify.graph.steps import Replay
 from bertref.verify.judgement import cache, measures
 from bertref.verify.judgement import noise_floor as noise
 from bertref.verify.judgement.measures import DRIFT, binned, blocks_of, compared, measure, scatter, size_blocks
-from bertref.verify.judgement.noise_floor import Terms, Truth, for_larger, ratios, sample, yardstick
+from bertref.verify.judgement.noise_floor import Terms, Truth, for_larger, noise_floor, ratios, sample
 from bertref.verify.judgement.reference import answer_names, reference
 
 PLAIN = Axes((40, 50), ("row", "channel"))
@@ -81,16 +81,16 @@ def test_a_key_bias_of_gradient_0_is_given_no_more_than_rounding() -> None:
     np.testing.assert_allclose(for_larger(truth, Replay(truth.graph, own), name, usual)["all"], usual["all"], rtol=1e-3)
 
 
-def test_a_yardstick_is_drawn_once(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+def test_a_noise_floor_is_drawn_once(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
     monkeypatch.setenv("BERTREF_CACHE", str(tmp_path))
     monkeypatch.setattr(cache, "_memory", type(cache._memory)())
     case = reduce_case(generate(77), layers=1)
     names = ["layer.0.output", "loss.total"]
-    first = yardstick(Truth(case, "float32"), names)
+    first = noise_floor(Truth(case, "float32"), names)
     monkeypatch.setattr(noise, "sample", lambda *args, **options: pytest.fail("drawn again"))
-    assert yardstick(Truth(case, "float32"), names) == first
+    assert noise_floor(Truth(case, "float32"), names) == first
     monkeypatch.setattr(cache, "_memory", type(cache._memory)())
-    again = yardstick(Truth(case, "float32"), names)
+    again = noise_floor(Truth(case, "float32"), names)
     for name in names:
         for m, value in first.own[name].items():
             np.testing.assert_array_equal(again.own[name][m], value)
@@ -98,24 +98,24 @@ def test_a_yardstick_is_drawn_once(monkeypatch: pytest.MonkeyPatch, tmp_path) ->
         (generate(78), "float32", names), (case, "bfloat16", names), (case, "float32", names[:1]),
     ):  # fmt: skip
         with pytest.raises(pytest.fail.Exception, match="drawn again"):
-            yardstick(Truth(other, precision), recorded)
+            noise_floor(Truth(other, precision), recorded)
 
 
 def test_a_damaged_file_is_drawn_again(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
     monkeypatch.setenv("BERTREF_CACHE", str(tmp_path))
     case = reduce_case(generate(77), layers=1)
-    first = yardstick(Truth(case, "float32"), ["loss.total"])
+    first = noise_floor(Truth(case, "float32"), ["loss.total"])
     for file in tmp_path.glob("*.npz"):
         file.write_bytes(file.read_bytes()[:100])
     monkeypatch.setattr(cache, "_memory", type(cache._memory)())
-    assert yardstick(Truth(case, "float32"), ["loss.total"]).own["loss.total"] == first.own["loss.total"]
+    assert noise_floor(Truth(case, "float32"), ["loss.total"]).own["loss.total"] == first.own["loss.total"]
 
 
 def test_a_folder_that_can_t_be_written_is_no_error(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
     monkeypatch.setenv("BERTREF_CACHE", str(tmp_path / "file"))
     monkeypatch.setattr(cache, "_memory", type(cache._memory)())
-    assert yardstick(Truth(generate(77, L=0), "float32"), ["loss.total"]).precision == "float32"
+    assert noise_floor(Truth(generate(77, L=0), "float32"), ["loss.total"]).precision == "float32"
 
 
 # ---------------------------------------------------------------------------------------------------------------------

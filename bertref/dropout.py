@@ -23,7 +23,7 @@ from .rng import philox, stream
 EMBEDDINGS_SITE = 0
 HEAD_SITE = 1
 FEW = 1 << 16
-"""Decisions for an example up to which threads would do nothing but take turns at the interpreter's lock."""
+"""Decisions for an example up to which drawing them takes less time than handing over the interpreter's lock."""
 
 
 def layer_site(layer: int) -> int:

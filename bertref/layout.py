@@ -38,7 +38,7 @@ class Inputs:
     """What the encoder reads: three ids for every row, and the layout."""
 
     layout: Layout
-    token_ids: Array  # (T)
+    input_ids: Array  # (T)
     position_ids: Array  # (T)
     token_type_ids: Array  # (T)
 

@@ -24,7 +24,7 @@ def xp(request: pytest.FixtureRequest) -> Any:
 
 
 def host(xp: Any, x: Inputs) -> list[list[int]]:
-    return [xp.to_numpy(a).tolist() for a in (x.token_ids, x.position_ids, x.token_type_ids)]
+    return [xp.to_numpy(a).tolist() for a in (x.input_ids, x.position_ids, x.token_type_ids)]
 
 
 def test_padded_rows_are_the_rectangle_row_by_row(xp: Any) -> None:
@@ -102,4 +102,4 @@ def test_length_one(xp: Any, packed: bool) -> None:
 
 def test_transposed_input_is_read_in_its_own_order(xp: Any) -> None:
     x = inputs(xp, np.asfortranarray(IDS), np.asfortranarray(MASK))
-    assert xp.to_numpy(x.token_ids).tolist() == IDS.reshape(-1).tolist()
+    assert xp.to_numpy(x.input_ids).tolist() == IDS.reshape(-1).tolist()

@@ -59,7 +59,7 @@ def test_targets_name_the_rows_of_the_predictions(ops: OpSet, packed: bool) -> N
     rows, columns = np.nonzero(batch.masked_lm_weights)
     real = np.flatnonzero(weights)
     # the row that each target names holds the token that stands at the prediction's position
-    tokens = xp.to_numpy(x.token_ids)[positions[real]]
+    tokens = xp.to_numpy(x.input_ids)[positions[real]]
     assert tokens.tolist() == batch.input_ids[rows, batch.masked_lm_positions[rows, columns]].tolist()
     places = xp.to_numpy(x.position_ids)[positions[real]]
     assert places.tolist() == batch.masked_lm_positions[rows, columns].tolist()

@@ -5,8 +5,8 @@ so neither the number of threads nor the order in which they finish can change a
 interpreter's lock while it computes; the threads therefore run at the same time although Python's lines do not.
 
 While pieces run, BLAS makes every product on the thread that asks for it: the pieces are what is shared out, and two
-pools that each fill the machine would only get into each other's way. Where BLAS can't be held to one thread the pieces
-run one after the other, and it shares out each product itself.
+pools of threads, each as many as there are cores, slow each other down. Where BLAS can't be held to one thread the
+pieces run one after the other, and it shares out each product itself.
 """
 
 import contextvars
@@ -70,21 +70,21 @@ def using(threads: int) -> Iterator[None]:
         use(before)
 
 
-def here() -> int:
-    """How many threads a product may take that is asked for here: one within a piece, for the others have theirs."""
+def available() -> int:
+    """How many threads a product may take: one within a piece, because every other thread has a piece of its own."""
     return 1 if _state.inside else count()
 
 
-def unshared() -> AbstractContextManager[None]:
+def blas_on_one_thread() -> AbstractContextManager[None]:
     """Within it OpenBLAS makes products on the thread that asks, where it can be told to: for work too small to share.
-    Its other threads would stay awake for a while afterwards and stand in the way of what comes next. Within a piece
-    that is so already."""
+    Its other threads spin for a while after a product, and slow down what is computed next. Within a piece it is
+    held to one thread already."""
     return openblas.one_thread() if openblas.can_be_limited() and not _state.inside else nullcontext()
 
 
-def one_by_one(piece: Callable[[int], None], pieces: int) -> None:
+def run_in_order(piece: Callable[[int], None], pieces: int) -> None:
     """Calls `piece(0)` to `piece(pieces - 1)` on this thread alone."""
-    with unshared():
+    with blas_on_one_thread():
         for i in range(pieces):
             piece(i)
 
@@ -94,9 +94,9 @@ def run(piece: Callable[[int], None], pieces: int) -> None:
     if pieces == 0:
         return
     if _state.inside:
-        one_by_one(piece, pieces)
+        run_in_order(piece, pieces)
         return
-    with unshared():
+    with blas_on_one_thread():
         workers = min(count(), pieces) if openblas.can_be_limited() else 1
         numbers = itertools.count()  # next() is atomic: every number is handed out once
         others = [_submit(workers - 1, piece, numbers, pieces) for _ in range(workers - 1)]

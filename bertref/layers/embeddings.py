@@ -1,6 +1,6 @@
 """The input: word, position and segment embeddings, added, normalised, dropped out.
 
-    sum = word[token_ids] + position[position_ids] + token_type[token_type_ids]        (T, H)
+    sum = word[input_ids] + position[position_ids] + token_type[token_type_ids]        (T, H)
     y   = dropout(layer_norm(sum))
 
 Source: Devlin et al. 2019, figure 2; `modeling.py`, `embedding_postprocessor`.
@@ -30,7 +30,7 @@ def forward(
     ops: OpSet, p: dict[str, Array], x: Inputs, settings: Settings, dropout: Dropout | None, probe: Probe | None = None
 ) -> tuple[Array, EmbeddingsCache]:
     """Ids (T) -> y (T, H)."""
-    ids = {"word": x.token_ids, "position": x.position_ids, "token_type": x.token_type_ids}
+    ids = {"word": x.input_ids, "position": x.position_ids, "token_type": x.token_type_ids}
     looked_up, lookups = {}, {}
     for name in TABLES:
         looked_up[name], lookups[name] = ops.embedding.forward(p[f"{name}_embeddings.weight"], ids[name])

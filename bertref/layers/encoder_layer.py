@@ -15,7 +15,7 @@ from ..opset import OpSet
 from ..params import prefixed, scope
 from ..probes import Probe
 from . import feed_forward, self_attention
-from .settings import Again, Settings, restored
+from .settings import Recompute, Settings, materialised
 
 
 class EncoderLayerCache(NamedTuple):
@@ -45,7 +45,7 @@ def forward(
 
     if settings.recompute == "layers":
         y, _ = run(ops.forward_only(), probe)
-        return y, Again(lambda: run(ops, probe))
+        return y, Recompute(lambda: run(ops, probe))
     return run(ops, probe)
 
 
@@ -53,7 +53,7 @@ def backward(ops: OpSet, dy: Array, cache: Any, probe: Probe | None = None) -> t
     """dy (T, H) -> dx (T, H) and the gradients of the layer's parameters.
 
     Each half's cache is handed over, so that it can be let go of piece by piece."""
-    halves = list(restored(cache))
+    halves = list(materialised(cache))
     del cache
     dmiddle, grads = feed_forward.backward(ops, dy, halves.pop(), probe)
     dx, attention_grads = self_attention.backward(ops, dmiddle, halves.pop(), probe)

@@ -17,14 +17,14 @@ from ..dropout import Dropout
 from ..layout import Layout
 from ..opset import OpSet
 from ..probes import Probe
-from .settings import Again, Settings, restored
+from .settings import Recompute, Settings, materialised
 
 PROJECTIONS = ("query", "key", "value")
 INSIDE = {"scores": "scores", "probs": "probs"}
 
 
 class SelfAttentionCache(NamedTuple):
-    """The caches of the ops in order; `attention` may be an `Again`; the layout leads between rows and rectangle."""
+    """The caches of the ops in order; `attention` may be `Recompute`; the layout maps rows to the rectangle."""
 
     layout: Layout
     projections: dict[str, Any]
@@ -58,10 +58,10 @@ def forward(
             probe=probe.inner(INSIDE, rows=False) if probe else None,
         )  # fmt: skip
 
-    again = settings.recompute == "attention"
-    context, attention = attend(ops.forward_only() if again else ops, probe)
-    if again:
-        attention = Again(lambda: attend(ops, probe))
+    recompute = settings.recompute == "attention"
+    context, attention = attend(ops.forward_only() if recompute else ops, probe)
+    if recompute:
+        attention = Recompute(lambda: attend(ops, probe))
     context = to_rows(ops, context, layout)
     output, dense = ops.dense.forward(context, p["output.dense.weight"], p["output.dense.bias"])
     y, norm = ops.dropout_add_norm.forward(
@@ -91,7 +91,7 @@ def backward(
     output = ops.dense.backward(norm.x, cache.output)
     # context = attention(q, k, v)
     dcontext = to_rectangle(ops, output.x, cache.layout)
-    attention = ops.attention.backward(dcontext, restored(cache.attention), probe=inner_attention)
+    attention = ops.attention.backward(dcontext, materialised(cache.attention), probe=inner_attention)
     grads = {
         "output.dense.weight": output.weight,
         "output.dense.bias": output.bias,

@@ -40,15 +40,15 @@ class Settings:
         return 1 / math.sqrt(self.config.head_size)
 
 
-class Again(NamedTuple):
-    """A cache that was dropped: the way to make it again. Forward is pure, so it comes back bit-equal.
+class Recompute(NamedTuple):
+    """A cache that was dropped, and the call that recomputes it. Forward is pure, so it is bit-equal.
 
-    It runs with the same probe again: what looks inside decides which implementation runs.
+    It is called with the same probe: what looks inside decides which implementation runs.
     """
 
     forward: Callable[[], tuple[Array, Any]]
 
 
-def restored(cache: Any) -> Any:
-    """The cache itself, or the one that running forward again gives."""
-    return cache.forward()[1] if isinstance(cache, Again) else cache
+def materialised(cache: Any) -> Any:
+    """The cache itself, or the one that forward recomputes."""
+    return cache.forward()[1] if isinstance(cache, Recompute) else cache

@@ -12,7 +12,7 @@ from bertref import backends
 from bertref.errors import InputError
 from bertref.golden.generate.model_torch import Network
 from bertref.layers import Settings, embeddings, encoder_layer, feed_forward, pooler, self_attention
-from bertref.layers.settings import RECOMPUTE, Again, restored
+from bertref.layers.settings import RECOMPUTE, Recompute, materialised
 from bertref.layout import inputs
 from bertref.opset import OpSet
 from bertref.params import prefixed, scope
@@ -179,8 +179,8 @@ def test_recomputing_layers_keeps_no_activation(ops: OpSet) -> None:
         options = Settings(bench.case.config, bench.case.numerics, level)
         _, cache = encoder_layer.forward(ops, p, bench.rows(bench.drawn() * 0 + 1), bench.x.layout, options, None, 0)
         kept[level] = cache
-    assert isinstance(kept["layers"], Again)
-    assert isinstance(kept["attention"].attention.attention, Again)
-    assert not isinstance(kept["none"].attention.attention, Again)
-    assert restored(kept["none"]) is kept["none"]
-    assert isinstance(restored(kept["layers"]), encoder_layer.EncoderLayerCache)
+    assert isinstance(kept["layers"], Recompute)
+    assert isinstance(kept["attention"].attention.attention, Recompute)
+    assert not isinstance(kept["none"].attention.attention, Recompute)
+    assert materialised(kept["none"]) is kept["none"]
+    assert isinstance(materialised(kept["layers"]), encoder_layer.EncoderLayerCache)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ...namespace import HostArray
-from ..threads import unshared
+from ..threads import blas_on_one_thread
 from . import mkl
 
 SMALL = 1 << 20
@@ -13,7 +13,7 @@ SMALL = 1 << 20
 def multiply(a: HostArray, b: HostArray, out: HostArray, threads: int) -> None:
     """out = a b, on so many threads where that can be said: MKL is told at every product, OpenBLAS by `threads`."""
     if out.size * a.shape[1] < SMALL:
-        with unshared():
+        with blas_on_one_thread():
             np.matmul(a, b, out=out)
     elif not mkl.multiply(a, b, out, threads):
         np.matmul(a, b, out=out)

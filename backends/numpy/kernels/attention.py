@@ -21,7 +21,7 @@ import numpy as np
 from ....arrays import Namespace
 from ....ops.attention import AttentionGrads
 from ....ops.op import Kernel
-from ..threads import here
+from ..threads import available
 from .buffers import HostArray, empty, scratch
 from .rows import kept, parts_of, reals
 from .tiles import share_out
@@ -176,7 +176,7 @@ def _groups(
     in_front = np.all(mask == (np.arange(S) < np.expand_dims(real, 1)), axis=1)
     with np.errstate(over="ignore"):
         enough = UNDERFLOW[query.dtype.char] + 2 * largest
-    share = -(-B // PARTS) if here() > 1 else B
+    share = -(-B // PARTS) if available() > 1 else B
     groups: list[Group] = []
     for b in range(B):
         keys, added = int(real[b]), None

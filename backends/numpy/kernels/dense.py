@@ -9,14 +9,14 @@ from ....ops.dense import DenseGrads
 from ....ops.op import Kernel
 from ..blas import frozen
 from ..blas.products import SMALL, multiply
-from ..threads import here
+from ..threads import available
 from .buffers import HostArray, empty
 from .rows import as_rows, reals
 from .tiles import TILE_ROWS, cuts, products, share_out
 
 BLAS_ROWS = 512
-"""Products of at most so many rows are left to BLAS and its own threads where no gradients will be asked for. These are
-wide awake between two products, and start sooner than ours: one sentence takes two thirds of the time. How OpenBLAS's
+"""Products of at most so many rows are left to BLAS and its own threads where no gradients will be asked for. These
+spin between two products, and start sooner than ours: one sentence takes two thirds of the time. How OpenBLAS's
 divide the work depends on their number, and so may a result's last bit, which training must not allow."""
 
 
@@ -41,8 +41,8 @@ def forward(
     y = empty((*x.shape[:-1], weight.shape[0]), x.dtype)
     if not gradients and rows.shape[0] <= BLAS_ROWS:
         with np.errstate(all="ignore"):
-            if y.size * weight.shape[1] < SMALL or not frozen.multiply(rows, weight, as_rows(y), here()):
-                multiply(rows, weight.T, as_rows(y), here())
+            if y.size * weight.shape[1] < SMALL or not frozen.multiply(rows, weight, as_rows(y), available()):
+                multiply(rows, weight.T, as_rows(y), available())
             if bias is not None:
                 np.add(as_rows(y), bias, out=as_rows(y))
         return y, Cache(x, weight, bias is not None)

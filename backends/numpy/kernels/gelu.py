@@ -23,7 +23,7 @@ from ....ops.bias_activation import BiasActivationGrads
 from ....ops.gelu_tanh import A, C
 from ....ops.op import Kernel
 from ..blas import mkl
-from ..threads import here
+from ..threads import available
 from .buffers import HostArray, empty, scratch
 from .rows import as_rows, over_rows, reals, row_blocks
 
@@ -72,7 +72,7 @@ def forward(
 def _exact(h: HostArray, y: HostArray, slope: HostArray | None) -> None:
     """y = h Φ(h) and, where it is wanted, the derivative Φ(h) + h φ(h)."""
     square, cdf = scratch(1, h.shape, h.dtype), scratch(2, h.shape, h.dtype)
-    if not mkl.normal_cdf(h, cdf, here()):
+    if not mkl.normal_cdf(h, cdf, available()):
         _normal_cdf(h, cdf, square)
     np.multiply(h, cdf, out=y)
     if slope is None:

@@ -51,7 +51,7 @@ def serves_dropout_add_norm(
 def norm_forward(
     xp: Namespace, x: HostArray, gamma: HostArray, beta: HostArray, *, eps: float, gradients: bool = True
 ) -> tuple[HostArray, NormCache]:
-    """x (..., H), gamma (H), beta (H) -> y (..., H). Without `gradients` the cache is good for nothing."""
+    """x (..., H), gamma (H), beta (H) -> y (..., H). Without `gradients` the cache is not to be used."""
     y, cache = _outputs(x, gamma, gradients)
     x_rows, y_rows, normalised = as_rows(x), as_rows(y), as_rows(cache.normalised)
     ones = np.ones(x.shape[-1], x.dtype)
@@ -79,7 +79,7 @@ def dropout_add_norm_forward(
 ) -> tuple[HostArray, DropoutAddNormCache]:
     """x, residual (..., H), keep boolean (..., H) or None, gamma, beta (H) -> y (..., H).
 
-    Without `gradients` the cache is good for nothing."""
+    Without `gradients` the cache is not to be used."""
     y, cache = _outputs(x, gamma, gradients)
     x_rows, residual_rows, y_rows, normalised = map(as_rows, (x, residual, y, cache.normalised))
     keep_rows = None if keep is None else as_rows(keep)

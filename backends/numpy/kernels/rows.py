@@ -6,16 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from ..threads import one_by_one, run
+from ..threads import run, run_in_order
 from .buffers import HostArray, scratch
 
 BLOCK_ELEMENTS = 1 << 18
 """Elements of a block: few enough to stay in the caches, many enough that a pass over them takes much longer than the
-interpreter's lock takes to change hands, which it does after every pass. An eighth of this, which is best for one
+interpreter's lock takes to be handed over, which happens after every pass. An eighth of this, which is best for one
 thread alone, makes two threads together slower than one."""
 FEW = 1 << 19
-"""Elements that one thread works off in less time than it takes to wake another, up to a millisecond where the core
-that the other is to run on has fallen asleep."""
+"""Elements that one thread computes in less time than it takes to start a piece on another: up to a millisecond where
+that thread's core was idle."""
 
 
 def reals(*arrays: Any) -> bool:
@@ -57,7 +57,7 @@ def over_rows(work: Callable[[int, slice], None], rows: int, width: int) -> int:
             work(i, blocks[i])
 
     if rows * width <= FEW:
-        one_by_one(piece, len(blocks))
+        run_in_order(piece, len(blocks))
     else:
         run(piece, len(blocks))
     return len(blocks)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..blas.products import multiply
-from ..threads import one_by_one, run
+from ..threads import run, run_in_order
 from .buffers import HostArray
 from .rows import parts_of
 
@@ -58,6 +58,6 @@ def share_out(tasks: list[Any], multiplications: int) -> None:
             function(*arguments)
 
     if multiplications <= FEW:
-        one_by_one(piece, len(tasks))
+        run_in_order(piece, len(tasks))
     else:
         run(piece, len(tasks))

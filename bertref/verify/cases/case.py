@@ -1,4 +1,4 @@
-"""Cases: questions that an implementation can't answer rightly by luck.
+"""Cases: questions that an implementation can't answer rightly by chance.
 
 Fresh weights hide most mistakes: with gains of 1 and biases of 0 a forgotten bias or gain costs nothing, without
 padding a mask is never used, with one segment the segments aren't, with equal numbers of predictions a wrong

@@ -1,7 +1,7 @@
 """The mapping file: how another program's names and layouts become the canonical ones. TOML, or the same as JSON.
 
     weights = "in,out"                    # its dense weights, so their gradients and updates, are (in, out)
-    ignore = ["debug.*"]                  # tensors that are nobody's business here
+    ignore = ["debug.*"]                  # tensors that are not to be judged
 
     [tensors]                             # its name = the canonical name
     "h.{layer}.q" = "layer.{layer}.query"

@@ -91,7 +91,7 @@ class AxesOf:
         B, S, P = self._rectangle
         last = rest.rsplit(".", 1)[-1]
         if last in ("scores", "probs") and rest.startswith("layer."):
-            # forward, a padded key has a probability, 0; its score and both gradients are nobody's business
+            # forward, a padded key has a probability, 0; its score and both gradients are not judged
             counts = self._queries if (prefix, last) == ("", "probs") else self._pairs
             return Axes(self._square, ("row", "head", "position", "key"), counts)
         if rest.startswith("loss."):

@@ -134,7 +134,7 @@ class BackendSteps:
     # -- the model ---------------------------------------------------------------------------------------------------
 
     def _embeddings(self) -> None:
-        ids = {"word": self._x.token_ids, "position": self._x.position_ids, "token_type": self._x.token_type_ids}
+        ids = {"word": self._x.input_ids, "position": self._x.position_ids, "token_type": self._x.token_type_ids}
         embedding = self._ops.embedding
         for table in TABLES:
             name = f"bert.embeddings.{table}_embeddings.weight"

@@ -171,7 +171,7 @@ def test_a_forked_process_makes_its_own_threads() -> None:
     code = """
 import os, warnings
 warnings.simplefilter("ignore")
-from bertref.backends.numpy.kernels import threads
+from bertref.backends.numpy import threads
 threads.use(2)
 threads.run(lambda i: None, 4)
 child = os.fork()

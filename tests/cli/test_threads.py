@@ -18,7 +18,7 @@ from bertref.cli.options import threads_option
 @threads_option
 def command():
     from bertref.backends import threads
-    from bertref.backends.numpy.kernels import openblas
+    from bertref.backends.numpy.blas import openblas
     print(os.environ.get("OMP_NUM_THREADS"), os.environ.get("RAYON_NUM_THREADS"), threads.count(), openblas.threads())
 
 sys.argv = ["command", *{arguments}]

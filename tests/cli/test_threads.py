@@ -17,7 +17,7 @@ from bertref.cli.options import threads_option
 @click.command()
 @threads_option
 def command():
-    from bertref.backends import threads
+    from bertref.backends.numpy import threads
     from bertref.backends.numpy.blas import openblas
     print(os.environ.get("OMP_NUM_THREADS"), os.environ.get("RAYON_NUM_THREADS"), threads.count(), openblas.threads())
 

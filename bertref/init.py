@@ -1,7 +1,7 @@
 """Initial weights: every parameter from its own random stream.
 
 A parameter's numbers depend on the seed, its name and its shape, and on nothing else in the model: adding a
-layer or a head changes no other weight (`params.canonical_number`, `rng.STREAMS["initial_weights"]`). They
+layer or a head changes no other weight (`heads.canonical_number`, `rng.STREAMS["initial_weights"]`). They
 are drawn in float64 and rounded once, so float32 and float64 models start from the same weights.
 
 The initialiser of a dialect is the whole habit of its reference:
@@ -22,7 +22,7 @@ import numpy as np
 
 from .config import BertConfig, Numerics
 from .errors import InputError
-from .params import canonical_number, parameter_shapes
+from .heads import canonical_number, parameter_shapes
 from .rng import generator
 
 CUT = 2.0
@@ -41,7 +41,7 @@ def initial_parameters(
     dtype: str = "float32",
 ) -> dict[str, np.ndarray[Any, Any]]:
     """A new model's parameters on the host, in `dtype` ("float32" or "float64"): see
-    `params.parameter_shapes`.
+    `heads.parameter_shapes`.
 
     The same seed gives the same bits on every machine with the same NumPy. Raises `InputError` for another
     dtype.

@@ -26,10 +26,6 @@ if TYPE_CHECKING:
     from ..api import Model
 
 CHUNK = 256
-TASKS = (
-    "question-answering", "sequence-classification", "token-classification", "multiple-choice", "fill-mask",
-    "next-sentence",
-)  # fmt: skip
 BELONGS = {
     "pair": ("next-sentence", "sequence-classification"),
     "question": ("question-answering",),
@@ -57,6 +53,76 @@ class Wish:
     max_answer_length: int | None
     doc_stride: int | None
     top_k: int
+
+
+Answered = Iterator[tuple[dict[str, Any], Callable[[], None]]]
+"""For each text what --json prints, and what draws it."""
+
+
+def _fill_mask(model: "Model", texts: list[str], wish: Wish) -> Answered:
+    for text, masks in zip(texts, model.predict_batch(texts, top_k=wish.top_k), strict=True):
+        found = [{"position": m.position, "top": [g._asdict() for g in m.top]} for m in masks]
+        yield {"text": text, "masks": found}, partial(render.guesses, text, masks)
+
+
+def _next_sentence(model: "Model", texts: list[str], wish: Wish) -> Answered:
+    assert wish.pair is not None
+    pair = wish.pair
+    for text, p in zip(texts, model.next_sentence_batch(texts, [pair] * len(texts)), strict=True):
+        yield {"text": text, "pair": pair, "is_next": p}, partial(render.next_sentence, text, pair, p)
+
+
+def _classification(model: "Model", texts: list[str], wish: Wish) -> Answered:
+    from ..inference.sequence_classification import problem_of
+
+    pairs = None if wish.pair is None else [wish.pair] * len(texts)
+    problem = problem_of(model)
+    extra = {} if wish.pair is None else {"pair": wish.pair}
+    for text, scores in zip(texts, model.classify_batch(texts, pairs), strict=True):
+        values = {"text": text, **extra, "problem_type": problem, "labels": [s._asdict() for s in scores]}
+        yield values, partial(render.labels, text, wish.pair, scores[: wish.top_k], problem)
+
+
+def _tokens(model: "Model", texts: list[str], wish: Wish) -> Answered:
+    for text, spans in zip(texts, model.tag_batch(texts, aggregation=wish.aggregation), strict=True):
+        values = {"text": text, "spans": [span._asdict() for span in spans]}
+        yield values, partial(render.spans, text, spans)
+
+
+def _question_answering(model: "Model", texts: list[str], wish: Wish) -> Answered:
+    from ..api import AnswerOptions
+
+    changes = {name: getattr(wish, name) for name in ("null_threshold", "max_answer_length", "doc_stride")}
+    options = AnswerOptions(top_k=wish.top_k, **{name: value for name, value in changes.items() if value is not None})
+    questions = texts if wish.question is None else [wish.question] * len(texts)
+    contexts = texts if wish.question is not None else [wish.context or ""] * len(texts)
+    for question, context, found in zip(
+        questions, contexts, model.answer_batch(questions, contexts, options), strict=True
+    ):
+        values = {
+            "question": question, "context": context, "answers": [a._asdict() for a in found.best],
+            "no_answer_score": found.no_answer_score,
+        }  # fmt: skip
+        yield values, partial(render.answers, question, context, found.best)
+
+
+def _multiple_choice(model: "Model", texts: list[str], wish: Wish) -> Answered:
+    assert wish.choice is not None
+    for text, scores in zip(texts, model.choose_batch(texts, [wish.choice] * len(texts)), strict=True):
+        values = {"text": text, "choices": [s._asdict() for s in scores]}
+        yield values, partial(render.choices, text, scores)
+
+
+ANSWERS: dict[str, Callable[["Model", list[str], Wish], Answered]] = {
+    "question-answering": _question_answering,
+    "token-classification": _tokens,
+    "multiple-choice": _multiple_choice,
+    "sequence-classification": _classification,
+    "fill-mask": _fill_mask,
+    "next-sentence": _next_sentence,
+}
+"""What does a task and draws it, in the order in which a task is chosen for a model that can do several."""
+TASKS = tuple(ANSWERS)
 
 
 @click.command()
@@ -121,10 +187,10 @@ def chosen_task(heads: tuple[str, ...], wish: Wish) -> str:
     Raises `InputError` if the model can't do it, if an option that it needs is missing, or one is given that it does
     not read.
     """
-    from ..inference.loaded import TASKS as OF_HEAD
+    from ..heads import tasks as tasks_of_heads
     from ..inference.loaded import no_head
 
-    able = [task for head, task in OF_HEAD.items() if head in heads]
+    able = [task for head, task in tasks_of_heads().items() if head in heads]
     task = wish.task
     if task is None and (wish.question or wish.context):
         task = "question-answering"
@@ -153,74 +219,6 @@ def _lines(texts: tuple[str, ...], file: str | None, wish: Wish) -> Iterator[str
             raise InputError("give --question and --context, or one of them and texts (or --file)")
         return iter([wish.context])
     return read_texts(texts, file)
-
-
-Answered = Iterator[tuple[dict[str, Any], Callable[[], None]]]
-"""For each text what --json prints, and what draws it."""
-
-
-def _fill_mask(model: "Model", texts: list[str], wish: Wish) -> Answered:
-    for text, masks in zip(texts, model.predict_batch(texts, top_k=wish.top_k), strict=True):
-        found = [{"position": m.position, "top": [g._asdict() for g in m.top]} for m in masks]
-        yield {"text": text, "masks": found}, partial(render.guesses, text, masks)
-
-
-def _next_sentence(model: "Model", texts: list[str], wish: Wish) -> Answered:
-    assert wish.pair is not None
-    pair = wish.pair
-    for text, p in zip(texts, model.next_sentence_batch(texts, [pair] * len(texts)), strict=True):
-        yield {"text": text, "pair": pair, "is_next": p}, partial(render.next_sentence, text, pair, p)
-
-
-def _classification(model: "Model", texts: list[str], wish: Wish) -> Answered:
-    from ..inference.sequence_classification import problem_of
-
-    pairs = None if wish.pair is None else [wish.pair] * len(texts)
-    problem = problem_of(model)
-    extra = {} if wish.pair is None else {"pair": wish.pair}
-    for text, scores in zip(texts, model.classify_batch(texts, pairs), strict=True):
-        values = {"text": text, **extra, "problem_type": problem, "labels": [s._asdict() for s in scores]}
-        yield values, partial(render.labels, text, wish.pair, scores[: wish.top_k], problem)
-
-
-def _tokens(model: "Model", texts: list[str], wish: Wish) -> Answered:
-    for text, spans in zip(texts, model.tag_batch(texts, aggregation=wish.aggregation), strict=True):
-        values = {"text": text, "spans": [span._asdict() for span in spans]}
-        yield values, partial(render.spans, text, spans)
-
-
-def _question_answering(model: "Model", texts: list[str], wish: Wish) -> Answered:
-    from ..api import AnswerOptions
-
-    changes = {name: getattr(wish, name) for name in ("null_threshold", "max_answer_length", "doc_stride")}
-    options = AnswerOptions(top_k=wish.top_k, **{name: value for name, value in changes.items() if value is not None})
-    questions = texts if wish.question is None else [wish.question] * len(texts)
-    contexts = texts if wish.question is not None else [wish.context or ""] * len(texts)
-    for question, context, found in zip(
-        questions, contexts, model.answer_batch(questions, contexts, options), strict=True
-    ):
-        values = {
-            "question": question, "context": context, "answers": [a._asdict() for a in found.best],
-            "no_answer_score": found.no_answer_score,
-        }  # fmt: skip
-        yield values, partial(render.answers, question, context, found.best)
-
-
-def _multiple_choice(model: "Model", texts: list[str], wish: Wish) -> Answered:
-    assert wish.choice is not None
-    for text, scores in zip(texts, model.choose_batch(texts, [wish.choice] * len(texts)), strict=True):
-        values = {"text": text, "choices": [s._asdict() for s in scores]}
-        yield values, partial(render.choices, text, scores)
-
-
-ANSWERS: dict[str, Callable[["Model", list[str], Wish], Answered]] = {
-    "fill-mask": _fill_mask,
-    "next-sentence": _next_sentence,
-    "sequence-classification": _classification,
-    "token-classification": _tokens,
-    "question-answering": _question_answering,
-    "multiple-choice": _multiple_choice,
-}
 
 
 def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:

@@ -17,9 +17,9 @@ from bertref import losses
 from bertref.config import BertConfig, Numerics
 from bertref.data.batch import Batch
 from bertref.golden.generate import model_torch
+from bertref.heads import parameter_shapes
 from bertref.layers import Settings
 from bertref.opset import OpSet
-from bertref.params import parameter_shapes
 from bertref.probes import Recorder
 
 Arrays = dict[str, np.ndarray]

@@ -11,8 +11,8 @@ import transformers
 
 from bertref.config import BertConfig, Numerics
 from bertref.errors import InputError
+from bertref.heads import parameter_shapes
 from bertref.init import initial_parameter, initial_parameters
-from bertref.params import parameter_shapes
 
 TINY = BertConfig.preset("tiny", vocab_size=2000)
 GOOGLE, HUGGINGFACE = Numerics.preset("google"), Numerics.preset("huggingface")

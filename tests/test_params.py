@@ -10,7 +10,8 @@ import transformers
 
 from bertref.config import BertConfig
 from bertref.errors import InputError
-from bertref.params import DECODER, HEADS, canonical_number, check, count, parameter_shapes, prefixed, scope
+from bertref.heads import DECODER, HEADS, canonical_number, check, parameter_shapes
+from bertref.params import count, prefixed, scope
 
 SIZES: dict[str, Any] = {
     "vocab_size": 61,

@@ -31,7 +31,8 @@ Without training there are the weights, what one op keeps and holds besides, and
 from dataclasses import dataclass
 
 from ..config import BertConfig
-from ..params import count, parameter_shapes
+from ..heads import parameter_shapes
+from ..params import count
 from . import inputs
 from .job import Job
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from ..config import BertConfig, Numerics, config_to_dict
 from ..errors import CheckpointError
-from ..params import DECODER
+from ..heads import DECODER
 from ..plumbing.files import write_file
 from ..text import Tokenizer
 from . import tensors

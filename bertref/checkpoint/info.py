@@ -6,23 +6,14 @@ from typing import Any
 
 from ..config import DIALECTS, Numerics, numerics_to_dict
 from ..errors import InputError
+from ..heads import HEADS, labelled
 from ..params import count
 from ..text import Tokenizer
 from .coverage import Coverage
 from .load import describe
-from .plan import CLASSIFIERS, plan
+from .plan import plan
 from .source import Source
 from .sources import folder_of, open_source
-
-USES = {
-    "masked_lm": ("fill masks", '"The [MASK] sat down."'),
-    "next_sentence": ("judge sentence pairs", '"It rained." --pair "We stayed at home."'),
-    "sequence_classification": ("classify texts", '"A fine film."'),
-    "multiple_choice": ("choose an ending", '"It rained," --choice "so we left." --choice "so we sang."'),
-    "token_classification": ("label tokens", '"Ada Lovelace lived in London."'),
-    "question_answering": ("answer questions", '--question "Who left?" --context "Ada left."'),
-}
-"""Head -> what it is good for, and what follows `bertref predict --model DIR`."""
 
 
 def model_info(
@@ -39,7 +30,8 @@ def model_info(
     found = plan(source, described.config, described.architectures)
     complete = not found.coverage.missing
     sizes = _sizes(found.coverage)
-    uses = [f"{what}: bertref predict --model {path} {rest}" for what, rest in (USES[head] for head in found.heads)]
+    uses = [f"{use.purpose}: bertref predict --model {path} {use.example}" for use in
+            (HEADS[head].use for head in found.heads)]  # fmt: skip
     return {
         "path": str(path),
         "file": str(source.path),
@@ -49,7 +41,7 @@ def model_info(
         "numerics": numerics_to_dict(described.numerics),
         "dialect": dialect_name(described.numerics),
         "heads": list(found.heads),
-        "labels": list(described.labels) if set(CLASSIFIERS) & set(found.heads) else [],
+        "labels": list(described.labels) if labelled(found.heads) else [],
         "parameters": {"total": sum(sizes.values()), **sizes},
         "bytes": _memory(source, found.coverage, sum(sizes.values())),
         "optimizer_state": bool(found.moments),

@@ -9,10 +9,11 @@ import numpy.typing as npt
 
 from ..config import BertConfig, Numerics, config_from_dict, numerics_from_dict, read_json
 from ..errors import CheckpointError, InputError
+from ..heads import labelled
 from ..text import Tokenizer
 from .coverage import Coverage
 from .folder import CONFIG, GOOGLE_CONFIG
-from .plan import CLASSIFIERS, architectures_of
+from .plan import architectures_of
 from .source import Source
 from .sources import folder_of, open_source
 from .training import MOMENTS, STATE
@@ -123,7 +124,7 @@ def config_file(folder: Path, kind: str) -> Path:
 
 def labels_of(described: Description, weights: Weights) -> tuple[str, ...]:
     """The classifier's labels: the config's if there is one for each row, else LABEL_0, LABEL_1, ..."""
-    if not set(CLASSIFIERS) & set(weights.heads):
+    if not labelled(weights.heads):
         return ()
     if len(described.labels) == weights.num_labels:
         return described.labels

@@ -13,7 +13,8 @@ Source: `modeling.py`, `optimization.py`, `run_classifier.py`, `run_squad.py` of
 import re
 from typing import Literal, NamedTuple
 
-from ..params import CLASSIFIER, DECODER, EMBEDDINGS, LAYER, MASKED_LM, NEXT_SENTENCE, POOLER, SPAN
+from ..heads import DECODER, HEADS, outside_layers
+from ..params import LAYER, in_layer
 
 DECODER_BIAS = "cls.predictions.decoder.bias"
 BIAS = "cls.predictions.bias"
@@ -34,9 +35,7 @@ class Translation(NamedTuple):
     transposed: bool = False
 
 
-_KNOWN = {*EMBEDDINGS, *POOLER, *MASKED_LM, *NEXT_SENTENCE, *CLASSIFIER, *SPAN, DECODER, DECODER_BIAS}
 _BUFFERS = {"bert.embeddings.position_ids", "bert.embeddings.token_type_ids"}
-_HF_LAYER = re.compile(r"bert\.encoder\.layer\.(?:0|[1-9][0-9]*)\.(.+)")
 _BARE = ("embeddings.", "encoder.", "pooler.")
 
 
@@ -50,30 +49,28 @@ def from_huggingface(stored: str) -> Translation | None:
             name = name.removesuffix(old) + new
     if name in _BUFFERS:
         return Translation(name, "buffer")
-    layer = _HF_LAYER.fullmatch(name)
-    known = layer[1] in LAYER if layer else name in _KNOWN
-    return Translation(name) if known else None
+    return Translation(name) if name in (DECODER, DECODER_BIAS) or _is_parameter(name) else None
+
+
+def _is_parameter(name: str) -> bool:
+    """Whether it is a canonical name; a decoder of its own is none."""
+    inside = in_layer(name)
+    return inside[1] in LAYER if inside else name in outside_layers()
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # TensorFlow
 
-_TF_HEADS = {
-    "output_weights": "classifier.weight",
-    "output_bias": "classifier.bias",
-    "cls/squad/output_weights": "qa_outputs.weight",
-    "cls/squad/output_bias": "qa_outputs.bias",
-    "cls/predictions/output_bias": BIAS,
-    "cls/seq_relationship/output_weights": "cls.seq_relationship.weight",
-    "cls/seq_relationship/output_bias": "cls.seq_relationship.bias",
-}
-"""The original's output layers are (out, in), as here; all its other dense weights are kernels, (in, out)."""
-
-_HEADS_TO_TF = {ours: theirs for theirs, ours in _TF_HEADS.items()}
 _TF_LAYER = re.compile(r"bert/encoder/layer_(0|[1-9][0-9]*)/(.+)")
 _TF_ENDS = {"kernel": "weight", "gamma": "weight", "beta": "bias", "bias": "bias"}
 _TF_SLOTS: dict[str, Kind] = {"/adam_m": "m", "/adam_v": "v"}
 GLOBAL_STEP = "global_step"
+
+
+def _of_heads() -> dict[str, str]:
+    """Canonical name -> the original's, where a head gives one: its output layers are (out, in), as here; all its other
+    dense weights are kernels, (in, out)."""
+    return {ours: theirs for head in HEADS.values() for ours, theirs in head.tensorflow.items()}
 
 
 def from_tensorflow(stored: str) -> Translation | None:
@@ -84,8 +81,9 @@ def from_tensorflow(stored: str) -> Translation | None:
         if stored.endswith(suffix):
             found = from_tensorflow(stored.removesuffix(suffix))
             return found._replace(kind=kind) if found and found.kind == "parameter" else None
-    if stored in _TF_HEADS:
-        return Translation(_TF_HEADS[stored])
+    for ours, theirs in _of_heads().items():
+        if stored == theirs:
+            return Translation(ours)
     layer = _TF_LAYER.fullmatch(stored)
     dotted = f"bert.encoder.layer.{layer[1]}.{layer[2]}" if layer else stored
     head, _, last = dotted.replace("/", ".").rpartition(".")
@@ -95,17 +93,17 @@ def from_tensorflow(stored: str) -> Translation | None:
         name = f"{head}.{_TF_ENDS[last]}"
     else:
         return None
-    inside = _HF_LAYER.fullmatch(name)
-    if not (inside[1] in LAYER if inside else name in _KNOWN - {DECODER, DECODER_BIAS}):
+    if not _is_parameter(name):
         return None
     return Translation(name, transposed=last == "kernel") if to_tensorflow(name) == stored else None
 
 
 def to_tensorflow(name: str) -> str:
     """The original's name of a parameter. Raises `KeyError` for one that the original doesn't have."""
-    if name in _HEADS_TO_TF:
-        return _HEADS_TO_TF[name]
-    if not (name in _KNOWN or _HF_LAYER.fullmatch(name)) or name in (DECODER, DECODER_BIAS):
+    of_heads = _of_heads()
+    if name in of_heads:
+        return of_heads[name]
+    if not _is_parameter(name):
         raise KeyError(name)
     head, _, last = name.rpartition(".")
     if head.endswith("_embeddings"):

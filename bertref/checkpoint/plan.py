@@ -10,36 +10,12 @@ from typing import Any
 
 from ..config import BertConfig
 from ..errors import CheckpointError
-from ..params import CLASSIFIER, DECODER, MASKED_LM, NEXT_SENTENCE, POOLER, SPAN, parameter_shapes
+from ..heads import DECODER, HEADS, architecture_of, architectures, expanded, labelled, parameter_shapes, sharing
+from ..params import POOLER
 from . import names
 from .coverage import Coverage, Row, is_allowed
 from .names import BIAS, DECODER_BIAS, WORDS, Translation
 from .source import Entry, Source
-
-ARCHITECTURES: dict[str, tuple[str, ...]] = {
-    "BertForPreTraining": ("masked_lm", "next_sentence"),
-    "BertForMaskedLM": ("masked_lm",),
-    "BertForNextSentencePrediction": ("next_sentence",),
-    "BertForSequenceClassification": ("sequence_classification",),
-    "BertForMultipleChoice": ("multiple_choice",),
-    "BertForTokenClassification": ("token_classification",),
-    "BertForQuestionAnswering": ("question_answering",),
-    "BertModel": (),
-}
-"""Hugging Face's class -> the heads that its files hold."""
-
-CLASSIFIERS = ("sequence_classification", "multiple_choice", "token_classification")
-"""Three heads whose parameters have the same names; a file holds one of them."""
-
-OWN: dict[str, tuple[str, ...]] = {
-    "masked_lm": tuple(MASKED_LM),
-    "next_sentence": tuple(NEXT_SENTENCE),
-    "question_answering": tuple(SPAN),
-    **{head: tuple(CLASSIFIER) for head in CLASSIFIERS},
-}
-"""Head -> its own parameters."""
-
-NEED_POOLER = {"next_sentence", "sequence_classification", "multiple_choice"}
 
 _FLOATS = {"float64": (), "float32": (), "float16": ("widened",), "bfloat16": ("widened",)}
 
@@ -60,8 +36,9 @@ class Plan:
     translations: Mapping[str, Translation]
 
 
-def plan(source: Source, config: BertConfig, architectures: Sequence[str] = (), *, allow: Sequence[str] = ()) -> Plan:
-    """The plan for a file. `allow` holds patterns of what may be missing or unused.
+def plan(source: Source, config: BertConfig, classes: Sequence[str] = (), *, allow: Sequence[str] = ()) -> Plan:
+    """The plan for a file. `classes` are the config's `architectures`; `allow` holds patterns of what may be missing
+    or unused.
 
     Raises `CheckpointError` for tensors of the wrong shape or type and for two tensors that claim one parameter; what
     is missing or unused stands in the coverage (`Coverage.require` makes an error of it).
@@ -71,10 +48,11 @@ def plan(source: Source, config: BertConfig, architectures: Sequence[str] = (), 
     stored = _by_name(source, translations, "parameter")
     moments = {f"{name}/{kind}": found for kind in ("m", "v") for name, found in
                _by_name(source, translations, kind).items()}  # fmt: skip
-    heads = _heads(stored, architectures)
+    heads = _heads(stored, classes)
     if BIAS not in stored and DECODER_BIAS in stored:
         stored[BIAS] = stored.pop(DECODER_BIAS)
-    labels = source.entries[stored["classifier.weight"]].shape[:1] if "classifier.weight" in stored else ()
+    rows_are_labels = labelled(heads)
+    labels = source.entries[stored[rows_are_labels]].shape[:1] if rows_are_labels in stored else ()
     num_labels = labels[0] if labels and labels[0] > 0 else 2
     shapes, heads, dropped = _settled(config, heads, num_labels, stored, allow)
     rows, parameters = [], {}
@@ -108,18 +86,20 @@ def _by_name(source: Source, translations: Mapping[str, Translation], kind: str)
     return found
 
 
-def _heads(stored: Collection[str], architectures: Sequence[str]) -> tuple[str, ...]:
-    """The heads of which the file holds anything, and those that the config's architecture declares."""
-    declared = [head for name in architectures for head in ARCHITECTURES.get(name, ())]
-    wanted = set(declared)
-    if (set(MASKED_LM) | {DECODER, DECODER_BIAS}) & set(stored):
+def _heads(stored: Collection[str], classes: Sequence[str]) -> tuple[str, ...]:
+    """The heads that the config's architecture declares, and those of which the file holds anything. Of heads whose
+    parameters have the same names a file holds one: if none is declared, the first that needs a pooler where there is
+    one, or that doesn't where there is none."""
+    known = architectures()
+    wanted = {head for name in classes for head in known.get(name, ())}
+    if {DECODER, DECODER_BIAS} & set(stored):
         wanted.add("masked_lm")
-    for head in ("next_sentence", "question_answering"):
-        if set(OWN[head]) & set(stored):
-            wanted.add(head)
-    if set(CLASSIFIER) & set(stored) and not wanted & set(CLASSIFIERS):
-        wanted.add("sequence_classification" if set(POOLER) & set(stored) else "token_classification")
-    return tuple(head for head in OWN if head in wanted)
+    pooled = bool(set(POOLER) & set(stored))
+    for head in HEADS.values():
+        rivals = sharing(head)
+        if set(head.parameters) & set(stored) and not wanted & {rival.name for rival in rivals}:
+            wanted.add(next((rival for rival in rivals if rival.pooler == pooled), rivals[0]).name)
+    return tuple(head for head in HEADS if head in wanted)
 
 
 def _settled(
@@ -131,13 +111,14 @@ def _settled(
     while True:
         given = any(name in stored for name in POOLER)
         optional = any(name not in stored and is_allowed(name, allow) for name in POOLER)
-        pooled = bool(NEED_POOLER & set(heads)) or (given and not optional)
+        pooled = any(head.pooler for head in expanded(heads)) or (given and not optional)
         shapes = parameter_shapes(config, (*heads, *(("pooler",) if pooled else ())), num_labels=num_labels)
         lost = [name for name in shapes if name not in stored and is_allowed(name, allow)]
-        gone = [h for h in heads if set(OWN[h]) & set(lost) or (h in NEED_POOLER and set(POOLER) & set(lost))]
+        gone = [head.name for head in expanded(heads) if set(head.parameters) & set(lost)
+                or (head.pooler and set(POOLER) & set(lost))]  # fmt: skip
         if not gone:
             return shapes, heads, dropped
-        for name in (name for head in gone for name in OWN[head] if name not in stored):
+        for name in (name for head in gone for name in HEADS[head].parameters if name not in stored):
             dropped.append(Row(name, None, shapes[name], "", ("missing", "allowed")))
         heads = tuple(head for head in heads if head not in gone)
 
@@ -189,9 +170,9 @@ def architectures_of(values: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(name for name in found if isinstance(name, str)) if isinstance(found, list | tuple) else ()
 
 
-def architecture_of(heads: Sequence[str]) -> str:
-    """Hugging Face's class for a model with these heads."""
-    for name, wanted in ARCHITECTURES.items():
-        if set(wanted) == set(heads):
-            return name
-    raise CheckpointError(f"no class of Hugging Face's has the heads {', '.join(heads)} together; drop some")
+def class_of(heads: Sequence[str]) -> str:
+    """Hugging Face's class for a model with these heads. Raises `CheckpointError` if it has none."""
+    found = architecture_of(heads)
+    if found is None:
+        raise CheckpointError(f"no class of Hugging Face's has the heads {', '.join(heads)} together; drop some")
+    return found

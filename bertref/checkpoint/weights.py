@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from ..config import BertConfig
 from ..errors import CheckpointError
-from ..params import DECODER
+from ..heads import DECODER
 from .coverage import Coverage
 from .names import BIAS, DECODER_BIAS, WORDS
 from .plan import Plan, plan

@@ -11,11 +11,11 @@ from typing import Literal, get_args
 
 from ..checkpoint import Coverage, SavedModel, load_model
 from ..checkpoint.folder import describe_model, describe_tensorflow, save_tensorflow, save_weights
-from ..checkpoint.plan import architecture_of
+from ..checkpoint.plan import class_of
 from ..checkpoint.training import save_state
 from ..config import Numerics
 from ..errors import InputError
-from ..params import DECODER
+from ..heads import DECODER
 from ..plumbing.files import write_folder
 from .proof import Proof, prove
 
@@ -87,7 +87,7 @@ def format_of(target: Path) -> Format:
 
 
 def _huggingface(saved: SavedModel, target: Path) -> tuple[str, ...]:
-    architecture = architecture_of(saved.heads)
+    architecture = class_of(saved.heads)
 
     def fill(folder: Path) -> None:
         describe_model(
@@ -103,7 +103,7 @@ def _huggingface(saved: SavedModel, target: Path) -> tuple[str, ...]:
 
 
 def _tensorflow(saved: SavedModel, target: Path) -> tuple[str, ...]:
-    architecture = architecture_of(saved.heads)
+    architecture = class_of(saved.heads)
 
     def fill(folder: Path) -> None:
         describe_tensorflow(

@@ -21,7 +21,8 @@ import numpy.typing as npt
 
 from .. import backends
 from ..checkpoint import SavedModel
-from ..checkpoint.plan import architecture_of
+from ..checkpoint.plan import class_of
+from ..heads import expanded
 from ..layers import Settings
 from ..layout import inputs
 from ..onnx_export.answers import answers
@@ -115,13 +116,6 @@ def ours(saved: SavedModel, batch: Arrays, dtype: str) -> Arrays:
     return {name: ops.xp.to_numpy(value) for name, value in found.items()}
 
 
-OUTPUTS = {
-    "BertForMaskedLM": {"logits": "prediction_logits"},
-    "BertForNextSentencePrediction": {"logits": "seq_relationship_logits"},
-}
-"""Where an output of Hugging Face's class has another name than in `answers`."""
-
-
 def transformers_reads(folder: Path, saved: SavedModel, batch: Arrays) -> Arrays:
     """What transformers answers that loads the folder itself, in float32."""
     import torch
@@ -129,17 +123,18 @@ def transformers_reads(folder: Path, saved: SavedModel, batch: Arrays) -> Arrays
 
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    architecture = architecture_of(saved.heads)
+    architecture = class_of(saved.heads)
     pooler = {"add_pooling_layer": "bert.pooler.dense.weight" in saved.params} if architecture == "BertModel" else {}
     loaded = getattr(transformers, architecture).from_pretrained(
         folder, dtype=torch.float32, local_files_only=True, **pooler
     )
     arguments = {name: torch.from_numpy(array) for name, array in batch.items()}
-    if architecture == "BertForMultipleChoice":
+    if "multiple_choice" in saved.heads:
         arguments = {name: tensor[:, None] for name, tensor in arguments.items()}
     with torch.no_grad():
         found = loaded.eval()(**arguments, output_hidden_states=True)
-    renamed = OUTPUTS.get(architecture, {})
+    outputs = [name for head in expanded(saved.heads) for name in head.outputs]
+    renamed = {"logits": outputs[0]} if len(outputs) == 1 else {}  # a single output has no other name there
     last = {"last_hidden_state": found.hidden_states[-1]}
     tensors = {**last, **{renamed.get(n, n): t for n, t in found.items() if isinstance(t, torch.Tensor)}}
     return {name: tensor.numpy() for name, tensor in tensors.items()}

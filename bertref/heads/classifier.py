@@ -20,10 +20,13 @@ from typing import Any, NamedTuple
 from ..arrays import Array
 from ..dropout import HEAD_SITE, Dropout
 from ..errors import InputError
+from ..layers import Settings
+from ..layout import Layout
 from ..opset import OpSet
-from ..probes import Probe
+from ..probes import Probe, padded
+from .head import Head, Use
 
-CLASSIFIER = "classifier."
+WEIGHT, BIAS = "classifier.weight", "classifier.bias"
 LOGITS = "classifier.logits"
 """The probe of all three heads, (B, K), (B, C) or (B, S, K)."""
 
@@ -39,7 +42,7 @@ def _forward(
     ops: OpSet, params: dict[str, Array], x: Array, keep: Array | None, dropout: Dropout | None
 ) -> tuple[Array, ClassifierCache]:
     kept, dropped = ops.dropout.forward(x, keep, scale=dropout.hidden_scale if dropout else 1.0)
-    logits, dense = ops.dense.forward(kept, params[CLASSIFIER + "weight"], params[CLASSIFIER + "bias"])
+    logits, dense = ops.dense.forward(kept, params[WEIGHT], params[BIAS])
     return logits, ClassifierCache(dropped, dense)
 
 
@@ -48,7 +51,7 @@ def _backward(ops: OpSet, dlogits: Array, cache: ClassifierCache) -> tuple[Array
     dense = ops.dense.backward(dlogits, cache.dense)
     # kept = dropout(x)
     dx = ops.dropout.backward(dense.x, cache.dropout).x
-    return dx, {CLASSIFIER + "weight": dense.weight, CLASSIFIER + "bias": dense.bias}
+    return dx, {WEIGHT: dense.weight, BIAS: dense.bias}
 
 
 def sequence_classification_forward(
@@ -129,3 +132,68 @@ def token_classification_backward(
     if probe:
         probe.rows(LOGITS, dlogits)
     return _backward(ops, dlogits, cache)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# records
+
+
+def _answer(
+    ops: OpSet, params: dict[str, Array], pooled: Array, settings: Settings, layout: Layout, probe: Probe | None
+) -> dict[str, Array]:
+    logits, _ = sequence_classification_forward(ops, params, pooled, probe=probe)
+    return {"logits": logits}
+
+
+def _answer_tokens(
+    ops: OpSet, params: dict[str, Array], sequence: Array, settings: Settings, layout: Layout, probe: Probe | None
+) -> dict[str, Array]:
+    logits, _ = token_classification_forward(ops, params, sequence, probe=probe)
+    return {"logits": padded(ops.xp, logits, layout)}
+
+
+_SHAPES = {WEIGHT: ("labels", "H"), BIAS: ("labels",)}
+_TENSORFLOW = {WEIGHT: "output_weights", BIAS: "output_bias"}
+
+SEQUENCE_CLASSIFICATION = Head(
+    name="sequence_classification",
+    parameters=_SHAPES,
+    architectures=("BertForSequenceClassification",),
+    pooler=True,
+    task="sequence-classification",
+    use=Use("classify texts", '"A fine film."'),
+    outputs=("logits",),
+    forward=sequence_classification_forward,
+    backward=sequence_classification_backward,
+    answer=_answer,
+    labelled=WEIGHT,
+    tensorflow=_TENSORFLOW,
+)
+MULTIPLE_CHOICE = Head(
+    name="multiple_choice",
+    parameters={WEIGHT: ("1", "H"), BIAS: ("1",)},
+    architectures=("BertForMultipleChoice",),
+    pooler=True,
+    task="multiple-choice",
+    use=Use("choose an ending", '"It rained," --choice "so we left." --choice "so we sang."'),
+    outputs=("logits",),
+    forward=multiple_choice_forward,
+    backward=multiple_choice_backward,
+    answer=_answer,  # a row for each choice
+    labelled=WEIGHT,
+    tensorflow=_TENSORFLOW,
+)
+TOKEN_CLASSIFICATION = Head(
+    name="token_classification",
+    parameters=_SHAPES,
+    architectures=("BertForTokenClassification",),
+    pooler=False,
+    task="token-classification",
+    use=Use("label tokens", '"Ada Lovelace lived in London."'),
+    outputs=("logits",),
+    forward=token_classification_forward,
+    backward=token_classification_backward,
+    answer=_answer_tokens,
+    labelled=WEIGHT,
+    tensorflow=_TENSORFLOW,
+)

@@ -14,14 +14,16 @@ from typing import Any, NamedTuple
 
 from ..arrays import Array
 from ..layers import Settings
+from ..layout import Layout
 from ..opset import OpSet
-from ..params import DECODER
-from ..probes import Probe
+from ..probes import Probe, padded
+from .head import Head, Use
 
 WORD_EMBEDDINGS = "bert.embeddings.word_embeddings.weight"
 TRANSFORM = "cls.predictions.transform."
 DECODER_BIAS = "cls.predictions.bias"
-UNTIED_DECODER = DECODER
+DECODER = "cls.predictions.decoder.weight"
+"""(V, H), only where it is not tied to the word embeddings."""
 
 
 class TransformCache(NamedTuple):
@@ -35,7 +37,7 @@ class TransformCache(NamedTuple):
 
 def decoder_name(params: Mapping[str, Array]) -> str:
     """The parameter that the decoder compares with: its own table if the model has one, else the word embeddings."""
-    return UNTIED_DECODER if UNTIED_DECODER in params else WORD_EMBEDDINGS
+    return DECODER if DECODER in params else WORD_EMBEDDINGS
 
 
 def transform_forward(
@@ -97,3 +99,32 @@ def masked_lm_logits(
     if probe:
         probe.array("mlm.logits", logits)
     return logits
+
+
+def _answer(
+    ops: OpSet, params: dict[str, Array], sequence: Array, settings: Settings, layout: Layout, probe: Probe | None
+) -> dict[str, Array]:
+    every = ops.xp.arange(layout.batch * layout.length)
+    logits = masked_lm_logits(ops, params, sequence, every, settings, probe)
+    return {"prediction_logits": padded(ops.xp, logits, layout)}
+
+
+MASKED_LM = Head(
+    name="masked_lm",
+    parameters={
+        DECODER_BIAS: ("V",),
+        TRANSFORM + "dense.weight": ("H", "H"),
+        TRANSFORM + "dense.bias": ("H",),
+        TRANSFORM + "LayerNorm.weight": ("H",),
+        TRANSFORM + "LayerNorm.bias": ("H",),
+    },
+    architectures=("BertForMaskedLM",),
+    pooler=False,
+    task="fill-mask",
+    use=Use("fill masks", '"The [MASK] sat down."'),
+    outputs=("prediction_logits",),
+    forward=transform_forward,
+    backward=transform_backward,
+    answer=_answer,
+    tensorflow={DECODER_BIAS: "cls/predictions/output_bias"},
+)

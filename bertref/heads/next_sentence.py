@@ -8,17 +8,20 @@ Source: Devlin et al. 2019, section 3.1; `run_pretraining.py`, `get_next_sentenc
 from typing import Any
 
 from ..arrays import Array
+from ..layers import Settings
+from ..layout import Layout
 from ..opset import OpSet
 from ..probes import Probe
+from .head import Head, Use
 
-NEXT_SENTENCE = "cls.seq_relationship."
+WEIGHT, BIAS = "cls.seq_relationship.weight", "cls.seq_relationship.bias"
 
 
 def next_sentence_forward(
     ops: OpSet, params: dict[str, Array], pooled: Array, probe: Probe | None = None
 ) -> tuple[Array, Any]:
     """pooled (B, H) -> logits (B, 2)."""
-    logits, cache = ops.dense.forward(pooled, params[NEXT_SENTENCE + "weight"], params[NEXT_SENTENCE + "bias"])
+    logits, cache = ops.dense.forward(pooled, params[WEIGHT], params[BIAS])
     if probe:
         probe.array("nsp.logits", logits)
     return logits, cache
@@ -31,4 +34,29 @@ def next_sentence_backward(
     if probe:
         probe.array("nsp.logits", dlogits)
     dense = ops.dense.backward(dlogits, cache)
-    return dense.x, {NEXT_SENTENCE + "weight": dense.weight, NEXT_SENTENCE + "bias": dense.bias}
+    return dense.x, {WEIGHT: dense.weight, BIAS: dense.bias}
+
+
+def _answer(
+    ops: OpSet, params: dict[str, Array], pooled: Array, settings: Settings, layout: Layout, probe: Probe | None
+) -> dict[str, Array]:
+    logits, _ = next_sentence_forward(ops, params, pooled, probe)
+    return {"seq_relationship_logits": logits}
+
+
+NEXT_SENTENCE = Head(
+    name="next_sentence",
+    parameters={WEIGHT: ("2", "H"), BIAS: ("2",)},
+    architectures=("BertForNextSentencePrediction",),
+    pooler=True,
+    task="next-sentence",
+    use=Use("judge sentence pairs", '"It rained." --pair "We stayed at home."'),
+    outputs=("seq_relationship_logits",),
+    forward=next_sentence_forward,
+    backward=next_sentence_backward,
+    answer=_answer,
+    tensorflow={
+        WEIGHT: "cls/seq_relationship/output_weights",
+        BIAS: "cls/seq_relationship/output_bias",
+    },
+)

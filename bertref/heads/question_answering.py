@@ -11,11 +11,16 @@ Source: Devlin et al. 2019, section 4.2 (S and E); `run_squad.py`, `create_model
 
 from typing import Any
 
+import numpy as np
+
 from ..arrays import Array
+from ..layers import Settings
+from ..layout import Layout
 from ..opset import OpSet
 from ..probes import Probe
+from .head import Head, Use
 
-SPAN = "qa_outputs."
+WEIGHT, BIAS = "qa_outputs.weight", "qa_outputs.bias"
 SPAN_LOGITS = "qa.logits"
 """The probe, (B, S, 2)."""
 
@@ -24,7 +29,7 @@ def question_answering_forward(
     ops: OpSet, params: dict[str, Array], sequence: Array, probe: Probe | None = None
 ) -> tuple[Array, Any]:
     """sequence (T, H) -> logits (T, 2), start and end."""
-    logits, cache = ops.dense.forward(sequence, params[SPAN + "weight"], params[SPAN + "bias"])
+    logits, cache = ops.dense.forward(sequence, params[WEIGHT], params[BIAS])
     if probe:
         probe.rows(SPAN_LOGITS, logits)
     return logits, cache
@@ -37,4 +42,32 @@ def question_answering_backward(
     if probe:
         probe.rows(SPAN_LOGITS, dlogits)
     dense = ops.dense.backward(dlogits, cache)
-    return dense.x, {SPAN + "weight": dense.weight, SPAN + "bias": dense.bias}
+    return dense.x, {WEIGHT: dense.weight, BIAS: dense.bias}
+
+
+def _answer(
+    ops: OpSet, params: dict[str, Array], sequence: Array, settings: Settings, layout: Layout, probe: Probe | None
+) -> dict[str, Array]:
+    xp = ops.xp
+    both, _ = question_answering_forward(ops, params, sequence, probe)
+    found = {}
+    for column, name in enumerate(OUTPUTS):
+        one = xp.take(both, xp.from_numpy(np.array([column])), axis=1)
+        found[name] = xp.reshape(one, (layout.batch, layout.length))
+    return found
+
+
+OUTPUTS = ("start_logits", "end_logits")
+QUESTION_ANSWERING = Head(
+    name="question_answering",
+    parameters={WEIGHT: ("2", "H"), BIAS: ("2",)},
+    architectures=("BertForQuestionAnswering",),
+    pooler=False,
+    task="question-answering",
+    use=Use("answer questions", '--question "Who left?" --context "Ada left."'),
+    outputs=OUTPUTS,
+    forward=question_answering_forward,
+    backward=question_answering_backward,
+    answer=_answer,
+    tensorflow={WEIGHT: "cls/squad/output_weights", BIAS: "cls/squad/output_bias"},
+)

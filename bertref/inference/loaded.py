@@ -10,6 +10,7 @@ from .. import model
 from ..arrays import Array
 from ..config import BertConfig, Numerics
 from ..errors import InputError
+from ..heads import HEADS, tasks
 from ..layers import Settings
 from ..layout import Inputs, inputs
 from ..opset import OpSet
@@ -21,16 +22,6 @@ BATCH = 32
 TOKENS = 4096
 PART = 512
 """Tokens of a part of a batch that a thread takes: fewer make inefficient products, more leave the cache."""
-
-TASKS = {
-    "question_answering": "question-answering",
-    "sequence_classification": "sequence-classification",
-    "token_classification": "token-classification",
-    "multiple_choice": "multiple-choice",
-    "masked_lm": "fill-mask",
-    "next_sentence": "next-sentence",
-}
-"""Head -> the task that it does, by the name that users give it; the order in which a task is chosen by itself."""
 
 T = TypeVar("T")
 
@@ -61,12 +52,12 @@ class Loaded(Protocol):
 def require(loaded: Loaded, head: str) -> None:
     """Raises `InputError` unless the model has the head, saying what it can do instead."""
     if head not in loaded.heads:
-        raise InputError(no_head(TASKS[head], loaded.heads))
+        raise InputError(no_head(HEADS[head].task, loaded.heads))
 
 
 def no_head(task: str, heads: tuple[str, ...]) -> str:
     """What to say when a model with these heads is asked for a task that it has none for."""
-    able = [TASKS[name] for name in TASKS if name in heads]
+    able = [task for name, task in tasks().items() if name in heads]
     instead = f"it does {', '.join(able)}" if able else "it is an encoder alone: see bertref features"
     return f"this model has no head for {task}; {instead}"
 

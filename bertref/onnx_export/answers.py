@@ -16,19 +16,14 @@ and the probes that were asked for, those of the masked language model (`mlm.`) 
 
 from collections.abc import Collection, Sequence
 
-import numpy as np
-
-from .. import heads as heads_
 from .. import model
 from ..arrays import Array
 from ..errors import InputError
+from ..heads import Head, expanded
 from ..layers import Settings
 from ..layout import Inputs, Layout
 from ..opset import OpSet
 from ..probes import Probe, Recorder, padded, probe_names
-
-CLASSIFIERS = ("sequence_classification", "multiple_choice", "token_classification")
-"""Heads that share the parameters `classifier` and the output `logits`."""
 
 
 def answers(
@@ -39,13 +34,13 @@ def answers(
     heads: Sequence[str],
     probes: Collection[str] = (),
 ) -> dict[str, Array]:
-    """Padded inputs -> outputs and probes by name. `heads` are names of `bertref.params.HEADS`.
+    """Padded inputs -> outputs and probes by name. `heads` are names of `bertref.heads.HEADS` and
+    `COMBINATIONS`.
 
-    Raises `InputError` for a probe that these heads do not have and for two classifiers.
+    Raises `InputError` for a probe that these heads do not have and for two heads that answer under one name.
     """
-    rivals = [head for head in heads if head in CLASSIFIERS]
-    if len(rivals) > 1:
-        raise InputError(f"heads {', '.join(rivals)} would answer under the one name logits; export them apart")
+    asked = expanded(heads)
+    _require_names_of_their_own(asked)
     xp, layout = ops.xp, x.layout
     recorder = Recorder(probes)
     probe = Probe(recorder, xp, layout)
@@ -53,25 +48,18 @@ def answers(
     found = {"last_hidden_state": padded(xp, encoded.sequence, layout)}
     if encoded.pooled is not None:
         found["pooler_output"] = encoded.pooled
-    for head in heads:
-        if head in ("pretraining", "masked_lm"):
-            every = xp.arange(layout.batch * layout.length)
-            logits = heads_.masked_lm_logits(ops, params, encoded.sequence, every, settings, probe)
-            found["prediction_logits"] = padded(xp, logits, layout)
-        if head in ("pretraining", "next_sentence"):
-            found["seq_relationship_logits"], _ = heads_.next_sentence_forward(ops, params, encoded.pooled, probe)
-        if head in ("sequence_classification", "multiple_choice"):
-            found["logits"], _ = heads_.sequence_classification_forward(ops, params, encoded.pooled, probe=probe)
-        if head == "token_classification":
-            logits, _ = heads_.token_classification_forward(ops, params, encoded.sequence, probe=probe)
-            found["logits"] = padded(xp, logits, layout)
-        if head == "question_answering":
-            both, _ = heads_.question_answering_forward(ops, params, encoded.sequence, probe)
-            for column, name in enumerate(("start_logits", "end_logits")):
-                one = xp.take(both, xp.from_numpy(np.array([column])), axis=1)
-                found[name] = xp.reshape(one, (layout.batch, layout.length))
+    for head in asked:
+        read = encoded.pooled if head.pooler else encoded.sequence
+        found |= head.answer(ops, params, read, settings, layout, probe)
     _require(probes, recorder, settings)
     return found | {name: _at_positions(ops, name, recorder.values[name], layout) for name in probes}
+
+
+def _require_names_of_their_own(heads: Sequence[Head]) -> None:
+    for name in {name for head in heads for name in head.outputs}:
+        rivals = [head.name for head in heads if name in head.outputs]
+        if len(rivals) > 1:
+            raise InputError(f"heads {', '.join(rivals)} would answer under the one name {name}; export them apart")
 
 
 def _at_positions(ops: OpSet, name: str, value: Array, layout: Layout) -> Array:

@@ -12,10 +12,10 @@ import numpy.typing as npt
 from .. import __version__
 from ..config import BertConfig, Numerics, config_to_dict, numerics_to_dict
 from ..errors import InputError
+from ..heads import DECODER, check, labelled, parameter_shapes
 from ..layers import Settings
 from ..layout import Inputs, Layout
 from ..opset import Kernel, OpSet
-from ..params import DECODER, check, parameter_shapes
 from .answers import answers
 from .file import library, write
 from .graph import Graph, Length, Value
@@ -50,7 +50,7 @@ def export(
 ) -> Path:
     """Writes the model as an ONNX file and returns its path.
 
-    params   host arrays of exactly the encoder and `heads` (names of `bertref.params.HEADS`; none: the bare encoder)
+    params   host arrays of exactly the encoder and `heads` (names as in `bertref.heads`; none: the bare encoder)
     probes   names of intermediate values (`bertref.probes.probe_names`) that become outputs as well
     dtype    of weights and arithmetic: float16, float32 or float64
     labels   names of the classifier's classes, recorded in the file
@@ -65,7 +65,7 @@ def export(
     path = Path(path)
     if dtype not in DTYPES:
         raise InputError(f"dtype {dtype!r} can't be exported; there are {', '.join(DTYPES)}")
-    num_labels = _num_labels(params, labels)
+    num_labels = _num_labels(params, heads, labels)
     check(params, config, heads, num_labels=num_labels)
     graph = Graph()
     xp = RecordingNamespace(graph)
@@ -89,8 +89,10 @@ def recorded_inputs(xp: RecordingNamespace, graph: Graph) -> Inputs:
     return Inputs(layout, *(xp.reshape(x, (rows,)) for x in (ids, columns, types)))
 
 
-def _num_labels(params: Mapping[str, npt.NDArray[Any]], labels: Sequence[str] | None) -> int:
-    weight = params.get("classifier.weight")
+def _num_labels(
+    params: Mapping[str, npt.NDArray[Any]], heads: Sequence[str], labels: Sequence[str] | None
+) -> int:
+    weight = params.get(labelled(heads) or "")
     width = 1 if weight is None else int(weight.shape[0])
     if labels is not None and (weight is None or len(labels) != width):
         raise InputError(

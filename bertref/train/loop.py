@@ -20,8 +20,9 @@ from ..checkpoint.folder import WEIGHTS
 from ..data.batch import Batch, validate
 from ..data.prefetch import Prefetch
 from ..errors import CheckpointError, InputError
+from ..heads import parameter_shapes
 from ..init import initial_parameters
-from ..params import count, parameter_shapes
+from ..params import count
 from ..precision import loss_scale_from_dict
 from ..probes import Recorder
 from .diverged import Watch

@@ -12,7 +12,7 @@ from bertref.checkpoint import load_model
 from bertref.checkpoint.coverage import common_pattern
 from bertref.checkpoint.names import BIAS, DECODER_BIAS, WORDS
 from bertref.errors import CheckpointError, InputError
-from bertref.params import DECODER
+from bertref.heads import DECODER
 
 from .test_folder import make
 

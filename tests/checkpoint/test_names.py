@@ -11,7 +11,7 @@ from bertref.checkpoint.names import (
     transposed_in_tensorflow,
 )
 from bertref.config import BertConfig
-from bertref.params import DECODER, parameter_shapes
+from bertref.heads import DECODER, parameter_shapes
 
 HEADS = ("pretraining", "question_answering", "token_classification")
 NAMES = list(parameter_shapes(BertConfig.preset("tiny", num_hidden_layers=12), HEADS))

@@ -11,7 +11,7 @@ import pytest
 from bertref import golden
 from bertref.checkpoint import load_model
 from bertref.config import BertConfig, Numerics, config_to_dict
-from bertref.params import parameter_shapes
+from bertref.heads import parameter_shapes
 from bertref.verify.cases.case import generate
 from bertref.verify.exchange import digest, read_case
 from tests.checkpoint.test_folder import make

@@ -11,9 +11,9 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import bertref as library
+from bertref import heads
 from bertref.api import AnswerOptions
 from bertref.cli.predict import BELONGS, TASKS, Wish, chosen_task
-from bertref.inference import loaded
 from tests.cli_helpers import bertref, beside_the_load, in_process
 from tests.inference.saved import TEXT, labels, make
 
@@ -195,8 +195,8 @@ def test_the_task_follows_from_heads_and_options(heads: tuple[str, ...], given: 
 
 
 def test_tasks_are_named_once() -> None:
-    """The command's table is a copy, so that --help loads no array library."""
-    assert tuple(loaded.TASKS.values()) == TASKS
+    """The command's own table loads no array library; it does what the heads do, in their order."""
+    assert tuple(heads.tasks().values()) == TASKS
     assert set().union(*BELONGS.values()) <= set(TASKS)
 
 

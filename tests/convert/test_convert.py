@@ -11,7 +11,7 @@ from bertref.checkpoint.names import BIAS, DECODER_BIAS, WORDS
 from bertref.convert import convert
 from bertref.convert.proof import LIMIT, ours, prove, random_batch, ratios
 from bertref.errors import CheckpointError, InputError
-from bertref.params import DECODER
+from bertref.heads import DECODER
 
 from ..checkpoint.test_folder import make
 from ..checkpoint.test_load import Arrays, assert_params, change, drop, edit_config

@@ -9,12 +9,12 @@ import onnxruntime
 
 from bertref import backends
 from bertref.config import BertConfig, Numerics
+from bertref.heads import parameter_shapes
 from bertref.layers import Settings
 from bertref.layout import inputs
 from bertref.onnx_export import INPUTS
 from bertref.onnx_export.answers import answers
 from bertref.opset import OpSet
-from bertref.params import parameter_shapes
 from bertref.probes import probe_names
 
 from ..model_cases import Arrays, error

@@ -12,8 +12,8 @@ import pytest
 from bertref.checkpoint import load_model
 from bertref.config import BertConfig, Numerics
 from bertref.errors import InputError
+from bertref.heads import DECODER
 from bertref.onnx_export import export
-from bertref.params import DECODER
 
 from ..model_cases import error, small_config
 from .exported import HEADS, LABELS, SIZES, batch, check, expected, named, probes_of, run, units, weights

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ...checkpoint import load_model
+from ...heads import parameter_shapes
 from ...onnx_export import export
-from ...params import parameter_shapes
 from .. import inputs
 from ..job import Job
 from . import STEP

@@ -25,8 +25,8 @@ import numpy.typing as npt
 from ...config import BertConfig, Numerics, numerics_to_dict
 from ...data.batch import Batch, validate
 from ...errors import InputError
+from ...heads import check, parameter_shapes
 from ...optim import Optimizer
-from ...params import parameter_shapes
 from ...rng import generator
 from ..records import Arrays, Case, OptimizerCase
 
@@ -104,12 +104,10 @@ def generate_for(
     Of `params` the absent names get generated values. `length` is cut to what the model allows. Raises `InputError`
     for a parameter of another shape than the config's or that it doesn't have.
     """
-    from ... import params as parameters
-
     held = rich_parameters(config, seed)
     if params is not None:
         held |= {name: single(np.asarray(value)) for name, value in params.items()}
-        parameters.check(held, config)
+        check(held, config)
     S = min(length, config.max_position_embeddings)
     batch = ragged_batch(config, rows, S, min(predictions, max(S - 1, 1)), seed)
     step = optimizer_case(held, numerics, seed) if optimizer else None
@@ -258,9 +256,7 @@ def from_model(
     hidden as in pre-training, drawn from `seed`; the next-sentence labels alternate. Raises `InputError` for weights
     that don't fit the config, without texts, and for a vocabulary without [MASK].
     """
-    from ... import params as parameters
-
-    parameters.check(params, config)
+    check(params, config)
     if not texts:
         raise InputError("case: no texts; at least one line is needed")
     held = {key: single(np.asarray(value)) for key, value in params.items()}

@@ -8,7 +8,7 @@ from typing import Any
 from ...checkpoint import load_model
 from ...config import BertConfig, Numerics, read_config
 from ...errors import InputError
-from ...params import parameter_shapes
+from ...heads import parameter_shapes
 from ..records import Case
 from .case import SIZES, from_model, generate, generate_for, optimizer_case
 

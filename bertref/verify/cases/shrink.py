@@ -8,7 +8,7 @@ import numpy as np
 
 from ...data.batch import Batch
 from ...errors import InputError
-from ...params import parameter_shapes
+from ...heads import parameter_shapes
 from ..records import Case, OptimizerCase
 
 

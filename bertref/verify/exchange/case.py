@@ -11,7 +11,7 @@ import numpy as np
 from ... import __version__
 from ...data.batch import LAYOUT, Batch, validate
 from ...errors import InputError
-from ...params import check
+from ...heads import check
 from ...plumbing.files import write_folder
 from ..records import PRECISIONS, Arrays, Case
 from . import index

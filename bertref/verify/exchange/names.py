@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Iterable
 
-from ...params import parameter_shapes
+from ...heads import parameter_shapes
 from ...probes import probe_names
 from ..records import Case
 from .settings import sizes

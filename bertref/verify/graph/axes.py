@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...params import parameter_shapes
+from ...heads import parameter_shapes
 from ..records import Case
 
 WIDTHS = {"ffn_pre": "I", "ffn_act": "I"}

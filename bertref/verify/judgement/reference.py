@@ -9,11 +9,11 @@ import numpy as np
 from ...arrays import Array
 from ...backends import get
 from ...config import Numerics
+from ...heads import parameter_shapes
 from ...layers import Settings
 from ...losses import pretraining
 from ...opset import OpSet
 from ...optim.clip import clipping_factor, global_norm, scaled
-from ...params import parameter_shapes
 from ...probes import Recorder, probe_names
 from ..records import Answers, Arrays, Case, OptimizerCase
 

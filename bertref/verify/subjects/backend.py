@@ -8,11 +8,11 @@ import numpy as np
 from ...arrays import Array
 from ...backends import get
 from ...errors import InputError
+from ...heads import parameter_shapes
 from ...layers import Settings
 from ...losses import ordered, pretraining
 from ...opset import OpSet
 from ...optim import clip_by_global_norm
-from ...params import parameter_shapes
 from ...precision import cast, unscale
 from ...probes import Recorder, probe_names
 from ..records import Answers, Arrays, Case

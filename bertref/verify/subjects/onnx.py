@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ...config import BertConfig, Numerics, config_from_dict, numerics_from_dict, read_config
 from ...errors import BackendUnavailable, InputError
-from ...params import parameter_shapes
+from ...heads import parameter_shapes
 from ..records import Answers, Arrays, Case
 from ..subject import Weights
 from .arrays import gather_predictions, to_numpy

@@ -7,7 +7,7 @@ from typing import Any
 
 from ...config import BertConfig, Numerics, config_from_dict, config_to_dict
 from ...errors import BackendUnavailable, InputError
-from ...params import parameter_shapes
+from ...heads import parameter_shapes
 from ..records import Arrays
 
 try:

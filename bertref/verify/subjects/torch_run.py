@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...params import parameter_shapes
+from ...heads import parameter_shapes
 from ..records import Answers, Arrays, Case
 from . import torch_step
 from .arrays import to_numpy

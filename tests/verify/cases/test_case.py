@@ -5,7 +5,7 @@ import pytest
 
 from bertref.data.batch import validate
 from bertref.errors import InputError
-from bertref.params import check, parameter_shapes
+from bertref.heads import check, parameter_shapes
 from bertref.verify.cases.case import SIZES, describe, from_model, generate, generate_for, replay
 from bertref.verify.cases.shrink import reduce_case, shrink
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bertref.params import parameter_shapes
+from bertref.heads import parameter_shapes
 from bertref.verify import exchange
 from bertref.verify.exchange import index, settings
 from bertref.verify.exchange.tensors import DTYPES

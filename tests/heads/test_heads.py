@@ -14,13 +14,12 @@ from bertref import backends, heads, model
 from bertref.config import BertConfig, Numerics
 from bertref.dropout import HEAD_SITE, Dropout, kept
 from bertref.errors import InputError
+from bertref.heads import parameter_shapes
 from bertref.layers import Settings
 from bertref.layout import Inputs, inputs
 from bertref.opset import OpSet
-from bertref.params import parameter_shapes
 from bertref.probes import Probe, Recorder
-
-from .model_cases import case, error, ours, scale_of, small_config
+from tests.model_cases import case, error, ours, scale_of, small_config
 
 LAYOUTS = pytest.mark.parametrize("packed", [False, True], ids=["padded", "packed"])
 LENGTHS, WIDTH, LABELS, CHOICES = (11, 7, 3, 9), 11, 5, 2
@@ -263,7 +262,7 @@ def untied(ops: OpSet, packed: bool) -> tuple[dict[str, np.ndarray], dict[str, n
     """Gradients with an untied decoder, transformers' gradients, and ours."""
     c = case(layers=1)
     table = np.random.default_rng(4).normal(0, 0.3, c.params[heads.WORD_EMBEDDINGS].shape)
-    c = replace(c, params={**c.params, heads.UNTIED_DECODER: table})
+    c = replace(c, params={**c.params, heads.DECODER: table})
     values = {**c.config.__dict__, "layer_norm_eps": 1e-12, "tie_word_embeddings": False}
     settings = transformers.BertConfig(**values)
     settings._attn_implementation = "eager"
@@ -299,13 +298,13 @@ def test_logits_for_prediction_are_the_decoders(ops: OpSet) -> None:
     table = np.random.default_rng(4).normal(size=c.params[heads.WORD_EMBEDDINGS].shape)
     x = inputs(xp, b.input_ids, b.attention_mask, b.token_type_ids)
     found = {}
-    for name, extra in {"tied": {}, "untied": {heads.UNTIED_DECODER: table}}.items():
+    for name, extra in {"tied": {}, "untied": {heads.DECODER: table}}.items():
         params = {key: xp.from_numpy(a) for key, a in {**c.params, **extra}.items()}
         encoded, _ = model.forward(ops, params, x, settings)
         positions = xp.from_numpy(np.arange(5))
         transformed, _ = heads.transform_forward(ops, params, encoded.sequence, positions, settings)
         logits = heads.masked_lm_logits(ops, params, encoded.sequence, positions, settings)
-        used = extra.get(heads.UNTIED_DECODER, c.params[heads.WORD_EMBEDDINGS])
+        used = extra.get(heads.DECODER, c.params[heads.WORD_EMBEDDINGS])
         by_hand = xp.to_numpy(transformed) @ used.T + c.params[heads.DECODER_BIAS]
         np.testing.assert_allclose(xp.to_numpy(logits), by_hand, rtol=1e-12, atol=1e-12)
         found[name] = xp.to_numpy(logits)

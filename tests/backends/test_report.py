@@ -106,7 +106,7 @@ def test_products_on_one_thread_are_said(monkeypatch: pytest.MonkeyPatch, shared
     monkeypatch.setattr(openblas, "core", lambda: "Zen")
     monkeypatch.setattr(openblas, "threads", lambda: 2)
     monkeypatch.setattr(report, "_has_avx512", lambda: True)
-    found = report._blas()
+    found = report.blas()
     assert found["products"] == "MKL 2026.2"
     assert found["advice"] == ("" if shared else f"{report.ONE_THREAD}; ") + report.NARROW
 

@@ -43,8 +43,8 @@ def _forget(number: int, _: Any) -> None:
 
 
 def multiply(x: HostArray, weight: HostArray, out: HostArray, threads: int) -> bool:
-    """out = x weightᵀ on at most so many threads: x (N, I), weight (O, I), out (N, O), float32. Whether it was made: the weight
-    is frozen, and MKL is used."""
+    """out = x weightᵀ on at most so many threads: x (N, I), weight (O, I), out (N, O), float32. Whether it was made:
+    the weight is frozen, and MKL is used."""
     known = _weights.get(id(weight))
     if known is None or known.array() is not weight or weight.flags.writeable:
         return False

@@ -7,8 +7,8 @@ ctypes, which lets go of the interpreter's lock while a product is made.
 The bits of a product depend on its factors' values alone, neither on the number of threads nor on where an array lies.
 MKL is told to be strictly reproducible, which costs nothing that could be measured; but it obeys only in its code for
 AVX2 and later on Intel's processors. Elsewhere it takes other code without a word, and promises the same bits for the
-same number of threads only (on AMD's Zen 5 the product of (5, 70) and (70, 33) has other bits on two threads than on one,
-and so have larger ones in float64). There every product is made on one thread (see `shares_products`).
+same number of threads only: on AMD's Zen 5 the product of (5, 70) and (70, 33) has other bits on two threads than on
+one, and so have larger ones in float64. There every product is made on one thread (see `shares_products`).
 """
 
 import ctypes

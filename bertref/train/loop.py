@@ -82,8 +82,8 @@ def _already_finished(options: PretrainOptions, out: Path) -> bool:
 
 
 def _claim(options: PretrainOptions, out: Path, report: Report) -> bool:
-    """Makes `out` this run's folder; whether it was not so before. Raises `InputError` if it holds something that is not
-    to be resumed."""
+    """Makes `out` this run's folder; whether it was not so before. Raises `InputError` if it holds something that is
+    not to be resumed."""
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: is a file; --out names a folder")
     holds_something = out.is_dir() and any(out.iterdir())

@@ -21,6 +21,14 @@ EXTRAS = {
 
 NARROW_KERNELS = ("Haswell", "Zen")
 """OpenBLAS kernels that use 256-bit vectors, of which AVX-512 machines have twice the width."""
+NARROW = (
+    "this CPU has AVX-512 but OpenBLAS did not choose it; OPENBLAS_CORETYPE=SkylakeX in the "
+    "environment, before Python starts, can make float32 products twice as fast"
+)
+ONE_THREAD = (
+    "on this processor the bits of MKL's products depend on the number of threads, so each is made on one; "
+    "without BERTREF_MKL=on those of single texts use all threads"
+)
 
 
 def report() -> dict[str, Any]:
@@ -76,20 +84,17 @@ def blas() -> dict[str, Any]:
     config: Any = np.show_config(mode="dicts")
     built = config.get("Build Dependencies", {}).get("blas", {})
     found: dict[str, Any] = {"name": built.get("name", "unknown"), "version": built.get("version", "unknown")}
-    if problem := mkl.problem():
-        found["advice"] = problem
+    advice = [problem] if (problem := mkl.problem()) else []
     version = None if problem else mkl.version()
     found["products"] = f"MKL {version}" if version else found["name"]
-    if openblas.library() is None:
-        return found
-    found["kernel"] = openblas.core() or "unknown"
-    found["threads"] = openblas.threads()
-    if found["kernel"] in NARROW_KERNELS and _has_avx512():
-        found["advice"] = (
-            "this CPU has AVX-512 but OpenBLAS did not choose it; OPENBLAS_CORETYPE=SkylakeX in the "
-            "environment, before Python starts, can make float32 products twice as fast"
-        )
-    return found
+    if version and not mkl.shares_products():
+        advice.append(ONE_THREAD)
+    if openblas.library() is not None:
+        found["kernel"] = openblas.core() or "unknown"
+        found["threads"] = openblas.threads()
+        if found["kernel"] in NARROW_KERNELS and _has_avx512():
+            advice.append(NARROW)
+    return found | ({"advice": "; ".join(advice)} if advice else {})
 
 
 def _has_avx512() -> bool:

@@ -22,7 +22,8 @@ from .sides.libraries import torch_with
 SIZE = 2048
 TRIALS = 5
 WAYS = ("blas", "threads", "mkl")
-"""One product on all of BLAS's threads; one product on each thread; one on all of MKL's threads."""
+"""One product on all of BLAS's threads; one product on each thread; one on all of MKL's threads, or on each where MKL
+makes a product on one."""
 
 
 class Roof:
@@ -86,7 +87,11 @@ def _one_product(size: int, threads: int) -> tuple[Callable[[], Any], int]:
 
 def _product_each(size: int, threads: int) -> tuple[Callable[[], Any], int]:
     """As many products as threads at once; each thread multiplies `size` rows."""
-    calls = [_one_product(size, 1)[0] for _ in range(threads)]
+    return _at_once([_one_product(size, 1)[0] for _ in range(threads)])
+
+
+def _at_once(calls: list[Callable[[], Any]]) -> tuple[Callable[[], Any], int]:
+    """Each call on a thread of its own, and how many there are."""
 
     def run() -> None:
         others = [threading.Thread(target=call) for call in calls[1:]]
@@ -96,12 +101,18 @@ def _product_each(size: int, threads: int) -> tuple[Callable[[], Any], int]:
         for thread in others:
             thread.join()
 
-    return run, threads
+    return run, len(calls)
 
 
 def _mkl_product(size: int, threads: int) -> tuple[Callable[[], Any], int]:
-    a, b, out = _factors(size)
-    return lambda: multiply(a, b, out, threads), 1
+    """One product on all threads or, where MKL makes each on one, a product on each thread."""
+    shared = mkl.shares_products()
+
+    def product() -> Callable[[], Any]:
+        a, b, out = _factors(size)
+        return lambda: multiply(a, b, out, threads if shared else 1)
+
+    return _at_once([product() for _ in range(1 if shared else threads)])
 
 
 def _torch_product(size: int, threads: int) -> tuple[Callable[[], Any], int]:

@@ -27,8 +27,8 @@ from ..precision import loss_scale_from_dict
 from ..probes import Recorder
 from .diverged import Watch
 from .pretraining.evaluate import batch_metrics, evaluate
-from .pretraining.options import PretrainOptions, Run
-from .pretraining.setup import Setup, set_up
+from .pretraining.options import RUN_FILE, PretrainOptions, Run
+from .pretraining.setup import Setup, basis_of, set_up
 from .report import Report, silent
 from .step import State, initial_state, train_step, working_params
 
@@ -50,14 +50,21 @@ def pretrain(
 ) -> Result:
     """Pre-trains a model into `options.out`. `should_stop` is asked after every step; then the run saves and returns.
 
-    Raises `InputError` for anything that can't be used, `TrainingDiverged` when the loss stops making sense.
+    Raises `InputError` for anything that can't be used, `BackendUnavailable` for a backend that can't be used here,
+    `TrainingDiverged` when the loss stops making sense.
     """
     out = Path(options.out)
     if _already_finished(options, out):
         report("message", {"text": f"{out}: this run has finished; nothing is left to do."})
         return Result("already finished", options.steps, out, {}, None, [])
-    _claim(options, out, report)
-    setup = set_up(options, out, report)
+    basis = basis_of(options)  # first: a run that is impossible here has no use for a folder
+    made = _claim(options, out, report)
+    try:
+        setup = set_up(options, basis, out, report)
+    except InputError:
+        if made:
+            _give_back(out)
+        raise
     describe_model(out, setup.config, setup.numerics, setup.tokenizer)
     state = _restore(setup, out, report) or initial_state(
         setup.ops, setup.recipe, initial_parameters(setup.config, setup.numerics, options.seed)
@@ -75,8 +82,9 @@ def _already_finished(options: PretrainOptions, out: Path) -> bool:
     return True
 
 
-def _claim(options: PretrainOptions, out: Path, report: Report) -> None:
-    """Makes `out` this run's folder. Raises `InputError` if it holds something that is not to be resumed."""
+def _claim(options: PretrainOptions, out: Path, report: Report) -> bool:
+    """Makes `out` this run's folder; whether it was not so before. Raises `InputError` if it holds something that is
+    not to be resumed."""
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: is a file; --out names a folder")
     holds_something = out.is_dir() and any(out.iterdir())
@@ -85,7 +93,7 @@ def _claim(options: PretrainOptions, out: Path, report: Report) -> None:
     run = Run.read(out)
     if run is not None:
         run.must_equal(Run.of(options), out)
-        return
+        return False
     if holds_something:
         raise InputError(f"{out}: holds no pre-training run to resume; choose another --out")
     if options.resume:
@@ -95,6 +103,14 @@ def _claim(options: PretrainOptions, out: Path, report: Report) -> None:
     except OSError as error:
         raise InputError(f"{out}: can't be made ({error.strerror}); choose another --out") from None
     Run.of(options).write(out)
+    return True
+
+
+def _give_back(out: Path) -> None:
+    """Removes the folder of a run that could not be set up, unless something was made of the text already."""
+    if [path.name for path in out.iterdir()] == [RUN_FILE]:
+        (out / RUN_FILE).unlink()
+        out.rmdir()
 
 
 def _restore(setup: Setup, out: Path, report: Report) -> State | None:

@@ -96,6 +96,21 @@ def test_a_narrow_kernel_on_a_wide_cpu_brings_advice(
     assert ("OPENBLAS_CORETYPE=SkylakeX" in report.blas().get("advice", "")) == advised
 
 
+@pytest.mark.parametrize("shared", [True, False])
+def test_products_on_one_thread_are_said(monkeypatch: pytest.MonkeyPatch, shared: bool) -> None:
+    """Beside what else there is to say."""
+    monkeypatch.setattr(mkl, "problem", lambda: "")
+    monkeypatch.setattr(mkl, "version", lambda: "2026.2")
+    monkeypatch.setattr(mkl, "shares_products", lambda: shared)
+    monkeypatch.setattr(openblas, "library", object)
+    monkeypatch.setattr(openblas, "core", lambda: "Zen")
+    monkeypatch.setattr(openblas, "threads", lambda: 2)
+    monkeypatch.setattr(report, "_has_avx512", lambda: True)
+    found = report.blas()
+    assert found["products"] == "MKL 2026.2"
+    assert found["advice"] == ("" if shared else f"{report.ONE_THREAD}; ") + report.NARROW
+
+
 @pytest.mark.parametrize(("said", "advice"), [
     ("", "on this processor MKL is faster, but MKL is not installed: pip install 'bertref[mkl]'"),
     ("on", "BERTREF_MKL=on, but MKL is not installed: pip install 'bertref[mkl]'"),

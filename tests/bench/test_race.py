@@ -170,6 +170,18 @@ def test_every_thread_makes_a_product_of_its_own() -> None:
     assert found["flops"] == pytest.approx(2 * 2 * 16**3 / found["seconds"])
 
 
+@pytest.mark.parametrize(("shared", "asked", "count"), [(True, [3], 1), (False, [1, 1, 1], 3)])
+def test_mkls_products_take_all_threads_or_each_one(
+    monkeypatch: pytest.MonkeyPatch, shared: bool, asked: list[int], count: int
+) -> None:
+    found: list[int] = []
+    monkeypatch.setattr(mkl, "shares_products", lambda: shared)
+    monkeypatch.setattr(roofline, "multiply", lambda a, b, out, threads: found.append(threads))
+    call, made = roofline._mkl_product(16, 3)
+    call()
+    assert (found, made) == (asked, count)
+
+
 def test_the_protocol_answers_every_line() -> None:
     requests = [{"do": "memory"}, {"do": "set_up", "job": Job("encode").to_json()}, {"do": "dance"}, {"do": "run"}]
     answers = io.StringIO()

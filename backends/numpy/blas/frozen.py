@@ -43,11 +43,11 @@ def _forget(number: int, _: Any) -> None:
 
 
 def multiply(x: HostArray, weight: HostArray, out: HostArray, threads: int) -> bool:
-    """out = x weightᵀ on so many threads: x (N, I), weight (O, I), out (N, O), float32. Whether it was made: the weight
-    is frozen, and MKL is used."""
+    """out = x weightᵀ on at most so many threads: x (N, I), weight (O, I), out (N, O), float32. Whether it was made:
+    the weight is frozen, and MKL is used."""
     known = _weights.get(id(weight))
     if known is None or known.array() is not weight or weight.flags.writeable:
         return False
     if known.ordered is None:
-        known.ordered = mkl.in_order(weight, threads)
+        known.ordered = mkl.in_order(weight)
     return known.ordered is not None and mkl.multiply_ordered(x, known.ordered, out, threads)

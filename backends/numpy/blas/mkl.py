@@ -4,8 +4,11 @@ It is used where it is installed (`pip install 'bertref[mkl]'`), on Intel's proc
 faster one. `BERTREF_MKL=on` asks for it on any processor, `off` leaves all products to NumPy. It is asked through
 ctypes, which lets go of the interpreter's lock while a product is made.
 
-MKL is told to be strictly reproducible: neither the number of threads nor where an array lies changes a bit of a
-result. That costs nothing that could be measured.
+The bits of a product depend on its factors' values alone, neither on the number of threads nor on where an array lies.
+MKL is told to be strictly reproducible, which costs nothing that could be measured; but it obeys only in its code for
+AVX2 and later on Intel's processors. Elsewhere it takes other code without a word, and promises the same bits for the
+same number of threads only: on AMD's Zen 5 the product of (5, 70) and (70, 33) has other bits on two threads than on
+one, and so have larger ones in float64. There every product is made on one thread (see `shares_products`).
 """
 
 import ctypes
@@ -36,6 +39,7 @@ TAIL = np.float32(-12.9)
 
 _lock, _left_behind = threading.Lock(), False
 _REPRODUCIBLE = 0x10002  # MKL_CBWR_AUTO | MKL_CBWR_STRICT
+_AVX2 = 10  # MKL_CBWR_AVX2; its later branches have larger numbers
 _ACCURATE = 2  # VML_HA
 _ROWS, _PLAIN, _TRANSPOSED = 101, 111, 112  # CblasRowMajor, CblasNoTrans, CblasTrans
 _SECOND, _ORDERED = 162, 151  # CblasBMatrix, CblasPacked
@@ -136,6 +140,19 @@ def forget() -> None:
     _lock, _left_behind = threading.Lock(), _decided.cache_info().currsize > 0
 
 
+def shares_products() -> bool:
+    """Whether a product may take several threads, because their number changes no bit of it here; False where MKL isn't
+    used."""
+    blas = library()
+    return blas is not None and _strict(blas)
+
+
+@cache
+def _strict(blas: ctypes.CDLL) -> bool:
+    """Whether MKL chose code in which it obeys when it is told to be strictly reproducible."""
+    return int(blas.MKL_CBWR_Get_Auto_Branch()) >= _AVX2
+
+
 def version() -> str | None:
     """The year and number of its version, if it is used."""
     blas, text = library(), ctypes.create_string_buffer(200)
@@ -147,7 +164,7 @@ def version() -> str | None:
 
 
 def multiply(a: HostArray, b: HostArray, out: HostArray, threads: int) -> bool:
-    """out = a b on so many threads: a (N, K), b (K, M), out (N, M) in other memory, all float32 or all float64.
+    """out = a b on at most so many threads: a (N, K), b (K, M), out (N, M) in other memory, all float32 or all float64.
 
     Whether it was made: not where MKL isn't used, nothing is summed, or an array's rows (for a and b, or columns) don't
     lie one after the other.
@@ -159,7 +176,7 @@ def multiply(a: HostArray, b: HostArray, out: HostArray, threads: int) -> bool:
     left, right, result = _place(a), _place(b), _place(out)
     if left is None or right is None or result is None or result[0] != _PLAIN:
         return False
-    blas.MKL_Set_Num_Threads_Local(threads)
+    blas.MKL_Set_Num_Threads_Local(threads if _strict(blas) else 1)
     gemm = blas.cblas_sgemm if out.dtype.char == "f" else blas.cblas_dgemm
     gemm(_ROWS, left[0], right[0], N, M, K, 1.0, *left[1:], *right[1:], 0.0, *result[1:])
     return True
@@ -173,9 +190,13 @@ class Ordered(NamedTuple):
     columns: int
 
 
-def in_order(weight: HostArray, threads: int) -> Ordered | None:
+def in_order(weight: HostArray) -> Ordered | None:
     """weight (O, I), float32, for `multiply_ordered`; None where MKL isn't used, or its rows don't lie one after the
-    other."""
+    other.
+
+    This is done on one thread: the order that MKL chooses depends on their number, and with it products' bits (measured
+    with its code for AVX2).
+    """
     if not weight.size or weight.dtype.char != "f" or (blas := library()) is None:
         return None
     place = _place(weight)
@@ -184,20 +205,21 @@ def in_order(weight: HostArray, threads: int) -> Ordered | None:
     O, I = weight.shape  # noqa: E741
     # MKL asks for more than twice the memory that it then writes to: of this, what nobody touches takes none
     memory = np.frombuffer(mmap.mmap(-1, blas.cblas_sgemm_pack_get_size(_SECOND, FEW_ROWS, O, I)), np.uint8)
-    blas.MKL_Set_Num_Threads_Local(threads)
+    blas.MKL_Set_Num_Threads_Local(1)
     blas.cblas_sgemm_pack(_ROWS, _SECOND, _TRANSPOSED, FEW_ROWS, O, I, 1.0, *place[1:], memory.ctypes.data)
     return Ordered(memory, O, I)
 
 
 def multiply_ordered(x: HostArray, weight: Ordered, out: HostArray, threads: int) -> bool:
-    """out = x weightᵀ on so many threads: x (N, I), out (N, O), float32. Whether it was made, as in `multiply`."""
+    """out = x weightᵀ on at most so many threads: x (N, I), out (N, O), float32. Whether it was made, as in
+    `multiply`."""
     if not x.size or (blas := library()) is None:
         return False
     left, result = _place(x), _place(out)
     if left is None or result is None or result[0] != _PLAIN:
         return False
     memory, O, I = weight  # noqa: E741
-    blas.MKL_Set_Num_Threads_Local(threads)
+    blas.MKL_Set_Num_Threads_Local(threads if _strict(blas) else 1)
     blas.cblas_sgemm_compute(
         _ROWS, left[0], _ORDERED, x.shape[0], O, I, *left[1:], memory.ctypes.data, I, 0.0, *result[1:]
     )

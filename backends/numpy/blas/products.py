@@ -11,7 +11,8 @@ SMALL = 1 << 20
 
 
 def multiply(a: HostArray, b: HostArray, out: HostArray, threads: int) -> None:
-    """out = a b, on so many threads where that can be said: MKL is told at every product, OpenBLAS by `threads`."""
+    """out = a b, on at most so many threads where that can be said: MKL is told at every product, OpenBLAS by
+    `threads`."""
     if out.size * a.shape[1] < SMALL:
         with blas_on_one_thread():
             np.matmul(a, b, out=out)

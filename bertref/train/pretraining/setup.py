@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, NamedTuple, cast
 
 import numpy as np
 
@@ -51,16 +51,30 @@ class Setup:
         return self.recipe.precision.compute
 
 
-def set_up(options: PretrainOptions, out: Path, report: Report) -> Setup:
-    """Reads or makes everything; what is made of the text is kept in `out`, so that a resumed run finds it."""
+class Basis(NamedTuple):
+    """What the options decide by themselves, without text and without a folder."""
+
+    backend: Backend
+    config: BertConfig
+    numerics: Numerics
+
+
+def basis_of(options: PretrainOptions) -> Basis:
+    """Raises `BackendUnavailable` where the backend can't be used here, `InputError` where it does not compute in the
+    precision, or the model has too few positions."""
     backend = backends.get(options.backend)
-    precision = Precision.preset(options.precision)
-    precision.validate(backend)
+    Precision.preset(options.precision).validate(backend)
     config, numerics = architecture(options)
     if options.seq_len > config.max_position_embeddings:
         raise InputError(
             f"--seq-len {options.seq_len} is longer than the model's {config.max_position_embeddings} positions"
         )
+    return Basis(backend, config, numerics)
+
+
+def set_up(options: PretrainOptions, basis: Basis, out: Path, report: Report) -> Setup:
+    """Reads or makes everything; what is made of the text is kept in `out`, so that a resumed run finds it."""
+    backend, config, numerics = basis
     data: PretrainingData | TFRecordData
     if any(map(is_tfrecords, options.corpus)):
         vocab, data = _records(options)

@@ -62,7 +62,7 @@ def test_the_command_line_chooses_before_numpy_is_imported() -> None:
     """Whatever the processor: the choice is made, and NumPy has not been imported by then."""
     code = """
 import sys
-from bertref.backends import coretype
+from bertref.backends.numpy.blas import coretype
 coretype.choose = lambda: print("chosen, numpy" if "numpy" in sys.modules else "chosen, no numpy")
 from bertref.cli import main
 sys.argv = ["bertref", "--version"]

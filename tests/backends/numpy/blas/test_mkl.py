@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import hypothesis.strategies as st
@@ -143,6 +144,57 @@ def test_bits_depend_on_values_alone(N: int, K: int, M: int) -> None:
         again = displaced(first, offset)
         assert mkl.multiply(displaced(a, offset), displaced(b.T, 64 - offset).T, again, threads)
         np.testing.assert_array_equal(again.view(np.int32), first.view(np.int32))
+
+
+@pytest.mark.parametrize("instructions", ["SSE4_2", "AVX2", "AVX512"])
+def test_so_they_do_in_mkls_code_for_other_processors(instructions: str) -> None:
+    """On an Intel processor MKL can be had to take the code for an older one; on others it takes its own."""
+    code = """
+import numpy as np
+from bertref.backends.numpy.blas import frozen, mkl
+
+def bits(N, K, M, dtype, threads):
+    rng = np.random.default_rng(1)
+    x, weight, out = (rng.standard_normal(shape).astype(dtype) for shape in ((N, K), (M, K), (N, M)))
+    assert mkl.multiply(x, weight.T, out, threads)
+    found = [out.tobytes()]
+    if dtype == "float32":
+        frozen.freeze([weight])
+        assert frozen.multiply(x, weight, out, threads)
+        found.append(out.tobytes())
+    return found
+
+SIZES = [(1, 300, 2), (3, 300, 128), (5, 70, 33), (5, 128, 64), (5, 512, 17), (8, 17, 33), (17, 33, 512)]
+for sizes in SIZES:
+    for dtype in ("float32", "float64"):
+        first, *others = [bits(*sizes, dtype, threads) for threads in (1, 2, 3)]
+        assert all(other == first for other in others), (sizes, dtype)
+print(mkl.shares_products())
+"""
+    environment = {"BERTREF_MKL": "on", "MKL_ENABLE_INSTRUCTIONS": instructions, "MKL_DYNAMIC": "FALSE"}
+    assert in_a_process(code, **environment).strip() in ("True", "False")
+
+
+@pytest.mark.parametrize(("branch", "shared"), [(2, False), (8, False), (10, True), (12, True), (14, True)])
+def test_where_the_threads_would_change_bits_a_product_has_one(
+    monkeypatch: pytest.MonkeyPatch, branch: int, shared: bool
+) -> None:
+    """MKL says itself which code it chose: 2 is what it says on AMD's processors, 8 is SSE 4.2, 10 AVX2."""
+    told: list[int] = []
+    blas = SimpleNamespace(
+        MKL_CBWR_Get_Auto_Branch=lambda: branch, MKL_Set_Num_Threads_Local=told.append,
+        cblas_sgemm_pack_get_size=lambda *_: 100,
+        **dict.fromkeys(("cblas_sgemm", "cblas_sgemm_pack", "cblas_sgemm_compute"), lambda *_: None),
+    )  # fmt: skip
+    monkeypatch.setattr(mkl, "library", lambda: blas)
+    monkeypatch.setattr(mkl, "_strict", mkl._strict.__wrapped__)
+    x = np.ones((4, 4), np.float32)
+    assert mkl.shares_products() is shared
+    assert mkl.multiply(x, x, np.empty_like(x), 3)
+    ordered = mkl.in_order(x)
+    assert ordered is not None
+    assert mkl.multiply_ordered(x, ordered, np.empty_like(x), 3)
+    assert told == ([3, 1, 3] if shared else [1, 1, 1])
 
 
 def test_many_threads_may_ask_at_once() -> None:

@@ -147,9 +147,12 @@ def check_error(kernel: Kernel, case: Case, upstream: Any, dtype: str) -> None:
 
 @contextmanager
 def products_by(library: str) -> Iterator[None]:
-    """Products by "numpy", or by "mkl", however small they are. Skips the test where MKL is not made for the system."""
+    """Products by "numpy", or by "mkl", however small they are. Skips the test where MKL is not made for the system, or
+    not installed."""
     if library == "mkl" and (sys.platform, platform.machine()) != ("linux", "x86_64"):
         pytest.skip("MKL is made for Linux on x86-64")
+    if library == "mkl" and mkl.path() is None:
+        pytest.skip("MKL is not installed: pip install 'bertref[mkl]'")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(mkl.VARIABLE, "on" if library == "mkl" else "off")
         if library == "mkl":

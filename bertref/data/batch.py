@@ -193,10 +193,10 @@ def _check_predicted(batch: Batch) -> None:
     wrong = padding & (batch.masked_lm_weights > 0)
     if wrong.any():
         row, column = np.argwhere(wrong)[0]
+        position, weight = batch.masked_lm_positions[row, column], batch.masked_lm_weights[row, column]
         raise InputError(
-            f"batch: masked_lm_positions, row {row}, column {column}: position {batch.masked_lm_positions[row, column]} "
-            "is padding (attention_mask 0), but its weight is "
-            f"{batch.masked_lm_weights[row, column]}; a prediction there needs weight 0"
+            f"batch: masked_lm_positions, row {row}, column {column}: position {position} is padding "
+            f"(attention_mask 0), but its weight is {weight}; a prediction there needs weight 0"
         )
 
 

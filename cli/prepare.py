@@ -72,7 +72,15 @@ def prepare(
                 tokens = Path(folder) / "tokens"
                 counts = dict(run(found, tokenizer, tokens, progress=progress, processes=processes))
                 counts |= write_records(Corpus.open(tokens), out, files=files, held_out=held_out, **rules)
-    seconds = time.perf_counter() - start
+    _report(out, counts, time.perf_counter() - start, as_json)
+
+
+def _report(out: str, counts: dict[str, int], seconds: float, as_json: bool) -> None:
+    if counts["documents"] == 1:
+        render.message(
+            f"The corpus is one document of {counts['sentences']:,} sentences; random second segments are from it, too. "
+            "If blank lines separate documents, add --documents blank-line; if lines are sentences, --sentences line."
+        )
     rate = counts["tokens"] / seconds
     if as_json:
         click.echo(json.dumps({"schema": 1, "out": out, **counts, "seconds": seconds, "tokens_per_second": rate}))

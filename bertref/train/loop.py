@@ -27,7 +27,7 @@ from ..precision import loss_scale_from_dict
 from ..probes import Recorder
 from .diverged import Watch
 from .pretraining.evaluate import batch_metrics, evaluate
-from .pretraining.options import PretrainOptions, Run
+from .pretraining.options import RUN_FILE, PretrainOptions, Run
 from .pretraining.setup import Setup, set_up
 from .report import Report, silent
 from .step import State, initial_state, train_step, working_params
@@ -56,8 +56,13 @@ def pretrain(
     if _already_finished(options, out):
         report("message", {"text": f"{out}: this run has finished; nothing is left to do."})
         return Result("already finished", options.steps, out, {}, None, [])
-    _claim(options, out, report)
-    setup = set_up(options, out, report)
+    claimed = _claim(options, out, report)
+    try:
+        setup = set_up(options, out, report)
+    except InputError:
+        if claimed:
+            _release(out)
+        raise
     describe_model(out, setup.config, setup.numerics, setup.tokenizer)
     state = _restore(setup, out, report) or initial_state(
         setup.ops, setup.recipe, initial_parameters(setup.config, setup.numerics, options.seed)
@@ -75,8 +80,11 @@ def _already_finished(options: PretrainOptions, out: Path) -> bool:
     return True
 
 
-def _claim(options: PretrainOptions, out: Path, report: Report) -> None:
-    """Makes `out` this run's folder. Raises `InputError` if it holds something that is not to be resumed."""
+def _claim(options: PretrainOptions, out: Path, report: Report) -> bool:
+    """Makes `out` this run's folder, and returns whether it wasn't before.
+
+    Raises `InputError` if it holds something that is not to be resumed.
+    """
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: is a file; --out names a folder")
     holds_something = out.is_dir() and any(out.iterdir())
@@ -85,7 +93,7 @@ def _claim(options: PretrainOptions, out: Path, report: Report) -> None:
     run = Run.read(out)
     if run is not None:
         run.must_equal(Run.of(options), out)
-        return
+        return False
     if holds_something:
         raise InputError(f"{out}: holds no pre-training run to resume; choose another --out")
     if options.resume:
@@ -95,6 +103,13 @@ def _claim(options: PretrainOptions, out: Path, report: Report) -> None:
     except OSError as error:
         raise InputError(f"{out}: can't be made ({error.strerror}); choose another --out") from None
     Run.of(options).write(out)
+    return True
+
+
+def _release(out: Path) -> None:
+    """Lets the next try have other options, if nothing was made in `out` yet."""
+    if [path.name for path in out.iterdir()] == [RUN_FILE]:
+        (out / RUN_FILE).unlink()
 
 
 def _restore(setup: Setup, out: Path, report: Report) -> State | None:

@@ -34,7 +34,10 @@ ALL_RECORDS = (
     "records are not split, because the same sentences stand in several of them. `prepare --held-out` writes held-out "
     "documents to files of their own; or give --eval-corpus or --eval-on train."
 )
-ONE_DOCUMENT = "the text is one document, and only whole ones are held out. Give --eval-corpus or --eval-on train."
+ONE_DOCUMENT = (
+    "the text is one document, and only whole ones are held out. If blank lines separate documents, add --documents "
+    "blank-line; or give --eval-corpus or --eval-on train."
+)
 NEEDED = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 

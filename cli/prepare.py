@@ -78,7 +78,7 @@ def prepare(
 def _report(out: str, counts: dict[str, int], seconds: float, as_json: bool) -> None:
     if counts["documents"] == 1:
         render.message(
-            f"The corpus is one document of {counts['sentences']:,} sentences; random second segments are from it, too. "
+            f"The corpus is one document of {counts['sentences']:,} sentences; random second segments are from it. "
             "If blank lines separate documents, add --documents blank-line; if lines are sentences, --sentences line."
         )
     rate = counts["tokens"] / seconds

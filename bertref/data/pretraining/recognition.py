@@ -4,11 +4,12 @@ Judged by the first SAMPLE lines that aren't blank, in this order:
 
 1. Lines are sentences if most of them are exactly one sentence with its final mark (`sentences.line_style`).
 2. Otherwise they are running text if sentences end inside of them, or if there is a `<br>`.
-3. Otherwise they are running text if they go on in the next line, and have final marks at all. A line goes on if it
-   has no final mark, and is too full to take the next line's first word, or ends with a comma, a colon or a dash, or
-   the next one begins in lower case.
-4. Otherwise they are sentences without final marks, or with some: captions, queries, speech. But lines without marks
-   that go on, as those of wrapped text do, or that are longer than sentences are, may be anything.
+3. Otherwise they are running text if they go on in the next line, and there are final marks at all. A line goes on if
+   it has no final mark, and is too full to take the next line's first word, or ends with a comma, a colon or a dash,
+   or the next one begins in lower case.
+4. Otherwise they are short paragraphs if some have final marks, and sentences if they do without: captions, queries,
+   speech. But lines without marks that go on, as those of wrapped text do, or that are longer than sentences are, may
+   be anything.
 
 Where lines are sentences, blank lines separate documents; unless there is one after every line, and no final mark. In
 running text they separate paragraphs, and the file is one document: so books are typed. But in text of one case (lower
@@ -40,6 +41,8 @@ FEW = 10
 """Fewer lines than this may go on, or not, by chance."""
 MARKED = 0.1
 """Lines that end with a final mark, from which the text can be said to have marks."""
+RARE = 0.05
+"""Sentence ends, a line, below which wrapped text has none (a licence: 0.13)."""
 LONG = 300
 """Characters that half of the lines exceed, if they are no sentences."""
 CAPITALS, SMALL = 0.9, 0.7
@@ -104,8 +107,10 @@ def _style(sample: Sequence[str], lines: "_Lines", layout: Layout, running: Line
     if layout == "wiki" or lines.ends_inside >= ENDS_INSIDE or any(map(BREAK_TAG.search, sample)):
         return running
     go_on = lines.going_on >= GOING_ON
-    if lines.marked >= MARKED:
-        return running if go_on else "sentences"
+    if go_on and lines.marked + lines.ends_inside >= RARE:
+        return running
+    if not go_on and lines.marked >= MARKED:
+        return "paragraphs"
     too_long = lines.length > LONG and layout != "jsonl"
     return None if too_long or (go_on and lines.followed >= FEW) else "sentences"
 

@@ -35,6 +35,7 @@ def lower(found: list[str]) -> list[str]:
 
 UNMARKED = lines(40)
 RUNNING = " ".join(lines(60, mark="."))
+LICENCE = ". ".join(" ".join(lines(9, seed=seed)).capitalize() for seed in range(9))
 VERSE = [line + mark for line, mark in zip(lines(40), [",", "", ";", "."] * 10, strict=True)]
 
 
@@ -44,13 +45,14 @@ VERSE = [line + mark for line, mark in zip(lines(40), [",", "", ";", "."] * 10, 
         (lines(40, mark="."), ("blank-line", "sentences")),
         (UNMARKED, ("blank-line", "sentences")),
         (lower(UNMARKED), ("blank-line", "sentences")),
-        ([line + "?" * (number % 3 == 0) for number, line in enumerate(UNMARKED)], ("blank-line", "sentences")),
+        ([line + "?" * (number % 3 == 0) for number, line in enumerate(UNMARKED)], ("file", "paragraphs")),
         (UNMARKED[:1], ("blank-line", "sentences")),
         (wrapped(RUNNING, 60), ("file", "wrapped")),
         (lower(wrapped(RUNNING, 60)), ("file", "wrapped")),
         ([RUNNING, "", RUNNING], ("file", "paragraphs")),
         (lower([RUNNING, RUNNING]), ("file", "paragraphs")),
         (VERSE, ("file", "wrapped")),
+        (wrapped(LICENCE, 60), ("file", "wrapped")),
         (["A line<br>and one more"], ("file", "wrapped")),
         (["A title", "It rained all day and nobody", "was about.", "", "Then it", "stopped."], ("file", "wrapped")),
         ([], ("blank-line", "sentences")),

@@ -69,6 +69,7 @@ def test_running_text_of_lines_that_don_t_go_on_is_not_joined() -> None:
     assert read(sample)[:2] == ("file", "paragraphs")
     assert read(sample, sentences="split").style == "paragraphs"
     assert read(lower(sample)).style == "paragraphs"
+    assert read([*sample[:5], *short[:15]]).style == "paragraphs"  # and sentences of a line of their own among them
     assert read(sample[: FEW - 1]).style == "wrapped"  # too few to say
 
 
@@ -76,6 +77,7 @@ def test_running_text_of_lines_that_don_t_go_on_is_not_joined() -> None:
     ("sample", "question"),
     [
         (wrapped(" ".join(UNMARKED).lower(), 50), "--sentences line .* --sentences split"),
+        ([" ".join(UNMARKED)], "too long .* --sentences line .* --sentences split"),
         (wrapped(" ".join(lower(UNMARKED * 20)), 400), "too long .* --sentences line .* --sentences split"),
         ([line for text in UNMARKED for line in (text, "")][:-1], "--documents blank-line or --documents file"),
         (lower([RUNNING, "", RUNNING]), "--documents blank-line or --documents file"),
@@ -109,7 +111,10 @@ def test_paragraphs_of_extracts_are_never_sentences_for_want_of_marks() -> None:
     """A heading is told from a paragraph by its length, so lines stay paragraphs."""
     assert read(UNMARKED, layout="wiki").style == "paragraphs"
     assert read(lines(20, mark="."), layout="wiki").style == "sentences"
-    assert read(UNMARKED, layout="jsonl").style == "sentences"
+
+
+def test_a_text_of_json_lines_is_a_document_however_long_its_lines() -> None:
+    assert read([" ".join(UNMARKED)], layout="jsonl").style == "sentences"
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,9 @@ from .options import debug_option, json_option
 @click.option("--masked-lm-prob", type=float, default=0.15, show_default=True, help="TFRecord: share that is masked.")
 @click.option("--short-seq-prob", type=float, default=0.1, show_default=True, help="TFRecord: share that is short.")
 @click.option("--dupe-factor", type=int, default=10, show_default=True, help="TFRecord: passes, each with new masks.")
+@click.option("--held-out", type=click.FloatRange(0, 1, min_open=True, max_open=True), metavar="SHARE",
+              help="TFRecord: share of the text, in whole documents, whose examples go to the folder `held-out`, on "
+              "which pretrain evaluates.")  # fmt: skip
 @click.option("--whole-word", is_flag=True, help="TFRecord: mask whole words.")
 @click.option("--seed", "random_seed", type=int, default=12345, show_default=True, help="TFRecord: of all choices.")
 @click.option("--processes", type=click.IntRange(min=1),
@@ -34,7 +37,7 @@ from .options import debug_option, json_option
 @debug_option
 def prepare(
     corpus: tuple[str, ...], documents: str, sentences: str, vocab: str, out: str, cased: bool, kind: str, files: int,
-    processes: int | None, as_json: bool, **rules: Any,
+    held_out: float | None, processes: int | None, as_json: bool, **rules: Any,
 ) -> None:  # fmt: skip
     """Tokenise text once into a folder that `pretrain` takes as its CORPUS.
 
@@ -42,14 +45,21 @@ def prepare(
     Example:
         bertref prepare novels/ --vocab vocab.txt --out novels-tokens
         bertref pretrain novels-tokens
-        bertref prepare novels/ --vocab vocab.txt --out novels-records --format tfrecord --files 8
+        bertref prepare novels/ --vocab vocab.txt --out novels-records --format tfrecord --files 8 --held-out 0.05
     """
     from ..backends.numpy.threads import count as all_threads
+    from ..data.pretraining.corpus import Corpus
     from ..data.pretraining.documents import read_documents
+    from ..data.pretraining.record_files import write_records
     from ..data.pretraining.shards import prepare as run
+    from ..errors import InputError
     from ..text import Tokenizer, load_vocab
     from ..train.pretraining.setup import NEEDED
 
+    if held_out and kind == "tokens":
+        raise InputError("--held-out goes with --format tfrecord; of tokens, pretrain itself holds documents out")
+    if kind == "tfrecord" and Path(out).exists():  # before the text is tokenised
+        raise InputError(f"{out}: exists; choose another --out")
     tokenizer = Tokenizer(load_vocab(vocab, require=NEEDED), lower_case=not cased)
     processes = processes or all_threads()
     found = read_documents(corpus, layout=cast(Any, documents), sentences=cast(Any, sentences))
@@ -61,33 +71,19 @@ def prepare(
             with tempfile.TemporaryDirectory() as folder:
                 tokens = Path(folder) / "tokens"
                 counts = dict(run(found, tokenizer, tokens, progress=progress, processes=processes))
-                counts["examples"] = _write_records(tokens, Path(out), files, rules)
-    seconds = time.perf_counter() - start
+                counts |= write_records(Corpus.open(tokens), out, files=files, held_out=held_out, **rules)
+    _report(out, counts, time.perf_counter() - start, as_json)
+
+
+def _report(out: str, counts: dict[str, int], seconds: float, as_json: bool) -> None:
+    if counts["documents"] == 1:
+        render.message(
+            f"The corpus is one document of {counts['sentences']:,} sentences; random second segments are from it. "
+            "If blank lines separate documents, add --documents blank-line; if lines are sentences, --sentences line."
+        )
     rate = counts["tokens"] / seconds
     if as_json:
         click.echo(json.dumps({"schema": 1, "out": out, **counts, "seconds": seconds, "tokens_per_second": rate}))
     else:
-        told = ", ".join(f"{value:,} {name}" for name, value in counts.items())
+        told = ", ".join(f"{value:,} {name.replace('_', ' ')}" for name, value in counts.items())
         render.message(f"{out}: {told}; {rate:,.0f} tokens/s")
-
-
-def _write_records(tokens: Path, out: Path, files: int, rules: dict[str, Any]) -> int:
-    """TFRecord files of the original's instances and the vocabulary, in a new folder."""
-    from ..data.pretraining.corpus import Corpus
-    from ..data.pretraining.original import original_batches
-    from ..data.pretraining.tfrecord_data import write_tfrecords
-    from ..errors import InputError
-    from ..plumbing.files import write_folder
-
-    if out.exists():
-        raise InputError(f"{out}: exists; choose another --out")
-    corpus = Corpus.open(tokens)
-    written = []
-
-    def fill(folder: Path) -> None:
-        names = [folder / f"pretraining-{i:05}-of-{files:05}.tfrecord" for i in range(files)]
-        written.append(write_tfrecords(names, original_batches(corpus, **rules)))
-        corpus.vocab.save(folder / "vocab.txt")
-
-    write_folder(out, fill)
-    return written[0]

@@ -71,6 +71,8 @@ def shown(name: str, *, help: str, **settings: Any) -> Callable[[F], F]:
     help="Evaluate on held-out documents or on the text learnt from.",
 )
 @shown("held-out", help="Share of the text, in whole documents, that is held out.")
+@click.option("--eval-corpus", metavar="PATH", help="Evaluate on this prepared corpus or these records, and hold "
+              "nothing out.")  # fmt: skip
 @shown("eval-every", help="Steps between evaluations; 0: only at the end.")
 @shown("eval-batches", help="Most batches an evaluation.")
 @shown("log-every", help="Steps between reports.")
@@ -86,8 +88,11 @@ def pretrain(as_json: bool, cased: bool, kernels: str, plot: str | None, log_jso
              tensorboard: str | None, **values: Any) -> None:  # fmt: skip
     """Pre-train a BERT on text: masked words and next sentences.
 
-    CORPUS: text files, folders, .gz, Wikipedia extracts, JSONL, or folders made by `bertref prepare`. Without one it
-    learns from the Python language reference, which is on every machine.
+    CORPUS: text files, folders, .gz, Wikipedia extracts, JSONL, or folders made by `bertref prepare`, of tokens or of
+    TFRecord files (.gz, too). Without one it learns from the Python language reference, which is on every machine.
+
+    Whole documents of text and tokens are held out for evaluation. Records are not split: the folder `held-out` beside
+    them, which `prepare --held-out` writes, or --eval-corpus is evaluated on.
 
     \b
     Example:

@@ -184,6 +184,20 @@ def validate(batch: Batch, config: BertConfig) -> None:
         raise InputError(
             f"batch: masked_lm_weights, row {row}, column {column}: {value} is not a weight (0 or more)"
         )
+    _check_predicted(batch)
+
+
+def _check_predicted(batch: Batch) -> None:
+    """A prediction that counts is of a token: padding isn't computed, so there is nothing to predict it from."""
+    padding = np.take_along_axis(batch.attention_mask, batch.masked_lm_positions, axis=1) == 0
+    wrong = padding & (batch.masked_lm_weights > 0)
+    if wrong.any():
+        row, column = np.argwhere(wrong)[0]
+        position, weight = batch.masked_lm_positions[row, column], batch.masked_lm_weights[row, column]
+        raise InputError(
+            f"batch: masked_lm_positions, row {row}, column {column}: position {position} is padding "
+            f"(attention_mask 0), but its weight is {weight}; a prediction there needs weight 0"
+        )
 
 
 def _check_shapes(batch: Batch) -> None:

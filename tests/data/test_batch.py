@@ -133,7 +133,7 @@ def test_a_good_batch_passes() -> None:
     validate(some()[:0], CONFIG)
 
 
-def changed(name: str, place: tuple[int, ...], value: float) -> Batch:
+def changed(name: str, place: tuple[Any, ...], value: float) -> Batch:
     batch = some()
     dict(batch.items())[name][place] = value
     return batch
@@ -150,14 +150,26 @@ def changed(name: str, place: tuple[int, ...], value: float) -> Batch:
         ("masked_lm_ids", (0, 0), 50, "masked_lm_ids, row 0, column 0: 50"),
         ("masked_lm_weights", (3, 1), -1, r"masked_lm_weights, row 3, column 1: -1\.0 is not a weight"),
         ("masked_lm_weights", (3, 1), np.nan, "masked_lm_weights, row 3, column 1: nan"),
+        ("attention_mask", (2, slice(None)), 0, "masked_lm_positions, row 2, column 0: position . is padding"),
         ("next_sentence_label", (2,), 2, "next_sentence_label, row 2: 2 is not in 0 to 1"),
     ],
 )
 def test_what_the_model_cannot_read_is_refused(
-    name: str, place: tuple[int, ...], value: float, message: str
+    name: str, place: tuple[Any, ...], value: float, message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
         validate(changed(name, place, value), CONFIG)
+
+
+def test_only_predictions_that_count_have_to_be_of_tokens() -> None:
+    batch = some()
+    batch.attention_mask[1, 4:] = 0
+    batch.masked_lm_positions[1] = [3, 6, 2]
+    batch.masked_lm_weights[1] = [1, 0, 1]
+    validate(batch, CONFIG)
+    batch.masked_lm_weights[1, 1] = 0.5
+    with pytest.raises(InputError, match=r"row 1, column 1: position 6 is padding .* weight is 0\.5"):
+        validate(batch, CONFIG)
 
 
 def test_longer_than_the_positions_is_refused() -> None:

@@ -7,8 +7,8 @@
 
 With "auto" a file is "jsonl" by its ending (.jsonl, .ndjson), "wiki" if its first line begins with `<doc `,
 "blank-line" if its lines are sentences, and otherwise "file". Whether lines are sentences is the caller's word
-("line": they are; "split": they aren't) or the test of `sentences.line_style`. Any file may be packed with
-gzip.
+("line": they are; "split": they aren't) or seen by `recognition.py`, which asks back where it can't be. Any file may be
+packed with gzip.
 
 The paper took "only the text passages" of Wikipedia (section 3.1): of extracts, a document's title, its
 headings and its list items are left out, as far as they can be told from paragraphs: by having at most
@@ -23,14 +23,13 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeVar, get_args
+from typing import NamedTuple, TypeVar, get_args
 
 from ...errors import InputError
-from .sentences import SAMPLE, LineStyle, line_style, line_width, paragraphs, running_style, split_sentences
+from .recognition import Layout, Reading, Sentences, recognise
+from .sentences import SAMPLE, LineStyle, paragraphs, split_sentences
 from .text_files import JSONL, OnBytes, check_paths, ending, find_files, read_lines
 
-Layout = Literal["auto", "blank-line", "file", "wiki", "jsonl"]
-Sentences = Literal["auto", "line", "split"]
 OnFile = Callable[[Path, str, LineStyle], None]
 """Told of each file: its layout, and what its lines were taken for."""
 
@@ -66,7 +65,8 @@ def read_documents(
     """The documents of files and folders, in a stated order (`text_files.find_files`), those without text left out.
 
     Raises `InputError` at once for a missing or unsupported path or a wrong option; while reading, for a file
-    that is binary, not UTF-8 or not in its layout (with the place); and at the end if there was no document.
+    that is binary, not UTF-8 or not in its layout (with the place), or whose layout or sentences can't be seen;
+    and at the end if there was no document.
     """
     for name, value, allowed in (("layout", layout, Layout), ("sentences", sentences, Sentences)):
         if value not in get_args(allowed):
@@ -82,73 +82,73 @@ def _read(
     on_file: OnFile | None,
 ) -> Iterator[Document]:
     empty = True
+    before: Reading | None = None
     for path in find_files(paths):
-        for document in _read_file(path, layout, sentences, on_bytes, on_file):
-            empty = False
-            yield document
+        reading, texts = _open(path, layout, sentences, on_bytes, before)
+        if reading.layout in ("blank-line", "file"):
+            before = reading
+        if on_file:
+            on_file(path, reading.layout, reading.style)
+        for text in texts:
+            found = list(_sentences(text, reading))
+            if found:
+                empty = False
+                yield Document(text.name, found)
     if empty:
         raise InputError(f"{', '.join(map(str, paths))}: no text found; a corpus needs at least one document")
 
 
-def _read_file(
-    path: Path, layout: Layout, sentences: Sentences, on_bytes: OnBytes | None, on_file: OnFile | None
-) -> Iterator[Document]:
+def _open(
+    path: Path, layout: Layout, sentences: Sentences, on_bytes: OnBytes | None, before: Reading | None
+) -> tuple[Reading, Iterator[_Text]]:
+    """How a file is read, and its documents; `before` is how the text file before it was read."""
     sample, lines = _peek(read_lines(path, on_bytes), lambda line: [line])
     if layout == "auto":
         layout = _recognised(path, sample)
-    texts: Iterator[_Text] = iter(())
     if layout == "wiki":
-        sample, texts = _peek(_wiki(path, lines), lambda text: text.lines)
+        sample, texts = _peek(_wiki(path, lines), lambda text: [*text.lines, ""])
     elif layout == "jsonl":
-        sample, texts = _peek(_jsonl(path, lines), lambda text: text.lines)
-    style = _style(layout, sentences, sample)
-    if layout == "auto":
-        layout = "blank-line" if style == "sentences" else "file"
-    if layout == "blank-line":
+        sample, texts = _peek(_jsonl(path, lines), lambda text: [*text.lines, ""])
+    reading = recognise(path, sample, layout, sentences, before)
+    if reading.layout == "blank-line":
         texts = _blocks(path, lines)
-    elif layout == "file":
+    elif reading.layout == "file":
         texts = iter([_Text(str(path), lines)])
-    if on_file:
-        on_file(path, layout, style)
-    width = line_width(sample)
-    for text in texts:
-        found = list(_sentences(text, style, width))
-        if found:
-            yield Document(text.name, found)
+    return reading, texts
 
 
 def _peek(items: Iterator[T], lines_of: Callable[[T], Iterable[str]]) -> tuple[list[str], Iterator[T]]:
-    """The first SAMPLE non-blank lines of a stream, and the stream with nothing taken from it."""
+    """The lines of a stream up to the SAMPLE-th that isn't blank, and the stream with nothing taken from it.
+
+    The lines are stripped, and several blank ones are one, of which none is at the beginning or the end.
+    """
     taken: list[T] = []
-    sample: list[str] = []
+    sample = [""]
+    full = 0
     for item in items:
         taken.append(item)
-        sample += (line for line in lines_of(item) if line.strip())
-        if len(sample) >= SAMPLE:
+        for line in map(str.strip, lines_of(item)):
+            if full < SAMPLE and (line or sample[-1]):
+                sample.append(line)
+                full += bool(line)
+        if full >= SAMPLE:
             break
-    return sample[:SAMPLE], itertools.chain(taken, items)
+    return sample[1:] if sample[-1] else sample[1:-1], itertools.chain(taken, items)
 
 
 def _recognised(path: Path, sample: Sequence[str]) -> Layout:
     if ending(path) in JSONL:
         return "jsonl"
-    return "wiki" if sample and sample[0].lstrip().startswith("<doc ") else "auto"
+    return "wiki" if sample and sample[0].startswith("<doc ") else "auto"
 
 
-def _style(layout: Layout, sentences: Sentences, sample: Sequence[str]) -> LineStyle:
-    if sentences == "line":
-        return "sentences"
-    style = running_style(sample) if sentences == "split" else line_style(sample)
-    return "paragraphs" if layout == "wiki" and style == "wrapped" else style
-
-
-def _sentences(text: _Text, style: LineStyle, width: int) -> Iterator[str]:
-    if style == "sentences":
+def _sentences(text: _Text, reading: Reading) -> Iterator[str]:
+    if reading.style == "sentences":
         yield from filter(None, (line.strip() for line in text.lines))
         return
-    for paragraph in paragraphs(text.lines, style, width):
+    for paragraph in paragraphs(text.lines, reading.style, reading.width, one_case=reading.one_case):
         if not (text.headings and _is_heading(paragraph)):
-            yield from split_sentences(paragraph)
+            yield from split_sentences(paragraph, one_case=reading.one_case)
 
 
 def _is_heading(paragraph: str) -> bool:

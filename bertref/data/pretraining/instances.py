@@ -159,14 +159,15 @@ def create_instances(
     masking: MaskingRules,
     rng: random.Random,
     dupe_factor: int = 10,
+    chosen: Sequence[int] | None = None,
 ) -> list[Instance]:
     """Every instance of the original's `create_training_instances`, in its order, from one sequence of draws.
 
-    Documents are shuffled, gone through `dupe_factor` times, and the instances shuffled; all of them are in
-    memory, as in the original. (`pipeline.PretrainingData` draws from addressed streams instead and keeps
-    only spans.)
+    The `chosen` documents (by default all) are shuffled, gone through `dupe_factor` times, and the instances
+    shuffled; all of them are in memory, as in the original. (`pipeline.PretrainingData` draws from addressed streams
+    instead and keeps only spans.)
     """
-    documents = list(range(len(document_offsets) - 1))
+    documents = list(range(len(document_offsets) - 1) if chosen is None else chosen)
     rng.shuffle(documents)
     instances = []
     for _ in range(dupe_factor):

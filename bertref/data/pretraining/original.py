@@ -5,7 +5,10 @@ defaults are the defaults here. All instances are in memory, as there: `pipeline
 """
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
 
 from ..batch import Batch, zeros
 from .corpus import Corpus
@@ -25,9 +28,11 @@ def original_batches(
     dupe_factor: int = 10,
     whole_word: bool = False,
     random_seed: int = 12345,
+    documents: Sequence[int] | npt.NDArray[np.int64] | None = None,
 ) -> Iterator[Batch]:
     """The instances as batches, the last of which may be smaller; `example` counts them.
 
+    `documents` are the numbers of those to use, by default all; random second segments come from them, too.
     Raises `InputError` for an option out of its range.
     """
     pairing = PairingRules(seq_len, short_seq_prob)
@@ -42,6 +47,7 @@ def original_batches(
         masking,
         random.Random(random_seed),
         dupe_factor,
+        None if documents is None else np.asarray(documents).tolist(),
     )
     for start in range(0, len(instances), batch_size):
         some = instances[start : start + batch_size]

@@ -5,7 +5,8 @@ next-sentence prediction needs boundaries that are right most of the time, not a
 
 **Where a sentence ends.** At one or more of . ! ? … with any closing quotes and brackets, if white space
 follows and then, after any opening quotes, brackets or dashes, a digit or a letter that is not lower case.
-The marks 。 ！ ？ end a sentence whatever follows. But a single full stop does not end one
+The marks 。 ！ ？ end a sentence whatever follows. In text of one case (lower case, capitals) a lower-case letter may
+follow, too, and abbreviations and initials are known in that case. But a single full stop does not end one
 
 - after a title or an abbreviation that never does (`Mr.`, `e.g.`: ABBREVIATIONS),
 - after one that a number follows (`No. 5`, `p. 12`, `Jan. 3`: BEFORE_NUMBERS),
@@ -14,7 +15,7 @@ The marks 。 ！ ？ end a sentence whatever follows. But a single full stop do
 
 No white space follows inside a number (3.14), and a lower-case letter before `said he`. Known errors: a
 sentence that ends with initials is joined to the next (`in the U.S. It`), and speech is cut off from a
-speaker who is named before the verb (`"Good!" Holmes said.`).
+speaker who is named before the verb (`"Good!" Holmes said.`), in text of one case from every speaker.
 
 **What lines are.** `line_style` looks at up to SAMPLE non-empty lines. They are
 
@@ -24,7 +25,8 @@ speaker who is named before the verb (`"Good!" Holmes said.`).
   paragraphs: 184 and more);
 - otherwise "paragraphs", one a line.
 
-Text with `<br>` in it is never "sentences": that tag is a line break that was written differently.
+Text with `<br>` in it is never "sentences": that tag is a line break that was written differently. `recognition.py`
+goes on from here where lines have no final marks.
 """
 
 import itertools
@@ -40,7 +42,7 @@ WRAPPED_UP_TO = 100
 
 OPENING = "\"'“‘„«‹([{¿¡_*—–-"
 CLOSING = "\"'”’»›)\\]}_*」』）"
-MARKS = ".!?…。！？｡"
+MARKS = ".!?…。！？｡।॥؟۔։።፧။។"
 BOUNDARY = re.compile(
     # one mark, then more: a pattern that begins with a set of characters is searched for four times as fast
     rf"(?P<mark>[{MARKS}][{MARKS}]*)(?P<closing>[{CLOSING}]*)"
@@ -62,45 +64,58 @@ No Nos no nos Vol Vols vol vols Fig Figs fig figs Ch Chap ch chap Art art Sec se
 Jan Feb Mar Apr Jun Jul Aug Sep Sept Oct Nov Dec
 """
 BEFORE_NUMBERS = frozenset(NUMBERED.split())
+ONE_CASE_ABBREVIATIONS = frozenset(NEVER_LAST.lower().split())
+ONE_CASE_BEFORE_NUMBERS = frozenset(NUMBERED.lower().split())
 
 
-def split_sentences(paragraph: str) -> list[str]:
-    """The sentences of one paragraph, in order; together they are the paragraph, white space aside."""
+def split_sentences(paragraph: str, *, one_case: bool = False) -> list[str]:
+    """The sentences of one paragraph, in order; together they are the paragraph, white space aside.
+
+    `one_case`: the text is in lower case or capitals throughout, so that a capital doesn't show what begins.
+    """
     sentences = []
     start = 0
     for match in BOUNDARY.finditer(paragraph):
-        if _ends_sentence(paragraph, start, match):
+        if _ends_sentence(paragraph, start, match, one_case):
             sentences.append(paragraph[start : match.end()].strip())
             start = match.end()
     sentences.append(paragraph[start:].strip())
     return [sentence for sentence in sentences if sentence]
 
 
-def _ends_sentence(text: str, start: int, match: re.Match[str]) -> bool:
+def _ends_sentence(text: str, start: int, match: re.Match[str], one_case: bool) -> bool:
     mark, closing, following = match.group("mark", "closing", "next")
     if not WHOLE_WIDTH.isdisjoint(mark):
         return True
-    if following is None or following.islower():
+    if following is None or (following.islower() and not one_case):
         return False
     if mark != "." or closing:
         return True
     end = match.start()
     before = max(text.rfind(" ", start, end) + 1, start)
     word = text[before:end].lstrip(OPENING)
-    if word in ABBREVIATIONS or (word in BEFORE_NUMBERS and following.isdigit()):
+    if _is_abbreviation(word, following, one_case) or (before == start and NUMBERING.fullmatch(word)):
         return False
-    if before == start and NUMBERING.fullmatch(word):
-        return False
+    if one_case:
+        word = word.upper()
     return word == "I" or not (word.isupper() and INITIALS.fullmatch(word))
 
 
-def line_style(lines: Sequence[str]) -> LineStyle:
+def _is_abbreviation(word: str, following: str, one_case: bool) -> bool:
+    """Whether the full stop after a word belongs to it, and no sentence ends before what begins with `following`."""
+    if one_case:
+        word = word.lower()
+        return word in ONE_CASE_ABBREVIATIONS or (word in ONE_CASE_BEFORE_NUMBERS and following.isdigit())
+    return word in ABBREVIATIONS or (word in BEFORE_NUMBERS and following.isdigit())
+
+
+def line_style(lines: Sequence[str], *, one_case: bool = False) -> LineStyle:
     """What the lines of a text are, by the test that the head of this file states. Blank lines don't count."""
     full = list(itertools.islice((line.strip() for line in lines if line.strip()), SAMPLE))
     if not full:
         return "sentences"
     if not any(BREAK_TAG.search(line) for line in full):
-        whole = sum(1 for line in full if FINAL.search(line) and len(split_sentences(line)) == 1)
+        whole = sum(1 for line in full if FINAL.search(line) and len(split_sentences(line, one_case=one_case)) == 1)
         if whole >= SENTENCES_FROM * len(full):
             return "sentences"
     return running_style(full)
@@ -117,17 +132,22 @@ def line_width(lines: Sequence[str]) -> int:
     return lengths[int(0.9 * (len(lengths) - 1))] if lengths else 0
 
 
-def paragraphs(lines: Iterable[str], style: LineStyle, width: int = 0) -> Iterator[str]:
+def paragraphs(
+    lines: Iterable[str], style: LineStyle, width: int = 0, *, one_case: bool = False
+) -> Iterator[str]:
     """Joins the lines of running text to paragraphs; white space is evened out.
 
     A blank line and a `<br>` end a paragraph, and with style "paragraphs" every line does. A "wrapped" line
     is joined to the next if it is at least 60 % of `width` long, so that headings and last lines stay alone,
-    or if the next begins with a lower-case letter.
+    or if the next begins with a lower-case letter, unless all do (`one_case`).
     """
+
+    def joins(last: str, line: str) -> bool:
+        return len(last) >= 0.6 * width or (line[0].islower() and not one_case)
+
     pending: list[str] = []
     for line in _unbroken(lines):
-        joins = pending and line and style == "wrapped" and (line[0].islower() or len(pending[-1]) >= 0.6 * width)
-        if pending and not joins:
+        if pending and not (line and style == "wrapped" and joins(pending[-1], line)):
             yield " ".join(pending)
             pending = []
         if line:

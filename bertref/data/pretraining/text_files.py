@@ -6,6 +6,7 @@ A line ends at "\\n" or "\\r\\n" and nowhere else: the characters U+0085, U+000B
 
 import gzip
 import io
+import json
 import os
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -13,9 +14,12 @@ from pathlib import Path
 from typing import cast
 
 from ...errors import InputError
+from .corpus import FORMAT, MANIFEST
+from .tfrecord import is_record_file
 
 JSONL = (".jsonl", ".ndjson")
-IN_FOLDERS = (".txt", ".text", *JSONL, "")
+TEXT = (".txt", ".text", *JSONL)
+IN_FOLDERS = (*TEXT, "")
 """The endings, before any `.gz`, of a folder's files that are read; WikiExtractor's files have none."""
 
 UNPACK = "an archive; unpack it first"
@@ -25,6 +29,7 @@ UNSUPPORTED = {
     **dict.fromkeys((".pdf", ".doc", ".docx", ".odt", ".rtf", ".epub", ".html", ".htm", ".xml"), CONVERT),
     **dict.fromkeys((".json", ".csv", ".tsv", ".parquet", ".arrow"), CONVERT),
 }
+RECORDS = "holds finished examples (TFRecord), not text; only `bertref pretrain` takes them, and no text beside them"
 PEEK = 8192
 REPORT_EVERY = 1 << 20
 
@@ -48,14 +53,16 @@ def check_paths(paths: Sequence[str | Path]) -> list[Path]:
             raise InputError(f"{path}: no such file or folder")
         if path.is_file() and ending(path) in UNSUPPORTED:
             raise InputError(f"{path}: {UNSUPPORTED[ending(path)]}")
+        if path.is_file() and is_record_file(path):
+            raise InputError(f"{path}: {RECORDS}")
     return checked
 
 
 def find_files(paths: Sequence[Path]) -> Iterator[Path]:
     """The files of a corpus in a stated order: paths as given, a folder's files by name, then its folders by name.
 
-    In a folder, hidden files and those that don't end as in IN_FOLDERS are passed over; `InputError` if a
-    folder then has no file at all.
+    In a folder, hidden files and those that don't end as in IN_FOLDERS are passed over. Raises `InputError` if a folder
+    then has no file at all, and where one holds records or a prepared corpus: the vocabulary beside them is no text.
     """
     for path in paths:
         if not path.is_dir():
@@ -64,13 +71,32 @@ def find_files(paths: Sequence[Path]) -> Iterator[Path]:
         found = False
         for folder, folders, names in os.walk(path):
             folders[:] = sorted(name for name in folders if not name.startswith("."))
-            for name in sorted(names):
-                if not name.startswith(".") and ending(Path(name)) in IN_FOLDERS:
+            visible = sorted(name for name in names if not name.startswith("."))
+            _refuse_prepared(Path(folder), visible)
+            for name in visible:
+                if ending(Path(name)) in IN_FOLDERS:
                     found = True
                     yield Path(folder, name)
         if not found:
             endings = " ".join(filter(None, IN_FOLDERS))
             raise InputError(f"{path}: no files of text in this folder ({endings}, .gz of these, or no ending)")
+
+
+def _refuse_prepared(folder: Path, names: Sequence[str]) -> None:
+    if MANIFEST in names and _is_manifest(folder / MANIFEST):
+        raise InputError(f"{folder}: a prepared corpus, not text; only `bertref pretrain` takes it, named itself")
+    for name in names:
+        if ending(Path(name)) not in TEXT and is_record_file(folder / name):
+            raise InputError(f"{folder / name}: {RECORDS}")
+
+
+def _is_manifest(path: Path) -> bool:
+    """Whether a file is the manifest of a prepared corpus: others have files of that name, too."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(content, dict) and content.get("format") == FORMAT
 
 
 def total_bytes(paths: Sequence[str | Path]) -> int:

@@ -5,11 +5,20 @@
     bytes   data
     uint32  masked CRC-32C of the data
 
+The whole may be packed with gzip, as TensorFlow writes it with compression_type="GZIP". A file is one of records if
+its name says so (`.tfrecord`, `.tfrecords`, `.tf_record` or `.tfrec`, then perhaps the shard's number,
+`-00000-of-00010`, and `.gz`), or if it begins with a length and its checksum, whatever its name.
+
 Source: TensorFlow, `lib/io/record_writer.h`.
 """
 
+import gzip
 import os
+import re
+import shutil
 import struct
+import tempfile
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -26,6 +35,10 @@ from ...plumbing.files import PREFIX
 LENGTH = struct.Struct("<Q")
 CHECKSUM = struct.Struct("<I")
 HEADER_SIZE = LENGTH.size + CHECKSUM.size
+NAME = re.compile(r"\.(?:tf_?records?|tfrec)(?:-\d+-of-\d+)?(?:\.gz)?$", re.IGNORECASE)
+GZIP = b"\x1f\x8b\x08"
+PIECE = 1 << 20
+"""Bytes that are unpacked at a time."""
 
 
 def frame(data: bytes) -> bytes:
@@ -100,23 +113,85 @@ class Writer:
         )
 
 
-def index_records(path: Path) -> npt.NDArray[np.int64]:
-    """(N, 2): where the data of each record begin, and their length. Only lengths are read and checked.
-
-    Raises `InputError`, with the offset of the record, if the file is missing, damaged or cut off.
-    """
-    places: list[tuple[int, int]] = []
+def is_record_file(path: Path) -> bool:
+    """Whether a file holds records, by its name or its first bytes. A file that can't be read holds none."""
+    if NAME.search(path.name):
+        return not path.is_dir()
     try:
-        size = path.stat().st_size
+        return path.is_file() and _begins_record(_unpacked_head(path))
+    except (OSError, EOFError, zlib.error):
+        return False
+
+
+def _unpacked_head(path: Path) -> bytes:
+    with open(path, "rb") as file:
+        head = file.read(HEADER_SIZE)
+        if not _is_packed(head):
+            return head
+        file.seek(0)
+        return gzip.GzipFile(fileobj=file).read(HEADER_SIZE)
+
+
+def _begins_record(head: bytes) -> bool:
+    return len(head) >= HEADER_SIZE and CHECKSUM.unpack_from(head, LENGTH.size)[0] == masked_crc32c(head[: LENGTH.size])
+
+
+def _is_packed(head: bytes) -> bool:
+    """Whether a file that begins so is in gzip; the length of a record may begin with the same bytes."""
+    return head.startswith(GZIP) and not _begins_record(head)
+
+
+def open_records(path: Path) -> IO[bytes]:
+    """A file of records, to be read from any place.
+
+    One in gzip is unpacked, a piece at a time, to a nameless file in the folder for temporary files, which vanishes
+    when it is closed. Raises `InputError` if the file is missing or damaged, or if there is no room for it.
+    """
+    try:
         with open(path, "rb") as file:
-            offset = 0
-            while offset < size:
-                file.seek(offset)
-                length = _length(path, file.read(HEADER_SIZE), offset, size)
-                places.append((offset + HEADER_SIZE, length))
-                offset += HEADER_SIZE + length + CHECKSUM.size
+            if not _is_packed(file.read(HEADER_SIZE)):
+                return open(path, "rb")
+            file.seek(0)
+            return _unpacked(path, file)
     except OSError as error:
         raise InputError(f"{path}: can't be read: {error.strerror or error}") from None
+
+
+def _unpacked(path: Path, packed: IO[bytes]) -> IO[bytes]:
+    place = tempfile.gettempdir()
+    try:
+        file = tempfile.TemporaryFile(dir=place)  # noqa: SIM115 (the caller closes it)
+        shutil.copyfileobj(gzip.GzipFile(fileobj=packed), file, PIECE)
+        file.flush()
+    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
+        raise InputError(f"{path}: can't be unpacked: {error}; the file is damaged or cut off") from None
+    except OSError as error:
+        raise InputError(
+            f"{path}: can't be unpacked into {place} ({error.strerror or error}); make room, or name another folder in "
+            "TMPDIR"
+        ) from None
+    return file
+
+
+def index_records(path: Path) -> npt.NDArray[np.int64]:
+    """`index_of` a file on the disk, plain or in gzip."""
+    with open_records(path) as file:
+        return index_of(path, file)
+
+
+def index_of(path: Path, file: IO[bytes]) -> npt.NDArray[np.int64]:
+    """(N, 2): where the data of each record begin, and their length. Only lengths are read and checked.
+
+    Raises `InputError`, with the offset of the record (in the unpacked file), if the file is damaged or cut off.
+    """
+    places: list[tuple[int, int]] = []
+    size = file.seek(0, os.SEEK_END)
+    offset = 0
+    while offset < size:
+        file.seek(offset)
+        length = _length(path, file.read(HEADER_SIZE), offset, size)
+        places.append((offset + HEADER_SIZE, length))
+        offset += HEADER_SIZE + length + CHECKSUM.size
     return np.array(places, np.int64).reshape(-1, 2)
 
 
@@ -141,10 +216,9 @@ def check_data(path: Path, content: bytes, offset: int) -> bytes:
 
 
 def read_records(path: str | Path) -> Iterator[bytes]:
-    """The data of all records of a file, checked; errors as `index_records` and `check_data`."""
+    """The data of all records of a file, checked; errors as `open_records`, `index_of` and `check_data`."""
     path = Path(path)
-    index = index_records(path)
-    with open(path, "rb") as file:
-        for start, length in index.tolist():
+    with open_records(path) as file:
+        for start, length in index_of(path, file).tolist():
             file.seek(start)
             yield check_data(path, file.read(length + CHECKSUM.size), start - HEADER_SIZE)

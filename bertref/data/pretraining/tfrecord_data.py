@@ -15,7 +15,7 @@ from ...errors import InputError
 from ...rng import generator
 from ..batch import LAYOUT, Batch, zeros
 from .example_proto import Values, decode, encode
-from .tfrecord import CHECKSUM, HEADER_SIZE, Writer, check_data, index_records
+from .tfrecord import CHECKSUM, HEADER_SIZE, Writer, check_data, index_of, open_records
 
 FEATURES = {
     "input_ids": "input_ids",
@@ -54,7 +54,7 @@ def _features(batch: Batch, row: int) -> Iterator[tuple[str, Values]]:
 class TFRecordData:
     """Batches from TFRecord files, addressed by their step as those of `PretrainingData`.
 
-    paths  files with records of one S and one P
+    paths  files with records of one S and one P, plain or in gzip
     seed   of the order, which is new in every pass over the records
 
     Record i of the whole is record i // F of file i % F, of F files: the order in which `write_tfrecords` wrote.
@@ -68,11 +68,7 @@ class TFRecordData:
         self.seed = seed
         if not self.paths:
             raise InputError("no TFRecord file given")
-        indexes = [index_records(path) for path in self.paths]
-        for path, index in zip(self.paths, indexes, strict=True):
-            if not len(index):
-                raise InputError(f"{path}: no record in it")
-        self._contents = [_map(path) for path in self.paths]
+        indexes, self._contents = zip(*map(_mapped, self.paths), strict=True)
         number = np.concatenate([np.arange(len(index)) for index in indexes])
         file = np.repeat(np.arange(len(indexes)), [len(index) for index in indexes])
         in_turn = np.lexsort((file, number))
@@ -140,6 +136,10 @@ class TFRecordData:
         return f"{self.paths[self._files[record]]}, record at offset {self._places[record][0] - HEADER_SIZE}"
 
 
-def _map(path: Path) -> mmap.mmap:
-    with open(path, "rb") as file:
-        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+def _mapped(path: Path) -> tuple[npt.NDArray[np.int64], mmap.mmap]:
+    """The places of a file's records, and its content on the disk."""
+    with open_records(path) as file:
+        index = index_of(path, file)
+        if not len(index):
+            raise InputError(f"{path}: no record in it")
+        return index, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

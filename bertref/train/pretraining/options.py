@@ -56,6 +56,7 @@ class PretrainOptions:
     seed: int = 12345
     eval_on: str = "held-out"
     held_out: float = 0.05
+    eval_corpus: str | None = None
     eval_every: int = 0
     eval_batches: int = 100
     log_every: int = 10
@@ -74,6 +75,10 @@ class PretrainOptions:
             raise InputError(f"--held-out is {self.held_out}; it must be a share between 0 and 1")
         if self.dropout is not None and not 0 <= self.dropout < 1:
             raise InputError(f"--dropout is {self.dropout}; it must be in [0, 1)")
+        if self.eval_corpus and self.eval_on != "held-out":
+            raise InputError(
+                f"--eval-corpus takes the place of held-out documents, but --eval-on is {self.eval_on}; leave one out"
+            )
         for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise InputError(f"--{name.replace('_', '-')} is {getattr(self, name)!r}; one of {', '.join(allowed)}")
@@ -139,12 +144,16 @@ class Run:
         return cls(options)
 
     def must_equal(self, now: "Run", folder: Path) -> None:
-        """Raises `InputError` naming the options with which the run in `folder` was started differently."""
-        names = sorted(set(self.options) | set(now.options))
-        different = [n for n in names if self.options.get(n) != now.options.get(n)]
+        """Raises `InputError` naming the options with which the run in `folder` was started differently.
+
+        An option that one of them lacks, because an earlier version didn't have it, counts as its default.
+        """
+        default = Run.of(PretrainOptions()).options
+        was, is_ = ({**default, **run.options} for run in (self, now))
+        different = sorted(name for name in was.keys() | is_.keys() if was.get(name) != is_.get(name))
         if different:
             pairs = ", ".join(
-                f"--{n.replace('_', '-')} was {self.options.get(n)!r} and is {now.options.get(n)!r}" for n in different
+                f"--{n.replace('_', '-')} was {was.get(n)!r} and is {is_.get(n)!r}" for n in different
             )
             raise InputError(
                 f"{folder}: can't be resumed with other options: {pairs}. Give the same ones, or another --out"

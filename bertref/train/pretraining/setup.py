@@ -10,11 +10,12 @@ import numpy as np
 from ... import backends
 from ...backends.backend import Backend
 from ...config import PRESETS, BertConfig, Numerics, named_config
-from ...data.batch import Batch
+from ...data.batch import Batch, validate
 from ...data.pretraining.corpus import Corpus, is_corpus
 from ...data.pretraining.documents import Document, read_documents
 from ...data.pretraining.pipeline import PretrainingData, split_documents
 from ...data.pretraining.python_topics import python_topics
+from ...data.pretraining.record_files import is_records
 from ...data.pretraining.shards import prepare
 from ...data.pretraining.tfrecord_data import TFRecordData
 from ...errors import InputError
@@ -27,7 +28,16 @@ from ...text import Tokenizer, Vocab, load_vocab, train_vocab
 from ..report import Report
 from ..step import Recipe
 from .options import DROPOUT, PretrainOptions
+from .records import open_evaluation, open_records
 
+ALL_RECORDS = (
+    "records are not split, because the same sentences stand in several of them. `prepare --held-out` writes held-out "
+    "documents to files of their own; or give --eval-corpus or --eval-on train."
+)
+ONE_DOCUMENT = (
+    "the text is one document, and only whole ones are held out. If blank lines separate documents, add --documents "
+    "blank-line; or give --eval-corpus or --eval-on train."
+)
 NEEDED = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
@@ -76,17 +86,21 @@ def set_up(options: PretrainOptions, basis: Basis, out: Path, report: Report) ->
     """Reads or makes everything; what is made of the text is kept in `out`, so that a resumed run finds it."""
     backend, config, numerics = basis
     data: PretrainingData | TFRecordData
-    if any(map(is_tfrecords, options.corpus)):
-        vocab, data = _records(options)
-        batches = _first(data.in_order(options.batch_size), options.eval_batches) if options.eval_on == "train" else []
-        unigram, size = None, {"examples": len(data)}
+    held_out: PretrainingData | TFRecordData | None
+    if any(map(is_records, options.corpus)):
+        vocab, data, held_out = open_records(options, report)
+        size = {"examples": len(data)}
     else:
         vocab, corpus = _text(options, out, report)
-        data, held_out, train_documents = _data(options, corpus, vocab)
-        batches = _evaluation(options, data, held_out)
-        unigram = _unigram(corpus, train_documents, batches, vocab) if batches else None
+        data, held_out = _data(options, corpus, vocab)
         size = {"tokens": data.tokens, "documents": len(data.documents)}
+    if options.eval_corpus:
+        held_out = open_evaluation(options.eval_corpus, vocab, _rules(options))
     config = _fitted(config, vocab, options)
+    batches = _evaluation(options, data, held_out, report)
+    for batch in batches:
+        validate(batch, config)
+    unigram = _unigram(data, batches) if batches and isinstance(data, PretrainingData) else None
     tokenizer = Tokenizer(vocab, lower_case=options.lower_case)
     ops, recipe = OpSet(backend, kernels=options.kernels), recipe_of(options, config, numerics, backend)
     return Setup(ops, recipe, config, numerics, tokenizer, data, batches, unigram, size)
@@ -151,26 +165,6 @@ def _text(options: PretrainOptions, out: Path, report: Report) -> tuple[Vocab, C
     return vocab, Corpus.open(folder, vocab)
 
 
-def is_tfrecords(path: str | Path) -> bool:
-    """Whether a path is a `.tfrecord` file or a folder with such files."""
-    path = Path(path)
-    return path.suffix == ".tfrecord" or (path.is_dir() and any(path.glob("*.tfrecord")))
-
-
-def _records(options: PretrainOptions) -> tuple[Vocab, TFRecordData]:
-    """Finished examples: no pairs or masks are drawn any more. The vocabulary is --vocab or stands beside them."""
-    paths: list[Path] = []
-    for given in map(Path, options.corpus):
-        if not is_tfrecords(given):
-            raise InputError(f"{given}: is no TFRecord file, but others are; give only one kind of corpus")
-        paths += sorted(given.glob("*.tfrecord")) if given.is_dir() else [given]
-    vocab = load_vocab(options.vocab or paths[0].parent / "vocab.txt", require=NEEDED)
-    data = TFRecordData(paths, seed=options.seed)
-    if data.seq_len != options.seq_len:
-        raise InputError(f"{paths[0]}: its sequences have {data.seq_len} tokens; add --seq-len {data.seq_len}")
-    return vocab, data
-
-
 def _documents(options: PretrainOptions) -> Iterator[Document]:
     if not options.corpus:
         return python_topics()
@@ -189,27 +183,41 @@ def _trained_vocab(options: PretrainOptions, report: Report) -> Vocab:
 
 def _data(
     options: PretrainOptions, corpus: Corpus, vocab: Vocab
-) -> tuple[PretrainingData, PretrainingData | None, np.ndarray]:
-    """The batches to learn from, those held out, and the numbers of the documents to learn from."""
+) -> tuple[PretrainingData, PretrainingData | None]:
+    """The batches to learn from, and those held out."""
     train = np.arange(corpus.documents)
     held_out: np.ndarray | None = None
-    if options.eval_on == "held-out" and corpus.documents > 1:
+    if options.eval_on == "held-out" and not options.eval_corpus and corpus.documents > 1:
         train, held_out = split_documents(corpus, options.held_out, options.seed)
-    rules: dict[str, Any] = {
-        "seq_len": options.seq_len, "max_predictions": options.predictions, "masked_lm_prob": options.masked_lm_prob,
-        "short_seq_prob": options.short_seq_prob, "whole_word": options.whole_word, "seed": options.seed,
-    }  # fmt: skip
+    rules = _rules(options)
     masking = cast(Literal["static", "dynamic"], options.masking)
     data = PretrainingData(corpus, vocab, masking=masking, dupe_factor=options.dupe_factor, documents=train, **rules)
     evaluation = None
     if held_out is not None and len(held_out):
         evaluation = PretrainingData(corpus, vocab, masking="static", dupe_factor=1, documents=held_out, **rules)
-    return data, evaluation, train
+    return data, evaluation
 
 
-def _evaluation(options: PretrainOptions, data: PretrainingData, held_out: PretrainingData | None) -> list[Batch]:
+def _rules(options: PretrainOptions) -> dict[str, Any]:
+    """How pairs are cut and masked."""
+    return {
+        "seq_len": options.seq_len, "max_predictions": options.predictions, "masked_lm_prob": options.masked_lm_prob,
+        "short_seq_prob": options.short_seq_prob, "whole_word": options.whole_word, "seed": options.seed,
+    }  # fmt: skip
+
+
+def _evaluation(
+    options: PretrainOptions,
+    data: PretrainingData | TFRecordData,
+    held_out: PretrainingData | TFRecordData | None,
+    report: Report,
+) -> list[Batch]:
+    """The batches to evaluate on; says once why there are none, if some were asked for."""
     source = {"held-out": held_out, "train": data, "none": None}[options.eval_on]
     if source is None:
+        if options.eval_on == "held-out":
+            why = ALL_RECORDS if isinstance(data, TFRecordData) else ONE_DOCUMENT
+            report("message", {"text": f"Nothing is held out, so nothing is evaluated: {why}"})
         return []
     return _first(source.in_order(options.batch_size), options.eval_batches)
 
@@ -218,10 +226,10 @@ def _first(batches: Iterable[Batch], count: int) -> list[Batch]:
     return [batch for _, batch in zip(range(count), batches, strict=False)]
 
 
-def _unigram(corpus: Corpus, documents: np.ndarray, batches: list[Batch], vocab: Vocab) -> float:
-    counts = np.zeros(len(vocab), np.int64)
-    for number in documents.tolist():
-        for sentence in corpus.sentences_of(number):
-            counts += np.bincount(sentence, minlength=len(vocab))
+def _unigram(data: PretrainingData, batches: list[Batch]) -> float:
+    counts = np.zeros(len(data.corpus.vocab), np.int64)
+    for number in data.documents.tolist():
+        for sentence in data.corpus.sentences_of(number):
+            counts += np.bincount(sentence, minlength=len(counts))
     ids = np.concatenate([batch.masked_lm_ids[batch.masked_lm_weights > 0] for batch in batches])
     return unigram_loss(counts, ids)

@@ -1,0 +1,53 @@
+"""Runs on finished examples: their vocabulary, their batches, and what the run is evaluated on."""
+
+from pathlib import Path
+from typing import Any
+
+from ...checkpoint import latest
+from ...data.pretraining.corpus import Corpus, is_corpus
+from ...data.pretraining.pipeline import PretrainingData
+from ...data.pretraining.record_files import held_out_files, is_records, record_files, vocab_beside, vocab_of
+from ...data.pretraining.tfrecord_data import TFRecordData
+from ...errors import InputError
+from ...text import Vocab
+from ..report import Report
+from .options import PretrainOptions
+
+
+def open_records(options: PretrainOptions, report: Report) -> tuple[Vocab, TFRecordData, TFRecordData | None]:
+    """The vocabulary, the examples to learn from, and the held-out ones beside them, where those are evaluated on.
+
+    No pairs or masks are drawn any more: raises `InputError` where an option says another length or number than the
+    records have. (A run with a checkpoint goes on and is told so: version 0.1.0 took no notice of --max-predictions.)
+    """
+    files = record_files(options.corpus)
+    vocab = vocab_of(files, options.vocab)
+    data = TFRecordData(files, seed=options.seed)
+    if data.seq_len != options.seq_len:
+        raise InputError(f"{files[0]}: its sequences have {data.seq_len} tokens; add --seq-len {data.seq_len}")
+    if options.max_predictions not in (None, data.max_predictions):
+        said = f"{files[0]}: its sequences have {data.max_predictions} predictions, not {options.max_predictions}"
+        if latest(Path(options.out)) is None:
+            raise InputError(f"{said}; leave --max-predictions out")
+        report("message", {"text": f"{said}; --max-predictions has no effect on records."})
+    wanted = options.eval_on == "held-out" and not options.eval_corpus
+    held_out = held_out_files(files) if wanted else []
+    return vocab, data, TFRecordData(held_out) if held_out else None
+
+
+def open_evaluation(path: str, vocab: Vocab, rules: dict[str, Any]) -> PretrainingData | TFRecordData:
+    """The examples of `--eval-corpus`: records, or those of a prepared corpus by `rules`, with masks that stay.
+
+    Raises `InputError` if the path is neither, or was made with another vocabulary.
+    """
+    if is_records(path):
+        files = record_files([path])
+        own = vocab_beside(files) or vocab
+        if own.sha256 != vocab.sha256:
+            raise InputError(f"--eval-corpus {path}: its vocabulary {own.source} is another than {vocab.source}")
+        return TFRecordData(files)
+    if is_corpus(path):
+        return PretrainingData(Corpus.open(path, vocab), vocab, masking="static", dupe_factor=1, **rules)
+    if not Path(path).exists():
+        raise InputError(f"--eval-corpus {path}: no such file or folder")
+    raise InputError(f"--eval-corpus {path}: neither TFRecord files nor a corpus made by `bertref prepare`; prepare it")

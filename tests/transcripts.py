@@ -55,10 +55,11 @@ def run(command: str, folder: Path) -> str:
     done = subprocess.run(
         [*starts.get(words[0], words[:1]), *words[1:]], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         text=True, encoding="utf-8", timeout=900,
-        env=cli_helpers.environment(PYTHONPATH=str(ROOT), PYTHONUNBUFFERED="1", BERTREF_CACHE=str(folder / "cache")),
+        env=cli_helpers.environment(PYTHONPATH=str(ROOT), PYTHONUNBUFFERED="1", BERTREF_CACHE=str(folder / "cache"),
+                                    PYTEST_DISABLE_PLUGIN_AUTOLOAD="1"),
     )  # fmt: skip
     return done.stdout
 
 
 PYTEST = [sys.executable, "-m", "pytest", "-p", "bertref.verify.pytest_plugin", "-p", "no:cacheprovider"]
-"""The plugin is named, because only an installed package brings it along by itself."""
+"""The plugin is named, because pytest finds it by itself only where the package is installed."""

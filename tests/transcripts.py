@@ -55,11 +55,14 @@ def run(command: str, folder: Path) -> str:
     done = subprocess.run(
         [*starts.get(words[0], words[:1]), *words[1:]], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         text=True, encoding="utf-8", timeout=900,
-        env=cli_helpers.environment(PYTHONPATH=str(ROOT), PYTHONUNBUFFERED="1", BERTREF_CACHE=str(folder / "cache"),
-                                    PYTEST_DISABLE_PLUGIN_AUTOLOAD="1"),
+        env=cli_helpers.environment(PYTHONPATH=str(ROOT), BERTREF_CACHE=str(folder / "cache"), **PLAIN),
     )  # fmt: skip
     return done.stdout
 
 
+PLAIN = {
+    "PYTHONUNBUFFERED": "1", "CI": "", "BUILD_NUMBER": "", "PYTEST_ADDOPTS": "", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+}  # fmt: skip
+"""Both streams in the order of writing; pytest as a person runs it, not as it is inside of these tests or in CI."""
 PYTEST = [sys.executable, "-m", "pytest", "-p", "bertref.verify.pytest_plugin", "-p", "no:cacheprovider"]
 """The plugin is named, because pytest finds it by itself only where the package is installed."""

@@ -1,6 +1,5 @@
 """Verifies a model with a mistake in it, and says whether the mistake was found where it is."""
 
-import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +24,6 @@ class Outcome:
     dtype: str
     report: Report
     expected: str
-    seconds: float
 
     @property
     def detected(self) -> bool:
@@ -51,10 +49,8 @@ def subject(mistake: Mistake, dtype: str = "float32") -> TransformersSubject:
 def measure(mistake: Mistake, dtype: str = "float32", *, seed: int = SEED, size: str = "tiny") -> Outcome:
     """One mistake in one dtype."""
     case = generate(seed, size=size)
-    start = time.perf_counter()
     report = check(subject(mistake, dtype), case)
-    expected = mistake.expected(case.config.num_hidden_layers)
-    return Outcome(mistake, dtype, report, expected, time.perf_counter() - start)
+    return Outcome(mistake, dtype, report, mistake.expected(case.config.num_hidden_layers))
 
 
 def measure_all(mistakes: Iterable[Mistake], dtypes: Iterable[str] = (), **options: Any) -> Iterator[Outcome]:

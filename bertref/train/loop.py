@@ -19,7 +19,7 @@ from ..checkpoint import training as states
 from ..checkpoint.folder import WEIGHTS
 from ..data.batch import Batch, validate
 from ..data.prefetch import Prefetch
-from ..errors import CheckpointError, InputError
+from ..errors import BertrefError, CheckpointError, InputError
 from ..heads import parameter_shapes
 from ..init import initial_parameters
 from ..params import count
@@ -61,7 +61,7 @@ def pretrain(
     made = _claim(options, out, report)
     try:
         setup = set_up(options, basis, out, report)
-    except InputError:
+    except BertrefError:
         if made:
             _give_back(out)
         raise

@@ -8,11 +8,11 @@ Source: Devlin et al. 2019, section 3 and figure 2; google-research/bert, `run_c
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from ..errors import InputError
-from .vocab import CLS, CONTINUES, PAD, SEP, SPECIAL_TOKENS, Vocab
+from .vocab import CLS, CONTINUES, PAD, SEP, Vocab
 
 NO_SPACE = (
     (re.compile(r" ([.,?!;:)\]}])"), r"\1"),
@@ -21,8 +21,6 @@ NO_SPACE = (
 )
 """Where English puts no space: only at punctuation, where the tokenizer splits anyhow, so that tokenising the
 joined text gives the same pieces again."""
-
-SPECIAL = re.compile("(" + "|".join(map(re.escape, SPECIAL_TOKENS)) + ")")
 
 
 class Encoding(NamedTuple):
@@ -65,13 +63,6 @@ def shorten(first: list[int], second: list[int] | None, room: int) -> tuple[list
         a, b = min(a, kept), min(b, kept)
         b -= a + b - room
     return first[:a], second[:b]
-
-
-def split_at_specials(vocab: Vocab, text: str) -> Iterator[tuple[str, int | None]]:
-    """The text in order: (plain text, None) and (special token, its id), which must be spelt exactly."""
-    for part in SPECIAL.split(text) if "[" in text else [text]:
-        # A special token that the vocabulary lacks is plain text; being punctuated, it is split there anyhow.
-        yield part, vocab.ids.get(part) if part in SPECIAL_TOKENS else None
 
 
 def tokens_of(vocab: Vocab, ids: Sequence[int]) -> list[str]:

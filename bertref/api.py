@@ -97,7 +97,7 @@ class Model:
     def tag(self, text: str, *, aggregation: str | None = None) -> list[Span]:
         """The labels of a text's "tokens" or "words", or its "entities", with their places in the text.
 
-        None chooses: entities where the labels are B-... and I-..., else words.
+        None chooses: entities where the labels are B-... and I-... (also in the schemes BIOES and BILOU), else words.
         """
         return self.tag_batch([text], aggregation=aggregation)[0]
 

@@ -138,7 +138,7 @@ TASKS = tuple(ANSWERS)
 )
 @click.option(
     "--aggregation", type=click.Choice(["tokens", "words", "entities"]),
-    help="What gets a label; entities where the labels are B-... and I-..., else words.",
+    help="What gets a label; entities where the labels are B-... and I-... (also BIOES, BILOU), else words.",
 )  # fmt: skip
 @click.option("--null-threshold", type=float, metavar="X", help="Allow 'no answer', if it scores more than X better.")
 @click.option("--max-answer-length", type=click.IntRange(min=1), help="In word pieces.  [default: 30]")

@@ -1,7 +1,8 @@
 """Small models in Hugging Face folders, made of random numbers and JSON."""
 
 import json
-from collections.abc import Sequence
+import zlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +16,33 @@ SIZE = {
 }  # fmt: skip
 
 
+def random(name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Numbers far from zero, gains around one; the same for the same name."""
+    draw = np.random.default_rng(zlib.crc32(name.encode()))
+    return draw.normal(1 if name.endswith("LayerNorm.weight") else 0, 0.3, shape)
+
+
 def model(
-    folder: Path, kind: str, words: Sequence[str], *, labels: Sequence[str] = ("A", "B"), **settings: Any
+    folder: Path,
+    kind: str,
+    words: Sequence[str],
+    *,
+    labels: Sequence[str] = ("A", "B"),
+    weights: Callable[[str, tuple[int, ...]], np.ndarray] = random,
+    **settings: Any,
 ) -> Path:
     """A folder with the class `kind` of transformers, its vocabulary the special tokens and `words`.
 
-    `settings` go into the config. The classifier's rows are the numbers of the labels; the rest is random.
+    `settings` go into the config; `weights` gives each tensor by its name and shape.
     """
     folder.mkdir(parents=True)
     vocabulary = [*SPECIALS, *words]
     config = {**SIZE, "vocab_size": len(vocabulary), **settings}
     named = {"id2label": dict(enumerate(labels)), "label2id": {label: i for i, label in enumerate(labels)}}
-    draw = np.random.default_rng(0)
-    weights = {
-        name: (draw.normal(1 if name.endswith("LayerNorm.weight") else 0, 0.3, shape)).astype(np.float32)
-        for name, shape in shapes(config, kind, len(labels)).items()
+    arrays = {
+        name: weights(name, shape).astype(np.float32) for name, shape in shapes(config, kind, len(labels)).items()
     }
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    save_file(arrays, folder / "model.safetensors", metadata={"format": "pt"})
     json_file(folder / "config.json", {"model_type": "bert", "architectures": [kind], **config, **named})
     json_file(folder / "tokenizer_config.json", {"tokenizer_class": "BertTokenizer", "do_lower_case": True})
     (folder / "vocab.txt").write_text("".join(f"{word}\n" for word in vocabulary), encoding="utf-8")

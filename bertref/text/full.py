@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .added import AddedTokens
 from .basic import BasicTokenizer, Control, split_on_punctuation, to_unicode
-from .encoding import Encoding, frame, tokens_of
+from .encoding import Encoding, Truncate, frame, tokens_of
 from .vocab import Vocab, load_vocab
 from .wordpiece import WordpieceTokenizer
 
@@ -85,8 +85,9 @@ class FullTokenizer:
         max_length: int | None = None,
         *,
         specials: bool = True,
+        truncate: Truncate = "head",
     ) -> Encoding:
         """One text or a pair with [CLS] and [SEP], cut to `max_length` (see `encoding.frame`)."""
         first = self.convert_tokens_to_ids(self.tokenize(text, specials=specials))
         second = None if pair is None else self.convert_tokens_to_ids(self.tokenize(pair, specials=specials))
-        return frame(self.vocab, first, second, max_length)
+        return frame(self.vocab, first, second, max_length, truncate)

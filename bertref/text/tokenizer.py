@@ -36,7 +36,7 @@ from ..errors import InputError
 from .added import AddedTokens
 from .basic import BasicTokenizer, Control, check_control, to_unicode
 from .bulk import Pieces, Words, blocks
-from .encoding import Encoding, frame, join, tokens_of
+from .encoding import Encoding, Truncate, frame, join, tokens_of
 from .folder import read_folder, write_folder
 from .offsets import Locator, Piece
 from .vocab import Vocab
@@ -137,14 +137,21 @@ class Tokenizer:
         return self._locator.locate(text, specials=specials)
 
     def encode(
-        self, text: Text, pair: Text | None = None, max_length: int | None = None, *, specials: bool = True
+        self,
+        text: Text,
+        pair: Text | None = None,
+        max_length: int | None = None,
+        *,
+        specials: bool = True,
+        truncate: Truncate = "head",
     ) -> Encoding:
         """One text, or a pair, with [CLS] and [SEP], cut to `max_length` (see `encoding.frame`).
 
         With `specials`, "[MASK]" and its like in the text are the tokens. Raises `InputError` if the
         vocabulary lacks [CLS] or [SEP].
         """
-        return self.encode_batch([text], None if pair is None else [pair], max_length, specials=specials)[0]
+        pairs = None if pair is None else [pair]
+        return self.encode_batch([text], pairs, max_length, specials=specials, truncate=truncate)[0]
 
     def encode_batch(
         self,
@@ -153,13 +160,14 @@ class Tokenizer:
         max_length: int | None = None,
         *,
         specials: bool = True,
+        truncate: Truncate = "head",
     ) -> list[Encoding]:
         """`encode` for many texts at once; `pairs` is as long as `texts`."""
         if pairs is not None and len(pairs) != len(texts):
             raise InputError(f"{len(texts)} texts and {len(pairs)} second texts; every pair has one of each")
         first = self._ids(texts, specials=specials)
         second = [None] * len(first) if pairs is None else self._ids(pairs, specials=specials)
-        return [frame(self.vocab, a, b, max_length) for a, b in zip(first, second, strict=True)]
+        return [frame(self.vocab, a, b, max_length, truncate) for a, b in zip(first, second, strict=True)]
 
     def decode(self, ids: Sequence[int], *, keep_special: bool = False) -> str:
         """Readable text without [PAD], [CLS], [SEP] (see `encoding.join`); `InputError` for an unknown id."""

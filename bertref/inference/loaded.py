@@ -128,13 +128,16 @@ def settings_of(loaded: Loaded) -> Settings:
 
 
 def inputs_of(loaded: Loaded, encodings: Sequence[Encoding]) -> Inputs:
-    """One batch on the device, padded to its longest sequence or packed, as the backend likes it."""
+    """One batch on the device, padded to its longest sequence or packed, as the backend likes it.
+
+    Raises `InputError` for ids of which the model has no row: a second text where it has one token type.
+    """
     B, S = len(encodings), max((len(e.input_ids) for e in encodings), default=0)
     ids, mask, types = (np.zeros((B, S), np.int64) for _ in range(3))
     for b, encoding in enumerate(encodings):
         length = len(encoding.input_ids)
         ids[b, :length], mask[b, :length], types[b, :length] = encoding.input_ids, 1, encoding.token_type_ids
-    return inputs(loaded.ops.xp, ids, mask, types, packed=loaded.packed)
+    return inputs(loaded.ops.xp, ids, mask, types, packed=loaded.packed, config=loaded.config)
 
 
 def run(loaded: Loaded, x: Inputs, probe: Probe | None = None) -> model.Encoded:

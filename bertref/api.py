@@ -26,6 +26,7 @@ from .opset import OpSet
 from .precision import cast
 from .probes import Probe, Recorder
 from .text import Tokenizer
+from .text.encoding import Truncate
 
 __all__ = [
     "Answer",
@@ -48,6 +49,10 @@ class Model:
 
     `heads`, `labels`, `problem_type` and `coverage` are those of `checkpoint.SavedModel`; `recipe` says how a folder of
     sentence-transformers makes a vector of a text, None elsewhere.
+
+    A text that is too long for the model is refused unless `truncate` says which of its tokens are kept: "head",
+    "tail", or "head+tail", both ends (see `text.encoding`). Texts that can't be answered raise one `TextError`, whose
+    `reasons` name them all.
     """
 
     config: BertConfig
@@ -62,42 +67,52 @@ class Model:
     recipe: Recipe | None = None
     coverage: Coverage | None = None
 
-    def predict(self, text: str, *, top_k: int = 5) -> list[MaskGuesses]:
+    def predict(self, text: str, *, top_k: int = 5, truncate: Truncate | None = None) -> list[MaskGuesses]:
         """The `top_k` likeliest words for every [MASK] of a text. Raises `InputError` if it has no mask."""
-        return self.predict_batch([text], top_k=top_k)[0]
+        return self.predict_batch([text], top_k=top_k, truncate=truncate)[0]
 
-    def predict_batch(self, texts: Sequence[str], *, top_k: int = 5) -> list[list[MaskGuesses]]:
+    def predict_batch(
+        self, texts: Sequence[str], *, top_k: int = 5, truncate: Truncate | None = None
+    ) -> list[list[MaskGuesses]]:
         """`predict` for many texts: their masks' candidates, in the order of the texts."""
-        return fill_masks(self, texts, top_k=top_k)
+        return fill_masks(self, texts, top_k=top_k, truncate=truncate)
 
-    def next_sentence(self, first: str, second: str) -> float:
+    def next_sentence(self, first: str, second: str, *, truncate: Truncate | None = None) -> float:
         """The probability that `second` follows `first` in its document."""
-        return self.next_sentence_batch([first], [second])[0]
+        return self.next_sentence_batch([first], [second], truncate=truncate)[0]
 
-    def next_sentence_batch(self, first: Sequence[str], second: Sequence[str]) -> list[float]:
+    def next_sentence_batch(
+        self, first: Sequence[str], second: Sequence[str], *, truncate: Truncate | None = None
+    ) -> list[float]:
         """`next_sentence` for many pairs."""
-        return follow(self, first, second)
+        return follow(self, first, second, truncate=truncate)
 
-    def classify(self, text: str, pair: str | None = None) -> list[LabelScore]:
+    def classify(self, text: str, pair: str | None = None, *, truncate: Truncate | None = None) -> list[LabelScore]:
         """Every label of a text or a pair with its score, best first; of a regression its numbers."""
-        return self.classify_batch([text], None if pair is None else [pair])[0]
+        return self.classify_batch([text], None if pair is None else [pair], truncate=truncate)[0]
 
-    def classify_batch(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[list[LabelScore]]:
+    def classify_batch(
+        self, texts: Sequence[str], pairs: Sequence[str] | None = None, *, truncate: Truncate | None = None
+    ) -> list[list[LabelScore]]:
         """`classify` for many texts."""
-        return classify(self, texts, pairs)
+        return classify(self, texts, pairs, truncate=truncate)
 
-    def choose(self, context: str, choices: Sequence[str]) -> list[ChoiceScore]:
+    def choose(
+        self, context: str, choices: Sequence[str], *, truncate: Truncate | None = None
+    ) -> list[ChoiceScore]:
         """The choices by how well they go on from the context, best first."""
-        return self.choose_batch([context], [choices])[0]
+        return self.choose_batch([context], [choices], truncate=truncate)[0]
 
-    def choose_batch(self, contexts: Sequence[str], choices: Sequence[Sequence[str]]) -> list[list[ChoiceScore]]:
+    def choose_batch(
+        self, contexts: Sequence[str], choices: Sequence[Sequence[str]], *, truncate: Truncate | None = None
+    ) -> list[list[ChoiceScore]]:
         """`choose` for many contexts, each with its choices."""
-        return choose(self, contexts, choices)
+        return choose(self, contexts, choices, truncate=truncate)
 
     def tag(self, text: str, *, aggregation: str | None = None) -> list[Span]:
         """The labels of a text's "tokens" or "words", or its "entities", with their places in the text.
 
-        None chooses: entities where the labels are B-... and I-..., else words.
+        None chooses: entities where the labels are B-... and I-... (also in the schemes BIOES and BILOU), else words.
         """
         return self.tag_batch([text], aggregation=aggregation)[0]
 

@@ -8,6 +8,7 @@ import click
 from .. import __version__
 from ..backends.numpy.blas import coretype
 from ..errors import BertrefError, TrainingDiverged
+from . import streams
 
 COMMANDS = {
     "bench": "How fast bertref is here, alone or in a race with another library.",
@@ -57,6 +58,7 @@ def bertref() -> None:
 
 def main() -> None:
     """Entry point of the console script. Exit codes: 0 done, 1 the check failed, 2 wrong use or impossible here."""
+    streams.prepare()
     coretype.choose()  # before a command imports NumPy
     try:
         bertref.main(prog_name="bertref", standalone_mode=False)

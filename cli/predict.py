@@ -2,14 +2,15 @@
 
 import itertools
 import json
-from collections.abc import Callable, Iterable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import InputError
+from ..errors import InputError, TextError
 from . import render
 from .options import (
     allow_option,
@@ -20,10 +21,11 @@ from .options import (
     model_option,
     threads_option,
 )
-from .texts import read_texts
+from .texts import Line, named, read_lines
 
 if TYPE_CHECKING:
     from ..api import Model
+    from ..text.encoding import Truncate
 
 CHUNK = 256
 BELONGS = {
@@ -35,6 +37,7 @@ BELONGS = {
     "null_threshold": ("question-answering",),
     "max_answer_length": ("question-answering",),
     "doc_stride": ("question-answering",),
+    "truncate": ("fill-mask", "next-sentence", "sequence-classification", "multiple-choice"),
 }
 """Option -> the tasks that read it; for any other it is refused."""
 
@@ -52,15 +55,17 @@ class Wish:
     null_threshold: float | None
     max_answer_length: int | None
     doc_stride: int | None
+    truncate: "Truncate | None"
     top_k: int
 
 
-Answered = Iterator[tuple[dict[str, Any], Callable[[], None]]]
-"""For each text what --json prints, and what draws it."""
+Answer = tuple[dict[str, Any], Callable[[], None]]
+"""What --json prints of a text, and what draws it."""
+Answered = Iterator[Answer]
 
 
 def _fill_mask(model: "Model", texts: list[str], wish: Wish) -> Answered:
-    for text, masks in zip(texts, model.predict_batch(texts, top_k=wish.top_k), strict=True):
+    for text, masks in zip(texts, model.predict_batch(texts, top_k=wish.top_k, truncate=wish.truncate), strict=True):
         found = [{"position": m.position, "top": [g._asdict() for g in m.top]} for m in masks]
         yield {"text": text, "masks": found}, partial(render.guesses, text, masks)
 
@@ -68,7 +73,8 @@ def _fill_mask(model: "Model", texts: list[str], wish: Wish) -> Answered:
 def _next_sentence(model: "Model", texts: list[str], wish: Wish) -> Answered:
     assert wish.pair is not None
     pair = wish.pair
-    for text, p in zip(texts, model.next_sentence_batch(texts, [pair] * len(texts)), strict=True):
+    found = model.next_sentence_batch(texts, [pair] * len(texts), truncate=wish.truncate)
+    for text, p in zip(texts, found, strict=True):
         yield {"text": text, "pair": pair, "is_next": p}, partial(render.next_sentence, text, pair, p)
 
 
@@ -78,7 +84,7 @@ def _classification(model: "Model", texts: list[str], wish: Wish) -> Answered:
     pairs = None if wish.pair is None else [wish.pair] * len(texts)
     problem = problem_of(model)
     extra = {} if wish.pair is None else {"pair": wish.pair}
-    for text, scores in zip(texts, model.classify_batch(texts, pairs), strict=True):
+    for text, scores in zip(texts, model.classify_batch(texts, pairs, truncate=wish.truncate), strict=True):
         values = {"text": text, **extra, "problem_type": problem, "labels": [s._asdict() for s in scores]}
         yield values, partial(render.labels, text, wish.pair, scores[: wish.top_k], problem)
 
@@ -108,7 +114,8 @@ def _question_answering(model: "Model", texts: list[str], wish: Wish) -> Answere
 
 def _multiple_choice(model: "Model", texts: list[str], wish: Wish) -> Answered:
     assert wish.choice is not None
-    for text, scores in zip(texts, model.choose_batch(texts, [wish.choice] * len(texts)), strict=True):
+    found = model.choose_batch(texts, [wish.choice] * len(texts), truncate=wish.truncate)
+    for text, scores in zip(texts, found, strict=True):
         values = {"text": text, "choices": [s._asdict() for s in scores]}
         yield values, partial(render.choices, text, scores)
 
@@ -134,11 +141,16 @@ TASKS = tuple(ANSWERS)
 @click.option("--choice", metavar="TEXT", multiple=True, help="One way to go on from the text; give several.")
 @click.option("--file", "file", metavar="FILE", help="One text a line; - is standard input.")
 @click.option(
+    "--truncate", type=click.Choice(["head", "tail", "head+tail"]),
+    help="Cut texts that are too long for the model, which are refused otherwise: keep their first tokens, their last, "
+    "or both ends, 1 token of the first for 3 of the last (128 and 382 of 510; Sun et al. 2019).",
+)  # fmt: skip
+@click.option(
     "--top-k", type=click.IntRange(min=1), default=5, show_default=True, help="Candidates for each mask or question."
 )
 @click.option(
     "--aggregation", type=click.Choice(["tokens", "words", "entities"]),
-    help="What gets a label; entities where the labels are B-... and I-..., else words.",
+    help="What gets a label; entities where the labels are B-... and I-... (also BIOES, BILOU), else words.",
 )  # fmt: skip
 @click.option("--null-threshold", type=float, metavar="X", help="Allow 'no answer', if it scores more than X better.")
 @click.option("--max-answer-length", type=click.IntRange(min=1), help="In word pieces.  [default: 30]")
@@ -155,6 +167,9 @@ def predict(
     choice: tuple[str, ...], allow: tuple[str, ...], **options: Any,
 ) -> None:  # fmt: skip
     """Do what the model was trained for: guess masked words, answer, classify texts or words, choose.
+
+    A line of --file that can't be answered, as it is too long or has no [MASK], is reported by its number; the others
+    are answered, and the exit code is 1.
 
     \b
     Example:
@@ -173,12 +188,38 @@ def predict(
         return
     model = load_model(model_dir, backend=backend, dtype=dtype, allow=allow)
     task = chosen_task(model.heads, wish)
+    _check_words(model, wish)
+    failed = 0
     for some in _chunks(itertools.chain([first], lines)):
-        for values, draw in ANSWERS[task](model, some, wish):
+        answers, reasons = _answered(model, task, some, wish)
+        for values, draw in answers:
             if as_json:
                 click.echo(json.dumps({"schema": 1, "task": task, **values}, ensure_ascii=False))
             else:
                 draw()
+        for line, reason in reasons:
+            render.message(f"{named(file or '')}, line {line.number} {reason}")
+        failed += len(reasons)
+    if failed:
+        render.message(f"{failed:,} {'lines have' if failed > 1 else 'line has'} no answer")
+        sys.exit(1)
+
+
+def _answered(
+    model: "Model", task: str, lines: Sequence[Line], wish: Wish
+) -> tuple[list[Answer], list[tuple[Line, str]]]:
+    """The answers, and the lines of a file that have none with the reasons. Texts given as arguments all have one, or
+    `TextError` is raised."""
+    failed: list[tuple[Line, str]] = []
+    while lines:
+        try:
+            return list(ANSWERS[task](model, [line.text for line in lines], wish)), failed
+        except TextError as error:
+            if any(line.number is None for line in lines):
+                raise
+            failed += [(lines[i], reason) for i, reason in error.reasons.items()]
+            lines = [line for i, line in enumerate(lines) if i not in error.reasons]
+    return [], failed
 
 
 def chosen_task(heads: tuple[str, ...], wish: Wish) -> str:
@@ -212,16 +253,24 @@ def chosen_task(heads: tuple[str, ...], wish: Wish) -> str:
     return task
 
 
-def _lines(texts: tuple[str, ...], file: str | None, wish: Wish) -> Iterator[str]:
+def _check_words(model: "Model", wish: Wish) -> None:
+    """A question or a context that stands for all texts has words, or none of the texts could be answered."""
+    for option in ("question", "context"):
+        given = getattr(wish, option)
+        if given is not None and not model.tokenizer.tokenize(given):
+            raise InputError(f"--{option} {given!r} has no words")
+
+
+def _lines(texts: tuple[str, ...], file: str | None, wish: Wish) -> Iterator[Line]:
     """The texts; with both --question and --context there is nothing else to read, and the context is the text."""
     if wish.question is not None and wish.context is not None:
         if texts or file:
             raise InputError("give --question and --context, or one of them and texts (or --file)")
-        return iter([wish.context])
-    return read_texts(texts, file)
+        return iter([Line(wish.context)])
+    return read_lines(texts, file)
 
 
-def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:
-    iterator = iter(texts)
+def _chunks(lines: Iterable[Line]) -> Iterator[list[Line]]:
+    iterator = iter(lines)
     while some := list(itertools.islice(iterator, CHUNK)):
         yield some

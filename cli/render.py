@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 BLOCKS = " ▁▂▃▄▅▆▇█"
+PLAIN_BLOCKS = " ..::++##"
 CURVE_WIDTH, CURVE_HEIGHT = 64, 8
 
 out = Console(highlight=False, soft_wrap=True)
@@ -26,12 +27,21 @@ def message(text: str) -> None:
     err.print(text, markup=False)
 
 
+def drawn(chars: str, instead: str, console: Console = out) -> str:
+    """Characters to draw with, or what stands for them where the console's encoding lacks one."""
+    try:
+        chars.encode(console.encoding)
+    except UnicodeEncodeError:
+        return instead
+    return chars
+
+
 @contextlib.contextmanager
 def working(text: str) -> Iterator[Callable[[str], None]]:
     """A spinner while something of unknown length runs; nothing when the output is no terminal. What it gives changes
     the text."""
     if err.is_terminal:
-        with err.status(escape(text)) as status:
+        with err.status(escape(text), spinner="dots" if drawn("⠋", "", err) else "line") as status:
             yield lambda now: status.update(escape(now))
     else:
         yield lambda now: None
@@ -121,7 +131,8 @@ def answers(question: str, context: str, found: list[Any]) -> None:
     best = found[0]
     if best.text:
         before, behind = context[max(0, best.start - 60) : best.start], context[best.end : best.end + 60]
-        start, end = ("…" if best.start > 60 else ""), ("…" if best.end + 60 < len(context) else "")
+        dots = drawn("…", "...")
+        start, end = (dots if best.start > 60 else ""), (dots if best.end + 60 < len(context) else "")
         out.print(_one_line(f"  {start}{before}[{best.text}]{behind}{end}"), markup=False)
 
 
@@ -136,8 +147,9 @@ def spans(text: str, found: list[Any]) -> None:
 
 def _bars(rows: list[tuple[float, str]]) -> None:
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    block = drawn("█", "#")
     for share, name in rows:
-        table.add_row(f"{share:7.2%}", Text(_one_line(name)), "█" * max(1, round(20 * share)))
+        table.add_row(f"{share:7.2%}", Text(_one_line(name)), block * max(1, round(20 * share)))
     out.print(table)
 
 
@@ -193,11 +205,12 @@ def curve(points: list[tuple[int, float]]) -> list[str]:
         part = finite[len(finite) * i // width : len(finite) * (i + 1) // width]
         columns.append(sum(v for _, v in part) / len(part))
     top = max(columns)
+    blocks = drawn(BLOCKS, PLAIN_BLOCKS, err)
     lines = []
     for row in range(CURVE_HEIGHT, 0, -1):
         cells = [max(0.0, min(1.0, v / top * CURVE_HEIGHT - row + 1)) for v in columns]
         label = f"{top * row / CURVE_HEIGHT:6.2f} "
-        lines.append(label + "".join(BLOCKS[round(8 * c)] for c in cells))
+        lines.append(label + "".join(blocks[round(8 * c)] for c in cells))
     return [*lines, " " * 7 + f"step {finite[0][0]} to {finite[-1][0]}"]
 
 

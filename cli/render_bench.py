@@ -5,7 +5,7 @@ from typing import Any
 from rich.table import Table
 
 from ..errors import InputError
-from .render import message, out
+from .render import drawn, message, out
 
 MB = 1 << 20
 
@@ -110,7 +110,7 @@ def _memory(found: dict[str, Any]) -> None:
 def _seconds(value: float) -> str:
     if value >= 1:
         return f"{value:.2f} s"
-    return f"{value * 1e3:.1f} ms" if value >= 1e-3 else f"{value * 1e6:.0f} µs"
+    return f"{value * 1e3:.1f} ms" if value >= 1e-3 else f"{value * 1e6:.0f} {drawn('µs', 'us')}"
 
 
 def need_matplotlib() -> None:

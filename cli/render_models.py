@@ -128,4 +128,5 @@ def _bytes(count: int) -> str:
 def _vocabulary(found: dict[str, Any] | None) -> str:
     if not found:
         return "none in this folder"
-    return f"{found['tokens']:,} tokens, {'lower-cased' if found['lower_case'] else 'cased'}"
+    added = f" ({found['added']} added)" if found["added"] else ""
+    return f"{found['tokens']:,} tokens{added}, {'lower-cased' if found['lower_case'] else 'cased'}"

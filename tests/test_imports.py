@@ -35,7 +35,7 @@ MAY_IMPORT = {
     "backends.report": {"backends", "backends.numpy", "plumbing"},
     "ops": {"arrays"},
     "opset": {"arrays", "errors", "ops"},
-    "layout": {"arrays", "errors", "ops"},
+    "layout": {"arrays", "config", "errors", "ops"},
     "dropout": {"arrays", "errors", "rng"},
     "probes": {"arrays", "errors", "layout", "ops"},
     "layers": _LAYER,

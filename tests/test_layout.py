@@ -1,5 +1,6 @@
 """Padded and packed rows: what stands where, and the way back."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bertref import backends
+from bertref.config import BertConfig
 from bertref.errors import InputError
 from bertref.layout import Inputs, inputs
 from bertref.ops import OPS
@@ -103,3 +105,26 @@ def test_length_one(xp: Any, packed: bool) -> None:
 def test_transposed_input_is_read_in_its_own_order(xp: Any) -> None:
     x = inputs(xp, np.asfortranarray(IDS), np.asfortranarray(MASK))
     assert xp.to_numpy(x.input_ids).tolist() == IDS.reshape(-1).tolist()
+
+
+CONFIG = BertConfig(vocab_size=50, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8,
+                    max_position_embeddings=4, type_vocab_size=2)  # fmt: skip
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_ids_are_checked_on_the_host(xp: Any, packed: bool) -> None:
+    ids = IDS - 50
+    assert host(xp, inputs(xp, ids, MASK, TYPES, packed=packed, config=CONFIG)) == host(
+        xp, inputs(xp, ids, MASK, TYPES, packed=packed)
+    )
+    for changes, says in (
+        ({"vocab_size": int(ids.max())}, rf"input_ids, row \d, column \d: .* no row {ids.max()}, as its vocab_size is"),
+        ({"type_vocab_size": 1}, r"token_type_ids, row \d, column \d: .* no row 1, .* no pairs and no questions"),
+        ({"max_position_embeddings": 3}, "sequences of 4 tokens; the model reads at most 3"),
+    ):
+        with pytest.raises(InputError, match=says):
+            inputs(xp, ids, MASK, TYPES, packed=packed, config=replace(CONFIG, **changes))
+    for name, bad in (("input_ids", (-ids, TYPES)), ("token_type_ids", (ids, TYPES - 1))):
+        with pytest.raises(InputError, match=name):
+            inputs(xp, bad[0], MASK, bad[1], packed=packed, config=CONFIG)
+    assert inputs(xp, np.zeros((0, 0), int), config=CONFIG).input_ids.shape == (0,)

@@ -84,4 +84,4 @@ def _vocabulary(folder: Path) -> dict[str, Any] | None:
         tokenizer = Tokenizer.from_pretrained(folder)
     except InputError:
         return None
-    return {"tokens": len(tokenizer.vocab), **tokenizer.options}
+    return {"tokens": len(tokenizer.vocab), "added": len(tokenizer.vocab.added), **tokenizer.options}

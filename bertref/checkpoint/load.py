@@ -86,10 +86,13 @@ def load_model(
     weights = read_weights(source, described.config, described.architectures, allow=allow,
                            optimizer=optimizer and source.format == "tensorflow")  # fmt: skip
     tokenizer = Tokenizer.from_pretrained(folder_of(path))
-    if len(tokenizer.vocab) > described.config.vocab_size:
+    vocab, rows = tokenizer.vocab, described.config.vocab_size
+    if len(vocab) > rows:
+        added = [token.content for token in vocab.added if token.id >= rows]
+        what = f"added tokens such as {added[-1]!r}" if added else "the last of them"
         raise CheckpointError(
-            f"{path}: the vocabulary has {len(tokenizer.vocab)} tokens and the model's table "
-            f"{described.config.vocab_size} rows"
+            f"{path}: the vocabulary has {len(vocab)} tokens, the model's table fewer rows (vocab_size = {rows}), so "
+            f"{what} can't be read; take the vocabulary that the model was trained with"
         )
     moments, step = weights.moments, weights.step
     if optimizer and source.format != "tensorflow":

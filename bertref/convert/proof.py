@@ -111,7 +111,9 @@ def ours(saved: SavedModel, batch: Arrays, dtype: str) -> Arrays:
     """What the loaded model answers, by the names of `bertref.onnx_export.answers`."""
     ops = OpSet(backends.get("numpy"), kernels=False)
     params = cast(ops.xp, {name: ops.xp.from_numpy(array) for name, array in saved.params.items()}, dtype)
-    x = inputs(ops.xp, batch["input_ids"], batch["attention_mask"], batch["token_type_ids"])
+    x = inputs(
+        ops.xp, batch["input_ids"], batch["attention_mask"], batch["token_type_ids"], config=saved.config
+    )  # fmt: skip
     found = answers(ops, params, x, Settings(saved.config, saved.numerics), saved.heads)
     return {name: ops.xp.to_numpy(value) for name, value in found.items()}
 

@@ -6,9 +6,10 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import heads
-from ..errors import InputError
-from ..text.encoding import Encoding
-from .loaded import Loaded, batches, encode, framed, require, settings_of
+from ..errors import InputError, TextError
+from ..text.encoding import Encoding, Truncate
+from ..text.vocab import MASK
+from .loaded import Loaded, batches, encode, measured, require, settings_of
 
 
 class Guess(NamedTuple):
@@ -26,19 +27,25 @@ class MaskGuesses(NamedTuple):
     top: list[Guess]
 
 
-def fill_masks(loaded: Loaded, texts: Sequence[str], *, top_k: int = 5) -> list[list[MaskGuesses]]:
+def fill_masks(
+    loaded: Loaded, texts: Sequence[str], *, top_k: int = 5, truncate: Truncate | None = None
+) -> list[list[MaskGuesses]]:
     """For each text the candidates for each of its masks, in order.
 
-    Raises `InputError` for a text without a mask, one that is too long, and a model without the head.
+    Raises `TextError` for texts that are too long (unless they are cut, see `framed`) or have no mask, `InputError` for
+    a model without the head.
     """
     if top_k < 1:
         raise InputError(f"top_k is {top_k}; it must be at least 1")
     require(loaded, "masked_lm")
     mask = loaded.tokenizer.vocab.mask
-    encodings = framed(loaded, texts)
-    for text, encoding in zip(texts, encodings, strict=True):
+    encodings, reasons = measured(loaded, texts, None, truncate)
+    for i, (text, encoding) in enumerate(zip(texts, encodings, strict=True)):
         if mask not in encoding.input_ids:
-            raise InputError(f"no [MASK] in {text!r}; put [MASK] where a word is to be guessed")
+            where = f"what is left of {text!r}" if MASK in text else repr(text)
+            reasons[i] = f"can't be filled: no [MASK] in {where}; put [MASK] where a word is to be guessed"
+    if reasons:
+        raise TextError(reasons)
     return [masks for some in batches(encodings) for masks in _fill(loaded, some, top_k)]
 
 

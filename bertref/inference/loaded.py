@@ -9,14 +9,14 @@ import numpy as np
 from .. import model
 from ..arrays import Array
 from ..config import BertConfig, Numerics
-from ..errors import InputError
+from ..errors import InputError, TextError
 from ..heads import HEADS, tasks
 from ..layers import Settings
 from ..layout import Inputs, inputs
 from ..opset import OpSet
 from ..probes import Probe
 from ..text import Tokenizer
-from ..text.encoding import Encoding
+from ..text.encoding import Encoding, Truncate
 
 BATCH = 32
 TOKENS = 4096
@@ -62,16 +62,30 @@ def no_head(task: str, heads: tuple[str, ...]) -> str:
     return f"this model has no head for {task}; {instead}"
 
 
-def framed(loaded: Loaded, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[Encoding]:
-    """Texts, or pairs of them, with [CLS] and [SEP]; one that is too long for the model is refused, not cut."""
-    encodings = loaded.tokenizer.encode_batch(texts, pairs)
-    limit = loaded.config.max_position_embeddings
-    for i, encoding in enumerate(encodings):
-        if len(encoding.input_ids) > limit:
-            raise InputError(
-                f"text {i + 1} has {len(encoding.input_ids)} tokens; this model reads at most {limit}. Shorten it"
-            )
+def framed(
+    loaded: Loaded, texts: Sequence[str], pairs: Sequence[str] | None = None, truncate: Truncate | None = None
+) -> list[Encoding]:
+    """`measured`, but raises `TextError` for texts that are too long."""
+    encodings, reasons = measured(loaded, texts, pairs, truncate)
+    if reasons:
+        raise TextError(reasons)
     return encodings
+
+
+def measured(
+    loaded: Loaded, texts: Sequence[str], pairs: Sequence[str] | None, truncate: Truncate | None
+) -> tuple[list[Encoding], dict[int, str]]:
+    """Texts, or pairs of them, with [CLS] and [SEP], cut to what the model reads as `truncate` says.
+
+    None: not cut, and the numbers of those that are too long with what is to be said of them.
+    """
+    limit = loaded.config.max_position_embeddings
+    if truncate is not None:
+        return loaded.tokenizer.encode_batch(texts, pairs, limit, truncate=truncate), {}
+    encodings = loaded.tokenizer.encode_batch(texts, pairs)
+    advice = f"this model reads at most {limit}. Shorten it, or cut it: truncate (--truncate head)"
+    lengths = {i: len(encoding.input_ids) for i, encoding in enumerate(encodings)}
+    return encodings, {i: f"has {length} tokens; {advice}" for i, length in lengths.items() if length > limit}
 
 
 def framed_and_cut(
@@ -114,13 +128,16 @@ def settings_of(loaded: Loaded) -> Settings:
 
 
 def inputs_of(loaded: Loaded, encodings: Sequence[Encoding]) -> Inputs:
-    """One batch on the device, padded to its longest sequence or packed, as the backend likes it."""
+    """One batch on the device, padded to its longest sequence or packed, as the backend likes it.
+
+    Raises `InputError` for ids of which the model has no row: a second text where it has one token type.
+    """
     B, S = len(encodings), max((len(e.input_ids) for e in encodings), default=0)
     ids, mask, types = (np.zeros((B, S), np.int64) for _ in range(3))
     for b, encoding in enumerate(encodings):
         length = len(encoding.input_ids)
         ids[b, :length], mask[b, :length], types[b, :length] = encoding.input_ids, 1, encoding.token_type_ids
-    return inputs(loaded.ops.xp, ids, mask, types, packed=loaded.packed)
+    return inputs(loaded.ops.xp, ids, mask, types, packed=loaded.packed, config=loaded.config)
 
 
 def run(loaded: Loaded, x: Inputs, probe: Probe | None = None) -> model.Encoded:

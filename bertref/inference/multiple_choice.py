@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from .. import heads
-from ..errors import InputError
-from .loaded import BATCH, Loaded, framed, pooled, require
+from ..errors import InputError, TextError
+from ..text.encoding import Encoding, Truncate
+from .loaded import BATCH, Loaded, measured, pooled, require
 
 
 class ChoiceScore(NamedTuple):
@@ -19,10 +20,13 @@ class ChoiceScore(NamedTuple):
     probability: float
 
 
-def choose(loaded: Loaded, contexts: Sequence[str], choices: Sequence[Sequence[str]]) -> list[list[ChoiceScore]]:
+def choose(
+    loaded: Loaded, contexts: Sequence[str], choices: Sequence[Sequence[str]], *, truncate: Truncate | None = None
+) -> list[list[ChoiceScore]]:
     """For each context its choices, best first; contexts may have different numbers of them.
 
-    Raises `InputError` for fewer than two choices, a pair that is too long, and a model without the head.
+    Raises `TextError` for contexts that are too long with one of their choices (unless they are cut, see `measured`),
+    `InputError` for fewer than two choices and a model without the head.
     """
     require(loaded, "multiple_choice")
     if len(contexts) != len(choices):
@@ -30,12 +34,21 @@ def choose(loaded: Loaded, contexts: Sequence[str], choices: Sequence[Sequence[s
     for context, some in zip(contexts, choices, strict=True):
         if len(some) < 2:
             raise InputError(f"{len(some)} choices for {context!r}; give at least two")
-    return [_choose(loaded, context, list(some)) for context, some in zip(contexts, choices, strict=True)]
+    reasons: dict[int, str] = {}
+    rows: list[list[Encoding]] = []
+    for i, (context, some) in enumerate(zip(contexts, choices, strict=True)):
+        encodings, bad = measured(loaded, [context] * len(some), some, truncate)
+        rows.append(encodings)
+        if bad:
+            number, reason = next(iter(bad.items()))
+            reasons[i] = f"with choice {number + 1} {reason}"
+    if reasons:
+        raise TextError(reasons)
+    return [_choose(loaded, row, some) for row, some in zip(rows, choices, strict=True)]
 
 
-def _choose(loaded: Loaded, context: str, choices: list[str]) -> list[ChoiceScore]:
+def _choose(loaded: Loaded, encodings: Sequence[Encoding], choices: Sequence[str]) -> list[ChoiceScore]:
     xp = loaded.ops.xp
-    encodings = framed(loaded, [context] * len(choices), choices)
     parts = [pooled(loaded, encodings[i : i + BATCH]) for i in range(0, len(encodings), BATCH)]
     logits, _ = heads.multiple_choice_forward(loaded.ops, loaded.params, xp.concat(parts, axis=0), len(choices))
     probs = xp.to_numpy(loaded.ops.softmax.forward(logits)[0])[0]

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import heads
-from ..errors import InputError
+from ..errors import InputError, TextError
 from ..probes import padded
 from ..tasks.windows import Window, best_window, windows
 from ..text import Piece
@@ -91,13 +91,14 @@ def answer(
 ) -> list[Answers]:
     """`Answers` for each question on the context at the same place.
 
-    Raises `InputError` for an empty question or context, a window without room, and a model without the head.
+    Raises `TextError` for questions and contexts without words, `InputError` for a window without room and a model
+    without the head.
     """
     require(loaded, "question_answering")
     if len(questions) != len(contexts):
         raise InputError(f"{len(questions)} questions and {len(contexts)} contexts; every question has one")
     options = options or AnswerOptions()
-    tasks = [_task(loaded, q, c, options) for q, c in zip(questions, contexts, strict=True)]
+    tasks = _tasks(loaded, questions, contexts, options)
     logits: list[list[npt.NDArray[np.float64]]] = [[] for _ in tasks]
     for some in batches([(i, window) for i, task in enumerate(tasks) for window in task.windows]):
         for (i, _), rows in zip(some, _logits(loaded, [(tasks[i], w) for i, w in some]), strict=True):
@@ -105,15 +106,25 @@ def answer(
     return [_answers(task, found, options) for task, found in zip(tasks, logits, strict=True)]
 
 
-def _task(loaded: Loaded, question: str, context: str, options: AnswerOptions) -> _Task:
-    asked = [p.id for p in loaded.tokenizer.locate(question)][: options.max_query_length]
-    pieces = loaded.tokenizer.locate(context)
-    for name, text, found in (("question", question, asked), ("context", context, pieces)):
-        if not found:
-            raise InputError(f"the {name} {text!r} has no words")
+def _tasks(
+    loaded: Loaded, questions: Sequence[str], contexts: Sequence[str], options: AnswerOptions
+) -> list[_Task]:
     limit = loaded.config.max_position_embeddings
     length = min(limit, 384 if options.max_seq_length is None else options.max_seq_length)
-    return _Task(asked, context, pieces, windows(len(pieces), length - len(asked) - 3, options.doc_stride))
+    tasks: list[_Task] = []
+    reasons: dict[int, str] = {}
+    for i, (question, context) in enumerate(zip(questions, contexts, strict=True)):
+        asked = [p.id for p in loaded.tokenizer.locate(question)][: options.max_query_length]
+        pieces = loaded.tokenizer.locate(context)
+        if asked and pieces:
+            room = length - len(asked) - 3
+            tasks.append(_Task(asked, context, pieces, windows(len(pieces), room, options.doc_stride)))
+        else:
+            name, text = ("context", context) if asked else ("question", question)
+            reasons[i] = f"can't be answered: the {name} {text!r} has no words"
+    if reasons:
+        raise TextError(reasons)
+    return tasks
 
 
 def _logits(loaded: Loaded, some: Sequence[tuple[_Task, Window]]) -> list[npt.NDArray[np.float64]]:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import heads
+from ..text.encoding import Truncate
 from .loaded import Loaded, batches, framed, pooled, require
 
 
@@ -29,15 +30,18 @@ def problem_of(loaded: Loaded) -> str:
     return loaded.problem_type or ("regression" if len(loaded.labels) == 1 else "single_label_classification")
 
 
-def classify(loaded: Loaded, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[list[LabelScore]]:
+def classify(
+    loaded: Loaded, texts: Sequence[str], pairs: Sequence[str] | None = None, *, truncate: Truncate | None = None
+) -> list[list[LabelScore]]:
     """Every label with its score, best first; of regression the numbers in the order of the labels.
 
-    Raises `InputError` for a text that is too long and a model without the head.
+    Raises `TextError` for texts that are too long (unless they are cut, see `measured`), `InputError` for a model
+    without the head.
     """
     require(loaded, "sequence_classification")
     problem = problem_of(loaded)
     result: list[list[LabelScore]] = []
-    for some in batches(framed(loaded, texts, pairs)):
+    for some in batches(framed(loaded, texts, pairs, truncate)):
         logits, _ = heads.sequence_classification_forward(loaded.ops, loaded.params, pooled(loaded, some))
         if problem == "single_label_classification":
             logits, _ = loaded.ops.softmax.forward(logits)

@@ -1,9 +1,12 @@
-"""A label for every token or word of a text, and the entities that B- and I- labels make.
+"""A label for every token or word of a text, and the entities that labels such as B-PER and I-PER make.
 
     tokens     one record a word piece
     words      one record a word, with the label of its first piece, which alone was trained to carry it
-    entities   neighbouring words of one kind together: "B-" begins a new one, "I-" goes on, "O" is left out; labels
-               without a prefix go on, too. The score is the mean of the words' scores.
+    entities   neighbouring words of one kind together, "O" left out. The score is the mean of the words' scores.
+
+Where an entity begins and ends is said by the letter before the kind (`SCHEME`), in any of the usual schemes: IOB1,
+IOB2, BIOES, BILOU, BMES. A word that its letter does not attach to the entity before it begins a new one, so a sequence
+that breaks the rules (a last word without a first one) still gives entities. Labels without a letter go on.
 
 A text that is longer than the model reads is seen through overlapping windows; each token is judged in the one that
 shows most of its surroundings. Places are those of the original string (`bertref.text.offsets`).
@@ -11,7 +14,7 @@ shows most of its surroundings. Places are those of the original string (`bertre
 Source: Devlin et al. 2019, section 5.3; transformers, `TokenClassificationPipeline` with the strategy "first".
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import pairwise
 from typing import Literal, NamedTuple, get_args
 
@@ -28,7 +31,12 @@ from .loaded import Loaded, batches, encode, require
 
 Aggregation = Literal["tokens", "words", "entities"]
 OUTSIDE = "O"
-PREFIXES = ("B-", "I-")
+FIRST, GOES_ON, LAST, ALONE = "first", "goes on", "last", "alone"
+SCHEME = {"B": FIRST, "I": GOES_ON, "M": GOES_ON, "E": LAST, "L": LAST, "S": ALONE, "U": ALONE}
+"""Letter -> the place in its entity of a word whose label begins with it and "-"."""
+ALWAYS, TOGETHER = frozenset("BI"), (frozenset("MES"), frozenset("LU"))
+"""B and I are always read so. Others only where a kind has one of them beside B or I, so that "S-Bahn" remains a name;
+then all that belong to the same scheme."""
 
 
 class Span(NamedTuple):
@@ -44,11 +52,12 @@ class Span(NamedTuple):
 def tag(loaded: Loaded, texts: Sequence[str], *, aggregation: str | None = None) -> list[list[Span]]:
     """The labelled stretches of each text, in order.
 
-    `aggregation` is one of `Aggregation`; None: entities if any label begins with B- or I-, else words. Raises
+    `aggregation` is one of `Aggregation`; None: entities if any label begins with "B-" or "I-", else words. Raises
     `InputError` for an unknown aggregation and a model without the head.
     """
     if aggregation is None:
-        aggregation = "entities" if any(label.startswith(PREFIXES) for label in loaded.labels) else "words"
+        schemed = any(label[1:2] == "-" and label[0] in ALWAYS for label in loaded.labels)
+        aggregation = "entities" if schemed else "words"
     if aggregation not in get_args(Aggregation):
         raise InputError(f"aggregation is {aggregation!r}; it must be one of {', '.join(get_args(Aggregation))}")
     require(loaded, "token_classification")
@@ -62,7 +71,7 @@ def tag(loaded: Loaded, texts: Sequence[str], *, aggregation: str | None = None)
         ]
         if aggregation != "tokens":
             spans = _words(text, pieces, spans)
-        result.append(_entities(text, spans) if aggregation == "entities" else spans)
+        result.append(_entities(text, spans, letters_of(loaded.labels)) if aggregation == "entities" else spans)
     return result
 
 
@@ -99,14 +108,26 @@ def _words(text: str, pieces: Sequence[Piece], spans: list[Span]) -> list[Span]:
     ]
 
 
-def _entities(text: str, words: list[Span]) -> list[Span]:
+def letters_of(labels: Sequence[str]) -> frozenset[str]:
+    """The letters of `SCHEME` that these labels use."""
+    kinds: dict[str, set[str]] = {}
+    for label in labels:
+        if label[1:2] == "-":
+            kinds.setdefault(label[2:], set()).add(label[0])
+    used = set[str]().union(*(letters for letters in kinds.values() if letters & ALWAYS))
+    return ALWAYS.union(*(letters for letters in TOGETHER if letters & used))
+
+
+def _entities(text: str, words: list[Span], letters: Collection[str] = ALWAYS) -> list[Span]:
     groups: list[tuple[str, list[Span]]] = []
+    whole = True
     for word in words:
-        prefix, kind = (word.label[0], word.label[2:]) if word.label.startswith(PREFIXES) else ("I", word.label)
-        if groups and groups[-1][0] == kind and prefix != "B":
-            groups[-1][1].append(word)
-        else:
-            groups.append((kind, [word]))
+        lettered = word.label[1:2] == "-" and word.label[0] in letters
+        place, kind = (SCHEME[word.label[0]], word.label[2:]) if lettered else (GOES_ON, word.label)
+        if whole or place in (FIRST, ALONE) or groups[-1][0] != kind:
+            groups.append((kind, []))
+        groups[-1][1].append(word)
+        whole = place in (LAST, ALONE)
     return [
         _joined(text, group, kind, float(np.mean([word.score for word in group])))
         for kind, group in groups

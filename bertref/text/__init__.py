@@ -3,6 +3,7 @@
 Nothing here imports the `tokenizers` library before it is needed.
 """
 
+from .added import AddedToken
 from .basic import BasicTokenizer
 from .case import check_case, lower_case_of, validate_case_matches_checkpoint
 from .encoding import Encoding
@@ -15,6 +16,7 @@ from .wordpiece import WordpieceTokenizer
 
 __all__ = [
     "SPECIAL_TOKENS",
+    "AddedToken",
     "BasicTokenizer",
     "Encoding",
     "FullTokenizer",

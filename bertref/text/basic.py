@@ -121,24 +121,29 @@ class BasicTokenizer:
 
     def tokenize(self, text: str | bytes) -> list[str]:
         """The words of a text, in order; none for an empty or blank text."""
-        text = to_unicode(text)
-        text = "".join(clean_char(char, self.control, self.tokenize_chinese_chars) for char in text)
         words: list[str] = []
-        for word in text.split():
-            if word in self.never_split:
-                words.append(word)
-                continue
-            if self.lower_case:
-                word = word.lower()
-            if self.strip_accents:
-                word = "".join(char for char in unicodedata.normalize("NFD", word) if not is_accent(char))
-            words += split_on_punctuation(word)
+        for word in self._cleaned(to_unicode(text)).split():
+            words += [word] if word in self.never_split else split_on_punctuation(self._folded(word))
         return words
 
+    def normalize(self, text: str) -> str:
+        """Steps 2, 3 and 5 alone: a text as added tokens are looked for in it, not split yet."""
+        return self._folded(self._cleaned(text))
 
-def split_on_punctuation(word: str) -> list[str]:
-    """Each punctuation character alone, what lies between them whole: "don't" -> "don", "'", "t"."""
-    return "".join(f" {char} " if is_punctuation(char) else char for char in word).split()
+    def _cleaned(self, text: str) -> str:
+        return "".join(clean_char(char, self.control, self.tokenize_chinese_chars) for char in text)
+
+    def _folded(self, text: str) -> str:
+        if self.lower_case:
+            text = text.lower()
+        if self.strip_accents:
+            text = "".join(char for char in unicodedata.normalize("NFD", text) if not is_accent(char))
+        return text
+
+
+def split_on_punctuation(text: str) -> list[str]:
+    """Each punctuation character alone, what lies between them and white space whole: "don't" -> "don", "'", "t"."""
+    return "".join(f" {char} " if is_punctuation(char) else char for char in text).split()
 
 
 def check_control(control: str) -> None:

@@ -9,22 +9,31 @@ A text has few different words, and few different characters that mean anything 
 3. NumPy gathers the pieces of all words.
 
 The block keeps its texts apart by U+0000, which cleaning removes from texts in any case. It may be
-lower-cased and decomposed as a whole because none of that looks across white space.
+lower-cased and decomposed as a whole because none of that looks across white space or U+0000.
+
+An added token is replaced by a mark as soon as it is found: its id in octal digits, spelt with control characters that
+cleaning removes from texts, too, so that no later step changes it or finds another token in it.
 """
 
 import threading
 import unicodedata
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from .added import AddedTokens, Finder
 from .basic import Control, clean_char, is_accent, is_punctuation
-from .vocab import Vocab
+from .vocab import Vocab, has_surrogate
 
 SEPARATOR = "\0"
+MARK_BEGINS, MARK_ENDS = "\x0e\x0f"
+DIGITS = {ord("0") + digit: 1 + digit for digit in range(8)}
+"""Digits of a mark: 0 to 7 as U+0001 to U+0008."""
+RESERVED: dict[int, None] = dict.fromkeys([*DIGITS.values(), ord(MARK_BEGINS), ord(MARK_ENDS)])
+"""What marks are made of, for `str.translate` to take out of a text."""
 BLOCK = 1 << 18
 """Characters in a block; a longer text is a block of its own."""
 MOST_WORDS = 1 << 19
@@ -56,33 +65,72 @@ class _Replacements(dict[str, str]):
         return text
 
 
+def mark(number: int) -> str:
+    """The word that stands for an added token."""
+    return MARK_BEGINS + f"{number:o}".translate(DIGITS) + MARK_ENDS
+
+
+def marked_id(word: str) -> int:
+    """The id in a mark."""
+    return int("".join(str(ord(digit) - 1) for digit in word[1:-1]), 8)
+
+
 class Words:
-    """Steps 1 to 6 of `BasicTokenizer` (which documents the options) on blocks of texts."""
+    """Steps 1 to 6 of `BasicTokenizer` (which documents the options) on blocks of texts; `added` is found in them."""
 
     def __init__(
-        self, *, lower_case: bool, strip_accents: bool | None, tokenize_chinese_chars: bool, control: Control
+        self,
+        *,
+        lower_case: bool,
+        strip_accents: bool | None,
+        tokenize_chinese_chars: bool,
+        control: Control,
+        added: AddedTokens | None = None,
     ) -> None:
         self.lower_case = lower_case
         self.strip_accents = lower_case if strip_accents is None else strip_accents
+        self.added = added
+        stays = {SEPARATOR, *map(chr, RESERVED)} if added and added.raw else {SEPARATOR}
 
         def clean(char: str) -> str:
-            return f" {char} " if char == SEPARATOR else clean_char(char, control, tokenize_chinese_chars)
+            return char if char in stays else clean_char(char, control, tokenize_chinese_chars)
+
+        def apart(char: str) -> str:
+            before = char in (SEPARATOR, MARK_BEGINS) or is_punctuation(char)
+            behind = char == MARK_ENDS or (before and char != MARK_BEGINS)
+            return " " * before + char + " " * behind
 
         self._clean = _Replacements(clean)
         self._accents = _Replacements(lambda char: "" if is_accent(char) else char)
-        self._punctuation = _Replacements(lambda char: f" {char} " if is_punctuation(char) else char)
+        self._apart = _Replacements(apart)
 
     def split(self, texts: Sequence[str]) -> list[str]:
-        """The words of all texts, with `SEPARATOR` between one text and the next."""
-        block = SEPARATOR.join(texts)
-        if block.count(SEPARATOR) >= max(len(texts), 1):
-            block = SEPARATOR.join(text.replace(SEPARATOR, "") for text in texts)
-        block = self._clean.apply(block)
+        """The words of all texts, with `SEPARATOR` between one text and the next and a `mark` for an added token."""
+        block = self._clean.apply(self._joined(texts))
         if self.lower_case:
             block = block.lower()
         if self.strip_accents and not block.isascii():
             block = self._accents.apply(unicodedata.normalize("NFD", block))
-        return self._punctuation.apply(block).split()
+        if self.added and self.added.normalized:
+            block = _marked(block, self.added.normalized, {})
+        return self._apart.apply(block).split()
+
+    def _joined(self, texts: Sequence[str]) -> str:
+        """The texts as a block, with marks for the tokens that are found in a text as it is."""
+        block = SEPARATOR.join(texts)
+        raw = self.added.raw if self.added else Finder([])
+        if block.count(SEPARATOR) >= max(len(texts), 1):  # some text has one, which may lie in the midst of a token
+            return SEPARATOR.join(_marked(text, raw, RESERVED | {ord(SEPARATOR): None}) for text in texts)
+        return _marked(block, raw, RESERVED) if raw else block
+
+
+def _marked(text: str, finder: Finder, remove: Mapping[int, None]) -> str:
+    """The text with a mark for each token that is found, and without some characters between them."""
+    parts = []
+    for start, end, number in finder.split(text):
+        part = text[start:end] if number is None else mark(number)
+        parts.append(part.translate(remove) if remove and number is None else part)
+    return "".join(parts)
 
 
 def blocks(texts: Iterable[str]) -> Iterator[list[str]]:
@@ -111,7 +159,7 @@ class _Numbers(dict[str, int]):
         self.fresh: list[str] = []
 
     def __missing__(self, word: str) -> int:
-        if len(word) > self.longest:
+        if len(word) > self.longest and word[0] != MARK_BEGINS:
             return 1
         self[word] = row = len(self) + 1
         self.fresh.append(word)
@@ -159,12 +207,13 @@ class Pieces:
         fresh = self._numbers.fresh
         if not fresh:
             return
+        known = {word: [marked_id(word)] for word in fresh if word[0] == MARK_BEGINS}
         # No piece has a lone surrogate, for UTF-8 can't hold one; the library refuses words that do.
-        valid = [not has_surrogate(word) for word in fresh]
-        known = [word for word, is_valid in zip(fresh, valid, strict=True) if is_valid]
-        found = iter(self._library().encode_batch_fast(known, add_special_tokens=False))
-        for is_valid in valid:
-            ids = next(found).ids if is_valid else [self.vocab.unk]
+        known |= {word: [self.vocab.unk] for word in fresh if has_surrogate(word)}
+        rest = [word for word in fresh if word not in known]
+        found = iter(self._library().encode_batch_fast(rest, add_special_tokens=False))
+        for word in fresh:
+            ids = known[word] if word in known else next(found).ids
             self._starts.append(len(self._flat))
             self._lengths.append(len(ids))
             self._flat.extend(ids)
@@ -175,12 +224,7 @@ class Pieces:
             import tokenizers
 
             model = tokenizers.models.WordPiece(
-                dict(self.vocab.ids), unk_token="[UNK]", max_input_chars_per_word=self.max_chars_per_word
+                dict(self.vocab.pieces), unk_token="[UNK]", max_input_chars_per_word=self.max_chars_per_word
             )
             self._model = tokenizers.Tokenizer(model)
         return self._model
-
-
-def has_surrogate(word: str) -> bool:
-    """Whether a word holds half of a surrogate pair, as text decoded with errors="surrogateescape" does."""
-    return not word.isascii() and any("\ud800" <= char <= "\udfff" for char in word)

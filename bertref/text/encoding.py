@@ -8,11 +8,11 @@ Source: Devlin et al. 2019, section 3 and figure 2; google-research/bert, `run_c
 """
 
 import re
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, get_args
 
 from ..errors import InputError
-from .vocab import CLS, CONTINUES, PAD, SEP, SPECIAL_TOKENS, Vocab
+from .vocab import CLS, CONTINUES, PAD, SEP, Vocab
 
 NO_SPACE = (
     (re.compile(r" ([.,?!;:)\]}])"), r"\1"),
@@ -22,7 +22,12 @@ NO_SPACE = (
 """Where English puts no space: only at punctuation, where the tokenizer splits anyhow, so that tokenising the
 joined text gives the same pieces again."""
 
-SPECIAL = re.compile("(" + "|".join(map(re.escape, SPECIAL_TOKENS)) + ")")
+
+Truncate = Literal["head", "tail", "head+tail"]
+"""What is kept of a segment that is too long: its first tokens, its last ones, or both ends of it."""
+HEAD, BOTH = 128, 510
+"""Of 510 tokens "head+tail" keeps the first 128 and the last 382, of another number the same share (Sun et al. 2019,
+"How to Fine-Tune BERT for Text Classification?", section 5.3.1)."""
 
 
 class Encoding(NamedTuple):
@@ -33,30 +38,44 @@ class Encoding(NamedTuple):
 
 
 def frame(
-    vocab: Vocab, first: Sequence[int], second: Sequence[int] | None, max_length: int | None
+    vocab: Vocab,
+    first: Sequence[int],
+    second: Sequence[int] | None,
+    max_length: int | None,
+    truncate: Truncate = "head",
 ) -> Encoding:
     """Puts [CLS] and [SEP] around one or two segments of ids, shortened so that all fit into `max_length`.
 
-    As in the original, the longer segment gives up its last token until both fit; of two equally long ones,
-    the second does. Raises `InputError` if `max_length` has no room for a token beside [CLS] and [SEP].
+    As in the original, the longer segment gives up a token until both fit; of two equally long ones, the second
+    does. `truncate` says which part of a segment is kept. Raises `InputError` if `max_length` has no room for a token
+    beside [CLS] and [SEP].
     """
+    check_truncate(truncate)
     first = list(first)
     rest = None if second is None else list(second)
     if max_length is not None:
         room = max_length - (2 if rest is None else 3)
         if room < 1:
             raise InputError(f"max_length is {max_length}; [CLS] and [SEP] leave no room for text")
-        first, rest = shorten(first, rest, room)
+        first, rest = shorten(first, rest, room, truncate)
     head = [vocab.cls, *first, vocab.sep]
     if rest is None:
         return Encoding(head, [0] * len(head))
     return Encoding([*head, *rest, vocab.sep], [0] * len(head) + [1] * (len(rest) + 1))
 
 
-def shorten(first: list[int], second: list[int] | None, room: int) -> tuple[list[int], list[int] | None]:
-    """The segments cut at their ends to `room` tokens together; see `frame`."""
+def check_truncate(truncate: str) -> None:
+    """Raises `InputError` for a way of cutting that does not exist."""
+    if truncate not in get_args(Truncate):
+        raise InputError(f"truncate is {truncate!r}; it must be one of {', '.join(get_args(Truncate))}")
+
+
+def shorten(
+    first: list[int], second: list[int] | None, room: int, truncate: Truncate = "head"
+) -> tuple[list[int], list[int] | None]:
+    """The segments cut to `room` tokens together; see `frame`."""
     if second is None:
-        return first[:room], None
+        return cut(first, room, truncate), None
     a, b = len(first), len(second)
     if a + b > room:
         # Popping from the longer one until they fit, in one step: first to the other's length, then by turns.
@@ -64,14 +83,15 @@ def shorten(first: list[int], second: list[int] | None, room: int) -> tuple[list
         kept = max(room - shorter, (room + 1) // 2)
         a, b = min(a, kept), min(b, kept)
         b -= a + b - room
-    return first[:a], second[:b]
+    return cut(first, a, truncate), cut(second, b, truncate)
 
 
-def split_at_specials(vocab: Vocab, text: str) -> Iterator[tuple[str, int | None]]:
-    """The text in order: (plain text, None) and (special token, its id), which must be spelt exactly."""
-    for part in SPECIAL.split(text) if "[" in text else [text]:
-        # A special token that the vocabulary lacks is plain text; being punctuated, it is split there anyhow.
-        yield part, vocab.ids.get(part) if part in SPECIAL_TOKENS else None
+def cut(ids: list[int], room: int, truncate: Truncate) -> list[int]:
+    """The part of a segment that is kept where there is room for `room` tokens."""
+    if len(ids) <= room:
+        return ids
+    head = {"head": room, "tail": 0, "head+tail": (room * HEAD + BOTH // 2) // BOTH}[truncate]
+    return ids[:head] + ids[len(ids) - (room - head) :]
 
 
 def tokens_of(vocab: Vocab, ids: Sequence[int]) -> list[str]:

@@ -4,6 +4,8 @@
 `tokenizer_config.json`  do_lower_case, strip_accents, tokenize_chinese_chars; not in Google's releases
 `tokenizer.json`         the `tokenizers` library's form of both
 
+Added tokens stand in these and in two more files (see `declared`).
+
 Reading takes the vocabulary from `vocab.txt` or from `tokenizer.json`, which must agree; each option from
 `tokenizer_config.json`, else from `tokenizer.json`, else the default (which is uncased, as in transformers).
 Where no file says whether text is lower-cased, the folder's name may (see `case`); where one does, the name must
@@ -21,6 +23,7 @@ from ..errors import InputError
 from ..plumbing.files import write_file
 from .basic import CONTROL_CATEGORIES
 from .case import check_case, lower_case_of
+from .declared import ADDED, CONFIG, DECODER, LIBRARY, SPECIAL, with_declared
 from .vocab import CONTINUES, SPECIAL_TOKENS, UNK, Vocab, load_vocab
 
 BERT_CLASSES = frozenset(
@@ -53,28 +56,21 @@ def read_folder(folder: Path) -> tuple[Vocab, dict[str, Any]]:
         raise InputError(
             f"{folder}: no such folder; a model's folder with vocab.txt or tokenizer.json is expected"
         )
-    config_path, library_path, vocab_path = (
-        folder / name for name in ("tokenizer_config.json", "tokenizer.json", "vocab.txt")
-    )
-    config = _read_json(config_path) if config_path.exists() else {}
-    _check_config(config, config_path, plain=not library_path.exists())
-    if vocab_path.exists():
-        vocab = load_vocab(vocab_path)
-        library = {}
-    elif library_path.exists():
-        library = _read_json(library_path)
-        vocab = _library_vocab(library, library_path)
-    else:
+    config_path, library_path, vocab_path = (folder / name for name in (CONFIG, LIBRARY, "vocab.txt"))
+    files = {name: _read_json(folder / name) for name in (CONFIG, LIBRARY, ADDED, SPECIAL) if (folder / name).exists()}
+    config, library = files.get(CONFIG, {}), files.get(LIBRARY)
+    _check_config(config, config_path, plain=library is None)
+    _check_specials(files.get(SPECIAL, {}), folder / SPECIAL)
+    if library is None and not vocab_path.exists():
         raise InputError(
             f"{folder}: neither vocab.txt nor tokenizer.json in it; a model's vocabulary is needed"
         )
-    if library_path.exists():
-        library = library or _read_json(library_path)
-    options = _library_options(library, library_path) if library else {}
-    if library and vocab_path.exists():
+    vocab = load_vocab(vocab_path) if vocab_path.exists() else _library_vocab(library or {}, library_path)
+    options = {} if library is None else _library_options(library, library_path)
+    if library is not None and vocab_path.exists():
         _check_same(vocab, _library_vocab(library, library_path), folder)
     options |= _config_options(config, config_path)
-    return vocab, options | _case_option(options, folder.resolve())
+    return with_declared(vocab, files, str(folder)), options | _case_option(options, folder.resolve())
 
 
 def _check_same(vocab: Vocab, other: Vocab, folder: Path) -> None:
@@ -128,14 +124,21 @@ def _check_config(config: dict[str, Any], path: Path, *, plain: bool) -> None:
     general = () if plain else ("PreTrainedTokenizerFast", "TokenizersBackend")
     if kind is not None and kind not in BERT_CLASSES and kind not in general:
         raise InputError(f"{path}: tokenizer_class {kind} is not BERT's tokenizer, so its ids would be wrong")
+    _check_specials(config, path)
+    for name, allowed in {
+        "do_basic_tokenize": (True, None), "never_split": ([], None), "split_special_tokens": (False, None)
+    }.items():  # fmt: skip
+        if config.get(name) not in allowed:
+            raise InputError(f"{path}: {name} = {config[name]!r} is not supported")
+
+
+def _check_specials(values: dict[str, Any], path: Path) -> None:
+    """Refuses another spelling of [CLS] and its like."""
     for name, expected in zip(SPECIAL_NAMES, SPECIAL_TOKENS, strict=True):
-        given = config.get(name, expected)
+        given = values.get(name, expected)
         content = given.get("content") if isinstance(given, dict) else given
         if content not in (expected, None):
             raise InputError(f"{path}: {name} is {content!r}; only {expected} is supported")
-    for name, allowed in (("do_basic_tokenize", (True, None)), ("never_split", ([], None))):
-        if config.get(name) not in allowed:
-            raise InputError(f"{path}: {name} = {config[name]!r} is not supported")
 
 
 def _library_vocab(library: dict[str, Any], path: Path) -> Vocab:
@@ -163,12 +166,6 @@ def _library_options(library: dict[str, Any], path: Path) -> dict[str, Any]:
     for name, (given, expected) in parts.items():
         if given != expected:
             raise InputError(f"{path}: {name} is {given!r}; BERT's tokenizer has {expected!r}")
-    known = model.get("vocab") or {}
-    extra = [token["content"] for token in library.get("added_tokens") or [] if token["content"] not in known]
-    if extra:
-        raise InputError(
-            f"{path}: adds {', '.join(map(repr, extra[:5]))} beside its word pieces, which is not supported"
-        )
     options = {
         ours: normalizer[theirs] for theirs, ours in NORMALIZER_OPTIONS.items() if theirs in normalizer
     }
@@ -199,8 +196,15 @@ def write_folder(folder: Path, vocab: Vocab, options: dict[str, Any], max_length
         **{theirs: options[ours] for theirs, ours in CONFIG_OPTIONS.items()},
         **specials,
         **({} if max_length is None else {"model_max_length": max_length}),
+        **({DECODER: _decoder(vocab)} if vocab.added else {}),
         OWN_KEY: {name: options[name] for name in OWN_OPTIONS},
     }
     vocab.save(folder / "vocab.txt")
     text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
-    write_file(folder / "tokenizer_config.json", text.encode("utf-8"))
+    write_file(folder / CONFIG, text.encode("utf-8"))
+
+
+def _decoder(vocab: Vocab) -> dict[str, dict[str, Any]]:
+    """The added tokens and the special ones, by id, as transformers has them."""
+    tokens = {token.id: token._asdict() for token in vocab.found_whole(specials=True)}
+    return {str(number): {k: v for k, v in tokens[number].items() if k != "id"} for number in sorted(tokens)}

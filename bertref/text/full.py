@@ -7,8 +7,9 @@ faster.
 from collections.abc import Sequence
 from pathlib import Path
 
-from .basic import BasicTokenizer, Control, to_unicode
-from .encoding import Encoding, frame, split_at_specials, tokens_of
+from .added import AddedTokens
+from .basic import BasicTokenizer, Control, split_on_punctuation, to_unicode
+from .encoding import Encoding, Truncate, frame, tokens_of
 from .vocab import Vocab, load_vocab
 from .wordpiece import WordpieceTokenizer
 
@@ -37,24 +38,36 @@ class FullTokenizer:
             tokenize_chinese_chars=tokenize_chinese_chars,
             control=control,
         )
-        self.wordpiece = WordpieceTokenizer(self.vocab.ids, max_chars_per_word=max_chars_per_word)
+        self.wordpiece = WordpieceTokenizer(self.vocab.pieces, max_chars_per_word=max_chars_per_word)
+        self.added = {
+            specials: AddedTokens(self.vocab.found_whole(specials=specials), self.basic.normalize)
+            for specials in (False, True)
+        }
 
     def tokenize(self, text: str | bytes, *, specials: bool = False) -> list[str]:
-        """The pieces of a text.
+        """The pieces of a text; tokens that were added to the vocabulary are kept whole.
 
         With `specials`, "[MASK]" and its like in the text are the tokens; without, as in the original, they
         are characters like any other: "[", "mask", "]".
         """
-        text = to_unicode(text)
-        parts = split_at_specials(self.vocab, text) if specials else [(text, None)]
+        text, added = to_unicode(text), self.added[specials]
         pieces: list[str] = []
-        for part, special in parts:
-            if special is not None:
-                pieces.append(part)
+        for start, end, number in added.raw.split(text):
+            if number is not None:
+                pieces.append(self.vocab.tokens[number])
             else:
-                pieces += [
-                    piece for word in self.basic.tokenize(part) for piece in self.wordpiece.pieces(word)
-                ]
+                pieces += self._pieces(self.basic.normalize(text[start:end]), added)
+        return pieces
+
+    def _pieces(self, text: str, added: AddedTokens) -> list[str]:
+        """The pieces of a normalised text."""
+        pieces: list[str] = []
+        for start, end, number in added.normalized.split(text):
+            if number is not None:
+                pieces.append(self.vocab.tokens[number])
+            else:
+                for word in split_on_punctuation(text[start:end]):
+                    pieces += self.wordpiece.pieces(word)
         return pieces
 
     def convert_tokens_to_ids(self, tokens: Sequence[str]) -> list[int]:
@@ -72,8 +85,9 @@ class FullTokenizer:
         max_length: int | None = None,
         *,
         specials: bool = True,
+        truncate: Truncate = "head",
     ) -> Encoding:
         """One text or a pair with [CLS] and [SEP], cut to `max_length` (see `encoding.frame`)."""
         first = self.convert_tokens_to_ids(self.tokenize(text, specials=specials))
         second = None if pair is None else self.convert_tokens_to_ids(self.tokenize(pair, specials=specials))
-        return frame(self.vocab, first, second, max_length)
+        return frame(self.vocab, first, second, max_length, truncate)

@@ -33,9 +33,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import InputError
-from .basic import Control, check_control, to_unicode
+from .added import AddedTokens
+from .basic import BasicTokenizer, Control, check_control, to_unicode
 from .bulk import Pieces, Words, blocks
-from .encoding import Encoding, frame, join, split_at_specials, tokens_of
+from .encoding import Encoding, Truncate, frame, join, tokens_of
 from .folder import read_folder, write_folder
 from .offsets import Locator, Piece
 from .vocab import Vocab
@@ -75,13 +76,14 @@ class Tokenizer:
         self.tokenize_chinese_chars = tokenize_chinese_chars
         self.max_chars_per_word = max_chars_per_word
         self.control: Control = control
-        self._words = Words(
-            lower_case=lower_case,
-            strip_accents=strip_accents,
-            tokenize_chinese_chars=tokenize_chinese_chars,
-            control=control,
-        )
+        steps = {name: value for name, value in self.options.items() if name != "max_chars_per_word"}
+        normalize = BasicTokenizer(**steps).normalize
+        self._added = {
+            specials: AddedTokens(vocab.found_whole(specials=specials), normalize) for specials in (False, True)
+        }
+        self._words = {specials: Words(added=added, **steps) for specials, added in self._added.items()}
         self._pieces = Pieces(vocab, max_chars_per_word)
+        self._locator = Locator(vocab, self._added, **self.options)
 
     @property
     def options(self) -> dict[str, Any]:
@@ -95,28 +97,36 @@ class Tokenizer:
     def ids_arrays(self, texts: Iterable[Text]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
         """All ids end to end, (N,), and bounds, (texts + 1,): text i has ids[bounds[i]:bounds[i + 1]].
 
-        No special tokens are added or recognised. The fastest form; memory is that of the result and one
-        block of text.
+        [CLS] and its like are neither added nor recognised; tokens that were added to the vocabulary are. The fastest
+        form; memory is that of the result and one block of text.
         """
+        return self._ids_arrays(texts, specials=False)
+
+    def _ids_arrays(
+        self, texts: Iterable[Text], *, specials: bool
+    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
         parts: list[npt.NDArray[np.int32]] = []
         bounds = [np.zeros(1, np.int64)]
         total = 0
         for block in blocks(to_unicode(text) for text in texts):
-            ids, ends = self._pieces.ids(self._words.split(block))
+            ids, ends = self._pieces.ids(self._words[specials].split(block))
             parts.append(ids)
             bounds.append(ends[1:] + total)
             total += len(ids)
         return np.concatenate(parts) if parts else np.zeros(0, np.int32), np.concatenate(bounds)
 
     def ids_batch(self, texts: Sequence[Text]) -> list[list[int]]:
-        """The ids of each text. No special tokens are added or recognised: "[MASK]" is "[", "mask", "]"."""
-        ids, bounds = self.ids_arrays(texts)
+        """The ids of each text. [CLS] and its like are neither added nor recognised: "[MASK]" is "[", "mask", "]"."""
+        return self._ids(texts, specials=False)
+
+    def _ids(self, texts: Iterable[Text], *, specials: bool) -> list[list[int]]:
+        ids, bounds = self._ids_arrays(texts, specials=specials)
         flat, at = ids.tolist(), bounds.tolist()
         return [flat[start:end] for start, end in pairwise(at)]
 
     def tokenize(self, text: Text, *, specials: bool = False) -> list[str]:
         """The pieces of a text; `specials` as in `FullTokenizer.tokenize`."""
-        return tokens_of(self.vocab, self._ids([text], specials)[0])
+        return tokens_of(self.vocab, self._ids([text], specials=specials)[0])
 
     def locate(self, text: Text, *, specials: bool = True) -> list[Piece]:
         """The pieces of a text with their places in it (see `offsets`); the ids are those that `encode` frames.
@@ -124,17 +134,24 @@ class Tokenizer:
         For the few texts whose answers are cut out of them: it goes character by character. Places in bytes are those
         of the decoded text.
         """
-        return Locator(self.vocab, **self.options).locate(text, specials=specials)
+        return self._locator.locate(text, specials=specials)
 
     def encode(
-        self, text: Text, pair: Text | None = None, max_length: int | None = None, *, specials: bool = True
+        self,
+        text: Text,
+        pair: Text | None = None,
+        max_length: int | None = None,
+        *,
+        specials: bool = True,
+        truncate: Truncate = "head",
     ) -> Encoding:
         """One text, or a pair, with [CLS] and [SEP], cut to `max_length` (see `encoding.frame`).
 
         With `specials`, "[MASK]" and its like in the text are the tokens. Raises `InputError` if the
         vocabulary lacks [CLS] or [SEP].
         """
-        return self.encode_batch([text], None if pair is None else [pair], max_length, specials=specials)[0]
+        pairs = None if pair is None else [pair]
+        return self.encode_batch([text], pairs, max_length, specials=specials, truncate=truncate)[0]
 
     def encode_batch(
         self,
@@ -143,27 +160,14 @@ class Tokenizer:
         max_length: int | None = None,
         *,
         specials: bool = True,
+        truncate: Truncate = "head",
     ) -> list[Encoding]:
         """`encode` for many texts at once; `pairs` is as long as `texts`."""
         if pairs is not None and len(pairs) != len(texts):
             raise InputError(f"{len(texts)} texts and {len(pairs)} second texts; every pair has one of each")
-        first = self._ids(texts, specials)
-        second = [None] * len(first) if pairs is None else self._ids(pairs, specials)
-        return [frame(self.vocab, a, b, max_length) for a, b in zip(first, second, strict=True)]
-
-    def _ids(self, texts: Sequence[Text], specials: bool) -> list[list[int]]:
-        """`ids_batch`, with special tokens in the text recognised or not."""
-        if not specials:
-            return self.ids_batch(texts)
-        parts = [list(split_at_specials(self.vocab, to_unicode(text))) for text in texts]
-        plain = iter(self.ids_batch([part for text in parts for part, special in text if special is None]))
-        result: list[list[int]] = []
-        for text in parts:
-            ids: list[int] = []
-            for _, special in text:
-                ids += next(plain) if special is None else [special]
-            result.append(ids)
-        return result
+        first = self._ids(texts, specials=specials)
+        second = [None] * len(first) if pairs is None else self._ids(pairs, specials=specials)
+        return [frame(self.vocab, a, b, max_length, truncate) for a, b in zip(first, second, strict=True)]
 
     def decode(self, ids: Sequence[int], *, keep_special: bool = False) -> str:
         """Readable text without [PAD], [CLS], [SEP] (see `encoding.join`); `InputError` for an unknown id."""

@@ -1,14 +1,17 @@
-"""The vocabulary: an ordered list of word pieces, where a piece's number is its id.
+"""The vocabulary: an ordered list of word pieces, where a piece's number is its id, and the tokens added to it.
 
 `vocab.txt` holds one token a line (google-research/bert, `tokenization.py`, `load_vocab`): the id is the
 line's number counted from 0, white space at both ends of a line is not part of the token, "##" marks a piece
 that continues a word. Nothing but the order says which id a token has, so a file whose ids could be read in
 two ways (a blank line, a repeated token) is refused rather than guessed at.
+
+Tokens that were added to a model later stand in other files (see `folder`). Their ids go on where the file ends.
 """
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,7 @@ import numpy.typing as npt
 
 from ..errors import InputError
 from ..plumbing.files import write_file
+from .added import AddedToken
 
 PAD, UNK, CLS, SEP, MASK = SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 CONTINUES = "##"
@@ -26,23 +30,30 @@ CONTINUES = "##"
 
 @dataclass(frozen=True)
 class Vocab:
-    """V tokens in the order of their ids.
+    """V tokens in the order of their ids: word pieces, then what `extended` added behind them.
 
-    `source` only serves messages: the file that the tokens came from. Raises `InputError` for a token that is
-    blank, that is there twice, or that a file could not hold (a line break or white space at an end, a lone
-    surrogate). Any of the five special tokens may be absent; asking for the id of one that is raises
-    `InputError`.
+    source       only serves messages: the file that the tokens came from
+    added        what texts are searched for before they are split into words (see `added`); some may be pieces, too
+    piece_count  how many of the tokens are word pieces; None: all
+
+    Raises `InputError` for a token that is blank, that is there twice, or that a file could not hold (a line break or
+    white space at an end, a lone surrogate). Any of the five special tokens may be absent; asking for the id of one
+    that is raises `InputError`.
     """
 
     tokens: tuple[str, ...]
     source: str = field(default="vocabulary", compare=False)
+    added: tuple[AddedToken, ...] = ()
+    piece_count: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tokens", tuple(self.tokens))
+        if self.piece_count is None:
+            object.__setattr__(self, "piece_count", len(self.tokens))
         if not self.tokens:
             raise InputError(f"{self.source}: no tokens; a vocabulary has one token a line")
         first: dict[str, int] = {}
-        for line, token in enumerate(self.tokens, start=1):
+        for line, token in enumerate(self.tokens[: self.piece_count], start=1):
             self._check(token, line)
             if token in first:
                 raise InputError(
@@ -57,12 +68,31 @@ class Vocab:
             raise InputError(f"{where}: blank; every line is a token and its number the token's id")
         if token != token.strip() or "\n" in token or "\r" in token:
             raise InputError(f"{where}: token {token!r} has white space at an end or a line break")
-        try:
-            token.encode("utf-8")
-        except UnicodeEncodeError:
-            raise InputError(
-                f"{where}: token {token!r} has a lone surrogate, which UTF-8 cannot hold"
-            ) from None
+        if has_surrogate(token):
+            raise InputError(f"{where}: token {token!r} has a lone surrogate, which UTF-8 cannot hold")
+
+    def extended(self, added: Iterable[AddedToken], source: str) -> "Vocab":
+        """The same word pieces with added tokens in place of those there were; `source` is the file that names them.
+
+        Raises `InputError` for a spelling that is empty, there twice or no text, and for an id that is neither that of
+        the spelling nor the next behind the vocabulary.
+        """
+        added = tuple(added)
+        tokens = list(self.tokens[: self.piece_count])
+        known = dict(self.pieces)
+        for token in sorted(added, key=lambda token: token.id):
+            where = f"{source}: the added token {token.content!r}"
+            number = known.setdefault(token.content, len(tokens))
+            if token.id != number:
+                right = f"its id is {number}" if number < len(tokens) else f"the next that is free is {number}"
+                raise InputError(f"{where} has the id {token.id}; {right}")
+            if not token.content or "\0" in token.content or has_surrogate(token.content):
+                raise InputError(f"{where} is empty, or holds U+0000 or a lone surrogate; remove it")
+            if number == len(tokens):
+                tokens.append(token.content)
+        if len({token.content for token in added}) < len(added):
+            raise InputError(f"{source}: a token is added twice; every spelling has one id")
+        return Vocab(tuple(tokens), self.source, added, self.piece_count)
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -74,8 +104,24 @@ class Vocab:
 
     @cached_property
     def ids(self) -> Mapping[str, int]:
-        """Token -> id. Do not change it."""
+        """Token -> id, of all tokens. Do not change it."""
         return {token: number for number, token in enumerate(self.tokens)}
+
+    @cached_property
+    def pieces(self) -> Mapping[str, int]:
+        """Word piece -> id: what words are made of. Do not change it."""
+        return {token: number for number, token in enumerate(self.tokens[: self.piece_count])}
+
+    def found_whole(self, *, specials: bool) -> tuple[AddedToken, ...]:
+        """The tokens that a text is searched for: the added ones and, with `specials`, "[MASK]" and its like."""
+        named = tuple(token for token in self.added if specials or token.content not in SPECIAL_TOKENS)
+        known = {token.content for token in named}
+        rest = [token for token in SPECIAL_TOKENS if specials and token in self.ids and token not in known]
+        return named + tuple(map(self.own, rest))
+
+    def own(self, special: str) -> AddedToken:
+        """One of the five special tokens as it is found where nothing else is said of it: spelt exactly."""
+        return AddedToken(special, self.ids[special], normalized=False, special=True)
 
     def id_of(self, token: str) -> int:
         """The id of a token that has to be there; if it is not, `InputError` names the token and the file."""
@@ -122,19 +168,21 @@ class Vocab:
 
     @cached_property
     def content(self) -> bytes:
-        """What `save` writes: UTF-8, one token a line, every line ended by a line feed."""
-        return "".join(token + "\n" for token in self.tokens).encode("utf-8")
+        """What `save` writes: the word pieces in UTF-8, one a line, every line ended by a line feed."""
+        return "".join(token + "\n" for token in self.tokens[: self.piece_count]).encode("utf-8")
 
     @cached_property
     def sha256(self) -> str:
-        """Hexadecimal SHA-256 of `content`: what `sha256sum vocab.txt` prints. Equal hash, equal ids."""
-        return hashlib.sha256(self.content).hexdigest()
+        """Hexadecimal SHA-256 of `content`: what `sha256sum vocab.txt` prints; of the added tokens as well if there
+        are any. Equal hash, equal ids."""
+        added = json.dumps(self.added, separators=(",", ":")).encode() if self.added else b""
+        return hashlib.sha256(self.content + added).hexdigest()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"tokens": self.tokens, "source": self.source}  # what is derived is derived again
+        return {f.name: getattr(self, f.name) for f in fields(self)}  # what is derived is derived again
 
     def save(self, path: str | Path) -> None:
-        """Writes `vocab.txt`; an existing file is replaced whole or not at all (`InputError`)."""
+        """Writes `vocab.txt`, the word pieces; an existing file is replaced whole or not at all (`InputError`)."""
         write_file(Path(path), self.content)
 
 
@@ -164,3 +212,8 @@ def load_vocab(path: str | Path, *, require: Iterable[str] = ()) -> Vocab:
     for token in require:
         vocab.id_of(token)
     return vocab
+
+
+def has_surrogate(text: str) -> bool:
+    """Whether a text holds half of a surrogate pair, as text decoded with errors="surrogateescape" does."""
+    return not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text)

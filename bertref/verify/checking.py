@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
+from ..layout import check_ids
 from .cases.shrink import shrink
 from .graph.axes import AxesOf, kind
 from .graph.feeding import feed as feed_steps
@@ -54,6 +55,7 @@ def check(
         case = case_for(subject, seed, **options)
     elif options or seed:
         raise InputError(f"verify: a case is given; {', '.join(sorted(options)) or 'seed'} would make another")
+    check_ids(case.config, case.batch.input_ids, case.batch.token_type_ids)
     names = chosen(case, tuple(wanted or ()), only)
     seconds = {}
     start = time.perf_counter()

@@ -1,6 +1,7 @@
 """Texts through the encoder: shared among threads, nothing changes."""
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ from hypothesis import strategies as st
 
 from bertref import api
 from bertref.backends.numpy import threads
+from bertref.errors import InputError
 from bertref.inference import loaded
+from bertref.text import AddedToken, Tokenizer
 from bertref.text.encoding import Encoding
 
 from .saved import make
@@ -44,6 +47,29 @@ def test_batches_by_length(lengths: list[int]) -> None:
         assert len(some) >= loaded.BATCH
         assert sum(lengths[i] for i in some) + lengths[following[0]] > loaded.TOKENS
         assert len(some) == loaded.BATCH or sum(lengths[i] for i in some) <= loaded.TOKENS
+
+
+def test_ids_are_checked_for_whoever_makes_inputs(tmp_path: Path) -> None:
+    """A vocabulary longer than the table, which loading refuses, and a second text without a type for it."""
+    make(tmp_path / "long", "BertForMaskedLM")
+    model = api.load(tmp_path / "long")
+    vocab = model.tokenizer.vocab
+    longer = vocab.extended([AddedToken("<new>", len(vocab))], "test")
+    extended = replace(model, tokenizer=Tokenizer(longer))
+    for ask in (
+        lambda text: extended.encode([text]),
+        lambda text: extended.predict(f"{text} [MASK]"),
+        lambda text: extended.features([text], ["sequence"]),
+        lambda text: extended.embed([text]),
+    ):
+        ask("ada")
+        with pytest.raises(InputError, match=rf"input_ids, row 0, column 2: .* no row {len(vocab)}, as its vocab_size"):
+            ask("ada <new>")
+    make(tmp_path / "single", "BertForSequenceClassification", type_vocab_size=1)
+    single = api.load(tmp_path / "single")
+    single.classify("ada")
+    with pytest.raises(InputError, match="no pairs and no questions"):
+        single.classify("ada", "london")
 
 
 WORDS = ("ada wrote the book", "rain in london", "who lived where and when in the new city of york ?", "it")

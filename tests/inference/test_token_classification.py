@@ -81,6 +81,24 @@ def test_prefixes_group_words(tags: str, groups: list[tuple[int, int, str]]) -> 
     assert [tuple(span) for span in _entities(text, words)] == want
 
 
+@pytest.mark.parametrize(
+    ("names", "letters"),
+    [
+        ("O B-PER I-PER", "BI"),
+        ("O B-PER I-PER E-PER S-LOC", "BIMES"),
+        ("O B-A L-A", "BILU"),
+        ("O B-A M-A E-A S-A", "BIMES"),
+        ("S-Bahn U-Bahn B-LOC", "BI"),
+        ("O I-A E-A", "BIMES"),
+        ("NP VP X-A B-A", "BI"),
+    ],
+)
+def test_a_letter_is_read_where_the_labels_use_it(names: str, letters: str) -> None:
+    from bertref.tasks.token_classification import letters_of
+
+    assert letters_of(names.split()) == set(letters)
+
+
 def test_long_texts_are_seen_through_windows(tmp_path: Path) -> None:
     """Every piece's probabilities are transformers' for the window in which it has most context."""
     network = make(tmp_path / "m", "BertForTokenClassification", positions=12, **labels(*NAMES))

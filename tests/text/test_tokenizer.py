@@ -14,7 +14,7 @@ from hypothesis import given
 
 from bertref.errors import InputError
 from bertref.text import FullTokenizer, Tokenizer, Vocab
-from bertref.text.encoding import shorten
+from bertref.text.encoding import cut, shorten
 
 
 def test_importing_the_room_imports_no_tokenizers() -> None:
@@ -49,17 +49,18 @@ def test_encode(small_vocab: Vocab) -> None:
     pair=st.booleans(),
     room=st.integers(4, 12) | st.none(),
     specials=st.booleans(),
+    truncate=st.sampled_from(["head", "tail", "head+tail"]),
 )
 def test_encode_equals_the_readable_one(
-    texts: list[str], pair: bool, room: int | None, specials: bool
+    texts: list[str], pair: bool, room: int | None, specials: bool, truncate: Any
 ) -> None:
     vocab = Vocab((*str.split("[PAD] [UNK] [CLS] [SEP] [MASK] the fox [ ] mask se ##p . x ##x ##a a e"),))
     full = FullTokenizer(vocab)
     pairs = texts[::-1] if pair else None
-    encodings = Tokenizer(vocab).encode_batch(texts, pairs, room, specials=specials)
+    encodings = Tokenizer(vocab).encode_batch(texts, pairs, room, specials=specials, truncate=truncate)
     for number, encoding in enumerate(encodings):
         second = None if pairs is None else pairs[number]
-        assert encoding == full.encode(texts[number], second, room, specials=specials)
+        assert encoding == full.encode(texts[number], second, room, specials=specials, truncate=truncate)
         assert len(encoding.input_ids) == len(encoding.token_type_ids)
         assert room is None or len(encoding.input_ids) <= room
 
@@ -71,6 +72,32 @@ def test_pairs_are_shortened_as_in_the_original(a: int, b: int, room: int) -> No
     while len(x) + len(y) > room:
         (x if len(x) > len(y) else y).pop()
     assert shorten(first, second, room) == (x, y)
+
+
+@given(a=st.integers(0, 12), b=st.integers(0, 12) | st.none(), room=st.integers(1, 20))
+def test_each_end_can_be_kept(a: int, b: int | None, room: int) -> None:
+    """The lengths are those of "head" whatever is kept."""
+    first, second = list(range(a)), None if b is None else list(range(100, 100 + b))
+    heads = shorten(first, second, room, "head")
+    for whole, head, tail in zip((first, second), heads, shorten(first, second, room, "tail"), strict=True):
+        if whole is None or head is None:
+            assert head is tail is None
+        else:
+            assert tail == whole[len(whole) - len(head) :]
+
+
+def test_both_ends_are_kept_in_the_proportion_of_the_paper() -> None:
+    text = list(range(1000))
+    assert cut(text, 510, "head+tail") == [*range(128), *range(1000 - 382, 1000)]
+    assert cut(text, 62, "head+tail") == [*range(16), *range(1000 - 46, 1000)]
+    assert cut(text, 1, "head+tail") == [999]
+    for room in range(1, 600):
+        kept = cut(text, room, "head+tail")
+        assert len(kept) == room
+        assert sum(i < 500 for i in kept) == pytest.approx(room * 128 / 510, abs=0.5)
+    assert cut(text, 1000, "head+tail") == text
+    with pytest.raises(InputError, match="truncate is 'middle'; it must be one of head, tail, head"):
+        Tokenizer(Vocab(("[UNK]", "[CLS]", "[SEP]"))).encode("a", truncate="middle")  # type: ignore[arg-type]
 
 
 def test_too_short_a_length_is_refused(small_vocab: Vocab) -> None:

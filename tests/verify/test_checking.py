@@ -1,11 +1,13 @@
 """Live subjects: asked twice, judged, and reported in a text that says what is wrong and where."""
 
 from collections.abc import Collection
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from bertref.errors import InputError
 from bertref.verify.cases.case import generate
 from bertref.verify.checking import assert_matches, check
 from bertref.verify.judgement.reference import reference
@@ -48,6 +50,17 @@ def test_a_right_subject_is_asked_twice() -> None:
     report = check(subject, generate(21))
     assert (report.verdict, report.exit_code, subject.runs) == ("right", 0, 2)
     assert set(report.seconds) == {"subject", "again", "judging"}
+
+
+@pytest.mark.parametrize(("name", "bad"), [("input_ids", 10**6), ("input_ids", -1), ("token_type_ids", 2)])
+def test_ids_beyond_a_table_are_refused_before_anybody_is_asked(name: str, bad: int) -> None:
+    case = generate(21)
+    ids = getattr(case.batch, name).copy()
+    ids[0, 1] = bad
+    subject = Subject()
+    with pytest.raises(InputError, match=f"{name}, row 0, column 1: the model's table has no row {bad}"):
+        check(subject, replace(case, batch=replace(case.batch, **{name: ids})))
+    assert subject.runs == 0
 
 
 def test_a_dump_is_asked_once() -> None:

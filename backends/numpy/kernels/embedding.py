@@ -16,11 +16,9 @@ from .rows import over_rows, reals
 
 
 def serves(table: Any, ids: Any) -> bool:
-    """A table (V, H) of float32 or float64, ids (N) that it has all."""
-    if not (reals(table) and table.ndim == 2):
-        return False
+    """A table (V, H) of float32 or float64, ids (N) of rows that it has (who makes them checks that)."""
     whole = isinstance(ids, np.ndarray) and ids.ndim == 1 and ids.dtype.kind in "iu" and ids.size > 0
-    return whole and ids.min() >= 0 and ids.max() < len(table)
+    return whole and reals(table) and table.ndim == 2
 
 
 def forward(xp: Namespace, table: HostArray, ids: HostArray) -> tuple[HostArray, EmbeddingCache]:

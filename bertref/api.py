@@ -151,7 +151,7 @@ class Model:
         return vectors
 
     def features(self, texts: Sequence[str], names: Collection[str]) -> dict[str, npt.NDArray[Any]]:
-        """Any probes (`bertref.probes.probe_names`) of the texts as one batch, and `sequence`, the last layer's output.
+        """Any probes (`bertref.topology.probe_names`) of the texts as one batch, and `sequence`, the last output.
 
         Raises `InputError` for a name that is no forward probe of the encoder.
         """

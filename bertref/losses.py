@@ -27,6 +27,7 @@ from .layers import Settings
 from .layout import Inputs, Layout, inputs
 from .opset import OpSet
 from .probes import Probe, Recorder
+from .row import CROSS_ENTROPY, Row
 
 
 class BatchLike(Protocol):
@@ -233,3 +234,14 @@ def _spread_predictions(xp: Namespace, values: dict[str, Array], wanted: Targets
 def ordered(grads: Mapping[str, Array], like: Mapping[str, Array]) -> dict[str, Array]:
     """Gradients in the order of the parameters."""
     return {name: grads[name] for name in like}
+
+
+FILE = "bertref/losses.py"
+ROWS = (
+    Row("loss.mlm", "weighted_cross_entropy", ("mlm.logits",), (), "", "", "loss.mlm", (CROSS_ENTROPY, FILE),
+        arguments=("masked_lm_ids", "masked_lm_weights")),
+    Row("loss.nsp", "mean_cross_entropy", ("nsp.logits",), (), "", "", "loss.nsp", (CROSS_ENTROPY, FILE),
+        arguments=("next_sentence_label",)),
+    Row("loss.total", "add", ("loss.mlm", "loss.nsp"), (), "", "", "loss.total", (FILE,)),
+)  # fmt: skip
+"""The losses in the table of the network (`topology`)."""

@@ -2,7 +2,7 @@
 
 Forward values are called `embeddings.word`, `layer.3.scores`, `pooled`, `mlm.logits`, `loss.total`, ...; the gradient
 that arrives at one is `grad:` and its name. Values over tokens are given in the padded layout (B, S, ...), whatever
-layout the model computes in. `layer_probe_names` and `probe_names` list them all.
+layout the model computes in. `topology.probe_names` lists them all.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -11,25 +11,6 @@ from typing import Any
 from .arrays import Array, Namespace
 from .layout import Layout
 from .ops.packing import unpack
-
-EMBEDDING_PROBES = ("word", "position", "token_type", "sum", "norm")
-LAYER_PROBES = (
-    "query", "key", "value", "scores", "probs", "context", "attention_output", "attention_sum", "attention_norm",
-    "ffn_pre", "ffn_act", "ffn_output", "ffn_sum", "output",
-)  # fmt: skip
-HEAD_PROBES = (
-    "pooled_pre", "pooled", "mlm.dense", "mlm.act", "mlm.transform", "mlm.logits", "nsp.logits",
-    "loss.mlm", "loss.nsp", "loss.total",
-)  # fmt: skip
-
-
-def probe_names(layers: int) -> list[str]:
-    """All forward probes of a pre-training model in the order of the data flow."""
-    return [
-        *(f"embeddings.{name}" for name in EMBEDDING_PROBES),
-        *(f"layer.{i}.{name}" for i in range(layers) for name in LAYER_PROBES),
-        *HEAD_PROBES,
-    ]
 
 
 class Recorder:

@@ -21,6 +21,7 @@ from bertref.heads import parameter_shapes
 from bertref.layers import Settings
 from bertref.opset import OpSet
 from bertref.probes import Recorder
+from bertref.topology import probe_names
 
 Arrays = dict[str, np.ndarray]
 NO_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
@@ -32,6 +33,11 @@ def small_config(layers: int = 2, **changes: Any) -> BertConfig:
         "intermediate_size": 40, "max_position_embeddings": 16,
     }  # fmt: skip
     return BertConfig(**{**sizes, **NO_DROPOUT, **changes})
+
+
+def probes_of_depth(layers: int) -> list[str]:
+    """The probes of a pre-training model with so many layers."""
+    return probe_names(small_config(layers))
 
 
 def rich_params(config: BertConfig, seed: int = 0) -> Arrays:

@@ -10,10 +10,10 @@ from bertref import backends
 from bertref.layers import Settings
 from bertref.losses import pretraining
 from bertref.opset import OpSet
-from bertref.probes import Probe, Recorder, probe_names
+from bertref.probes import Probe, Recorder
 
 from . import model_cases as cases
-from .model_cases import Case, case, error, expected, ours
+from .model_cases import Case, case, error, expected, ours, probes_of_depth
 
 LAYOUTS = pytest.mark.parametrize("packed", [False, True], ids=["padded", "packed"])
 RECOMPUTE = pytest.mark.parametrize("recompute", ["none", "attention", "layers"])
@@ -45,17 +45,17 @@ def plain(request: pytest.FixtureRequest) -> OpSet:
 
 
 def test_the_names_are_literal() -> None:
-    assert probe_names(1) == list(SHAPES)
+    assert probes_of_depth(1) == list(SHAPES)
     second = [name.replace("layer.0.", "layer.1.") for name in SHAPES if name.startswith("layer.0.")]
-    assert probe_names(2) == [*list(SHAPES)[:19], *second, *list(SHAPES)[19:]]
-    assert probe_names(0) == [name for name in SHAPES if not name.startswith("layer")]
+    assert probes_of_depth(2) == [*list(SHAPES)[:19], *second, *list(SHAPES)[19:]]
+    assert probes_of_depth(0) == [name for name in SHAPES if not name.startswith("layer")]
 
 
 @LAYOUTS
 @RECOMPUTE
 def test_all_probes_are_there_in_their_shapes(ops: OpSet, packed: bool, recompute: str) -> None:
     found = ours(case(), ops, packed=packed, recompute=recompute, record=True).probes
-    names = probe_names(2)
+    names = probes_of_depth(2)
     assert set(found) == {*names, *(f"grad:{name}" for name in names)}
     for name, value in found.items():
         forward = name.removeprefix("grad:").replace("layer.1.", "layer.0.")
@@ -81,7 +81,7 @@ def test_values_and_gradients_are_those_of_autograd(ops: OpSet, packed: bool, di
     c = case(dialect=dialect)
     want = expected(c)
     found = ours(c, ops, packed=packed, record=True).probes
-    for name in probe_names(2):
+    for name in probes_of_depth(2):
         for full, wanted in ((name, want.values[name]), (f"grad:{name}", want.grads[f"grad:{name}"])):
             got, wanted = used(c, full, found[full], packed), used(c, full, wanted, packed)
             # a key's gradient sums to 0 over the queries; nothing else here cancels

@@ -24,6 +24,7 @@ from ..layers import Settings
 from ..layout import Layout
 from ..opset import OpSet
 from ..probes import Probe, padded
+from ..row import DENSE, Row, weight_and_bias
 from .head import Head, Use
 
 WEIGHT, BIAS = "classifier.weight", "classifier.bias"
@@ -152,6 +153,11 @@ def _answer_tokens(
     return {"logits": padded(ops.xp, logits, layout)}
 
 
+def _rows(x: str, axes: str, counts: str) -> tuple[Row, ...]:
+    parameters = weight_and_bias("classifier", "classifier")
+    return (Row(LOGITS, "dense", (x,), parameters, axes, counts, LOGITS, (DENSE,), "classifier"),)
+
+
 _SHAPES = {WEIGHT: ("labels", "H"), BIAS: ("labels",)}
 _TENSORFLOW = {WEIGHT: "output_weights", BIAS: "output_bias"}
 
@@ -166,6 +172,7 @@ SEQUENCE_CLASSIFICATION = Head(
     forward=sequence_classification_forward,
     backward=sequence_classification_backward,
     answer=_answer,
+    rows=_rows("pooled", "B labels", "rows"),
     labelled=WEIGHT,
     tensorflow=_TENSORFLOW,
 )
@@ -180,6 +187,7 @@ MULTIPLE_CHOICE = Head(
     forward=multiple_choice_forward,
     backward=multiple_choice_backward,
     answer=_answer,  # a row for each choice
+    rows=_rows("pooled", "B C", "rows"),
     labelled=WEIGHT,
     tensorflow=_TENSORFLOW,
 )
@@ -194,6 +202,7 @@ TOKEN_CLASSIFICATION = Head(
     forward=token_classification_forward,
     backward=token_classification_backward,
     answer=_answer_tokens,
+    rows=_rows("{x}", "B S labels", "tokens"),
     labelled=WEIGHT,
     tensorflow=_TENSORFLOW,
 )

@@ -9,6 +9,7 @@ from ..layers import Settings
 from ..layout import Layout
 from ..opset import OpSet
 from ..probes import Probe
+from ..row import Row
 
 Answer = Callable[[OpSet, dict[str, Array], Array, Settings, Layout, Probe | None], dict[str, Array]]
 
@@ -37,6 +38,7 @@ class Head:
                    language model's pair ends at the vectors that the decoder compares: training fuses the decoder with
                    the loss
     answer         (ops, params, what it reads, settings, layout, probe) -> outputs by name, those over tokens (B, S, K)
+    rows           its tensors in the table of the network (`topology`)
     labelled       the parameter that has a row for each label, "" if the head has no labels
     tensorflow     canonical name -> the original's variable, where that doesn't follow from the name
     """
@@ -51,6 +53,7 @@ class Head:
     forward: Callable[..., Any]
     backward: Callable[..., Any]
     answer: Answer
+    rows: tuple[Row, ...]
     labelled: str = ""
     tensorflow: Mapping[str, str] = field(default_factory=dict)
 

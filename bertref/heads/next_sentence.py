@@ -12,6 +12,7 @@ from ..layers import Settings
 from ..layout import Layout
 from ..opset import OpSet
 from ..probes import Probe
+from ..row import DENSE, Row, weight_and_bias
 from .head import Head, Use
 
 WEIGHT, BIAS = "cls.seq_relationship.weight", "cls.seq_relationship.bias"
@@ -55,8 +56,12 @@ NEXT_SENTENCE = Head(
     forward=next_sentence_forward,
     backward=next_sentence_backward,
     answer=_answer,
+    rows=(
+        Row("nsp.logits", "dense", ("pooled",), weight_and_bias("cls.seq_relationship", "nsp"), "B 2", "rows",
+            "nsp.logits", (DENSE,), "cls.seq_relationship"),
+    ),
     tensorflow={
         WEIGHT: "cls/seq_relationship/output_weights",
         BIAS: "cls/seq_relationship/output_bias",
     },
-)
+)  # fmt: skip

@@ -23,7 +23,8 @@ from ..heads import Head, expanded
 from ..layers import Settings
 from ..layout import Inputs, Layout
 from ..opset import OpSet
-from ..probes import Probe, Recorder, padded, probe_names
+from ..probes import Probe, Recorder, padded
+from ..topology import probe_names
 
 
 def answers(
@@ -70,6 +71,6 @@ def _at_positions(ops: OpSet, name: str, value: Array, layout: Layout) -> Array:
 def _require(probes: Collection[str], recorder: Recorder, settings: Settings) -> None:
     missing = [name for name in probes if name not in recorder.values]
     if missing:
-        known = [name for name in probe_names(settings.config.num_hidden_layers) if not name.startswith("loss.")]
+        known = probe_names(settings.config, objective=None)
         has = "this model's heads don't have it" if missing[0] in known else f"there are {', '.join(known)}"
         raise InputError(f"probe {missing[0]!r} can't be recorded; {has}")

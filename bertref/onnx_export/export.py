@@ -51,7 +51,7 @@ def export(
     """Writes the model as an ONNX file and returns its path.
 
     params   host arrays of exactly the encoder and `heads` (names as in `bertref.heads`; none: the bare encoder)
-    probes   names of intermediate values (`bertref.probes.probe_names`) that become outputs as well
+    probes   names of intermediate values (`bertref.topology.probe_names`) that become outputs as well
     dtype    of weights and arithmetic: float16, float32 or float64
     labels   names of the classifier's classes, recorded in the file
 

@@ -11,7 +11,8 @@ from ..data.batch import Batch
 from ..errors import TrainingDiverged
 from ..opset import OpSet
 from ..precision import first_nonfinite
-from ..probes import Recorder, probe_names
+from ..probes import Recorder
+from ..topology import probe_names
 from .step import Recipe, State, StepResult, gradients
 
 WINDOW = 20
@@ -52,7 +53,7 @@ class Watch:
         recorder = Recorder()
         with np.errstate(all="ignore"):
             _, grads = gradients(self._ops, self._recipe, before, batch, recorder)
-        forward = probe_names(self._recipe.settings.config.num_hidden_layers)
+        forward = probe_names(self._recipe.settings.config)
         backward = [f"grad:{name}" for name in reversed(forward)]
         in_order = {name: recorder.values[name] for name in (*forward, *backward) if name in recorder.values}
         return first_nonfinite(xp, in_order) or f"grad:{first_nonfinite(xp, grads)}"

@@ -14,8 +14,9 @@ from bertref.losses import pretraining
 from bertref.opset import OpSet
 from bertref.optim import Optimizer, Schedule
 from bertref.precision import Precision
-from bertref.probes import Recorder, probe_names
+from bertref.probes import Recorder
 from bertref.train.step import Recipe, State, initial_state, train_step
+from tests.model_cases import probes_of_depth
 
 LAYOUTS = pytest.mark.parametrize("packed", [False, True], ids=["padded", "packed"])
 UPDATES = {"adamw": "huggingface", "google": "google"}
@@ -87,8 +88,8 @@ def check(model: Model, ops: OpSet, packed: bool = False, numerics: Numerics | N
     params = send(ops, model.under("parameter/"))
     _, grads = pretraining(ops, params, batch, settings, packed=packed, recorder=recorder)
     found, expected = recorder.to_numpy(ops.xp), model.under("probe/")
-    assert set(expected) == set(probe_names(2))
-    for name in probe_names(2):
+    assert set(expected) == set(probes_of_depth(2))
+    for name in probes_of_depth(2):
         for full, wanted in ((name, expected[name]), (f"grad:{name}", model.arrays[f"grad:{name}"])):
             used = np.broadcast_to(defined(batch, wanted, packed, name.startswith("mlm.")), wanted.shape)
             model.close(full, np.where(used, found[full], 0.0), np.where(used, wanted, 0.0))

@@ -36,6 +36,8 @@ from bertref.layers import Settings
 from bertref.layout import inputs
 from bertref.onnx_export.answers import answers
 from bertref.opset import OpSet
+from bertref.row import Parameter, Row
+from bertref.topology import rows
 from tests.inference.saved import make
 from tests.model_cases import small_config
 
@@ -116,6 +118,7 @@ SCORE = Head(
     forward=_forward,
     backward=_backward,
     answer=_answer,
+    rows=(Row("score", "dense", ("pooled",), (Parameter("score.weight", "score"),), "B labels", "rows", "score", ()),),
     labelled="score.weight",
 )
 
@@ -134,6 +137,7 @@ def test_a_head_from_outside_has_parameters_and_numbers_of_its_own() -> None:
     weights = initial_parameters(config, Numerics(), 1, heads=("score",))
     assert weights["score.weight"].std() > 0
     assert "bert.pooler.dense.weight" in weights
+    assert [row.name for row in rows(config, ("score",), None)][-3:] == ["pooled_pre", "pooled", "score"]
 
 
 @pytest.mark.usefixtures("outside")

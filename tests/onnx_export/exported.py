@@ -15,7 +15,7 @@ from bertref.layout import inputs
 from bertref.onnx_export import INPUTS
 from bertref.onnx_export.answers import answers
 from bertref.opset import OpSet
-from bertref.probes import probe_names
+from bertref.topology import probe_names
 
 from ..model_cases import Arrays, error
 
@@ -62,7 +62,7 @@ def probes_of(config: BertConfig, heads: Sequence[str]) -> list[str]:
     has |= dict.fromkeys(("pooled", "pooled_pre"), "bert.pooler.dense.bias" in parameter_shapes(config, heads))
     has |= {"mlm": bool({"pretraining", "masked_lm"} & {*heads})}
     has |= {"nsp": bool({"pretraining", "next_sentence"} & {*heads})}
-    return [name for name in probe_names(config.num_hidden_layers) if has[name.split(".")[0]]]
+    return [name for name in probe_names(config) if has[name.split(".")[0]]]
 
 
 def expected(

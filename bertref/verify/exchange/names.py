@@ -4,27 +4,17 @@ import difflib
 from collections.abc import Iterable
 
 from ...heads import parameter_shapes
-from ...probes import probe_names
+from ...topology import rows
 from ..records import Case
 from .settings import sizes
 
 Shape = tuple[int, ...]
 
-_PROBES = {
-    "scores": "BASS", "probs": "BASS", "ffn_pre": "BSI", "ffn_act": "BSI", "pooled_pre": "BH", "pooled": "BH",
-    "dense": "BPH", "act": "BPH", "transform": "BPH", "mlm.logits": "BPV", "nsp.logits": "B2",
-    "loss.mlm": "", "loss.nsp": "", "loss.total": "",
-}  # fmt: skip
-"""The probe, or the last part of its name -> its shape; all others are BSH."""
-
 
 def answer_shapes(case: Case) -> dict[str, Shape]:
     """Canonical name -> shape of every answer that the case can have."""
     letters = {**sizes(case), "2": 2}
-    shapes = {}
-    for name in probe_names(case.config.num_hidden_layers):
-        key = name if name in _PROBES else name.rpartition(".")[2]
-        shapes[name] = tuple(letters[letter] for letter in _PROBES.get(key, "BSH"))
+    shapes = {row.name: tuple(letters[letter] for letter in row.axes.split()) for row in rows(case.config)}
     grads = {f"grad:{name}": shape for name, shape in shapes.items()}
     params = parameter_shapes(case.config)
     return {

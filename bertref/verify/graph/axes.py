@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ...heads import parameter_shapes
+from ...topology import rows
 from ..records import Case
 
-WIDTHS = {"ffn_pre": "I", "ffn_act": "I"}
 Bools = npt.NDArray[Any]
 
 
@@ -50,6 +50,13 @@ def masked_rows(case: Case) -> Bools:
     return np.asarray(~case.batch.attention_mask.astype(bool).any(axis=1), np.bool_)
 
 
+def named_axes(letters: str) -> tuple[str, ...]:
+    """What the axes of a tensor are called, by their letters in the network's table."""
+    names = {"B": "row", "S": "position", "A": "head", "P": "prediction"}
+    found = [names.get(letter, "channel") for letter in letters.split()]
+    return tuple("key" if name in found[:i] else name for i, name in enumerate(found))
+
+
 def parameter_axes(name: str, ndim: int) -> tuple[str, ...]:
     """What the axes of a parameter are called."""
     if ndim == 1:
@@ -64,18 +71,22 @@ class AxesOf:
     def __init__(self, case: Case) -> None:
         self._known: dict[str, Axes] = {}
         self._parameters = parameter_shapes(case.config)
+        self._rows = {row.name: row for row in rows(case.config)}
         tokens: Bools = case.batch.attention_mask.astype(bool)
         B, S = tokens.shape
-        P = case.batch.masked_lm_positions.shape[1]
         c = case.config
-        self._sizes = {"H": c.hidden_size, "I": c.intermediate_size, "V": c.vocab_size}
+        self._sizes = {
+            "B": B, "S": S, "P": case.batch.masked_lm_positions.shape[1], "A": c.num_attention_heads,
+            "H": c.hidden_size, "I": c.intermediate_size, "V": c.vocab_size, "2": 2,
+        }  # fmt: skip
         queries = np.asarray(tokens[:, None, :, None])
-        pairs = np.asarray(queries & tokens[:, None, None, :])
-        square = (B, c.num_attention_heads, S, S)
-        self._square = square
-        self._tokens, self._rows, self._rectangle = tokens, np.asarray(tokens.any(axis=1)), (B, S, P)
-        self._queries, self._pairs = np.broadcast_to(queries, square), np.broadcast_to(pairs, square)
-        self._predictions: Bools = np.asarray(case.batch.masked_lm_weights > 0)
+        self._counts: dict[str, Bools] = {
+            "tokens": tokens[..., None],
+            "rows": np.asarray(tokens.any(axis=1))[:, None],
+            "predictions": np.asarray(case.batch.masked_lm_weights > 0)[..., None],
+            "queries": queries,
+            "pairs": np.asarray(queries & tokens[:, None, None, :]),
+        }
 
     def __call__(self, name: str) -> Axes:
         """Raises `KeyError` for a name that the case does not have."""
@@ -88,22 +99,8 @@ class AxesOf:
         if rest in self._parameters and prefix:
             shape = self._parameters[rest]
             return Axes(shape, parameter_axes(rest, len(shape)))
-        B, S, P = self._rectangle
-        last = rest.rsplit(".", 1)[-1]
-        if last in ("scores", "probs") and rest.startswith("layer."):
-            # forward, a padded key has a probability, 0; its score and both gradients are not judged
-            counts = self._queries if (prefix, last) == ("", "probs") else self._pairs
-            return Axes(self._square, ("row", "head", "position", "key"), counts)
-        if rest.startswith("loss."):
-            return Axes((), ())
-        if rest.startswith("mlm."):
-            width = self._sizes["V" if last == "logits" else "H"]
-            shape = (B, P, width)
-            return Axes(shape, ("row", "prediction", "channel"), np.broadcast_to(self._predictions[..., None], shape))
-        if rest in ("pooled_pre", "pooled", "nsp.logits"):
-            shape = (B, 2 if rest == "nsp.logits" else self._sizes["H"])
-            return Axes(shape, ("row", "channel"), np.broadcast_to(self._rows[:, None], shape))
-        if rest.startswith(("layer.", "embeddings.")):
-            shape = (B, S, self._sizes[WIDTHS.get(last, "H")])
-            return Axes(shape, ("row", "position", "channel"), np.broadcast_to(self._tokens[..., None], shape))
-        raise KeyError(name)
+        row = self._rows[rest]
+        shape = tuple(self._sizes[letter] for letter in row.axes.split())
+        # forward, a padded key has a probability, 0; its score and both gradients are nobody's business
+        counts = "pairs" if row.counts == "queries" and prefix else row.counts
+        return Axes(shape, named_axes(row.axes), np.broadcast_to(self._counts[counts], shape) if counts else None)

@@ -24,7 +24,8 @@ from ..records import WRONG, Arrays, Case, Finding, Report
 from ..report.words import listed
 from ..subject import ComputesOps
 from .axes import split
-from .steps import Graph, Replay, Step
+from .replay import Replay
+from .steps import Graph, Step
 
 FED = "fed the reference's inputs"
 

@@ -12,7 +12,8 @@ import numpy as np
 
 from ..emulation.formats import FORMATS, narrowest
 from ..graph.axes import split
-from ..graph.steps import Graph, Replay
+from ..graph.replay import Replay
+from ..graph.steps import Graph
 from ..records import Case
 
 PRODUCTS = ("query", "key", "value", "attention_output", "ffn_pre", "ffn_output", "pooled_pre", "mlm.dense")

@@ -13,7 +13,8 @@ from ..cases.case import describe
 from ..emulation.simulate import simulate
 from ..emulation.variants import arithmetics
 from ..graph.axes import Axes, AxesOf, masked_rows, split
-from ..graph.steps import Graph, Replay, sources
+from ..graph.replay import Replay, sources
+from ..graph.steps import Graph
 from ..records import PRECISIONS, WRONG, Answers, Arrays, Case, Finding, Report
 from .detect import detect
 from .limit import LIMIT

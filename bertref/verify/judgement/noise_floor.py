@@ -24,7 +24,8 @@ from ..emulation.rounding import Arithmetic
 from ..emulation.simulate import held_params, simulate
 from ..emulation.variants import arithmetics
 from ..graph.axes import AxesOf, kind
-from ..graph.steps import Graph, Replay
+from ..graph.replay import Replay
+from ..graph.steps import Graph
 from ..records import Arrays, Case
 from . import cache
 from .measures import DRIFT, Measures, blocks_of, compared, elements, mean_square, size_blocks

@@ -14,7 +14,8 @@ from ...layers import Settings
 from ...losses import pretraining
 from ...opset import OpSet
 from ...optim.clip import clipping_factor, global_norm, scaled
-from ...probes import Recorder, probe_names
+from ...probes import Recorder
+from ...topology import probe_names
 from ..records import Answers, Arrays, Case, OptimizerCase
 
 REFERENCE_OPS = "numpy"
@@ -22,7 +23,7 @@ REFERENCE_OPS = "numpy"
 
 def answer_names(case: Case) -> list[str]:
     """Everything that can be asked about a case, forward probes first."""
-    probes = probe_names(case.config.num_hidden_layers)
+    probes = probe_names(case.config)
     parameters = list(parameter_shapes(case.config))
     updates = [f"update:{name}" for name in parameters] if case.optimizer else []
     return [*probes, *(f"grad:{name}" for name in [*probes, *parameters]), *updates]

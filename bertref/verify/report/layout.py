@@ -5,7 +5,8 @@ A cell says without colour what it is: a mark and a number, the error over the e
 
 from dataclasses import dataclass
 
-from ..graph.axes import parameter_axes, split
+from ...topology import LAYER, parameter_like, row_like
+from ..graph.axes import named_axes, parameter_axes, split
 from ..records import Finding, Report
 
 LEGEND = {
@@ -21,32 +22,11 @@ LEGEND = {
 }
 """Status -> mark and meaning."""
 
-LAYER_COLUMNS = {
-    "query": "query", "key": "key", "value": "value", "scores": "scores", "probs": "probs", "context": "context",
-    "attention_output": "att_out", "attention_sum": "att_sum", "attention_norm": "att_norm", "ffn_pre": "ffn_pre",
-    "ffn_act": "ffn_act", "ffn_output": "ffn_out", "ffn_sum": "ffn_sum", "output": "output",
-}  # fmt: skip
+LAYER_COLUMNS = {row.name.removeprefix("layer.{i}."): row.label for row in LAYER}
 """A layer's probes, and their heads in a map."""
 
-_DENSE = {
-    "attention.self.query": "query", "attention.self.key": "key", "attention.self.value": "value",
-    "attention.output.dense": "att_out", "attention.output.LayerNorm": "att_norm", "intermediate.dense": "ffn_pre",
-    "output.dense": "ffn_out", "output.LayerNorm": "output",
-}  # fmt: skip
-PARAMETER_COLUMNS = {f"{name}.{kind}": f"{short}.{kind[0]}" for name, short in _DENSE.items()
-                     for kind in ("weight", "bias")}  # fmt: skip
-"""A layer's parameters, named after the probe that they make: .w its weight, .b its bias."""
-
-OUTSIDE = {
-    "bert.embeddings.word_embeddings.weight": "word", "bert.embeddings.position_embeddings.weight": "position",
-    "bert.embeddings.token_type_embeddings.weight": "token_type", "bert.embeddings.LayerNorm.weight": "norm.w",
-    "bert.embeddings.LayerNorm.bias": "norm.b", "bert.pooler.dense.weight": "pooler.w",
-    "bert.pooler.dense.bias": "pooler.b", "cls.predictions.transform.dense.weight": "mlm.dense.w",
-    "cls.predictions.transform.dense.bias": "mlm.dense.b", "cls.predictions.transform.LayerNorm.weight": "mlm.norm.w",
-    "cls.predictions.transform.LayerNorm.bias": "mlm.norm.b", "cls.predictions.bias": "mlm.bias",
-    "cls.seq_relationship.weight": "nsp.w", "cls.seq_relationship.bias": "nsp.b",
-}  # fmt: skip
-"""Parameters outside the layers, and their short names."""
+PARAMETER_COLUMNS = tuple(parameter.label for row in LAYER for parameter in row.parameters)
+"""The heads of a layer's parameters, named after the probe that they make: .w its weight, .b its bias."""
 
 TITLES = {
     "forward": "forward", "probe-gradients": "gradients at the probes", "gradients": "gradients of the parameters",
@@ -71,13 +51,13 @@ def spot(name: str) -> Spot:
     which = "forward" if not prefix else "updates" if prefix == "update" else "gradients"
     if which == "gradients" and not parameter:
         which = "probe-gradients"
+    label = parameter_like(rest).label if parameter else row_like(rest).label
     inside = rest.removeprefix("bert.encoder.") if parameter else rest
     if inside.startswith("layer."):
-        _, number, last = inside.split(".", 2)
-        label = (PARAMETER_COLUMNS if parameter else LAYER_COLUMNS).get(last, last)
+        number = inside.split(".", 2)[1]
         return Spot(which, int(number), f"layer {number}", label)
     part = "embeddings" if inside.startswith(("embeddings.", "bert.embeddings.")) else "heads"
-    return Spot(which, None, part, OUTSIDE.get(rest, rest.removeprefix("embeddings.")))
+    return Spot(which, None, part, label)
 
 
 @dataclass(frozen=True)
@@ -106,9 +86,9 @@ def maps(report: Report) -> list[Map]:
         here = [(at, finding) for at, finding in spots if at.map == key]
         if all(finding.status == "missing" for _, finding in here):
             continue
-        known = LAYER_COLUMNS if key in ("forward", "probe-gradients") else PARAMETER_COLUMNS
+        known = LAYER_COLUMNS.values() if key in ("forward", "probe-gradients") else PARAMETER_COLUMNS
         labels = {at.label for at, _ in here if at.layer is not None}
-        columns = tuple(label for label in known.values() if label in labels)
+        columns = tuple(label for label in known if label in labels)
         cells = {(at.layer, at.label): finding for at, finding in here if at.layer is not None}
         rows = tuple(
             (f"layer {layer}", tuple(cells.get((layer, column)) for column in columns))
@@ -157,8 +137,4 @@ def axis_names(name: str, ndim: int) -> tuple[str, ...]:
     _, rest = split(name)
     if rest.startswith(("bert.", "cls.")):
         return parameter_axes(rest, ndim)
-    if ndim == 4:
-        return ("row", "head", "position", "key")
-    if ndim == 3:
-        return ("row", "prediction" if rest.startswith("mlm.") else "position", "channel")
-    return ("row", "channel")[:ndim]
+    return named_axes(row_like(rest).axes)

@@ -14,7 +14,8 @@ from ...losses import ordered, pretraining
 from ...opset import OpSet
 from ...optim import clip_by_global_norm
 from ...precision import cast, unscale
-from ...probes import Recorder, probe_names
+from ...probes import Recorder
+from ...topology import probe_names
 from ..records import Answers, Arrays, Case
 from .backend_steps import BackendSteps
 
@@ -90,7 +91,7 @@ class BackendSubject:
         return self._steps[1](name, inputs)
 
     def _visible(self, case: Case, wanted: Collection[str] | None) -> list[str]:
-        forward = probe_names(case.config.num_hidden_layers)
+        forward = probe_names(case.config)
         names = [*forward, *(f"grad:{name}" for name in forward)]
         hidden = INSIDE_KERNELS if self.has_kernels else ()
         return [name for name in names if (wanted is None or name in wanted) and not name.endswith(hidden)]

@@ -22,8 +22,8 @@ from ...losses import denominators, targets
 from ...ops import attention, softmax, tanh
 from ...opset import OpSet
 from ...precision import cast
+from ...topology import last_output, layer_input
 from ..graph.axes import AxesOf
-from ..graph.steps import last_output, layer_input
 from ..records import Arrays, Case
 
 Values = Mapping[str, Array]

@@ -51,7 +51,7 @@ class OnnxSubject:
         except Exception as error:  # protobuf, and whatever reading external data raises
             raise InputError(f"{path}: not an ONNX file that can be read ({type(error).__name__}: {error})") from None
         self._config, self._numerics = self._read_config(model)
-        self._reader = GraphReader(self._model, self._config.num_hidden_layers)
+        self._reader = GraphReader(self._model, self._config)
         self._notes: list[str] = []
         self._params = self._read_weights(model)
         tables = [tensor for tensor in self._reader.initializers.values() if len(tensor.dims) == 2]

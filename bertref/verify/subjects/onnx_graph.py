@@ -7,55 +7,26 @@ layers have lost theirs; they are recognised by the product that uses them. Anyt
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ...probes import probe_names
+from ...config import BertConfig
+from ...topology import layer_input, places, rows
 from ..records import Arrays
 
 EMBEDDINGS = "bert.embeddings."
 WORDS = EMBEDDINGS + "word_embeddings.weight"
-INSIDE_LAYER = (
-    ("attention.self.query", "out", "query"),
-    ("attention.self.key", "out", "key"),
-    ("attention.self.value", "out", "value"),
-    ("attention.output.dense", "in", "context"),
-    ("attention.output.dense", "out", "attention_output"),
-    ("attention.output.LayerNorm", "in", "attention_sum"),
-    ("attention.output.LayerNorm", "out", "attention_norm"),
-    ("intermediate.dense", "out", "ffn_pre"),
-    ("output.dense", "in", "ffn_act"),
-    ("output.dense", "out", "ffn_output"),
-    ("output.LayerNorm", "in", "ffn_sum"),
-    ("output.LayerNorm", "out", "output"),
-)
-OUTSIDE = (
-    ("bert.embeddings.word_embeddings", "out", "embeddings.word"),
-    ("bert.embeddings.position_embeddings", "out", "embeddings.position"),
-    ("bert.embeddings.token_type_embeddings", "out", "embeddings.token_type"),
-    ("bert.embeddings.LayerNorm", "in", "embeddings.sum"),
-    ("bert.embeddings.LayerNorm", "out", "embeddings.norm"),
-    ("bert.pooler.dense", "out", "pooled_pre"),
-    ("bert.pooler", "out", "pooled"),
-    ("cls.predictions.transform.dense", "out", "mlm.dense"),
-    ("cls.predictions.transform.LayerNorm", "in", "mlm.act"),
-    ("cls.predictions.transform.LayerNorm", "out", "mlm.transform"),
-    ("cls.predictions", "out", "mlm.logits"),
-    ("cls.seq_relationship", "out", "nsp.logits"),
-)
-"""(module, what enters or leaves it, probe)."""
-
 HIDDEN_STATE = re.compile(r"hidden_states?[._]?(\d+)")
 
 
 class GraphReader:
-    """`model` is an `onnx.ModelProto` with its data; `layers` is the encoder's depth."""
+    """`model` is an `onnx.ModelProto` with its data; `config` is the encoder's."""
 
-    def __init__(self, model: Any, layers: int) -> None:
-        self._layers = layers
+    def __init__(self, model: Any, config: BertConfig) -> None:
+        self._layers, self._rows = config.num_hidden_layers, rows(config)
         self.initializers = {tensor.name: tensor for tensor in model.graph.initializer}
         self._nodes = [node for node in model.graph.node if node.op_type not in ("Constant", "Identity")]
         self._maker = {name: node for node in model.graph.node for name in node.output}
@@ -81,7 +52,7 @@ class GraphReader:
 
     def outputs(self) -> dict[str, str]:
         """Probe -> the output of the file that it is."""
-        known = set(probe_names(self._layers))
+        known = {row.name for row in self._rows}
         found: dict[str, str] = {}
         for name in self._outputs:
             probe = name if name in known else self._probe_of_output(name)
@@ -90,9 +61,8 @@ class GraphReader:
         return found
 
     def _probe_of_output(self, name: str) -> str | None:
-        last = f"layer.{self._layers - 1}.output" if self._layers else "embeddings.norm"
         by_name = {
-            "last_hidden_state": last,
+            "last_hidden_state": layer_input(self._layers),
             "pooler_output": "pooled",
             "prediction_logits": "mlm.logits",
             "seq_relationship_logits": "nsp.logits",
@@ -104,26 +74,20 @@ class GraphReader:
         if match := HIDDEN_STATE.fullmatch(name):
             number = int(match[1]) - 1  # the first is what the embeddings make
             if number < self._layers:
-                return f"layer.{number}.output" if number >= 0 else "embeddings.norm"
+                return layer_input(number + 1)
         return None
 
     def inside(self) -> dict[str, str]:
         """Probe -> the name of a value in the graph; empty where nodes don't tell their modules."""
         found: dict[str, str] = {}
-        for module, side, probe in self._places():
+        for module, side, probe in places(self._rows):
             nodes = self._nodes_of(module)
-            if nodes:
+            if nodes and side != "inside":
                 value = nodes[-1].output[0] if side == "out" else self._data_input(nodes[0])
                 found.setdefault(probe, value)
         for layer in range(self._layers):
             found |= self._attention(layer)
         return found
-
-    def _places(self) -> Iterator[tuple[str, str, str]]:
-        yield from OUTSIDE
-        for layer in range(self._layers):
-            for module, side, probe in INSIDE_LAYER:
-                yield f"bert.encoder.layer.{layer}.{module}", side, f"layer.{layer}.{probe}"
 
     def _scope(self, module: str) -> str:
         """A module's place in node names: bert.encoder.layer.0.output -> /bert/encoder/layer.0/output/."""

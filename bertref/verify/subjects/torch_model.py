@@ -8,6 +8,7 @@ from typing import Any
 from ...config import BertConfig, Numerics, config_from_dict, config_to_dict
 from ...errors import BackendUnavailable, InputError
 from ...heads import parameter_shapes
+from ...topology import places, rows
 from ..records import Arrays
 
 try:
@@ -154,42 +155,38 @@ def _weights_for(name: str | None, own: Any, params: Arrays, kind: Any) -> Any:
     return torch.from_numpy(params[name]).to(own.device, kind, copy=True)
 
 
-def place_hooks(watch: Watch, found: Parts) -> None:
-    """Every probe that a module hook can see."""
-    embeddings = found.encoder.embeddings
-    watch.output_of(embeddings.word_embeddings, "embeddings.word")
-    watch.broadcast_output_of(embeddings.position_embeddings, "embeddings.position")
-    watch.output_of(embeddings.token_type_embeddings, "embeddings.token_type")
-    watch.inputs_of(embeddings.LayerNorm, "embeddings.sum")
-    # the module's output is the norm's unless dropout works in between; it is there even if the norm is not
-    dropping = embeddings.dropout.training and embeddings.dropout.p
-    watch.output_of(embeddings.LayerNorm if dropping else embeddings, "embeddings.norm")
-    for number, layer in enumerate(found.encoder.encoder.layer):
-        _hook_layer(watch, layer, f"layer.{number}.")
-    if found.encoder.pooler is not None:
-        watch.output_of(found.encoder.pooler.dense, "pooled_pre")
-        watch.output_of(found.encoder.pooler, "pooled")
-    if found.predictions is not None:
-        transform = found.predictions.transform
-        watch.output_of(transform.dense, "mlm.dense")
-        watch.inputs_of(transform.LayerNorm, "mlm.act")
-        watch.output_of(transform, "mlm.transform")
-        watch.output_of(found.predictions, "mlm.logits")
-    if found.next_sentence is not None:
-        watch.output_of(found.next_sentence, "nsp.logits")
+def place_hooks(watch: Watch, found: Parts, config: BertConfig) -> None:
+    """Every probe that can be seen at a module, or inside one of attention, in a model of this depth."""
+    dropout = found.encoder.embeddings.dropout
+    for name, side, probe in places(rows(config)):
+        # the module's output is the norm's unless dropout works in between; it is there even if the norm is not
+        inner = probe == "embeddings.norm" and dropout.training and dropout.p
+        module = _module(found, f"{name}.LayerNorm" if inner else name)
+        if module is None:
+            continue
+        if side == "in":
+            watch.inputs_of(module, probe)
+        elif side == "inside":
+            if probe.endswith(".scores"):  # the probabilities are seen with them
+                watch.attention(module, probe.removesuffix("scores"))
+        elif probe == "embeddings.position":
+            watch.broadcast_output_of(module, probe)
+        else:
+            watch.output_of(module, probe)
 
 
-def _hook_layer(watch: Watch, layer: Any, prefix: str) -> None:
-    attention = layer.attention
-    for name in ("query", "key", "value"):
-        watch.output_of(getattr(attention.self, name), prefix + name)
-    watch.attention(attention.self, prefix)
-    watch.inputs_of(attention.output.dense, prefix + "context")
-    watch.output_of(attention.output.dense, prefix + "attention_output")
-    watch.inputs_of(attention.output.LayerNorm, prefix + "attention_sum")
-    watch.output_of(attention, prefix + "attention_norm")
-    watch.output_of(layer.intermediate.dense, prefix + "ffn_pre")
-    watch.inputs_of(layer.output.dense, prefix + "ffn_act")
-    watch.output_of(layer.output.dense, prefix + "ffn_output")
-    watch.inputs_of(layer.output.LayerNorm, prefix + "ffn_sum")
-    watch.output_of(layer, prefix + "output")
+def _module(found: Parts, name: str) -> Any:
+    """The module of a name in `BertForPreTraining`; None for a part that the model hasn't got."""
+    parts = {
+        "bert.pooler": found.encoder.pooler,
+        "bert": found.encoder,
+        "cls.predictions": found.predictions,
+        "cls.seq_relationship": found.next_sentence,
+    }
+    part = next(part for part in parts if f"{name}.".startswith(f"{part}."))
+    module = parts[part]
+    for step in filter(None, name.removeprefix(part).split(".")):
+        if module is None:
+            break
+        module = dict(enumerate(module)).get(int(step)) if step.isdigit() else getattr(module, step)
+    return module

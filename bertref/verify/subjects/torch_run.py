@@ -34,7 +34,7 @@ class Run:
         dtype = next(model.parameters()).dtype
         self._master = torch.float64 if dtype == torch.float64 else torch.float32
         self._scale = FLOAT16_LOSS_SCALE if dtype == torch.float16 or autocast == "float16" else 1.0
-        place_hooks(self._watch, self._parts)
+        place_hooks(self._watch, self._parts, case.config)
 
     def answers(self) -> Answers:
         backward = self._wanted is None or any(name.startswith(("grad:", "update:")) for name in self._wanted)

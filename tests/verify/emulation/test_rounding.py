@@ -13,7 +13,8 @@ from bertref.verify.emulation.formats import FORMATS, TF32, narrowest, nearest, 
 from bertref.verify.emulation.rounding import Arithmetic, RoundedNamespace
 from bertref.verify.emulation.simulate import held_params, simulate
 from bertref.verify.emulation.variants import VARIANTS, arithmetics
-from bertref.verify.graph.steps import Graph, Replay
+from bertref.verify.graph.replay import Replay
+from bertref.verify.graph.steps import Graph
 from bertref.verify.judgement.reference import reference
 
 SINGLES = arrays.arrays(

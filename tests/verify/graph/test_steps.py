@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from bertref.verify.cases.case import generate
-from bertref.verify.graph.steps import Graph, Replay, sources
+from bertref.verify.graph.replay import Replay, sources
+from bertref.verify.graph.steps import Graph
 from bertref.verify.judgement.reference import answer_names, reference
 from bertref.verify.records import Case
 from tests import model_cases

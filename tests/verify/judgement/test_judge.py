@@ -144,7 +144,8 @@ def test_updates_are_judged_from_both_gradients() -> None:
     values = dict(singles())
     wrong = simulate(other, Arithmetic("float32"))
     values |= {name: value for name, value in wrong.items() if name.startswith(("grad:bert.emb", "grad:cls"))}
-    from bertref.verify.graph.steps import Graph, Replay
+    from bertref.verify.graph.replay import Replay
+    from bertref.verify.graph.steps import Graph
 
     replay = Replay(Graph(case), values)
     name = "update:bert.embeddings.LayerNorm.weight"

@@ -6,7 +6,7 @@ import pytest
 from bertref.verify.cases.case import generate
 from bertref.verify.cases.shrink import reduce_case
 from bertref.verify.graph.axes import Axes
-from bertref.verify.graph.steps import Replay
+from bertref.verify.graph.replay import Replay
 from bertref.verify.judgement import cache, measures
 from bertref.verify.judgement import noise_floor as noise
 from bertref.verify.judgement.measures import DRIFT, binned, blocks_of, compared, measure, scatter, size_blocks

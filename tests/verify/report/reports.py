@@ -5,6 +5,7 @@ from functools import cache
 from typing import Any
 
 from bertref.verify.cases.case import describe, generate
+from bertref.verify.graph.axes import AxesOf
 from bertref.verify.graph.steps import Graph
 from bertref.verify.records import WRONG, Case, Finding, Place, Report
 
@@ -25,7 +26,8 @@ def right(name: str) -> Finding:
 
 
 def wrong(name: str, status: str = "added", **more: Any) -> Finding:
-    place = Place((0, 1, 2), 1.5, -2.5, ("row 0", "segment B"))
+    rank = len(AxesOf(case())(name).shape) if name in names() else 3
+    place = Place((0, 1, 2, 3)[:rank], 1.5, -2.5, ("row 0", "segment B"))
     return replace(Finding(name, status, 4321.0, 1234.0, 3.0e-4, 0.8e-7, place), **more)
 
 

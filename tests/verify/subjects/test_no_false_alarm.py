@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from bertref.onnx_export import export
-from bertref.probes import probe_names
+from bertref.topology import probe_names
 from bertref.verify.cases.case import generate
 from bertref.verify.checking import check
 from bertref.verify.records import Case
@@ -61,7 +61,7 @@ def subject_of(implementation: str, case: Case, folder: Path) -> Subject:
         return parse(implementation)
     probes: list[Any] = []
     if int(case.origin["seed"]) % 2:
-        probes = [name for name in probe_names(case.config.num_hidden_layers) if not name.startswith("loss.")]
+        probes = [name for name in probe_names(case.config) if not name.startswith("loss.")]
     path = folder / "model.onnx"
     export(case.params, case.config, case.numerics, path, heads=("pretraining",), probes=probes, dtype=dtype)
     return OnnxSubject(path)

@@ -13,17 +13,17 @@ import torch
 from bertref.config import config_to_dict
 from bertref.errors import InputError
 from bertref.onnx_export import export
-from bertref.probes import probe_names
 from bertref.verify.cases.case import generate, generate_for
 from bertref.verify.records import Case
 from bertref.verify.subject import BringsWeights
 from bertref.verify.subjects import torch_model
 from bertref.verify.subjects.onnx import OnnxSubject
+from tests.model_cases import probes_of_depth
 
 from .compare import worst
 
 CASE = generate(71)
-PROBES = [name for name in probe_names(2) if not name.startswith("loss.")]
+PROBES = [name for name in probes_of_depth(2) if not name.startswith("loss.")]
 ROWS, LENGTH = CASE.batch.input_ids.shape
 
 

@@ -1,0 +1,199 @@
+"""The network as a table: every tensor, what it is made from, with which parameters, by which op.
+
+    rows(config, heads, objective)     the rows in the order of the computation
+
+Heads bring their rows (`heads.Head.rows`), objectives those of the losses. The names of probes come from here, their
+axes and which of their elements count, the order and the inputs of `verify`'s steps, forward and backward (a tensor's
+gradient is made from the gradients of those that read it), the columns and the formulas of its reports, and the modules
+of Hugging Face's in which it looks for a tensor.
+
+Only names and edges are shared. The model is written a second time, independently: `ops`, `layers`, `model`, `losses`
+and the functions of `heads` never read this table, so that it can be held against what they compute (a test replays
+every row from what the model, and transformers, recorded).
+
+Variants of the network are other rows; none is built yet.
+
+    pre-layer-norm   other inputs: `attention_norm` reads {x}, query, key and value read it, and `attention_sum` adds
+                     {x} as before; `output` is the sum, and a last norm follows the layers
+    ALBERT           the parameters of layer 0 in every layer's rows: a parameter's gradient adds up over the rows that
+                     have it, as that of the word embeddings does today; the embeddings get a dense row
+    DistilBERT       no row for the token types, and `embeddings.sum` without that input; no pooler
+    RoBERTa          other arguments of the positions' lookup: they are counted from the padding id on
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import cache
+
+from .config import BertConfig
+from .heads import expanded, with_pooler
+from .losses import ROWS as PRETRAINING
+from .row import (
+    ACTIVATION,
+    ADD,
+    ATTENTION,
+    DENSE,
+    EMBEDDING,
+    LAYER_NORM,
+    SOFTMAX,
+    TANH,
+    Parameter,
+    Row,
+    weight_and_bias,
+)
+
+_E, _L = "bert.embeddings.", "bert.encoder.layer.{i}."
+_TABLES = {"word": "input_ids", "position": "positions", "token_type": "token_type_ids"}
+_H, _I, _HEADS = "B S H", "B S I", "B A S S"
+
+
+def _lookup(table: str, ids: str) -> Row:
+    module = f"{_E}{table}_embeddings"
+    return Row(f"embeddings.{table}", "lookup", (), (Parameter(f"{module}.weight", table),), _H, "tokens", table,
+               (EMBEDDING,), module, (ids,))  # fmt: skip
+
+
+def _dense(name: str, x: str, module: str, axes: str, label: str) -> Row:
+    weights = weight_and_bias(_L + module, label)
+    return Row(f"layer.{{i}}.{name}", "dense", (x,), weights, axes, "tokens", label, (DENSE,), _L + module)
+
+
+def _norm(name: str, x: str, parameter: str, module: str, label: str) -> Row:
+    """`module` is the one whose output the norm is."""
+    weights = weight_and_bias(parameter, label)
+    return Row(name, "layer_norm", (x,), weights, _H, "tokens", label, (LAYER_NORM,), module)
+
+
+def _inside(
+    name: str, op: str, inputs: tuple[str, ...], axes: str, counts: str, label: str, *files: str, module: str = ""
+) -> Row:
+    """A tensor of a layer without parameters."""
+    inputs = tuple(x if x == "{x}" else f"layer.{{i}}.{x}" for x in inputs)
+    return Row(f"layer.{{i}}.{name}", op, inputs, (), axes, counts, label, files, module)
+
+
+EMBEDDINGS = (
+    *(_lookup(table, ids) for table, ids in _TABLES.items()),
+    Row("embeddings.sum", "add", tuple(f"embeddings.{table}" for table in _TABLES), (), _H, "tokens", "sum", (ADD,)),
+    _norm("embeddings.norm", "embeddings.sum", _E + "LayerNorm", "bert.embeddings", "norm"),
+)
+LAYER = (
+    _dense("query", "{x}", "attention.self.query", _H, "query"),
+    _dense("key", "{x}", "attention.self.key", _H, "key"),
+    _dense("value", "{x}", "attention.self.value", _H, "value"),
+    _inside("scores", "scores", ("query", "key"), _HEADS, "pairs", "scores", ATTENTION, module=_L + "attention.self"),
+    _inside("probs", "masked_softmax", ("scores",), _HEADS, "queries", "probs", SOFTMAX, ATTENTION,
+            module=_L + "attention.self"),
+    _inside("context", "context", ("probs", "value"), _H, "tokens", "context", ATTENTION),
+    _dense("attention_output", "layer.{i}.context", "attention.output.dense", _H, "att_out"),
+    _inside("attention_sum", "residual", ("attention_output", "{x}"), _H, "tokens", "att_sum", ADD),
+    _norm("layer.{i}.attention_norm", "layer.{i}.attention_sum", _L + "attention.output.LayerNorm", _L + "attention",
+          "att_norm"),
+    _dense("ffn_pre", "layer.{i}.attention_norm", "intermediate.dense", _I, "ffn_pre"),
+    _inside("ffn_act", "activation", ("ffn_pre",), _I, "tokens", "ffn_act", ACTIVATION),
+    _dense("ffn_output", "layer.{i}.ffn_act", "output.dense", _H, "ffn_out"),
+    _inside("ffn_sum", "residual", ("ffn_output", "attention_norm"), _H, "tokens", "ffn_sum", ADD),
+    _norm("layer.{i}.output", "layer.{i}.ffn_sum", _L + "output.LayerNorm", _L.removesuffix("."), "output"),
+)  # fmt: skip
+POOLER = (
+    Row("pooled_pre", "dense", ("{x}",), weight_and_bias("bert.pooler.dense", "pooler"), "B H", "rows", "pooled_pre",
+        (DENSE,), "bert.pooler.dense", ("first_token",)),
+    Row("pooled", "tanh", ("pooled_pre",), (), "B H", "rows", "pooled", (TANH,), "bert.pooler"),
+)  # fmt: skip
+OBJECTIVES = {"pretraining": PRETRAINING}
+"""Name -> the rows of its losses."""
+
+
+def rows(
+    config: BertConfig, heads: Sequence[str] = ("pretraining",), objective: str | None = "pretraining"
+) -> tuple[Row, ...]:
+    """Every tensor of the encoder, of the heads (names as in `bertref.heads`) and of the objective's losses (None:
+    without), in the order of the computation. Raises `InputError` for an unknown head."""
+    found = list(EMBEDDINGS)
+    for i in range(config.num_hidden_layers):
+        found += (_filled(row, i, layer_input(i)) for row in LAYER)
+    above = [*(POOLER if with_pooler(heads) else ()), *(row for head in expanded(heads) for row in head.rows)]
+    above += OBJECTIVES[objective] if objective else ()
+    return *found, *(_filled(row, 0, last_output(config)) for row in above)
+
+
+def _filled(row: Row, i: int, x: str) -> Row:
+    """A template with a layer's number and what it reads."""
+
+    def fill(text: str) -> str:
+        return text.replace("{i}", str(i)).replace("{x}", x)
+
+    return replace(
+        row, name=fill(row.name), inputs=tuple(map(fill, row.inputs)), module=fill(row.module),
+        parameters=tuple(Parameter(fill(name), label) for name, label in row.parameters),
+    )  # fmt: skip
+
+
+def layer_input(i: int) -> str:
+    """The name of what layer i reads."""
+    return f"layer.{i - 1}.output" if i else "embeddings.norm"
+
+
+def last_output(config: BertConfig) -> str:
+    """The name of the sequence output."""
+    return layer_input(config.num_hidden_layers)
+
+
+def probe_names(
+    config: BertConfig, heads: Sequence[str] = ("pretraining",), objective: str | None = "pretraining"
+) -> list[str]:
+    """The names of all forward probes in the order of the computation."""
+    return [row.name for row in rows(config, heads, objective)]
+
+
+def readers(table: Sequence[Row]) -> dict[str, tuple[Row, ...]]:
+    """Name -> the rows that read the tensor, whose gradients its own is made from: those of later parts of the network
+    first, in a part the residual stream before what branches off."""
+    parts = list(dict.fromkeys(row.part for row in table))
+    order = sorted(table, key=lambda row: (-parts.index(row.part), row.op != "residual"))
+    return {row.name: tuple(reader for reader in order if row.name in reader.inputs) for row in table}
+
+
+def users(table: Sequence[Row]) -> dict[str, tuple[Row, ...]]:
+    """Parameter -> the rows that have it; the word embeddings are looked up, and compared with by the decoder."""
+    found: dict[str, tuple[Row, ...]] = {}
+    for row in table:
+        for name, _ in row.parameters:
+            found[name] = (*found.get(name, ()), row)
+    return found
+
+
+def places(table: Sequence[Row]) -> Iterator[tuple[str, str, str]]:
+    """(module of Hugging Face's, side, tensor) for all that can be seen there: what comes "out" of the module, goes
+    "in" as its first argument, or is made "inside" of it, by attention."""
+    read_by = readers(table)
+    for row in table:
+        if row.module:
+            yield row.module, "inside" if row.op in ("scores", "masked_softmax") else "out", row.name
+            continue
+        for reader in read_by[row.name]:
+            if reader.parameters:
+                yield reader.parameters[0].name.removesuffix(".weight"), "in", row.name
+                break
+
+
+@cache
+def _one_layer() -> tuple[dict[str, Row], dict[str, Parameter]]:
+    table = rows(BertConfig(num_hidden_layers=1))
+    return {row.name: row for row in table}, {p.name: p for row in table for p in row.parameters}
+
+
+def row_like(name: str) -> Row:
+    """The row of a tensor in a model of any depth: the same tensor of layer 0. Raises `KeyError` for an unknown one."""
+    return _one_layer()[0][_in_layer_0(name)]
+
+
+def parameter_like(name: str) -> Parameter:
+    """The same for a parameter."""
+    return _one_layer()[1][_in_layer_0(name)]
+
+
+def _in_layer_0(name: str) -> str:
+    before, layer, after = name.rpartition("layer.")
+    number, dot, rest = after.partition(".")
+    return f"{before}layer.0.{rest}" if layer and dot and number.isdigit() else name

@@ -1,0 +1,278 @@
+"""What verify computes for each kind of op in the network's table, in float64 on NumPy: the tensor, and the gradients.
+
+The table (`topology`) says what is made from what; here stands how, a second time: products, sums, gathers, the
+gradients of dense layers, of attention and of sums are written out. Norm, softmax, activation and cross entropy call
+the reference's ops, whose own tests hold them against exact arithmetic, and so do the ways of attention heads and of
+the mask.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ...backends import get
+from ...layers import Settings
+from ...losses import denominators
+from ...ops import OPS, attention, layer_norm
+from ...ops.bias_activation import ACTIVATIONS
+from ...row import Row
+from ..records import Case
+
+Values = Any
+Compute = Callable[..., Values]
+
+
+class Part(NamedTuple):
+    """`compute(*inputs)` makes an answer, or a term of one, from other answers. `along` is the input that an
+    elementwise function follows element by element. `terms` makes the sum of the squared terms that each element is the
+    sum of, from the squares of the inputs and of the parameters; None where an element isn't a sum. `linear`: each
+    element is a sum, or is handed on, so that a total of such parts is a sum again."""
+
+    inputs: tuple[str, ...]
+    compute: Compute
+    along: str = ""
+    terms: Compute | None = None
+    linear: bool = False
+
+
+def summed(inputs: tuple[str, ...], compute: Compute) -> Part:
+    """Sums of products: the same sums of squares are their squared terms."""
+    return Part(inputs, compute, "", compute, True)
+
+
+def added(parts: list[Part]) -> Part:
+    """The sum of all: the first one, and to it the sum of the others."""
+    if len(parts) == 1:
+        return parts[0]
+    ends = np.cumsum([len(part.inputs) for part in parts]).tolist()
+
+    def compute(*values: Values) -> Values:
+        found = [part.compute(*values[end - len(part.inputs) : end]) for part, end in zip(parts, ends, strict=True)]
+        return found[0] + sum(found[1:])
+
+    inputs = tuple(name for part in parts for name in part.inputs)
+    linear = all(part.linear for part in parts)
+    return Part(inputs, compute, "", compute if linear else None, linear)
+
+
+class Arithmetic:
+    """A case's numbers. `params` are the weights that it computes with.
+
+    `forward(row)` makes the tensor, `backward(row, i)` the gradient that its input i gets through it, and
+    `parameter(row, i)` the gradient that its parameter i gets.
+    """
+
+    def __init__(self, case: Case, params: Mapping[str, Values]) -> None:
+        self._p, self._batch = params, case.batch
+        self._s = Settings(case.config, case.numerics)
+        self._xp = get("numpy").xp
+        self._mask = case.batch.attention_mask.astype(bool)
+        B, S = self._mask.shape
+        self._predicted = (np.arange(B)[:, None] * S + case.batch.masked_lm_positions).reshape(-1).astype(np.int64)
+        self._first = np.arange(B) * S
+        self._denominators = denominators(case.batch, case.numerics)
+
+    def forward(self, row: Row) -> Part:
+        make: Callable[[Row], Part] = getattr(self, f"_{row.op}")
+        return make(row)
+
+    def backward(self, row: Row, i: int) -> Part:
+        make: Callable[[Row, int], Part] = getattr(self, f"_{row.op}_back")
+        return make(row, i)
+
+    def parameter(self, row: Row, i: int) -> Part:
+        make: Callable[[Row, int], Part] = getattr(self, f"_{row.op}_grad")
+        return make(row, i)
+
+    # -- lookups and sums ----------------------------------------------------------------------------------------------
+
+    def _ids(self, row: Row) -> Values:
+        columns = np.broadcast_to(np.arange(self._mask.shape[1]), self._mask.shape)
+        return columns if row.arguments == ("positions",) else getattr(self._batch, row.arguments[0])
+
+    def _lookup(self, row: Row) -> Part:
+        name, at = row.parameters[0].name, self._ids(row)
+        return Part((), lambda: np.take(self._p[name], at, axis=0))
+
+    def _lookup_grad(self, row: Row, i: int) -> Part:
+        name, at = row.parameters[i].name, self._ids(row)
+
+        def spread(d: Values) -> Values:
+            table = np.zeros(self._p[name].shape)
+            np.add.at(table, np.asarray(at).reshape(-1), _rows(d))
+            return table
+
+        return Part((f"grad:{row.name}",), spread)
+
+    def _add(self, row: Row) -> Part:
+        def total(first: Values, *others: Values) -> Values:
+            for other in reversed(others):  # as the model adds up: words, token types, positions
+                first = first + other
+            return first
+
+        return Part(row.inputs, total)
+
+    def _add_back(self, row: Row, i: int) -> Part:
+        return Part((f"grad:{row.name}",), lambda d: d, linear=True)
+
+    _residual, _residual_back = _add, _add_back
+
+    # -- dense layers --------------------------------------------------------------------------------------------------
+
+    def _read(self, row: Row) -> Callable[[Values], Values]:
+        """What of its input a dense layer reads."""
+        match row.arguments:
+            case ("first_token",):
+                return lambda x: x[:, 0]
+            case ("masked_lm_positions",):
+                return lambda x: _rows(x)[self._predicted]
+        return lambda x: x
+
+    def _written(self, row: Row, d: Values) -> Values:
+        """The gradient of what was read, where it was read, and 0 elsewhere."""
+        if not row.arguments:
+            return d
+        at = self._first if row.arguments == ("first_token",) else self._predicted
+        rows = np.zeros((self._mask.size, d.shape[-1]))
+        np.add.at(rows, at, _rows(d))
+        return rows.reshape(*self._mask.shape, -1)
+
+    def _dense(self, row: Row) -> Part:
+        read, (weight, bias) = self._read(row), (name for name, _ in row.parameters)
+        shape = self._batch.masked_lm_positions.shape if row.arguments == ("masked_lm_positions",) else None
+
+        def compute(x: Values) -> Values:
+            y = times(read(x), self._p[weight].T) + self._p[bias]
+            return y if shape is None else y.reshape(*shape, -1)
+
+        return summed(row.inputs, compute)
+
+    def _dense_back(self, row: Row, i: int) -> Part:
+        weight = row.parameters[0].name
+        return summed((f"grad:{row.name}",), lambda d: self._written(row, times(d, self._p[weight])))
+
+    def _dense_grad(self, row: Row, i: int) -> Part:
+        read, dy = self._read(row), f"grad:{row.name}"
+        if i:
+            return summed((dy,), lambda d: _rows(d).sum(axis=0))
+        return summed((dy, *row.inputs), lambda d, x: _rows(d).T @ _rows(read(x)))
+
+    _decoder, _decoder_back = _dense, _dense_back
+
+    def _decoder_grad(self, row: Row, i: int) -> Part:
+        """As a dense layer's; the bias's elements are judged by their own size, not by their terms."""
+        part = self._dense_grad(row, i)
+        return part._replace(terms=None, linear=False) if i else part
+
+    # -- norms and activations -----------------------------------------------------------------------------------------
+
+    def _normed(self, row: Row, x: Values) -> tuple[Values, Any]:
+        gamma, beta = (self._p[name] for name, _ in row.parameters)
+        return layer_norm.forward(self._xp, x, gamma, beta, eps=self._s.eps)
+
+    def _layer_norm(self, row: Row) -> Part:
+        return Part(row.inputs, lambda x: self._normed(row, x)[0])
+
+    def _layer_norm_back(self, row: Row, i: int) -> Part:
+        return self._norm_gradient(row, "x")
+
+    def _layer_norm_grad(self, row: Row, i: int) -> Part:
+        return Part((f"grad:{row.name}",), lambda d: _rows(d).sum(axis=0)) if i else self._norm_gradient(row, "gamma")
+
+    def _norm_gradient(self, row: Row, field: str) -> Part:
+        def back(dy: Values, x: Values) -> Values:
+            return getattr(layer_norm.backward(self._xp, dy, self._normed(row, x)[1]), field)
+
+        return Part((f"grad:{row.name}", *row.inputs), back)
+
+    def _activation(self, row: Row) -> Part:
+        op = ACTIVATIONS[self._s.activation]
+        return Part(row.inputs, lambda x: op.forward(self._xp, x)[0], row.inputs[0])
+
+    def _activation_back(self, row: Row, i: int) -> Part:
+        """Its squared terms: the slope is a sum of terms of about 1, as small as it may be."""
+        op = ACTIVATIONS[self._s.activation]
+
+        def back(dy: Values, x: Values) -> Values:
+            return op.backward(self._xp, dy, op.forward(self._xp, x)[1]).x
+
+        return Part((f"grad:{row.name}", *row.inputs), back, row.inputs[0], lambda d, _: d)
+
+    def _tanh(self, row: Row) -> Part:
+        return Part(row.inputs, np.tanh, row.inputs[0])
+
+    def _tanh_back(self, row: Row, i: int) -> Part:
+        return Part((f"grad:{row.name}", row.name), lambda d, y: d * (1 - y * y), row.name)
+
+    # -- attention -----------------------------------------------------------------------------------------------------
+
+    def _heads(self, x: Values) -> Values:
+        return attention.split_heads(self._xp, x, self._s.config.num_attention_heads)
+
+    def _merged(self, x: Values) -> Values:
+        return attention.merge_heads(self._xp, x)
+
+    def _scores(self, row: Row) -> Part:
+        scale = self._s.scale
+        return summed(row.inputs, lambda q, k: self._heads(q) @ self._heads(k).swapaxes(-1, -2) * scale)
+
+    def _scores_back(self, row: Row, i: int) -> Part:
+        scale, inputs = self._s.scale, (f"grad:{row.name}", row.inputs[1 - i])
+        if i:
+            return summed(inputs, lambda d, q: self._merged(d.swapaxes(-1, -2) @ self._heads(q)) * scale)
+        return summed(inputs, lambda d, k: self._merged(d @ self._heads(k)) * scale)
+
+    def _masked_softmax(self, row: Row) -> Part:
+        def probs(scores: Values) -> Values:
+            masked = attention.add_mask(self._xp, scores, self._mask, self._s.numerics.mask_value)
+            return OPS["softmax"].forward(self._xp, masked)[0]
+
+        return Part(row.inputs, probs)
+
+    def _masked_softmax_back(self, row: Row, i: int) -> Part:
+        return Part(
+            (f"grad:{row.name}", row.name),
+            lambda d, y: y * (d - np.sum(d * y, axis=-1, keepdims=True)), "",
+            lambda d, y: y * (d + np.sum(d * y, axis=-1, keepdims=True)),
+        )  # fmt: skip
+
+    def _context(self, row: Row) -> Part:
+        return summed(row.inputs, lambda probs, value: self._merged(probs @ self._heads(value)))
+
+    def _context_back(self, row: Row, i: int) -> Part:
+        inputs = (f"grad:{row.name}", row.inputs[1 - i])
+        if i:
+            return summed(inputs, lambda d, probs: self._merged(probs.swapaxes(-1, -2) @ self._heads(d)))
+        return summed(inputs, lambda d, value: self._heads(d) @ self._heads(value).swapaxes(-1, -2))
+
+    # -- losses --------------------------------------------------------------------------------------------------------
+
+    def _compared(self, row: Row, logits: Values) -> tuple[Values, Any]:
+        labels, *weights = (getattr(self._batch, name).reshape(-1) for name in row.arguments)
+        total = np.asarray(getattr(self._denominators, row.name.removeprefix("loss.")))
+        rows = _rows(logits)
+        return OPS["cross_entropy"].forward(
+            self._xp, rows, labels.astype(np.int64), weights[0] if weights else None, total
+        )
+
+    def _cross_entropy(self, row: Row) -> Part:
+        return Part(row.inputs, lambda x: self._compared(row, x)[0])
+
+    def _cross_entropy_back(self, row: Row, i: int) -> Part:
+        def back(d: Values, x: Values) -> Values:
+            return OPS["cross_entropy"].backward(self._xp, d, self._compared(row, x)[1]).logits.reshape(x.shape)
+
+        return Part((f"grad:{row.name}", *row.inputs), back)
+
+    _weighted_cross_entropy, _weighted_cross_entropy_back = _cross_entropy, _cross_entropy_back
+    _mean_cross_entropy, _mean_cross_entropy_back = _cross_entropy, _cross_entropy_back
+
+
+def times(x: Values, matrix: Values) -> Values:
+    """x @ matrix as one product of two matrices: a stack of products would go through the matrix once for each."""
+    return (_rows(x) @ matrix).reshape(*x.shape[:-1], matrix.shape[-1])
+
+
+def _rows(x: Values) -> Values:
+    return x.reshape(-1, x.shape[-1])

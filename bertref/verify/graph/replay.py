@@ -1,0 +1,101 @@
+"""What the steps make of somebody's recorded values; what was not recorded is made from what was."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterator, Mapping
+from threading import RLock
+from typing import Any
+
+import numpy as np
+
+from ..judgement.reference import Updates
+from .steps import Graph
+
+Values = Any
+
+KEPT = 32
+"""So many of somebody's recorded values are kept in float64: a layer's."""
+
+
+class Replay:
+    """What each step makes of somebody's recorded values, in float64.
+
+    An input that was not recorded is made by its own step, and so on down to the parameters: then the result's
+    difference from the recorded answer is the error of all steps since the nearest recorded ones (`sources`).
+    """
+
+    def __init__(self, graph: Graph, recorded: Mapping[str, Values]) -> None:
+        self._graph, self._recorded = graph, recorded
+        self._made: dict[str, Values] = {}
+        self._updates: Updates | None = None
+        self._kept: OrderedDict[str, Values] = OrderedDict()
+        self._one = RLock()  # several threads may ask
+
+    def __call__(self, name: str) -> Values:
+        """The answer `name` made from recorded inputs, never the recorded answer itself."""
+        if name in self._made:
+            return self._made[name]
+        step = self._graph.steps[name]
+        with np.errstate(all="ignore"):
+            if name.startswith("update:"):
+                made = self._update(name.removeprefix("update:"))
+            else:
+                values = [self.input(other) for other in step.inputs]
+                made = self._graph.axes(name).clean(np.asarray(step.compute(*values)))
+        if name not in self._recorded:  # only those are anybody's inputs
+            self._made[name] = made
+        return made
+
+    def input(self, name: str) -> Values:
+        """The recorded answer, 0 where nothing is asked; made if there is none."""
+        if name not in self._recorded:
+            return self(name)
+        kept = self._kept.get(name)
+        if kept is not None:
+            return kept
+        axes = self._graph.axes(name)
+        value = axes.clean(np.asarray(self._recorded[name], np.float64))
+        if axes.counts is not None:  # what other steps start from; gradients of parameters are looked at once
+            self._kept[name] = value
+            while len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+        return value
+
+    def _update(self, name: str) -> Values:
+        with self._one:
+            if self._updates is None:
+                self._updates = self._graph.updates(_Gradients(self._graph.case.params, self.input))
+        return np.asarray(self._updates(name))
+
+
+class _Gradients(Mapping[str, Values]):
+    """The gradients of all parameters, by the parameters' names, made when they are looked at."""
+
+    def __init__(self, names: Collection[str], look: Callable[[str], Values]) -> None:
+        self._names, self._look = names, look
+
+    def __getitem__(self, name: str) -> Values:
+        return self._look(f"grad:{name}")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+def sources(graph: Graph, name: str, recorded: Mapping[str, Any]) -> tuple[tuple[str, ...], bool]:
+    """The nearest recorded answers that `name` is made from, and whether these are all its direct inputs."""
+    found: dict[str, None] = {}
+    direct = all(other in recorded for other in graph.steps[name].inputs)
+    open_, seen = list(graph.steps[name].inputs), set()
+    while open_:
+        other = open_.pop()
+        if other in seen:
+            continue
+        seen.add(other)
+        if other in recorded:
+            found[other] = None
+        else:
+            open_.extend(graph.steps[other].inputs)
+    order = list(graph.steps)
+    return tuple(sorted(found, key=order.index)), direct

@@ -94,7 +94,7 @@ def test_prefixes_group_words(tags: str, groups: list[tuple[int, int, str]]) -> 
     ],
 )
 def test_a_letter_is_read_where_the_labels_use_it(names: str, letters: str) -> None:
-    from bertref.tasks.token_classification import letters_of
+    from bertref.inference.token_classification import letters_of
 
     assert letters_of(names.split()) == set(letters)
 

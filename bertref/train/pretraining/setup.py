@@ -9,7 +9,7 @@ import numpy as np
 
 from ... import backends
 from ...backends.backend import Backend
-from ...config import PRESETS, BertConfig, Numerics, named_config
+from ...config import PRESETS, BertConfig, Numerics, config_notes, named_config, read_json
 from ...data.batch import Batch, validate
 from ...data.pretraining.corpus import Corpus, is_corpus
 from ...data.pretraining.documents import Document, read_documents
@@ -89,6 +89,8 @@ def set_up(
 
     `pass_counts` are those of the run that is resumed: a pass of another length is refused."""
     backend, config, numerics = basis
+    for note in notes(options):
+        report("message", {"text": note})
     data: PretrainingData | TFRecordData
     held_out: PretrainingData | TFRecordData | None
     if any(map(is_records, options.corpus)):
@@ -134,6 +136,13 @@ def architecture(options: PretrainOptions) -> tuple[BertConfig, Numerics]:
     if p is not None:
         config = replace(config, hidden_dropout_prob=p, attention_probs_dropout_prob=p)
     return config, numerics
+
+
+def notes(options: PretrainOptions) -> tuple[str, ...]:
+    """What to tell of the config's file, if it is one."""
+    if options.config in PRESETS:
+        return ()
+    return config_notes(read_json(Path(options.config)), where=options.config)
 
 
 def _fitted(config: BertConfig, vocab: Vocab, options: PretrainOptions) -> BertConfig:

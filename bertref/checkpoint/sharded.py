@@ -32,6 +32,8 @@ class ShardedSource:
     if the shards don't hold what the index says.
     """
 
+    notes: tuple[str, ...] = ()
+
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         suffix = Path(self.path.name.removesuffix(SUFFIX)).suffix

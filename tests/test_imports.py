@@ -54,7 +54,7 @@ MAY_IMPORT = {
     "onnx_export": _MODEL | {"backends", "bertref", "plumbing", "topology"},
     "tasks": {"errors", "text"},
     "inference": _MODEL | {"backends", "checkpoint", "metrics", "plumbing", "tasks", "text"},
-    "convert": _MODEL | {"backends", "checkpoint", "onnx_export", "plumbing"},
+    "convert": _MODEL | {"backends", "checkpoint", "inference", "onnx_export", "plumbing"},
     "verify": _TRAIN | _TOP | {"ops", "row", "topology", "train"},
     "bench": _TRAIN | {"api", "backends.numpy", "backends.report", "bertref", "onnx_export", "train"},
     "__main__": {"cli"},

@@ -183,13 +183,22 @@ def _limits(folder: Path) -> tuple[int | None, bool]:
     """The longest text in tokens, and whether it is lower-cased before the tokenizer sees it."""
     own = folder / "sentence_bert_config.json"
     values = _object(own) if own.is_file() else {}
-    tokenizer = folder / "tokenizer_config.json"
-    length = values.get("max_seq_length")
-    if length is None and tokenizer.is_file():
-        length = _object(tokenizer).get("model_max_length")
-    if length is not None and not (isinstance(length, int | float) and length >= 3):
-        raise InputError(f"{own}: max_seq_length is {length!r}; a number of tokens, at least 3, is expected")
-    return (int(length) if length is not None and length < NO_LIMIT else None), bool(values.get("do_lower_case"))
+    length = _length(values.get("max_seq_length"), f"{own}: max_seq_length")
+    return tokenizer_limit(folder) if length is None else length, bool(values.get("do_lower_case"))
+
+
+def tokenizer_limit(folder: Path) -> int | None:
+    """The longest text in tokens that the folder's tokenizer announces, None if it has no limit."""
+    file = folder / "tokenizer_config.json"
+    values = _object(file) if file.is_file() else {}
+    length = _length(values.get("model_max_length"), f"{file}: model_max_length")
+    return None if length is None or length >= NO_LIMIT else length
+
+
+def _length(value: Any, where: str) -> int | None:
+    if value is not None and not (isinstance(value, int | float) and value >= 3):
+        raise InputError(f"{where} is {value!r}; a number of tokens, at least 3, is expected")
+    return None if value is None else int(value)
 
 
 def _prompt(folder: Path, pooling: Path) -> str:

@@ -47,8 +47,8 @@ class Model:
     """A model in memory on one backend; `load` makes it. `params` are arrays of the backend in the compute dtype, and
     read-only where `load` froze them.
 
-    `heads`, `labels`, `problem_type` and `coverage` are those of `checkpoint.SavedModel`; `recipe` says how a folder of
-    sentence-transformers makes a vector of a text, None elsewhere.
+    `heads`, `labels`, `problem_type`, `activation` and `coverage` are those of `checkpoint.SavedModel`; `recipe` says
+    how a folder of sentence-transformers makes a vector of a text, None elsewhere.
 
     A text that is too long for the model is refused unless `truncate` says which of its tokens are kept: "head",
     "tail", or "head+tail", both ends (see `text.encoding`). Texts that can't be answered raise one `TextError`, whose
@@ -66,6 +66,7 @@ class Model:
     problem_type: str | None = None
     recipe: Recipe | None = None
     coverage: Coverage | None = None
+    activation: str | None = None
 
     def predict(self, text: str, *, top_k: int = 5, truncate: Truncate | None = None) -> list[MaskGuesses]:
         """The `top_k` likeliest words for every [MASK] of a text. Raises `InputError` if it has no mask."""
@@ -133,7 +134,8 @@ class Model:
     def embed(
         self, texts: Sequence[str], *, pooling: str | Sequence[str] | None = None, normalize: bool | None = None
     ) -> npt.NDArray[Any]:
-        """One vector a text, (len(texts), width), as the folder's recipe makes it (without one: the mean).
+        """One vector a text, (len(texts), width), as the folder's recipe makes it (without one: the mean). Of a sparse
+        encoder (SPLADE) the width is that of the vocabulary.
 
         `pooling` is one or several of `sentence_transformers.pooling.MODES` or "pooled", several are joined; it
         replaces the folder's poolings and projections, and `normalize` (to length 1) what the folder says of it. Texts
@@ -196,4 +198,5 @@ def load(
     return Model(
         saved.config, saved.numerics, saved.tokenizer, params, ops, packed=not chosen.static_shapes, heads=saved.heads,
         labels=saved.labels, problem_type=saved.problem_type, recipe=read_recipe(folder), coverage=saved.coverage,
+        activation=saved.activation,
     )  # fmt: skip

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from .config_keys import other_keys
 from .errors import InputError
 
 ACTIVATIONS = ("gelu", "relu", "tanh")
@@ -32,6 +33,8 @@ def _is_number(value: Any) -> bool:
 class BertConfig:
     """The architecture; names and defaults are those of Hugging Face's `BertConfig` (defaults: BERT-Base, uncased).
 
+    `classifier_dropout` is the rate in front of a classifier, None: `hidden_dropout_prob`.
+
     Raises `InputError` where the sizes contradict each other.
     """
 
@@ -47,6 +50,7 @@ class BertConfig:
     type_vocab_size: int = 2
     initializer_range: float = 0.02
     pad_token_id: int = 0
+    classifier_dropout: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("vocab_size", "hidden_size", "num_attention_heads", "intermediate_size",
@@ -65,8 +69,10 @@ class BertConfig:
                 f"{self.num_attention_heads}; every head needs the same width"
             )
         _require(self.hidden_act in ACTIVATIONS, "hidden_act", self.hidden_act, "one of " + ", ".join(ACTIVATIONS))
-        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
+        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout"):
             p = getattr(self, name)  # decided by 16 random bits: nearer to 1 than that nothing would be kept
+            if p is None and name == "classifier_dropout":
+                continue
             _require(_is_number(p) and 0 <= p < 1 - 2**-17, name, p, "in [0, 1), and not within 2**-17 of 1")
         _require(_is_number(self.initializer_range) and 0 < self.initializer_range < math.inf, "initializer_range",
                  self.initializer_range, "a positive number")  # fmt: skip
@@ -180,28 +186,8 @@ HIDDEN_ACTS = {"gelu": ("gelu", "erf"), "gelu_new": ("gelu", "tanh"), "gelu_pyto
                "relu": ("relu", None), "tanh": ("tanh", None)}  # fmt: skip
 """Hugging Face's names -> (hidden_act, what `gelu` means)."""
 
-UNSUPPORTED_UNLESS: dict[str, tuple[Any, ...]] = {
-    "model_type": ("bert",),
-    "position_embedding_type": ("absolute", None),
-    "is_decoder": (False,),
-    "add_cross_attention": (False,),
-    "is_encoder_decoder": (False,),
-    "cross_attention_hidden_size": (None,),
-    "chunk_size_feed_forward": (0,),
-    "pruned_heads": ({}, None),
-}
-"""Settings that would change the numbers: any other value than these is refused."""
-
-WITHOUT_EFFECT = frozenset(
-    """architectures attn_implementation bos_token_id classifier_dropout directionality dtype eos_token_id
-    finetuning_task gradient_checkpointing id2label label2id language model_max_length name num_labels
-    output_attentions output_hidden_states output_past pooler_fc_size pooler_num_attention_heads pooler_num_fc_layers
-    pooler_size_per_head pooler_type problem_type return_dict sep_token_id task_specific_params
-    tie_word_embeddings tokenizer_class
-    torch_dtype torchscript transformers_version use_bfloat16 use_cache use_return_dict
-    _name_or_path _attn_implementation _attn_implementation_autoset _commit_hash""".split()
-)
-"""Keys that Hugging Face writes and that don't change an encoder's numbers; heads read what they need of them."""
+_ARCHITECTURE = (*(f.name for f in fields(BertConfig)), "layer_norm_eps", "bertref_numerics")
+"""The keys that are read; `config_keys` knows the others."""
 
 
 def config_from_dict(
@@ -212,29 +198,41 @@ def config_from_dict(
     `dialect` overrides what the file says; without either, Hugging Face's. Raises `InputError` for a key that is not
     known and for a setting that is known and not supported: what isn't understood is refused, not dropped.
     """
-    values = dict(values)
-    for key, allowed in UNSUPPORTED_UNLESS.items():
-        value = values.pop(key, allowed[0])
-        if value not in allowed:
-            raise InputError(f"{where}: {key} = {value!r} is not supported; only {allowed[0]!r} is")
-    recorded = values.pop("bertref_numerics", None)
+    other_keys(values, _ARCHITECTURE).require(where)
+    return _config_from_dict(values, dialect, where)
+
+
+def live_config_from_dict(values: dict[str, Any], *, where: str = "config") -> tuple[BertConfig, Numerics]:
+    """As `config_from_dict`, for a model that is run itself and compared: settings that aren't known or supported are
+    passed over (`live_config_notes` names them). Raises `InputError` for an architecture that makes no sense."""
+    return _config_from_dict(values, None, where)
+
+
+def live_config_notes(values: dict[str, Any], *, where: str = "config") -> tuple[str, ...]:
+    """`config_notes`, and a line on what `config_from_dict` refuses."""
+    found = other_keys(values, _ARCHITECTURE)
+    return *found.notes(where), *found.doubts(where)
+
+
+def config_notes(values: dict[str, Any], *, where: str = "config") -> tuple[str, ...]:
+    """What to tell whoever uses a config: the keys that were passed over because they can't change any number."""
+    return other_keys(values, _ARCHITECTURE).notes(where)
+
+
+def _config_from_dict(values: dict[str, Any], dialect: Numerics | None, where: str) -> tuple[BertConfig, Numerics]:
+    recorded = values.get("bertref_numerics")
     numerics = numerics_from_dict(recorded, where=where) if recorded is not None else Numerics.preset("huggingface")
-    eps = values.pop("layer_norm_eps", None)
-    act = values.pop("hidden_act", "gelu")
+    act = values.get("hidden_act", "gelu")
     if not isinstance(act, str) or act not in HIDDEN_ACTS:
         raise InputError(f"{where}: hidden_act {act!r} is not supported; there are {', '.join(HIDDEN_ACTS)}")
     hidden_act, gelu = HIDDEN_ACTS[act]
-    changes: dict[str, Any] = {"layer_norm_eps": eps, "gelu": gelu}
+    changes: dict[str, Any] = {"layer_norm_eps": values.get("layer_norm_eps"), "gelu": gelu}
     numerics = replace(numerics, **{name: value for name, value in changes.items() if value is not None})
-    names = {f.name for f in fields(BertConfig)}
-    unknown = sorted(set(values) - names - WITHOUT_EFFECT)
-    if unknown:
-        raise InputError(
-            f"{where}: unknown key{'s' if len(unknown) > 1 else ''} {', '.join(unknown)}; correct or remove it"
-        )
-    architecture = {key: value for key, value in values.items() if key in names}
+    architecture = {f.name: values[f.name] for f in fields(BertConfig) if f.name in values}
+    if architecture.get("pad_token_id", 0) is None:  # transformers' "no padding row": padding is masked all the same
+        del architecture["pad_token_id"]
     try:
-        config = BertConfig(**architecture, hidden_act=hidden_act)
+        config = BertConfig(**{**architecture, "hidden_act": hidden_act})
     except InputError as error:
         raise InputError(f"{where}: {str(error).removeprefix('config: ')}") from None
     return config, dialect or numerics
@@ -270,6 +268,11 @@ def numerics_to_dict(numerics: Numerics) -> dict[str, Any]:
     return values
 
 
+def architecture_to_dict(config: BertConfig) -> dict[str, Any]:
+    """The JSON form of an architecture; a setting that is None is left out."""
+    return {name: value for name, value in asdict(config).items() if value is not None}
+
+
 def config_to_dict(
     config: BertConfig, numerics: Numerics, architecture: str = "BertForPreTraining", *, tied: bool = True
 ) -> dict[str, Any]:
@@ -277,7 +280,7 @@ def config_to_dict(
 
     `tied` says whether the decoder of the masked language model is the table of word embeddings.
     """
-    values = asdict(config)
+    values = architecture_to_dict(config)
     if config.hidden_act == "gelu":
         values["hidden_act"] = {"erf": "gelu", "tanh": "gelu_new"}[numerics.gelu]
     return {

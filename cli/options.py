@@ -93,6 +93,8 @@ def load_model(given: str | None, *, backend: str, dtype: str, allow: Sequence[s
     model = load(model_folder(given), backend=backend, dtype=dtype, allow=allow, freeze=False)  # it serves one command
     if model.coverage:
         render.message(f"{model.coverage.file}: {model.coverage.summary()}")
+        for note in model.coverage.notes:
+            render.message(note)
     return model
 
 

@@ -79,14 +79,17 @@ def _next_sentence(model: "Model", texts: list[str], wish: Wish) -> Answered:
 
 
 def _classification(model: "Model", texts: list[str], wish: Wish) -> Answered:
-    from ..inference.sequence_classification import problem_of
+    from ..inference.sequence_classification import activation_of, problem_of
 
     pairs = None if wish.pair is None else [wish.pair] * len(texts)
     problem = problem_of(model)
     extra = {} if wish.pair is None else {"pair": wish.pair}
+    stored = {} if model.activation is None else {"activation": model.activation}
+    shares = problem != "regression" and activation_of(model) in ("softmax", "sigmoid")
     for text, scores in zip(texts, model.classify_batch(texts, pairs, truncate=wish.truncate), strict=True):
-        values = {"text": text, **extra, "problem_type": problem, "labels": [s._asdict() for s in scores]}
-        yield values, partial(render.labels, text, wish.pair, scores[: wish.top_k], problem)
+        labels = [score._asdict() for score in scores]
+        values = {"text": text, **extra, "problem_type": problem, **stored, "labels": labels}
+        yield values, partial(render.labels, text, wish.pair, scores[: wish.top_k], shares=shares)
 
 
 def _tokens(model: "Model", texts: list[str], wish: Wish) -> Answered:

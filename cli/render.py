@@ -108,14 +108,14 @@ def next_sentence(text: str, pair: str, probability: float) -> None:
     out.print(f"{probability:.2%}  {pair!r} {verdict} {text!r}", markup=False)
 
 
-def labels(text: str, pair: str | None, scores: list[Any], problem: str) -> None:
-    """The labels of a text; a regression's are numbers, the others' probabilities."""
+def labels(text: str, pair: str | None, scores: list[Any], *, shares: bool) -> None:
+    """The labels of a text with their scores: probabilities as bars (`shares`), anything else as numbers."""
     out.print(text if pair is None else f"{text}  |  {pair}", markup=False, style="bold")
-    if problem == "regression":
+    if shares:
+        _bars([(found.score, found.label) for found in scores])
+    else:
         for found in scores:
             out.print(f"  {found.label}  {found.score:.4f}", markup=False)
-    else:
-        _bars([(found.score, found.label) for found in scores])
 
 
 def choices(text: str, scores: list[Any]) -> None:

@@ -189,6 +189,8 @@ REFUSED = [
     ({"num_hidden_layers": -1}, "num_hidden_layers is -1"),
     ({"vocab_size": "30522"}, "vocab_size is '30522'"),
     ({"hidden_dropout_prob": 1.0}, "hidden_dropout_prob is 1.0"),
+    ({"classifier_dropout": 1.0}, "classifier_dropout is 1.0"),
+    ({"classifier_dropout": "0.1"}, "classifier_dropout is '0.1'"),
     ({"attention_probs_dropout_prob": float("nan")}, "attention_probs_dropout_prob is nan"),
     ({"initializer_range": 0}, "initializer_range is 0"),
     ({"pad_token_id": 30522}, "pad_token_id is 30522"),

@@ -18,6 +18,7 @@ from ..heads import DECODER
 from ..plumbing.files import write_file
 from ..text import Tokenizer
 from . import tensors
+from .activation import activation_to_dict
 from .names import BIAS, DECODER_BIAS, GLOBAL_STEP, to_tensorflow, transposed_in_tensorflow
 
 CONFIG = "config.json"
@@ -38,11 +39,14 @@ def describe_model(
     tied: bool = True,
     labels: Sequence[str] = (),
     problem_type: str | None = None,
+    activation: str | None = None,
+    max_length: int | None = None,
 ) -> None:
-    """Writes everything but the weights into an existing folder."""
+    """Writes everything but the weights into an existing folder. `max_length` is the longest text that the tokenizer
+    announces, if that is less than the model reads."""
     if tokenizer:
-        tokenizer.save_pretrained(folder, max_length=config.max_position_embeddings)
-    values = config_to_dict(config, numerics, architecture, tied=tied) | _labels(labels, problem_type)
+        tokenizer.save_pretrained(folder, max_length=max_length or config.max_position_embeddings)
+    values = config_to_dict(config, numerics, architecture, tied=tied) | _labels(labels, problem_type, activation)
     write_file(folder / CONFIG, _json(values))
 
 
@@ -63,13 +67,15 @@ def describe_tensorflow(
     architecture: str = "BertForPreTraining",
     labels: Sequence[str] = (),
     problem_type: str | None = None,
+    activation: str | None = None,
+    max_length: int | None = None,
 ) -> None:
     """Writes `bert_config.json` and the vocabulary. The original knows one activation `gelu`; which of the two is
     meant stands in the recorded dialect."""
     if tokenizer:
-        tokenizer.save_pretrained(folder, max_length=config.max_position_embeddings)
+        tokenizer.save_pretrained(folder, max_length=max_length or config.max_position_embeddings)
     values = config_to_dict(config, numerics, architecture) | {"hidden_act": config.hidden_act}
-    write_file(folder / GOOGLE_CONFIG, _json(values | _labels(labels, problem_type)))
+    write_file(folder / GOOGLE_CONFIG, _json(values | _labels(labels, problem_type, activation)))
 
 
 def tensorflow_variables(params: Arrays, moments: Arrays | None = None, step: int | None = None) -> dict[str, Any]:
@@ -104,8 +110,8 @@ def _turned(array: npt.NDArray[Any], turn: bool) -> npt.NDArray[Any]:
     return np.ascontiguousarray(array.T) if turn else array
 
 
-def _labels(labels: Sequence[str], problem_type: str | None) -> dict[str, Any]:
-    values: dict[str, Any] = {}
+def _labels(labels: Sequence[str], problem_type: str | None, activation: str | None) -> dict[str, Any]:
+    values = activation_to_dict(activation)
     if labels:
         values["id2label"] = {str(i): label for i, label in enumerate(labels)}
         values["label2id"] = {label: i for i, label in enumerate(labels)}

@@ -1,6 +1,6 @@
 """What can be said of a saved model without running it: for `bertref info`."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from ..heads import HEADS, labelled
 from ..params import count
 from ..text import Tokenizer
 from .coverage import Coverage
-from .load import describe
+from .load import describe, scores_of
 from .plan import plan
 from .source import Source
 from .sources import folder_of, open_source
@@ -28,6 +28,7 @@ def model_info(
     source = open_source(path)
     described = describe(source, path, dialect=dialect, config=config)
     found = plan(source, described.config, described.architectures)
+    coverage = replace(found.coverage, notes=(*described.notes, *found.coverage.notes))
     complete = not found.coverage.missing
     sizes = _sizes(found.coverage)
     uses = [f"{use.purpose}: bertref predict --model {path} {use.example}" for use in
@@ -42,11 +43,12 @@ def model_info(
         "dialect": dialect_name(described.numerics),
         "heads": list(found.heads),
         "labels": list(described.labels) if labelled(found.heads) else [],
+        "activation": scores_of(described, found.heads, found.num_labels),
         "parameters": {"total": sum(sizes.values()), **sizes},
         "bytes": _memory(source, found.coverage, sum(sizes.values())),
         "optimizer_state": bool(found.moments),
         "vocabulary": _vocabulary(folder_of(path)),
-        "coverage": found.coverage.to_dict(),
+        "coverage": coverage.to_dict(),
         "uses": [*uses, f"look inside: bertref features --model {path} --file texts.txt --format npz --out out.npz"]
         if complete and Path(source.path).exists() else [],
     }  # fmt: skip

@@ -1,16 +1,17 @@
 """Loading a model, whoever wrote it: weights, config, dialect, vocabulary, and a report on every tensor."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
 
-from ..config import BertConfig, Numerics, config_from_dict, numerics_from_dict, read_json
+from ..config import BertConfig, Numerics, config_from_dict, config_notes, numerics_from_dict, read_json
 from ..errors import CheckpointError, InputError
 from ..heads import labelled
 from ..text import Tokenizer
+from .activation import activation_of
 from .coverage import Coverage
 from .folder import CONFIG, GOOGLE_CONFIG
 from .plan import architectures_of
@@ -25,7 +26,8 @@ PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_class
 
 @dataclass(frozen=True)
 class Description:
-    """What a config says. `architectures` are Hugging Face's classes, `labels` the names of `id2label` in order."""
+    """What a config says. `architectures` are Hugging Face's classes, `labels` the names of `id2label` in order;
+    `notes` name the keys that nobody needs, `values` are all keys."""
 
     file: Path
     config: BertConfig
@@ -33,6 +35,8 @@ class Description:
     architectures: tuple[str, ...]
     labels: tuple[str, ...]
     problem_type: str | None
+    notes: tuple[str, ...]
+    values: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,7 @@ class SavedModel:
                   sequence_classification, multiple_choice, token_classification
     labels        of its classifier, () without one
     problem_type  regression, single_label_classification, multi_label_classification, or None: not said
+    activation    what a cross-encoder makes of its logits, one of `activation.ACTIVATIONS`; None: it is none
     tokenizer     None if there is no vocabulary and none was asked for
     moments, step the optimiser's state, if it was asked for
     """
@@ -55,6 +60,7 @@ class SavedModel:
     heads: tuple[str, ...]
     labels: tuple[str, ...]
     problem_type: str | None
+    activation: str | None
     coverage: Coverage
     path: Path
     moments: dict[str, npt.NDArray[Any]] | None = None
@@ -97,9 +103,10 @@ def load_model(
     moments, step = weights.moments, weights.step
     if optimizer and source.format != "tensorflow":
         moments, step = training_state(folder_of(path))
+    coverage = replace(weights.coverage, notes=(*described.notes, *weights.coverage.notes))
     return SavedModel(
         weights.params, described.config, described.numerics, tokenizer, weights.heads, labels_of(described, weights),
-        described.problem_type, weights.coverage, path, moments, step,
+        described.problem_type, scores_of(described, weights.heads, weights.num_labels), coverage, path, moments, step,
     )  # fmt: skip
 
 
@@ -116,7 +123,8 @@ def describe(
     problem = values.get("problem_type")
     if problem is not None and problem not in PROBLEM_TYPES:
         raise InputError(f"{file}: problem_type is {problem!r}; there are {', '.join(PROBLEM_TYPES)}")
-    return Description(file, architecture, numerics, architectures_of(values), _labels(values, file), problem)
+    return Description(file, architecture, numerics, architectures_of(values), _labels(values, file), problem,
+                       config_notes(values, where=str(file)), values)  # fmt: skip
 
 
 def config_file(folder: Path, kind: str) -> Path:
@@ -132,6 +140,13 @@ def labels_of(described: Description, weights: Weights) -> tuple[str, ...]:
     if len(described.labels) == weights.num_labels:
         return described.labels
     return tuple(f"LABEL_{i}" for i in range(weights.num_labels))
+
+
+def scores_of(described: Description, heads: Sequence[str], num_labels: int) -> str | None:
+    """The activation of a cross-encoder's scores, None for every other model."""
+    if "sequence_classification" not in heads:
+        return None
+    return activation_of(described.values, described.file.parent, num_labels)
 
 
 def training_state(folder: Path) -> tuple[dict[str, npt.NDArray[Any]], int]:

@@ -47,6 +47,12 @@ class Name:
     dtype: str | None = None
 
 
+class Opaque:
+    """A value that is no tensor, where such values are skipped: what Python would have made of it is not made."""
+
+    __slots__ = ()
+
+
 _STORAGES = {
     "Double": "float64", "Float": "float32", "Half": "float16", "BFloat16": "bfloat16", "Long": "int64",
     "Int": "int32", "Short": "int16", "Char": "int8", "Byte": "uint8", "Bool": "bool",

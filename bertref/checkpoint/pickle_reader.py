@@ -10,12 +10,12 @@ a bounded amount, and the number of steps and of bytes is bounded.
 """
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from ..errors import CheckpointError
-from .pickle_names import FOREIGN, GLOBALS, REBUILDS, SAME, Name, Refused, Storage, storage_of, tensor_of
+from .pickle_names import FOREIGN, GLOBALS, REBUILDS, SAME, Name, Opaque, Refused, Storage, storage_of, tensor_of
 from .raw import shown
 
 LONGEST = 1 << 24
@@ -69,9 +69,11 @@ _COUNTED: dict[bytes, tuple[struct.Struct, Callable[[bytes], object]]] = {
 _CONSTANTS: dict[bytes, object] = {b"N": None, b"\x88": True, b"\x89": False}
 
 
-def read_pickle(data: bytes, start: int, where: str) -> Pickle:
-    """The pickle at `start`. Raises `CheckpointError` beginning with `where`."""
-    machine = _Machine(data, start)
+def read_pickle(data: bytes, start: int, where: str, kind: "type[Machine] | None" = None) -> Pickle:
+    """The pickle at `start`, read by a machine of some `kind` (`Machine`, or one that skips what is no tensor).
+
+    Raises `CheckpointError` beginning with `where`."""
+    machine = (kind or Machine)(data, start)
     try:
         return Pickle(machine.run(), machine.storages, machine.at)
     except struct.error:
@@ -81,8 +83,10 @@ def read_pickle(data: bytes, start: int, where: str) -> Pickle:
     raise CheckpointError(f"{where}: the pickle {reason}")
 
 
-class _Machine:
+class Machine:
     """The stack machine. A mark puts the stack aside and starts a new one."""
+
+    actions: ClassVar[dict[bytes, Callable[[Any], None]]]
 
     def __init__(self, data: bytes, at: int) -> None:
         self.data = data
@@ -106,8 +110,8 @@ class _Machine:
             elif code in _COUNTED:
                 length, convert = _COUNTED[code]
                 self.push(convert(self.take(self.unpack(length))))
-            elif code in _ACTIONS:
-                _ACTIONS[code](self)
+            elif code in self.actions:
+                self.actions[code](self)
             else:
                 raise Refused(f"has the instruction {code!r}, which torch.save does not write for weights")
 
@@ -197,7 +201,7 @@ class _Machine:
         target = self.top()
         if type(target) is not dict or len(items) % 2:
             raise Refused(f"sets items of {shown(target)}")
-        _fill(target, zip(items[::2], items[1::2], strict=True))
+        self.fill(target, zip(items[::2], items[1::2], strict=True))
 
     def refer(self, module: object, name: object) -> None:
         """A global: one of `GLOBALS`, or the end."""
@@ -239,7 +243,7 @@ class _Machine:
         if type(pairs) is not list or any(type(pair) not in (list, tuple) or len(pair) != 2 for pair in pairs):
             raise Refused("makes an OrderedDict of something else than pairs")
         self.spend(len(pairs))  # the list can be used again and again
-        return _fill({}, ((pair[0], pair[1]) for pair in pairs))
+        return self.fill({}, ((pair[0], pair[1]) for pair in pairs))
 
     def persistent(self) -> None:
         """Something outside the pickle: a storage, always described alike."""
@@ -248,27 +252,31 @@ class _Machine:
             raise Refused(f"describes storage {shown(storage.key)} in two ways")
         self.push(storage)
 
-
-def _fill(target: dict[Any, Any], pairs: Any) -> dict[Any, Any]:
-    """Sets new items. Their keys must cost nothing to look up: a tuple takes for ever to hash, and huge integers can be
-    chosen so that all of them collide."""
-    for key, value in pairs:
-        if type(key) not in (str, bytes, int, bool, type(None)) or (type(key) is int and abs(key) > _LARGEST_KEY):
-            raise Refused(f"has {shown(key)} as a key")
-        if key in target:
-            raise Refused(f"has the name {shown(key)} twice")
-        target[key] = value
-    return target
+    def fill(self, target: dict[Any, Any], pairs: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
+        """Sets new items."""
+        for key, value in pairs:
+            if not is_key(key):
+                raise Refused(f"has {shown(key)} as a key")
+            if key in target:
+                raise Refused(f"has the name {shown(key)} twice")
+            target[key] = value
+        return target
 
 
-_ACTIONS: dict[bytes, Callable[[_Machine], None]] = {
-    b"(": _Machine.mark,
+def is_key(value: object) -> bool:
+    """Whether a value may be a key: to look it up must cost nothing. A tuple takes for ever to hash, and huge integers
+    can be chosen so that all of them collide."""
+    return type(value) in (str, bytes, bool, type(None), Opaque) or (type(value) is int and abs(value) <= _LARGEST_KEY)
+
+
+Machine.actions = {
+    b"(": lambda m: m.mark(),
     b")": lambda m: m.push(()),
     b"]": lambda m: m.push([]),
     b"}": lambda m: m.push({}),
     b"t": lambda m: m.push(tuple(m.pop_mark())),
     b"l": lambda m: m.push(m.pop_mark()),
-    b"d": _Machine.dict_of_mark,
+    b"d": lambda m: m.dict_of_mark(),
     b"\x85": lambda m: m.push(tuple(m.pop_several(1))),
     b"\x86": lambda m: m.push(tuple(m.pop_several(2))),
     b"\x87": lambda m: m.push(tuple(m.pop_several(3))),
@@ -276,15 +284,15 @@ _ACTIONS: dict[bytes, Callable[[_Machine], None]] = {
     b"e": lambda m: m.extend(m.pop_mark()),
     b"s": lambda m: m.set_items(m.pop_several(2)),
     b"u": lambda m: m.set_items(m.pop_mark()),
-    b"0": _Machine.drop,
-    b"1": _Machine.drop_mark,
+    b"0": lambda m: m.drop(),
+    b"1": lambda m: m.drop_mark(),
     b"2": lambda m: m.push(m.top()),
     b"\x94": lambda m: m.memo.__setitem__(len(m.memo), m.top()),
     b"c": lambda m: m.refer(m.line(), m.line()),
     b"i": lambda m: m.refer(m.line(), m.line()),
     b"\x93": lambda m: m.refer(*m.pop_several(2)),
-    b"R": _Machine.call,
-    b"b": _Machine.build,
-    b"Q": _Machine.persistent,
+    b"R": lambda m: m.call(),
+    b"b": lambda m: m.build(),
+    b"Q": lambda m: m.persistent(),
 }
 """The other instructions."""

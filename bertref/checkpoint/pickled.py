@@ -13,7 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import CheckpointError
+from .coverage import some
 from .pickle_names import Storage, Tensor
+from .pickle_reader import Machine
+from .pickle_skipping import SkippingMachine
 from .raw import bytes_of, checked_shape, decode, shown
 from .source import Entry
 from .torch_file import open_torch_file, read_extent
@@ -39,20 +42,24 @@ class View:
 class PickledSource:
     """A file of `torch.save` as a `Source`: a state dict, or a dict that holds one under a name of `WRAPPERS`.
 
+    With `skip`, what is no tensor is passed over (`pickle_skipping`), as in a checkpoint of Lightning's.
+
     Raises `CheckpointError` if the file is missing, damaged or holds anything but weights; a name in its pickle that
     belongs to no weights is refused and reported, never called.
     """
 
     format = "pytorch"
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, skip: bool = False) -> None:
         self.path = Path(path)
-        contents = open_torch_file(self.path)
+        contents = open_torch_file(self.path, SkippingMachine if skip else Machine)
+        tensors, skipped = (_tensors_among if skip else _state_dict)(contents.value, self.path)
+        self.notes = _notes(self.path, skipped)
         self._extents = contents.extents
         self._views: dict[str, View] = {}
         self._entries: dict[str, Entry] = {}
         self._last: tuple[str, npt.NDArray[np.uint8]] | None = None
-        for name, tensor in _state_dict(contents.value, self.path).items():
+        for name, tensor in tensors.items():
             try:
                 view = self._views[name] = _checked_view(tensor)
             except ValueError as error:
@@ -103,16 +110,15 @@ class PickledSource:
         return self._last[1]
 
 
-def _state_dict(value: object, path: Path) -> dict[str, Tensor]:
-    """The tensors by name, where it is plain which they are."""
+def _state_dict(value: object, path: Path) -> tuple[dict[str, Tensor], list[Any]]:
+    """The tensors by name, where it is plain which they are; nothing is passed over."""
     if type(value) is not dict:
         raise CheckpointError(f"{path}: holds {shown(value)}, not a state dict; {ADVICE}")
     if _all_tensors(value):
-        return value
+        return value, []
     inside = [name for name in WRAPPERS if type(value.get(name)) is dict and value[name] and _all_tensors(value[name])]
     if len(inside) == 1 and not any(isinstance(item, Tensor) for item in value.values()):
-        found: dict[str, Tensor] = value[inside[0]]
-        return found
+        return value[inside[0]], []
     bad = next(key for key, item in value.items() if type(key) is not str or not isinstance(item, Tensor))
     if len(inside) > 1:
         reason = f"holds weights under {' and '.join(inside)}; only one of them can be meant"
@@ -121,6 +127,35 @@ def _state_dict(value: object, path: Path) -> dict[str, Tensor]:
     else:
         reason = f"holds {shown(value[bad])} under {shown(bad)}, not a tensor"
     raise CheckpointError(f"{path}: {reason}; {ADVICE}")
+
+
+def _tensors_among(value: object, path: Path) -> tuple[dict[str, Tensor], list[Any]]:
+    """The tensors by name among other things, and the names of those."""
+    if type(value) is not dict:
+        raise CheckpointError(f"{path}: holds {shown(value)}, not a state dict; {ADVICE}")
+    inside = [name for name in WRAPPERS if type(value.get(name)) is dict and _any_tensor(value[name])]
+    if len(inside) > 1:
+        raise CheckpointError(
+            f"{path}: holds weights under {' and '.join(inside)}; only one of them can be meant; {ADVICE}"
+        )
+    if not inside and not _any_tensor(value):
+        raise CheckpointError(
+            f"{path}: holds no weights, neither as they are nor under {', '.join(WRAPPERS)}; {ADVICE}"
+        )
+    found = value[inside[0]] if inside else value
+    beside = [name for name in value if name not in inside] if inside else []
+    skipped = [name for name, item in found.items() if not isinstance(item, Tensor)]
+    return {name: item for name, item in found.items() if isinstance(item, Tensor)}, [*beside, *skipped]
+
+
+def _any_tensor(value: dict[Any, Any]) -> bool:
+    return any(type(key) is str and isinstance(item, Tensor) for key, item in value.items())
+
+
+def _notes(path: Path, skipped: list[Any]) -> tuple[str, ...]:
+    """One line that names what was passed over."""
+    names = [shown(name)[1:-1] if isinstance(name, str) else "something without a name" for name in skipped]
+    return (f"{path}: skipped what is no weight: {some(names)}",) if names else ()
 
 
 def _all_tensors(value: dict[Any, Any]) -> bool:

@@ -70,7 +70,7 @@ def plan(source: Source, config: BertConfig, classes: Sequence[str] = (), *, all
     rows += _rest(source, translations, used, set(shapes), allow)
     step = next((s for s, found in translations.items() if found.kind == "step"), None)
     kept = {name: found for name, found in moments.items() if name.rpartition("/")[0] in parameters}
-    coverage = Coverage(str(source.path), source.format, tuple(rows))
+    coverage = Coverage(str(source.path), source.format, tuple(rows), source.notes)
     return Plan(coverage, heads, num_labels, parameters, kept, step, decoders, translations)
 
 

@@ -121,6 +121,18 @@ def existing_file(path: Path) -> int:
         raise CheckpointError(f"{path}: can't be read ({error})") from None
 
 
+def outside(folder: Path, file: Path) -> Path | None:
+    """Where a link leads that does not stay in the folder, or in the store that Hugging Face's cache keeps beside it;
+    None for what stays.
+
+    In that cache, `MODEL/snapshots/REVISION/FILE` is a link to `MODEL/blobs/HASH`.
+    """
+    root, target = folder.resolve(), file.resolve()
+    stays = target.is_relative_to(root)
+    stays |= root.parent.name == "snapshots" and target.parent == root.parent.parent / "blobs"
+    return None if stays else target
+
+
 def hint(head: bytes) -> str:
     """What a file that is not what was expected seems to be, from its first bytes, with a leading semicolon; or ""."""
     if head.startswith(b"version https://git-lfs"):

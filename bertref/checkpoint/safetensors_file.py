@@ -48,6 +48,7 @@ class SafetensorsSource:
     """
 
     format = "safetensors"
+    notes: tuple[str, ...] = ()
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from ..errors import CheckpointError
 from .pickled import PickledSource
-from .raw import bytes_of, existing_file, read_range, shown
+from .raw import bytes_of, existing_file, outside, read_range, shown
 from .safetensors_file import SafetensorsSource
 from .source import Entry
 from .strict_json import LONGEST, parse_object
@@ -31,6 +31,8 @@ class ShardedSource:
     Raises `CheckpointError` if the index is damaged or points outside its folder, if a shard is missing or damaged, or
     if the shards don't hold what the index says.
     """
+
+    notes: tuple[str, ...] = ()
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
@@ -102,21 +104,11 @@ def _open_shards(path: Path, files: list[str], suffix: str) -> dict[str, Safeten
     if missing:
         raise CheckpointError(f"{path}: of {len(files)} shards, these are not there: {_list(missing)}; fetch them")
     for file in files:
-        _check_place(path, path.parent / file)
+        target = outside(path.parent, path.parent / file)
+        if target is not None:
+            raise CheckpointError(f"{path}: its shard {file} is a link to {target}, outside the folder; refused")
     reader = SafetensorsSource if suffix == ".safetensors" else PickledSource
     return {file: reader(path.parent / file) for file in files}
-
-
-def _check_place(index: Path, shard: Path) -> None:
-    """A shard that is a link must stay in the folder, or in the store that Hugging Face's cache keeps beside it.
-
-    In that cache, `MODEL/snapshots/REVISION/FILE` is a link to `MODEL/blobs/HASH`.
-    """
-    folder = index.parent.resolve()
-    target = shard.resolve()
-    store = folder.parent.parent / "blobs" if folder.parent.name == "snapshots" else folder
-    if target.parent not in (folder, store):
-        raise CheckpointError(f"{index}: its shard {shard.name} is a link to {target}, outside the folder; refused")
 
 
 def _check_contents(

@@ -23,10 +23,12 @@ class Entry:
 
 
 class Source(Protocol):
-    """What a reader offers. `path` is what the user named or the file found in the folder named."""
+    """What a reader offers. `path` is what the user named or the file found in the folder named; `notes` say what in it
+    was passed over."""
 
     format: str  # "safetensors", "pytorch", "tensorflow"
     path: Path
+    notes: tuple[str, ...]
 
     @property
     def entries(self) -> Mapping[str, Entry]:

@@ -27,7 +27,7 @@ import numpy.typing as npt
 
 from ..errors import CheckpointError
 from .pickle_names import Storage
-from .pickle_reader import LONGEST, read_pickle
+from .pickle_reader import LONGEST, Machine, read_pickle
 from .raw import existing_file, hint, read_range, shown
 
 MAGIC = 0x1950A86A20F9469CFC6C
@@ -53,15 +53,25 @@ class TorchFile:
     extents: dict[str, Extent]
 
 
-def open_torch_file(path: Path) -> TorchFile:
-    """Reads everything but the storages. Raises `CheckpointError` for whatever is not as torch writes it."""
+def is_torch_file(path: Path) -> bool:
+    """Whether a file begins as those of torch.save do."""
+    return _head(path, existing_file(path)).startswith((b"PK\x03\x04", b"\x80"))
+
+
+def open_torch_file(path: Path, kind: type[Machine] = Machine) -> TorchFile:
+    """Reads everything but the storages, the pickle by a machine of that kind. Raises `CheckpointError` for whatever is
+    not as torch writes it."""
     size = existing_file(path)
-    head = read_range(path, 0, min(size, 64), "the beginning").tobytes()
+    head = _head(path, size)
     if head.startswith(b"PK\x03\x04"):
-        return _zip_file(path, size)
+        return _zip_file(path, size, kind)
     if head.startswith(b"\x80"):
-        return _legacy_file(path, size)
+        return _legacy_file(path, size, kind)
     raise CheckpointError(f"{path}: was not written by torch.save{hint(head) or ', or is damaged'}")
+
+
+def _head(path: Path, size: int) -> bytes:
+    return read_range(path, 0, min(size, 64), "the beginning").tobytes()
 
 
 class _Limited:
@@ -77,7 +87,7 @@ class _Limited:
         return data
 
 
-def _zip_file(path: Path, size: int) -> TorchFile:
+def _zip_file(path: Path, size: int, kind: type[Machine]) -> TorchFile:
     try:
         with open(path, "rb") as file:
             entries = dict(_entries(file, size))
@@ -95,7 +105,7 @@ def _zip_file(path: Path, size: int) -> TorchFile:
             raise CheckpointError(f"{path}: was written with byte order {shown(order.decode('latin-1'))}; "
                                   "only 'little' is read")  # fmt: skip
     data = _checked_bytes(path, entries[pickles[0]], f"its {pickles[0]}", LONGEST)
-    pickle = read_pickle(data, 0, f"{path}, {pickles[0]}")
+    pickle = read_pickle(data, 0, f"{path}, {pickles[0]}", kind)
     if pickle.end != len(data):
         raise CheckpointError(f"{path}, {pickles[0]}: {len(data) - pickle.end} bytes follow the pickle")
     extents = {}
@@ -160,7 +170,7 @@ def read_extent(path: Path, extent: Extent, what: str) -> npt.NDArray[np.uint8]:
     return data
 
 
-def _legacy_file(path: Path, size: int) -> TorchFile:
+def _legacy_file(path: Path, size: int, kind: type[Machine]) -> TorchFile:
     head = read_range(path, 0, min(size, LONGEST), "the beginning").tobytes()
     where = f"{path} (torch's format before 1.6)"
     magic = read_pickle(head, 0, f"{path} (no zip file of torch.save)")
@@ -172,7 +182,7 @@ def _legacy_file(path: Path, size: int) -> TorchFile:
         raise CheckpointError(f"{where}: has protocol {shown(protocol.value)}; {PROTOCOL} is the only one")
     if system.value.get("little_endian") is not True:
         raise CheckpointError(f"{where}: was written on a big-endian machine; only little-endian files are read")
-    pickle = read_pickle(head, system.end, where)
+    pickle = read_pickle(head, system.end, where, kind)
     keys = read_pickle(head, pickle.end, where)
     if type(keys.value) is not list or any(type(key) is not str for key in keys.value):
         raise CheckpointError(f"{where}: its list of storages is no list of keys")

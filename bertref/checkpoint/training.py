@@ -3,16 +3,17 @@
 A checkpoint is a model folder (`checkpoint-STEP`) with the optimiser's moments and a few numbers beside it:
 
     training_state.safetensors    NAME/m and NAME/v
-    training_state.json           format version, step, loss scale
+    training_state.json           format version, step, loss scale; since version 2 how many instances each pass had
 
-The order of the data, masks and dropout are functions of the seed and the step and need no state. The folder is written
-under another name and renamed, so a checkpoint that can be seen is complete.
+The order of the data, masks and dropout are functions of the seed and the step and need no state. How many instances a
+pass over the text has can be counted again, but takes a pass to count; and it shows whether the text has changed. The
+folder is written under another name and renamed, so a checkpoint that can be seen is complete.
 """
 
 import json
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,8 @@ from ..plumbing.files import remove_leftovers, write_file, write_folder
 from . import tensors
 from .folder import WEIGHTS, save_weights
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+READ_VERSIONS = (1, 2)
 STATE = "training_state.json"
 MOMENTS = "training_state.safetensors"
 _NAME = re.compile(r"checkpoint-(0|[1-9][0-9]*)")
@@ -32,12 +34,14 @@ _NAME = re.compile(r"checkpoint-(0|[1-9][0-9]*)")
 
 @dataclass(frozen=True)
 class TrainingState:
-    """Host arrays: master weights, moments; `step` updates are done; `loss_scale` is its JSON form or None."""
+    """Host arrays: master weights, moments; `step` updates are done; `loss_scale` is its JSON form or None;
+    `pass_counts` are the numbers of instances of the passes counted so far (`PretrainingData.pass_counts`)."""
 
     params: dict[str, npt.NDArray[Any]]
     moments: dict[str, npt.NDArray[Any]]
     step: int
     loss_scale: dict[str, Any] | None
+    pass_counts: tuple[int, ...] = ()
 
 
 def checkpoints(folder: Path) -> list[Path]:
@@ -58,7 +62,7 @@ def save(folder: Path, state: TrainingState, describe: Callable[[Path], None], *
     def fill(temporary: Path) -> None:
         describe(temporary)
         save_weights(temporary, state.params)
-        save_state(temporary, state.moments, state.step, state.loss_scale)
+        save_state(temporary, state.moments, state.step, state.loss_scale, state.pass_counts)
 
     try:
         write_folder(path, fill)
@@ -70,10 +74,17 @@ def save(folder: Path, state: TrainingState, describe: Callable[[Path], None], *
 
 
 def save_state(
-    folder: Path, moments: dict[str, npt.NDArray[Any]], step: int, loss_scale: dict[str, Any] | None = None
+    folder: Path,
+    moments: dict[str, npt.NDArray[Any]],
+    step: int,
+    loss_scale: dict[str, Any] | None = None,
+    pass_counts: Sequence[int] = (),
 ) -> None:
     """Writes the optimiser's state beside a model's weights."""
-    summary = {"format": "bertref-training-state", "version": FORMAT_VERSION, "step": step, "loss_scale": loss_scale}
+    summary = {
+        "format": "bertref-training-state", "version": FORMAT_VERSION, "step": step, "loss_scale": loss_scale,
+        "pass_counts": list(pass_counts),
+    }  # fmt: skip
     write_file(folder / MOMENTS, tensors.to_bytes(moments))
     write_file(folder / STATE, (json.dumps(summary, indent=2) + "\n").encode())
 
@@ -85,10 +96,15 @@ def load(path: Path) -> TrainingState:
     try:
         summary = json.loads(state_file.read_text(encoding="utf-8"))
         version, step, scale = summary["version"], int(summary["step"]), summary["loss_scale"]
+        counts = tuple(summary["pass_counts"]) if version != 1 else ()
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{state_file}: is missing or damaged ({error}); {advice}") from None
-    if version != FORMAT_VERSION:
-        raise CheckpointError(f"{state_file}: format version {version}; this bertref reads version {FORMAT_VERSION}")
+    if version not in READ_VERSIONS:
+        raise CheckpointError(
+            f"{state_file}: format version {version}; this bertref reads versions {', '.join(map(str, READ_VERSIONS))}"
+        )
+    if not all(type(count) is int and count > 0 for count in counts):
+        raise CheckpointError(f"{state_file}: pass_counts must be a list of whole numbers from 1; {advice}")
     try:
         params, moments = tensors.read(path / WEIGHTS), tensors.read(path / MOMENTS)
     except CheckpointError as error:
@@ -96,7 +112,7 @@ def load(path: Path) -> TrainingState:
     expected = {f"{name}/{moment}" for name in params for moment in ("m", "v")}
     if set(moments) != expected:
         raise CheckpointError(f"{path / MOMENTS}: does not hold the moments of the parameters; {advice}")
-    return TrainingState(params, moments, step, scale)
+    return TrainingState(params, moments, step, scale, counts)
 
 
 def latest(folder: Path) -> Path | None:

@@ -12,10 +12,13 @@ from typing import Literal, get_args
 from ..checkpoint import Coverage, SavedModel, load_model
 from ..checkpoint.folder import describe_model, describe_tensorflow, save_tensorflow, save_weights
 from ..checkpoint.plan import class_of
+from ..checkpoint.sources import folder_of
 from ..checkpoint.training import save_state
 from ..config import Numerics
 from ..errors import InputError
 from ..heads import DECODER
+from ..inference.sentence_transformers.folder import copy_beside, encoder_place, files_beside
+from ..inference.sentence_transformers.modules import modules_of, tokenizer_limit
 from ..plumbing.files import write_folder
 from .proof import Proof, prove
 
@@ -58,6 +61,9 @@ def convert(
 ) -> Conversion:
     """Reads `source` as `bertref.checkpoint.load_model` does and writes `target`, a new folder or a new `.onnx` file.
 
+    What a folder of sentence-transformers holds beside the encoder is kept, in the same places: the new folder makes
+    the same vectors of texts.
+
     to         the format; None: onnx for a name that ends so, else huggingface
     optimizer  carry the optimiser's state over as well (not into ONNX)
     check      run the model against independent readers of the source and of the target, see `proof`
@@ -72,11 +78,12 @@ def convert(
         raise InputError(f"{target}: exists already; choose another name or remove it")
     if optimizer and kind == "onnx":
         raise InputError(f"{target}: an ONNX file holds no optimiser state; leave --optimizer out")
-    saved = load_model(source, dialect=dialect, allow=allow, optimizer=optimizer, config=config)
-    notes = {"huggingface": _huggingface, "tensorflow": _tensorflow, "onnx": _onnx}[kind](saved, target)
+    place = encoder_place(source)
+    saved = load_model(source / place, dialect=dialect, allow=allow, optimizer=optimizer, config=config)
+    notes = _onnx(saved, source, target) if kind == "onnx" else _folder(saved, source, target, kind)
     proofs: list[Proof] = []
     if check:
-        proofs, silent = prove(saved, target, kind)
+        proofs, silent = prove(saved, target if kind == "onnx" else target / place, kind)
         notes = (*notes, *silent)
     return Conversion(source, target, kind, saved, tuple(proofs), notes)
 
@@ -86,40 +93,55 @@ def format_of(target: Path) -> Format:
     return "onnx" if target.suffix == ".onnx" else "huggingface"
 
 
-def _huggingface(saved: SavedModel, target: Path) -> tuple[str, ...]:
+def _folder(saved: SavedModel, source: Path, target: Path, kind: Format) -> tuple[str, ...]:
+    """A model's folder in one of the two formats, with what lay beside the encoder in the source."""
     architecture = class_of(saved.heads)
+    place = encoder_place(source)
 
     def fill(folder: Path) -> None:
-        describe_model(
-            folder, saved.config, saved.numerics, saved.tokenizer, architecture=architecture,
-            tied=DECODER not in saved.params, labels=saved.labels, problem_type=saved.problem_type,
-        )  # fmt: skip
-        if saved.moments is not None:
-            save_state(folder, saved.moments, saved.step or 0)
-        save_weights(folder, saved.params)
+        copy_beside(source, folder)
+        (folder / place).mkdir(parents=True, exist_ok=True)
+        {"huggingface": _huggingface, "tensorflow": _tensorflow}[kind](saved, folder / place, architecture)
 
     write_folder(target, fill)
-    return ()
+    kept = files_beside(source)
+    return (f"kept beside the encoder: {', '.join(map(str, kept))}",) if kept else ()
 
 
-def _tensorflow(saved: SavedModel, target: Path) -> tuple[str, ...]:
-    architecture = class_of(saved.heads)
-
-    def fill(folder: Path) -> None:
-        describe_tensorflow(
-            folder, saved.config, saved.numerics, saved.tokenizer, architecture=architecture, labels=saved.labels,
-            problem_type=saved.problem_type,
-        )  # fmt: skip
-        save_tensorflow(folder, saved.params, saved.moments, saved.step)
-
-    write_folder(target, fill)
-    return ()
+def _huggingface(saved: SavedModel, folder: Path, architecture: str) -> None:
+    describe_model(
+        folder, saved.config, saved.numerics, saved.tokenizer, architecture=architecture,
+        tied=DECODER not in saved.params, labels=saved.labels, problem_type=saved.problem_type,
+        activation=saved.activation, max_length=_max_length(saved),
+    )  # fmt: skip
+    if saved.moments is not None:
+        save_state(folder, saved.moments, saved.step or 0)
+    save_weights(folder, saved.params)
 
 
-def _onnx(saved: SavedModel, target: Path) -> tuple[str, ...]:
+def _tensorflow(saved: SavedModel, folder: Path, architecture: str) -> None:
+    describe_tensorflow(
+        folder, saved.config, saved.numerics, saved.tokenizer, architecture=architecture, labels=saved.labels,
+        problem_type=saved.problem_type, activation=saved.activation, max_length=_max_length(saved),
+    )  # fmt: skip
+    save_tensorflow(folder, saved.params, saved.moments, saved.step)
+
+
+def _max_length(saved: SavedModel) -> int:
+    """The longest text that the source's tokenizer announces, or that the model reads if that is less."""
+    limit = saved.config.max_position_embeddings
+    return min(tokenizer_limit(folder_of(saved.path)) or limit, limit)
+
+
+def _onnx(saved: SavedModel, source: Path, target: Path) -> tuple[str, ...]:
     from ..onnx_export import export
 
     pooled = ("pooler",) if "bert.pooler.dense.weight" in saved.params else ()
     labels = saved.labels or None
     export(saved.params, saved.config, saved.numerics, target, heads=(*saved.heads, *pooled), labels=labels)
-    return ("an ONNX file holds no vocabulary: keep vocab.txt beside it",)
+    notes = ["an ONNX file holds no vocabulary: keep vocab.txt beside it"]
+    if (source / "modules.json").is_file() and len(modules_of(source)) > 1:
+        notes.append("an ONNX file holds the encoder alone: what modules.json puts behind it is left to the reader")
+    if saved.activation is not None:
+        notes.append(f"an ONNX file holds the logits: its scores are the {saved.activation} of them")
+    return tuple(notes)

@@ -5,17 +5,26 @@
     regression                    the logits as they are
 
 Where a config names no problem type, one label means regression and several mean one of them, as in transformers'
-models; its pipeline puts a single label through a sigmoid even so.
+models; its pipeline puts a single label through a sigmoid even so. A cross-encoder's folder stores the activation
+itself (`checkpoint.activation`), and its scores are what that makes of the logits.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from .. import heads
+from ..arrays import Array
 from ..text.encoding import Truncate
 from .loaded import Loaded, batches, framed, pooled, require
+
+ACTIVATIONS = {
+    "single_label_classification": "softmax",
+    "multi_label_classification": "sigmoid",
+    "regression": "identity",
+}
 
 
 class LabelScore(NamedTuple):
@@ -43,15 +52,28 @@ def classify(
     result: list[list[LabelScore]] = []
     for some in batches(framed(loaded, texts, pairs, truncate)):
         logits, _ = heads.sequence_classification_forward(loaded.ops, loaded.params, pooled(loaded, some))
-        if problem == "single_label_classification":
-            logits, _ = loaded.ops.softmax.forward(logits)
-        scores = loaded.ops.xp.to_numpy(logits)
-        if problem == "multi_label_classification":
-            scores = sigmoid(scores)
-        for row in scores:
+        for row in scores(loaded, logits):
             labelled = [LabelScore(label, float(p)) for label, p in zip(loaded.labels, row, strict=True)]
             result.append(labelled if problem == "regression" else sorted(labelled, key=lambda found: -found.score))
     return result
+
+
+def activation_of(loaded: Loaded) -> str:
+    """What makes scores of logits: the stored activation, or that of the problem type."""
+    return loaded.activation or ACTIVATIONS[problem_of(loaded)]
+
+
+def scores(loaded: Loaded, logits: Array) -> npt.NDArray[Any]:
+    """Logits (B, K) -> scores (B, K) on the host."""
+    activation = activation_of(loaded)
+    if activation == "softmax":
+        logits, _ = loaded.ops.softmax.forward(logits)
+    found: npt.NDArray[Any] = loaded.ops.xp.to_numpy(logits)
+    if activation == "sigmoid":
+        return sigmoid(found)
+    if activation == "relu":
+        return np.asarray(np.maximum(found, 0))
+    return np.asarray(np.tanh(found)) if activation == "tanh" else found
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:

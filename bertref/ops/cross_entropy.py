@@ -11,7 +11,8 @@ Gradient. With p = softmax(x), ∂l_n/∂x[n,c] = p[n,c] - [c = label_n], so
 
     dx[n,c] = dloss (w_n / d) (p[n,c] - [c = label_n])
 
-Edge cases: no row at all gives 0; a label whose logit is -inf gives +inf; +inf or NaN among the logits gives NaN.
+Edge cases: no row at all gives 0; a row of weight 0 adds exactly 0 to loss and gradient, whatever it holds; a label
+whose logit is -inf gives +inf; +inf or NaN among the logits gives NaN.
 Labels out of range are refused on the host.
 
 Source: Devlin et al. 2019, section 3.1; `run_pretraining.py`, `get_masked_lm_output` and `get_next_sentence_output`.

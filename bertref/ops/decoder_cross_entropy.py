@@ -12,6 +12,10 @@ Gradient: the cross-entropy's own gives dlogits, and the product's
 E is tied to the word embeddings, so its gradient here is one of two parts; the other comes from the embedding lookup.
 This part touches every row of the table, that one only rows of ids that occur.
 
+Edge cases: a row of weight 0 adds exactly 0 to loss and gradients, whatever it holds.
+
+In dE that takes more than a dlogits of 0, because 0 times NaN or infinity is NaN: x counts as 0 there, too.
+
 Source: Devlin et al. 2019, section 3.1; `run_pretraining.py`, `get_masked_lm_output`.
 """
 
@@ -27,7 +31,7 @@ Probe = Callable[[str, Array], None]
 
 
 class DecoderCrossEntropyCache(NamedTuple):
-    """The caches of the product and of the cross-entropy."""
+    """The caches of the product, its x with 0 in the rows that do not count, and of the cross-entropy."""
 
     dense: dense_.DenseCache
     cross_entropy: cross_entropy_.CrossEntropyCache
@@ -57,7 +61,8 @@ def forward(
     if probe:
         probe("logits", logits)
     loss, loss_cache = cross_entropy_.forward(xp, logits, labels, weights, denominator)
-    return loss, DecoderCrossEntropyCache(dense_cache, loss_cache)
+    counted = xp.where(xp.expand_dims(loss_cache.factors == 0, axis=1), xp.zeros_like(x), x)
+    return loss, DecoderCrossEntropyCache(dense_cache._replace(x=counted), loss_cache)
 
 
 def backward(

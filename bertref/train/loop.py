@@ -28,7 +28,7 @@ from ..probes import Recorder
 from .diverged import Watch
 from .pretraining.evaluate import batch_metrics, evaluate
 from .pretraining.options import RUN_FILE, PretrainOptions, Run
-from .pretraining.setup import Setup, basis_of, set_up
+from .pretraining.setup import Basis, Setup, basis_of, set_up
 from .report import Report, silent
 from .step import State, initial_state, train_step, working_params
 
@@ -60,15 +60,11 @@ def pretrain(
     basis = basis_of(options)  # first: a run that is impossible here has no use for a folder
     made = _claim(options, out, report)
     try:
-        setup = set_up(options, basis, out, report)
+        setup, state = _start(options, basis, out, report)
     except BertrefError:
         if made:
             _give_back(out)
         raise
-    describe_model(out, setup.config, setup.numerics, setup.tokenizer)
-    state = _restore(setup, out, report) or initial_state(
-        setup.ops, setup.recipe, initial_parameters(setup.config, setup.numerics, options.seed)
-    )
     return _run(options, setup, state, out, report, should_stop)
 
 
@@ -113,12 +109,22 @@ def _give_back(out: Path) -> None:
         out.rmdir()
 
 
-def _restore(setup: Setup, out: Path, report: Report) -> State | None:
-    """The state of the newest checkpoint; None if there is none yet."""
+def _start(options: PretrainOptions, basis: Basis, out: Path, report: Report) -> tuple[Setup, State]:
+    """What the run works with, and the state of its newest checkpoint, or the initial one."""
     path = latest(out)
-    if path is None:
-        return None
-    saved = states.load(path)
+    saved = states.load(path) if path else None
+    setup = set_up(options, basis, out, report, saved.pass_counts if saved else ())
+    describe_model(out, setup.config, setup.numerics, setup.tokenizer)
+    if saved is None:
+        params = initial_parameters(setup.config, setup.numerics, options.seed)
+        return setup, initial_state(setup.ops, setup.recipe, params)
+    state = _restored(setup, saved, path)
+    report("message", {"text": f"Resuming after step {saved.step} from {path}."})
+    return setup, state
+
+
+def _restored(setup: Setup, saved: states.TrainingState, path: Path | None) -> State:
+    """A checkpoint's state on the device. Raises `CheckpointError` if it is of another model."""
     xp = setup.ops.xp
     expected = parameter_shapes(setup.config)
     found = {name: array.shape for name, array in saved.params.items()}
@@ -126,7 +132,6 @@ def _restore(setup: Setup, out: Path, report: Report) -> State | None:
         raise CheckpointError(
             f"{path}: holds the parameters of another config; resume with the run's own, or another --out"
         )
-    report("message", {"text": f"Resuming after step {saved.step} from {path}."})
     return State(
         {name: xp.from_numpy(saved.params[name]) for name in expected},
         {name: xp.from_numpy(array) for name, array in saved.moments.items()},
@@ -184,7 +189,8 @@ def _batches(options: PretrainOptions, setup: Setup, first: int) -> Iterator[Bat
 
 def _save(options: PretrainOptions, setup: Setup, state: State, out: Path, report: Report) -> None:
     scale = state.loss_scale.to_dict() if state.loss_scale else None
-    saved = states.TrainingState(_host(setup, state.params), _host(setup, state.moments), state.step, scale)
+    params, moments = _host(setup, state.params), _host(setup, state.moments)
+    saved = states.TrainingState(params, moments, state.step, scale, tuple(setup.data.pass_counts))
     path = states.save(
         out, saved, lambda folder: describe_model(folder, setup.config, setup.numerics, setup.tokenizer),
         keep=options.keep,

@@ -86,14 +86,23 @@ def test_hugging_faces_own_names_mean_themselves(name: str) -> None:
         ("pooler.dense.bias", "bert.pooler.dense.bias"),
         ("module.bert.pooler.dense.bias", "bert.pooler.dense.bias"),
         ("cls.predictions.decoder.weight", DECODER),
+        ("_orig_mod.module.model.bert.pooler.dense.bias", "bert.pooler.dense.bias"),
+        ("model._orig_mod.encoder.layer.3._orig_mod.output.LayerNorm.gamma",
+         "bert.encoder.layer.3.output.LayerNorm.weight"),
+        ("bert.module.encoder.layer.0._checkpoint_wrapped_module.output.dense.bias",
+         "bert.encoder.layer.0.output.dense.bias"),
+        ("model.classifier.weight", "classifier.weight"),
     ],
-)
+)  # fmt: skip
 def test_older_and_shorter_names(stored: str, name: str) -> None:
     assert from_huggingface(stored) == Translation(name)
 
 
 def test_buffers_and_strangers() -> None:
     assert from_huggingface("embeddings.position_ids") == Translation("bert.embeddings.position_ids", "buffer")
-    for stranger in ("roberta.embeddings.LayerNorm.weight", "bert.encoder.layer.1.output.dense.kernel", "gamma",
-                     "bert.encoder.layer.x.output.dense.weight", "bert.bert.pooler.dense.bias"):  # fmt: skip
+    for stranger in (
+        "roberta.embeddings.LayerNorm.weight", "bert.encoder.layer.1.output.dense.kernel", "gamma", "model",
+        "bert.encoder.layer.x.output.dense.weight", "bert.bert.pooler.dense.bias",
+        "teacher.model.bert.pooler.dense.bias", "model_ema.bert.pooler.dense.bias",
+    ):  # fmt: skip
         assert from_huggingface(stranger) is None

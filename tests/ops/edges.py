@@ -90,7 +90,7 @@ def _cross_entropy_edges() -> list[Edge]:
         Edge("+inf or NaN among the logits gives NaN", _logits([[INF, 0]], [0]), NAN),
         Edge("+inf or NaN among the logits gives NaN", _logits([[0, 0], [NAN, 0]], [0, 1]), NAN),
         Edge(
-            "",
+            "a row of weight 0 adds exactly 0 to loss and gradient, whatever it holds",
             _logits([[0, 0], [NAN, 0], [INF, INF]], [0, 1, 0], [1, 0, 0]),
             ln2 / 2,
             2,
@@ -98,6 +98,16 @@ def _cross_entropy_edges() -> list[Edge]:
             units=4,
         ),
     ]
+
+
+def _decoder_cross_entropy_edges() -> list[Edge]:
+    inputs = {
+        "x": array([1, -1], [NAN, INF], [-INF, 0]), "table": array([1, 1], [2, 2]), "bias": array(0, 0),
+        "labels": integers(0, 1, 1), "weights": array(1, 0, 0), "denominator": np.asarray(2.0),
+    }  # fmt: skip
+    gradients = {"x": [[0.5, 0.5], [0, 0], [0, 0]], "table": [[-0.5, 0.5], [0.5, -0.5]], "bias": [-0.5, 0.5]}
+    statement = "a row of weight 0 adds exactly 0 to loss and gradients, whatever it holds"
+    return [Edge(statement, Case(inputs, {}), math.log(2) / 2, 2, gradients, units=4)]
 
 
 def _norm(x: Any, gamma: Any, beta: Any) -> Case:
@@ -223,6 +233,7 @@ EDGES: dict[str, list[Edge]] = {
     **{name: [] for name in OPS},
     "attention": _attention_edges(),
     "cross_entropy": _cross_entropy_edges(),
+    "decoder_cross_entropy": _decoder_cross_entropy_edges(),
     "layer_norm": _layer_norm_edges(),
     "log_softmax": _log_softmax_edges(),
     "softmax": _softmax_edges(),

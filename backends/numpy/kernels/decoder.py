@@ -10,7 +10,7 @@ so that backward does not touch the array at all; its products take the factors 
 
     dx = f ∘ (e E)        dE = eᵀ (f ∘ x)        db = f e
 
-Rows that don't count are set to 0.
+Rows that don't count are set to 0: in e, and in f ∘ x, where 0 times NaN or infinity would be NaN.
 
 Keeping e is faster than making the logits again: that product takes ten times as long as writing and reading them.
 """
@@ -28,12 +28,13 @@ from .tiles import products, share_out
 
 
 class Cache(NamedTuple):
-    """Both factors of the logits; e (N, V), with e - Z at the labels; w_n / (d Z_n), (N)."""
+    """Both factors of the logits; e (N, V), with e - Z at the labels; w_n / (d Z_n), (N); which rows count, (N)."""
 
     x: HostArray
     table: HostArray
     exponentials: HostArray
     factors: HostArray
+    counts: HostArray
 
 
 def serves(x: Any, table: Any, bias: Any, labels: Any, weights: Any, denominator: Any) -> bool:
@@ -77,16 +78,18 @@ def forward(
 
     over_rows(block, N, V)
     loss = -np.sum(np.where(factors == 0, x.dtype.type(0), chosen * factors))
-    return loss, Cache(x, table, e, scaled)
+    return loss, Cache(x, table, e, scaled, factors != 0)
 
 
 def backward(xp: Namespace, dy: Any, cache: Cache) -> DecoderCrossEntropyGrads:
     """dy (), the gradient of the loss -> gradients of x, table and bias."""
-    x, table, e, scaled = cache
+    x, table, e, scaled, counts = cache
     factors = np.expand_dims(scaled * dy, 1).astype(x.dtype, copy=False)
     dx, dtable = empty(x.shape, x.dtype), empty(table.shape, table.dtype)
     dbias = np.empty((1, table.shape[0]), table.dtype)
-    weighted = x * factors
+    with np.errstate(invalid="ignore"):
+        weighted = x * factors
+    weighted[~counts] = 0
     # the largest tiles first, so that no thread is left alone with one
     tasks = products(e, table, dx) + products(e.T, weighted, dtable) + products(factors.T, e, dbias)
     share_out(tasks, 2 * x.size * table.shape[0])

@@ -18,6 +18,9 @@ from . import bundle, slices, sstable
 from .bundle import BundleEntry
 from .prefix import data_of, index_of
 
+OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
+"""A string that only TensorFlow 2 writes: which attribute of which Python object each variable was."""
+
 Piece = tuple[tuple[slice, ...], BundleEntry]
 """Where in its tensor a slice belongs, and where it lies."""
 
@@ -44,6 +47,7 @@ class TensorFlowSource:
     """
 
     format = "tensorflow"
+    notes: tuple[str, ...] = ()
 
     def __init__(self, prefix: Path) -> None:
         self.path = prefix

@@ -82,6 +82,11 @@ class TFRecordData:
         """The number of records."""
         return len(self._files)
 
+    @property
+    def pass_counts(self) -> list[int]:
+        """Empty: every pass has all records, so nothing has to be counted."""
+        return []
+
     def batch(self, step: int, batch_size: int) -> Batch:
         """Batch number `step`; `example` counts through all passes."""
         if step < 0 or batch_size < 1:

@@ -15,13 +15,14 @@ from ...text.encoding import Encoding
 from ..loaded import Loaded, by_length, encode, framed_and_cut
 from .modules import Projection, Recipe
 from .pooling import MODES, check_mode, normalized, pool
+from .splade import sparse_vectors
 
 POOLED = "pooled"
 """Beside `pooling.MODES`: the pooler's output, which a model without one does not have."""
 
 
 def chosen(recipe: Recipe | None, pooling: str | Sequence[str] | None, normalize: bool | None) -> Recipe:
-    """The folder's recipe with the caller's changes. Another pooling leaves the folder's projections and length out.
+    """The folder's recipe with the caller's changes. Another pooling leaves out what the folder puts on top of its own.
 
     Raises `InputError` for a pooling that does not exist.
     """
@@ -30,7 +31,7 @@ def chosen(recipe: Recipe | None, pooling: str | Sequence[str] | None, normalize
         names = (pooling,) if isinstance(pooling, str) else tuple(pooling)
         for name in names:
             check_mode(name, (*MODES, POOLED))
-        found = replace(found, poolings=names, projections=(), normalize=False)
+        found = replace(found, poolings=names, projections=(), normalize=False, splade=None)
     return found if normalize is None else replace(found, normalize=normalize)
 
 
@@ -53,6 +54,8 @@ def embed(loaded: Loaded, recipe: Recipe, texts: Sequence[str]) -> npt.NDArray[A
 
 def width(loaded: Loaded, recipe: Recipe) -> int:
     """How many numbers a text becomes."""
+    if recipe.splade:
+        return loaded.config.vocab_size
     if recipe.projections:
         return int(recipe.projections[-1].weight.shape[0])
     return loaded.config.hidden_size * len(recipe.poolings)
@@ -67,6 +70,9 @@ def embed_batch(loaded: Loaded, recipe: Recipe, encodings: Sequence[Encoding]) -
 def vectors(loaded: Loaded, recipe: Recipe, encoded: model.Encoded, x: Inputs) -> Array:
     """What the recipe makes of the encoder's output, (B, width) on the device."""
     xp = loaded.ops.xp
+    if recipe.splade:
+        sparse = sparse_vectors(loaded, recipe.splade, encoded, x)
+        return normalized(xp, sparse) if recipe.normalize else sparse
     parts = [one_pooling(loaded, encoded, x, name) for name in recipe.poolings]
     joined = xp.concat(parts, axis=-1) if len(parts) > 1 else parts[0]
     for projection in recipe.projections:

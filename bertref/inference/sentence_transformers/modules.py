@@ -2,11 +2,13 @@
 
 `modules.json`                      what follows what: Transformer, Pooling, perhaps Dense, perhaps Normalize
 `1_Pooling/config.json`             one or several poolings, whose vectors are joined
+`1_SpladePooling/config.json`       instead: the logits of the masked language model, pooled (`splade`)
 `2_Dense/config.json`               a dense layer on top, its weights beside it
 `sentence_bert_config.json`         the longest text in tokens, lower-casing (else the tokenizer's own limit)
 `config_sentence_transformers.json` a prompt that is put before every text
 
-Both spellings of the poolings are understood: one flag each (before release 5), and one list of names.
+Both spellings of the poolings are understood: one flag each (before release 5), and one list of names. The folder of a
+cross-encoder has a Transformer alone, which makes scores and no vector: no recipe.
 """
 
 import json
@@ -17,9 +19,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ...checkpoint.activation import is_cross_encoder
 from ...checkpoint.sources import open_source
 from ...errors import InputError
 from .pooling import check_mode
+from .splade import ACTIVATIONS as SPLADE_ACTIVATIONS
+from .splade import STRATEGIES, Splade
 
 ACTIVATIONS = {"Tanh": "tanh", "Identity": None, "ReLU": "relu"}
 """The last part of torch's name -> the op."""
@@ -32,6 +37,8 @@ FLAGS = {
     "pooling_mode_lasttoken": "lasttoken",
 }
 """The older spelling; several vectors are joined in this order."""
+ORDER = ("Transformer", "Pooling", "Dense", "Normalize")
+SPLADE = (("Transformer", "SpladePooling"), ("MLMTransformer", "SpladePooling"))
 NO_LIMIT = 1 << 30
 """transformers writes lengths beyond this where a tokenizer has none."""
 
@@ -48,6 +55,7 @@ class Projection:
 @dataclass(frozen=True)
 class Recipe:
     """Prompt and text, cut to `max_length` tokens, through the encoder; poolings joined; projections; length 1 or not.
+    With `splade`, that pooling of the logits is all that follows the encoder.
 
     The default is what sentence-transformers makes of a folder without a recipe.
     """
@@ -58,14 +66,15 @@ class Recipe:
     max_length: int | None = None
     lower_case: bool = False
     prompt: str = ""
+    splade: Splade | None = None
 
 
 def model_folder_of(folder: Path) -> Path:
     """Where the encoder lies in a folder: in itself, or in the part that `modules.json` names (`0_Transformer`)."""
     if not (folder / "modules.json").is_file():
         return folder
-    kind, path = _modules(folder)[0]
-    if kind != "Transformer":
+    kind, path = modules_of(folder)[0]
+    if kind not in ("Transformer", "MLMTransformer"):
         raise InputError(f"{folder / 'modules.json'}: the first module is {kind}; a Transformer is expected")
     return path
 
@@ -77,14 +86,20 @@ def read_recipe(folder: Path) -> Recipe | None:
     """
     if not (folder / "modules.json").is_file():
         return None
-    modules = _modules(folder)
-    order = ["Transformer", "Pooling", "Dense", "Normalize"]
-    kinds = [kind for kind, _ in modules]
-    known = kinds[:2] == order[:2] and kinds == sorted(kinds, key=lambda k: order.index(k) if k in order else 0)
-    if not known or kinds.count("Pooling") != 1 or kinds.count("Normalize") > 1 or set(kinds) - set(order):
+    modules = modules_of(folder)
+    kinds = tuple(kind for kind, _ in modules)
+    if kinds == ORDER[:1] and is_cross_encoder(folder):
+        return None
+    if kinds in SPLADE:
+        length, lower = _limits(modules[0][1])
+        return Recipe(
+            max_length=length, lower_case=lower, prompt=_prompt(folder, modules[1][1]), splade=_splade(modules[1][1])
+        )
+    known = kinds[:2] == ORDER[:2] and list(kinds) == sorted(kinds, key=lambda k: ORDER.index(k) if k in ORDER else 0)
+    if not known or kinds.count("Pooling") != 1 or kinds.count("Normalize") > 1 or set(kinds) - set(ORDER):
         raise InputError(
             f"{folder / 'modules.json'}: {', '.join(kinds)} can't be followed; supported are Transformer, Pooling, "
-            "Dense (any number) and Normalize, in this order"
+            "Dense (any number) and Normalize, in this order, or Transformer and SpladePooling"
         )
     poolings, width = _poolings(modules[1][1])
     projections = tuple(_projection(path) for kind, path in modules if kind == "Dense")
@@ -97,7 +112,7 @@ def read_recipe(folder: Path) -> Recipe | None:
     return Recipe(poolings, projections, "Normalize" in kinds, length, lower, prompt)
 
 
-def _modules(folder: Path) -> list[tuple[str, Path]]:
+def modules_of(folder: Path) -> list[tuple[str, Path]]:
     """(kind, folder) of each module: the kind is the class without its path."""
     file = folder / "modules.json"
     values = _json(file)
@@ -113,6 +128,19 @@ def _modules(folder: Path) -> list[tuple[str, Path]]:
     if not found:
         raise InputError(f"{file}: names no module")
     return found
+
+
+def _splade(folder: Path) -> Splade:
+    file = folder / "config.json"
+    values = _object(file)
+    found = {
+        "pooling_strategy": values.get("pooling_strategy", STRATEGIES[0]),
+        "activation_function": values.get("activation_function", SPLADE_ACTIVATIONS[0]),
+    }
+    for key, allowed in (("pooling_strategy", STRATEGIES), ("activation_function", SPLADE_ACTIVATIONS)):
+        if found[key] not in allowed:
+            raise InputError(f"{file}: {key} {found[key]!r} is not supported; there are {', '.join(allowed)}")
+    return Splade(found["pooling_strategy"], found["activation_function"])
 
 
 def _poolings(folder: Path) -> tuple[tuple[str, ...], int | None]:
@@ -155,13 +183,22 @@ def _limits(folder: Path) -> tuple[int | None, bool]:
     """The longest text in tokens, and whether it is lower-cased before the tokenizer sees it."""
     own = folder / "sentence_bert_config.json"
     values = _object(own) if own.is_file() else {}
-    tokenizer = folder / "tokenizer_config.json"
-    length = values.get("max_seq_length")
-    if length is None and tokenizer.is_file():
-        length = _object(tokenizer).get("model_max_length")
-    if length is not None and not (isinstance(length, int | float) and length >= 3):
-        raise InputError(f"{own}: max_seq_length is {length!r}; a number of tokens, at least 3, is expected")
-    return (int(length) if length is not None and length < NO_LIMIT else None), bool(values.get("do_lower_case"))
+    length = _length(values.get("max_seq_length"), f"{own}: max_seq_length")
+    return tokenizer_limit(folder) if length is None else length, bool(values.get("do_lower_case"))
+
+
+def tokenizer_limit(folder: Path) -> int | None:
+    """The longest text in tokens that the folder's tokenizer announces, None if it has no limit."""
+    file = folder / "tokenizer_config.json"
+    values = _object(file) if file.is_file() else {}
+    length = _length(values.get("model_max_length"), f"{file}: model_max_length")
+    return None if length is None or length >= NO_LIMIT else length
+
+
+def _length(value: Any, where: str) -> int | None:
+    if value is not None and not (isinstance(value, int | float) and value >= 3):
+        raise InputError(f"{where} is {value!r}; a number of tokens, at least 3, is expected")
+    return None if value is None else int(value)
 
 
 def _prompt(folder: Path, pooling: Path) -> str:

@@ -1,6 +1,6 @@
 """From options to everything that a run needs: text, vocabulary, batches, model, recipe."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
@@ -9,7 +9,7 @@ import numpy as np
 
 from ... import backends
 from ...backends.backend import Backend
-from ...config import PRESETS, BertConfig, Numerics, named_config
+from ...config import PRESETS, BertConfig, Numerics, config_notes, named_config, read_json
 from ...data.batch import Batch, validate
 from ...data.pretraining.corpus import Corpus, is_corpus
 from ...data.pretraining.documents import Document, read_documents
@@ -82,9 +82,15 @@ def basis_of(options: PretrainOptions) -> Basis:
     return Basis(backend, config, numerics)
 
 
-def set_up(options: PretrainOptions, basis: Basis, out: Path, report: Report) -> Setup:
-    """Reads or makes everything; what is made of the text is kept in `out`, so that a resumed run finds it."""
+def set_up(
+    options: PretrainOptions, basis: Basis, out: Path, report: Report, pass_counts: Sequence[int] = ()
+) -> Setup:
+    """Reads or makes everything; what is made of the text is kept in `out`, so that a resumed run finds it.
+
+    `pass_counts` are those of the run that is resumed: a pass of another length is refused."""
     backend, config, numerics = basis
+    for note in notes(options):
+        report("message", {"text": note})
     data: PretrainingData | TFRecordData
     held_out: PretrainingData | TFRecordData | None
     if any(map(is_records, options.corpus)):
@@ -92,7 +98,7 @@ def set_up(options: PretrainOptions, basis: Basis, out: Path, report: Report) ->
         size = {"examples": len(data)}
     else:
         vocab, corpus = _text(options, out, report)
-        data, held_out = _data(options, corpus, vocab)
+        data, held_out = _data(options, corpus, vocab, pass_counts)
         size = {"tokens": data.tokens, "documents": len(data.documents)}
     if options.eval_corpus:
         held_out = open_evaluation(options.eval_corpus, vocab, _rules(options))
@@ -130,6 +136,13 @@ def architecture(options: PretrainOptions) -> tuple[BertConfig, Numerics]:
     if p is not None:
         config = replace(config, hidden_dropout_prob=p, attention_probs_dropout_prob=p)
     return config, numerics
+
+
+def notes(options: PretrainOptions) -> tuple[str, ...]:
+    """What to tell of the config's file, if it is one."""
+    if options.config in PRESETS:
+        return ()
+    return config_notes(read_json(Path(options.config)), where=options.config)
 
 
 def _fitted(config: BertConfig, vocab: Vocab, options: PretrainOptions) -> BertConfig:
@@ -182,7 +195,7 @@ def _trained_vocab(options: PretrainOptions, report: Report) -> Vocab:
 
 
 def _data(
-    options: PretrainOptions, corpus: Corpus, vocab: Vocab
+    options: PretrainOptions, corpus: Corpus, vocab: Vocab, pass_counts: Sequence[int]
 ) -> tuple[PretrainingData, PretrainingData | None]:
     """The batches to learn from, and those held out."""
     train = np.arange(corpus.documents)
@@ -191,7 +204,10 @@ def _data(
         train, held_out = split_documents(corpus, options.held_out, options.seed)
     rules = _rules(options)
     masking = cast(Literal["static", "dynamic"], options.masking)
-    data = PretrainingData(corpus, vocab, masking=masking, dupe_factor=options.dupe_factor, documents=train, **rules)
+    data = PretrainingData(
+        corpus, vocab, masking=masking, dupe_factor=options.dupe_factor, documents=train, pass_counts=pass_counts,
+        **rules,
+    )  # fmt: skip
     evaluation = None
     if held_out is not None and len(held_out):
         evaluation = PretrainingData(corpus, vocab, masking="static", dupe_factor=1, documents=held_out, **rules)

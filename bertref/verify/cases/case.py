@@ -16,13 +16,13 @@ Everything is drawn from the streams of `bertref.rng`, so that the seed and the 
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ...config import BertConfig, Numerics, numerics_to_dict
+from ...config import BertConfig, Numerics, architecture_to_dict, numerics_to_dict
 from ...data.batch import Batch, validate
 from ...errors import InputError
 from ...heads import check, parameter_shapes
@@ -304,7 +304,7 @@ def describe(case: Case) -> dict[str, Any]:
     return {
         "name": case.name,
         "origin": dict(case.origin),
-        "config": asdict(case.config),
+        "config": architecture_to_dict(case.config),
         "numerics": numerics_to_dict(case.numerics),
         "rows": len(case.batch),
         "length": int(case.batch.input_ids.shape[1]),

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...config import BertConfig, numerics_from_dict, numerics_to_dict
+from ...config import BertConfig, architecture_to_dict, numerics_from_dict, numerics_to_dict
 from ...errors import InputError
 from ...losses import denominators
 from ...optim import Optimizer
@@ -25,7 +25,7 @@ def settings(case: Case) -> dict[str, Any]:
     divide_by = denominators(case.batch, numerics)
     return {
         "sizes": sizes(case),
-        "config": asdict(config),
+        "config": architecture_to_dict(config),
         "numerics": numerics_to_dict(numerics),
         "activation": numerics.activation(config.hidden_act),
         "scale": 1 / math.sqrt(config.head_size),
@@ -57,7 +57,7 @@ def _optimizer(step: OptimizerCase) -> dict[str, Any]:
 
 def flat(case: Case) -> Iterator[tuple[str, str]]:
     """The lines of `settings.tsv`: key and value. Booleans are 0 and 1, an absent value is `none`."""
-    values = settings(case)
+    values = settings(case) | {"config": asdict(case.config)}
     decayed = set(values.pop("decayed"))
     del values["loss"]["total"], values["loss"]["mlm"], values["loss"]["nsp"]
     yield from _flatten("", values)

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from ...config import BertConfig, Numerics, config_from_dict, config_to_dict
+from ...config import BertConfig, Numerics, config_to_dict, live_config_from_dict, live_config_notes
 from ...errors import BackendUnavailable, InputError
 from ...heads import parameter_shapes
 from ...topology import places, rows
@@ -93,8 +93,17 @@ def parts(model: Any) -> Parts:
 
 
 def architecture(model: Any) -> tuple[BertConfig, Numerics]:
-    """From the model's own config. Raises `InputError` for settings that this project doesn't know."""
-    return config_from_dict(model.config.to_dict(), where=f"{type(model).__name__}.config")
+    """From the model's own config. Raises `InputError` for an activation that this project doesn't know."""
+    return live_config_from_dict(model.config.to_dict(), where=_config_of(model))
+
+
+def config_notes(model: Any) -> tuple[str, ...]:
+    """Notes on settings of the model's config that this project doesn't know, or knows and doesn't compute."""
+    return live_config_notes(model.config.to_dict(), where=_config_of(model))
+
+
+def _config_of(model: Any) -> str:
+    return f"{type(model).__name__}.config"
 
 
 def parameters(model: Any, config: BertConfig) -> dict[str, list[Any]]:

@@ -1,6 +1,7 @@
 """Hugging Face's model: a stock one, a folder, or somebody's own object, with all hooks placed."""
 
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,9 @@ class TransformersSubject:
         try:
             model = self._model if self._build is None else self._build(case)
             with torch_model.with_weights(model, case.config, case.params, self._dtype) as owners:
-                return torch_run.Run(model, owners, case, wanted, self._autocast, self._step).answers()
+                answers = torch_run.Run(model, owners, case, wanted, self._autocast, self._step).answers()
+            notes = () if self._model is None else torch_model.config_notes(self._model)
+            return replace(answers, notes=(*notes, *answers.notes))
         except BertrefError:
             raise
         except Exception as error:  # the subject's own code: whatever it raises is its failure to run

@@ -4,6 +4,9 @@ Half of the variants are damaged blindly; the other half where it hurts: in the 
 put back into a container whose lengths and checksums fit. What is read must be what the real library reads.
 """
 
+import argparse
+import collections
+import functools
 import io
 import json
 import pickle
@@ -16,7 +19,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import safetensors
@@ -161,6 +164,49 @@ def legacy_variants(folder: Path) -> tuple[Path, Variant]:
     return folder / "pytorch_model.bin", variant
 
 
+class Settings(NamedTuple):
+    """Somebody's hyperparameters."""
+
+    rate: float
+    device: torch.device
+
+
+def lightning(**options: Any) -> bytes:
+    """As a trainer saves: a state dict among objects, sets, classes as keys, and an optimiser's state."""
+    file = io.BytesIO()
+    layer = torch.nn.Linear(2, 2)
+    content = {
+        "epoch": 3, "state_dict": dict(TENSORS), "callbacks": {Settings: {1, 2}, "best": torch.tensor(0.5)},
+        "hyper_parameters": argparse.Namespace(settings=Settings(0.1, torch.device("cpu")), kinds=frozenset("a")),
+        "optimizer_states": [torch.optim.Adam(layer.parameters()).state_dict()], "loops": collections.deque([1, 2]),
+    }  # fmt: skip
+    torch.save(content, file, **options)
+    return file.getvalue()
+
+
+def ckpt_variants(folder: Path) -> tuple[Path, Variant]:
+    good = lightning()
+    with zipfile.ZipFile(io.BytesIO(good)) as archive:
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    pickled = next(name for name in entries if name.endswith("/data.pkl"))
+
+    def variant(rng: random.Random) -> bytes:
+        if rng.random() < 0.3:
+            return damaged(good, rng)
+        file = io.BytesIO()
+        with zipfile.ZipFile(file, "w") as archive:
+            for entry, data in entries.items():
+                archive.writestr(entry, damaged(data, rng) if entry == pickled else data)
+        return file.getvalue()
+
+    return folder / "last.ckpt", variant
+
+
+def old_ckpt_variants(folder: Path) -> tuple[Path, Variant]:
+    good = lightning(_use_new_zipfile_serialization=False)
+    return folder / "last.ckpt", lambda rng: damaged(good, rng)
+
+
 # What must hold for every variant.
 
 
@@ -205,6 +251,21 @@ def check_torch(path: Path, source: Any, arrays: dict[str, Any]) -> None:
     assert all(same_bits(arrays[name], value) for name, value in theirs.items())
 
 
+def check_ckpt(path: Path, source: Any, arrays: dict[str, Any]) -> None:
+    """Where torch reads the file, one of its dicts holds what was read, bit for bit."""
+    try:
+        file = repacked(path)
+        allowed = [argparse.Namespace, Settings, collections.deque, frozenset, torch.device]
+        with warnings.catch_warnings(), torch.serialization.safe_globals(allowed):
+            warnings.simplefilter("ignore")
+            theirs = torch.load(file, map_location="cpu", weights_only=True)
+    except (RuntimeError, ValueError, TypeError, AssertionError, LookupError, AttributeError, EOFError, OSError,
+            pickle.UnpicklingError, zipfile.BadZipFile):  # fmt: skip
+        return
+    dicts = [value for value in (theirs, *theirs.values()) if isinstance(value, dict)]
+    assert any(arrays.keys() <= found.keys() and all(same_bits(arrays[n], found[n]) for n in arrays) for found in dicts)
+
+
 def check_nothing(path: Path, source: Any, arrays: dict[str, Any]) -> None:
     """The index's tensors were checked by `read_all`: what it says of them is no part of them."""
     assert set(arrays) <= set(TENSORS)
@@ -215,6 +276,8 @@ FORMATS: dict[str, tuple[Any, Any, Any]] = {
     "index": (ShardedSource, index_variants, check_nothing),
     "zip": (PickledSource, zip_variants, check_torch),
     "before 1.6": (PickledSource, legacy_variants, check_torch),
+    "ckpt": (functools.partial(PickledSource, skip=True), ckpt_variants, check_ckpt),
+    "ckpt before 1.6": (functools.partial(PickledSource, skip=True), old_ckpt_variants, check_ckpt),
 }
 
 FORBIDDEN = ("pickle.find_class", "exec", "compile", "import", "os.system", "subprocess.Popen", "os.exec", "os.fork",
@@ -314,6 +377,8 @@ def test_a_file_cut_at_every_byte(name: str, tmp_path: Path) -> None:
         "index": lambda: json.dumps({"weight_map": dict.fromkeys(list(TENSORS)[:2], "a.safetensors")}).encode(),
         "zip": saved,
         "before 1.6": lambda: saved(_use_new_zipfile_serialization=False),
+        "ckpt": lightning,
+        "ckpt before 1.6": lambda: lightning(_use_new_zipfile_serialization=False),
     }[name]()
     path.write_bytes(good)
     assert outcome(path, reader) is not None

@@ -40,22 +40,27 @@ def with_declared(vocab: Vocab, files: Mapping[str, dict[str, Any]], folder: str
 
     Raises `InputError` for what can't be read as a token and for ids that don't fit the vocabulary.
     """
-    config = files.get(CONFIG, {})
-    legacy = {} if DECODER in config else files.get(SPECIAL, {})
-    special = [*_special(config, CONFIG), *_special(legacy, SPECIAL)]
-    with_id = _decoder(config)
-    if DECODER not in config:
-        listed = {name: value for name, value in legacy.items() if name != ADDITIONAL}
-        names = {found.token.content for found in [*_special(config, CONFIG), *_special(listed, SPECIAL)]}
-        with_id = _old(files.get(ADDED, {}), names | set(SPECIAL_TOKENS))
-    library = {found.token.content: found for found in _library(files.get(LIBRARY, {}))}
-    with_id = library | with_id if DECODER in config else with_id | library
-    found = with_id | {one.token.content: one for one in special if one.token.content not in with_id}
+    try:
+        found = _by_spelling(files)
+    except InputError as error:
+        raise InputError(f"{folder}: {error}") from None
     tokens = [one for one in found.values() if not _is_usual(one, vocab)]
-    if not tokens:
-        return vocab
-    named = [name for name in (CONFIG, LIBRARY, ADDED, SPECIAL) if name in files]
-    return vocab.extended(_numbered(tokens, vocab), f"{folder}: {', '.join(named)}")
+    return vocab.extended(_numbered(tokens, vocab), f"{folder}: {', '.join(files)}") if tokens else vocab
+
+
+def _by_spelling(files: Mapping[str, dict[str, Any]]) -> dict[str, _Declared]:
+    """Every token that a file declares."""
+    config, library = files.get(CONFIG, {}), _unique(_library(files.get(LIBRARY, {})), LIBRARY)
+    special = [*_special(config, CONFIG)]
+    if DECODER in config:
+        with_id = library | _unique(_decoder(config), CONFIG)
+    else:
+        named = files.get(SPECIAL, {})
+        listed = _special({name: value for name, value in named.items() if name != ADDITIONAL}, SPECIAL)
+        exact = {*SPECIAL_TOKENS, *(one.token.content for one in [*special, *listed])}
+        special += _special(named, SPECIAL)
+        with_id = _unique(_old(files.get(ADDED, {}), exact), ADDED) | library
+    return {one.token.content: one for one in special} | with_id
 
 
 def _is_usual(found: _Declared, vocab: Vocab) -> bool:
@@ -79,18 +84,18 @@ def _numbered(tokens: list[_Declared], vocab: Vocab) -> list[AddedToken]:
     return numbered
 
 
-def _decoder(config: Mapping[str, Any]) -> dict[str, _Declared]:
+def _decoder(config: Mapping[str, Any]) -> Iterator[_Declared]:
     values = config.get(DECODER) or {}
     if not isinstance(values, dict):
         raise InputError(f"{CONFIG}: {DECODER} is {values!r}; an object of ids and tokens is expected")
-    return _by_content(_token(value, f"{CONFIG}: {DECODER}, {key}", id=key) for key, value in values.items())
+    return (_token(value, f"{CONFIG}: {DECODER}, {key}", id=key) for key, value in values.items())
 
 
-def _old(values: Mapping[str, Any], special: set[str]) -> dict[str, _Declared]:
-    flags = {content: {"special": content in special, "normalized": content not in special} for content in values}
-    return _by_content(
-        _token({"content": content, **flags[content]}, ADDED, id=number) for content, number in values.items()
-    )
+def _old(values: Mapping[str, Any], exact: set[str]) -> Iterator[_Declared]:
+    """`added_tokens.json`; `exact` are those that are found as they are spelt."""
+    for content, number in values.items():
+        special = content in exact
+        yield _token({"content": content, "special": special, "normalized": not special}, ADDED, id=number)
 
 
 def _library(library: Mapping[str, Any]) -> Iterator[_Declared]:
@@ -115,11 +120,11 @@ def _special(values: Mapping[str, Any], file: str) -> Iterator[_Declared]:
             yield _token(value, f"{file}: {key}", special=True)
 
 
-def _by_content(tokens: Iterator[_Declared]) -> dict[str, _Declared]:
+def _unique(tokens: Iterator[_Declared], file: str) -> dict[str, _Declared]:
     found: dict[str, _Declared] = {}
     for one in tokens:
         if found.setdefault(one.token.content, one) != one:
-            raise InputError(f"{CONFIG}: {DECODER} has {one.token.content!r} twice; every spelling has one id")
+            raise InputError(f"{file}: has the added token {one.token.content!r} twice; every spelling has one id")
     return found
 
 

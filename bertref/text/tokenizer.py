@@ -54,6 +54,7 @@ class Tokenizer:
     max_chars_per_word      longer words become [UNK]
     control                 which characters vanish, see `basic.Control`
 
+    Tokens that were added to the vocabulary (`Vocab.added`) are kept whole; so are [MASK] and its like on request.
     May be shared by threads, pickled and sent to processes.
     """
 

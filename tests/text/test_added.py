@@ -115,6 +115,17 @@ def test_places_and_words() -> None:
     ]  # fmt: skip
 
 
+def test_words_are_counted_and_white_space_is_taken_once() -> None:
+    added = [AddedToken("<l>", 24, lstrip=True, normalized=False), AddedToken("<r>", 25, rstrip=True, normalized=False)]
+    tokenizer = Tokenizer(BASE.extended(added, "test"))
+    text = "aba  <r>  <l> b"
+    theirs = library(tokenizer.vocab, lower_case=True).encode(text, add_special_tokens=False)
+    pieces = tokenizer.locate(text)
+    assert [(piece.start, piece.end) for piece in pieces] == theirs.offsets
+    assert [piece.word for piece in pieces] == [0, 0, 1, 2, 3]
+    assert [text[piece.start : piece.end] for piece in pieces] == ["ab", "a", "<r>  ", "<l>", "b"]
+
+
 @pytest.mark.parametrize("stride", [97, pytest.param(1, marks=pytest.mark.slow)])
 def test_words_and_white_space_are_the_librarys(stride: int) -> None:
     """Every character of Unicode that Python's version of it knows."""

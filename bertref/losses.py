@@ -27,7 +27,7 @@ from .layers import Settings
 from .layout import Inputs, Layout, inputs
 from .opset import OpSet
 from .probes import Probe, Recorder
-from .row import CROSS_ENTROPY, Row
+from .row import CROSS_ENTROPY, TensorRow
 
 
 class BatchLike(Protocol):
@@ -238,10 +238,10 @@ def ordered(grads: Mapping[str, Array], like: Mapping[str, Array]) -> dict[str, 
 
 FILE = "bertref/losses.py"
 ROWS = (
-    Row("loss.mlm", "weighted_cross_entropy", ("mlm.logits",), (), "", "", "loss.mlm", (CROSS_ENTROPY, FILE),
-        arguments=("masked_lm_ids", "masked_lm_weights")),
-    Row("loss.nsp", "mean_cross_entropy", ("nsp.logits",), (), "", "", "loss.nsp", (CROSS_ENTROPY, FILE),
-        arguments=("next_sentence_label",)),
-    Row("loss.total", "add", ("loss.mlm", "loss.nsp"), (), "", "", "loss.total", (FILE,)),
+    TensorRow("loss.mlm", "weighted_cross_entropy", ("mlm.logits",), (), "", "", "loss.mlm", (CROSS_ENTROPY, FILE),
+              arguments=("masked_lm_ids", "masked_lm_weights")),
+    TensorRow("loss.nsp", "mean_cross_entropy", ("nsp.logits",), (), "", "", "loss.nsp", (CROSS_ENTROPY, FILE),
+              arguments=("next_sentence_label",)),
+    TensorRow("loss.total", "add", ("loss.mlm", "loss.nsp"), (), "", "", "loss.total", (FILE,)),
 )  # fmt: skip
 """The losses in the table of the network (`topology`)."""

@@ -23,7 +23,7 @@ def weight_and_bias(module: str, label: str) -> tuple[Parameter, Parameter]:
 
 
 @dataclass(frozen=True)
-class Row:
+class TensorRow:
     """One tensor. In templates `{i}` stands for a layer's number, `{x}` for what the layer reads, in a head's rows for
     the sequence output.
 

@@ -38,7 +38,7 @@ from .row import (
     SOFTMAX,
     TANH,
     Parameter,
-    Row,
+    TensorRow,
     weight_and_bias,
 )
 
@@ -47,34 +47,34 @@ _TABLES = {"word": "input_ids", "position": "positions", "token_type": "token_ty
 _H, _I, _HEADS = "B S H", "B S I", "B A S S"
 
 
-def _lookup(table: str, ids: str) -> Row:
+def _lookup(table: str, ids: str) -> TensorRow:
     module = f"{_E}{table}_embeddings"
-    return Row(f"embeddings.{table}", "lookup", (), (Parameter(f"{module}.weight", table),), _H, "tokens", table,
-               (EMBEDDING,), module, (ids,))  # fmt: skip
+    return TensorRow(f"embeddings.{table}", "lookup", (), (Parameter(f"{module}.weight", table),), _H, "tokens", table,
+                     (EMBEDDING,), module, (ids,))  # fmt: skip
 
 
-def _dense(name: str, x: str, module: str, axes: str, label: str) -> Row:
+def _dense(name: str, x: str, module: str, axes: str, label: str) -> TensorRow:
     weights = weight_and_bias(_L + module, label)
-    return Row(f"layer.{{i}}.{name}", "dense", (x,), weights, axes, "tokens", label, (DENSE,), _L + module)
+    return TensorRow(f"layer.{{i}}.{name}", "dense", (x,), weights, axes, "tokens", label, (DENSE,), _L + module)
 
 
-def _norm(name: str, x: str, parameter: str, module: str, label: str) -> Row:
+def _norm(name: str, x: str, parameter: str, module: str, label: str) -> TensorRow:
     """`module` is the one whose output the norm is."""
     weights = weight_and_bias(parameter, label)
-    return Row(name, "layer_norm", (x,), weights, _H, "tokens", label, (LAYER_NORM,), module)
+    return TensorRow(name, "layer_norm", (x,), weights, _H, "tokens", label, (LAYER_NORM,), module)
 
 
 def _inside(
     name: str, op: str, inputs: tuple[str, ...], axes: str, counts: str, label: str, *files: str, module: str = ""
-) -> Row:
+) -> TensorRow:
     """A tensor of a layer without parameters."""
     inputs = tuple(x if x == "{x}" else f"layer.{{i}}.{x}" for x in inputs)
-    return Row(f"layer.{{i}}.{name}", op, inputs, (), axes, counts, label, files, module)
+    return TensorRow(f"layer.{{i}}.{name}", op, inputs, (), axes, counts, label, files, module)
 
 
 EMBEDDINGS = (
     *(_lookup(table, ids) for table, ids in _TABLES.items()),
-    Row("embeddings.sum", "add", tuple(f"embeddings.{table}" for table in _TABLES), (), _H, "tokens", "sum", (ADD,)),
+    TensorRow("embeddings.sum", "add", tuple(f"embeddings.{t}" for t in _TABLES), (), _H, "tokens", "sum", (ADD,)),
     _norm("embeddings.norm", "embeddings.sum", _E + "LayerNorm", "bert.embeddings", "norm"),
 )
 LAYER = (
@@ -96,9 +96,9 @@ LAYER = (
     _norm("layer.{i}.output", "layer.{i}.ffn_sum", _L + "output.LayerNorm", _L.removesuffix("."), "output"),
 )  # fmt: skip
 POOLER = (
-    Row("pooled_pre", "dense", ("{x}",), weight_and_bias("bert.pooler.dense", "pooler"), "B H", "rows", "pooled_pre",
-        (DENSE,), "bert.pooler.dense", ("first_token",)),
-    Row("pooled", "tanh", ("pooled_pre",), (), "B H", "rows", "pooled", (TANH,), "bert.pooler"),
+    TensorRow("pooled_pre", "dense", ("{x}",), weight_and_bias("bert.pooler.dense", "pooler"), "B H", "rows",
+              "pooled_pre", (DENSE,), "bert.pooler.dense", ("first_token",)),
+    TensorRow("pooled", "tanh", ("pooled_pre",), (), "B H", "rows", "pooled", (TANH,), "bert.pooler"),
 )  # fmt: skip
 OBJECTIVES = {"pretraining": PRETRAINING}
 """Name -> the rows of its losses."""
@@ -106,7 +106,7 @@ OBJECTIVES = {"pretraining": PRETRAINING}
 
 def rows(
     config: BertConfig, heads: Sequence[str] = ("pretraining",), objective: str | None = "pretraining"
-) -> tuple[Row, ...]:
+) -> tuple[TensorRow, ...]:
     """Every tensor of the encoder, of the heads (names as in `bertref.heads`) and of the objective's losses (None:
     without), in the order of the computation. Raises `InputError` for an unknown head."""
     found = list(EMBEDDINGS)
@@ -117,7 +117,7 @@ def rows(
     return *found, *(_filled(row, 0, last_output(config)) for row in above)
 
 
-def _filled(row: Row, i: int, x: str) -> Row:
+def _filled(row: TensorRow, i: int, x: str) -> TensorRow:
     """A template with a layer's number and what it reads."""
 
     def fill(text: str) -> str:
@@ -146,7 +146,7 @@ def probe_names(
     return [row.name for row in rows(config, heads, objective)]
 
 
-def readers(table: Sequence[Row]) -> dict[str, tuple[Row, ...]]:
+def readers(table: Sequence[TensorRow]) -> dict[str, tuple[TensorRow, ...]]:
     """Name -> the rows that read the tensor, whose gradients its own is made from: those of later parts of the network
     first, in a part the residual stream before what branches off."""
     parts = list(dict.fromkeys(row.part for row in table))
@@ -154,16 +154,16 @@ def readers(table: Sequence[Row]) -> dict[str, tuple[Row, ...]]:
     return {row.name: tuple(reader for reader in order if row.name in reader.inputs) for row in table}
 
 
-def users(table: Sequence[Row]) -> dict[str, tuple[Row, ...]]:
+def users(table: Sequence[TensorRow]) -> dict[str, tuple[TensorRow, ...]]:
     """Parameter -> the rows that have it; the word embeddings are looked up, and compared with by the decoder."""
-    found: dict[str, tuple[Row, ...]] = {}
+    found: dict[str, tuple[TensorRow, ...]] = {}
     for row in table:
         for name, _ in row.parameters:
             found[name] = (*found.get(name, ()), row)
     return found
 
 
-def places(table: Sequence[Row]) -> Iterator[tuple[str, str, str]]:
+def places(table: Sequence[TensorRow]) -> Iterator[tuple[str, str, str]]:
     """(module of Hugging Face's, side, tensor) for all that can be seen there: what comes "out" of the module, goes
     "in" as its first argument, or is made "inside" of it, by attention."""
     read_by = readers(table)
@@ -178,12 +178,12 @@ def places(table: Sequence[Row]) -> Iterator[tuple[str, str, str]]:
 
 
 @cache
-def _one_layer() -> tuple[dict[str, Row], dict[str, Parameter]]:
+def _one_layer() -> tuple[dict[str, TensorRow], dict[str, Parameter]]:
     table = rows(BertConfig(num_hidden_layers=1))
     return {row.name: row for row in table}, {p.name: p for row in table for p in row.parameters}
 
 
-def row_like(name: str) -> Row:
+def row_like(name: str) -> TensorRow:
     """The row of a tensor in a model of any depth: the same tensor of layer 0. Raises `KeyError` for an unknown one."""
     return _one_layer()[0][_in_layer_0(name)]
 

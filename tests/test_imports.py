@@ -193,7 +193,7 @@ def test_the_table_has_no_circle() -> None:
         ("bertref.layers.pooler", "import torch"),
         ("bertref.layers.pooler", "from ..ops import dense"),
         ("bertref.model", "from .losses import forward"),
-        ("bertref.model", "from .row import Row"),
+        ("bertref.model", "from .row import TensorRow"),
         ("bertref.layers.pooler", "from ..topology import rows"),
         ("bertref.losses", "from .topology import rows"),
         ("bertref.heads.masked_lm", "from ..topology import rows"),

@@ -14,10 +14,10 @@ from bertref.layers import Settings
 from bertref.layout import inputs
 from bertref.opset import OpSet
 from bertref.probes import Probe, Recorder
-from bertref.row import Row
+from bertref.row import TensorRow
 from bertref.topology import last_output, parameter_like, places, probe_names, readers, row_like, rows, users
 from bertref.verify import Case, TransformersSubject, generate
-from bertref.verify.graph.arithmetic import Arithmetic
+from bertref.verify.graph.arithmetic import RowArithmetic
 from bertref.verify.graph.axes import AxesOf
 from bertref.verify.judgement.reference import reference
 from bertref.verify.subjects import torch_model
@@ -42,10 +42,10 @@ def recorded(source: str, dialect: str) -> tuple[Case, Mapping[str, np.ndarray]]
     return case, TransformersSubject(dtype="float64").answer(case, probe_names(case.config)).values
 
 
-def distance(case: Case, row: Row, values: Mapping[str, np.ndarray]) -> float:
+def distance(case: Case, row: TensorRow, values: Mapping[str, np.ndarray]) -> float:
     """How far the row's tensor, made from the recorded ones, is from the recorded one where it means anything."""
     axes = AxesOf(case)
-    part = Arithmetic(case, case.params).forward(row)
+    part = RowArithmetic(case, case.params).forward(row)
     with np.errstate(all="ignore"):
         made = part.compute(*(axes(name).clean(values[name]) for name in part.inputs))
     want = axes(row.name).clean(values[row.name])
@@ -63,7 +63,7 @@ def test_every_row_makes_what_was_recorded(source: str, dialect: str) -> None:
         assert distance(case, row, values) < 1e-12, row.name
 
 
-def rewired(table: tuple[Row, ...], shapes: Mapping[str, tuple[int, ...]]) -> Iterator[Row]:
+def rewired(table: tuple[TensorRow, ...], shapes: Mapping[str, tuple[int, ...]]) -> Iterator[TensorRow]:
     """Every row with every one of its edges to every other tensor of the same shape, except to itself."""
     for row in table:
         for i, name in enumerate(row.inputs):
@@ -82,7 +82,7 @@ def test_an_edge_to_another_tensor_is_seen(source: str, dialect: str) -> None:
         assert distance(case, row, values) > 1e-6, f"{row.name} from {row.inputs}"
 
 
-def changed_arguments(table: tuple[Row, ...]) -> Iterator[Row]:
+def changed_arguments(table: tuple[TensorRow, ...]) -> Iterator[TensorRow]:
     for row in table:
         if row.arguments[:1] in (("input_ids",), ("positions",)):
             yield replace(row, arguments=("token_type_ids",))
@@ -90,7 +90,7 @@ def changed_arguments(table: tuple[Row, ...]) -> Iterator[Row]:
             yield replace(row, arguments=(row.arguments[0],))
 
 
-def changed_parameters(table: tuple[Row, ...], config: BertConfig) -> Iterator[Row]:
+def changed_parameters(table: tuple[TensorRow, ...], config: BertConfig) -> Iterator[TensorRow]:
     """Every row with another's weight and bias of the same shapes."""
     shapes = heads.parameter_shapes(config)
     for row in table:

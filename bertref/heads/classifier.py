@@ -24,7 +24,7 @@ from ..layers import Settings
 from ..layout import Layout
 from ..opset import OpSet
 from ..probes import Probe, padded
-from ..row import DENSE, Row, weight_and_bias
+from ..row import DENSE, TensorRow, weight_and_bias
 from .head import Head, Use
 
 WEIGHT, BIAS = "classifier.weight", "classifier.bias"
@@ -153,9 +153,9 @@ def _answer_tokens(
     return {"logits": padded(ops.xp, logits, layout)}
 
 
-def _rows(x: str, axes: str, counts: str) -> tuple[Row, ...]:
+def _rows(x: str, axes: str, counts: str) -> tuple[TensorRow, ...]:
     parameters = weight_and_bias("classifier", "classifier")
-    return (Row(LOGITS, "dense", (x,), parameters, axes, counts, LOGITS, (DENSE,), "classifier"),)
+    return (TensorRow(LOGITS, "dense", (x,), parameters, axes, counts, LOGITS, (DENSE,), "classifier"),)
 
 
 _SHAPES = {WEIGHT: ("labels", "H"), BIAS: ("labels",)}

@@ -9,7 +9,7 @@ from ..layers import Settings
 from ..layout import Layout
 from ..opset import OpSet
 from ..probes import Probe
-from ..row import Row
+from ..row import TensorRow
 
 Answer = Callable[[OpSet, dict[str, Array], Array, Settings, Layout, Probe | None], dict[str, Array]]
 
@@ -53,7 +53,7 @@ class Head:
     forward: Callable[..., Any]
     backward: Callable[..., Any]
     answer: Answer
-    rows: tuple[Row, ...]
+    rows: tuple[TensorRow, ...]
     labelled: str = ""
     tensorflow: Mapping[str, str] = field(default_factory=dict)
 

@@ -17,7 +17,7 @@ from ..layers import Settings
 from ..layout import Layout
 from ..opset import OpSet
 from ..probes import Probe, padded
-from ..row import ACTIVATION, DENSE, GATHER, LAYER_NORM, Parameter, Row, weight_and_bias
+from ..row import ACTIVATION, DENSE, GATHER, LAYER_NORM, Parameter, TensorRow, weight_and_bias
 from .head import Head, Use
 
 WORD_EMBEDDINGS = "bert.embeddings.word_embeddings.weight"
@@ -128,14 +128,14 @@ MASKED_LM = Head(
     backward=transform_backward,
     answer=_answer,
     rows=(
-        Row("mlm.dense", "dense", ("{x}",), weight_and_bias(TRANSFORM + "dense", "mlm.dense"), "B P H", "predictions",
-            "mlm.dense", (GATHER, DENSE), TRANSFORM + "dense", ("masked_lm_positions",)),
-        Row("mlm.act", "activation", ("mlm.dense",), (), "B P H", "predictions", "mlm.act", (ACTIVATION,)),
-        Row("mlm.transform", "layer_norm", ("mlm.act",), weight_and_bias(TRANSFORM + "LayerNorm", "mlm.norm"), "B P H",
-            "predictions", "mlm.transform", (LAYER_NORM,), TRANSFORM.removesuffix(".")),
-        Row("mlm.logits", "decoder", ("mlm.transform",),
-            (Parameter(WORD_EMBEDDINGS, "word"), Parameter(DECODER_BIAS, "mlm.bias")), "B P V", "predictions",
-            "mlm.logits", (DENSE,), "cls.predictions"),
+        TensorRow("mlm.dense", "dense", ("{x}",), weight_and_bias(TRANSFORM + "dense", "mlm.dense"), "B P H",
+                  "predictions", "mlm.dense", (GATHER, DENSE), TRANSFORM + "dense", ("masked_lm_positions",)),
+        TensorRow("mlm.act", "activation", ("mlm.dense",), (), "B P H", "predictions", "mlm.act", (ACTIVATION,)),
+        TensorRow("mlm.transform", "layer_norm", ("mlm.act",), weight_and_bias(TRANSFORM + "LayerNorm", "mlm.norm"),
+                  "B P H", "predictions", "mlm.transform", (LAYER_NORM,), TRANSFORM.removesuffix(".")),
+        TensorRow("mlm.logits", "decoder", ("mlm.transform",),
+                  (Parameter(WORD_EMBEDDINGS, "word"), Parameter(DECODER_BIAS, "mlm.bias")), "B P V", "predictions",
+                  "mlm.logits", (DENSE,), "cls.predictions"),
     ),
     tensorflow={DECODER_BIAS: "cls/predictions/output_bias"},
 )  # fmt: skip

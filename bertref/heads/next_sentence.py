@@ -12,7 +12,7 @@ from ..layers import Settings
 from ..layout import Layout
 from ..opset import OpSet
 from ..probes import Probe
-from ..row import DENSE, Row, weight_and_bias
+from ..row import DENSE, TensorRow, weight_and_bias
 from .head import Head, Use
 
 WEIGHT, BIAS = "cls.seq_relationship.weight", "cls.seq_relationship.bias"
@@ -57,8 +57,8 @@ NEXT_SENTENCE = Head(
     backward=next_sentence_backward,
     answer=_answer,
     rows=(
-        Row("nsp.logits", "dense", ("pooled",), weight_and_bias("cls.seq_relationship", "nsp"), "B 2", "rows",
-            "nsp.logits", (DENSE,), "cls.seq_relationship"),
+        TensorRow("nsp.logits", "dense", ("pooled",), weight_and_bias("cls.seq_relationship", "nsp"), "B 2", "rows",
+                  "nsp.logits", (DENSE,), "cls.seq_relationship"),
     ),
     tensorflow={
         WEIGHT: "cls/seq_relationship/output_weights",

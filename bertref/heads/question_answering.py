@@ -18,7 +18,7 @@ from ..layers import Settings
 from ..layout import Layout
 from ..opset import OpSet
 from ..probes import Probe
-from ..row import DENSE, Row, weight_and_bias
+from ..row import DENSE, TensorRow, weight_and_bias
 from .head import Head, Use
 
 WEIGHT, BIAS = "qa_outputs.weight", "qa_outputs.bias"
@@ -71,8 +71,8 @@ QUESTION_ANSWERING = Head(
     backward=question_answering_backward,
     answer=_answer,
     rows=(
-        Row(SPAN_LOGITS, "dense", ("{x}",), weight_and_bias("qa_outputs", "qa"), "B S 2", "tokens", SPAN_LOGITS,
-            (DENSE,), "qa_outputs"),
+        TensorRow(SPAN_LOGITS, "dense", ("{x}",), weight_and_bias("qa_outputs", "qa"), "B S 2", "tokens", SPAN_LOGITS,
+                  (DENSE,), "qa_outputs"),
     ),
     tensorflow={WEIGHT: "cls/squad/output_weights", BIAS: "cls/squad/output_bias"},
 )  # fmt: skip

@@ -36,7 +36,7 @@ from bertref.layers import Settings
 from bertref.layout import inputs
 from bertref.onnx_export.answers import answers
 from bertref.opset import OpSet
-from bertref.row import Parameter, Row
+from bertref.row import Parameter, TensorRow
 from bertref.topology import rows
 from tests.inference.saved import make
 from tests.model_cases import small_config
@@ -118,7 +118,7 @@ SCORE = Head(
     forward=_forward,
     backward=_backward,
     answer=_answer,
-    rows=(Row("score", "dense", ("pooled",), (Parameter("score.weight", "score"),), "B labels", "rows", "score", ()),),
+    rows=(TensorRow("s", "dense", ("pooled",), (Parameter("score.weight", "s"),), "B labels", "rows", "s", ()),),
     labelled="score.weight",
 )
 
@@ -137,7 +137,7 @@ def test_a_head_from_outside_has_parameters_and_numbers_of_its_own() -> None:
     weights = initial_parameters(config, Numerics(), 1, heads=("score",))
     assert weights["score.weight"].std() > 0
     assert "bert.pooler.dense.weight" in weights
-    assert [row.name for row in rows(config, ("score",), None)][-3:] == ["pooled_pre", "pooled", "score"]
+    assert [row.name for row in rows(config, ("score",), None)][-3:] == ["pooled_pre", "pooled", "s"]
 
 
 @pytest.mark.usefixtures("outside")

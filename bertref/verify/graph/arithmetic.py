@@ -16,14 +16,14 @@ from ...layers import Settings
 from ...losses import denominators
 from ...ops import OPS, attention, layer_norm
 from ...ops.bias_activation import ACTIVATIONS
-from ...row import Row
+from ...row import TensorRow
 from ..records import Case
 
 Values = Any
 Compute = Callable[..., Values]
 
 
-class Part(NamedTuple):
+class Contribution(NamedTuple):
     """`compute(*inputs)` makes an answer, or a term of one, from other answers. `along` is the input that an
     elementwise function follows element by element. `terms` makes the sum of the squared terms that each element is the
     sum of, from the squares of the inputs and of the parameters; None where an element isn't a sum. `linear`: each
@@ -36,12 +36,12 @@ class Part(NamedTuple):
     linear: bool = False
 
 
-def summed(inputs: tuple[str, ...], compute: Compute) -> Part:
+def summed(inputs: tuple[str, ...], compute: Compute) -> Contribution:
     """Sums of products: the same sums of squares are their squared terms."""
-    return Part(inputs, compute, "", compute, True)
+    return Contribution(inputs, compute, "", compute, True)
 
 
-def added(parts: list[Part]) -> Part:
+def added(parts: list[Contribution]) -> Contribution:
     """The sum of all: the first one, and to it the sum of the others."""
     if len(parts) == 1:
         return parts[0]
@@ -53,11 +53,12 @@ def added(parts: list[Part]) -> Part:
 
     inputs = tuple(name for part in parts for name in part.inputs)
     linear = all(part.linear for part in parts)
-    return Part(inputs, compute, "", compute if linear else None, linear)
+    return Contribution(inputs, compute, "", compute if linear else None, linear)
 
 
-class Arithmetic:
-    """A case's numbers. `params` are the weights that it computes with.
+class RowArithmetic:
+    """A case's numbers. `params` are the weights that it computes with. The methods are named after the ops: `_NAME`
+    makes the tensor, `_NAME_back` the gradient of an input, `_NAME_grad` that of a parameter.
 
     `forward(row)` makes the tensor, `backward(row, i)` the gradient that its input i gets through it, and
     `parameter(row, i)` the gradient that its parameter i gets.
@@ -73,29 +74,29 @@ class Arithmetic:
         self._first = np.arange(B) * S
         self._denominators = denominators(case.batch, case.numerics)
 
-    def forward(self, row: Row) -> Part:
-        make: Callable[[Row], Part] = getattr(self, f"_{row.op}")
+    def forward(self, row: TensorRow) -> Contribution:
+        make: Callable[[TensorRow], Contribution] = getattr(self, f"_{row.op}")
         return make(row)
 
-    def backward(self, row: Row, i: int) -> Part:
-        make: Callable[[Row, int], Part] = getattr(self, f"_{row.op}_back")
+    def backward(self, row: TensorRow, i: int) -> Contribution:
+        make: Callable[[TensorRow, int], Contribution] = getattr(self, f"_{row.op}_back")
         return make(row, i)
 
-    def parameter(self, row: Row, i: int) -> Part:
-        make: Callable[[Row, int], Part] = getattr(self, f"_{row.op}_grad")
+    def parameter(self, row: TensorRow, i: int) -> Contribution:
+        make: Callable[[TensorRow, int], Contribution] = getattr(self, f"_{row.op}_grad")
         return make(row, i)
 
     # -- lookups and sums ----------------------------------------------------------------------------------------------
 
-    def _ids(self, row: Row) -> Values:
+    def _ids(self, row: TensorRow) -> Values:
         columns = np.broadcast_to(np.arange(self._mask.shape[1]), self._mask.shape)
         return columns if row.arguments == ("positions",) else getattr(self._batch, row.arguments[0])
 
-    def _lookup(self, row: Row) -> Part:
+    def _lookup(self, row: TensorRow) -> Contribution:
         name, at = row.parameters[0].name, self._ids(row)
-        return Part((), lambda: np.take(self._p[name], at, axis=0))
+        return Contribution((), lambda: np.take(self._p[name], at, axis=0))
 
-    def _lookup_grad(self, row: Row, i: int) -> Part:
+    def _lookup_grad(self, row: TensorRow, i: int) -> Contribution:
         name, at = row.parameters[i].name, self._ids(row)
 
         def spread(d: Values) -> Values:
@@ -103,24 +104,24 @@ class Arithmetic:
             np.add.at(table, np.asarray(at).reshape(-1), _rows(d))
             return table
 
-        return Part((f"grad:{row.name}",), spread)
+        return Contribution((f"grad:{row.name}",), spread)
 
-    def _add(self, row: Row) -> Part:
+    def _add(self, row: TensorRow) -> Contribution:
         def total(first: Values, *others: Values) -> Values:
             for other in reversed(others):  # as the model adds up: words, token types, positions
                 first = first + other
             return first
 
-        return Part(row.inputs, total)
+        return Contribution(row.inputs, total)
 
-    def _add_back(self, row: Row, i: int) -> Part:
-        return Part((f"grad:{row.name}",), lambda d: d, linear=True)
+    def _add_back(self, row: TensorRow, i: int) -> Contribution:
+        return Contribution((f"grad:{row.name}",), lambda d: d, linear=True)
 
     _residual, _residual_back = _add, _add_back
 
     # -- dense layers --------------------------------------------------------------------------------------------------
 
-    def _read(self, row: Row) -> Callable[[Values], Values]:
+    def _read(self, row: TensorRow) -> Callable[[Values], Values]:
         """What of its input a dense layer reads."""
         match row.arguments:
             case ("first_token",):
@@ -129,7 +130,7 @@ class Arithmetic:
                 return lambda x: _rows(x)[self._predicted]
         return lambda x: x
 
-    def _written(self, row: Row, d: Values) -> Values:
+    def _written(self, row: TensorRow, d: Values) -> Values:
         """The gradient of what was read, where it was read, and 0 elsewhere."""
         if not row.arguments:
             return d
@@ -138,7 +139,7 @@ class Arithmetic:
         np.add.at(rows, at, _rows(d))
         return rows.reshape(*self._mask.shape, -1)
 
-    def _dense(self, row: Row) -> Part:
+    def _dense(self, row: TensorRow) -> Contribution:
         read, (weight, bias) = self._read(row), (name for name, _ in row.parameters)
         shape = self._batch.masked_lm_positions.shape if row.arguments == ("masked_lm_positions",) else None
 
@@ -148,11 +149,11 @@ class Arithmetic:
 
         return summed(row.inputs, compute)
 
-    def _dense_back(self, row: Row, i: int) -> Part:
+    def _dense_back(self, row: TensorRow, i: int) -> Contribution:
         weight = row.parameters[0].name
         return summed((f"grad:{row.name}",), lambda d: self._written(row, times(d, self._p[weight])))
 
-    def _dense_grad(self, row: Row, i: int) -> Part:
+    def _dense_grad(self, row: TensorRow, i: int) -> Contribution:
         read, dy = self._read(row), f"grad:{row.name}"
         if i:
             return summed((dy,), lambda d: _rows(d).sum(axis=0))
@@ -160,50 +161,52 @@ class Arithmetic:
 
     _decoder, _decoder_back = _dense, _dense_back
 
-    def _decoder_grad(self, row: Row, i: int) -> Part:
+    def _decoder_grad(self, row: TensorRow, i: int) -> Contribution:
         """As a dense layer's; the bias's elements are judged by their own size, not by their terms."""
         part = self._dense_grad(row, i)
         return part._replace(terms=None, linear=False) if i else part
 
     # -- norms and activations -----------------------------------------------------------------------------------------
 
-    def _normed(self, row: Row, x: Values) -> tuple[Values, Any]:
+    def _normed(self, row: TensorRow, x: Values) -> tuple[Values, Any]:
         gamma, beta = (self._p[name] for name, _ in row.parameters)
         return layer_norm.forward(self._xp, x, gamma, beta, eps=self._s.eps)
 
-    def _layer_norm(self, row: Row) -> Part:
-        return Part(row.inputs, lambda x: self._normed(row, x)[0])
+    def _layer_norm(self, row: TensorRow) -> Contribution:
+        return Contribution(row.inputs, lambda x: self._normed(row, x)[0])
 
-    def _layer_norm_back(self, row: Row, i: int) -> Part:
+    def _layer_norm_back(self, row: TensorRow, i: int) -> Contribution:
         return self._norm_gradient(row, "x")
 
-    def _layer_norm_grad(self, row: Row, i: int) -> Part:
-        return Part((f"grad:{row.name}",), lambda d: _rows(d).sum(axis=0)) if i else self._norm_gradient(row, "gamma")
+    def _layer_norm_grad(self, row: TensorRow, i: int) -> Contribution:
+        if i:
+            return Contribution((f"grad:{row.name}",), lambda d: _rows(d).sum(axis=0))
+        return self._norm_gradient(row, "gamma")
 
-    def _norm_gradient(self, row: Row, field: str) -> Part:
+    def _norm_gradient(self, row: TensorRow, field: str) -> Contribution:
         def back(dy: Values, x: Values) -> Values:
             return getattr(layer_norm.backward(self._xp, dy, self._normed(row, x)[1]), field)
 
-        return Part((f"grad:{row.name}", *row.inputs), back)
+        return Contribution((f"grad:{row.name}", *row.inputs), back)
 
-    def _activation(self, row: Row) -> Part:
+    def _activation(self, row: TensorRow) -> Contribution:
         op = ACTIVATIONS[self._s.activation]
-        return Part(row.inputs, lambda x: op.forward(self._xp, x)[0], row.inputs[0])
+        return Contribution(row.inputs, lambda x: op.forward(self._xp, x)[0], row.inputs[0])
 
-    def _activation_back(self, row: Row, i: int) -> Part:
+    def _activation_back(self, row: TensorRow, i: int) -> Contribution:
         """Its squared terms: the slope is a sum of terms of about 1, as small as it may be."""
         op = ACTIVATIONS[self._s.activation]
 
         def back(dy: Values, x: Values) -> Values:
             return op.backward(self._xp, dy, op.forward(self._xp, x)[1]).x
 
-        return Part((f"grad:{row.name}", *row.inputs), back, row.inputs[0], lambda d, _: d)
+        return Contribution((f"grad:{row.name}", *row.inputs), back, row.inputs[0], lambda d, _: d)
 
-    def _tanh(self, row: Row) -> Part:
-        return Part(row.inputs, np.tanh, row.inputs[0])
+    def _tanh(self, row: TensorRow) -> Contribution:
+        return Contribution(row.inputs, np.tanh, row.inputs[0])
 
-    def _tanh_back(self, row: Row, i: int) -> Part:
-        return Part((f"grad:{row.name}", row.name), lambda d, y: d * (1 - y * y), row.name)
+    def _tanh_back(self, row: TensorRow, i: int) -> Contribution:
+        return Contribution((f"grad:{row.name}", row.name), lambda d, y: d * (1 - y * y), row.name)
 
     # -- attention -----------------------------------------------------------------------------------------------------
 
@@ -213,34 +216,34 @@ class Arithmetic:
     def _merged(self, x: Values) -> Values:
         return attention.merge_heads(self._xp, x)
 
-    def _scores(self, row: Row) -> Part:
+    def _scores(self, row: TensorRow) -> Contribution:
         scale = self._s.scale
         return summed(row.inputs, lambda q, k: self._heads(q) @ self._heads(k).swapaxes(-1, -2) * scale)
 
-    def _scores_back(self, row: Row, i: int) -> Part:
+    def _scores_back(self, row: TensorRow, i: int) -> Contribution:
         scale, inputs = self._s.scale, (f"grad:{row.name}", row.inputs[1 - i])
         if i:
             return summed(inputs, lambda d, q: self._merged(d.swapaxes(-1, -2) @ self._heads(q)) * scale)
         return summed(inputs, lambda d, k: self._merged(d @ self._heads(k)) * scale)
 
-    def _masked_softmax(self, row: Row) -> Part:
+    def _masked_softmax(self, row: TensorRow) -> Contribution:
         def probs(scores: Values) -> Values:
             masked = attention.add_mask(self._xp, scores, self._mask, self._s.numerics.mask_value)
             return OPS["softmax"].forward(self._xp, masked)[0]
 
-        return Part(row.inputs, probs)
+        return Contribution(row.inputs, probs)
 
-    def _masked_softmax_back(self, row: Row, i: int) -> Part:
-        return Part(
+    def _masked_softmax_back(self, row: TensorRow, i: int) -> Contribution:
+        return Contribution(
             (f"grad:{row.name}", row.name),
             lambda d, y: y * (d - np.sum(d * y, axis=-1, keepdims=True)), "",
             lambda d, y: y * (d + np.sum(d * y, axis=-1, keepdims=True)),
         )  # fmt: skip
 
-    def _context(self, row: Row) -> Part:
+    def _context(self, row: TensorRow) -> Contribution:
         return summed(row.inputs, lambda probs, value: self._merged(probs @ self._heads(value)))
 
-    def _context_back(self, row: Row, i: int) -> Part:
+    def _context_back(self, row: TensorRow, i: int) -> Contribution:
         inputs = (f"grad:{row.name}", row.inputs[1 - i])
         if i:
             return summed(inputs, lambda d, probs: self._merged(probs.swapaxes(-1, -2) @ self._heads(d)))
@@ -248,7 +251,7 @@ class Arithmetic:
 
     # -- losses --------------------------------------------------------------------------------------------------------
 
-    def _compared(self, row: Row, logits: Values) -> tuple[Values, Any]:
+    def _compared(self, row: TensorRow, logits: Values) -> tuple[Values, Any]:
         labels, *weights = (getattr(self._batch, name).reshape(-1) for name in row.arguments)
         total = np.asarray(getattr(self._denominators, row.name.removeprefix("loss.")))
         rows = _rows(logits)
@@ -256,14 +259,14 @@ class Arithmetic:
             self._xp, rows, labels.astype(np.int64), weights[0] if weights else None, total
         )
 
-    def _cross_entropy(self, row: Row) -> Part:
-        return Part(row.inputs, lambda x: self._compared(row, x)[0])
+    def _cross_entropy(self, row: TensorRow) -> Contribution:
+        return Contribution(row.inputs, lambda x: self._compared(row, x)[0])
 
-    def _cross_entropy_back(self, row: Row, i: int) -> Part:
+    def _cross_entropy_back(self, row: TensorRow, i: int) -> Contribution:
         def back(d: Values, x: Values) -> Values:
             return OPS["cross_entropy"].backward(self._xp, d, self._compared(row, x)[1]).logits.reshape(x.shape)
 
-        return Part((f"grad:{row.name}", *row.inputs), back)
+        return Contribution((f"grad:{row.name}", *row.inputs), back)
 
     _weighted_cross_entropy, _weighted_cross_entropy_back = _cross_entropy, _cross_entropy_back
     _mean_cross_entropy, _mean_cross_entropy_back = _cross_entropy, _cross_entropy_back

@@ -6,12 +6,12 @@ far, what is nearer to the beginning comes first, so that a branch is finished b
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from ...row import Row
+from ...row import TensorRow
 
 
-def backward_order(table: Sequence[Row]) -> Iterator[tuple[Row, ...]]:
+def backward_order(table: Sequence[TensorRow]) -> Iterator[tuple[TensorRow, ...]]:
     """The rows of each part of the network, parts and rows in the order of their gradients."""
-    parts: dict[str, list[Row]] = {}
+    parts: dict[str, list[TensorRow]] = {}
     for row in table:
         parts.setdefault(row.part, []).append(row)
     part_of = {row.name: row.part for row in table}

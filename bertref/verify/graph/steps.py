@@ -25,11 +25,11 @@ from typing import Any
 import numpy as np
 
 from ...backends import get
-from ...row import Row
+from ...row import TensorRow
 from ...topology import readers, rows, users
 from ..judgement.reference import Updates
 from ..records import Case
-from .arithmetic import Arithmetic, Part, added
+from .arithmetic import Contribution, RowArithmetic, added
 from .axes import AxesOf
 from .order import backward_order
 
@@ -38,7 +38,7 @@ Values = Any
 
 @dataclass(frozen=True)
 class Step:
-    """`compute(*inputs)` makes the answer `name` from the answers `inputs`; `along` and `terms` as in a `Part`."""
+    """`compute(*inputs)` makes the answer `name` from the answers `inputs`; `along`, `terms` as in a `Contribution`."""
 
     name: str
     inputs: tuple[str, ...]
@@ -56,7 +56,7 @@ class Graph:
         self.axes = AxesOf(case)
         self._rows = rows(case.config)
         self._readers, self._users = readers(self._rows), users(self._rows)
-        self._arithmetic = Arithmetic(case, case.params if params is None else params)
+        self._arithmetic = RowArithmetic(case, case.params if params is None else params)
         self.steps: dict[str, Step] = {step.name: step for step in (*self._forward(), *self._backward())}
         self.steps |= {step.name: step for step in self._updates()}
 
@@ -78,7 +78,7 @@ class Graph:
             for row in sorted(late, key=self._rows.index):
                 yield from self._parameters(row)
 
-    def _gradient(self, row: Row) -> Step:
+    def _gradient(self, row: TensorRow) -> Step:
         """Of a tensor: what its readers hand back; 1 for the loss, which has none."""
         parts = [
             self._arithmetic.backward(reader, i)
@@ -86,9 +86,9 @@ class Graph:
             for i, name in enumerate(reader.inputs)
             if name == row.name
         ]
-        return _step(f"grad:{row.name}", added(parts) if parts else Part((), lambda: np.ones(())))
+        return _step(f"grad:{row.name}", added(parts) if parts else Contribution((), lambda: np.ones(())))
 
-    def _parameters(self, row: Row) -> Iterator[Step]:
+    def _parameters(self, row: TensorRow) -> Iterator[Step]:
         """Of a row's parameters, except those that rows nearer to the input have, too: theirs are made there."""
         for name, _ in row.parameters:
             owners = self._users[name]
@@ -115,7 +115,7 @@ class Graph:
         return Updates(get("numpy").xp, self.case.optimizer, self.case.params, grads)
 
 
-def _step(name: str, part: Part) -> Step:
+def _step(name: str, part: Contribution) -> Step:
     return Step(name, part.inputs, part.compute, part.along, part.terms)
 
 

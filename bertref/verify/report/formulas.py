@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...config import BertConfig
-from ...row import ADD, DENSE, GATHER, SOFTMAX, Row
+from ...row import ADD, DENSE, GATHER, SOFTMAX, TensorRow
 from ...topology import readers, rows, users
 from ..graph.axes import split
 
@@ -116,7 +116,7 @@ class _Table:
             return Formula(f"grad:{first.name} + {self._handed_back(others[0], name)}", (DENSE, ADD))
         return Formula(self._handed_back(first, name), self._files(BACKWARD_FILES.get(first.op, first.files)))
 
-    def _handed_back(self, row: Row, name: str) -> str:
+    def _handed_back(self, row: TensorRow, name: str) -> str:
         return self._filled(BACKWARD[row.op][row.inputs.index(name)], row)
 
     def parameter(self, name: str) -> Formula:
@@ -129,7 +129,7 @@ class _Table:
             files += BACKWARD_FILES.get(row.op, row.files)
         return Formula(" + ".join(texts), self._files(files))
 
-    def _filled(self, template: str, row: Row) -> str:
+    def _filled(self, template: str, row: TensorRow) -> str:
         x, y = (*row.inputs, "", "")[:2]
         weight, bias = (*(name for name, _ in row.parameters), "", "")[:2]
         first, second = (*row.arguments, "", "")[:2]

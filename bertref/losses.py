@@ -31,7 +31,7 @@ from .row import CROSS_ENTROPY, TensorRow
 
 
 class BatchLike(Protocol):
-    """The host arrays of a batch, as `bertref.data.batch.Batch` describes them."""
+    """The host arrays of a batch, as `bertref.data.pretraining.batch.PretrainingBatch` describes them."""
 
     @property
     def input_ids(self) -> npt.NDArray[Any]: ...

@@ -15,7 +15,7 @@ import transformers
 
 from bertref import losses
 from bertref.config import BertConfig, Numerics
-from bertref.data.batch import Batch
+from bertref.data.pretraining.batch import PretrainingBatch
 from bertref.golden.generate import model_torch
 from bertref.heads import parameter_shapes
 from bertref.layers import Settings
@@ -49,7 +49,9 @@ def rich_params(config: BertConfig, seed: int = 0) -> Arrays:
     }
 
 
-def ragged_batch(config: BertConfig, lengths: tuple[int, ...] = (11, 7, 3, 9), seed: int = 0, width: int = 11) -> Batch:
+def ragged_batch(
+    config: BertConfig, lengths: tuple[int, ...] = (11, 7, 3, 9), seed: int = 0, width: int = 11
+) -> PretrainingBatch:
     """A batch with these lengths (0: all padding); the rows have 4, 2, 1, 0, 4, ... predictions."""
     random = np.random.default_rng(seed + 1000)
     B, P = len(lengths), 4
@@ -64,7 +66,10 @@ def ragged_batch(config: BertConfig, lengths: tuple[int, ...] = (11, 7, 3, 9), s
         labels[b, :count] = random.integers(0, config.vocab_size, count)
         weights[b, :count] = 1
     nsp = (np.arange(B) % 3 == 1).astype(np.int32)
-    return Batch(ids, mask, types, positions, labels, weights, nsp, 100 + np.arange(B, dtype=np.int64))
+    return PretrainingBatch(
+        input_ids=ids, attention_mask=mask, token_type_ids=types, masked_lm_positions=positions, masked_lm_ids=labels,
+        masked_lm_weights=weights, next_sentence_label=nsp, example=100 + np.arange(B, dtype=np.int64),
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,7 @@ class Case:
     config: BertConfig
     numerics: Numerics
     params: Arrays
-    batch: Batch
+    batch: PretrainingBatch
 
     @property
     def dialect(self) -> model_torch.Dialect:
@@ -169,7 +174,7 @@ def transformers_model(case: Case) -> Any:
     return model
 
 
-def transformers_arguments(batch: Batch) -> dict[str, Any]:
+def transformers_arguments(batch: PretrainingBatch) -> dict[str, Any]:
     """The batch as Hugging Face's model takes it, predictions as `labels`."""
     labels = np.full(batch.input_ids.shape, -100, np.int64)
     rows, slots = np.nonzero(batch.masked_lm_weights)

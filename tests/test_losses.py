@@ -8,7 +8,7 @@ import pytest
 
 from bertref import backends
 from bertref.config import DIALECTS
-from bertref.data.batch import from_labels
+from bertref.data.pretraining.batch import from_labels
 from bertref.layout import inputs
 from bertref.losses import Denominators, denominators, ordered, targets
 from bertref.opset import OpSet

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bertref import backends, losses, model
-from bertref.data.batch import Batch, padded
+from bertref.data.pretraining.batch import PretrainingBatch, padded
 from bertref.dropout import Dropout
 from bertref.golden.generate import model_torch
 from bertref.layers import Settings, encoder_layer, pooler
@@ -264,7 +264,7 @@ def test_parameters_and_batch_are_not_touched(ops: OpSet) -> None:
     c = case()
     xp = ops.xp
     params = {name: xp.from_numpy(a.copy()) for name, a in c.params.items()}
-    batch = Batch(**{name: a.copy() for name, a in c.batch.items()})
+    batch = PretrainingBatch(**{name: a.copy() for name, a in c.batch.items()})
     losses.pretraining(ops, params, batch, Settings(c.config, c.numerics), recorder=Recorder())
     for name, a in c.params.items():
         assert (xp.to_numpy(params[name]) == a).all(), name

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..data.batch import Batch
+from ..data.pretraining.batch import PretrainingBatch
 from ..errors import TrainingDiverged
 from ..opset import OpSet
 from ..precision import first_nonfinite
@@ -28,7 +28,7 @@ class Watch:
         self._limit = FACTOR * (math.log(vocabulary) + math.log(2))
         self._recent: deque[float] = deque(maxlen=WINDOW)
 
-    def look(self, result: StepResult, before: State, batch: Batch) -> None:
+    def look(self, result: StepResult, before: State, batch: PretrainingBatch) -> None:
         """Raises `TrainingDiverged` if the step (from the state `before`) was not finite or the loss keeps rising."""
         if not result.updated:
             if before.loss_scale and before.loss_scale.dynamic and before.loss_scale.scale > 1:
@@ -44,7 +44,7 @@ class Watch:
                 f"{self._advice()}"
             )
 
-    def _first_bad(self, before: State, batch: Batch) -> str:
+    def _first_bad(self, before: State, batch: PretrainingBatch) -> str:
         """Repeats the step with all probes on: parameters first, then the values in the order of the data flow."""
         xp = self._ops.xp
         bad = first_nonfinite(xp, before.params)

@@ -17,8 +17,8 @@ import numpy as np
 from ..checkpoint import describe_model, latest, save_weights
 from ..checkpoint import training as states
 from ..checkpoint.folder import WEIGHTS
-from ..data.batch import Batch, validate
 from ..data.prefetch import Prefetch
+from ..data.pretraining.batch import PretrainingBatch
 from ..errors import BertrefError, CheckpointError, InputError
 from ..heads import parameter_shapes
 from ..init import initial_parameters
@@ -180,10 +180,10 @@ def _run(
     return Result(status, state.step, out, metrics, setup.unigram, curve)
 
 
-def _batches(options: PretrainOptions, setup: Setup, first: int) -> Iterator[Batch]:
+def _batches(options: PretrainOptions, setup: Setup, first: int) -> Iterator[PretrainingBatch]:
     for step in range(first, options.steps):
         batch = setup.data.batch(step, options.batch_size)
-        validate(batch, setup.config)
+        batch.validate(setup.config)
         yield batch
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array
-from ..data.batch import Batch
+from ..data.pretraining.batch import PretrainingBatch
 from ..dropout import Dropout
 from ..errors import InputError
 from ..layers import Settings
@@ -72,7 +72,7 @@ def working_params(ops: OpSet, recipe: Recipe, state: State) -> dict[str, Array]
     return cast(ops.xp, rounded, recipe.precision.compute)
 
 
-def dropout_of(ops: OpSet, recipe: Recipe, batch: Batch, step: int) -> Dropout | None:
+def dropout_of(ops: OpSet, recipe: Recipe, batch: PretrainingBatch, step: int) -> Dropout | None:
     """The dropout of a batch in a step (counted from 0), None if the config drops nothing."""
     config = recipe.settings.config
     if not config.hidden_dropout_prob and not config.attention_probs_dropout_prob:
@@ -84,7 +84,7 @@ def dropout_of(ops: OpSet, recipe: Recipe, batch: Batch, step: int) -> Dropout |
 
 
 def gradients(
-    ops: OpSet, recipe: Recipe, state: State, batch: Batch, recorder: Recorder | None = None
+    ops: OpSet, recipe: Recipe, state: State, batch: PretrainingBatch, recorder: Recorder | None = None
 ) -> tuple[Losses, dict[str, Array]]:
     """Losses of the batch and the gradients of the master weights, unscaled, before clipping."""
     xp, precision = ops.xp, recipe.precision
@@ -115,7 +115,13 @@ def chunk_slices(rows: int, chunks: int) -> list[slice]:
 
 
 def train_step(
-    ops: OpSet, recipe: Recipe, state: State, batch: Batch, recorder: Recorder | None = None, *, donate: bool = False
+    ops: OpSet,
+    recipe: Recipe,
+    state: State,
+    batch: PretrainingBatch,
+    recorder: Recorder | None = None,
+    *,
+    donate: bool = False,
 ) -> tuple[State, StepResult]:
     """The state after one step. Not-finite gradients skip the update under a dynamic loss scale; else they are reported
     in `StepResult` (the caller stops) and the state does not change.

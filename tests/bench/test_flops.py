@@ -10,7 +10,7 @@ import pytest
 from bertref import backends, losses, model
 from bertref.bench import flops, inputs
 from bertref.config import BertConfig, Numerics
-from bertref.data.batch import Batch
+from bertref.data.pretraining.batch import PretrainingBatch
 from bertref.init import initial_parameters
 from bertref.layers import Settings
 from bertref.layout import inputs as layout_inputs
@@ -43,13 +43,14 @@ def ops(xp: Counting) -> OpSet:
     return OpSet(SimpleNamespace(xp=xp, kernels={}))  # type: ignore[arg-type]
 
 
-def batch(config: BertConfig, rows: int, length: int, masked: int) -> Batch:
+def batch(config: BertConfig, rows: int, length: int, masked: int) -> PretrainingBatch:
     random = np.random.default_rng(3)
     ids = random.integers(0, config.vocab_size, (rows, length), dtype=np.int32)
     places = np.tile(np.arange(1, 1 + masked, dtype=np.int32), (rows, 1))
-    return Batch(
-        ids, np.ones_like(ids), np.zeros_like(ids), places, np.take_along_axis(ids, places, axis=1),
-        np.ones(places.shape, np.float32), np.zeros(rows, np.int32), np.arange(rows),
+    return PretrainingBatch(
+        input_ids=ids, attention_mask=np.ones_like(ids), token_type_ids=np.zeros_like(ids), masked_lm_positions=places,
+        masked_lm_ids=np.take_along_axis(ids, places, axis=1), masked_lm_weights=np.ones(places.shape, np.float32),
+        next_sentence_label=np.zeros(rows, np.int32), example=np.arange(rows),
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from bertref import backends, golden
 from bertref.config import BertConfig, Numerics
-from bertref.data.batch import LAYOUT, Batch
+from bertref.data.pretraining.batch import PretrainingBatch
 from bertref.layers import Settings
 from bertref.losses import pretraining
 from bertref.opset import OpSet
@@ -50,13 +50,14 @@ class Model:
     def under(self, prefix: str) -> dict[str, np.ndarray]:
         return {name[len(prefix) :]: a for name, a in self.arrays.items() if name.startswith(prefix)}
 
-    def batch(self, number: int | None = None) -> Batch:
+    def batch(self, number: int | None = None) -> PretrainingBatch:
         """The batch of the single step, or the `number`-th of the run."""
         source = self.under("batch/" if number is None else "run/")
         if number is not None:
             source = {name: a[number] for name, a in source.items() if name != "losses"}
         source["example"] = np.arange(len(source["input_ids"]))
-        return Batch(**{name: source[name].astype(dtype) for name, (_, dtype) in LAYOUT.items()})
+        layout = PretrainingBatch.LAYOUT
+        return PretrainingBatch(**{name: source[name].astype(dtype) for name, (_, dtype) in layout.items()})
 
     def close(self, name: str, got: Any, expected: np.ndarray, scale: np.ndarray | None = None) -> None:
         """The manifest's criterion: the largest error in units of the largest expected element."""
@@ -100,7 +101,7 @@ def check(model: Model, ops: OpSet, packed: bool = False, numerics: Numerics | N
         model.close(full, ops.xp.to_numpy(grad), model.arrays[full], scale)
 
 
-def defined(batch: Batch, value: np.ndarray, packed: bool, prediction: bool) -> np.ndarray:
+def defined(batch: PretrainingBatch, value: np.ndarray, packed: bool, prediction: bool) -> np.ndarray:
     """Where both layouts define a probe: at predictions, and when packed at real tokens only."""
     real = batch.attention_mask != 0
     if prediction:

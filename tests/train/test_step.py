@@ -9,7 +9,7 @@ import pytest
 
 from bertref import backends
 from bertref.backends.contract import EXTRAS, STANDARD
-from bertref.data.batch import Batch
+from bertref.data.pretraining.batch import PretrainingBatch
 from bertref.errors import InputError
 from bertref.layers import Settings
 from bertref.losses import denominators
@@ -175,7 +175,7 @@ def test_the_check_rejects_a_twin_with_a_fault(ops: OpSet, monkeypatch: pytest.M
 # many steps
 
 
-def batches(c: Case, count: int) -> Iterator[Batch]:
+def batches(c: Case, count: int) -> Iterator[PretrainingBatch]:
     """Batches of one shape and of other lengths each time."""
     for i in range(count):
         lengths = tuple(np.random.default_rng(i).integers(3, 12, size=4).tolist())

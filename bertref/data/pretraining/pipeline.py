@@ -24,7 +24,7 @@ import numpy.typing as npt
 from ...errors import InputError
 from ...rng import StreamRandom, generator
 from ...text import Vocab
-from ..batch import Batch, zeros
+from .batch import PretrainingBatch, zeros
 from .corpus import Corpus
 from .instances import PairingRules, PairSpans, pair_spans, with_specials
 from .masking import MaskedTokens, MaskingRules, mask_tokens
@@ -130,7 +130,7 @@ class PretrainingData:
             )
         return spans
 
-    def batch(self, step: int, batch_size: int) -> Batch:
+    def batch(self, step: int, batch_size: int) -> PretrainingBatch:
         """Batch number `step`, always of B = batch_size, S = seq_len and P = max_predictions."""
         if step < 0 or batch_size < 1:
             raise InputError(
@@ -141,7 +141,7 @@ class PretrainingData:
             places = [self._locate(number) for number in numbers]
         return self._assemble(places, numbers)
 
-    def in_order(self, batch_size: int, *, pass_number: int = 0) -> Iterator[Batch]:
+    def in_order(self, batch_size: int, *, pass_number: int = 0) -> Iterator[PretrainingBatch]:
         """One pass in the order of the documents, for evaluation; the last batch may be smaller.
 
         `example` is the number of the instance in the pass. Pairs are made as they are needed and not kept.
@@ -193,7 +193,7 @@ class PretrainingData:
             numbers.extend(spans)
         return np.frombuffer(numbers, np.int64).reshape(-1, 5)
 
-    def _assemble(self, places: Sequence[_Place], numbers: Sequence[int]) -> Batch:
+    def _assemble(self, places: Sequence[_Place], numbers: Sequence[int]) -> PretrainingBatch:
         batch = zeros(len(places), self.seq_len, self.max_predictions)
         batch.example[:] = numbers
         for row, place in enumerate(places):
@@ -203,7 +203,7 @@ class PretrainingData:
         return batch
 
 
-def fill_row(batch: Batch, row: int, ids: Sequence[int], spans: PairSpans, masked: MaskedTokens) -> None:
+def fill_row(batch: PretrainingBatch, row: int, ids: Sequence[int], spans: PairSpans, masked: MaskedTokens) -> None:
     """Writes one instance into a row of a batch of zeros."""
     first_segment = spans[1] - spans[0] + 2
     batch.input_ids[row, : len(ids)] = ids

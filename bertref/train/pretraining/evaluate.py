@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from ...arrays import Array
-from ...data.batch import Batch
+from ...data.pretraining.batch import PretrainingBatch
 from ...layers import Settings
 from ...losses import pretraining
 from ...metrics import PretrainingMetrics
@@ -17,7 +17,7 @@ from ...opset import OpSet
 from ...probes import Recorder
 
 
-def batch_metrics(ops: OpSet, logits: dict[str, Array], batch: Batch) -> PretrainingMetrics:
+def batch_metrics(ops: OpSet, logits: dict[str, Array], batch: PretrainingBatch) -> PretrainingMetrics:
     """The figures of one batch from its probes `mlm.logits` (B, P, V) and `nsp.logits` (B, 2)."""
     xp = ops.xp
 
@@ -34,7 +34,12 @@ def batch_metrics(ops: OpSet, logits: dict[str, Array], batch: Batch) -> Pretrai
 
 
 def evaluate(
-    ops: OpSet, params: dict[str, Array], batches: Iterable[Batch], settings: Settings, *, packed: bool = False
+    ops: OpSet,
+    params: dict[str, Array],
+    batches: Iterable[PretrainingBatch],
+    settings: Settings,
+    *,
+    packed: bool = False,
 ) -> PretrainingMetrics:
     """The figures over all batches; `params` in the dtype to compute in."""
     total = PretrainingMetrics()

@@ -10,7 +10,7 @@ import numpy as np
 from ... import backends
 from ...backends.backend import Backend
 from ...config import PRESETS, BertConfig, Numerics, config_notes, named_config, read_json
-from ...data.batch import Batch, validate
+from ...data.pretraining.batch import PretrainingBatch
 from ...data.pretraining.corpus import Corpus, is_corpus
 from ...data.pretraining.documents import Document, read_documents
 from ...data.pretraining.pipeline import PretrainingData, split_documents
@@ -51,7 +51,7 @@ class Setup:
     numerics: Numerics
     tokenizer: Tokenizer
     data: PretrainingData | TFRecordData
-    evaluation: list[Batch]
+    evaluation: list[PretrainingBatch]
     unigram: float | None
     size: dict[str, int]
 
@@ -105,7 +105,7 @@ def set_up(
     config = _fitted(config, vocab, options)
     batches = _evaluation(options, data, held_out, report)
     for batch in batches:
-        validate(batch, config)
+        batch.validate(config)
     unigram = _unigram(data, batches) if batches and isinstance(data, PretrainingData) else None
     tokenizer = Tokenizer(vocab, lower_case=options.lower_case)
     ops, recipe = OpSet(backend, kernels=options.kernels), recipe_of(options, config, numerics, backend)
@@ -227,7 +227,7 @@ def _evaluation(
     data: PretrainingData | TFRecordData,
     held_out: PretrainingData | TFRecordData | None,
     report: Report,
-) -> list[Batch]:
+) -> list[PretrainingBatch]:
     """The batches to evaluate on; says once why there are none, if some were asked for."""
     source = {"held-out": held_out, "train": data, "none": None}[options.eval_on]
     if source is None:
@@ -238,11 +238,11 @@ def _evaluation(
     return _first(source.in_order(options.batch_size), options.eval_batches)
 
 
-def _first(batches: Iterable[Batch], count: int) -> list[Batch]:
+def _first(batches: Iterable[PretrainingBatch], count: int) -> list[PretrainingBatch]:
     return [batch for _, batch in zip(range(count), batches, strict=False)]
 
 
-def _unigram(data: PretrainingData, batches: list[Batch]) -> float:
+def _unigram(data: PretrainingData, batches: list[PretrainingBatch]) -> float:
     counts = np.zeros(len(data.corpus.vocab), np.int64)
     for number in data.documents.tolist():
         for sentence in data.corpus.sentences_of(number):

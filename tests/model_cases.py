@@ -5,7 +5,7 @@ initial values (no gain of 1, no bias of 0). Row 0 of a batch is full, the other
 each row has another number of predictions, the last one none.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,12 +13,12 @@ import numpy as np
 import torch
 import transformers
 
-from bertref import losses
 from bertref.config import BertConfig, Numerics
 from bertref.data.pretraining.batch import PretrainingBatch
 from bertref.golden.generate import model_torch
 from bertref.heads import parameter_shapes
 from bertref.layers import Settings
+from bertref.objectives import PretrainingObjective, losses_and_gradients
 from bertref.opset import OpSet
 from bertref.probes import Recorder
 from bertref.topology import probe_names
@@ -114,22 +114,18 @@ class Outcome:
     probes: Arrays
 
 
-Pretraining = Callable[..., tuple[losses.Losses, dict[str, Any]]]
-
-
 def ours(
-    case: Case, ops: OpSet, *, packed: bool = False, recompute: str = "none", record: bool = False,
-    pretraining: Pretraining | None = None, **options: Any,
-) -> Outcome:  # fmt: skip
+    case: Case, ops: OpSet, *, packed: bool = False, recompute: str = "none", record: bool = False, **options: Any
+) -> Outcome:
     """What bertref makes of the case, in float64."""
     xp = ops.xp
     params = {name: xp.from_numpy(a) for name, a in case.params.items()}
     recorder = Recorder() if record else None
     settings = Settings(case.config, case.numerics, recompute)
-    found, grads = (pretraining or losses.pretraining)(
-        ops, params, case.batch, settings, packed=packed, recorder=recorder, **options
+    found, grads = losses_and_gradients(
+        PretrainingObjective(), ops, params, case.batch, settings, packed=packed, recorder=recorder, **options
     )
-    numbers = {name: float(xp.to_numpy(x)) for name, x in found._asdict().items()}
+    numbers = {name: float(xp.to_numpy(x)) for name, x in found.losses.items()}
     probes = recorder.to_numpy(xp) if recorder else {}
     return Outcome(numbers, {name: np.array(xp.to_numpy(g)) for name, g in grads.items()}, probes)
 

@@ -1,13 +1,12 @@
 """Stopping a run whose numbers have stopped making sense, and saying where they first went wrong."""
 
-import math
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from ..data.pretraining.batch import PretrainingBatch
+from ..data.batch import Batch
 from ..errors import TrainingDiverged
 from ..opset import OpSet
 from ..precision import first_nonfinite
@@ -20,15 +19,15 @@ FACTOR = 3.0
 
 
 class Watch:
-    """Looks at every step. A loss is diverging when its mean over the last 20 steps is above three times ln V, three
-    times what guessing evenly among the V words costs; a model that has learnt nothing at all stays near once."""
+    """Looks at every step. A loss is diverging when its mean over the last 20 steps is above three times `guessing`,
+    the loss of guessing evenly; a model that has learnt nothing at all stays near once."""
 
-    def __init__(self, ops: OpSet, recipe: Recipe, vocabulary: int, last_checkpoint: Callable[[], Path | None]) -> None:
+    def __init__(self, ops: OpSet, recipe: Recipe, guessing: float, last_checkpoint: Callable[[], Path | None]) -> None:
         self._ops, self._recipe, self._last_checkpoint = ops, recipe, last_checkpoint
-        self._limit = FACTOR * (math.log(vocabulary) + math.log(2))
+        self._limit = FACTOR * guessing
         self._recent: deque[float] = deque(maxlen=WINDOW)
 
-    def look(self, result: StepResult, before: State, batch: PretrainingBatch) -> None:
+    def look(self, result: StepResult, before: State, batch: Batch) -> None:
         """Raises `TrainingDiverged` if the step (from the state `before`) was not finite or the loss keeps rising."""
         if not result.updated:
             if before.loss_scale and before.loss_scale.dynamic and before.loss_scale.scale > 1:
@@ -44,7 +43,7 @@ class Watch:
                 f"{self._advice()}"
             )
 
-    def _first_bad(self, before: State, batch: PretrainingBatch) -> str:
+    def _first_bad(self, before: State, batch: Batch) -> str:
         """Repeats the step with all probes on: parameters first, then the values in the order of the data flow."""
         xp = self._ops.xp
         bad = first_nonfinite(xp, before.params)

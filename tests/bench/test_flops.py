@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bertref import backends, losses, model
+from bertref import backends, model
 from bertref.bench import flops, inputs
 from bertref.config import BertConfig, Numerics
 from bertref.data.pretraining.batch import PretrainingBatch
 from bertref.init import initial_parameters
 from bertref.layers import Settings
 from bertref.layout import inputs as layout_inputs
+from bertref.objectives import PretrainingObjective, losses_and_gradients
 from bertref.opset import OpSet
 from tests.bench import small
 
@@ -59,7 +60,8 @@ def batch(config: BertConfig, rows: int, length: int, masked: int) -> Pretrainin
 def test_a_training_step(config: BertConfig, packed: bool) -> None:
     xp, numerics = Counting(), Numerics()
     params = initial_parameters(config, numerics, 1)
-    losses.pretraining(ops(xp), params, batch(config, 4, 9, 2), Settings(config, numerics), packed=packed)
+    settings = Settings(config, numerics)
+    losses_and_gradients(PretrainingObjective(), ops(xp), params, batch(config, 4, 9, 2), settings, packed=packed)
     assert xp.flops == flops.training_step(config, [9] * 4, 8)
 
 

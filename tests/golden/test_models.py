@@ -10,7 +10,7 @@ from bertref import backends, golden
 from bertref.config import BertConfig, Numerics
 from bertref.data.pretraining.batch import PretrainingBatch
 from bertref.layers import Settings
-from bertref.losses import pretraining
+from bertref.objectives import PretrainingObjective, losses_and_gradients
 from bertref.opset import OpSet
 from bertref.optim import Optimizer, Schedule
 from bertref.precision import Precision
@@ -87,7 +87,9 @@ def check(model: Model, ops: OpSet, packed: bool = False, numerics: Numerics | N
     batch, recorder, settings = model.batch(), Recorder(), model.settings
     settings = replace(settings, numerics=numerics or settings.numerics)
     params = send(ops, model.under("parameter/"))
-    _, grads = pretraining(ops, params, batch, settings, packed=packed, recorder=recorder)
+    _, grads = losses_and_gradients(
+        PretrainingObjective(), ops, params, batch, settings, packed=packed, recorder=recorder
+    )
     found, expected = recorder.to_numpy(ops.xp), model.under("probe/")
     assert set(expected) == set(probes_of_depth(2))
     for name in probes_of_depth(2):
@@ -133,6 +135,7 @@ def recipe(model: Model, kind: Any, **changes: Any) -> Recipe:
     numerics = replace(model.settings.numerics, clip_epsilon=u["clip_epsilon"][kind])
     options: dict[str, Any] = {"epsilon": u["epsilon"][kind], "weight_decay": u["weight_decay"]}
     return Recipe(
+        objective=PretrainingObjective(),
         settings=replace(model.settings, numerics=numerics),
         optimizer=Optimizer(kind, u["beta1"], u["beta2"], **options),
         schedule=changes.pop("schedule", Schedule(kind="constant", peak=u["rate"], steps=100)),

@@ -1,15 +1,10 @@
 """What a pre-training run is asked to do, and what of it must stay the same when it is resumed."""
 
-import json
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from ...errors import CheckpointError, InputError
-from ...plumbing.files import write_file
-
-RUN_FILE = "run.json"
-FORMAT_VERSION = 1
+from ...errors import InputError
+from ..run_folder import RunRecord
 
 LEARNING_RATES = {"tiny": 3e-3, "mini": 1e-3, "small": 5e-4, "medium": 3e-4, "base": 1e-4, "large": 1e-4}
 """Peak learning rates by preset, for batches of 32: small models bear and need larger ones; others take 1e-4."""
@@ -111,50 +106,13 @@ FREE = frozenset({"backend", "kernels", "recompute", "layout", "eval_every", "ev
 """Options that may differ when a run is resumed: they don't change what is learnt (beyond rounding)."""
 
 
-@dataclass(frozen=True)
-class Run:
-    """The record of a run beside its checkpoints."""
+def recorded(options: PretrainOptions) -> RunRecord:
+    """What `run.json` says of a run with these options."""
+    values = {name: value for name, value in asdict(options).items() if name not in FREE}
+    values["corpus"] = list(options.corpus)
+    return RunRecord(values)
 
-    options: dict[str, Any] = field(default_factory=dict)
 
-    @classmethod
-    def of(cls, options: PretrainOptions) -> "Run":
-        values = {name: value for name, value in asdict(options).items() if name not in FREE}
-        values["corpus"] = list(options.corpus)
-        return cls(values)
-
-    def write(self, folder: Path) -> None:
-        """Writes `run.json`."""
-        content = {"format": "bertref-run", "version": FORMAT_VERSION, "options": self.options}
-        write_file(folder / RUN_FILE, (json.dumps(content, indent=2) + "\n").encode())
-
-    @classmethod
-    def read(cls, folder: Path) -> "Run | None":
-        """The record in a folder, None if there is none. Raises `CheckpointError` if it is damaged."""
-        path = folder / RUN_FILE
-        if not path.is_file():
-            return None
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            version, options = content["version"], dict(content["options"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise CheckpointError(f"{path}: is damaged ({error}); start again with another --out") from None
-        if version != FORMAT_VERSION:
-            raise CheckpointError(f"{path}: format version {version}; this bertref reads version {FORMAT_VERSION}")
-        return cls(options)
-
-    def must_equal(self, now: "Run", folder: Path) -> None:
-        """Raises `InputError` naming the options with which the run in `folder` was started differently.
-
-        An option that one of them lacks, because an earlier version didn't have it, counts as its default.
-        """
-        default = Run.of(PretrainOptions()).options
-        was, is_ = ({**default, **run.options} for run in (self, now))
-        different = sorted(name for name in was.keys() | is_.keys() if was.get(name) != is_.get(name))
-        if different:
-            pairs = ", ".join(
-                f"--{n.replace('_', '-')} was {was.get(n)!r} and is {is_.get(n)!r}" for n in different
-            )
-            raise InputError(
-                f"{folder}: can't be resumed with other options: {pairs}. Give the same ones, or another --out"
-            )
+def default_options() -> dict[str, Any]:
+    """What stands for options that a record lacks."""
+    return recorded(PretrainOptions()).options

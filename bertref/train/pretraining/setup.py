@@ -21,6 +21,7 @@ from ...data.pretraining.tfrecord_data import TFRecordData
 from ...errors import InputError
 from ...layers import Settings
 from ...metrics import unigram_loss
+from ...objectives import PretrainingObjective
 from ...opset import OpSet
 from ...optim import Optimizer, Schedule
 from ...precision import Precision
@@ -118,6 +119,7 @@ def recipe_of(options: PretrainOptions, config: BertConfig, numerics: Numerics, 
     overrides = {"kind": options.optimizer} if options.optimizer else {}
     schedule = cast(Any, options.schedule or numerics.schedule)
     return Recipe(
+        objective=PretrainingObjective(),
         settings=Settings(config, numerics, options.recompute),
         optimizer=Optimizer.from_numerics(numerics, weight_decay=options.weight_decay, **overrides),
         schedule=Schedule(kind=schedule, peak=options.rate, steps=options.steps, warmup_steps=options.warmup),

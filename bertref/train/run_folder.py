@@ -69,7 +69,7 @@ def is_finished(out: Path, record: RunRecord, defaults: Mapping[str, Any]) -> bo
         return False
     before = RunRecord.read(out)
     if before is None:
-        raise InputError(f"{out}: holds a model that no pre-training run made; choose another --out")
+        raise InputError(f"{out}: holds a model that no training run made; choose another --out")
     before.must_equal(record, out, defaults)
     return True
 
@@ -87,7 +87,7 @@ def claim(out: Path, record: RunRecord, defaults: Mapping[str, Any], *, resume: 
         before.must_equal(record, out, defaults)
         return False
     if holds_something:
-        raise InputError(f"{out}: holds no pre-training run to resume; choose another --out")
+        raise InputError(f"{out}: holds no training run to resume; choose another --out")
     if resume:
         report("message", {"text": f"{out}: nothing to resume; starting from the beginning."})
     try:

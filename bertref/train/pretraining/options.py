@@ -21,6 +21,7 @@ class PretrainOptions:
     out: str = "bertref-model"
     config: str = "tiny"
     dialect: str = "huggingface"
+    objective: str = "mlm+nsp"
     vocab: str | None = None
     vocab_size: int = 2048
     lower_case: bool = True
@@ -79,6 +80,11 @@ class PretrainOptions:
                 raise InputError(f"--{name.replace('_', '-')} is {getattr(self, name)!r}; one of {', '.join(allowed)}")
 
     @property
+    def next_sentence(self) -> bool:
+        """Whether sentence pairs are judged, or masked words alone are learnt."""
+        return self.objective == "mlm+nsp"
+
+    @property
     def predictions(self) -> int:
         """P: as given, or what `masked_lm_prob` makes of a full sequence, 20 of 128 as in the original."""
         return self.max_predictions or max(1, round(self.seq_len * self.masked_lm_prob) + 1)
@@ -95,6 +101,7 @@ class PretrainOptions:
 
 
 CHOICES: dict[str, tuple[str, ...]] = {
+    "objective": ("mlm+nsp", "mlm"),
     "masking": ("dynamic", "static"),
     "layout": ("auto", "padded", "packed"),
     "eval_on": ("held-out", "train", "none"),

@@ -14,6 +14,7 @@ from typing import Any
 
 from ...checkpoint import describe_model, latest, save_weights
 from ...checkpoint import training as states
+from ...checkpoint.plan import class_of
 from ...data.pretraining.batch import PretrainingBatch
 from ...errors import BertrefError
 from ...heads import parameter_shapes
@@ -84,21 +85,23 @@ def _start(options: PretrainOptions, basis: Basis, out: Path, report: Report) ->
     saved = states.load(path) if path else None
     setup = set_up(options, basis, out, report, saved.pass_counts if saved else ())
     if path is None or saved is None:
-        params = initial_parameters(setup.config, setup.numerics, options.seed)
+        params = initial_parameters(setup.config, setup.numerics, options.seed, heads=setup.heads)
         return setup, initial_state(setup.ops, setup.recipe, params)
-    state = checkpoints.restored(setup.ops.xp, saved, path, parameter_shapes(setup.config))
+    state = checkpoints.restored(setup.ops.xp, saved, path, parameter_shapes(setup.config, setup.heads))
     report("message", {"text": f"Resuming after step {state.step} from {path}."})
     return setup, state
 
 
 def _guessing(setup: Setup) -> float:
-    """The loss of guessing evenly among the words, and whether the second segment is random."""
-    return math.log(len(setup.tokenizer.vocab)) + math.log(2)
+    """The loss of guessing evenly among the words and, if that is asked, whether the second segment is random."""
+    pairs = math.log(2) if "next_sentence" in setup.heads else 0.0
+    return math.log(len(setup.tokenizer.vocab)) + pairs
 
 
 def _overview(options: PretrainOptions, setup: Setup, state: State) -> dict[str, Any]:
     return {
         "backend": options.backend, "precision": options.precision, "config": options.config,
+        "objective": options.objective,
         "parameters": count(state.params), "vocabulary": len(setup.tokenizer.vocab), **setup.size,
         "first_step": state.step, "steps": options.steps,
         "batch_size": options.batch_size, "seq_len": options.seq_len, "optimizer": setup.recipe.optimizer.kind,
@@ -123,7 +126,9 @@ class _Pretraining:
 
     def describe(self, folder: Path) -> None:
         """Writes everything of a model but its weights."""
-        describe_model(folder, self.setup.config, self.setup.numerics, self.setup.tokenizer)
+        setup = self.setup
+        architecture = class_of(setup.heads)
+        describe_model(folder, setup.config, setup.numerics, setup.tokenizer, architecture=architecture)
 
     def save(self, state: State) -> None:
         path = checkpoints.save(

@@ -39,6 +39,10 @@ ONE_DOCUMENT = (
     "the text is one document, and only whole ones are held out. If blank lines separate documents, add --documents "
     "blank-line; or give --eval-corpus or --eval-on train."
 )
+PAIRS = (
+    "Records hold sentence pairs, half of them random; --objective mlm reads both segments and judges no pair. Running "
+    "text is better for it: give the text or a prepared corpus."
+)
 NEEDED = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
@@ -57,9 +61,9 @@ class Setup:
     size: dict[str, int]
 
     @property
-    def compute(self) -> str:
-        """The dtype that the model computes in."""
-        return self.recipe.precision.compute
+    def heads(self) -> tuple[str, ...]:
+        """The heads of the model."""
+        return self.recipe.objective.heads
 
 
 class Basis(NamedTuple):
@@ -103,6 +107,8 @@ def set_up(
         size = {"tokens": data.tokens, "documents": len(data.documents)}
     if options.eval_corpus:
         held_out = open_evaluation(options.eval_corpus, vocab, _rules(options))
+    if not options.next_sentence and any(isinstance(source, TFRecordData) for source in (data, held_out)):
+        report("message", {"text": PAIRS})
     config = _fitted(config, vocab, options)
     batches = _evaluation(options, data, held_out, report)
     for batch in batches:
@@ -119,7 +125,7 @@ def recipe_of(options: PretrainOptions, config: BertConfig, numerics: Numerics, 
     overrides = {"kind": options.optimizer} if options.optimizer else {}
     schedule = cast(Any, options.schedule or numerics.schedule)
     return Recipe(
-        objective=PretrainingObjective(),
+        objective=PretrainingObjective(next_sentence=options.next_sentence),
         settings=Settings(config, numerics, options.recompute),
         optimizer=Optimizer.from_numerics(numerics, weight_decay=options.weight_decay, **overrides),
         schedule=Schedule(kind=schedule, peak=options.rate, steps=options.steps, warmup_steps=options.warmup),
@@ -217,10 +223,11 @@ def _data(
 
 
 def _rules(options: PretrainOptions) -> dict[str, Any]:
-    """How pairs are cut and masked."""
+    """How pairs, or running text, are cut and masked."""
     return {
         "seq_len": options.seq_len, "max_predictions": options.predictions, "masked_lm_prob": options.masked_lm_prob,
         "short_seq_prob": options.short_seq_prob, "whole_word": options.whole_word, "seed": options.seed,
+        "pairs": options.next_sentence,
     }  # fmt: skip
 
 

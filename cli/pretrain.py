@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from ..train.pretraining.options import CHOICES, LEARNING_RATES, PretrainOptions
+from ..train.pretraining.options import CHOICES, DEFAULT_CONFIG, DEFAULT_DIALECT, LEARNING_RATES, PretrainOptions
 from . import render
 from .corpus_options import corpus_options
 from .options import backend_option, debug_option, json_option, threads_option
@@ -29,8 +29,12 @@ def shown(name: str, *, help: str, **settings: Any) -> Callable[[F], F]:
 @click.command()
 @corpus_options(required=False)
 @shown("out", metavar="DIR", help="Where the model and its checkpoints go.")
-@shown("config", metavar="NAME|FILE", help="tiny, mini, small, medium, base, large, or a config.json.")
-@shown("dialect", type=click.Choice(["huggingface", "google"]), help="Whose arithmetic to follow.")
+@click.option("--init", metavar="MODEL", help="Go on from this model, with its architecture, dialect and vocabulary.")
+@click.option("--init-optimizer", is_flag=True, help="With its optimiser's state and step, too.")
+@click.option("--config", metavar="NAME|FILE", help="tiny, mini, small, medium, base, large, or a config.json.  "
+              f"[default: {DEFAULT_CONFIG}]")  # fmt: skip
+@click.option("--dialect", type=click.Choice(["huggingface", "google"]),
+              help=f"Whose arithmetic to follow.  [default: {DEFAULT_DIALECT}]")  # fmt: skip
 @shown("objective", type=click.Choice(CHOICES["objective"]),
        help="Masked words and next sentences, or masked words alone, on running text.")  # fmt: skip
 @click.option("--vocab", metavar="FILE", help="Vocabulary; without it one is trained on the text.")

@@ -1,6 +1,8 @@
 """The folder of a run: the record of the options it was started with, and to whom the folder belongs.
 
-    run.json    {"format": "bertref-run", "version": 1, "options": {...}}
+    run.json    {"format": "bertref-run", "version": 1, "options": {...}, "init": {"path": ..., "sha256": ...}}
+
+`init` is there only if the run went on from a model.
 """
 
 import json
@@ -20,13 +22,16 @@ FORMAT_VERSION = 1
 
 @dataclass(frozen=True)
 class RunRecord:
-    """The options of a run that decide what is learnt, by name."""
+    """The options of a run that decide what is learnt, by name; and the path and the digest of the model that it went
+    on from, None if it began with a new one or that model need not be looked at any more."""
 
     options: dict[str, Any] = field(default_factory=dict)
+    init: dict[str, str] | None = None
 
     def write(self, folder: Path) -> None:
         """Writes `run.json`."""
         content = {"format": "bertref-run", "version": FORMAT_VERSION, "options": self.options}
+        content |= {"init": self.init} if self.init else {}
         write_file(folder / RUN_FILE, (json.dumps(content, indent=2) + "\n").encode())
 
     @classmethod
@@ -37,15 +42,16 @@ class RunRecord:
             return None
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            version, options = content["version"], dict(content["options"])
+            version, options, init = content["version"], dict(content["options"]), content.get("init")
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise CheckpointError(f"{path}: is damaged ({error}); start again with another --out") from None
         if version != FORMAT_VERSION:
             raise CheckpointError(f"{path}: format version {version}; this bertref reads version {FORMAT_VERSION}")
-        return cls(options)
+        return cls(options, init)
 
     def must_equal(self, now: "RunRecord", folder: Path, defaults: Mapping[str, Any]) -> None:
-        """Raises `InputError` naming the options with which the run in `folder` was started differently.
+        """Raises `InputError` naming the options with which the run in `folder` was started differently, or the model
+        that has changed since.
 
         An option that a record lacks, because the version that wrote it did not have it, counts as its default.
         """
@@ -57,6 +63,11 @@ class RunRecord:
             )
             raise InputError(
                 f"{folder}: can't be resumed with other options: {pairs}. Give the same ones, or another --out"
+            )
+        if now.init and self.init and now.init["sha256"] != self.init["sha256"]:
+            raise InputError(
+                f"{folder}: can't be resumed: the weights of {now.init['path']} have changed since the run began; "
+                "start again with another --out"
             )
 
 

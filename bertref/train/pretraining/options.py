@@ -3,8 +3,11 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ...config import BertConfig, Numerics, named_config
 from ...errors import InputError
 from ..run_folder import RunRecord
+
+DEFAULT_CONFIG, DEFAULT_DIALECT = "tiny", "huggingface"
 
 LEARNING_RATES = {"tiny": 3e-3, "mini": 1e-3, "small": 5e-4, "medium": 3e-4, "base": 1e-4, "large": 1e-4}
 """Peak learning rates by preset, for batches of 32: small models bear and need larger ones; others take 1e-4."""
@@ -15,13 +18,16 @@ DROPOUT = {"tiny": 0.0, "mini": 0.0}
 
 @dataclass(frozen=True)
 class PretrainOptions:
-    """All options of `bertref pretrain`; the command line's help explains each."""
+    """All options of `bertref pretrain`; the command line's help explains each.
+
+    Without `config` and `dialect` they are those of the model that `init` names, or `DEFAULT_CONFIG` and
+    `DEFAULT_DIALECT`.
+    """
 
     corpus: tuple[str, ...] = ()
     out: str = "bertref-model"
-    config: str = "tiny"
-    dialect: str = "huggingface"
-    objective: str = "mlm+nsp"
+    config: str | None = None
+    dialect: str | None = None
     vocab: str | None = None
     vocab_size: int = 2048
     lower_case: bool = True
@@ -59,11 +65,16 @@ class PretrainOptions:
     save_every: int = 200
     keep: int = 3
     resume: bool = False
+    objective: str = "mlm+nsp"
+    init: str | None = None
+    init_optimizer: bool = False
 
     def __post_init__(self) -> None:
+        if self.init_optimizer and self.init is None:
+            raise InputError("--init-optimizer takes the state that lies beside the model of --init; add --init")
         for name in ("steps", "batch_size", "vocab_size", "dupe_factor", "accumulate", "eval_batches", "log_every",
                      "save_every", "keep"):  # fmt: skip
-            if getattr(self, name) < 1:
+            if getattr(self, name) < 1 and not (name == "steps" and self.steps == 0 and self.init):
                 raise InputError(f"--{name.replace('_', '-')} is {getattr(self, name)}; it must be at least 1")
         if self.seq_len < 5:
             raise InputError(f"--seq-len is {self.seq_len}; a pair with [CLS] and two [SEP] needs at least 5")
@@ -92,7 +103,9 @@ class PretrainOptions:
     @property
     def rate(self) -> float:
         """The peak learning rate."""
-        return self.learning_rate if self.learning_rate is not None else LEARNING_RATES.get(self.config, 1e-4)
+        if self.learning_rate is not None:
+            return self.learning_rate
+        return LEARNING_RATES.get(self.config or DEFAULT_CONFIG, 1e-4)
 
     @property
     def warmup(self) -> int:
@@ -113,10 +126,17 @@ FREE = frozenset({"backend", "kernels", "recompute", "layout", "eval_every", "ev
 """Options that may differ when a run is resumed: they don't change what is learnt (beyond rounding)."""
 
 
+def read_architecture(options: PretrainOptions) -> tuple[BertConfig, Numerics]:
+    """The config and the dialect that the options name. A config file says what dialect it is of."""
+    return named_config(options.config or DEFAULT_CONFIG, Numerics.preset(options.dialect or DEFAULT_DIALECT))
+
+
 def recorded(options: PretrainOptions) -> RunRecord:
     """What `run.json` says of a run with these options."""
     values = {name: value for name, value in asdict(options).items() if name not in FREE}
     values["corpus"] = list(options.corpus)
+    if options.init is None:
+        values |= {"config": options.config or DEFAULT_CONFIG, "dialect": options.dialect or DEFAULT_DIALECT}
     return RunRecord(values)
 
 

@@ -8,7 +8,7 @@ Source: `run_pretraining.py`.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from ...checkpoint import training as states
 from ...checkpoint.plan import class_of
 from ...data.pretraining.batch import PretrainingBatch
 from ...errors import BertrefError
-from ...heads import parameter_shapes
+from ...heads import DECODER
 from ...init import initial_parameters
 from ...params import count
 from .. import checkpoints
@@ -27,7 +27,8 @@ from ..loop import Pace, train
 from ..report import Report, silent
 from ..run_folder import claim, give_back, is_finished
 from ..step import State, initial_state, working_params
-from .options import PretrainOptions, default_options, recorded
+from .options import DEFAULT_CONFIG, PretrainOptions, default_options, recorded
+from .origin import first_state, open_origin, preset_name
 from .setup import Basis, Setup, basis_of, set_up
 
 
@@ -55,15 +56,18 @@ def pretrain(
     if options.resume and is_finished(out, record, default_options()):
         report("message", {"text": f"{out}: this run has finished; nothing is left to do."})
         return Result("already finished", options.steps, out, {}, None, [])
-    basis = basis_of(options)  # first: a run that is impossible here has no use for a folder
+    origin = open_origin(options, out)
+    basis = basis_of(options, origin)  # a run that is impossible here has no use for a folder
+    record = replace(record, init=origin.record() if origin else None)
     made = claim(out, record, default_options(), resume=options.resume, report=report)
+    options = replace(options, config=options.config or (preset_name(origin) if origin else DEFAULT_CONFIG))
     try:
         setup, state = _start(options, basis, out, report)
     except BertrefError:
         if made:
             give_back(out)
         raise
-    task = _Pretraining(options, setup, out, report)
+    task = _Pretraining(options, setup, out, report, tied=DECODER not in state.params)
     task.describe(out)
     report("start", _overview(options, setup, state))
     pace = Pace(options.steps, options.log_every, options.save_every, options.eval_every)
@@ -80,15 +84,18 @@ def pretrain(
 
 
 def _start(options: PretrainOptions, basis: Basis, out: Path, report: Report) -> tuple[Setup, State]:
-    """What the run works with, and the state of its newest checkpoint or a new model's."""
+    """What the run works with, and the state of its newest checkpoint, of the model of `--init`, or of a new model."""
     path = latest(out)
     saved = states.load(path) if path else None
     setup = set_up(options, basis, out, report, saved.pass_counts if saved else ())
-    if path is None or saved is None:
+    if path is not None and saved is not None:
+        state = checkpoints.restored(setup.ops.xp, saved, path, setup.config, setup.heads)
+        report("message", {"text": f"Resuming after step {state.step} from {path}."})
+    elif basis.origin is not None and basis.origin.model is not None:
+        state = first_state(setup.ops, setup.recipe, basis.origin.model, options, report)
+    else:
         params = initial_parameters(setup.config, setup.numerics, options.seed, heads=setup.heads)
-        return setup, initial_state(setup.ops, setup.recipe, params)
-    state = checkpoints.restored(setup.ops.xp, saved, path, parameter_shapes(setup.config, setup.heads))
-    report("message", {"text": f"Resuming after step {state.step} from {path}."})
+        state = initial_state(setup.ops, setup.recipe, params)
     return setup, state
 
 
@@ -111,12 +118,14 @@ def _overview(options: PretrainOptions, setup: Setup, state: State) -> dict[str,
 
 @dataclass
 class _Pretraining:
-    """What the loop asks for (`loop.Task`). `metrics` are those of the last evaluation."""
+    """What the loop asks for (`loop.Task`). `tied` says whether the decoder is the table of word embeddings; `metrics`
+    are those of the last evaluation."""
 
     options: PretrainOptions
     setup: Setup
     out: Path
     report: Report
+    tied: bool
     metrics: dict[str, float] = field(default_factory=dict)
 
     def batch(self, step: int) -> PretrainingBatch:
@@ -127,8 +136,9 @@ class _Pretraining:
     def describe(self, folder: Path) -> None:
         """Writes everything of a model but its weights."""
         setup = self.setup
-        architecture = class_of(setup.heads)
-        describe_model(folder, setup.config, setup.numerics, setup.tokenizer, architecture=architecture)
+        describe_model(
+            folder, setup.config, setup.numerics, setup.tokenizer, architecture=class_of(setup.heads), tied=self.tied
+        )
 
     def save(self, state: State) -> None:
         path = checkpoints.save(

@@ -9,7 +9,7 @@ import numpy as np
 
 from ... import backends
 from ...backends.backend import Backend
-from ...config import PRESETS, BertConfig, Numerics, config_notes, named_config, read_json
+from ...config import PRESETS, BertConfig, Numerics, config_notes, read_json
 from ...data.pretraining.batch import PretrainingBatch
 from ...data.pretraining.corpus import Corpus, is_corpus
 from ...data.pretraining.documents import Document, read_documents
@@ -28,7 +28,8 @@ from ...precision import Precision
 from ...text import Tokenizer, Vocab, load_vocab, train_vocab
 from ..report import Report
 from ..step import Recipe
-from .options import DROPOUT, PretrainOptions
+from .options import DEFAULT_CONFIG, DROPOUT, PretrainOptions, read_architecture
+from .origin import Origin
 from .records import open_evaluation, open_records
 
 ALL_RECORDS = (
@@ -67,24 +68,27 @@ class Setup:
 
 
 class Basis(NamedTuple):
-    """What the options decide by themselves, without text and without a folder."""
+    """What the options and the model of `--init` decide by themselves, without text and without a folder. `vocab` is
+    None where the text or the records bring it."""
 
     backend: Backend
     config: BertConfig
     numerics: Numerics
+    vocab: Vocab | None
+    origin: Origin | None
 
 
-def basis_of(options: PretrainOptions) -> Basis:
+def basis_of(options: PretrainOptions, origin: Origin | None = None) -> Basis:
     """Raises `BackendUnavailable` where the backend can't be used here, `InputError` where it does not compute in the
-    precision, or the model has too few positions."""
+    precision, the model has too few positions, or `--vocab` is not the vocabulary of `--init`."""
     backend = backends.get(options.backend)
     Precision.preset(options.precision).validate(backend)
-    config, numerics = architecture(options)
+    config, numerics = architecture(options, origin)
     if options.seq_len > config.max_position_embeddings:
         raise InputError(
             f"--seq-len {options.seq_len} is longer than the model's {config.max_position_embeddings} positions"
         )
-    return Basis(backend, config, numerics)
+    return Basis(backend, config, numerics, _given_vocab(options, origin), origin)
 
 
 def set_up(
@@ -93,28 +97,27 @@ def set_up(
     """Reads or makes everything; what is made of the text is kept in `out`, so that a resumed run finds it.
 
     `pass_counts` are those of the run that is resumed: a pass of another length is refused."""
-    backend, config, numerics = basis
-    for note in notes(options):
+    backend, config, numerics, _, origin = basis
+    for note in () if origin else notes(options):
         report("message", {"text": note})
     data: PretrainingData | TFRecordData
     held_out: PretrainingData | TFRecordData | None
     if any(map(is_records, options.corpus)):
-        vocab, data, held_out = open_records(options, report)
+        vocab, data, held_out = open_records(options, origin, report)
         size = {"examples": len(data)}
     else:
-        vocab, corpus = _text(options, out, report)
+        vocab, corpus = _text(options, basis, out, report)
         data, held_out = _data(options, corpus, vocab, pass_counts)
         size = {"tokens": data.tokens, "documents": len(data.documents)}
     if options.eval_corpus:
         held_out = open_evaluation(options.eval_corpus, vocab, _rules(options))
     if not options.next_sentence and any(isinstance(source, TFRecordData) for source in (data, held_out)):
         report("message", {"text": PAIRS})
-    config = _fitted(config, vocab, options)
+    config, tokenizer = _fitted(config, vocab, options, origin), _tokenizer(options, origin, vocab)
     batches = _evaluation(options, data, held_out, report)
     for batch in batches:
         batch.validate(config)
     unigram = _unigram(data, batches) if batches and isinstance(data, PretrainingData) else None
-    tokenizer = Tokenizer(vocab, lower_case=options.lower_case)
     ops, recipe = OpSet(backend, kernels=options.kernels), recipe_of(options, config, numerics, backend)
     return Setup(ops, recipe, config, numerics, tokenizer, data, batches, unigram, size)
 
@@ -128,7 +131,7 @@ def recipe_of(options: PretrainOptions, config: BertConfig, numerics: Numerics, 
         objective=PretrainingObjective(next_sentence=options.next_sentence),
         settings=Settings(config, numerics, options.recompute),
         optimizer=Optimizer.from_numerics(numerics, weight_decay=options.weight_decay, **overrides),
-        schedule=Schedule(kind=schedule, peak=options.rate, steps=options.steps, warmup_steps=options.warmup),
+        schedule=Schedule(kind=schedule, peak=options.rate, steps=max(options.steps, 1), warmup_steps=options.warmup),
         precision=Precision.preset(options.precision),
         clip_norm=options.clip_norm or None,
         chunks=options.accumulate,
@@ -137,10 +140,13 @@ def recipe_of(options: PretrainOptions, config: BertConfig, numerics: Numerics, 
     )
 
 
-def architecture(options: PretrainOptions) -> tuple[BertConfig, Numerics]:
-    """The config and the dialect that the options name, before the vocabulary is known."""
-    config, numerics = named_config(options.config, Numerics.preset(options.dialect))
-    p = options.dropout if options.dropout is not None else DROPOUT.get(options.config)
+def architecture(options: PretrainOptions, origin: Origin | None = None) -> tuple[BertConfig, Numerics]:
+    """The config and the dialect of `--init` or those that the options name, before the vocabulary is known."""
+    if origin is None:
+        config, numerics = read_architecture(options)
+        p = options.dropout if options.dropout is not None else DROPOUT.get(options.config or DEFAULT_CONFIG)
+    else:
+        config, numerics, p = origin.config, origin.numerics, options.dropout
     if p is not None:
         config = replace(config, hidden_dropout_prob=p, attention_probs_dropout_prob=p)
     return config, numerics
@@ -148,14 +154,15 @@ def architecture(options: PretrainOptions) -> tuple[BertConfig, Numerics]:
 
 def notes(options: PretrainOptions) -> tuple[str, ...]:
     """What to tell of the config's file, if it is one."""
-    if options.config in PRESETS:
-        return ()
-    return config_notes(read_json(Path(options.config)), where=options.config)
+    name = options.config or DEFAULT_CONFIG
+    return () if name in PRESETS else config_notes(read_json(Path(name)), where=name)
 
 
-def _fitted(config: BertConfig, vocab: Vocab, options: PretrainOptions) -> BertConfig:
-    """The config with a table for the vocabulary; a config file's own size must hold it."""
-    if options.config in PRESETS:
+def _fitted(config: BertConfig, vocab: Vocab, options: PretrainOptions, origin: Origin | None) -> BertConfig:
+    """The config with a table for the vocabulary; a config file's own size must hold it, and a model's does."""
+    if origin is not None:
+        return config
+    if (options.config or DEFAULT_CONFIG) in PRESETS:
         return replace(config, vocab_size=len(vocab), pad_token_id=vocab.pad)
     if config.vocab_size < len(vocab):
         raise InputError(
@@ -164,10 +171,30 @@ def _fitted(config: BertConfig, vocab: Vocab, options: PretrainOptions) -> BertC
     return config
 
 
-def _text(options: PretrainOptions, out: Path, report: Report) -> tuple[Vocab, Corpus]:
+def _given_vocab(options: PretrainOptions, origin: Origin | None) -> Vocab | None:
+    """The vocabulary of `--init`, or that of `--vocab`; if both are given they have to be one."""
+    given = load_vocab(options.vocab, require=NEEDED) if options.vocab else None
+    if origin is None:
+        return given
+    own = origin.tokenizer.vocab
+    if given is not None and given.sha256 != own.sha256:
+        raise InputError(
+            f"--vocab {options.vocab}: is another vocabulary ({given.size} tokens) than that of --init {origin.name} "
+            f"({own.size} tokens); leave --vocab out"
+        )
+    for token in NEEDED:
+        own.id_of(token)
+    return own
+
+
+def _tokenizer(options: PretrainOptions, origin: Origin | None, vocab: Vocab) -> Tokenizer:
+    return origin.tokenizer if origin else Tokenizer(vocab, lower_case=options.lower_case)
+
+
+def _text(options: PretrainOptions, basis: Basis, out: Path, report: Report) -> tuple[Vocab, Corpus]:
     """The vocabulary and the tokenised corpus: prepared ones are opened, text is tokenised into `out`/data once."""
     prepared = [path for path in options.corpus if is_corpus(path)]
-    given = load_vocab(options.vocab, require=NEEDED) if options.vocab else None
+    given = basis.vocab
     if prepared:
         if len(prepared) < len(options.corpus):
             other = next(path for path in options.corpus if path not in prepared)
@@ -176,12 +203,12 @@ def _text(options: PretrainOptions, out: Path, report: Report) -> tuple[Vocab, C
         return corpus.vocab, corpus
     folder = out / "data"
     if is_corpus(folder):
-        corpus = Corpus.open(folder)
+        corpus = Corpus.open(folder, given if basis.origin else None)
         return corpus.vocab, corpus
     if not options.corpus:
         report("message", {"text": "No corpus given: learning from the Python language reference (pydoc_data.topics)."})
     vocab = given or _trained_vocab(options, report)
-    tokenizer = Tokenizer(vocab, lower_case=options.lower_case)
+    tokenizer = _tokenizer(options, basis.origin, vocab)
     prepare(_documents(options), tokenizer, folder, progress=lambda counts: report("prepare", counts))
     return vocab, Corpus.open(folder, vocab)
 

@@ -1,6 +1,6 @@
 """From options to everything that a run needs: text, vocabulary, batches, model, recipe."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
@@ -11,12 +11,9 @@ from ... import backends
 from ...backends.backend import Backend
 from ...config import PRESETS, BertConfig, Numerics, config_notes, read_json
 from ...data.pretraining.batch import PretrainingBatch
-from ...data.pretraining.corpus import Corpus, is_corpus
-from ...data.pretraining.documents import Document, read_documents
+from ...data.pretraining.corpus import Corpus
 from ...data.pretraining.pipeline import PretrainingData, split_documents
-from ...data.pretraining.python_topics import python_topics
 from ...data.pretraining.record_files import is_records
-from ...data.pretraining.shards import prepare
 from ...data.pretraining.tfrecord_data import TFRecordData
 from ...errors import InputError
 from ...layers import Settings
@@ -25,12 +22,13 @@ from ...objectives import PretrainingObjective
 from ...opset import OpSet
 from ...optim import Optimizer, Schedule
 from ...precision import Precision
-from ...text import Tokenizer, Vocab, load_vocab, train_vocab
+from ...text import Tokenizer, Vocab
 from ..report import Report
 from ..step import Recipe
 from .options import DEFAULT_CONFIG, DROPOUT, PretrainOptions, read_architecture
 from .origin import Origin
 from .records import open_evaluation, open_records
+from .text import given_vocab, open_text, tokenizer_of
 
 ALL_RECORDS = (
     "records are not split, because the same sentences stand in several of them. `prepare --held-out` writes held-out "
@@ -44,7 +42,6 @@ PAIRS = (
     "Records hold sentence pairs, half of them random; --objective mlm reads both segments and judges no pair. Running "
     "text is better for it: give the text or a prepared corpus."
 )
-NEEDED = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
 @dataclass(frozen=True)
@@ -88,7 +85,7 @@ def basis_of(options: PretrainOptions, origin: Origin | None = None) -> Basis:
         raise InputError(
             f"--seq-len {options.seq_len} is longer than the model's {config.max_position_embeddings} positions"
         )
-    return Basis(backend, config, numerics, _given_vocab(options, origin), origin)
+    return Basis(backend, config, numerics, given_vocab(options, origin), origin)
 
 
 def set_up(
@@ -97,7 +94,7 @@ def set_up(
     """Reads or makes everything; what is made of the text is kept in `out`, so that a resumed run finds it.
 
     `pass_counts` are those of the run that is resumed: a pass of another length is refused."""
-    backend, config, numerics, _, origin = basis
+    backend, config, numerics, given, origin = basis
     for note in () if origin else notes(options):
         report("message", {"text": note})
     data: PretrainingData | TFRecordData
@@ -106,14 +103,14 @@ def set_up(
         vocab, data, held_out = open_records(options, origin, report)
         size = {"examples": len(data)}
     else:
-        vocab, corpus = _text(options, basis, out, report)
+        vocab, corpus = open_text(options, origin, given, out, report)
         data, held_out = _data(options, corpus, vocab, pass_counts)
         size = {"tokens": data.tokens, "documents": len(data.documents)}
     if options.eval_corpus:
         held_out = open_evaluation(options.eval_corpus, vocab, _rules(options))
     if not options.next_sentence and any(isinstance(source, TFRecordData) for source in (data, held_out)):
         report("message", {"text": PAIRS})
-    config, tokenizer = _fitted(config, vocab, options, origin), _tokenizer(options, origin, vocab)
+    config, tokenizer = _fitted(config, vocab, options, origin), tokenizer_of(options, origin, vocab)
     batches = _evaluation(options, data, held_out, report)
     for batch in batches:
         batch.validate(config)
@@ -169,64 +166,6 @@ def _fitted(config: BertConfig, vocab: Vocab, options: PretrainOptions, origin: 
             f"{options.config}: vocab_size is {config.vocab_size}, but the vocabulary has {len(vocab)} tokens"
         )
     return config
-
-
-def _given_vocab(options: PretrainOptions, origin: Origin | None) -> Vocab | None:
-    """The vocabulary of `--init`, or that of `--vocab`; if both are given they have to be one."""
-    given = load_vocab(options.vocab, require=NEEDED) if options.vocab else None
-    if origin is None:
-        return given
-    own = origin.tokenizer.vocab
-    if given is not None and given.sha256 != own.sha256:
-        raise InputError(
-            f"--vocab {options.vocab}: is another vocabulary ({given.size} tokens) than that of --init {origin.name} "
-            f"({own.size} tokens); leave --vocab out"
-        )
-    for token in NEEDED:
-        own.id_of(token)
-    return own
-
-
-def _tokenizer(options: PretrainOptions, origin: Origin | None, vocab: Vocab) -> Tokenizer:
-    return origin.tokenizer if origin else Tokenizer(vocab, lower_case=options.lower_case)
-
-
-def _text(options: PretrainOptions, basis: Basis, out: Path, report: Report) -> tuple[Vocab, Corpus]:
-    """The vocabulary and the tokenised corpus: prepared ones are opened, text is tokenised into `out`/data once."""
-    prepared = [path for path in options.corpus if is_corpus(path)]
-    given = basis.vocab
-    if prepared:
-        if len(prepared) < len(options.corpus):
-            other = next(path for path in options.corpus if path not in prepared)
-            raise InputError(f"{other}: is not a prepared corpus, but {prepared[0]} is; give only one kind")
-        corpus = Corpus.open(prepared, given)
-        return corpus.vocab, corpus
-    folder = out / "data"
-    if is_corpus(folder):
-        corpus = Corpus.open(folder, given if basis.origin else None)
-        return corpus.vocab, corpus
-    if not options.corpus:
-        report("message", {"text": "No corpus given: learning from the Python language reference (pydoc_data.topics)."})
-    vocab = given or _trained_vocab(options, report)
-    tokenizer = _tokenizer(options, basis.origin, vocab)
-    prepare(_documents(options), tokenizer, folder, progress=lambda counts: report("prepare", counts))
-    return vocab, Corpus.open(folder, vocab)
-
-
-def _documents(options: PretrainOptions) -> Iterator[Document]:
-    if not options.corpus:
-        return python_topics()
-    return read_documents(
-        options.corpus, layout=cast(Any, options.documents), sentences=cast(Any, options.sentences)
-    )
-
-
-def _trained_vocab(options: PretrainOptions, report: Report) -> Vocab:
-    report(
-        "message", {"text": f"No vocabulary given: training one of at most {options.vocab_size} tokens on the text."}
-    )
-    sentences = (sentence for document in _documents(options) for sentence in document.sentences)
-    return train_vocab(sentences, options.vocab_size, lower_case=options.lower_case)
 
 
 def _data(

@@ -96,7 +96,7 @@ class BoundOp(Generic[P, G]):
 
     def forward(self, *args: P.args, **options: P.kwargs) -> tuple[Array, Run]:
         """The op's forward without `xp`; an option `probe(name, array)` shows the inner values that `Op.probes` names,
-        by the reference."""
+        by the reference, and `figure(name, array)` what `Op.figures` names, whichever implementation runs."""
         if options.get("probe") is None:
             options.pop("probe", None)
             if self._kernel is not None:

@@ -31,17 +31,28 @@ class Recorder:
 class Probe:
     """A recorder as one part of the model sees it: under a prefix, knowing the layout of its rows."""
 
-    def __init__(self, recorder: Recorder, xp: Namespace, layout: Layout, prefix: str = "") -> None:
-        self._recorder, self._xp, self._layout, self._prefix = recorder, xp, layout, prefix
+    def __init__(
+        self,
+        recorder: Recorder,
+        xp: Namespace,
+        layout: Layout,
+        prefix: str = "",
+        shown: Callable[[Array], Array] = lambda value: value,
+    ) -> None:
+        self._recorder, self._xp, self._layout, self._prefix, self._shown = recorder, xp, layout, prefix, shown
 
     def scope(self, prefix: str) -> "Probe":
         """The same under a longer prefix: `layer.3.` for a layer, `grad:` for the way back."""
-        return Probe(self._recorder, self._xp, self._layout, self._prefix + prefix)
+        return Probe(self._recorder, self._xp, self._layout, self._prefix + prefix, self._shown)
+
+    def through(self, shown: Callable[[Array], Array]) -> "Probe":
+        """The same for arrays whose rows aren't those of the layout: `shown` makes the padded form of one."""
+        return Probe(self._recorder, self._xp, self._layout, self._prefix, shown)
 
     def array(self, name: str, value: Array) -> None:
         """Records a value that has no token rows."""
         if self._recorder.wants(self._prefix + name):
-            self._recorder.values[self._prefix + name] = value
+            self._recorder.values[self._prefix + name] = self._shown(value)
 
     def rows(self, name: str, value: Array) -> None:
         """Records token rows (T, ...) as (B, S, ...)."""

@@ -7,9 +7,9 @@ axes and which of their elements count, the order and the inputs of `verify`'s s
 gradient is made from the gradients of those that read it), the columns and the formulas of its reports, and the modules
 of Hugging Face's in which it looks for a tensor.
 
-Only names and edges are shared. The model is written a second time, independently: `ops`, `layers`, `model`, `losses`
-and the functions of `heads` never read this table, so that it can be held against what they compute (a test replays
-every row from what the model, and transformers, recorded).
+Only names and edges are shared. The model is written a second time, independently: `ops`, `layers`, `model` and the
+functions of `heads` and `objectives` never read this table, so that it can be held against what they compute (a test
+replays every row from what the model, and transformers, recorded).
 
 Variants of the network are other rows; none is built yet.
 
@@ -27,7 +27,7 @@ from functools import cache
 
 from .config import BertConfig
 from .heads import expanded, with_pooler
-from .losses import ROWS as PRETRAINING
+from .objectives.pretraining import ROWS as PRETRAINING
 from .row import (
     ACTIVATION,
     ADD,

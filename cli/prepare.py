@@ -53,14 +53,13 @@ def prepare(
     from ..data.pretraining.record_files import write_records
     from ..data.pretraining.shards import prepare as run
     from ..errors import InputError
-    from ..text import Tokenizer, load_vocab
-    from ..train.pretraining.setup import NEEDED
+    from ..text import SPECIAL_TOKENS, Tokenizer, load_vocab
 
     if held_out and kind == "tokens":
         raise InputError("--held-out goes with --format tfrecord; of tokens, pretrain itself holds documents out")
     if kind == "tfrecord" and Path(out).exists():  # before the text is tokenised
         raise InputError(f"{out}: exists; choose another --out")
-    tokenizer = Tokenizer(load_vocab(vocab, require=NEEDED), lower_case=not cased)
+    tokenizer = Tokenizer(load_vocab(vocab, require=SPECIAL_TOKENS), lower_case=not cased)
     processes = processes or all_threads()
     found = read_documents(corpus, layout=cast(Any, documents), sentences=cast(Any, sentences))
     start = time.perf_counter()

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from ..train.pretraining.options import LEARNING_RATES, PretrainOptions
+from ..train.pretraining.options import CHOICES, DEFAULT_CONFIG, DEFAULT_DIALECT, LEARNING_RATES, PretrainOptions
 from . import render
 from .corpus_options import corpus_options
 from .options import backend_option, debug_option, json_option, threads_option
@@ -29,8 +29,14 @@ def shown(name: str, *, help: str, **settings: Any) -> Callable[[F], F]:
 @click.command()
 @corpus_options(required=False)
 @shown("out", metavar="DIR", help="Where the model and its checkpoints go.")
-@shown("config", metavar="NAME|FILE", help="tiny, mini, small, medium, base, large, or a config.json.")
-@shown("dialect", type=click.Choice(["huggingface", "google"]), help="Whose arithmetic to follow.")
+@click.option("--init", metavar="MODEL", help="Go on from this model, with its architecture, dialect and vocabulary.")
+@click.option("--init-optimizer", is_flag=True, help="With its optimiser's state and step, too.")
+@click.option("--config", metavar="NAME|FILE", help="tiny, mini, small, medium, base, large, or a config.json.  "
+              f"[default: {DEFAULT_CONFIG}]")  # fmt: skip
+@click.option("--dialect", type=click.Choice(["huggingface", "google"]),
+              help=f"Whose arithmetic to follow.  [default: {DEFAULT_DIALECT}]")  # fmt: skip
+@shown("objective", type=click.Choice(CHOICES["objective"]),
+       help="Masked words and next sentences, or masked words alone, on running text.")  # fmt: skip
 @click.option("--vocab", metavar="FILE", help="Vocabulary; without it one is trained on the text.")
 @shown("vocab-size", help="Most tokens of a vocabulary that is trained.")
 @click.option("--cased", is_flag=True, help="Keep case and accents.")
@@ -86,7 +92,7 @@ def shown(name: str, *, help: str, **settings: Any) -> Callable[[F], F]:
 @debug_option
 def pretrain(as_json: bool, cased: bool, kernels: str, plot: str | None, log_json: str | None,
              tensorboard: str | None, **values: Any) -> None:  # fmt: skip
-    """Pre-train a BERT on text: masked words and next sentences.
+    """Pre-train a BERT on text: masked words, with next sentences or alone.
 
     CORPUS: text files, folders, .gz, Wikipedia extracts, JSONL, or folders made by `bertref prepare`, of tokens or of
     TFRecord files (.gz, too). Without one it learns from the Python language reference, which is on every machine.

@@ -263,6 +263,7 @@ class Training:
         words = [f"loss {v['loss']:.3f}"]
         if "masked_lm_accuracy" in v:
             words.append(f"words {v['masked_lm_accuracy']:.0%}")
+        if "next_sentence_accuracy" in v:
             words.append(f"next {v['next_sentence_accuracy']:.0%}")
         words += [
             f"rate {v['learning_rate']:.1e}",
@@ -278,11 +279,8 @@ class Training:
     def _evaluated(self, v: dict[str, Any]) -> None:
         self._eval = v
         where = "held-out documents" if v["on"] == "held-out" else "the text learnt from"
-        message(
-            f"step {v['step']}, on {where}: masked_lm_loss {v['masked_lm_loss']:.3f}  masked_lm_accuracy "
-            f"{v['masked_lm_accuracy']:.3f}  next_sentence_loss {v['next_sentence_loss']:.3f}  "
-            f"next_sentence_accuracy {v['next_sentence_accuracy']:.3f}"
-        )
+        names = [f"{head}_{what}" for head in ("masked_lm", "next_sentence") for what in ("loss", "accuracy")]
+        message(f"step {v['step']}, on {where}: " + "  ".join(f"{name} {v[name]:.3f}" for name in names if name in v))
 
     def _done(self, v: dict[str, Any]) -> None:
         self.close()

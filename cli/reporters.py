@@ -106,7 +106,8 @@ class Plot:
         axes = figure.subplots()
         at = [v["step"] for v in self._steps]
         axes.plot(at, [v["mlm_loss"] for v in self._steps], label="masked words")
-        axes.plot(at, [v["nsp_loss"] for v in self._steps], label="next sentence")
+        if "nsp_loss" in self._steps[0]:
+            axes.plot(at, [v["nsp_loss"] for v in self._steps], label="next sentence")
         if self._evals:
             last = self._evals[-1]
             axes.plot([v["step"] for v in self._evals], [v["masked_lm_loss"] for v in self._evals], "o",

@@ -5,7 +5,7 @@ initial values (no gain of 1, no bias of 0). Row 0 of a batch is full, the other
 each row has another number of predictions, the last one none.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,12 +13,12 @@ import numpy as np
 import torch
 import transformers
 
-from bertref import losses
 from bertref.config import BertConfig, Numerics
-from bertref.data.batch import Batch
+from bertref.data.pretraining.batch import PretrainingBatch
 from bertref.golden.generate import model_torch
 from bertref.heads import parameter_shapes
 from bertref.layers import Settings
+from bertref.objectives import PretrainingObjective, losses_and_gradients
 from bertref.opset import OpSet
 from bertref.probes import Recorder
 from bertref.topology import probe_names
@@ -49,7 +49,9 @@ def rich_params(config: BertConfig, seed: int = 0) -> Arrays:
     }
 
 
-def ragged_batch(config: BertConfig, lengths: tuple[int, ...] = (11, 7, 3, 9), seed: int = 0, width: int = 11) -> Batch:
+def ragged_batch(
+    config: BertConfig, lengths: tuple[int, ...] = (11, 7, 3, 9), seed: int = 0, width: int = 11
+) -> PretrainingBatch:
     """A batch with these lengths (0: all padding); the rows have 4, 2, 1, 0, 4, ... predictions."""
     random = np.random.default_rng(seed + 1000)
     B, P = len(lengths), 4
@@ -64,7 +66,10 @@ def ragged_batch(config: BertConfig, lengths: tuple[int, ...] = (11, 7, 3, 9), s
         labels[b, :count] = random.integers(0, config.vocab_size, count)
         weights[b, :count] = 1
     nsp = (np.arange(B) % 3 == 1).astype(np.int32)
-    return Batch(ids, mask, types, positions, labels, weights, nsp, 100 + np.arange(B, dtype=np.int64))
+    return PretrainingBatch(
+        input_ids=ids, attention_mask=mask, token_type_ids=types, masked_lm_positions=positions, masked_lm_ids=labels,
+        masked_lm_weights=weights, next_sentence_label=nsp, example=100 + np.arange(B, dtype=np.int64),
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,7 @@ class Case:
     config: BertConfig
     numerics: Numerics
     params: Arrays
-    batch: Batch
+    batch: PretrainingBatch
 
     @property
     def dialect(self) -> model_torch.Dialect:
@@ -109,22 +114,18 @@ class Outcome:
     probes: Arrays
 
 
-Pretraining = Callable[..., tuple[losses.Losses, dict[str, Any]]]
-
-
 def ours(
-    case: Case, ops: OpSet, *, packed: bool = False, recompute: str = "none", record: bool = False,
-    pretraining: Pretraining | None = None, **options: Any,
-) -> Outcome:  # fmt: skip
+    case: Case, ops: OpSet, *, packed: bool = False, recompute: str = "none", record: bool = False, **options: Any
+) -> Outcome:
     """What bertref makes of the case, in float64."""
     xp = ops.xp
     params = {name: xp.from_numpy(a) for name, a in case.params.items()}
     recorder = Recorder() if record else None
     settings = Settings(case.config, case.numerics, recompute)
-    found, grads = (pretraining or losses.pretraining)(
-        ops, params, case.batch, settings, packed=packed, recorder=recorder, **options
+    found, grads = losses_and_gradients(
+        PretrainingObjective(), ops, params, case.batch, settings, packed=packed, recorder=recorder, **options
     )
-    numbers = {name: float(xp.to_numpy(x)) for name, x in found._asdict().items()}
+    numbers = {name: float(xp.to_numpy(x)) for name, x in found.losses.items()}
     probes = recorder.to_numpy(xp) if recorder else {}
     return Outcome(numbers, {name: np.array(xp.to_numpy(g)) for name, g in grads.items()}, probes)
 
@@ -169,7 +170,7 @@ def transformers_model(case: Case) -> Any:
     return model
 
 
-def transformers_arguments(batch: Batch) -> dict[str, Any]:
+def transformers_arguments(batch: PretrainingBatch) -> dict[str, Any]:
     """The batch as Hugging Face's model takes it, predictions as `labels`."""
     labels = np.full(batch.input_ids.shape, -100, np.int64)
     rows, slots = np.nonzero(batch.masked_lm_weights)

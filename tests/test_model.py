@@ -9,12 +9,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bertref import backends, losses, model
-from bertref.data.batch import Batch, padded
+from bertref import backends, heads, model
+from bertref.data.pretraining.batch import PretrainingBatch, padded
 from bertref.dropout import Dropout
 from bertref.golden.generate import model_torch
 from bertref.layers import Settings, encoder_layer, pooler
 from bertref.layout import inputs
+from bertref.objectives import PretrainingObjective, losses_and_gradients, pretraining
 from bertref.opset import OpSet
 from bertref.probes import Recorder
 
@@ -242,7 +243,7 @@ def test_the_order_of_the_sequences_changes_nothing(ops: OpSet, packed: bool) ->
 def test_chunks_with_the_whole_batchs_denominators_add_up(ops: OpSet, packed: bool) -> None:
     c = case(dialect="google")
     whole = ours(c, ops, packed=packed)
-    divide_by = losses.denominators(c.batch, c.numerics)
+    divide_by = PretrainingObjective().denominators(c.batch, c.numerics)
     parts = [
         ours(replace(c, batch=c.batch[rows]), ops, packed=packed, divide_by=divide_by)
         for rows in (slice(0, 1), slice(1, 4))
@@ -264,8 +265,9 @@ def test_parameters_and_batch_are_not_touched(ops: OpSet) -> None:
     c = case()
     xp = ops.xp
     params = {name: xp.from_numpy(a.copy()) for name, a in c.params.items()}
-    batch = Batch(**{name: a.copy() for name, a in c.batch.items()})
-    losses.pretraining(ops, params, batch, Settings(c.config, c.numerics), recorder=Recorder())
+    batch = PretrainingBatch(**{name: a.copy() for name, a in c.batch.items()})
+    settings = Settings(c.config, c.numerics)
+    losses_and_gradients(PretrainingObjective(), ops, params, batch, settings, recorder=Recorder())
     for name, a in c.params.items():
         assert (xp.to_numpy(params[name]) == a).all(), name
     for name, a in c.batch.items():
@@ -337,14 +339,14 @@ def test_a_cache_serves_once(ops: OpSet) -> None:
 
 
 def half_of_the_tied_gradient(patch: pytest.MonkeyPatch) -> None:
-    whole = losses.pretraining_backward
+    whole = PretrainingObjective.backward
 
-    def fault(ops: OpSet, d: Any, cache: Any, probe: Any = None) -> Any:
+    def fault(self: Any, ops: OpSet, d: Any, cache: Any, probe: Any = None) -> Any:
         other_half = ops.decoder_cross_entropy.backward(d, cache.decoder).table
-        grads = whole(ops, d, cache, probe)
-        return {**grads, losses.heads.WORD_EMBEDDINGS: grads[losses.heads.WORD_EMBEDDINGS] - other_half}
+        grads = whole(self, ops, d, cache, probe)
+        return {**grads, heads.WORD_EMBEDDINGS: grads[heads.WORD_EMBEDDINGS] - other_half}
 
-    patch.setattr(losses, "pretraining_backward", fault)
+    patch.setattr(PretrainingObjective, "backward", fault)
 
 
 def pooler_without_its_way_back(patch: pytest.MonkeyPatch) -> None:
@@ -368,28 +370,32 @@ def layer_without_its_residual(patch: pytest.MonkeyPatch) -> None:
 
 
 def next_sentence_labels_turned(patch: pytest.MonkeyPatch) -> None:
-    whole = losses.targets
+    whole = pretraining.targets
 
     def fault(*args: Any) -> Any:
         found = whole(*args)
         return replace(found, next_sentence=1 - found.next_sentence)
 
-    patch.setattr(losses, "targets", fault)
+    patch.setattr(pretraining, "targets", fault)
 
 
 def another_denominator(patch: pytest.MonkeyPatch) -> None:
-    whole = losses.denominators
-    patch.setattr(losses, "denominators", lambda *a: whole(*a)._replace(mlm=float(a[0].masked_lm_weights.size)))
+    whole = PretrainingObjective.denominators
+
+    def fault(self: Any, batch: Any, numerics: Any) -> Any:
+        return {**whole(self, batch, numerics), "mlm": float(batch.masked_lm_weights.size)}
+
+    patch.setattr(PretrainingObjective, "denominators", fault)
 
 
 def positions_off_by_one(patch: pytest.MonkeyPatch) -> None:
-    whole = losses.inputs
+    whole = pretraining.inputs
 
     def fault(xp: Any, *args: Any, **options: Any) -> Any:
         found = whole(xp, *args, **options)
         return replace(found, position_ids=found.position_ids + 1)
 
-    patch.setattr(losses, "inputs", fault)
+    patch.setattr(pretraining, "inputs", fault)
 
 
 def a_gradient_a_thousandth_too_long(patch: pytest.MonkeyPatch) -> None:

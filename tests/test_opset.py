@@ -121,6 +121,19 @@ def test_a_probe_inside_switches_the_kernel_off_for_both_halves(xp: Any) -> None
     assert (other.forwards, other.backwards) == (2, 2)  # embeddings and transform: nothing inside them is probed
 
 
+def test_a_figure_chooses_no_implementation(xp: Any) -> None:
+    """A kernel that is asked for one does the work all the same, and so does the reference where no kernel serves."""
+    made = [xp.from_numpy(np.asarray(a)) for a in (
+        np.eye(3, 4), np.eye(5, 4), np.zeros(5), np.arange(3), np.ones(3), 3.0,
+    )]  # fmt: skip
+    for serves, forwards in ((lambda *_args, **_options: True, 1), (lambda *_args, **_options: False, 0)):
+        counter, seen = Counting("decoder_cross_entropy"), {}
+        ops = OpSet(WithKernels(xp, {"decoder_cross_entropy": counter.kernel(serves)}))
+        ops.decoder_cross_entropy.forward(*made, figure=seen.__setitem__)
+        assert counter.forwards == forwards
+        assert xp.to_numpy(seen["predicted"]).tolist() == [0, 1, 2]
+
+
 def test_a_kernel_for_no_op_is_refused(xp: Any) -> None:
     kernel = Counting("dense").kernel()
     with pytest.raises(LookupError, match="kernels for ops that do not exist: convolution"):

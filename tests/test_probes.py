@@ -8,7 +8,7 @@ import pytest
 
 from bertref import backends
 from bertref.layers import Settings
-from bertref.losses import pretraining
+from bertref.objectives import PretrainingObjective, losses_and_gradients
 from bertref.opset import OpSet
 from bertref.probes import Probe, Recorder
 
@@ -169,7 +169,8 @@ def test_only_a_gradient_inside_a_composition(ops: OpSet, inside: str, recompute
     name = f"grad:layer.0.{inside}"
     recorder = Recorder({name})
     params = {n: ops.xp.from_numpy(a) for n, a in c.params.items()}
-    pretraining(ops, params, c.batch, Settings(c.config, c.numerics, recompute), recorder=recorder)
+    settings = Settings(c.config, c.numerics, recompute)
+    losses_and_gradients(PretrainingObjective(), ops, params, c.batch, settings, recorder=recorder)
     assert set(recorder.values) == {name}
     assert error(recorder.to_numpy(ops.xp)[name], expected(c).grads[name]) < 1e-10
 
@@ -181,7 +182,8 @@ def test_only_what_is_wanted_is_recorded(plain: OpSet) -> None:
     recorder = Recorder(wanted)
     xp = ops.xp
     params = {name: xp.from_numpy(a) for name, a in c.params.items()}
-    pretraining(ops, params, c.batch, Settings(c.config, c.numerics), recorder=recorder)
+    settings = Settings(c.config, c.numerics)
+    losses_and_gradients(PretrainingObjective(), ops, params, c.batch, settings, recorder=recorder)
     assert set(recorder.values) == wanted
     everything = ours(c, ops, record=True).probes
     for name, value in recorder.to_numpy(xp).items():

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from ..checkpoint import describe_model, save_weights
 from ..config import BertConfig, Numerics
-from ..data.batch import Batch, zeros
+from ..data.pretraining.batch import PretrainingBatch, zeros
 from ..errors import InputError
 from ..init import initial_parameters
 from ..text import Tokenizer, Vocab
@@ -113,7 +113,7 @@ def padded(sequences: list[list[int]]) -> dict[str, npt.NDArray[np.int64]]:
     return found
 
 
-def pretraining_batches(job: Job, vocab_size: int) -> list[Batch]:
+def pretraining_batches(job: Job, vocab_size: int) -> list[PretrainingBatch]:
     """Batches as `bertref pretrain` makes them: two segments, masked positions, a label for the second segment."""
     per_full = options(job).predictions
     result = []

@@ -24,6 +24,7 @@ from ..errors import CheckpointError, InputError
 from ..plumbing.files import remove_leftovers, write_file, write_folder
 from . import tensors
 from .folder import WEIGHTS, save_weights
+from .names import DECODER_BIAS
 
 FORMAT_VERSION = 2
 READ_VERSIONS = (1, 2)
@@ -109,6 +110,7 @@ def load(path: Path) -> TrainingState:
         params, moments = tensors.read(path / WEIGHTS), tensors.read(path / MOMENTS)
     except CheckpointError as error:
         raise CheckpointError(f"{error}\n{advice}") from None
+    params.pop(DECODER_BIAS, None)  # Hugging Face's copy, which a decoder of its own brings along (`save_weights`)
     expected = {f"{name}/{moment}" for name in params for moment in ("m", "v")}
     if set(moments) != expected:
         raise CheckpointError(f"{path / MOMENTS}: does not hold the moments of the parameters; {advice}")

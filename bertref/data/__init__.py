@@ -1,6 +1,6 @@
 """Data: what every task has of a batch, and what pre-training makes of text (`pretraining`)."""
 
-from .batch import Batch, from_labels, padded, validate
+from .batch import Batch
 from .prefetch import Prefetch
 
-__all__ = ["Batch", "Prefetch", "from_labels", "padded", "validate"]
+__all__ = ["Batch", "Prefetch"]

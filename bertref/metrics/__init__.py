@@ -1,7 +1,6 @@
 """Metrics that add up over batches: small, on the host, without dependencies beyond NumPy."""
 
 from .mean import WeightedMean
-from .pretraining import PretrainingMetrics
 from .unigram import unigram_loss
 
-__all__ = ["PretrainingMetrics", "WeightedMean", "unigram_loss"]
+__all__ = ["WeightedMean", "unigram_loss"]

@@ -4,8 +4,8 @@
     loss = Σ_n w_n l_n / d
 
 The weights say which rows count (0 for an unused prediction slot); the denominator d is an argument, because it belongs
-to the objective (`bertref.losses`) and, when a batch is computed in chunks, to the whole batch. Without weights every
-row counts 1.
+to the objective (`bertref.objectives`) and, when a batch is computed in chunks, to the whole batch. Without weights
+every row counts 1.
 
 Gradient. With p = softmax(x), ∂l_n/∂x[n,c] = p[n,c] - [c = label_n], so
 

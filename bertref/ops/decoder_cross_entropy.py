@@ -3,7 +3,8 @@
     logits = x Eᵀ + b                     x (N, H)   E (V, H)   b (V)
     loss   = Σ_n w_n CE(logits_n, label_n) / d
 
-A composition, for a kernel that never holds all (N, V) logits at once. With a `probe` it shows `logits`.
+A composition, for a kernel that never holds all (N, V) logits at once. With a `probe` it shows `logits`; its `figure`
+is `predicted` (N), the label of the largest logit (of several equal ones the first).
 
 Gradient: the cross-entropy's own gives dlogits, and the product's
 
@@ -28,6 +29,7 @@ from . import dense as dense_
 from .op import Op
 
 Probe = Callable[[str, Array], None]
+Figure = Callable[[str, Array], None]
 
 
 class DecoderCrossEntropyCache(NamedTuple):
@@ -55,11 +57,14 @@ def forward(
     denominator: Array,
     *,
     probe: Probe | None = None,
+    figure: Figure | None = None,
 ) -> tuple[Array, DecoderCrossEntropyCache]:
     """x (N, H), table (V, H), bias (V), labels (N) integer, weights (N), denominator () -> loss ()."""
     logits, dense_cache = dense_.forward(xp, x, table, bias)
     if probe:
         probe("logits", logits)
+    if figure:
+        figure("predicted", xp.argmax(logits, axis=-1))
     loss, loss_cache = cross_entropy_.forward(xp, logits, labels, weights, denominator)
     counted = xp.where(xp.expand_dims(loss_cache.factors == 0, axis=1), xp.zeros_like(x), x)
     return loss, DecoderCrossEntropyCache(dense_cache._replace(x=counted), loss_cache)
@@ -79,4 +84,4 @@ def backward(
     return DecoderCrossEntropyGrads(dx, dtable, dbias)
 
 
-decoder_cross_entropy = Op("decoder_cross_entropy", forward, backward, probes=("logits",))
+decoder_cross_entropy = Op("decoder_cross_entropy", forward, backward, probes=("logits",), figures=("predicted",))

@@ -10,7 +10,7 @@ looked up receives 0:
 The sum over duplicate ids is the whole difficulty: a plain assignment keeps only the last, and an atomic addition is
 not reproducible. `xp.index_add` adds them in a fixed order.
 
-Ids outside [0, V) are refused on the host when the batch is made (`bertref.data.batch.validate`); here a backend
+Ids outside [0, V) are refused on the host when the batch is made (`bertref.data.batch.Batch.validate`); here a backend
 may raise or return anything. Google's table has no special padding row, and so has none here.
 
 Source: Devlin et al. 2019, figure 2; `modeling.py`, `embedding_lookup`.

@@ -25,7 +25,12 @@ G_co = TypeVar("G_co", covariant=True)
 
 @dataclass(frozen=True)
 class Op(Generic[P, G_co]):
-    """A pair of pure functions of arrays. `probes` names the inner values that a composition can show (section 5).
+    """A pair of pure functions of arrays.
+
+    probes   the inner values that a composition can show: `probe(name, array)`. A kernel that replaces the op need not
+             have them, so whoever asks for one gets the reference
+    figures  by-products of forward for whoever shows progress: `figure(name, array)`. Every kernel for the op has them,
+             too, so that asking for one chooses nothing
 
     P are forward's arguments behind `xp`, G_co what backward returns: the type checker knows every op's signature.
     """
@@ -34,6 +39,7 @@ class Op(Generic[P, G_co]):
     forward: Callable[Concatenate[Namespace, P], tuple[Array, Any]]
     backward: Callable[..., G_co]
     probes: tuple[str, ...] = ()
+    figures: tuple[str, ...] = ()
 
 
 AnyOp = Op[..., Any]

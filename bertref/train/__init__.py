@@ -1,7 +1,17 @@
-"""Training: the step, the loop, and what surrounds them."""
+"""Training: the step, the loop around it, checkpoints and the run's folder, which know no objective by name.
 
-from .loop import Result, pretrain
+    step.py run_folder.py     one step of any objective (`bertref.objectives`); whose folder it is, and run.json
+    loop.py                   steps with reports, evaluations and checkpoints; figures.py and diverged.py look at them
+    checkpoints.py            a run's state from the device to the disk and back
+    pretraining/              the options, set-up, batches and evaluation of a pre-training run, and the run itself
+
+Another kind of run, fine-tuning, is a room beside `pretraining/` (`finetuning/`) with a `loop.Task` of its own. Several
+devices or processes (`parallel.py`) come between the step's chunks: each computes some of them with the whole batch's
+denominators, and losses, figures and gradients are added up.
+"""
+
 from .pretraining.options import PretrainOptions
+from .pretraining.run import Result, pretrain
 from .step import Recipe, State, StepResult, train_step
 
 __all__ = ["PretrainOptions", "Recipe", "Result", "State", "StepResult", "pretrain", "train_step"]

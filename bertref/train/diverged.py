@@ -1,6 +1,5 @@
 """Stopping a run whose numbers have stopped making sense, and saying where they first went wrong."""
 
-import math
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -20,12 +19,12 @@ FACTOR = 3.0
 
 
 class Watch:
-    """Looks at every step. A loss is diverging when its mean over the last 20 steps is above three times ln V, three
-    times what guessing evenly among the V words costs; a model that has learnt nothing at all stays near once."""
+    """Looks at every step. A loss is diverging when its mean over the last 20 steps is above three times `guessing`,
+    the loss of guessing evenly; a model that has learnt nothing at all stays near once."""
 
-    def __init__(self, ops: OpSet, recipe: Recipe, vocabulary: int, last_checkpoint: Callable[[], Path | None]) -> None:
+    def __init__(self, ops: OpSet, recipe: Recipe, guessing: float, last_checkpoint: Callable[[], Path | None]) -> None:
         self._ops, self._recipe, self._last_checkpoint = ops, recipe, last_checkpoint
-        self._limit = FACTOR * (math.log(vocabulary) + math.log(2))
+        self._limit = FACTOR * guessing
         self._recent: deque[float] = deque(maxlen=WINDOW)
 
     def look(self, result: StepResult, before: State, batch: Batch) -> None:

@@ -1,10 +1,11 @@
-"""How a run tells what it does: events with plain values, for whoever draws, logs or stores them.
+"""How a run tells what it does: events with plain values, for whoever draws, logs or stores them. The objective names
+its losses and figures.
 
 message    {text}
 prepare    {documents, sentences, tokens}          while text is tokenised
 start      {parameters, tokens, steps, first_step, backend, ...}
-step       {step, steps, loss, mlm_loss, nsp_loss, gradient_norm, learning_rate, tokens, seconds, ...}
-eval       {step, masked_lm_accuracy, masked_lm_loss, next_sentence_accuracy, next_sentence_loss, unigram_loss, on}
+step       {step, steps, loss, NAME_loss of its parts, figures, gradient_norm, learning_rate, tokens, seconds, ...}
+eval       {step, on, figures, ...}
 saved      {step, path}
 done       {status, step, out, ...}
 """

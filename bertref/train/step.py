@@ -1,7 +1,8 @@
 """One training step: losses and gradients of a batch, in chunks if wanted, then clipping and the update.
 
-A step is a pure function of the state and the batch. A chunk divides by the whole batch's denominators, so
-accumulating N chunks is the big batch up to the order of summation.
+A step is a pure function of the state and the batch. What is learnt is the business of the recipe's objective
+(`bertref.objectives`), which may be any. A chunk divides by the whole batch's denominators, so accumulating N chunks is
+the big batch up to the order of summation.
 """
 
 import itertools
@@ -15,7 +16,7 @@ from ..data.batch import Batch
 from ..dropout import Dropout
 from ..errors import InputError
 from ..layers import Settings
-from ..losses import Denominators, Losses, denominators, ordered, pretraining
+from ..objectives import TOTAL, Figure, Objective, Outcome, added, losses_and_gradients, ordered
 from ..opset import OpSet
 from ..optim import Optimizer, Schedule, accumulate, clip_by_global_norm, global_norm
 from ..precision import LossScale, Precision, cast, unscale
@@ -26,6 +27,7 @@ from ..probes import Recorder
 class Recipe:
     """Everything that a step needs to know and that does not change."""
 
+    objective: Objective
     settings: Settings
     optimizer: Optimizer
     schedule: Schedule
@@ -48,15 +50,20 @@ class State:
 
 @dataclass(frozen=True)
 class StepResult:
-    """What a step reports, on the host. `updated` is False where the step was not made."""
+    """What a step reports: on the host, but for the figures, which whoever shows them fetches (`figures.fetched`).
+    `updated` is False where the step was not made."""
 
     step: int
-    loss: float
-    mlm_loss: float
-    nsp_loss: float
+    losses: dict[str, float]
+    figures: dict[str, Figure]
     gradient_norm: float
     rate: float
     updated: bool
+
+    @property
+    def loss(self) -> float:
+        """The total."""
+        return self.losses[TOTAL]
 
 
 def initial_state(ops: OpSet, recipe: Recipe, params: dict[str, np.ndarray[Any, Any]]) -> State:
@@ -85,24 +92,25 @@ def dropout_of(ops: OpSet, recipe: Recipe, batch: Batch, step: int) -> Dropout |
 
 def gradients(
     ops: OpSet, recipe: Recipe, state: State, batch: Batch, recorder: Recorder | None = None
-) -> tuple[Losses, dict[str, Array]]:
-    """Losses of the batch and the gradients of the master weights, unscaled, before clipping."""
+) -> tuple[Outcome, dict[str, Array]]:
+    """Losses and figures of the batch, and the gradients of the master weights, unscaled, before clipping."""
     xp, precision = ops.xp, recipe.precision
     scale = state.loss_scale.scale if state.loss_scale else 1.0
     params = working_params(ops, recipe, state)
-    divide_by: Denominators = denominators(batch, recipe.settings.numerics)
+    divided = recipe.chunks > 1
+    divide_by = recipe.objective.denominators(batch, recipe.settings.numerics) if divided else None
     total: dict[str, Array] | None = None
-    sums: Losses | None = None
+    sums: Outcome | None = None
     for rows in chunk_slices(len(batch), recipe.chunks):
         chunk = batch[rows]
-        losses, grads = pretraining(
-            ops, params, chunk, recipe.settings, packed=recipe.packed, divide_by=divide_by,
-            dropout=dropout_of(ops, recipe, chunk, state.step), loss_scale=scale, recorder=recorder,
+        outcome, grads = losses_and_gradients(
+            recipe.objective, ops, params, chunk, recipe.settings, packed=recipe.packed, divide_by=divide_by,
+            dropout=dropout_of(ops, recipe, chunk, state.step), loss_scale=scale, recorder=recorder, figures=True,
         )  # fmt: skip
-        total = accumulate(total, cast(xp, grads, precision.accumulate) if recipe.chunks > 1 else grads)
-        sums = losses if sums is None else Losses(*(a + b for a, b in zip(sums, losses, strict=True)))
-    if total is None or sums is None:
-        raise InputError("the batch is empty; there is nothing to learn from")
+        total = accumulate(total, cast(xp, grads, precision.accumulate) if divided else grads)
+        sums = added(sums, outcome)
+    assert total is not None  # there is at least one chunk
+    assert sums is not None
     return sums, ordered(unscale(xp, total, scale, precision.master), state.params)
 
 
@@ -115,7 +123,13 @@ def chunk_slices(rows: int, chunks: int) -> list[slice]:
 
 
 def train_step(
-    ops: OpSet, recipe: Recipe, state: State, batch: Batch, recorder: Recorder | None = None, *, donate: bool = False
+    ops: OpSet,
+    recipe: Recipe,
+    state: State,
+    batch: Batch,
+    recorder: Recorder | None = None,
+    *,
+    donate: bool = False,
 ) -> tuple[State, StepResult]:
     """The state after one step. Not-finite gradients skip the update under a dynamic loss scale; else they are reported
     in `StepResult` (the caller stops) and the state does not change.
@@ -124,7 +138,7 @@ def train_step(
     """
     xp = ops.xp
     with np.errstate(all="ignore"):  # overflow and NaN are looked for, and reported with their name
-        losses, grads = gradients(ops, recipe, state, batch, recorder)
+        outcome, grads = gradients(ops, recipe, state, batch, recorder)
         if recipe.clip_norm is None:
             norm = global_norm(xp, grads, ops.updates)
         else:
@@ -132,8 +146,9 @@ def train_step(
                 xp, grads, recipe.clip_norm, epsilon=recipe.settings.numerics.clip_epsilon,
                 updates=ops.updates, donate=donate,
             )
-        figures = [float(xp.to_numpy(x)) for x in (losses.total, losses.mlm, losses.nsp, norm)]
-        finite = bool(np.isfinite(figures).all())
+        losses = {name: float(xp.to_numpy(loss)) for name, loss in outcome.losses.items()}
+        length = float(xp.to_numpy(norm))
+        finite = bool(np.isfinite([*losses.values(), length]).all())
         rate = recipe.schedule.rate(state.step)
         params, moments = state.params, state.moments
         if finite:
@@ -144,5 +159,5 @@ def train_step(
     scale = state.loss_scale.after(finite) if state.loss_scale else None
     skipped = bool(state.loss_scale and state.loss_scale.dynamic and not finite)
     done = state.step + 1 if finite or skipped else state.step
-    result = StepResult(state.step + 1, figures[0], figures[1], figures[2], figures[3], rate, finite)
+    result = StepResult(state.step + 1, losses, outcome.figures, length, rate, finite)
     return replace(state, params=params, moments=moments, step=done, loss_scale=scale), result

@@ -18,7 +18,7 @@ from typing import Any
 import numpy.typing as npt
 
 from ..config import BertConfig, Numerics
-from ..data.batch import Batch
+from ..data.pretraining.batch import PretrainingBatch
 from ..optim import Optimizer
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -56,7 +56,7 @@ class Case:
     config: BertConfig
     numerics: Numerics
     params: Arrays
-    batch: Batch
+    batch: PretrainingBatch
     optimizer: OptimizerCase | None
     origin: Mapping[str, Any]
 

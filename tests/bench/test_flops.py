@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bertref import backends, losses, model
+from bertref import backends, model
 from bertref.bench import flops, inputs
 from bertref.config import BertConfig, Numerics
-from bertref.data.batch import Batch
+from bertref.data.pretraining.batch import PretrainingBatch
 from bertref.init import initial_parameters
 from bertref.layers import Settings
 from bertref.layout import inputs as layout_inputs
+from bertref.objectives import PretrainingObjective, losses_and_gradients
 from bertref.opset import OpSet
 from tests.bench import small
 
@@ -43,13 +44,14 @@ def ops(xp: Counting) -> OpSet:
     return OpSet(SimpleNamespace(xp=xp, kernels={}))  # type: ignore[arg-type]
 
 
-def batch(config: BertConfig, rows: int, length: int, masked: int) -> Batch:
+def batch(config: BertConfig, rows: int, length: int, masked: int) -> PretrainingBatch:
     random = np.random.default_rng(3)
     ids = random.integers(0, config.vocab_size, (rows, length), dtype=np.int32)
     places = np.tile(np.arange(1, 1 + masked, dtype=np.int32), (rows, 1))
-    return Batch(
-        ids, np.ones_like(ids), np.zeros_like(ids), places, np.take_along_axis(ids, places, axis=1),
-        np.ones(places.shape, np.float32), np.zeros(rows, np.int32), np.arange(rows),
+    return PretrainingBatch(
+        input_ids=ids, attention_mask=np.ones_like(ids), token_type_ids=np.zeros_like(ids), masked_lm_positions=places,
+        masked_lm_ids=np.take_along_axis(ids, places, axis=1), masked_lm_weights=np.ones(places.shape, np.float32),
+        next_sentence_label=np.zeros(rows, np.int32), example=np.arange(rows),
     )  # fmt: skip
 
 
@@ -58,7 +60,8 @@ def batch(config: BertConfig, rows: int, length: int, masked: int) -> Batch:
 def test_a_training_step(config: BertConfig, packed: bool) -> None:
     xp, numerics = Counting(), Numerics()
     params = initial_parameters(config, numerics, 1)
-    losses.pretraining(ops(xp), params, batch(config, 4, 9, 2), Settings(config, numerics), packed=packed)
+    settings = Settings(config, numerics)
+    losses_and_gradients(PretrainingObjective(), ops(xp), params, batch(config, 4, 9, 2), settings, packed=packed)
     assert xp.flops == flops.training_step(config, [9] * 4, 8)
 
 

@@ -13,7 +13,6 @@ from bertref.bench.lengths import LEAST, MIXES, MOST, ragged
 from bertref.bench.op_cases import cases
 from bertref.bench.race import RAGGED_BATCHES, with_lengths
 from bertref.bench.sides import make_side
-from bertref.data.batch import validate
 from bertref.errors import InputError
 from bertref.text import Tokenizer
 from tests.bench import small
@@ -34,7 +33,7 @@ def test_batches_are_valid_and_ragged_ones_are_in_file_order(tmp_path: Path) -> 
     batches = inputs.pretraining_batches(job, config.vocab_size)
     assert len(batches) == RAGGED_BATCHES
     for batch, lengths in zip(batches, job.batches, strict=True):
-        validate(batch, config)
+        batch.validate(config)
         assert batch.attention_mask.sum(axis=1).tolist() == list(lengths)
         assert batch.input_ids.shape[1] == max(lengths)
         masked = np.take_along_axis(batch.input_ids, batch.masked_lm_positions, axis=1)

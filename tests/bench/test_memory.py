@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bertref import backends, losses
+from bertref import backends
 from bertref.bench import Job, inputs, memory
 from bertref.bench.process import Process, environment
 from bertref.bench.race import arena, with_lengths
 from bertref.dropout import Dropout
 from bertref.layers import Settings
-from bertref.layout import inputs as layout_inputs
+from bertref.objectives import PretrainingObjective
 from bertref.opset import OpSet
 from tests.bench import small
 
@@ -52,15 +52,13 @@ def test_what_forward_keeps(tmp_path: Path, kernels: bool, recompute: str) -> No
     ops = OpSet(backends.get("numpy"), kernels=kernels)
     batch = inputs.pretraining_batches(job, config.vocab_size)[0]
     params = inputs.rich_parameters(config, numerics, 1)
-    x = layout_inputs(ops.xp, batch.input_ids, batch.attention_mask, batch.token_type_ids)
-    wanted = losses.targets(ops.xp, batch, x.layout, losses.denominators(batch, numerics), "float32")
+    objective = PretrainingObjective()
+    prepared = objective.prepare(ops.xp, batch, numerics, packed=False, dtype="float32")
     dropout = Dropout(ops.xp, 1, 0, batch.example, batch.attention_mask != 0, False, 0.1, 0.1)
-    _, cache = losses.pretraining_forward(
-        ops, params, x, wanted, Settings(config, numerics, recompute), dropout=dropout
-    )
+    _, cache = objective.forward(ops, params, prepared, Settings(config, numerics, recompute), dropout=dropout)
     held = arrays_of(cache.model.layers)
     held.update(arrays_of(cache.model.embeddings))
-    for array in (*params.values(), *arrays_of(x).values()):
+    for array in (*params.values(), *arrays_of(prepared.inputs).values()):
         if isinstance(array, np.ndarray):
             held.pop(array.__array_interface__["data"][0], None)
     shape = memory.Shapes(8, 32, 8 * 32, 8 * inputs.options(job).predictions)

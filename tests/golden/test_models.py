@@ -8,9 +8,9 @@ import pytest
 
 from bertref import backends, golden
 from bertref.config import BertConfig, Numerics
-from bertref.data.batch import LAYOUT, Batch
+from bertref.data.pretraining.batch import PretrainingBatch
 from bertref.layers import Settings
-from bertref.losses import pretraining
+from bertref.objectives import PretrainingObjective, losses_and_gradients
 from bertref.opset import OpSet
 from bertref.optim import Optimizer, Schedule
 from bertref.precision import Precision
@@ -50,13 +50,14 @@ class Model:
     def under(self, prefix: str) -> dict[str, np.ndarray]:
         return {name[len(prefix) :]: a for name, a in self.arrays.items() if name.startswith(prefix)}
 
-    def batch(self, number: int | None = None) -> Batch:
+    def batch(self, number: int | None = None) -> PretrainingBatch:
         """The batch of the single step, or the `number`-th of the run."""
         source = self.under("batch/" if number is None else "run/")
         if number is not None:
             source = {name: a[number] for name, a in source.items() if name != "losses"}
         source["example"] = np.arange(len(source["input_ids"]))
-        return Batch(**{name: source[name].astype(dtype) for name, (_, dtype) in LAYOUT.items()})
+        layout = PretrainingBatch.LAYOUT
+        return PretrainingBatch(**{name: source[name].astype(dtype) for name, (_, dtype) in layout.items()})
 
     def close(self, name: str, got: Any, expected: np.ndarray, scale: np.ndarray | None = None) -> None:
         """The manifest's criterion: the largest error in units of the largest expected element."""
@@ -86,7 +87,9 @@ def check(model: Model, ops: OpSet, packed: bool = False, numerics: Numerics | N
     batch, recorder, settings = model.batch(), Recorder(), model.settings
     settings = replace(settings, numerics=numerics or settings.numerics)
     params = send(ops, model.under("parameter/"))
-    _, grads = pretraining(ops, params, batch, settings, packed=packed, recorder=recorder)
+    _, grads = losses_and_gradients(
+        PretrainingObjective(), ops, params, batch, settings, packed=packed, recorder=recorder
+    )
     found, expected = recorder.to_numpy(ops.xp), model.under("probe/")
     assert set(expected) == set(probes_of_depth(2))
     for name in probes_of_depth(2):
@@ -100,7 +103,7 @@ def check(model: Model, ops: OpSet, packed: bool = False, numerics: Numerics | N
         model.close(full, ops.xp.to_numpy(grad), model.arrays[full], scale)
 
 
-def defined(batch: Batch, value: np.ndarray, packed: bool, prediction: bool) -> np.ndarray:
+def defined(batch: PretrainingBatch, value: np.ndarray, packed: bool, prediction: bool) -> np.ndarray:
     """Where both layouts define a probe: at predictions, and when packed at real tokens only."""
     real = batch.attention_mask != 0
     if prediction:
@@ -132,6 +135,7 @@ def recipe(model: Model, kind: Any, **changes: Any) -> Recipe:
     numerics = replace(model.settings.numerics, clip_epsilon=u["clip_epsilon"][kind])
     options: dict[str, Any] = {"epsilon": u["epsilon"][kind], "weight_decay": u["weight_decay"]}
     return Recipe(
+        objective=PretrainingObjective(),
         settings=replace(model.settings, numerics=numerics),
         optimizer=Optimizer(kind, u["beta1"], u["beta2"], **options),
         schedule=changes.pop("schedule", Schedule(kind="constant", peak=u["rate"], steps=100)),

@@ -7,7 +7,9 @@ import pytest
 from sklearn.metrics import accuracy_score
 
 from bertref.errors import InputError
-from bertref.metrics import PretrainingMetrics, WeightedMean
+from bertref.metrics import WeightedMean
+
+from .pretraining_metrics import PretrainingMetrics
 
 random = np.random.default_rng(17)
 B, P = 11, 5

@@ -9,10 +9,10 @@ import pytest
 
 from bertref import backends
 from bertref.backends.contract import EXTRAS, STANDARD
-from bertref.data.batch import Batch
+from bertref.data.pretraining.batch import PretrainingBatch
 from bertref.errors import InputError
 from bertref.layers import Settings
-from bertref.losses import denominators
+from bertref.objectives import PretrainingObjective
 from bertref.opset import OpSet
 from bertref.optim import Optimizer, Schedule
 from bertref.precision import LossScale, Precision
@@ -44,7 +44,7 @@ def recipe(c: Case, kind: Any = "adamw", **changes: Any) -> Recipe:
         "clip_norm": oracles.CLIP,
         "seed": 11,
     }
-    return Recipe(Settings(c.config, c.numerics), **{**options, **changes})
+    return Recipe(PretrainingObjective(), Settings(c.config, c.numerics), **{**options, **changes})
 
 
 def running_moments(c: Case) -> Arrays:
@@ -71,8 +71,8 @@ def check_step(ops: OpSet, kind: str, **changes: Any) -> None:
     plan = recipe(c, kind, **changes)
     before = State(send(c.params), send(moments), FIRST - 1, None)
     want = expected(c)
-    losses, grads = gradients(ops, plan, before, c.batch)
-    found = {name: float(xp.to_numpy(x)) for name, x in losses._asdict().items()}
+    outcome, grads = gradients(ops, plan, before, c.batch)
+    found = {name: float(xp.to_numpy(x)) for name, x in outcome.losses.items()}
     cases.check(cases.Outcome(found, {n: xp.to_numpy(g) for n, g in grads.items()}, {}), want)
     after, result = train_step(ops, plan, before, c.batch)
     raw = {name: want.grads[f"grad:{name}"] for name in c.params}
@@ -110,18 +110,19 @@ def replaced(patch: pytest.MonkeyPatch, name: str, make: Any) -> None:
 
 
 def each_chunk_its_own_denominator(patch: pytest.MonkeyPatch) -> None:
-    replaced(patch, "pretraining", lambda whole: lambda *a, **o: whole(*a, **{**o, "divide_by": None}))
+    replaced(patch, "losses_and_gradients", lambda whole: lambda *a, **o: whole(*a, **{**o, "divide_by": None}))
 
 
 def mean_of_chunk_means(patch: pytest.MonkeyPatch) -> None:
     def make(whole: Any) -> Any:
-        def fault(ops: Any, params: Any, batch: Any, settings: Any, **o: Any) -> Any:
-            d = denominators(batch, settings.numerics)
-            return whole(ops, params, batch, settings, **{**o, "divide_by": type(d)(d.mlm * 2, d.nsp * 2)})
+        def fault(objective: Any, ops: Any, params: Any, batch: Any, settings: Any, **o: Any) -> Any:
+            d = objective.denominators(batch, settings.numerics)
+            doubled = {name: 2 * value for name, value in d.items()}
+            return whole(objective, ops, params, batch, settings, **{**o, "divide_by": doubled})
 
         return fault
 
-    replaced(patch, "pretraining", make)
+    replaced(patch, "losses_and_gradients", make)
 
 
 def only_the_last_chunk(patch: pytest.MonkeyPatch) -> None:
@@ -175,7 +176,7 @@ def test_the_check_rejects_a_twin_with_a_fault(ops: OpSet, monkeypatch: pytest.M
 # many steps
 
 
-def batches(c: Case, count: int) -> Iterator[Batch]:
+def batches(c: Case, count: int) -> Iterator[PretrainingBatch]:
     """Batches of one shape and of other lengths each time."""
     for i in range(count):
         lengths = tuple(np.random.default_rng(i).integers(3, 12, size=4).tolist())

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ...data.batch import IGNORED_LABEL, Batch
+from ...data.pretraining.batch import IGNORED_LABEL, PretrainingBatch
 from ...optim import Optimizer
 from .. import inputs
 from ..gradient_norms import grouped_norms, squares
@@ -81,7 +81,7 @@ class Pretraining(_Model):
         self.about["optimizer"] = "AdamW " + " ".join(self.trainer.variant)
 
 
-def arguments(batch: Batch) -> dict[str, Any]:
+def arguments(batch: PretrainingBatch) -> dict[str, Any]:
     """The arguments of `BertForPreTraining` for a batch: labels at every position, ignored where none is masked."""
     labels = np.full(batch.input_ids.shape, IGNORED_LABEL, np.int64)
     rows, slots = np.nonzero(batch.masked_lm_weights)

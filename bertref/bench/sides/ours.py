@@ -9,6 +9,7 @@ import numpy as np
 from ... import __version__, api, backends
 from ...checkpoint import load_model
 from ...errors import InputError
+from ...objectives import TOTAL
 from ...opset import OpSet
 from ...optim import global_norm
 from ...train.pretraining.setup import recipe_of
@@ -51,10 +52,10 @@ class Pretraining:
         """Losses, the norm of all gradients, and that of every part of the model."""
         still = replace(self.recipe.settings.config, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
         recipe = replace(self.recipe, settings=replace(self.recipe.settings, config=still))
-        losses, grads = gradients(self.ops, recipe, self.state, self.batches[0])
+        outcome, grads = gradients(self.ops, recipe, self.state, self.batches[0])
         host = self.ops.xp.to_numpy
         return {
-            "loss": float(host(losses.total)),
+            "loss": float(host(outcome.losses[TOTAL])),
             "gradient norm": float(host(global_norm(self.ops.xp, grads, self.ops.updates))),
             **grouped_norms((name, host(grad)) for name, grad in grads.items()),
         }

@@ -14,7 +14,7 @@ from torch import nn
 
 from ...checkpoint import load_model
 from ...config import BertConfig, Numerics
-from ...data.batch import Batch
+from ...data.pretraining.batch import PretrainingBatch
 from ...errors import InputError
 from ...optim import Optimizer
 from .. import inputs
@@ -159,7 +159,7 @@ class Pretraining(_Model):
         self.about["optimizer"] = "AdamW " + " ".join(self.trainer.variant)
 
 
-def tensors_of(batch: Batch) -> dict[str, Any]:
+def tensors_of(batch: PretrainingBatch) -> dict[str, Any]:
     """What `Bert.loss` reads: `rows` and `labels` (N) are those of the masked positions."""
     b, slots = np.nonzero(batch.masked_lm_weights)
     arrays = {

@@ -146,9 +146,10 @@ TokensOf = Callable[[int, int], npt.NDArray[np.integer]]
 
 
 def with_specials(spans: PairSpans, tokens: TokensOf, cls: int, sep: int) -> list[int]:
-    """The ids of [CLS] A [SEP] B [SEP], before masking."""
+    """The ids of [CLS] A [SEP] B [SEP], before masking; of [CLS] A [SEP] if B is empty."""
     a_start, a_end, b_start, b_end, _ = spans
-    return [cls, *tokens(a_start, a_end).tolist(), sep, *tokens(b_start, b_end).tolist(), sep]
+    second = [*tokens(b_start, b_end).tolist(), sep] if b_end > b_start else []
+    return [cls, *tokens(a_start, a_end).tolist(), sep, *second]
 
 
 def create_instances(

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from ..batch import Batch, zeros
+from .batch import PretrainingBatch, zeros
 from .corpus import Corpus
 from .instances import PairingRules, create_instances, with_specials
 from .masking import MaskingRules
@@ -29,7 +29,7 @@ def original_batches(
     whole_word: bool = False,
     random_seed: int = 12345,
     documents: Sequence[int] | npt.NDArray[np.int64] | None = None,
-) -> Iterator[Batch]:
+) -> Iterator[PretrainingBatch]:
     """The instances as batches, the last of which may be smaller; `example` counts them.
 
     `documents` are the numbers of those to use, by default all; random second segments come from them, too.

@@ -24,10 +24,11 @@ import numpy.typing as npt
 from ...errors import InputError
 from ...rng import StreamRandom, generator
 from ...text import Vocab
-from ..batch import Batch, zeros
+from .batch import PretrainingBatch, zeros
 from .corpus import Corpus
 from .instances import PairingRules, PairSpans, pair_spans, with_specials
 from .masking import MaskedTokens, MaskingRules, mask_tokens
+from .running_text import text_spans
 
 Masking = Literal["static", "dynamic"]
 Spans = npt.NDArray[np.int64]
@@ -45,7 +46,7 @@ class _Place:
 
 
 class PretrainingData:
-    """Masked sentence pairs of a corpus, batch by batch.
+    """Masked sentence pairs, or stretches of running text, of a corpus, batch by batch.
 
     corpus            where the tokens are
     vocab             its vocabulary; has to have [CLS], [SEP] and [MASK]
@@ -57,6 +58,7 @@ class PretrainingData:
                       "static": pass p has those of pass p modulo dupe_factor, in a new order
     dupe_factor       how many different passes there are with static masking
     whole_word        hide whole words
+    pairs             sentence pairs, half of them random; False: running text in one segment (`running_text`)
     seed              of all choices
     documents         numbers of the documents to use, by default all; random second segments come from them, too
     pass_counts       what an earlier object's `pass_counts` said: a resumed run then need not count the passes that
@@ -77,6 +79,7 @@ class PretrainingData:
         masking: Masking = "dynamic",
         dupe_factor: int = 10,
         whole_word: bool = False,
+        pairs: bool = True,
         seed: int = 0,
         documents: Sequence[int] | npt.NDArray[np.int64] | None = None,
         pass_counts: Sequence[int] = (),
@@ -87,7 +90,7 @@ class PretrainingData:
             raise InputError(f"dupe_factor is {dupe_factor}; it must be at least 1")
         self.corpus = corpus
         self.seq_len, self.max_predictions, self.seed = seq_len, max_predictions, seed
-        self._pairing = PairingRules(seq_len, short_seq_prob)
+        self._pairing, self._in_pairs = PairingRules(seq_len, short_seq_prob), pairs
         self._masking = MaskingRules.of(
             vocab or corpus.vocab,
             probability=masked_lm_prob,
@@ -130,7 +133,7 @@ class PretrainingData:
             )
         return spans
 
-    def batch(self, step: int, batch_size: int) -> Batch:
+    def batch(self, step: int, batch_size: int) -> PretrainingBatch:
         """Batch number `step`, always of B = batch_size, S = seq_len and P = max_predictions."""
         if step < 0 or batch_size < 1:
             raise InputError(
@@ -141,7 +144,7 @@ class PretrainingData:
             places = [self._locate(number) for number in numbers]
         return self._assemble(places, numbers)
 
-    def in_order(self, batch_size: int, *, pass_number: int = 0) -> Iterator[Batch]:
+    def in_order(self, batch_size: int, *, pass_number: int = 0) -> Iterator[PretrainingBatch]:
         """One pass in the order of the documents, for evaluation; the last batch may be smaller.
 
         `example` is the number of the instance in the pass. Pairs are made as they are needed and not kept.
@@ -185,7 +188,10 @@ class PretrainingData:
         offsets = self.corpus.document_offsets, self.corpus.sentence_offsets
         for position, document in enumerate(self.documents.tolist()):
             rng = StreamRandom(self.seed, "sentence_pairing", source, document)
-            yield from pair_spans(position, self.documents, *offsets, self._pairing, rng)
+            if self._in_pairs:
+                yield from pair_spans(position, self.documents, *offsets, self._pairing, rng)
+            else:
+                yield from text_spans(document, *offsets, self._pairing, rng)
 
     def _make_instances(self, source: int) -> Spans:
         numbers = array("q")
@@ -193,7 +199,7 @@ class PretrainingData:
             numbers.extend(spans)
         return np.frombuffer(numbers, np.int64).reshape(-1, 5)
 
-    def _assemble(self, places: Sequence[_Place], numbers: Sequence[int]) -> Batch:
+    def _assemble(self, places: Sequence[_Place], numbers: Sequence[int]) -> PretrainingBatch:
         batch = zeros(len(places), self.seq_len, self.max_predictions)
         batch.example[:] = numbers
         for row, place in enumerate(places):
@@ -203,7 +209,7 @@ class PretrainingData:
         return batch
 
 
-def fill_row(batch: Batch, row: int, ids: Sequence[int], spans: PairSpans, masked: MaskedTokens) -> None:
+def fill_row(batch: PretrainingBatch, row: int, ids: Sequence[int], spans: PairSpans, masked: MaskedTokens) -> None:
     """Writes one instance into a row of a batch of zeros."""
     first_segment = spans[1] - spans[0] + 2
     batch.input_ids[row, : len(ids)] = ids

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from ...errors import InputError
 from ...rng import generator
-from ..batch import LAYOUT, Batch, zeros
+from .batch import PretrainingBatch, zeros
 from .example_proto import Values, decode, encode
 from .tfrecord import CHECKSUM, HEADER_SIZE, Writer, check_data, index_of, open_records
 
@@ -29,7 +29,7 @@ FEATURES = {
 """The original's name -> the batch's."""
 
 
-def write_tfrecords(paths: Sequence[str | Path], batches: Iterable[Batch]) -> int:
+def write_tfrecords(paths: Sequence[str | Path], batches: Iterable[PretrainingBatch]) -> int:
     """Writes every example of the batches to the files in turn, and returns their number.
 
     The files appear when all is written. Raises `InputError` if there is no example or the disk refuses.
@@ -43,7 +43,7 @@ def write_tfrecords(paths: Sequence[str | Path], batches: Iterable[Batch]) -> in
     return writer.written
 
 
-def _features(batch: Batch, row: int) -> Iterator[tuple[str, Values]]:
+def _features(batch: PretrainingBatch, row: int) -> Iterator[tuple[str, Values]]:
     arrays = dict(batch.items())
     for name, field in FEATURES.items():
         array = arrays[field]
@@ -87,14 +87,14 @@ class TFRecordData:
         """Empty: every pass has all records, so nothing has to be counted."""
         return []
 
-    def batch(self, step: int, batch_size: int) -> Batch:
+    def batch(self, step: int, batch_size: int) -> PretrainingBatch:
         """Batch number `step`; `example` counts through all passes."""
         if step < 0 or batch_size < 1:
             raise InputError(f"batch {step} of {batch_size} examples: steps count from 0, batches from 1 example")
         numbers = range(step * batch_size, (step + 1) * batch_size)
         return self._assemble([self._record(number) for number in numbers], numbers)
 
-    def in_order(self, batch_size: int) -> Iterator[Batch]:
+    def in_order(self, batch_size: int) -> Iterator[PretrainingBatch]:
         """All records once, as they were written; the last batch may be smaller."""
         for start in range(0, len(self), batch_size):
             numbers = range(start, min(start + batch_size, len(self)))
@@ -109,7 +109,7 @@ class TFRecordData:
             self._order = order
         return int(order[1][place])
 
-    def _assemble(self, records: Sequence[int], numbers: Sequence[int]) -> Batch:
+    def _assemble(self, records: Sequence[int], numbers: Sequence[int]) -> PretrainingBatch:
         batch = zeros(len(records), self.seq_len, self.max_predictions)
         arrays = dict(batch.items())
         batch.example[:] = numbers
@@ -117,7 +117,7 @@ class TFRecordData:
         for row, record in enumerate(records):
             features = self._read(record)
             for name, field in FEATURES.items():
-                values, width = features[name], widths[LAYOUT[field][0]]
+                values, width = features[name], widths[PretrainingBatch.LAYOUT[field][0]]
                 if len(values) != width:
                     raise InputError(f"{self._where(record)}: {name} has {len(values)} values, not {width}")
                 arrays[field][row] = values if arrays[field].ndim > 1 else values[0]
@@ -130,10 +130,10 @@ class TFRecordData:
         data = check_data(self.paths[file], content, start - HEADER_SIZE)
         features = decode(data, self._where(record))
         for name, field in FEATURES.items():
-            expected = np.float32 if LAYOUT[field][1] is np.float32 else np.int64
+            expected = np.float32 if PretrainingBatch.LAYOUT[field][1] is np.float32 else np.int64
             if name not in features or features[name].dtype != expected:
                 raise InputError(f"{self._where(record)}: no feature {name} of {np.dtype(expected)} numbers")
-            if not np.array_equal(features[name].astype(LAYOUT[field][1]), features[name]):
+            if not np.array_equal(features[name].astype(PretrainingBatch.LAYOUT[field][1]), features[name]):
                 raise InputError(f"{self._where(record)}: {name} holds a number that does not fit in 32 bits")
         return features
 

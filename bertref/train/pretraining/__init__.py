@@ -1,1 +1,1 @@
-"""Pre-training runs: their options, what is set up from them, and their evaluation."""
+"""Pre-training runs: their options, what is set up from them, and the run with its evaluation."""

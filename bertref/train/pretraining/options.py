@@ -1,15 +1,13 @@
 """What a pre-training run is asked to do, and what of it must stay the same when it is resumed."""
 
-import json
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from ...errors import CheckpointError, InputError
-from ...plumbing.files import write_file
+from ...config import BertConfig, Numerics, named_config
+from ...errors import InputError
+from ..run_folder import RunRecord
 
-RUN_FILE = "run.json"
-FORMAT_VERSION = 1
+DEFAULT_CONFIG, DEFAULT_DIALECT = "tiny", "huggingface"
 
 LEARNING_RATES = {"tiny": 3e-3, "mini": 1e-3, "small": 5e-4, "medium": 3e-4, "base": 1e-4, "large": 1e-4}
 """Peak learning rates by preset, for batches of 32: small models bear and need larger ones; others take 1e-4."""
@@ -20,12 +18,16 @@ DROPOUT = {"tiny": 0.0, "mini": 0.0}
 
 @dataclass(frozen=True)
 class PretrainOptions:
-    """All options of `bertref pretrain`; the command line's help explains each."""
+    """All options of `bertref pretrain`; the command line's help explains each.
+
+    Without `config` and `dialect` they are those of the model that `init` names, or `DEFAULT_CONFIG` and
+    `DEFAULT_DIALECT`.
+    """
 
     corpus: tuple[str, ...] = ()
     out: str = "bertref-model"
-    config: str = "tiny"
-    dialect: str = "huggingface"
+    config: str | None = None
+    dialect: str | None = None
     vocab: str | None = None
     vocab_size: int = 2048
     lower_case: bool = True
@@ -63,11 +65,16 @@ class PretrainOptions:
     save_every: int = 200
     keep: int = 3
     resume: bool = False
+    objective: str = "mlm+nsp"
+    init: str | None = None
+    init_optimizer: bool = False
 
     def __post_init__(self) -> None:
+        if self.init_optimizer and self.init is None:
+            raise InputError("--init-optimizer takes the state that lies beside the model of --init; add --init")
         for name in ("steps", "batch_size", "vocab_size", "dupe_factor", "accumulate", "eval_batches", "log_every",
                      "save_every", "keep"):  # fmt: skip
-            if getattr(self, name) < 1:
+            if getattr(self, name) < 1 and not (name == "steps" and self.steps == 0 and self.init):
                 raise InputError(f"--{name.replace('_', '-')} is {getattr(self, name)}; it must be at least 1")
         if self.seq_len < 5:
             raise InputError(f"--seq-len is {self.seq_len}; a pair with [CLS] and two [SEP] needs at least 5")
@@ -84,6 +91,11 @@ class PretrainOptions:
                 raise InputError(f"--{name.replace('_', '-')} is {getattr(self, name)!r}; one of {', '.join(allowed)}")
 
     @property
+    def next_sentence(self) -> bool:
+        """Whether sentence pairs are judged, or masked words alone are learnt."""
+        return self.objective == "mlm+nsp"
+
+    @property
     def predictions(self) -> int:
         """P: as given, or what `masked_lm_prob` makes of a full sequence, 20 of 128 as in the original."""
         return self.max_predictions or max(1, round(self.seq_len * self.masked_lm_prob) + 1)
@@ -91,7 +103,9 @@ class PretrainOptions:
     @property
     def rate(self) -> float:
         """The peak learning rate."""
-        return self.learning_rate if self.learning_rate is not None else LEARNING_RATES.get(self.config, 1e-4)
+        if self.learning_rate is not None:
+            return self.learning_rate
+        return LEARNING_RATES.get(self.config or DEFAULT_CONFIG, 1e-4)
 
     @property
     def warmup(self) -> int:
@@ -100,6 +114,7 @@ class PretrainOptions:
 
 
 CHOICES: dict[str, tuple[str, ...]] = {
+    "objective": ("mlm+nsp", "mlm"),
     "masking": ("dynamic", "static"),
     "layout": ("auto", "padded", "packed"),
     "eval_on": ("held-out", "train", "none"),
@@ -111,50 +126,20 @@ FREE = frozenset({"backend", "kernels", "recompute", "layout", "eval_every", "ev
 """Options that may differ when a run is resumed: they don't change what is learnt (beyond rounding)."""
 
 
-@dataclass(frozen=True)
-class Run:
-    """The record of a run beside its checkpoints."""
+def read_architecture(options: PretrainOptions) -> tuple[BertConfig, Numerics]:
+    """The config and the dialect that the options name. A config file says what dialect it is of."""
+    return named_config(options.config or DEFAULT_CONFIG, Numerics.preset(options.dialect or DEFAULT_DIALECT))
 
-    options: dict[str, Any] = field(default_factory=dict)
 
-    @classmethod
-    def of(cls, options: PretrainOptions) -> "Run":
-        values = {name: value for name, value in asdict(options).items() if name not in FREE}
-        values["corpus"] = list(options.corpus)
-        return cls(values)
+def recorded(options: PretrainOptions) -> RunRecord:
+    """What `run.json` says of a run with these options."""
+    values = {name: value for name, value in asdict(options).items() if name not in FREE}
+    values["corpus"] = list(options.corpus)
+    if options.init is None:
+        values |= {"config": options.config or DEFAULT_CONFIG, "dialect": options.dialect or DEFAULT_DIALECT}
+    return RunRecord(values)
 
-    def write(self, folder: Path) -> None:
-        """Writes `run.json`."""
-        content = {"format": "bertref-run", "version": FORMAT_VERSION, "options": self.options}
-        write_file(folder / RUN_FILE, (json.dumps(content, indent=2) + "\n").encode())
 
-    @classmethod
-    def read(cls, folder: Path) -> "Run | None":
-        """The record in a folder, None if there is none. Raises `CheckpointError` if it is damaged."""
-        path = folder / RUN_FILE
-        if not path.is_file():
-            return None
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            version, options = content["version"], dict(content["options"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise CheckpointError(f"{path}: is damaged ({error}); start again with another --out") from None
-        if version != FORMAT_VERSION:
-            raise CheckpointError(f"{path}: format version {version}; this bertref reads version {FORMAT_VERSION}")
-        return cls(options)
-
-    def must_equal(self, now: "Run", folder: Path) -> None:
-        """Raises `InputError` naming the options with which the run in `folder` was started differently.
-
-        An option that one of them lacks, because an earlier version didn't have it, counts as its default.
-        """
-        default = Run.of(PretrainOptions()).options
-        was, is_ = ({**default, **run.options} for run in (self, now))
-        different = sorted(name for name in was.keys() | is_.keys() if was.get(name) != is_.get(name))
-        if different:
-            pairs = ", ".join(
-                f"--{n.replace('_', '-')} was {was.get(n)!r} and is {is_.get(n)!r}" for n in different
-            )
-            raise InputError(
-                f"{folder}: can't be resumed with other options: {pairs}. Give the same ones, or another --out"
-            )
+def default_options() -> dict[str, Any]:
+    """What stands for options that a record lacks."""
+    return recorded(PretrainOptions()).options

@@ -12,16 +12,19 @@ from ...errors import InputError
 from ...text import Vocab
 from ..report import Report
 from .options import PretrainOptions
+from .origin import Origin
 
 
-def open_records(options: PretrainOptions, report: Report) -> tuple[Vocab, TFRecordData, TFRecordData | None]:
+def open_records(
+    options: PretrainOptions, origin: Origin | None, report: Report
+) -> tuple[Vocab, TFRecordData, TFRecordData | None]:
     """The vocabulary, the examples to learn from, and the held-out ones beside them, where those are evaluated on.
 
     No pairs or masks are drawn any more: raises `InputError` where an option says another length or number than the
     records have. (A run with a checkpoint goes on and is told so: version 0.1.0 took no notice of --max-predictions.)
     """
     files = record_files(options.corpus)
-    vocab = vocab_of(files, options.vocab)
+    vocab = vocab_of(files, options.vocab) if origin is None else _vocab_of_origin(files, origin)
     data = TFRecordData(files, seed=options.seed)
     if data.seq_len != options.seq_len:
         raise InputError(f"{files[0]}: its sequences have {data.seq_len} tokens; add --seq-len {data.seq_len}")
@@ -33,6 +36,13 @@ def open_records(options: PretrainOptions, report: Report) -> tuple[Vocab, TFRec
     wanted = options.eval_on == "held-out" and not options.eval_corpus
     held_out = held_out_files(files) if wanted else []
     return vocab, data, TFRecordData(held_out) if held_out else None
+
+
+def _vocab_of_origin(files: list[Path], origin: Origin) -> Vocab:
+    own, beside = origin.tokenizer.vocab, vocab_beside(files)
+    if beside is not None and beside.sha256 != own.sha256:
+        raise InputError(f"{beside.source}: is another vocabulary than that of --init {origin.name}")
+    return own
 
 
 def open_evaluation(path: str, vocab: Vocab, rules: dict[str, Any]) -> PretrainingData | TFRecordData:

@@ -1,6 +1,6 @@
 """From options to everything that a run needs: text, vocabulary, batches, model, recipe."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
@@ -9,26 +9,26 @@ import numpy as np
 
 from ... import backends
 from ...backends.backend import Backend
-from ...config import PRESETS, BertConfig, Numerics, config_notes, named_config, read_json
-from ...data.batch import Batch, validate
-from ...data.pretraining.corpus import Corpus, is_corpus
-from ...data.pretraining.documents import Document, read_documents
+from ...config import PRESETS, BertConfig, Numerics, config_notes, read_json
+from ...data.pretraining.batch import PretrainingBatch
+from ...data.pretraining.corpus import Corpus
 from ...data.pretraining.pipeline import PretrainingData, split_documents
-from ...data.pretraining.python_topics import python_topics
 from ...data.pretraining.record_files import is_records
-from ...data.pretraining.shards import prepare
 from ...data.pretraining.tfrecord_data import TFRecordData
 from ...errors import InputError
 from ...layers import Settings
 from ...metrics import unigram_loss
+from ...objectives import PretrainingObjective
 from ...opset import OpSet
 from ...optim import Optimizer, Schedule
 from ...precision import Precision
-from ...text import Tokenizer, Vocab, load_vocab, train_vocab
+from ...text import Tokenizer, Vocab
 from ..report import Report
 from ..step import Recipe
-from .options import DROPOUT, PretrainOptions
+from .options import DEFAULT_CONFIG, DROPOUT, PretrainOptions, read_architecture
+from .origin import Origin
 from .records import open_evaluation, open_records
+from .text import given_vocab, open_text, tokenizer_of
 
 ALL_RECORDS = (
     "records are not split, because the same sentences stand in several of them. `prepare --held-out` writes held-out "
@@ -38,7 +38,10 @@ ONE_DOCUMENT = (
     "the text is one document, and only whole ones are held out. If blank lines separate documents, add --documents "
     "blank-line; or give --eval-corpus or --eval-on train."
 )
-NEEDED = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+PAIRS = (
+    "Records hold sentence pairs, half of them random; --objective mlm reads both segments and judges no pair. Running "
+    "text is better for it: give the text or a prepared corpus."
+)
 
 
 @dataclass(frozen=True)
@@ -51,35 +54,38 @@ class Setup:
     numerics: Numerics
     tokenizer: Tokenizer
     data: PretrainingData | TFRecordData
-    evaluation: list[Batch]
+    evaluation: list[PretrainingBatch]
     unigram: float | None
     size: dict[str, int]
 
     @property
-    def compute(self) -> str:
-        """The dtype that the model computes in."""
-        return self.recipe.precision.compute
+    def heads(self) -> tuple[str, ...]:
+        """The heads of the model."""
+        return self.recipe.objective.heads
 
 
 class Basis(NamedTuple):
-    """What the options decide by themselves, without text and without a folder."""
+    """What the options and the model of `--init` decide by themselves, without text and without a folder. `vocab` is
+    None where the text or the records bring it."""
 
     backend: Backend
     config: BertConfig
     numerics: Numerics
+    vocab: Vocab | None
+    origin: Origin | None
 
 
-def basis_of(options: PretrainOptions) -> Basis:
+def basis_of(options: PretrainOptions, origin: Origin | None = None) -> Basis:
     """Raises `BackendUnavailable` where the backend can't be used here, `InputError` where it does not compute in the
-    precision, or the model has too few positions."""
+    precision, the model has too few positions, or `--vocab` is not the vocabulary of `--init`."""
     backend = backends.get(options.backend)
     Precision.preset(options.precision).validate(backend)
-    config, numerics = architecture(options)
+    config, numerics = architecture(options, origin)
     if options.seq_len > config.max_position_embeddings:
         raise InputError(
             f"--seq-len {options.seq_len} is longer than the model's {config.max_position_embeddings} positions"
         )
-    return Basis(backend, config, numerics)
+    return Basis(backend, config, numerics, given_vocab(options, origin), origin)
 
 
 def set_up(
@@ -88,26 +94,27 @@ def set_up(
     """Reads or makes everything; what is made of the text is kept in `out`, so that a resumed run finds it.
 
     `pass_counts` are those of the run that is resumed: a pass of another length is refused."""
-    backend, config, numerics = basis
-    for note in notes(options):
+    backend, config, numerics, given, origin = basis
+    for note in () if origin else notes(options):
         report("message", {"text": note})
     data: PretrainingData | TFRecordData
     held_out: PretrainingData | TFRecordData | None
     if any(map(is_records, options.corpus)):
-        vocab, data, held_out = open_records(options, report)
+        vocab, data, held_out = open_records(options, origin, report)
         size = {"examples": len(data)}
     else:
-        vocab, corpus = _text(options, out, report)
+        vocab, corpus = open_text(options, origin, given, out, report)
         data, held_out = _data(options, corpus, vocab, pass_counts)
         size = {"tokens": data.tokens, "documents": len(data.documents)}
     if options.eval_corpus:
         held_out = open_evaluation(options.eval_corpus, vocab, _rules(options))
-    config = _fitted(config, vocab, options)
+    if not options.next_sentence and any(isinstance(source, TFRecordData) for source in (data, held_out)):
+        report("message", {"text": PAIRS})
+    config, tokenizer = _fitted(config, vocab, options, origin), tokenizer_of(options, origin, vocab)
     batches = _evaluation(options, data, held_out, report)
     for batch in batches:
-        validate(batch, config)
+        batch.validate(config)
     unigram = _unigram(data, batches) if batches and isinstance(data, PretrainingData) else None
-    tokenizer = Tokenizer(vocab, lower_case=options.lower_case)
     ops, recipe = OpSet(backend, kernels=options.kernels), recipe_of(options, config, numerics, backend)
     return Setup(ops, recipe, config, numerics, tokenizer, data, batches, unigram, size)
 
@@ -118,9 +125,10 @@ def recipe_of(options: PretrainOptions, config: BertConfig, numerics: Numerics, 
     overrides = {"kind": options.optimizer} if options.optimizer else {}
     schedule = cast(Any, options.schedule or numerics.schedule)
     return Recipe(
+        objective=PretrainingObjective(next_sentence=options.next_sentence),
         settings=Settings(config, numerics, options.recompute),
         optimizer=Optimizer.from_numerics(numerics, weight_decay=options.weight_decay, **overrides),
-        schedule=Schedule(kind=schedule, peak=options.rate, steps=options.steps, warmup_steps=options.warmup),
+        schedule=Schedule(kind=schedule, peak=options.rate, steps=max(options.steps, 1), warmup_steps=options.warmup),
         precision=Precision.preset(options.precision),
         clip_norm=options.clip_norm or None,
         chunks=options.accumulate,
@@ -129,10 +137,13 @@ def recipe_of(options: PretrainOptions, config: BertConfig, numerics: Numerics, 
     )
 
 
-def architecture(options: PretrainOptions) -> tuple[BertConfig, Numerics]:
-    """The config and the dialect that the options name, before the vocabulary is known."""
-    config, numerics = named_config(options.config, Numerics.preset(options.dialect))
-    p = options.dropout if options.dropout is not None else DROPOUT.get(options.config)
+def architecture(options: PretrainOptions, origin: Origin | None = None) -> tuple[BertConfig, Numerics]:
+    """The config and the dialect of `--init` or those that the options name, before the vocabulary is known."""
+    if origin is None:
+        config, numerics = read_architecture(options)
+        p = options.dropout if options.dropout is not None else DROPOUT.get(options.config or DEFAULT_CONFIG)
+    else:
+        config, numerics, p = origin.config, origin.numerics, options.dropout
     if p is not None:
         config = replace(config, hidden_dropout_prob=p, attention_probs_dropout_prob=p)
     return config, numerics
@@ -140,58 +151,21 @@ def architecture(options: PretrainOptions) -> tuple[BertConfig, Numerics]:
 
 def notes(options: PretrainOptions) -> tuple[str, ...]:
     """What to tell of the config's file, if it is one."""
-    if options.config in PRESETS:
-        return ()
-    return config_notes(read_json(Path(options.config)), where=options.config)
+    name = options.config or DEFAULT_CONFIG
+    return () if name in PRESETS else config_notes(read_json(Path(name)), where=name)
 
 
-def _fitted(config: BertConfig, vocab: Vocab, options: PretrainOptions) -> BertConfig:
-    """The config with a table for the vocabulary; a config file's own size must hold it."""
-    if options.config in PRESETS:
+def _fitted(config: BertConfig, vocab: Vocab, options: PretrainOptions, origin: Origin | None) -> BertConfig:
+    """The config with a table for the vocabulary; a config file's own size must hold it, and a model's does."""
+    if origin is not None:
+        return config
+    if (options.config or DEFAULT_CONFIG) in PRESETS:
         return replace(config, vocab_size=len(vocab), pad_token_id=vocab.pad)
     if config.vocab_size < len(vocab):
         raise InputError(
             f"{options.config}: vocab_size is {config.vocab_size}, but the vocabulary has {len(vocab)} tokens"
         )
     return config
-
-
-def _text(options: PretrainOptions, out: Path, report: Report) -> tuple[Vocab, Corpus]:
-    """The vocabulary and the tokenised corpus: prepared ones are opened, text is tokenised into `out`/data once."""
-    prepared = [path for path in options.corpus if is_corpus(path)]
-    given = load_vocab(options.vocab, require=NEEDED) if options.vocab else None
-    if prepared:
-        if len(prepared) < len(options.corpus):
-            other = next(path for path in options.corpus if path not in prepared)
-            raise InputError(f"{other}: is not a prepared corpus, but {prepared[0]} is; give only one kind")
-        corpus = Corpus.open(prepared, given)
-        return corpus.vocab, corpus
-    folder = out / "data"
-    if is_corpus(folder):
-        corpus = Corpus.open(folder)
-        return corpus.vocab, corpus
-    if not options.corpus:
-        report("message", {"text": "No corpus given: learning from the Python language reference (pydoc_data.topics)."})
-    vocab = given or _trained_vocab(options, report)
-    tokenizer = Tokenizer(vocab, lower_case=options.lower_case)
-    prepare(_documents(options), tokenizer, folder, progress=lambda counts: report("prepare", counts))
-    return vocab, Corpus.open(folder, vocab)
-
-
-def _documents(options: PretrainOptions) -> Iterator[Document]:
-    if not options.corpus:
-        return python_topics()
-    return read_documents(
-        options.corpus, layout=cast(Any, options.documents), sentences=cast(Any, options.sentences)
-    )
-
-
-def _trained_vocab(options: PretrainOptions, report: Report) -> Vocab:
-    report(
-        "message", {"text": f"No vocabulary given: training one of at most {options.vocab_size} tokens on the text."}
-    )
-    sentences = (sentence for document in _documents(options) for sentence in document.sentences)
-    return train_vocab(sentences, options.vocab_size, lower_case=options.lower_case)
 
 
 def _data(
@@ -215,10 +189,11 @@ def _data(
 
 
 def _rules(options: PretrainOptions) -> dict[str, Any]:
-    """How pairs are cut and masked."""
+    """How pairs, or running text, are cut and masked."""
     return {
         "seq_len": options.seq_len, "max_predictions": options.predictions, "masked_lm_prob": options.masked_lm_prob,
         "short_seq_prob": options.short_seq_prob, "whole_word": options.whole_word, "seed": options.seed,
+        "pairs": options.next_sentence,
     }  # fmt: skip
 
 
@@ -227,7 +202,7 @@ def _evaluation(
     data: PretrainingData | TFRecordData,
     held_out: PretrainingData | TFRecordData | None,
     report: Report,
-) -> list[Batch]:
+) -> list[PretrainingBatch]:
     """The batches to evaluate on; says once why there are none, if some were asked for."""
     source = {"held-out": held_out, "train": data, "none": None}[options.eval_on]
     if source is None:
@@ -238,11 +213,11 @@ def _evaluation(
     return _first(source.in_order(options.batch_size), options.eval_batches)
 
 
-def _first(batches: Iterable[Batch], count: int) -> list[Batch]:
+def _first(batches: Iterable[PretrainingBatch], count: int) -> list[PretrainingBatch]:
     return [batch for _, batch in zip(range(count), batches, strict=False)]
 
 
-def _unigram(data: PretrainingData, batches: list[Batch]) -> float:
+def _unigram(data: PretrainingData, batches: list[PretrainingBatch]) -> float:
     counts = np.zeros(len(data.corpus.vocab), np.int64)
     for number in data.documents.tolist():
         for sentence in data.corpus.sentences_of(number):

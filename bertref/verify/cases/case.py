@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...config import BertConfig, Numerics, architecture_to_dict, numerics_to_dict
-from ...data.batch import Batch, validate
+from ...data.pretraining.batch import PretrainingBatch
 from ...errors import InputError
 from ...heads import check, parameter_shapes
 from ...optim import Optimizer
@@ -180,7 +180,7 @@ def _together(draw: Callable[..., Any], *arguments: Iterable[Any]) -> list[Any]:
 
 def ragged_batch(
     config: BertConfig, rows: int, length: int, predictions: int, seed: int, *, masked_row: bool = False
-) -> Batch:
+) -> PretrainingBatch:
     """Rows of up to `length` tokens; the first is full, the second (of three or more) has one token, the others are in
     between. The first row has all predictions, the second none, the others 1, 2, ... again and again."""
     S = length
@@ -203,11 +203,13 @@ def ragged_batch(
         positions[b, :count] = np.sort(draw.choice(np.arange(1, length), count, replace=False)) if count else 0
         labels[b, :count] = draw.integers(0, config.vocab_size, count)
         weights[b, :count] = 1
-    batch = Batch(
-        ids.astype(np.int32), mask.astype(np.int32), (second & mask).astype(np.int32), positions, labels, weights,
-        (np.arange(rows) % 3 == 1).astype(np.int32), np.arange(rows, dtype=np.int64),
+    batch = PretrainingBatch(
+        input_ids=ids.astype(np.int32), attention_mask=mask.astype(np.int32),
+        token_type_ids=(second & mask).astype(np.int32), masked_lm_positions=positions, masked_lm_ids=labels,
+        masked_lm_weights=weights, next_sentence_label=(np.arange(rows) % 3 == 1).astype(np.int32),
+        example=np.arange(rows, dtype=np.int64),
     )  # fmt: skip
-    validate(batch, config)
+    batch.validate(config)
     return batch
 
 
@@ -267,9 +269,9 @@ def from_model(
     return Case(f"{name}, {len(texts)} texts, seed {seed}", config, numerics, held, batch, step, origin)
 
 
-def batch_of_texts(config: BertConfig, tokenizer: Any, texts: Sequence[str], seed: int) -> Batch:
+def batch_of_texts(config: BertConfig, tokenizer: Any, texts: Sequence[str], seed: int) -> PretrainingBatch:
     """The texts as rows of a pre-training batch; `tokenizer` is a `bertref.text.Tokenizer`."""
-    from ...data.batch import from_labels
+    from ...data.pretraining.batch import from_labels
     from ...data.pretraining.masking import MaskingRules, mask_tokens
     from ...rng import StreamRandom
 
@@ -290,7 +292,7 @@ def batch_of_texts(config: BertConfig, tokenizer: Any, texts: Sequence[str], see
     batch = from_labels(
         ids, labels, attention_mask=mask, token_type_ids=types, next_sentence_label=np.arange(len(texts)) % 2
     )
-    validate(batch, config)
+    batch.validate(config)
     return batch
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ...data.batch import Batch
+from ...data.pretraining.batch import PretrainingBatch
 from ...errors import InputError
 from ...heads import parameter_shapes
 from ..records import Case, OptimizerCase
@@ -91,7 +91,7 @@ def _smaller(case: Case, now: dict[str, Any]) -> Iterator[dict[str, Any]]:
             yield {"predictions": fewer}
 
 
-def _cut(batch: Batch, length: int) -> Batch:
+def _cut(batch: PretrainingBatch, length: int) -> PretrainingBatch:
     """The first columns; predictions beyond them become unused slots."""
     if length < 1:
         raise InputError(f"case: length {length}; at least 1 is needed")
@@ -106,7 +106,7 @@ def _cut(batch: Batch, length: int) -> Batch:
     )
 
 
-def _with_predictions(batch: Batch, predictions: int) -> Batch:
+def _with_predictions(batch: PretrainingBatch, predictions: int) -> PretrainingBatch:
     if predictions < 1:
         raise InputError(f"case: {predictions} predictions; at least 1 is needed")
     names = ("masked_lm_positions", "masked_lm_ids", "masked_lm_weights")

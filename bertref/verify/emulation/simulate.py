@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ...layers import Settings
-from ...losses import pretraining
+from ...objectives import PretrainingObjective, losses_and_gradients
 from ...probes import Recorder
 from ..graph.axes import split
 from ..judgement.reference import Updates, answer_names
@@ -44,9 +44,9 @@ def simulate(case: Case, arithmetic: Arithmetic, wanted: Collection[str] | None 
     recorder = Recorder({name for name in names if split(name)[1] not in params})
     backwards = any(split(name)[0] for name in names)
     with np.errstate(all="ignore"):
-        _, grads = pretraining(
-            ops, params, case.batch, Settings(case.config, case.numerics), loss_scale=scale, recorder=recorder,
-            gradients=backwards,
+        _, grads = losses_and_gradients(
+            PretrainingObjective(), ops, params, case.batch, Settings(case.config, case.numerics), loss_scale=scale,
+            recorder=recorder, gradients=backwards,
         )  # fmt: skip
         values = {name: xp.to_numpy(value) for name, value in recorder.values.items()}
         master = FORMATS["float64" if compute.bits == 64 else "float32"]

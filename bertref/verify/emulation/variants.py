@@ -183,11 +183,13 @@ def _loss(xp: Xp, logits: Array, *args: Any) -> tuple[Array, Any]:
 
 
 def _decoder_loss(
-    xp: Xp, x: Array, table: Array, bias: Array, *args: Any, probe: Probe | None = None
+    xp: Xp, x: Array, table: Array, bias: Array, *args: Any, probe: Probe | None = None, figure: Probe | None = None
 ) -> tuple[Array, Any]:
     logits, product = dense.forward(xp, x, table, bias)
     if probe:
         probe("logits", logits)
+    if figure:
+        figure("predicted", xp.argmax(logits, axis=-1))
     loss, cache = _loss(xp, logits, *args)
     return loss, (product, cache)
 

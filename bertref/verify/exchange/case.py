@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ... import __version__
-from ...data.batch import LAYOUT, Batch, validate
+from ...data.pretraining.batch import PretrainingBatch
 from ...errors import InputError
 from ...heads import check
 from ...plumbing.files import write_folder
@@ -143,17 +143,17 @@ def _digest(case: Case) -> str | None:
         return None
 
 
-def _batch(tensors: dict[str, Located], where: str) -> Batch:
-    if missing := [name for name in LAYOUT if name not in tensors]:
+def _batch(tensors: dict[str, Located], where: str) -> PretrainingBatch:
+    if missing := [name for name in PretrainingBatch.LAYOUT if name not in tensors]:
         raise InputError(f"{where}: the tensor {missing[0]!r} of the batch is missing; export the case again")
-    return Batch(**{name: values(tensors[name]) for name in LAYOUT})
+    return PretrainingBatch(**{name: values(tensors[name]) for name in PretrainingBatch.LAYOUT})
 
 
-def _check(params: Arrays, batch: Batch, parts: dict[str, Any], where: str) -> None:
+def _check(params: Arrays, batch: PretrainingBatch, parts: dict[str, Any], where: str) -> None:
     """Whether a model of that configuration could read the tensors at all."""
     try:
         check(params, parts["config"])
-        validate(batch, parts["config"])
+        batch.validate(parts["config"])
         step = parts["optimizer"]
         wanted = {f"{name}/{moment}": array.shape for name, array in params.items() for moment in ("m", "v")}
         if step is not None and {name: array.shape for name, array in step.moments.items()} != wanted:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from ...config import BertConfig, architecture_to_dict, numerics_from_dict, numerics_to_dict
 from ...errors import InputError
-from ...losses import denominators
+from ...objectives import PretrainingObjective
 from ...optim import Optimizer
 from ..records import Arrays, Case, OptimizerCase
 
@@ -22,7 +22,7 @@ STEP = ("step", "rate", "clip_norm", "clip_epsilon")
 def settings(case: Case) -> dict[str, Any]:
     """Every number of the case that isn't in a tensor, in JSON form."""
     numerics, config = case.numerics, case.config
-    divide_by = denominators(case.batch, numerics)
+    divide_by = PretrainingObjective().denominators(case.batch, numerics)
     return {
         "sizes": sizes(case),
         "config": architecture_to_dict(config),
@@ -32,9 +32,9 @@ def settings(case: Case) -> dict[str, Any]:
         "loss": {
             "total": "mlm + nsp",
             "mlm": "sum(masked_lm_weights * cross_entropy) / mlm_denominator",
-            "mlm_denominator": divide_by.mlm,
+            "mlm_denominator": divide_by["mlm"],
             "nsp": "sum(cross_entropy) / nsp_denominator",
-            "nsp_denominator": divide_by.nsp,
+            "nsp_denominator": divide_by["nsp"],
         },
         "optimizer": None if case.optimizer is None else _optimizer(case.optimizer),
         "decayed": [name for name in case.params if case.optimizer and case.optimizer.optimizer.decays(name)],

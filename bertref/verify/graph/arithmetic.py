@@ -13,7 +13,7 @@ import numpy as np
 
 from ...backends import get
 from ...layers import Settings
-from ...losses import denominators
+from ...objectives import PretrainingObjective
 from ...ops import OPS, attention, layer_norm
 from ...ops.bias_activation import ACTIVATIONS
 from ...row import TensorRow
@@ -72,7 +72,7 @@ class RowArithmetic:
         B, S = self._mask.shape
         self._predicted = (np.arange(B)[:, None] * S + case.batch.masked_lm_positions).reshape(-1).astype(np.int64)
         self._first = np.arange(B) * S
-        self._denominators = denominators(case.batch, case.numerics)
+        self._denominators = PretrainingObjective().denominators(case.batch, case.numerics)
 
     def forward(self, row: TensorRow) -> Contribution:
         make: Callable[[TensorRow], Contribution] = getattr(self, f"_{row.op}")
@@ -253,7 +253,7 @@ class RowArithmetic:
 
     def _compared(self, row: TensorRow, logits: Values) -> tuple[Values, Any]:
         labels, *weights = (getattr(self._batch, name).reshape(-1) for name in row.arguments)
-        total = np.asarray(getattr(self._denominators, row.name.removeprefix("loss.")))
+        total = np.asarray(self._denominators[row.name.removeprefix("loss.")])
         rows = _rows(logits)
         return OPS["cross_entropy"].forward(
             self._xp, rows, labels.astype(np.int64), weights[0] if weights else None, total

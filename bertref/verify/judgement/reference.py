@@ -11,7 +11,7 @@ from ...backends import get
 from ...config import Numerics
 from ...heads import parameter_shapes
 from ...layers import Settings
-from ...losses import pretraining
+from ...objectives import PretrainingObjective, losses_and_gradients
 from ...opset import OpSet
 from ...optim.clip import clipping_factor, global_norm, scaled
 from ...probes import Recorder
@@ -52,9 +52,10 @@ def reference(
     recorder = Recorder({name for name in names if name.removeprefix("grad:") not in params})
     backwards = any(name.startswith(("grad:", "update:")) for name in names)
     with np.errstate(all="ignore"):  # what overflows is judged, not warned of
-        _, grads = pretraining(
-            ops, params, case.batch, Settings(case.config, case.numerics), recorder=recorder, gradients=backwards
-        )
+        _, grads = losses_and_gradients(
+            PretrainingObjective(), ops, params, case.batch, Settings(case.config, case.numerics), recorder=recorder,
+            gradients=backwards,
+        )  # fmt: skip
         step = Updates(xp, case.optimizer, params, grads) if case.optimizer and backwards else None
         updates = {f"update:{name}": step(name) for name in params if step and f"update:{name}" in names}
     values: dict[str, Array] = dict(recorder.values)

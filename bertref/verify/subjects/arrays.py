@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...data.batch import Batch
+from ...data.pretraining.batch import PretrainingBatch
 from ...errors import InputError
 from ..records import Case
 
@@ -47,13 +47,13 @@ def _first_line(error: BaseException) -> str:
     return (str(error) or type(error).__name__).splitlines()[0]
 
 
-def gather_predictions(values: npt.NDArray[Any], batch: Batch) -> npt.NDArray[Any]:
+def gather_predictions(values: npt.NDArray[Any], batch: PretrainingBatch) -> npt.NDArray[Any]:
     """Values of all positions (B, S, ...) -> those at the predictions (B, P, ...)."""
     rows = np.arange(len(batch))[:, None]
     return values[rows, batch.masked_lm_positions]
 
 
-def gather_prediction_gradients(values: npt.NDArray[Any], batch: Batch) -> npt.NDArray[Any]:
+def gather_prediction_gradients(values: npt.NDArray[Any], batch: PretrainingBatch) -> npt.NDArray[Any]:
     """The same for gradients: an unused slot receives none, whatever stands at the position that it names."""
     gathered = gather_predictions(values, batch)
     used = (batch.masked_lm_weights != 0).reshape(*batch.masked_lm_weights.shape, *[1] * (gathered.ndim - 2))

@@ -10,7 +10,7 @@ from ...backends import get
 from ...errors import InputError
 from ...heads import parameter_shapes
 from ...layers import Settings
-from ...losses import ordered, pretraining
+from ...objectives import PretrainingObjective, losses_and_gradients, ordered
 from ...opset import OpSet
 from ...optim import clip_by_global_norm
 from ...precision import cast, unscale
@@ -61,8 +61,8 @@ class BackendSubject:
         master = "float64" if dtype == "float64" else "float32"
         weights = {name: ops.xp.from_numpy(array.astype(master)) for name, array in case.params.items()}
         recorder = Recorder(names)
-        _, raw = pretraining(
-            ops, cast(ops.xp, weights, dtype), case.batch, Settings(case.config, case.numerics),
+        _, raw = losses_and_gradients(
+            PretrainingObjective(), ops, cast(ops.xp, weights, dtype), case.batch, Settings(case.config, case.numerics),
             packed=not self._backend.static_shapes and bool((case.batch.attention_mask[:, 0] != 0).all()),
             loss_scale=scale, recorder=recorder, gradients=gradients,
         )  # fmt: skip

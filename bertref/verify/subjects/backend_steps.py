@@ -17,8 +17,7 @@ import numpy as np
 from ...arrays import Array
 from ...heads import DECODER_BIAS, TRANSFORM, WORD_EMBEDDINGS
 from ...layers import Settings
-from ...layout import inputs as layout_inputs
-from ...losses import denominators, targets
+from ...objectives import PretrainingObjective
 from ...ops import attention, softmax, tanh
 from ...opset import OpSet
 from ...precision import cast
@@ -42,8 +41,8 @@ class BackendSteps:
         weights = {name: self._xp.from_numpy(array.astype(self._wide)) for name, array in case.params.items()}
         self._p = cast(self._xp, weights, dtype)
         batch = case.batch
-        self._x = layout_inputs(self._xp, batch.input_ids, batch.attention_mask, batch.token_type_ids)
-        self._targets = targets(self._xp, batch, self._x.layout, denominators(batch, case.numerics), self._wide)
+        prepared = PretrainingObjective().prepare(self._xp, batch, case.numerics, packed=False, dtype=self._wide)
+        self._x, self._targets = prepared.inputs, prepared.targets
         self._makers: dict[str, Maker] = {}
         self._embeddings()
         for i in range(case.config.num_hidden_layers):

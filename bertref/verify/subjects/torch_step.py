@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from ...config import Numerics
-from ...data.batch import IGNORED_LABEL, Batch
+from ...data.pretraining.batch import IGNORED_LABEL, PretrainingBatch
 from ...errors import InputError
 from ..records import OptimizerCase
 
@@ -20,7 +20,7 @@ Step = Callable[[dict[str, Any], OptimizerCase, dict[str, Any]], None]
 parameters in place, and may overwrite the moments."""
 
 
-def labels(batch: Batch) -> Any:
+def labels(batch: PretrainingBatch) -> Any:
     """Hugging Face's labels (B, S): the id to predict, or -100."""
     table = np.full(batch.input_ids.shape, IGNORED_LABEL, np.int64)
     rows, slots = np.nonzero(batch.masked_lm_weights)
@@ -28,7 +28,7 @@ def labels(batch: Batch) -> Any:
     return torch.from_numpy(table)
 
 
-def why_not_labels(batch: Batch, numerics: Numerics) -> str | None:
+def why_not_labels(batch: PretrainingBatch, numerics: Numerics) -> str | None:
     """The reason for which Hugging Face's loss, a plain mean over labels, is not the case's; None if it is."""
     weights = batch.masked_lm_weights
     if numerics.mlm_denominator_epsilon:
@@ -43,7 +43,7 @@ def why_not_labels(batch: Batch, numerics: Numerics) -> str | None:
     return None
 
 
-def losses(logits: Any, next_sentence: Any, batch: Batch, numerics: Numerics) -> tuple[Any, Any, Any]:
+def losses(logits: Any, next_sentence: Any, batch: PretrainingBatch, numerics: Numerics) -> tuple[Any, Any, Any]:
     """loss.mlm, loss.nsp and loss.total as the case defines them, from a model's logits (B, S, V) and (B, 2)."""
     wide = torch.float64 if logits.dtype == torch.float64 else torch.float32
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from torch.overrides import TorchFunctionMode
 
-from ...data.batch import Batch
+from ...data.pretraining.batch import PretrainingBatch
 from ..records import Arrays
 from .arrays import gather_prediction_gradients, gather_predictions, to_numpy
 
@@ -34,7 +34,7 @@ class Watch(TorchFunctionMode):  # type: ignore[misc]
     A gradient that never arrives is not among `gradients`: `expected` names all that were waited for.
     """
 
-    def __init__(self, batch: Batch, wanted: Collection[str] | None) -> None:
+    def __init__(self, batch: PretrainingBatch, wanted: Collection[str] | None) -> None:
         super().__init__()
         self.values: Arrays = {}
         self.gradients: Arrays = {}

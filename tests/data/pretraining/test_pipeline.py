@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bertref.config import BertConfig
-from bertref.data.batch import Batch, validate
+from bertref.data.pretraining.batch import PretrainingBatch
 from bertref.data.pretraining.corpus import Corpus
 from bertref.data.pretraining.documents import Document
 from bertref.data.pretraining.instances import PairingRules, pair_spans, with_specials
@@ -31,11 +31,11 @@ def data(corpus: Corpus, **options: Any) -> PretrainingData:
     return PretrainingData(corpus, VOCAB, **{"seq_len": 24, "max_predictions": 5, "seed": 3, **options})
 
 
-def equal(one: Batch, other: Batch, *, but: tuple[str, ...] = ()) -> bool:
+def equal(one: PretrainingBatch, other: PretrainingBatch, *, but: tuple[str, ...] = ()) -> bool:
     return all(np.array_equal(array, dict(other.items())[name]) for name, array in one.items() if name not in but)
 
 
-def rows(batches: list[Batch]) -> list[bytes]:
+def rows(batches: list[PretrainingBatch]) -> list[bytes]:
     """Each example's content, without its number."""
     return [
         b"".join(np.ascontiguousarray(array[row]).tobytes() for name, array in batch.items() if name != "example")
@@ -51,7 +51,7 @@ def test_shapes_never_change(corpus: Corpus) -> None:
         assert batch.input_ids.shape == (7, 24)
         assert batch.masked_lm_ids.shape == (7, 5)
         assert batch.example.tolist() == list(range(7 * step, 7 * step + 7))
-        validate(batch, BertConfig(vocab_size=VOCAB.size, max_position_embeddings=24))
+        batch.validate(BertConfig(vocab_size=VOCAB.size, max_position_embeddings=24))
 
 
 @pytest.mark.parametrize("masking", ["static", "dynamic"])

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bertref.data.batch import Batch
+from bertref.data.pretraining.batch import PretrainingBatch
 from bertref.data.pretraining.example_proto import decode, encode
 from bertref.data.pretraining.original import original_batches
 from bertref.data.pretraining.pipeline import PretrainingData
@@ -22,7 +22,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> PretrainingData:
     return PretrainingData(corpus, VOCAB, seq_len=24, max_predictions=5, seed=4)
 
 
-def joined(batches: list[Batch]) -> dict[str, np.ndarray]:
+def joined(batches: list[PretrainingBatch]) -> dict[str, np.ndarray]:
     return {
         name: np.concatenate([dict(batch.items())[name] for batch in batches]) for name, _ in batches[0].items()
     }

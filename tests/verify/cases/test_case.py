@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from bertref.data.batch import validate
 from bertref.errors import InputError
 from bertref.heads import check, parameter_shapes
 from bertref.verify.cases.case import SIZES, describe, from_model, generate, generate_for, replay
@@ -13,7 +12,7 @@ from bertref.verify.cases.shrink import reduce_case, shrink
 @pytest.mark.parametrize("size", ["tiny", "small", "medium"])
 def test_a_case_fits_its_config(size: str) -> None:
     case = generate(3, size=size)
-    validate(case.batch, case.config)
+    case.batch.validate(case.config)
     check(case.params, case.config)
     assert {n.rsplit("/", 1)[0] for n in case.optimizer.moments} == set(parameter_shapes(case.config))
 
@@ -140,7 +139,7 @@ def test_a_case_of_the_user_s_model_and_texts() -> None:
     tokenizer = own_tokenizer()
     base = generate(1, V=tokenizer.vocab.size)
     case = from_model(base.params, base.config, base.numerics, tokenizer, TEXTS, 5)
-    validate(case.batch, case.config)
+    case.batch.validate(case.config)
     assert case.batch.attention_mask.sum(axis=1).tolist() == [9, 7, 3, 13]  # the last one was cut
     assert case.batch.token_type_ids[1].sum() == 3 + 1
     assert (case.batch.masked_lm_weights.sum(axis=1) >= 1).all()

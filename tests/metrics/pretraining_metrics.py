@@ -1,4 +1,4 @@
-"""The four figures of a pre-training evaluation.
+"""The four figures of a pre-training evaluation from predictions on the host: the oracle of the objective's own.
 
 Source: google-research/bert, run_pretraining.py, `metric_fn`: accuracy and loss over masked positions,
 weighted by `masked_lm_weights` (padded predictions have weight 0), accuracy and loss over sentence pairs.
@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..errors import InputError
-from .mean import WeightedMean
+from bertref.errors import InputError
+from bertref.metrics import WeightedMean
 
 
 @dataclass(frozen=True)

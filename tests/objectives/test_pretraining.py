@@ -8,13 +8,16 @@ import pytest
 
 from bertref import backends
 from bertref.config import DIALECTS
-from bertref.data.batch import from_labels
+from bertref.data.pretraining.batch import from_labels
 from bertref.layout import inputs
-from bertref.losses import Denominators, denominators, ordered, targets
+from bertref.objectives import PretrainingObjective, ordered
+from bertref.objectives.pretraining import targets
 from bertref.opset import OpSet
 
-from . import model_cases as cases
-from .model_cases import case, check, expected, ours
+from .. import model_cases as cases
+from ..model_cases import case, check, expected, ours
+
+denominators = PretrainingObjective().denominators
 
 
 @pytest.fixture(scope="module")
@@ -24,18 +27,18 @@ def ops(request: pytest.FixtureRequest) -> OpSet:
 
 def test_denominators() -> None:
     batch = case().batch  # 4 + 2 + 1 + 0 predictions in 4 rows
-    assert denominators(batch, DIALECTS["huggingface"]) == Denominators(7.0, 4.0)
-    assert denominators(batch, DIALECTS["google"]) == Denominators(7.0 + 1e-5, 4.0)
+    assert denominators(batch, DIALECTS["huggingface"]) == {"mlm": 7.0, "nsp": 4.0}
+    assert denominators(batch, DIALECTS["google"]) == {"mlm": 7.0 + 1e-5, "nsp": 4.0}
     heavy = replace(batch, masked_lm_weights=batch.masked_lm_weights * 0.5)
-    assert denominators(heavy, DIALECTS["huggingface"]) == Denominators(3.5, 4.0)
+    assert denominators(heavy, DIALECTS["huggingface"]) == {"mlm": 3.5, "nsp": 4.0}
 
 
 def test_no_denominator_is_zero() -> None:
     batch = case().batch
     without = replace(batch, masked_lm_weights=np.zeros_like(batch.masked_lm_weights))
-    assert denominators(without, DIALECTS["huggingface"]) == Denominators(1.0, 4.0)
-    assert denominators(without, DIALECTS["google"]) == Denominators(1e-5, 4.0)
-    assert denominators(batch[0:0], DIALECTS["huggingface"]) == Denominators(1.0, 1.0)
+    assert denominators(without, DIALECTS["huggingface"]) == {"mlm": 1.0, "nsp": 4.0}
+    assert denominators(without, DIALECTS["google"]) == {"mlm": 1e-5, "nsp": 4.0}
+    assert denominators(batch[0:0], DIALECTS["huggingface"]) == {"mlm": 1.0, "nsp": 1.0}
 
 
 def test_a_weight_counts_in_float64() -> None:
@@ -44,14 +47,14 @@ def test_a_weight_counts_in_float64() -> None:
     weights = np.full((4, 2**23), 1.0, np.float32)
     weights[0, 0] = 0.25
     many = replace(batch, masked_lm_weights=weights)
-    assert denominators(many, DIALECTS["huggingface"]).mlm == 4 * 2**23 - 0.75
+    assert denominators(many, DIALECTS["huggingface"])["mlm"] == 4 * 2**23 - 0.75
 
 
 @pytest.mark.parametrize("packed", [False, True])
 def test_targets_name_the_rows_of_the_predictions(ops: OpSet, packed: bool) -> None:
     xp, batch = ops.xp, case().batch
     x = inputs(xp, batch.input_ids, batch.attention_mask, batch.token_type_ids, packed=packed)
-    wanted = targets(xp, batch, x.layout, Denominators(7.0, 4.0), "float64")
+    wanted = targets(xp, batch, x.layout, {"mlm": 7.0, "nsp": 4.0}, "float64")
     positions, ids, weights, slots = (
         xp.to_numpy(a) for a in (wanted.positions, wanted.ids, wanted.weights, wanted.slots)
     )

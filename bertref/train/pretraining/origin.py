@@ -1,0 +1,180 @@
+"""The model that a run goes on from (`--init`): what it decides, and the state that it gives.
+
+Architecture, dialect and vocabulary are the model's; options that say something else are refused. What the objective
+needs and the model lacks is newly made, at the address that it has in a new model; what it has no use for is left out.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...arrays import Namespace
+from ...checkpoint import SavedModel, latest, load_model
+from ...checkpoint.load import describe
+from ...checkpoint.sources import open_source
+from ...config import PRESETS, BertConfig, Numerics
+from ...errors import CheckpointError, InputError
+from ...heads import DECODER, parameter_shapes
+from ...init import initial_parameter
+from ...opset import OpSet
+from ...text import Tokenizer
+from ..report import Report
+from ..step import Recipe, State, initial_state
+from .options import PretrainOptions, read_architecture
+
+SIZES = ("num_hidden_layers", "hidden_size", "num_attention_heads", "intermediate_size")
+"""What the name of a preset says of a config."""
+DROPOUT = ("hidden_dropout_prob", "attention_probs_dropout_prob")
+PARTS = {
+    "bert.pooler.": "pooler", "cls.predictions.": "masked-word head", "cls.seq_relationship.": "next-sentence head",
+    "classifier.": "classifier", "qa_outputs.": "question-answering head",
+}  # fmt: skip
+"""How a parameter's name begins -> the part of the model that it belongs to, as users see it."""
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The model that `name` (the value of `--init`) names.
+
+    `model` holds its weights; None where the run has a checkpoint of its own, which then is the source of the rest.
+    """
+
+    name: str
+    config: BertConfig
+    numerics: Numerics
+    tokenizer: Tokenizer
+    model: SavedModel | None
+
+    def record(self) -> dict[str, str] | None:
+        """For `run.json`: the path, and a digest of the weights."""
+        return {"path": self.name, "sha256": weights_digest(self.model.params)} if self.model else None
+
+
+def open_origin(options: PretrainOptions, out: Path) -> Origin | None:
+    """The model of `--init`, None without it.
+
+    Raises what `load_model` does, and `InputError` if an option contradicts the model.
+    """
+    if options.init is None:
+        return None
+    checkpoint = latest(out) if options.resume and out.is_dir() else None
+    if checkpoint is None:
+        try:
+            model = load_model(options.init, optimizer=options.init_optimizer)
+        except CheckpointError as error:
+            where = "--init-optimizer" if options.init_optimizer else "--init"
+            raise CheckpointError(f"{where}: {error}") from None
+        origin = Origin(options.init, model.config, model.numerics, model.tokenizer, model)
+    else:
+        described = describe(open_source(checkpoint), checkpoint)
+        tokenizer = Tokenizer.from_pretrained(checkpoint)
+        origin = Origin(options.init, described.config, described.numerics, tokenizer, None)
+    _require_agreement(options, origin)
+    return origin
+
+
+def _require_agreement(options: PretrainOptions, origin: Origin) -> None:
+    def refuse(option: str, why: str) -> InputError:
+        return InputError(f"{option} contradicts --init {origin.name}: {why}; leave {option.split()[0]} out")
+
+    if options.config is not None:
+        config, numerics = read_architecture(options)
+        names: Iterable[str] = SIZES
+        if options.config not in PRESETS:
+            names = [f.name for f in fields(BertConfig) if options.dropout is None or f.name not in DROPOUT]
+        for name in names:
+            there, said = getattr(origin.config, name), getattr(config, name)
+            if there != said:
+                raise refuse(f"--config {options.config}", f"{name} is {there} there, not {said}")
+        if options.config not in PRESETS and numerics != origin.numerics:
+            raise refuse(f"--config {options.config}", "its dialect is another")
+    if options.dialect is not None and Numerics.preset(options.dialect) != origin.numerics:
+        different = [name for name, value in Numerics.preset(options.dialect).__dict__.items()
+                     if value != getattr(origin.numerics, name)]  # fmt: skip
+        raise refuse(f"--dialect {options.dialect}", f"{', '.join(different)} differ there")
+    step = origin.model.step if origin.model and options.init_optimizer else None
+    if step is not None and step > options.steps:
+        raise InputError(
+            f"--init-optimizer: the {step} steps that {origin.name} has made count; give more --steps than "
+            f"{options.steps}"
+        )
+    if not options.lower_case and origin.tokenizer.options["lower_case"]:
+        raise refuse("--cased", "its vocabulary is lower-cased")
+
+
+def preset_name(origin: Origin) -> str:
+    """The preset with the model's sizes, or the model's own name."""
+    sizes = [getattr(origin.config, name) for name in SIZES]
+    known = {name: [getattr(BertConfig.preset(name), size) for size in SIZES] for name in PRESETS}
+    return next((name for name, its in known.items() if its == sizes), Path(origin.name).name)
+
+
+def weights_digest(params: Mapping[str, npt.NDArray[Any]]) -> str:
+    """SHA-256 over names, types, shapes and values, whatever file they were in."""
+    total = hashlib.sha256()
+    for name in sorted(params):
+        array = np.ascontiguousarray(params[name])
+        total.update(f"{name} {array.dtype.name} {params[name].shape}\n".encode())
+        total.update(array.data if array.size else b"")
+    return total.hexdigest()
+
+
+def first_state(ops: OpSet, recipe: Recipe, model: SavedModel, options: PretrainOptions, report: Report) -> State:
+    """The state before the run's first step. With `--init-optimizer` it is that after the model's last one.
+
+    Raises `InputError` if the optimiser's state is of another optimiser.
+    """
+    heads = recipe.objective.heads
+    shapes = parameter_shapes(model.config, heads, tied=DECODER not in model.params)
+    params = {
+        name: model.params[name] if name in model.params
+        else initial_parameter(name, shape, model.config, model.numerics, options.seed)
+        for name, shape in shapes.items()
+    }  # fmt: skip
+    differences = _differences(model, shapes, recipe.precision.master, options.objective)
+    for text in (*model.coverage.notes, *(f"--init {model.path}: {text}" for text in differences)):
+        report("message", {"text": text})
+    state = initial_state(ops, recipe, params)
+    return _with_moments(ops.xp, state, model) if options.init_optimizer else state
+
+
+def _differences(model: SavedModel, shapes: Mapping[str, Any], master: str, objective: str) -> list[str]:
+    """What of the model is not what the run begins with, a sentence each."""
+    found = []
+    made = _parts(name for name in shapes if name not in model.params)
+    if made:
+        found.append(f"has no {' and no '.join(made)}; newly made.")
+    left = _parts(name for name in model.params if name not in shapes)
+    if left:
+        found.append(f"its {' and '.join(left)} {'is' if len(left) == 1 else 'are'} left out: --objective {objective}.")
+    wider = [array for array in model.params.values() if array.dtype == np.float64]
+    if wider and master != "float64":
+        found.append("its float64 weights are rounded to float32; --precision float64 keeps them.")
+    return found
+
+
+def _parts(names: Iterable[str]) -> list[str]:
+    """The parts of the model to which the parameters belong."""
+    return list(dict.fromkeys(
+        next((part for prefix, part in PARTS.items() if name.startswith(prefix)), name) for name in names
+    ))  # fmt: skip
+
+
+def _with_moments(xp: Namespace, state: State, model: SavedModel) -> State:
+    """The state with the model's moments and step; those of newly made parameters start at 0."""
+    given, step = model.moments or {}, model.step
+    kept = {key for key in state.moments if key.rpartition("/")[0] in model.params}
+    if step is None or not kept <= given.keys():
+        raise InputError(f"--init-optimizer: {model.path} holds the state of another optimiser, or no step counter")
+    moments = {
+        key: xp.astype(xp.from_numpy(given[key]), zero.dtype) if key in kept else zero
+        for key, zero in state.moments.items()
+    }
+    return State(state.params, moments, step, state.loss_scale)

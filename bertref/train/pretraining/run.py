@@ -1,0 +1,160 @@
+"""Pre-training from start to end: set up, resume or begin, train, evaluate, write the model.
+
+A run can be killed at any moment: what it has learnt up to its last checkpoint is on the disk, and `resume` goes on
+from there bit-equal, because everything random is a function of the seed and the step.
+
+Source: `run_pretraining.py`.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ...checkpoint import describe_model, latest, save_weights
+from ...checkpoint import training as states
+from ...checkpoint.plan import class_of
+from ...data.pretraining.batch import PretrainingBatch
+from ...errors import BertrefError
+from ...heads import DECODER
+from ...init import initial_parameters
+from ...params import count
+from .. import checkpoints
+from ..diverged import Watch
+from ..figures import evaluate
+from ..loop import Pace, train
+from ..report import Report, silent
+from ..run_folder import claim, give_back, is_finished
+from ..step import State, initial_state, working_params
+from .options import DEFAULT_CONFIG, PretrainOptions, default_options, recorded
+from .origin import first_state, open_origin, preset_name
+from .setup import Basis, Setup, basis_of, set_up
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a run ended: `status` "finished", "interrupted" or "already finished"; the curve holds (step, loss)."""
+
+    status: str
+    step: int
+    out: Path
+    metrics: dict[str, float]
+    unigram_loss: float | None
+    curve: list[tuple[int, float]]
+
+
+def pretrain(
+    options: PretrainOptions, report: Report = silent, should_stop: Callable[[], bool] = lambda: False
+) -> Result:
+    """Pre-trains a model into `options.out`. `should_stop` is asked after every step; then the run saves and returns.
+
+    Raises `InputError` for anything that can't be used, `BackendUnavailable` for a backend that can't be used here,
+    `TrainingDiverged` when the loss stops making sense.
+    """
+    out, record = Path(options.out), recorded(options)
+    if options.resume and is_finished(out, record, default_options()):
+        report("message", {"text": f"{out}: this run has finished; nothing is left to do."})
+        return Result("already finished", options.steps, out, {}, None, [])
+    origin = open_origin(options, out)
+    basis = basis_of(options, origin)  # a run that is impossible here has no use for a folder
+    record = replace(record, init=origin.record() if origin else None)
+    made = claim(out, record, default_options(), resume=options.resume, report=report)
+    options = replace(options, config=options.config or (preset_name(origin) if origin else DEFAULT_CONFIG))
+    try:
+        setup, state = _start(options, basis, out, report)
+    except BertrefError:
+        if made:
+            give_back(out)
+        raise
+    task = _Pretraining(options, setup, out, report, tied=DECODER not in state.params)
+    task.describe(out)
+    report("start", _overview(options, setup, state))
+    pace = Pace(options.steps, options.log_every, options.save_every, options.eval_every)
+    watch = Watch(setup.ops, setup.recipe, _guessing(setup), lambda: latest(out))
+    trained = train(setup.ops, setup.recipe, state, task, pace, watch, report, should_stop)
+    if not trained.interrupted:
+        if not pace.saves(trained.state.step):
+            task.save(trained.state)
+        task.evaluate(trained.state)
+        save_weights(out, checkpoints.to_host(setup.ops.xp, trained.state.params))
+    status, step = "interrupted" if trained.interrupted else "finished", trained.state.step
+    report("done", {"status": status, "step": step, "out": str(out), "unigram_loss": setup.unigram, **task.metrics})
+    return Result(status, step, out, task.metrics, setup.unigram, trained.curve)
+
+
+def _start(options: PretrainOptions, basis: Basis, out: Path, report: Report) -> tuple[Setup, State]:
+    """What the run works with, and the state of its newest checkpoint, of the model of `--init`, or of a new model."""
+    path = latest(out)
+    saved = states.load(path) if path else None
+    setup = set_up(options, basis, out, report, saved.pass_counts if saved else ())
+    if path is not None and saved is not None:
+        state = checkpoints.restored(setup.ops.xp, saved, path, setup.config, setup.heads)
+        report("message", {"text": f"Resuming after step {state.step} from {path}."})
+    elif basis.origin is not None and basis.origin.model is not None:
+        state = first_state(setup.ops, setup.recipe, basis.origin.model, options, report)
+    else:
+        params = initial_parameters(setup.config, setup.numerics, options.seed, heads=setup.heads)
+        state = initial_state(setup.ops, setup.recipe, params)
+    return setup, state
+
+
+def _guessing(setup: Setup) -> float:
+    """The loss of guessing evenly among the words and, if that is asked, whether the second segment is random."""
+    pairs = math.log(2) if "next_sentence" in setup.heads else 0.0
+    return math.log(len(setup.tokenizer.vocab)) + pairs
+
+
+def _overview(options: PretrainOptions, setup: Setup, state: State) -> dict[str, Any]:
+    return {
+        "backend": options.backend, "precision": options.precision, "config": options.config,
+        "objective": options.objective,
+        "parameters": count(state.params), "vocabulary": len(setup.tokenizer.vocab), **setup.size,
+        "first_step": state.step, "steps": options.steps,
+        "batch_size": options.batch_size, "seq_len": options.seq_len, "optimizer": setup.recipe.optimizer.kind,
+        "learning_rate": setup.recipe.schedule.peak, "out": options.out,
+    }  # fmt: skip
+
+
+@dataclass
+class _Pretraining:
+    """What the loop asks for (`loop.Task`). `tied` says whether the decoder is the table of word embeddings; `metrics`
+    are those of the last evaluation."""
+
+    options: PretrainOptions
+    setup: Setup
+    out: Path
+    report: Report
+    tied: bool
+    metrics: dict[str, float] = field(default_factory=dict)
+
+    def batch(self, step: int) -> PretrainingBatch:
+        batch = self.setup.data.batch(step, self.options.batch_size)
+        batch.validate(self.setup.config)
+        return batch
+
+    def describe(self, folder: Path) -> None:
+        """Writes everything of a model but its weights."""
+        setup = self.setup
+        describe_model(
+            folder, setup.config, setup.numerics, setup.tokenizer, architecture=class_of(setup.heads), tied=self.tied
+        )
+
+    def save(self, state: State) -> None:
+        path = checkpoints.save(
+            self.setup.ops.xp, state, self.out, self.describe, keep=self.options.keep,
+            pass_counts=self.setup.data.pass_counts,
+        )  # fmt: skip
+        self.report("saved", {"step": state.step, "path": str(path)})
+
+    def evaluate(self, state: State) -> None:
+        """Nothing, if there is nothing to evaluate on."""
+        setup = self.setup
+        if not setup.evaluation:
+            return
+        recipe, params = setup.recipe, working_params(setup.ops, setup.recipe, state)
+        self.metrics = evaluate(
+            setup.ops, recipe.objective, params, setup.evaluation, recipe.settings, packed=recipe.packed
+        )
+        found = {"step": state.step, "on": self.options.eval_on, **self.metrics, "unigram_loss": setup.unigram}
+        self.report("eval", found)

@@ -15,6 +15,7 @@ from .arrays import Array, Namespace
 from .errors import InputError
 
 DTYPES = ("float16", "bfloat16", "float32", "float64")
+HALVES = ("float16", "bfloat16")
 FULL = ("float32", "float64")
 LARGEST_SCALE = 2.0**127
 """The largest power of two in float32: a scale beyond it would be infinite where it is used."""
@@ -95,6 +96,12 @@ class Precision:
             return
         if isinstance(scale, str | bool) or not (math.isfinite(scale) and 0 < scale <= LARGEST_SCALE):
             raise InputError(f"precision: loss_scale is {scale!r}; it must be a positive number, 'dynamic' or None")
+
+    @property
+    def mixed(self) -> bool:
+        """Whether weights are held wider than products are computed: then only these, and what `bertref.mixed` names
+        beside them, are in the type `compute`."""
+        return self.compute in HALVES and self.parameter in FULL
 
     @classmethod
     def preset(cls, name: str) -> "Precision":

@@ -30,7 +30,7 @@ from .pretraining.evaluate import batch_metrics, evaluate
 from .pretraining.options import RUN_FILE, PretrainOptions, Run
 from .pretraining.setup import Setup, basis_of, set_up
 from .report import Report, silent
-from .step import State, initial_state, train_step, working_params
+from .step import State, initial_state, train_step, working_ops, working_params
 
 
 @dataclass(frozen=True)
@@ -199,8 +199,8 @@ def _host(setup: Setup, arrays: dict[str, Any]) -> dict[str, Any]:
 def _evaluate(options: PretrainOptions, setup: Setup, state: State, report: Report) -> dict[str, float]:
     if not setup.evaluation:
         return {}
-    params = working_params(setup.ops, setup.recipe, state)
-    found = evaluate(setup.ops, params, setup.evaluation, setup.recipe.settings, packed=setup.recipe.packed).values()
+    ops, params = working_ops(setup.ops, setup.recipe), working_params(setup.ops, setup.recipe, state)
+    found = evaluate(ops, params, setup.evaluation, setup.recipe.settings, packed=setup.recipe.packed).values()
     report("eval", {"step": state.step, "on": options.eval_on, **found, "unigram_loss": setup.unigram})
     return found
 

@@ -67,9 +67,15 @@ def initial_state(ops: OpSet, recipe: Recipe, params: dict[str, np.ndarray[Any, 
 
 
 def working_params(ops: OpSet, recipe: Recipe, state: State) -> dict[str, Array]:
-    """The weights that the model computes with: the master weights, rounded as the policy says."""
+    """The weights that the model computes with: the master weights, rounded as the policy says. In mixed precision the
+    ops round them further (`working_ops`)."""
     rounded = cast(ops.xp, state.params, recipe.precision.parameter)
-    return cast(ops.xp, rounded, recipe.precision.compute)
+    return rounded if recipe.precision.mixed else cast(ops.xp, rounded, recipe.precision.compute)
+
+
+def working_ops(ops: OpSet, recipe: Recipe) -> OpSet:
+    """The ops that the model computes with: in mixed precision those that compute in halves where autocast does."""
+    return ops.mixed(recipe.precision.compute) if recipe.precision.mixed else ops
 
 
 def dropout_of(ops: OpSet, recipe: Recipe, batch: Batch, step: int) -> Dropout | None:
@@ -88,6 +94,7 @@ def gradients(
 ) -> tuple[Losses, dict[str, Array]]:
     """Losses of the batch and the gradients of the master weights, unscaled, before clipping."""
     xp, precision = ops.xp, recipe.precision
+    ops = working_ops(ops, recipe)
     scale = state.loss_scale.scale if state.loss_scale else 1.0
     params = working_params(ops, recipe, state)
     divide_by: Denominators = denominators(batch, recipe.settings.numerics)

@@ -62,7 +62,7 @@ def shown(name: str, *, help: str, **settings: Any) -> Callable[[F], F]:
 @backend_option
 @threads_option
 @click.option("--precision", default="float32", show_default=True,
-              help="float32, float64, bfloat16, float16, mixed_bfloat16, mixed_float16.")  # fmt: skip
+              help="float32, float64, bfloat16, float16, mixed-bfloat16, mixed-float16.")  # fmt: skip
 @click.option("--kernels", type=click.Choice(["on", "off"]), default="on", show_default=True, help="Faster kernels.")
 @shown("seed", help="Of all random choices.")
 @shown(

@@ -16,6 +16,7 @@ from ..dropout import Dropout
 from ..errors import InputError
 from ..layers import Settings
 from ..losses import Denominators, Losses, denominators, ordered, pretraining
+from ..mixed import mixed
 from ..opset import OpSet
 from ..optim import Optimizer, Schedule, accumulate, clip_by_global_norm, global_norm
 from ..precision import LossScale, Precision, cast, unscale
@@ -75,7 +76,7 @@ def working_params(ops: OpSet, recipe: Recipe, state: State) -> dict[str, Array]
 
 def working_ops(ops: OpSet, recipe: Recipe) -> OpSet:
     """The ops that the model computes with: in mixed precision those that compute in halves where autocast does."""
-    return ops.mixed(recipe.precision.compute) if recipe.precision.mixed else ops
+    return mixed(ops, recipe.precision.compute) if recipe.precision.mixed else ops
 
 
 def dropout_of(ops: OpSet, recipe: Recipe, batch: Batch, step: int) -> Dropout | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from ...errors import CheckpointError, InputError
 from ...plumbing.files import write_file
+from ...precision import canonical
 
 RUN_FILE = "run.json"
 FORMAT_VERSION = 1
@@ -65,6 +66,7 @@ class PretrainOptions:
     resume: bool = False
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "precision", canonical(self.precision))
         for name in ("steps", "batch_size", "vocab_size", "dupe_factor", "accumulate", "eval_batches", "log_every",
                      "save_every", "keep"):  # fmt: skip
             if getattr(self, name) < 1:
@@ -137,7 +139,9 @@ class Run:
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             version, options = content["version"], dict(content["options"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            if "precision" in options:
+                options["precision"] = canonical(options["precision"])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(f"{path}: is damaged ({error}); start again with another --out") from None
         if version != FORMAT_VERSION:
             raise CheckpointError(f"{path}: format version {version}; this bertref reads version {FORMAT_VERSION}")

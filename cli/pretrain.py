@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from ..optim import RULES
 from ..train.pretraining.options import LEARNING_RATES, PretrainOptions
 from . import render
 from .corpus_options import corpus_options
@@ -47,8 +48,8 @@ def shown(name: str, *, help: str, **settings: Any) -> Callable[[F], F]:
 )
 @shown("dupe-factor", help="How many different passes static masking has.")
 @click.option("--whole-word", is_flag=True, help="Mask whole words.")
-@click.option("--optimizer", type=click.Choice(["google", "adamw", "lamb"]), help="Default: the dialect's.")
-@click.option("--learning-rate", type=float, help=f"Peak rate.  [default: {RATES}]")
+@click.option("--optimizer", type=click.Choice(list(RULES)), help="Default: the dialect's.")
+@click.option("--learning-rate", type=float, help=f"Peak rate.  [default: {RATES}; a fifth with lion]")
 @click.option("--warmup-steps", type=int, help="Updates of rising rate.  [default: a tenth of --steps]")
 @shown("weight-decay", help="Decoupled weight decay.")
 @shown("clip-norm", help="Largest gradient norm; 0 switches clipping off.")

@@ -16,7 +16,9 @@ ROOMS = {"bertref": "bertref", "backends": "bertref.backends", "cli": "bertref.c
 
 _LAYER = {"arrays", "config", "dropout", "errors", "layout", "opset", "params", "probes"}
 _MODEL = _LAYER | {"heads", "layers", "model", "precision"}
-_TRAIN = _MODEL | {"backends", "checkpoint", "data", "init", "losses", "metrics", "optim", "plumbing", "rng", "text"}
+_TRAIN = _MODEL | {
+    "backends", "checkpoint", "data", "init", "losses", "metrics", "mixed", "optim", "plumbing", "rng", "text",
+}  # fmt: skip
 _TOP = {"backends.report", "bertref", "golden", "inference", "onnx_export"}
 
 MAY_IMPORT = {
@@ -35,6 +37,7 @@ MAY_IMPORT = {
     "backends.report": {"backends", "backends.numpy", "plumbing"},
     "ops": {"arrays"},
     "opset": {"arrays", "errors", "ops"},
+    "mixed": {"arrays", "ops", "opset"},
     "layout": {"arrays", "errors", "ops"},
     "dropout": {"arrays", "errors", "rng"},
     "probes": {"arrays", "errors", "layout", "ops"},

@@ -118,7 +118,7 @@ def _restore(setup: Setup, out: Path, report: Report) -> State | None:
     path = latest(out)
     if path is None:
         return None
-    saved = states.load(path)
+    saved = states.load(path, setup.recipe.optimizer.rule.moments)
     xp = setup.ops.xp
     expected = parameter_shapes(setup.config)
     found = {name: array.shape for name, array in saved.params.items()}

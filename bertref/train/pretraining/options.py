@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import CheckpointError, InputError
+from ...optim import RULES
 from ...plumbing.files import write_file
 from ...precision import canonical
 
@@ -13,7 +14,8 @@ RUN_FILE = "run.json"
 FORMAT_VERSION = 1
 
 LEARNING_RATES = {"tiny": 3e-3, "mini": 1e-3, "small": 5e-4, "medium": 3e-4, "base": 1e-4, "large": 1e-4}
-"""Peak learning rates by preset, for batches of 32: small models bear and need larger ones; others take 1e-4."""
+"""Peak learning rates by preset, for batches of 32: small models bear and need larger ones; others take 1e-4. They are
+AdamW's; another optimiser takes its share of them (`Rule.rate`)."""
 
 DROPOUT = {"tiny": 0.0, "mini": 0.0}
 """Dropout probabilities by preset: small models learn too little, not too much. Another config keeps its own."""
@@ -93,7 +95,10 @@ class PretrainOptions:
     @property
     def rate(self) -> float:
         """The peak learning rate."""
-        return self.learning_rate if self.learning_rate is not None else LEARNING_RATES.get(self.config, 1e-4)
+        if self.learning_rate is not None:
+            return self.learning_rate
+        usual = LEARNING_RATES.get(self.config, 1e-4)
+        return usual * RULES[self.optimizer].rate if self.optimizer in RULES else usual
 
     @property
     def warmup(self) -> int:

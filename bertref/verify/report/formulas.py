@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ...optim import RULES
 from ..graph.axes import split
 
 TABLES = ("word", "position", "token_type")
@@ -33,9 +34,8 @@ def formula(name: str, case: Mapping[str, Any]) -> Formula:
     prefix, rest = split(name)
     if prefix == "update":
         kind = case["optimizer"]["kind"]
-        file = "lamb" if kind == "lamb" else "adam"
         text = f"one step of {kind} from grad:NAME of all parameters, which are clipped together first"
-        return Formula(text, (f"bertref/optim/{file}.py", "bertref/optim/clip.py"))
+        return Formula(text, (f"{RULES[kind].update.__module__.replace('.', '/')}.py", "bertref/optim/clip.py"))
     config, numerics = case["config"], case["numerics"]
     names = _Names(rest, config["num_hidden_layers"], _activation(config, numerics), numerics["layer_norm_eps"])
     if prefix == "grad" and rest.startswith(("bert.", "cls.")):

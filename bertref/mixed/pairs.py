@@ -78,13 +78,14 @@ def _bias_activation_back(
 
 
 def _decoder(
-    xp: Namespace, x: Array, table: Array, bias: Array, *targets: Array, probe: Probe | None = None
-) -> tuple[Array, DecoderCrossEntropyCache]:
-    """x (N, H), table (V, H), bias (V), halves; labels, weights, denominator -> loss (), float32."""
+    xp: Namespace, x: Array, table: Array, bias: Array, labels: Array, weights: Array, denominator: Array,
+    *, probe: Probe | None = None,
+) -> tuple[Array, DecoderCrossEntropyCache]:  # fmt: skip
+    """x (N, H), table (V, H), bias (V), halves; labels, weights (N), denominator () -> loss (), float32."""
     logits, product = _dense(xp, x, table, bias)
     if probe:
         probe("logits", logits)
-    loss, inner = cross_entropy.forward(xp, logits, *targets)
+    loss, inner = cross_entropy.forward(xp, logits, labels, weights, denominator)
     return loss, DecoderCrossEntropyCache(product, inner)
 
 

@@ -69,6 +69,7 @@ EXTRAS = {
     "erf": "(x): the error function, accurate to the dtype; half precisions compute in float32",
     "index_add": "(x, index, values): a new array, x with values[i] added to row index[i]; duplicates "
     "accumulate, bit-equal from run to run",
+    "product": "(a, b): matmul whose sums are not rounded to halves: of two arrays of one half type it is float32",
     "to_numpy": "(x): the same values as a numpy.ndarray on the host; bfloat16 becomes float32",
     "from_numpy": "(array, dtype=None): an array on the backend's device; may share memory with `array`",
     "dtype": "(name): the library's dtype of that name",

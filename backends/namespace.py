@@ -62,6 +62,11 @@ class Namespace:
         """
         raise NotImplementedError
 
+    def product(self, a: Array, b: Array) -> Array:
+        """a (..., N, K) times b (K, M). Halves are multiplied exactly and summed in float32, which the result is, too:
+        what is added to it next is rounded together with it. Other types: `matmul`."""
+        raise NotImplementedError
+
     def to_numpy(self, x: Array) -> HostArray:
         """The values on the host; may share memory with `x`. bfloat16, which NumPy lacks, becomes float32."""
         raise NotImplementedError
@@ -85,3 +90,10 @@ class Namespace:
     def synchronize(self) -> None:
         """Wait until the device has done everything asked of it (a timing without it measures the asking)."""
         raise NotImplementedError
+
+
+def widened_product(xp: Any, a: Array, b: Array) -> Array:
+    """`Namespace.product` by a product in float32: exact factors, at float32's speed."""
+    if xp.finfo(a.dtype).bits == 16:
+        a, b = xp.astype(a, xp.float32), xp.astype(b, xp.float32)
+    return xp.matmul(a, b)

@@ -15,7 +15,7 @@ from ..errors import InputError
 from .backend import Backend
 from .erf import erf_standard
 from .host_arrays import add_rows, native
-from .namespace import HostArray, Namespace
+from .namespace import HostArray, Namespace, widened_product
 
 
 class StrictNamespace(Namespace):
@@ -29,6 +29,9 @@ class StrictNamespace(Namespace):
 
     def index_add(self, x: Array, index: Array, values: Array) -> Array:
         return standard.asarray(add_rows(self.to_numpy(x), self.to_numpy(index), self.to_numpy(values)))
+
+    def product(self, a: Array, b: Array) -> Array:
+        return widened_product(self, a, b)
 
     def to_numpy(self, x: Array) -> HostArray:
         return np.asarray(x)

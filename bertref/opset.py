@@ -82,6 +82,16 @@ class BoundOp(Generic[P, G]):
         self._xp, self._op, self._kernel = xp, op, kernel
         self._fell_back, self._keep, self._hints = False, True, dict[str, Any]()
 
+    @property
+    def name(self) -> str:
+        return self._op.name
+
+    def replaced(self, op: Op[P, G]) -> "BoundOp[P, G]":
+        """The same op with another pair in place of the reference."""
+        other = copy.copy(self)
+        other._op = op
+        return other
+
     def forward_only(self) -> "BoundOp[P, G]":
         """The same op, keeping nothing for a backward; kernels with the hint `gradients` don't make it either."""
         other = copy.copy(self)
@@ -193,8 +203,12 @@ class OpSet:
 
     def forward_only(self) -> "OpSet":
         """The same ops for those who will not call backward: what an op would keep for it is let go at once."""
+        return self.mapped(lambda op: op.forward_only())
+
+    def mapped(self, change: Callable[[BoundOp[..., Any]], Any]) -> "OpSet":
+        """The same set with something else in place of every op, which can do what a `BoundOp` can."""
         other = copy.copy(self)
-        other._ops = {name: op.forward_only() for name, op in self._ops.items()}
+        other._ops = {name: change(op) for name, op in self._ops.items()}
         return other
 
     def explain(self, op: str, *args: Any, **options: Any) -> Choice:

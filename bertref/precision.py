@@ -1,9 +1,9 @@
 """Which floating-point type does what in a training step, and the loss scale that half precision needs.
 
-Mixed precision (Micikevicius et al. 2018, "Mixed precision training"): the optimiser keeps `master` weights
-in full precision; every step works on a copy in a narrower type. Float16 loses gradients below 2**-24, so
-the loss is multiplied by a scale before backward and the gradients are divided by it afterwards; bfloat16
-has the range of float32 and needs none.
+The optimiser keeps `master` weights in full precision; every step works on a copy in a narrower type, or casts them
+where they are used (Micikevicius et al. 2018, "Mixed precision training"). Float16 loses gradients below 2**-24, so
+the loss is multiplied by a scale before backward and the gradients are divided by it afterwards; bfloat16 has the range
+of float32 and needs none.
 """
 
 import math
@@ -15,6 +15,7 @@ from .arrays import Array, Namespace
 from .errors import InputError
 
 DTYPES = ("float16", "bfloat16", "float32", "float64")
+HALVES = ("float16", "bfloat16")
 FULL = ("float32", "float64")
 LARGEST_SCALE = 2.0**127
 """The largest power of two in float32: a scale beyond it would be infinite where it is used."""
@@ -69,8 +70,10 @@ class Precision:
 
     parameter   how the model holds its weights: what a step casts the master weights to, and what inference
                 loads
-    compute     activations and their gradients, products, elementwise work
-    accumulate  sums that lose precision (statistics, losses, norms) and gradients added over several chunks
+    compute     activations and their gradients, products, elementwise work. Where it is a half type and `parameter` is
+                wider, that is mixed precision: `bertref.mixed` says which ops compute in halves, and which in float32
+    accumulate  gradients added over several chunks of a batch. (Sums inside an op, such as statistics and losses, are
+                taken in at least float32 whatever the policy is.)
     master      the weights that the optimiser updates, and its moments
     loss_scale  None, a fixed factor, or "dynamic" (starts at 2**16)
     """
@@ -96,12 +99,17 @@ class Precision:
         if isinstance(scale, str | bool) or not (math.isfinite(scale) and 0 < scale <= LARGEST_SCALE):
             raise InputError(f"precision: loss_scale is {scale!r}; it must be a positive number, 'dynamic' or None")
 
+    @property
+    def mixed(self) -> bool:
+        """Whether products are computed in halves of weights that are held wider (`bertref.mixed`)."""
+        return self.compute in HALVES and self.parameter in FULL
+
     @classmethod
     def preset(cls, name: str) -> "Precision":
         """One of `PRESETS`, each named after the type in which it computes."""
-        if name not in PRESETS:
+        if canonical(name) not in PRESETS:
             raise InputError(f"precision: no preset {name!r}; there are {', '.join(PRESETS)}")
-        return PRESETS[name]
+        return PRESETS[canonical(name)]
 
     def validate(self, backend: Computes) -> None:
         """Raises `InputError` if the backend can't compute in the types that the policy computes in."""
@@ -134,11 +142,17 @@ PRESETS = {
     "float64": Precision("float64", "float64", "float64", "float64"),
     "bfloat16": Precision("bfloat16", "bfloat16"),
     "float16": Precision("float16", "float16", loss_scale="dynamic"),
-    "mixed_bfloat16": Precision("float32", "bfloat16"),
-    "mixed_float16": Precision("float32", "float16", loss_scale="dynamic"),
+    "mixed-bfloat16": Precision("float32", "bfloat16"),
+    "mixed-float16": Precision("float32", "float16", loss_scale="dynamic"),
 }
-"""`bfloat16` and `float16` hold the working copy of the weights in the narrow type, half the memory of
-inference; the `mixed` ones hold it in float32 and cast at each use, as autocast does."""
+"""`bfloat16` and `float16` do everything in the half type, with a working copy of the weights in it. The `mixed` ones
+are autocast: weights, residual stream, norms, softmax and losses are float32, products are of halves
+(`bertref.mixed`)."""
+
+
+def canonical(name: str) -> str:
+    """The name of a preset as it is written today; version 0.1.0 wrote `mixed_bfloat16` and `mixed_float16`."""
+    return name.replace("mixed_", "mixed-", 1) if name.startswith("mixed_") else name
 
 
 def policy_from_dict(values: Mapping[str, Any]) -> Precision:

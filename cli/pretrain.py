@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from ..optim import RULES
 from ..train.pretraining.options import CHOICES, DEFAULT_CONFIG, DEFAULT_DIALECT, LEARNING_RATES, PretrainOptions
 from . import render
 from .corpus_options import corpus_options
@@ -53,8 +54,8 @@ def shown(name: str, *, help: str, **settings: Any) -> Callable[[F], F]:
 )
 @shown("dupe-factor", help="How many different passes static masking has.")
 @click.option("--whole-word", is_flag=True, help="Mask whole words.")
-@click.option("--optimizer", type=click.Choice(["google", "adamw", "lamb"]), help="Default: the dialect's.")
-@click.option("--learning-rate", type=float, help=f"Peak rate.  [default: {RATES}]")
+@click.option("--optimizer", type=click.Choice(list(RULES)), help="Default: the dialect's.")
+@click.option("--learning-rate", type=float, help=f"Peak rate.  [default: {RATES}; a fifth with lion]")
 @click.option("--warmup-steps", type=int, help="Updates of rising rate.  [default: a tenth of --steps]")
 @shown("weight-decay", help="Decoupled weight decay.")
 @shown("clip-norm", help="Largest gradient norm; 0 switches clipping off.")
@@ -68,7 +69,7 @@ def shown(name: str, *, help: str, **settings: Any) -> Callable[[F], F]:
 @backend_option
 @threads_option
 @click.option("--precision", default="float32", show_default=True,
-              help="float32, float64, bfloat16, float16, mixed_bfloat16, mixed_float16.")  # fmt: skip
+              help="float32, float64, bfloat16, float16, mixed-bfloat16, mixed-float16.")  # fmt: skip
 @click.option("--kernels", type=click.Choice(["on", "off"]), default="on", show_default=True, help="Faster kernels.")
 @shown("seed", help="Of all random choices.")
 @shown(

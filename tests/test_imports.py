@@ -17,7 +17,7 @@ ROOMS = {"bertref": "bertref", "backends": "bertref.backends", "cli": "bertref.c
 _LAYER = {"arrays", "config", "dropout", "errors", "layout", "opset", "params", "probes"}
 _MODEL = _LAYER | {"heads", "layers", "model", "precision"}
 _TRAIN = _MODEL | {
-    "backends", "checkpoint", "data", "init", "metrics", "objectives", "optim", "plumbing", "rng", "text",
+    "backends", "checkpoint", "data", "init", "metrics", "mixed", "objectives", "optim", "plumbing", "rng", "text",
 }  # fmt: skip
 _TOP = {"backends.report", "bertref", "golden", "inference", "onnx_export"}
 
@@ -38,6 +38,7 @@ MAY_IMPORT = {
     "backends.report": {"backends", "backends.numpy", "plumbing"},
     "ops": {"arrays"},
     "opset": {"arrays", "errors", "ops"},
+    "mixed": {"arrays", "ops", "opset"},
     "layout": {"arrays", "config", "errors", "ops"},
     "dropout": {"arrays", "errors", "rng"},
     "probes": {"arrays", "errors", "layout", "ops"},

@@ -12,7 +12,7 @@ from ...errors import BackendUnavailable, InputError
 from .. import half
 from ..backend import Backend
 from ..host_arrays import native
-from ..namespace import HostArray, Namespace
+from ..namespace import HostArray, Namespace, widened_product
 
 INDEX_ADD = r"""
 // One thread owns one element of the result and adds that row's values in order: no atomics, so no chance.
@@ -78,6 +78,9 @@ class CupyNamespace(Namespace):
         arguments = (x, values, order, first, out, np.int64(rows), np.int64(width))
         self._index_add[x.dtype.name]((-(-x.size // THREADS),), (THREADS,), arguments)
         return out
+
+    def product(self, a: Array, b: Array) -> Array:
+        return widened_product(self, a, b)  # CuPy has no product of halves that is float32
 
     def to_numpy(self, x: Array) -> HostArray:
         array: HostArray = cupy.asnumpy(x)

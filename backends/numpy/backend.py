@@ -11,7 +11,7 @@ from .. import half
 from ..backend import Backend
 from ..erf import erf_numpy
 from ..host_arrays import add_rows, native
-from ..namespace import HostArray, Namespace
+from ..namespace import HostArray, Namespace, widened_product
 from .blas.frozen import freeze
 from .kernels import KERNELS, UPDATES
 from .threads import run
@@ -32,6 +32,9 @@ class NumpyNamespace(Namespace):
 
     def index_add(self, x: Array, index: Array, values: Array) -> Array:
         return add_rows(x, index, values)
+
+    def product(self, a: Array, b: Array) -> Array:
+        return widened_product(self, a, b)
 
     def to_numpy(self, x: Array) -> HostArray:
         return x.astype(np.float32) if x.dtype.name == "bfloat16" else np.asarray(x)

@@ -10,9 +10,11 @@ import torch
 from ...arrays import Array
 from ...errors import BackendUnavailable, InputError
 from ..backend import Backend
-from ..namespace import HostArray, Namespace
+from ..namespace import HostArray, Namespace, widened_product
 
 HALVES = (torch.float16, torch.bfloat16)
+MM_WITH_DTYPE = hasattr(torch.ops.aten.mm, "dtype")
+"""Whether `torch.mm` has `out_dtype` (since 2.8, on CUDA): a product of halves in float32, at the speed of halves."""
 
 
 def take(x: Array, indices: Array, /, *, axis: int = 0) -> Array:
@@ -45,6 +47,12 @@ class TorchNamespace(Namespace):
             # index_add_ uses atomics there; index_put_ sorts the indices and sums each row in order
             return wide.index_put((index.long(),), values, accumulate=True).to(x.dtype)
         return wide.index_add(0, index, values).to(x.dtype)
+
+    def product(self, a: Array, b: Array) -> Array:
+        if a.device.type == "cuda" and a.dtype in HALVES and b.ndim == 2 and MM_WITH_DTYPE:
+            rows = torch.mm(a.reshape(-1, a.shape[-1]), b, out_dtype=torch.float32)
+            return rows.reshape(*a.shape[:-1], b.shape[-1])
+        return widened_product(self, a, b)
 
     def to_numpy(self, x: Array) -> HostArray:
         x = x.detach().cpu()

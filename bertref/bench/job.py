@@ -21,7 +21,7 @@ COMMANDS = tuple(PEERS)
 TEXT_COMMANDS = ("tokenize", "prepare")
 """Those that read text and need no model."""
 
-HALVES = ("bfloat16", "float16", "mixed_bfloat16", "mixed_float16")
+HALVES = ("bfloat16", "float16", "mixed-bfloat16", "mixed-float16")
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ..precision import canonical
 from . import agreement, flops, inputs, memory, roofline, statistics
 from .job import HALVES, TEXT_COMMANDS, Job
 from .lengths import ragged
@@ -131,7 +132,7 @@ class _Contestant:
 def _agree(sides: list[_Contestant], report: Report) -> dict[str, Any]:
     report("do both compute the same?")
     ours, peer = sides
-    limit = agreement.HALF_LIMIT if ours.job.dtype in HALVES else agreement.LIMIT
+    limit = agreement.HALF_LIMIT if canonical(ours.job.dtype) in HALVES else agreement.LIMIT
     exact = ours.job.command in TEXT_COMMANDS
     found = agreement.check(ours.figures(), peer.figures(), peer.name, 0.0 if exact else limit)
     worst = max(found, key=lambda figure: found[figure])

@@ -81,10 +81,15 @@ def describe_tensorflow(
 def tensorflow_variables(params: Arrays, moments: Arrays | None = None, step: int | None = None) -> dict[str, Any]:
     """The variables of the original's checkpoint: its names, kernels (in, out), and on request Adam's slots.
 
-    Raises `CheckpointError` for an untied decoder, which the original does not have.
+    Raises `CheckpointError` for an untied decoder and for moments other than Adam's: the original has neither.
     """
     if DECODER in params:
         raise CheckpointError(f"{DECODER} differs from the word embeddings; the original has only the tied decoder")
+    if moments is not None and (kinds := {name.rpartition("/")[2] for name in moments}) != {"m", "v"}:
+        raise CheckpointError(
+            f"the original's checkpoints have Adam's two moments, and this state has only {', '.join(sorted(kinds))}; "
+            "leave --optimizer out"
+        )
     found = {}
     for name, array in params.items():
         theirs, turn = to_tensorflow(name), transposed_in_tensorflow(name)

@@ -2,7 +2,7 @@
 
 A checkpoint is a model folder (`checkpoint-STEP`) with the optimiser's moments and a few numbers beside it:
 
-    training_state.safetensors    NAME/m and NAME/v
+    training_state.safetensors    NAME/m and NAME/v, or what else the optimiser keeps of each parameter
     training_state.json           format version, step, loss scale; since version 2 how many instances each pass had
 
 The order of the data, masks and dropout are functions of the seed and the step and need no state. How many instances a
@@ -13,7 +13,7 @@ folder is written under another name and renamed, so a checkpoint that can be se
 import json
 import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,8 +90,11 @@ def save_state(
     write_file(folder / STATE, (json.dumps(summary, indent=2) + "\n").encode())
 
 
-def load(path: Path) -> TrainingState:
-    """Reads a checkpoint. Raises `CheckpointError` that says which file is missing or damaged and what to do."""
+def load(path: Path, kinds: Collection[str] | None = None) -> TrainingState:
+    """Reads a checkpoint. `kinds` are the moments that each parameter must have; None: whatever they are, all the same.
+
+    Raises `CheckpointError` that says which file is missing or damaged and what to do.
+    """
     state_file = path / STATE
     advice = f"remove {path} to resume from the checkpoint before it"
     try:
@@ -111,8 +114,8 @@ def load(path: Path) -> TrainingState:
     except CheckpointError as error:
         raise CheckpointError(f"{error}\n{advice}") from None
     params.pop(DECODER_BIAS, None)  # Hugging Face's copy, which a decoder of its own brings along (`save_weights`)
-    expected = {f"{name}/{moment}" for name in params for moment in ("m", "v")}
-    if set(moments) != expected:
+    kinds = kinds or {name.rpartition("/")[2] for name in moments}
+    if not moments or set(moments) != {f"{name}/{kind}" for name in params for kind in kinds}:
         raise CheckpointError(f"{path / MOMENTS}: does not hold the moments of the parameters; {advice}")
     return TrainingState(params, moments, step, scale, counts)
 

@@ -7,18 +7,23 @@ from .accumulate import accumulate
 from .adam import adamw_update, google_update
 from .clip import clip_by_global_norm, global_norm, scaled
 from .lamb import lamb_update
+from .lion import lion_update
 from .norms import squared_norm
 from .optimizer import Optimizer
+from .rule import Rule
+from .rules import RULES
 from .schedule import Schedule, constant_rate, google_rate, huggingface_rate
 
 PASSES: dict[Callable[..., Any], int] = {
-    google_update: 4, adamw_update: 4, lamb_update: 4, squared_norm: 1, scaled: 1
+    **{rule.update: 2 + len(rule.moments) for rule in RULES.values()}, squared_norm: 1, scaled: 1
 }
 """Passes over the parameters that a backend may bring a faster version of (`faster`) -> how many arrays each takes."""
 
 __all__ = [
     "PASSES",
+    "RULES",
     "Optimizer",
+    "Rule",
     "Schedule",
     "accumulate",
     "adamw_update",
@@ -29,4 +34,5 @@ __all__ = [
     "google_update",
     "huggingface_rate",
     "lamb_update",
+    "lion_update",
 ]

@@ -15,6 +15,7 @@ Python numbers.
 """
 
 from ..arrays import Array, Namespace
+from .rule import Rule
 
 
 def moments(g: Array, m: Array, v: Array, beta1: float, beta2: float) -> tuple[Array, Array]:
@@ -61,3 +62,12 @@ def adamw_update(
     if weight_decay:
         p = p - rate * weight_decay * p
     return p - rate * update, m, v
+
+
+SETTINGS = ("beta1", "beta2", "epsilon", "weight_decay")
+NUMBERS = ("rate", "correction1", "correction2")
+
+google = Rule("google", google_update, ("m", "v"), ("rate",), SETTINGS, {"epsilon": 1e-6})
+"""ε of google-research/bert, optimization.py."""
+adamw = Rule("adamw", adamw_update, ("m", "v"), NUMBERS, SETTINGS, {"epsilon": 1e-8})
+"""ε by torch's and Hugging Face's habit."""

@@ -18,8 +18,9 @@ The paper and its implementations leave choices; these are ours:
 """
 
 from ..arrays import Array, Namespace
-from .adam import moments
+from .adam import NUMBERS, SETTINGS, moments
 from .norms import squared_norm
+from .rule import Rule
 
 
 def trust_ratio(xp: Namespace, p: Array, update: Array) -> Array:
@@ -48,3 +49,7 @@ def lamb_update(
     if adapt:
         update = trust_ratio(xp, p, update) * update
     return p - rate * update, m, v
+
+
+lamb = Rule("lamb", lamb_update, ("m", "v"), NUMBERS, (*SETTINGS, "adapt"), {"epsilon": 1e-6}, whole=True)
+"""ε of the paper's experiments with BERT."""

@@ -1,36 +1,28 @@
 """The optimiser of a whole model: settings, state, and one update over flat dicts.
 
-The settings are a frozen record; the state is a flat dict of arrays, `f"{name}/m"` and `f"{name}/v"` for each
-parameter, so that it can be saved beside the weights. `update` is pure: it returns new dicts.
+The settings are a frozen record; the state is a flat dict of arrays, `f"{name}/{moment}"` for each parameter and each
+of its moments (`Rule.moments`), so that it can be saved beside the weights. `update` is pure: it returns new dicts.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from functools import partial
-from typing import Any, Literal, get_args
+from typing import Any
 
 from ..arrays import Array, Namespace
 from ..config import Numerics
 from ..errors import InputError
-from .adam import adamw_update, google_update
 from .faster import Updates, chosen
-from .lamb import lamb_update
-
-Kind = Literal["google", "adamw", "lamb"]
-Triple = tuple[Array, Array, Array]
-Quad = tuple[Array, Array, Array, Array]
-
-DEFAULT_EPSILON: dict[str, float] = {"google": 1e-6, "adamw": 1e-8, "lamb": 1e-6}
-"""Google's optimization.py; torch's and Hugging Face's habit; the LAMB paper's BERT experiments."""
+from .rule import Rule
+from .rules import RULES
 
 
 @dataclass(frozen=True)
 class Optimizer:
-    """Settings of one of the three optimisers.
+    """Settings of one of the optimisers.
 
-    kind              "google" (AdamWeightDecay, no bias correction), "adamw" (torch's) or "lamb"
-    epsilon           None stands for the kind's own default, `DEFAULT_EPSILON`
+    kind              one of `RULES`: "google" (AdamWeightDecay, no bias correction), "adamw" (torch's), "lamb", "lion"
+    beta2, epsilon    None stands for the kind's own default, `Rule.defaults`; else 0.999 and, for a kind without one, 0
     weight_decay      0.01 in all of BERT's recipes
     decay_exclusions  a parameter whose name contains one of these isn't decayed
     adapt_excluded    LAMB only: whether parameters that aren't decayed get a trust ratio
@@ -38,20 +30,23 @@ class Optimizer:
     Raises `InputError` for settings outside their range.
     """
 
-    kind: Kind
+    kind: str
     beta1: float = 0.9
-    beta2: float = 0.999
+    beta2: float | None = None
     epsilon: float | None = None
     weight_decay: float = 0.01
     decay_exclusions: tuple[str, ...] = ("LayerNorm", "layer_norm", "bias")
     adapt_excluded: bool = False
 
     def __post_init__(self) -> None:
-        if self.kind not in get_args(Kind):
-            raise InputError(f"optimizer: no kind {self.kind!r}; there are {', '.join(get_args(Kind))}")
+        if self.kind not in RULES:
+            raise InputError(f"optimizer: no kind {self.kind!r}; there are {', '.join(RULES)}")
         object.__setattr__(self, "decay_exclusions", tuple(self.decay_exclusions))
-        if self.epsilon is None:
-            object.__setattr__(self, "epsilon", DEFAULT_EPSILON[self.kind])
+        for name, usual in (("beta2", 0.999), ("epsilon", 0.0)):
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, self.rule.defaults.get(name, usual))
+        if self.epsilon and "epsilon" not in self.rule.settings:
+            raise InputError(f"optimizer: epsilon is {self.epsilon!r}, but {self.kind} has none; leave it out")
         for name in ("beta1", "beta2"):
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"optimizer: {name} is {getattr(self, name)!r}; it must be in [0, 1)")
@@ -59,6 +54,17 @@ class Optimizer:
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 raise InputError(f"optimizer: {name} is {value!r}; it must be a non-negative number")
+
+    @property
+    def rule(self) -> Rule:
+        """The formula, and what it needs."""
+        return RULES[self.kind]
+
+    @property
+    def betas(self) -> tuple[float, float]:
+        """beta1 and beta2, with the kind's own default filled in."""
+        assert self.beta2 is not None
+        return self.beta1, self.beta2
 
     @classmethod
     def from_numerics(cls, numerics: Numerics, **overrides: Any) -> "Optimizer":
@@ -74,9 +80,13 @@ class Optimizer:
         """Whether the parameter of that name is decayed."""
         return not any(part in name for part in self.decay_exclusions)
 
+    def names(self, params: Iterable[str]) -> list[str]:
+        """The names of the arrays of the state."""
+        return [f"{name}/{moment}" for name in params for moment in self.rule.moments]
+
     def init_state(self, xp: Namespace, params: Mapping[str, Array]) -> dict[str, Array]:
         """Zero moments for every parameter, in its shape and type."""
-        return {f"{name}/{moment}": xp.zeros_like(p) for name, p in params.items() for moment in ("m", "v")}
+        return {name: xp.zeros_like(p) for key, p in params.items() for name in self.names([key])}
 
     def update(
         self,
@@ -98,36 +108,28 @@ class Optimizer:
         because that would hide it.
         """
         self._check(params, grads, state, step)
-        scalars = {
-            dtype: _numbers(xp, dtype, rate, 1.0 - self.beta1**step, 1.0 - self.beta2**step)
-            for dtype in {p.dtype for p in params.values()}
-        }
-        new_params, new_state = {}, {}
+        numbers = {dtype: self._numbers(xp, dtype, rate, step) for dtype in {p.dtype for p in params.values()}}
+        new_params: dict[str, Array] = {}
+        new_state: dict[str, Array] = {}
         for name, p in params.items():
-            arrays = (p, grads[name], state[f"{name}/m"], state[f"{name}/v"])
-            new = self._update_one(xp, name, arrays, scalars[p.dtype], partial(chosen, updates, donate=donate))
-            new_params[name], new_state[f"{name}/m"], new_state[f"{name}/v"] = new
+            kept = self.names([name])
+            arrays = (p, grads[name], *(state[moment] for moment in kept))
+            compute = chosen(updates, self.rule.update, *arrays, donate=donate)
+            new_params[name], *moments = compute(xp, *arrays, *numbers[p.dtype], **self._settings(name))
+            new_state |= zip(kept, moments, strict=True)
         return new_params, new_state
 
-    def _update_one(
-        self, xp: Namespace, name: str, arrays: Quad, scalars: Triple, choose: Callable[..., Any]
-    ) -> Triple:
+    def _numbers(self, xp: Namespace, dtype: Any, rate: float, step: int) -> list[Array]:
+        """The numbers that change with the step, as 0-d arrays: inputs, not constants, to a compiler."""
+        beta1, beta2 = self.betas
+        values = {"rate": rate, "correction1": 1.0 - beta1**step, "correction2": 1.0 - beta2**step}
+        return [xp.full((), values[name], dtype=dtype) for name in self.rule.numbers]
+
+    def _settings(self, name: str) -> dict[str, Any]:
+        """The numbers that stay, for the parameter of that name."""
         decays = self.decays(name)
-        settings: dict[str, Any] = {
-            "beta1": self.beta1,
-            "beta2": self.beta2,
-            "epsilon": self.epsilon,
-            "weight_decay": self.weight_decay if decays else 0.0,
-        }
-        new: Triple
-        if self.kind == "google":
-            new = choose(google_update, *arrays)(xp, *arrays, scalars[0], **settings)
-        elif self.kind == "adamw":
-            new = choose(adamw_update, *arrays)(xp, *arrays, *scalars, **settings)
-        else:
-            adapt = decays or self.adapt_excluded
-            new = choose(lamb_update, *arrays)(xp, *arrays, *scalars, **settings, adapt=adapt)
-        return new
+        own = {"weight_decay": self.weight_decay if decays else 0.0, "adapt": decays or self.adapt_excluded}
+        return {setting: own[setting] if setting in own else getattr(self, setting) for setting in self.rule.settings}
 
     def _check(
         self, params: Mapping[str, Array], grads: Mapping[str, Array], state: Mapping[str, Array], step: int
@@ -138,7 +140,7 @@ class Optimizer:
             raise InputError(
                 f"optimizer: parameters and gradients differ in {sorted(params.keys() ^ grads.keys())[:3]}"
             )
-        wanted = {f"{name}/{moment}" for name in params for moment in ("m", "v")}
+        wanted = set(self.names(params))
         if wanted != set(state):
             raise InputError(f"optimizer: parameters and state differ in {sorted(wanted ^ set(state))[:3]}")
         for name, p in params.items():
@@ -147,8 +149,3 @@ class Optimizer:
                     f"optimizer: {name} is {p.dtype} and its gradient {grads[name].dtype}; cast the gradient"
                 )
 
-
-def _numbers(xp: Namespace, dtype: Any, rate: float, correction1: float, correction2: float) -> Triple:
-    """The numbers that change with the step, as 0-d arrays: inputs, not constants, to a compiler."""
-    full = xp.full
-    return full((), rate, dtype=dtype), full((), correction1, dtype=dtype), full((), correction2, dtype=dtype)

@@ -14,6 +14,7 @@ from typing import Any
 from ..checkpoint.folder import WEIGHTS
 from ..errors import CheckpointError, InputError
 from ..plumbing.files import write_file
+from ..precision import canonical
 from .report import Report
 
 RUN_FILE = "run.json"
@@ -43,7 +44,9 @@ class RunRecord:
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             version, options, init = content["version"], dict(content["options"]), content.get("init")
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            if "precision" in options:
+                options["precision"] = canonical(options["precision"])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(f"{path}: is damaged ({error}); start again with another --out") from None
         if version != FORMAT_VERSION:
             raise CheckpointError(f"{path}: format version {version}; this bertref reads version {FORMAT_VERSION}")

@@ -16,6 +16,7 @@ from ..data.batch import Batch
 from ..dropout import Dropout
 from ..errors import InputError
 from ..layers import Settings
+from ..mixed import mixed
 from ..objectives import TOTAL, Figure, Objective, Outcome, added, losses_and_gradients, ordered
 from ..opset import OpSet
 from ..optim import Optimizer, Schedule, accumulate, clip_by_global_norm, global_norm
@@ -74,9 +75,15 @@ def initial_state(ops: OpSet, recipe: Recipe, params: dict[str, np.ndarray[Any, 
 
 
 def working_params(ops: OpSet, recipe: Recipe, state: State) -> dict[str, Array]:
-    """The weights that the model computes with: the master weights, rounded as the policy says."""
+    """The weights that the model computes with: the master weights, rounded as the policy says. In mixed precision the
+    ops round them further (`working_ops`)."""
     rounded = cast(ops.xp, state.params, recipe.precision.parameter)
-    return cast(ops.xp, rounded, recipe.precision.compute)
+    return rounded if recipe.precision.mixed else cast(ops.xp, rounded, recipe.precision.compute)
+
+
+def working_ops(ops: OpSet, recipe: Recipe) -> OpSet:
+    """The ops that the model computes with: in mixed precision those that compute in halves where autocast does."""
+    return mixed(ops, recipe.precision.compute) if recipe.precision.mixed else ops
 
 
 def dropout_of(ops: OpSet, recipe: Recipe, batch: Batch, step: int) -> Dropout | None:
@@ -95,6 +102,7 @@ def gradients(
 ) -> tuple[Outcome, dict[str, Array]]:
     """Losses and figures of the batch, and the gradients of the master weights, unscaled, before clipping."""
     xp, precision = ops.xp, recipe.precision
+    ops = working_ops(ops, recipe)
     scale = state.loss_scale.scale if state.loss_scale else 1.0
     params = working_params(ops, recipe, state)
     divided = recipe.chunks > 1

@@ -33,8 +33,8 @@ half type, the rest in float32 (autocast)."""
 
 @dataclass(frozen=True)
 class OptimizerCase:
-    """One step from non-zero moments: `moments` holds NAME/m and NAME/v (float32, or wider with values that float32
-    holds exactly), `step` is the number of this update, from 1.
+    """One step from non-zero moments: `moments` holds NAME/m and NAME/v, or what else the optimiser keeps (float32, or
+    wider with values that float32 holds exactly), `step` is the number of this update, from 1.
 
     `clip_norm` None means no clipping; `clip_epsilon` is added to the norm.
     """

@@ -10,8 +10,7 @@ import pytest
 
 from bertref.config import Numerics
 from bertref.errors import InputError
-from bertref.optim import Optimizer, clip_by_global_norm
-from bertref.optim import optimizer as optimizer_module
+from bertref.optim import RULES, Optimizer, clip_by_global_norm
 
 from .optim_oracles import CLIP, DECAY, RATE, Case, adamw, case, google, lamb
 
@@ -158,7 +157,7 @@ def _install(monkeypatch: pytest.MonkeyPatch, kind: str, wrong: str) -> None:
             arrays = (*arrays, 1 - 0.9**7, 1 - 0.999**7)
         return formula(xp, *arrays, kind=kind, wrong=wrong, **options)
 
-    monkeypatch.setattr(optimizer_module, f"{kind}_update", twin)
+    monkeypatch.setitem(RULES, kind, replace(RULES[kind], update=twin))
 
 
 @pytest.mark.parametrize("kind", ORACLES)

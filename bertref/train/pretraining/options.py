@@ -5,12 +5,15 @@ from typing import Any
 
 from ...config import BertConfig, Numerics, named_config
 from ...errors import InputError
+from ...optim import RULES
+from ...precision import canonical
 from ..run_folder import RunRecord
 
 DEFAULT_CONFIG, DEFAULT_DIALECT = "tiny", "huggingface"
 
 LEARNING_RATES = {"tiny": 3e-3, "mini": 1e-3, "small": 5e-4, "medium": 3e-4, "base": 1e-4, "large": 1e-4}
-"""Peak learning rates by preset, for batches of 32: small models bear and need larger ones; others take 1e-4."""
+"""Peak learning rates by preset, for batches of 32: small models bear and need larger ones; others take 1e-4. They are
+AdamW's; another optimiser takes its share of them (`Rule.rate`)."""
 
 DROPOUT = {"tiny": 0.0, "mini": 0.0}
 """Dropout probabilities by preset: small models learn too little, not too much. Another config keeps its own."""
@@ -70,6 +73,7 @@ class PretrainOptions:
     init_optimizer: bool = False
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "precision", canonical(self.precision))
         if self.init_optimizer and self.init is None:
             raise InputError("--init-optimizer takes the state that lies beside the model of --init; add --init")
         for name in ("steps", "batch_size", "vocab_size", "dupe_factor", "accumulate", "eval_batches", "log_every",
@@ -105,7 +109,8 @@ class PretrainOptions:
         """The peak learning rate."""
         if self.learning_rate is not None:
             return self.learning_rate
-        return LEARNING_RATES.get(self.config or DEFAULT_CONFIG, 1e-4)
+        usual = LEARNING_RATES.get(self.config or DEFAULT_CONFIG, 1e-4)
+        return usual * RULES[self.optimizer].rate if self.optimizer in RULES else usual
 
     @property
     def warmup(self) -> int:

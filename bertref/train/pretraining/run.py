@@ -26,7 +26,7 @@ from ..figures import evaluate
 from ..loop import Pace, train
 from ..report import Report, silent
 from ..run_folder import claim, give_back, is_finished
-from ..step import State, initial_state, working_params
+from ..step import State, initial_state, working_ops, working_params
 from .options import DEFAULT_CONFIG, PretrainOptions, default_options, recorded
 from .origin import first_state, open_origin, preset_name
 from .setup import Basis, Setup, basis_of, set_up
@@ -154,7 +154,8 @@ class _Pretraining:
             return
         recipe, params = setup.recipe, working_params(setup.ops, setup.recipe, state)
         self.metrics = evaluate(
-            setup.ops, recipe.objective, params, setup.evaluation, recipe.settings, packed=recipe.packed
+            working_ops(setup.ops, recipe), recipe.objective, params, setup.evaluation, recipe.settings,
+            packed=recipe.packed,
         )
         found = {"step": state.step, "on": self.options.eval_on, **self.metrics, "unigram_loss": setup.unigram}
         self.report("eval", found)

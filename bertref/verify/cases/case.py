@@ -26,7 +26,7 @@ from ...config import BertConfig, Numerics, architecture_to_dict, numerics_to_di
 from ...data.pretraining.batch import PretrainingBatch
 from ...errors import InputError
 from ...heads import check, parameter_shapes
-from ...optim import Optimizer
+from ...optim import RULES, Optimizer
 from ...rng import generator
 from ..records import Arrays, Case, OptimizerCase
 
@@ -47,6 +47,9 @@ judged, up to the sequence output. large-scores: queries and keys so long that t
 OPTIONS = frozenset({"dialect", "edge", "optimizer", "hidden_act", "numerics", *SIZES["tiny"]})
 """What `generate` takes besides seed and size; the letters are those of `SIZES`."""
 
+JUDGED = tuple(name for name, rule in RULES.items() if rule.continuous)
+"""The optimisers whose updates can be judged."""
+
 EMBEDDING_SCALE = 0.026
 """Of the embeddings' standard deviation: trained tables have rows of about this size. Larger: an epsilon of 1e-5 in
 their norm changes less than rounding does; another value is another case for every seed."""
@@ -56,7 +59,7 @@ def generate(seed: int, *, size: str = "tiny", **options: Any) -> Case:
     """The case of a seed. Options (`OPTIONS`):
 
     dialect     "huggingface" (the default) or "google"; `numerics` are single fields of `Numerics` that differ from it
-    optimizer   "google", "adamw" or "lamb" instead of the dialect's own; None for no optimiser step
+    optimizer   one of `JUDGED` instead of the dialect's own; None for no optimiser step
     hidden_act  "gelu", "relu" or "tanh"
     edge        one of `EDGES`
     B, S, ...   numbers that differ from the size's
@@ -82,7 +85,7 @@ def generate(seed: int, *, size: str = "tiny", **options: Any) -> Case:
     params = rich_parameters(config, seed, sharp=8.0 if edge == "large-scores" else 1.0)
     batch = ragged_batch(config, n["B"], n["S"], n["P"], seed, masked_row=edge == "masked-row")
     kind = options.get("optimizer", numerics.optimizer)
-    step = None if kind is None else optimizer_case(params, replace(numerics, optimizer=kind), seed)
+    step = None if kind is None else optimizer_case(params, numerics, seed, kind)
     origin = {"made": "generated", "seed": seed, "size": size, "options": dict(sorted(options.items()))}
     words = [size, f"seed {seed}", *(f"{name}={value}" for name, value in sorted(options.items()))]
     return Case(", ".join(words), config, numerics, params, batch, step, origin)
@@ -213,26 +216,35 @@ def ragged_batch(
     return batch
 
 
-def optimizer_case(params: Arrays, numerics: Numerics, seed: int) -> OptimizerCase:
-    """Step 7 of a run: moments as gradients of the clipped length leave them, so that every term of the update counts.
+def optimizer_case(params: Arrays, numerics: Numerics, seed: int, kind: str | None = None) -> OptimizerCase:
+    """Step 7 of a run by the optimiser `kind`, None for the dialect's: moments as gradients of the clipped length leave
+    them, so that every term of the update counts.
 
     The second moments differ from element to element, the first are small beside the gradients: an update made of
     moments alone would hide wrong gradients. Both are those of means that started at 0 six steps ago, as bias
     correction expects. The clipping norm lies far below the norm of any rich case's gradients.
+
+    Raises `InputError` for an optimiser whose update can't be judged (`Rule.continuous`).
     """
     clip, step = 0.125, 7
-    optimizer = Optimizer.from_numerics(numerics)
-    begun = (1 - optimizer.beta1 ** (step - 1), 1 - optimizer.beta2 ** (step - 1))
+    optimizer = Optimizer.from_numerics(numerics, **({"kind": kind} if kind else {}))
+    if not optimizer.rule.continuous:
+        raise InputError(
+            f"case: an update by {optimizer.kind} can't be judged: where rounding decides a sign, a right one is off "
+            f"by as much as a wrong one; choose {', '.join(JUDGED)} or none"
+        )
+    begun = [1 - beta ** (step - 1) for beta in optimizer.betas]
     typical = clip / np.sqrt(sum(p.size for p in params.values()))
 
     def drawn(number: int, name: str) -> Arrays:
         draw, shape = generator(seed, "case", 3, number), params[name].shape
-        m = (0.2 * begun[0] * typical * draw.standard_normal(shape)).astype(np.float32)
-        return {name + "/m": m, name + "/v": (begun[1] * typical**2 * draw.uniform(0.5, 2.0, shape)).astype(np.float32)}
+        m = 0.2 * begun[0] * typical * draw.standard_normal(shape)
+        both = {"m": m, "v": begun[1] * typical**2 * draw.uniform(0.5, 2.0, shape)}
+        return {f"{name}/{which}": both[which].astype(np.float32) for which in optimizer.rule.moments}
 
     moments: Arrays = {}
-    for pair in _together(drawn, range(len(params)), params):
-        moments |= pair
+    for some in _together(drawn, range(len(params)), params):
+        moments |= some
     return OptimizerCase(optimizer, moments, step, 2.0**-7, clip, numerics.clip_epsilon)
 
 

@@ -9,10 +9,11 @@ from ...checkpoint import load_model
 from ...config import BertConfig, Numerics, read_config
 from ...errors import InputError
 from ...heads import parameter_shapes
+from ...optim import RULES
 from ..records import Case
-from .case import SIZES, from_model, generate, generate_for, optimizer_case
+from .case import JUDGED, SIZES, from_model, generate, generate_for, optimizer_case
 
-OPTIMIZERS = ("google", "adamw", "lamb", "none")
+OPTIMIZERS = (*JUDGED, "none")
 
 
 def make_case(
@@ -39,7 +40,7 @@ def make_case(
     """
     if size not in SIZES:
         raise InputError(f"case: no size {size!r}; there are {', '.join(SIZES)}")
-    if optimizer is not None and optimizer not in OPTIMIZERS:
+    if optimizer not in (None, "none", *RULES):
         raise InputError(f"case: no optimizer {optimizer!r}; there are {', '.join(OPTIMIZERS)}")
     if texts and model is None:
         raise InputError("case: texts need the vocabulary of a model; name the model, too")
@@ -92,5 +93,4 @@ def numbers(config: BertConfig, size: str) -> dict[str, Any]:
 def _with_step(case: Case, seed: int, optimizer: str | None) -> Case:
     if optimizer == "none":
         return case
-    numerics = replace(case.numerics, **({"optimizer": optimizer} if optimizer else {}))  # type: ignore[arg-type]
-    return replace(case, optimizer=optimizer_case(case.params, numerics, seed))
+    return replace(case, optimizer=optimizer_case(case.params, case.numerics, seed, optimizer))

@@ -114,5 +114,4 @@ def _with_predictions(batch: PretrainingBatch, predictions: int) -> PretrainingB
 
 
 def _of_parameters(step: OptimizerCase, params: dict[str, Any]) -> OptimizerCase:
-    moments = {f"{name}/{moment}": step.moments[f"{name}/{moment}"] for name in params for moment in ("m", "v")}
-    return replace(step, moments=moments)
+    return replace(step, moments={moment: step.moments[moment] for moment in step.optimizer.names(params)})

@@ -24,6 +24,7 @@ import numpy.typing as npt
 
 from ...backends import get
 from ...backends.contract import STANDARD
+from ...backends.namespace import widened_product
 from .formats import FORMATS, TF32, Floats, Format, nearest, stochastic, widest
 
 EXACT = (
@@ -306,6 +307,10 @@ class RoundedNamespace:
         if self._mixed or (products is TF32 and dtype.bits == 32):
             left, right = nearest(left, products), nearest(right, products)
         return self.wrap(self.rounded(self._product(left, right, dtype), dtype), dtype)
+
+    def product(self, a: Rounded, b: Rounded) -> Rounded:
+        result: Rounded = widened_product(self, a, b)
+        return result
 
     def _product(self, a: Floats, b: Floats, dtype: Format) -> Floats:
         order, length = self.arithmetic.order, a.shape[-1]

@@ -155,8 +155,9 @@ def _check(params: Arrays, batch: PretrainingBatch, parts: dict[str, Any], where
         check(params, parts["config"])
         batch.validate(parts["config"])
         step = parts["optimizer"]
-        wanted = {f"{name}/{moment}": array.shape for name, array in params.items() for moment in ("m", "v")}
-        if step is not None and {name: array.shape for name, array in step.moments.items()} != wanted:
-            raise InputError("moments: not those of the parameters")
+        if step is not None:
+            wanted = {moment: array.shape for name, array in params.items() for moment in step.optimizer.names([name])}
+            if {name: array.shape for name, array in step.moments.items()} != wanted:
+                raise InputError("moments: not those of the parameters")
     except InputError as error:
         raise InputError(f"{where}: {error}; export the case again") from None

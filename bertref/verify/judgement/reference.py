@@ -86,22 +86,21 @@ class Updates:
     def __call__(self, name: str) -> Array:
         """The update of the parameter `name`."""
         p, g = self._params[name], self._grads[name]
-        m, v = (self._step.moments[f"{name}/{which}"] for which in "mv")
         size = int(np.prod(p.shape))
-        # LAMB needs the norm of a whole parameter; the others go element by element
-        if size <= PIECE or self._step.optimizer.kind == "lamb":
-            return self._piece(name, p, g, m, v)
+        if size <= PIECE or self._step.optimizer.rule.whole:
+            return self._piece(name, p, g, slice(None))
         rows = max(PIECE * p.shape[0] // size, 1)
         parts = [slice(start, start + rows) for start in range(0, p.shape[0], rows)]
-        return self._xp.concat([self._piece(name, p[part], g[part], m[part], v[part]) for part in parts])
+        return self._xp.concat([self._piece(name, p[part], g[part], part) for part in parts])
 
-    def _piece(self, name: str, p: Array, g: Array, m: Any, v: Any) -> Array:
+    def _piece(self, name: str, p: Array, g: Array, rows: slice) -> Array:
         xp, step = self._xp, self._step
         g = xp.astype(g, self._dtype, copy=False)
         if self._factor is not None:
             g = scaled(xp, g, self._factor)
         held = xp.dtype_name(self._dtype)
-        state = {f"{name}/m": xp.from_numpy(m, held), f"{name}/v": xp.from_numpy(v, held)}
+        kept = step.optimizer.names([name])
+        state = {moment: xp.from_numpy(step.moments[moment][rows], held) for moment in kept}
         new, _ = step.optimizer.update(xp, {name: p}, {name: g}, state, rate=step.rate, step=step.step)
         return new[name] - p
 

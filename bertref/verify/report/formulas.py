@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...config import BertConfig
+from ...optim import RULES
 from ...row import ADD, DENSE, GATHER, SOFTMAX, TensorRow
 from ...topology import readers, rows, users
 from ..graph.axes import split
@@ -77,9 +78,8 @@ def formula(name: str, case: Mapping[str, Any]) -> Formula:
     prefix, rest = split(name)
     if prefix == "update":
         kind = case["optimizer"]["kind"]
-        file = "lamb" if kind == "lamb" else "adam"
         text = f"one step of {kind} from grad:NAME of all parameters, which are clipped together first"
-        return Formula(text, (f"bertref/optim/{file}.py", "bertref/optim/clip.py"))
+        return Formula(text, (f"{RULES[kind].update.__module__.replace('.', '/')}.py", "bertref/optim/clip.py"))
     table = _Table(case["config"], case["numerics"])
     if not prefix:
         return table.forward(rest)

@@ -20,7 +20,10 @@ from ..subject import Subject
 
 FORMS = ("numpy", "torch", "torch:cuda", "cupy", "transformers", "transformers:FOLDER", "onnx:FILE",
          "python:MODULE:FACTORY", "dump:FOLDER", "cmd:COMMAND")  # fmt: skip
-BACKEND_OPTIONS = {"dtype": ("float64", "float32", "bfloat16", "float16"), "kernels": ("on", "off")}
+BACKEND_OPTIONS = {
+    "dtype": ("float64", "float32", "bfloat16", "float16", "mixed-bfloat16", "mixed-float16"),
+    "kernels": ("on", "off"),
+}
 TRANSFORMERS_OPTIONS = {
     "attention": None,
     "dtype": ("float64", "float32", "bfloat16", "float16"),

@@ -10,10 +10,11 @@ from ...backends import get
 from ...errors import InputError
 from ...heads import parameter_shapes
 from ...layers import Settings
+from ...mixed import mixed
 from ...objectives import PretrainingObjective, losses_and_gradients, ordered
 from ...opset import OpSet
 from ...optim import clip_by_global_norm
-from ...precision import cast, unscale
+from ...precision import Precision, canonical, cast, unscale
 from ...probes import Recorder
 from ...topology import probe_names
 from ..records import Answers, Arrays, Case
@@ -27,7 +28,8 @@ FLOAT16_LOSS_SCALE = 1024.0
 
 
 class BackendSubject:
-    """`spec` names a backend as `bertref.backends.get` does; `dtype` is what it computes in.
+    """`spec` names a backend as `bertref.backends.get` does; `dtype` is what it computes in, one of
+    `precision.PRESETS`: a type, or training's mixed precision, such as mixed-bfloat16.
 
     With `kernels`, what lies inside fused kernels is not among the answers. The optimiser works in at least float32,
     as in training. Raises `InputError` for a dtype in which the backend can't compute, `BackendUnavailable` where the
@@ -38,10 +40,11 @@ class BackendSubject:
 
     def __init__(self, spec: str = "numpy", *, dtype: str = "float32", kernels: bool = True) -> None:
         self._backend = get(spec)
-        if dtype not in self._backend.dtypes:
+        dtype = canonical(dtype)
+        if dtype.removeprefix("mixed-") not in self._backend.dtypes:
             raise InputError(f"{spec} computes in {', '.join(self._backend.dtypes)}, not in {dtype}")
         self._kernels = kernels
-        self._dtype = dtype
+        self._policy = Precision.preset(dtype)
         self.precision: str | None = dtype
         self._steps: tuple[Case, BackendSteps] | None = None
         self.name = f"{spec}:dtype={dtype},kernels={'on' if kernels else 'off'}"
@@ -53,22 +56,21 @@ class BackendSubject:
 
     def answer(self, case: Case, wanted: Collection[str] | None = None) -> Answers:
         """Every probe and gradient that the kernels leave visible, and one update if the case has an optimiser."""
-        ops = OpSet(self._backend, kernels=self._kernels)
-        dtype = self._dtype
+        ops, policy = self._ops(), self._policy
         names = self._visible(case, wanted)
         gradients = wanted is None or any(name.startswith(("grad:", "update:")) for name in wanted)
-        scale = FLOAT16_LOSS_SCALE if dtype == "float16" else 1.0
-        master = "float64" if dtype == "float64" else "float32"
-        weights = {name: ops.xp.from_numpy(array.astype(master)) for name, array in case.params.items()}
+        scale = FLOAT16_LOSS_SCALE if policy.compute == "float16" else 1.0
+        weights = {name: ops.xp.from_numpy(array.astype(policy.master)) for name, array in case.params.items()}
         recorder = Recorder(names)
         _, raw = losses_and_gradients(
-            PretrainingObjective(), ops, cast(ops.xp, weights, dtype), case.batch, Settings(case.config, case.numerics),
+            PretrainingObjective(), ops, cast(ops.xp, weights, policy.parameter), case.batch,
+            Settings(case.config, case.numerics),
             packed=not self._backend.static_shapes and bool((case.batch.attention_mask[:, 0] != 0).all()),
             loss_scale=scale, recorder=recorder, gradients=gradients,
         )  # fmt: skip
         values = self._probes(ops, recorder, scale)
         if gradients:
-            grads = unscale(ops.xp, ordered(raw, weights), scale, master)
+            grads = unscale(ops.xp, ordered(raw, weights), scale, policy.master)
             values |= {f"grad:{name}": ops.xp.to_numpy(grad) for name, grad in grads.items()}
             if case.optimizer is not None:
                 values |= _updates(ops, case, weights, grads)
@@ -79,16 +81,19 @@ class BackendSubject:
     def answer_step(self, case: Case, name: str, inputs: Arrays) -> Arrays:
         """One step by the op or kernel that does it in the model; every update, if one is asked for. `BackendSteps`
         says which steps are left out."""
-        ops = OpSet(self._backend, kernels=self._kernels)
+        ops, policy = self._ops(), self._policy
         if name.startswith("update:"):
-            master = "float64" if self._dtype == "float64" else "float32"
-            weights = {one: ops.xp.from_numpy(array.astype(master)) for one, array in case.params.items()}
-            grads = {one: ops.xp.from_numpy(inputs[f"grad:{one}"].astype(master)) for one in weights}
+            weights = {one: ops.xp.from_numpy(array.astype(policy.master)) for one, array in case.params.items()}
+            grads = {one: ops.xp.from_numpy(inputs[f"grad:{one}"].astype(policy.master)) for one in weights}
             return _updates(ops, case, weights, grads)
         if self._steps is None or self._steps[0] is not case:
             kernels = self._backend.kernels if self._kernels else {}
-            self._steps = (case, BackendSteps(ops, case, self._dtype, kernels))
+            self._steps = (case, BackendSteps(ops, case, policy, kernels))
         return self._steps[1](name, inputs)
+
+    def _ops(self) -> OpSet:
+        ops = OpSet(self._backend, kernels=self._kernels)
+        return mixed(ops, self._policy.compute) if self._policy.mixed else ops
 
     def _visible(self, case: Case, wanted: Collection[str] | None) -> list[str]:
         forward = probe_names(case.config)

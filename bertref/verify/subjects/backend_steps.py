@@ -20,7 +20,7 @@ from ...layers import Settings
 from ...objectives import PretrainingObjective
 from ...ops import attention, softmax, tanh
 from ...opset import OpSet
-from ...precision import cast
+from ...precision import Precision, cast
 from ...topology import last_output, layer_input
 from ..graph.axes import AxesOf
 from ..records import Arrays, Case
@@ -31,15 +31,15 @@ TABLES = ("word", "position", "token_type")
 
 
 class BackendSteps:
-    """The steps of a case in `dtype`. `kernels`: those of `ops` that take part, by the op's name."""
+    """The steps of a case under a policy. `kernels`: those of `ops` that take part, by the op's name."""
 
-    def __init__(self, ops: OpSet, case: Case, dtype: str, kernels: Mapping[str, Any]) -> None:
-        self._ops, self._xp, self._case, self._kernels, self._dtype = ops, ops.xp, case, kernels, dtype
-        self._wide = "float64" if dtype == "float64" else "float32"
+    def __init__(self, ops: OpSet, case: Case, policy: Precision, kernels: Mapping[str, Any]) -> None:
+        self._ops, self._xp, self._case, self._kernels = ops, ops.xp, case, kernels
+        self._dtype, self._compute, self._wide = policy.parameter, policy.compute, policy.master
         self._axes = AxesOf(case)
         self._s = Settings(case.config, case.numerics)
         weights = {name: self._xp.from_numpy(array.astype(self._wide)) for name, array in case.params.items()}
-        self._p = cast(self._xp, weights, dtype)
+        self._p = cast(self._xp, weights, self._dtype)
         batch = case.batch
         prepared = PretrainingObjective().prepare(self._xp, batch, case.numerics, packed=False, dtype=self._wide)
         self._x, self._targets = prepared.inputs, prepared.targets
@@ -184,10 +184,13 @@ class BackendSteps:
 
         def probs(v: Values) -> Array:
             masked = attention.add_mask(xp, v[p + "scores"], mask, numerics.mask_value)
-            return xp.astype(self._ops.softmax.forward(masked)[0], v[p + "scores"].dtype, copy=False)
+            return computed(self._ops.softmax.forward(masked)[0])
+
+        def computed(a: Array) -> Array:
+            return xp.astype(a, xp.dtype(self._compute), copy=False)
 
         def product(a: Array, b: Array) -> Array:
-            return attention.merge_heads(xp, xp.matmul(a, b))
+            return attention.merge_heads(xp, xp.matmul(computed(a), computed(b)))
 
         turned = xp.matrix_transpose
         self._makers |= {
@@ -195,7 +198,9 @@ class BackendSteps:
             p + "probs": probs,
             p + "context": lambda v: product(v[p + "probs"], split(v[p + "value"])),
             g + "value": lambda v: product(turned(v[p + "probs"]), split(v[g + "context"])),
-            g + "probs": lambda v: xp.matmul(split(v[g + "context"]), turned(split(v[p + "value"]))),
+            g + "probs": lambda v: xp.matmul(
+                computed(split(v[g + "context"])), turned(computed(split(v[p + "value"])))
+            ),
             g + "scores": lambda v: softmax.backward(xp, v[g + "probs"], softmax.SoftmaxCache(v[p + "probs"])).x,
             g + "query": lambda v: product(v[g + "scores"] * self._s.scale, split(v[p + "key"])),
             g + "key": lambda v: product(turned(v[g + "scores"] * self._s.scale), split(v[p + "query"])),

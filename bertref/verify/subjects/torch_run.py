@@ -133,7 +133,7 @@ class Run:
             for key, tensor in zip((name, f"decoder {name}"), tensors, strict=False):
                 leaves[key] = self._leaf(name, tensor)
                 old[key] = leaves[key].detach().clone()
-                for moment in ("m", "v"):
+                for moment in step.optimizer.rule.moments:
                     start = torch.from_numpy(np.asarray(step.moments[f"{name}/{moment}"]))
                     moments[f"{key}/{moment}"] = start.to(leaves[key], copy=True)
         do(leaves, step, moments)

@@ -116,3 +116,19 @@ def test_not_a_number_among_real_rows_shows(where: str) -> None:
     y, _ = KERNEL.forward(XP, **case.inputs, **case.options)
     assert np.isnan(y[1]).any()
     assert np.isfinite(y[0]).all()
+
+
+def test_the_factor_is_where_the_caller_wants_it() -> None:
+    """A factor that is no power of two rounds differently there and there."""
+    case, _ = some_case(FLOAT32_MIN)
+    one, factor = np.float32(1), np.float32(0.3)
+    inputs = {n: np.asarray(a, np.float32) if n in ("query", "key", "value") else a for n, a in case.inputs.items()}
+
+    def context(query: np.ndarray, scale: np.float32, scale_query: bool) -> np.ndarray:
+        options = {**case.options, "scale": scale, "scale_query": scale_query}
+        return KERNEL.forward(XP, **{**inputs, "query": query}, **options)[0]
+
+    query, after = (context(inputs["query"], factor, place) for place in (True, False))
+    np.testing.assert_array_equal(query, context(inputs["query"] * factor, one, False))
+    assert (query != after).any()
+    np.testing.assert_allclose(query, after, rtol=1e-4, atol=1e-5)

@@ -1,0 +1,8 @@
+"""Every optimiser by its name: a new one is a file with its formula and its record, and a line here."""
+
+from .adam import adamw, google
+from .lamb import lamb
+from .lion import lion
+from .rule import Rule
+
+RULES: dict[str, Rule] = {rule.name: rule for rule in (google, adamw, lamb, lion)}

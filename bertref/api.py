@@ -17,9 +17,9 @@ from .inference import loaded
 from .inference.fill_mask import Guess, MaskGuesses, fill_masks
 from .inference.multiple_choice import ChoiceScore, choose
 from .inference.next_sentence import follow
-from .inference.question_answering import Answer, AnswerOptions, Answers, answer
+from .inference.question_answering import AnswerOptions, SpanAnswer, SpanAnswers, answer
 from .inference.sentence_transformers import embeddings
-from .inference.sentence_transformers.modules import Recipe, model_folder_of, read_recipe
+from .inference.sentence_transformers.modules import EmbeddingModules, model_folder_of, read_recipe
 from .inference.sequence_classification import LabelScore, classify
 from .inference.token_classification import Span, tag
 from .opset import OpSet
@@ -29,15 +29,15 @@ from .text import Tokenizer
 from .text.encoding import Truncate
 
 __all__ = [
-    "Answer",
     "AnswerOptions",
-    "Answers",
     "ChoiceScore",
     "Guess",
     "LabelScore",
     "MaskGuesses",
     "Model",
     "Span",
+    "SpanAnswer",
+    "SpanAnswers",
     "load",
 ]
 
@@ -64,7 +64,7 @@ class Model:
     heads: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     problem_type: str | None = None
-    recipe: Recipe | None = None
+    recipe: EmbeddingModules | None = None
     coverage: Coverage | None = None
     activation: str | None = None
 
@@ -121,13 +121,13 @@ class Model:
         """`tag` for many texts."""
         return tag(self, texts, aggregation=aggregation)
 
-    def answer(self, question: str, context: str, options: AnswerOptions | None = None) -> Answers:
+    def answer(self, question: str, context: str, options: AnswerOptions | None = None) -> SpanAnswers:
         """The stretches of a context that answer a question, best first, with their places in it."""
         return self.answer_batch([question], [context], options)[0]
 
     def answer_batch(
         self, questions: Sequence[str], contexts: Sequence[str], options: AnswerOptions | None = None
-    ) -> list[Answers]:
+    ) -> list[SpanAnswers]:
         """`answer` for many questions, each on its context."""
         return answer(self, questions, contexts, options)
 

@@ -40,7 +40,7 @@ from .ops import (
 )
 from .ops.op import AnyOp, Kernel, Op
 
-__all__ = ["BackendLike", "BoundOp", "Choice", "Kernel", "OpSet", "Run"]
+__all__ = ["BackendLike", "BoundOp", "Choice", "ForwardRun", "Kernel", "OpSet"]
 
 log = logging.getLogger("bertref")
 
@@ -57,7 +57,7 @@ class BackendLike(Protocol):
     def kernels(self) -> Mapping[str, Kernel]: ...
 
 
-class Run(NamedTuple):
+class ForwardRun(NamedTuple):
     """What forward leaves for backward: the pair that ran, so that it is never half of one, and its cache (None where
     no backward is to follow)."""
 
@@ -104,7 +104,7 @@ class BoundOp(Generic[P, G]):
         other._hints = hints
         return other
 
-    def forward(self, *args: P.args, **options: P.kwargs) -> tuple[Array, Run]:
+    def forward(self, *args: P.args, **options: P.kwargs) -> tuple[Array, ForwardRun]:
         """The op's forward without `xp`; an option `probe(name, array)` shows the inner values that `Op.probes` names,
         by the reference, and `figure(name, array)` what `Op.figures` names, whichever implementation runs."""
         if options.get("probe") is None:
@@ -114,12 +114,12 @@ class BoundOp(Generic[P, G]):
                     said = {**self._hints, "gradients": self._keep}
                     known = {name: value for name, value in said.items() if name in self._kernel.hints}
                     y, cache = self._kernel.forward(self._xp, *args, **options, **known)
-                    return y, Run(self._kernel, cache if self._keep else None)
+                    return y, ForwardRun(self._kernel, cache if self._keep else None)
                 self._say_fallback()
         y, cache = self._op.forward(self._xp, *args, **options)
-        return y, Run(self._op, cache if self._keep else None)
+        return y, ForwardRun(self._op, cache if self._keep else None)
 
-    def backward(self, dy: Array, run: Run, *, probe: Callable[[str, Array], None] | None = None) -> G:
+    def backward(self, dy: Array, run: ForwardRun, *, probe: Callable[[str, Array], None] | None = None) -> G:
         """The gradients, by the pair that ran forward. A probe needs a forward that had one, too.
 
         Raises `ValueError` after a forward that kept nothing (`OpSet.forward_only`).
@@ -148,7 +148,7 @@ class BoundOp(Generic[P, G]):
             log.info("%s: the kernel does not serve these shapes or dtypes; the reference is used", self._op.name)
 
 
-class _Declared(Generic[P, G]):
+class _OpAttribute(Generic[P, G]):
     """An op as an attribute of `OpSet`, with the op's own signature."""
 
     def __init__(self, op: Op[P, G]) -> None:
@@ -167,27 +167,27 @@ class OpSet:
     kernels there is none of them.
     """
 
-    add = _Declared(add.add)
-    attention = _Declared(attention.attention)
-    bias_activation = _Declared(bias_activation.bias_activation)
-    cross_entropy = _Declared(cross_entropy.cross_entropy)
-    decoder_cross_entropy = _Declared(decoder_cross_entropy.decoder_cross_entropy)
-    dense = _Declared(dense.dense)
-    dropout = _Declared(dropout.dropout)
-    dropout_add_norm = _Declared(dropout_add_norm.dropout_add_norm)
-    embedding = _Declared(embedding.embedding)
-    gather = _Declared(gather.gather)
-    gelu_erf = _Declared(gelu_erf.gelu_erf)
-    gelu_tanh = _Declared(gelu_tanh.gelu_tanh)
-    layer_norm = _Declared(layer_norm.layer_norm)
-    log_softmax = _Declared(log_softmax.log_softmax)
-    pack = _Declared(packing.pack)
-    relu = _Declared(relu.relu)
-    softmax = _Declared(softmax.softmax)
-    span_cross_entropy = _Declared(span_cross_entropy.span_cross_entropy)
-    squared_error = _Declared(squared_error.squared_error)
-    tanh = _Declared(tanh.tanh)
-    unpack = _Declared(packing.unpack)
+    add = _OpAttribute(add.add)
+    attention = _OpAttribute(attention.attention)
+    bias_activation = _OpAttribute(bias_activation.bias_activation)
+    cross_entropy = _OpAttribute(cross_entropy.cross_entropy)
+    decoder_cross_entropy = _OpAttribute(decoder_cross_entropy.decoder_cross_entropy)
+    dense = _OpAttribute(dense.dense)
+    dropout = _OpAttribute(dropout.dropout)
+    dropout_add_norm = _OpAttribute(dropout_add_norm.dropout_add_norm)
+    embedding = _OpAttribute(embedding.embedding)
+    gather = _OpAttribute(gather.gather)
+    gelu_erf = _OpAttribute(gelu_erf.gelu_erf)
+    gelu_tanh = _OpAttribute(gelu_tanh.gelu_tanh)
+    layer_norm = _OpAttribute(layer_norm.layer_norm)
+    log_softmax = _OpAttribute(log_softmax.log_softmax)
+    pack = _OpAttribute(packing.pack)
+    relu = _OpAttribute(relu.relu)
+    softmax = _OpAttribute(softmax.softmax)
+    span_cross_entropy = _OpAttribute(span_cross_entropy.span_cross_entropy)
+    squared_error = _OpAttribute(squared_error.squared_error)
+    tanh = _OpAttribute(tanh.tanh)
+    unpack = _OpAttribute(packing.unpack)
 
     def __init__(self, backend: BackendLike, *, kernels: bool = True) -> None:
         chosen = backend.kernels if kernels else {}

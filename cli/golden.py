@@ -46,14 +46,14 @@ def export(
         bertref golden export my-case --seed 3 --size small --expected probes,gradients --format npy
         bertref golden export my-case --model bertref-model --file texts.txt
     """
-    from ..verify.exchange import EXPECTED, digest
+    from ..verify.exchange import EXPECTED, settings_digest
     from ..verify.exchange import export as write
 
     groups = EXPECTED if expected == "all" else () if expected == "none" else _listed(expected)
     case = case_of(options)
     with render.working("computing and writing"):
         path = write(case, folder, formats=_listed(formats), expected=groups, precision=precision)
-    found = {"folder": str(path), "name": case.name, "case": digest(case), "origin": dict(case.origin),
+    found = {"folder": str(path), "name": case.name, "case": settings_digest(case), "origin": dict(case.origin),
              "files": {p.relative_to(path).as_posix(): p.stat().st_size
                        for p in sorted(path.rglob("*")) if p.is_file()}}  # fmt: skip
     if as_json:

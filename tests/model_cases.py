@@ -100,7 +100,7 @@ def case(layers: int = 2, dialect: str = "huggingface", seed: int = 0, **changes
     return Case(config, replace(numerics, **own), rich_params(config, seed), ragged_batch(config, lengths, seed))
 
 
-def expected(case: Case) -> model_torch.Result:
+def expected(case: Case) -> model_torch.ModelResult:
     """What torch's autograd makes of the case."""
     return model_torch.run(case.params, dict(case.batch.items()), case.dialect)
 
@@ -146,7 +146,7 @@ def scale_of(name: str) -> str:
     return name.replace(".key.bias", ".query.bias")
 
 
-def check(got: Outcome, want: model_torch.Result, tolerance: float = 1e-10) -> None:
+def check(got: Outcome, want: model_torch.ModelResult, tolerance: float = 1e-10) -> None:
     """Losses and all gradients are the oracle's: the check that every twin with a fault must fail."""
     names = {name.removeprefix("grad:") for name in want.grads} - set(want.values)
     assert set(got.grads) == names

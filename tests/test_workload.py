@@ -10,7 +10,7 @@ from bertref import backends, workload
 from bertref.config import BertConfig, Numerics
 from bertref.errors import InputError
 from bertref.ops import OPS
-from bertref.opset import OpSet, Run
+from bertref.opset import ForwardRun, OpSet
 
 from .cli_helpers import bertref
 
@@ -37,7 +37,7 @@ def test_what_is_said_is_what_runs(dtype: str, kernels: bool) -> None:
         if name in ("pack", "unpack"):
             args = (args[0], np.arange(6), np.ones(6, bool), np.arange(6))
         _, run = getattr(ops, name).forward(*args, **options)
-        assert isinstance(run, Run)
+        assert isinstance(run, ForwardRun)
         assert run.pair.forward.__module__ == said[name].module, name
         assert (said[name].implementation == "kernel") == (run.pair is not OPS[name])
 

@@ -1,13 +1,13 @@
 """Saving and loading: models of Hugging Face and of the original, and training state beside them."""
 
-from .coverage import Coverage, Row
+from .coverage import Coverage, CoverageRow
 from .folder import describe_model, save_weights
 from .load import SavedModel, load_model
 from .training import TrainingState, checkpoints, latest
 
 __all__ = [
     "Coverage",
-    "Row",
+    "CoverageRow",
     "SavedModel",
     "TrainingState",
     "checkpoints",

@@ -30,7 +30,7 @@ _NOT_READ = {"missing", "unused", "buffer"}
 
 
 @dataclass(frozen=True)
-class Row:
+class CoverageRow:
     """One tensor. `parameter` is the canonical name (None if it is no parameter), `stored` the file's (None if it is
     missing there), `shape` the parameter's, or the stored one where there is no parameter."""
 
@@ -52,7 +52,7 @@ class Coverage:
 
     file: str
     format: str
-    rows: tuple[Row, ...]
+    rows: tuple[CoverageRow, ...]
     notes: tuple[str, ...] = ()
 
     def names(self, action: str, *, allowed: bool = True) -> list[str]:

@@ -19,7 +19,7 @@ from .source import Source
 from .sources import folder_of, open_source
 from .training import MOMENTS, STATE
 from .training import load as load_training
-from .weights import Weights, read_weights
+from .weights import LoadedWeights, read_weights
 
 PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
 
@@ -133,7 +133,7 @@ def config_file(folder: Path, kind: str) -> Path:
     return next((folder / name for name in names if (folder / name).is_file()), folder / names[0])
 
 
-def labels_of(described: Description, weights: Weights) -> tuple[str, ...]:
+def labels_of(described: Description, weights: LoadedWeights) -> tuple[str, ...]:
     """The classifier's labels: the config's if there is one for each row, else LABEL_0, LABEL_1, ..."""
     if not labelled(weights.heads):
         return ()

@@ -13,9 +13,9 @@ from ..errors import CheckpointError
 from ..heads import DECODER, HEADS, architecture_of, architectures, expanded, labelled, parameter_shapes, sharing
 from ..params import POOLER
 from . import names
-from .coverage import Coverage, Row, is_allowed
+from .coverage import Coverage, CoverageRow, is_allowed
 from .names import BIAS, DECODER_BIAS, WORDS, Translation
-from .source import Entry, Source
+from .source import Source, StoredTensor
 
 _FLOATS = {"float64": (), "float32": (), "float16": ("widened",), "bfloat16": ("widened",)}
 
@@ -58,7 +58,7 @@ def plan(source: Source, config: BertConfig, classes: Sequence[str] = (), *, all
     rows, parameters = [], {}
     for name, shape in shapes.items():
         if name not in stored:
-            rows.append(Row(name, None, shape, "", ("missing",)))
+            rows.append(CoverageRow(name, None, shape, "", ("missing",)))
             continue
         parameters[name] = stored[name]
         rows.append(_row(source, name, stored[name], translations[stored[name]].transposed, shape))
@@ -104,10 +104,10 @@ def _heads(stored: Collection[str], classes: Sequence[str]) -> tuple[str, ...]:
 
 def _settled(
     config: BertConfig, heads: tuple[str, ...], num_labels: int, stored: Mapping[str, str], allow: Sequence[str]
-) -> tuple[dict[str, tuple[int, ...]], tuple[str, ...], list[Row]]:
+) -> tuple[dict[str, tuple[int, ...]], tuple[str, ...], list[CoverageRow]]:
     """The shapes of the parameters that are expected, without the heads whose absence is allowed, which are named in
     rows of their own."""
-    dropped: list[Row] = []
+    dropped: list[CoverageRow] = []
     while True:
         given = any(name in stored for name in POOLER)
         optional = any(name not in stored and is_allowed(name, allow) for name in POOLER)
@@ -119,11 +119,11 @@ def _settled(
         if not gone:
             return shapes, heads, dropped
         for name in (name for head in gone for name in HEADS[head].parameters if name not in stored):
-            dropped.append(Row(name, None, shapes[name], "", ("missing", "allowed")))
+            dropped.append(CoverageRow(name, None, shapes[name], "", ("missing", "allowed")))
         heads = tuple(head for head in heads if head not in gone)
 
 
-def _row(source: Source, name: str, stored: str, transposed: bool, shape: tuple[int, ...]) -> Row:
+def _row(source: Source, name: str, stored: str, transposed: bool, shape: tuple[int, ...]) -> CoverageRow:
     entry = source.entries[stored]
     found = entry.shape[::-1] if transposed else entry.shape
     if found != shape:
@@ -137,12 +137,12 @@ def _row(source: Source, name: str, stored: str, transposed: bool, shape: tuple[
             f"{source.path}: {stored} holds {entry.dtype}; a parameter must hold floating-point numbers"
         )
     actions = [*(("renamed",) if stored != name else ()), *(("transposed",) if transposed else ())]
-    return Row(name, stored, shape, entry.dtype, (*actions, *_FLOATS[entry.dtype]))
+    return CoverageRow(name, stored, shape, entry.dtype, (*actions, *_FLOATS[entry.dtype]))
 
 
 def _rest(
     source: Source, translations: Mapping[str, Translation], used: set[str], shapes: set[str], allow: Sequence[str]
-) -> list[Row]:
+) -> list[CoverageRow]:
     """Rows for everything in the file that is not a parameter of the model."""
     rows = []
     for stored, entry in source.entries.items():
@@ -160,8 +160,8 @@ def _rest(
     return rows
 
 
-def _other(stored: str, entry: Entry, action: str) -> Row:
-    return Row(None, stored, entry.shape, entry.dtype, (action,))
+def _other(stored: str, entry: StoredTensor, action: str) -> CoverageRow:
+    return CoverageRow(None, stored, entry.shape, entry.dtype, (action,))
 
 
 def architectures_of(values: Mapping[str, Any]) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from ..errors import CheckpointError
 from .raw import bytes_of, checked_shape, decode, existing_file, hint, read_range, shown
-from .source import Entry
+from .source import StoredTensor
 from .strict_json import LONGEST, parse_object
 
 DTYPES = {
@@ -57,18 +57,18 @@ class SafetensorsSource:
             self.metadata = _metadata(header.pop(METADATA, {}))
         except ValueError as error:
             raise CheckpointError(f"{self.path}: the safetensors header's {METADATA} {error}") from None
-        self._entries: dict[str, Entry] = {}
+        self._entries: dict[str, StoredTensor] = {}
         self._ranges: dict[str, tuple[int, int]] = {}
         for name, value in header.items():
             try:
                 shape, dtype, self._ranges[name] = _tensor(value)
             except ValueError as error:
                 raise CheckpointError(f"{self.path}: tensor {shown(name)}: {error}") from None
-            self._entries[name] = Entry(shape, dtype, self.path)
+            self._entries[name] = StoredTensor(shape, dtype, self.path)
         _check_tiling(self._ranges, length - self._start, self.path)
 
     @property
-    def entries(self) -> Mapping[str, Entry]:
+    def entries(self) -> Mapping[str, StoredTensor]:
         """Name -> entry, in the header's order."""
         return self._entries
 

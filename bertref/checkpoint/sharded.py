@@ -17,7 +17,7 @@ from ..errors import CheckpointError
 from .pickled import PickledSource
 from .raw import bytes_of, existing_file, outside, read_range, shown
 from .safetensors_file import SafetensorsSource
-from .source import Entry
+from .source import StoredTensor
 from .strict_json import LONGEST, parse_object
 
 SUFFIX = ".index.json"
@@ -54,7 +54,7 @@ class ShardedSource:
             )
 
     @property
-    def entries(self) -> Mapping[str, Entry]:
+    def entries(self) -> Mapping[str, StoredTensor]:
         """Name -> entry, in the index's order."""
         return self._entries
 

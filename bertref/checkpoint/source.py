@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 
 @dataclass(frozen=True)
-class Entry:
+class StoredTensor:
     """A tensor as the file announces it. `dtype` is a NumPy name, or "bfloat16"; `file` holds its data."""
 
     shape: tuple[int, ...]
@@ -31,7 +31,7 @@ class Source(Protocol):
     notes: tuple[str, ...]
 
     @property
-    def entries(self) -> Mapping[str, Entry]:
+    def entries(self) -> Mapping[str, StoredTensor]:
         """Name -> entry, in the file's order."""
         ...
 

@@ -19,7 +19,7 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 
 @dataclass(frozen=True)
-class Weights:
+class LoadedWeights:
     """Parameters under canonical names, in the model's order; `moments` and `step` if the optimiser's state was asked
     for and the file has it."""
 
@@ -38,7 +38,7 @@ def read_weights(
     *,
     allow: Sequence[str] = (),
     optimizer: bool = False,
-) -> Weights:
+) -> LoadedWeights:
     """Everything of a model that a file holds.
 
     float16 and bfloat16 become float32, exactly; other types stay. A stored decoder that equals the word embeddings is
@@ -52,7 +52,7 @@ def read_weights(
     params = {name: _read(source, found, stored) for name, stored in found.parameters.items()}
     params, coverage = _decided(source, found, params)
     moments, step = _optimizer_state(source, found) if optimizer else (None, None)
-    return Weights(params, coverage, found.heads, found.num_labels, moments, step)
+    return LoadedWeights(params, coverage, found.heads, found.num_labels, moments, step)
 
 
 def _decided(source: Source, found: Plan, params: Arrays) -> tuple[Arrays, Coverage]:

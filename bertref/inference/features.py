@@ -20,7 +20,7 @@ from ..probes import Probe, Recorder
 from ..text.encoding import Encoding
 from .loaded import Loaded, by_length, framed_and_cut, inputs_of, run
 from .sentence_transformers.embeddings import POOLED, one_pooling, prepared, vectors
-from .sentence_transformers.modules import Recipe
+from .sentence_transformers.modules import EmbeddingModules
 from .sentence_transformers.pooling import MODES, check_mode, normalized
 
 PAIR = re.compile(r"^(.*) \|\|\| (.*)$")
@@ -69,9 +69,9 @@ def split_line(line: str) -> tuple[str, str | None]:
 class Extractor:
     """A model and what is wanted of it, checked once; then texts in, features out. `cut` counts the texts cut."""
 
-    def __init__(self, loaded: Loaded, recipe: Recipe | None, options: FeatureOptions) -> None:
+    def __init__(self, loaded: Loaded, recipe: EmbeddingModules | None, options: FeatureOptions) -> None:
         self.loaded, self.options = loaded, options
-        self.recipe = recipe or Recipe()
+        self.recipe = recipe or EmbeddingModules()
         if options.normalize is not None:
             self.recipe = replace(self.recipe, normalize=options.normalize)
         L, limit = loaded.config.num_hidden_layers, loaded.config.max_position_embeddings

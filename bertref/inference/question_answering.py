@@ -32,7 +32,7 @@ from .loaded import Loaded, batches, encode, require
 N_BEST = 20
 
 
-class Answer(NamedTuple):
+class SpanAnswer(NamedTuple):
     """`text` = context[start:end]; empty, with start = end = 0, for "no answer"."""
 
     text: str
@@ -43,10 +43,10 @@ class Answer(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Answers:
+class SpanAnswers:
     """Candidates, best first. `no_answer_score`: how much more the model likes "no answer" than the best span."""
 
-    best: list[Answer]
+    best: list[SpanAnswer]
     no_answer_score: float
 
 
@@ -88,8 +88,8 @@ class _Task(NamedTuple):
 
 def answer(
     loaded: Loaded, questions: Sequence[str], contexts: Sequence[str], options: AnswerOptions | None = None
-) -> list[Answers]:
-    """`Answers` for each question on the context at the same place.
+) -> list[SpanAnswers]:
+    """`SpanAnswers` for each question on the context at the same place.
 
     Raises `TextError` for questions and contexts without words, `InputError` for a window without room and a model
     without the head.
@@ -145,7 +145,7 @@ def _logits(loaded: Loaded, some: Sequence[tuple[_Task, Window]]) -> list[npt.ND
     return found
 
 
-def _answers(task: _Task, logits: list[npt.NDArray[np.float64]], options: AnswerOptions) -> Answers:
+def _answers(task: _Task, logits: list[npt.NDArray[np.float64]], options: AnswerOptions) -> SpanAnswers:
     found = _best_spans(task, logits, options.max_answer_length)
     null = min(float(rows[0].sum()) for rows in logits)
     gap = null - found[0][3]
@@ -155,8 +155,8 @@ def _answers(task: _Task, logits: list[npt.NDArray[np.float64]], options: Answer
     scores = np.array([score for *_, score in found])
     weights = np.exp(scores - scores.max())
     probabilities = weights / weights.sum()
-    best = [Answer(*entry, float(p)) for entry, p in zip(found, probabilities, strict=True)]
-    return Answers(best[: options.top_k], gap)
+    best = [SpanAnswer(*entry, float(p)) for entry, p in zip(found, probabilities, strict=True)]
+    return SpanAnswers(best[: options.top_k], gap)
 
 
 def _best_spans(task: _Task, logits: list[npt.NDArray[np.float64]], longest: int) -> list[tuple[str, int, int, float]]:

@@ -23,10 +23,10 @@ from ..opset import BoundOp, OpSet
 from .cast import CastOp
 from .pairs import PAIRS
 
-__all__ = ["TABLE", "Row", "mixed"]
+__all__ = ["TABLE", "OpType", "mixed"]
 
 
-class Row(NamedTuple):
+class OpType(NamedTuple):
     """`type`: what an op computes in, the half type, float32, or that of what it is given. `arguments`: those that are
     brought to it, separated by blanks."""
 
@@ -36,29 +36,29 @@ class Row(NamedTuple):
 
 TABLE = {
     # products, their bias, elementwise functions of them, and compositions that start with a product
-    "dense": Row("half", "x weight bias"),
-    "bias_activation": Row("half", "bias"),  # x is a product, which is rounded after the bias has been added
-    "gelu_erf": Row("half", "x"),
-    "gelu_tanh": Row("half", "x"),
-    "relu": Row("half", "x"),
-    "tanh": Row("half", "x"),
-    "attention": Row("half", "query key value"),
-    "decoder_cross_entropy": Row("half", "x table bias"),
+    "dense": OpType("half", "x weight bias"),
+    "bias_activation": OpType("half", "bias"),  # x is a product, which is rounded after the bias has been added
+    "gelu_erf": OpType("half", "x"),
+    "gelu_tanh": OpType("half", "x"),
+    "relu": OpType("half", "x"),
+    "tanh": OpType("half", "x"),
+    "attention": OpType("half", "query key value"),
+    "decoder_cross_entropy": OpType("half", "x table bias"),
     # the residual stream, norms, softmax, losses
-    "embedding": Row("float32", "table"),
-    "add": Row("float32", "a b"),
-    "layer_norm": Row("float32", "x gamma beta"),
-    "dropout_add_norm": Row("float32", "x residual gamma beta"),
-    "softmax": Row("float32", "x"),
-    "log_softmax": Row("float32", "x"),
-    "cross_entropy": Row("float32", "logits"),
-    "span_cross_entropy": Row("float32", "start_logits end_logits"),
-    "squared_error": Row("float32", "predictions"),
+    "embedding": OpType("float32", "table"),
+    "add": OpType("float32", "a b"),
+    "layer_norm": OpType("float32", "x gamma beta"),
+    "dropout_add_norm": OpType("float32", "x residual gamma beta"),
+    "softmax": OpType("float32", "x"),
+    "log_softmax": OpType("float32", "x"),
+    "cross_entropy": OpType("float32", "logits"),
+    "span_cross_entropy": OpType("float32", "start_logits end_logits"),
+    "squared_error": OpType("float32", "predictions"),
     # what chooses, moves or drops
-    "gather": Row("given"),
-    "pack": Row("given"),
-    "unpack": Row("given"),
-    "dropout": Row("given"),
+    "gather": OpType("given"),
+    "pack": OpType("given"),
+    "unpack": OpType("given"),
+    "dropout": OpType("given"),
 }
 """Op -> what it computes in."""
 

@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ..arrays import Array, Namespace
-from ..opset import BoundOp, Choice, Run
+from ..opset import BoundOp, Choice, ForwardRun
 
 
 class CastRun(NamedTuple):
     """What the op's own forward left for backward, and the types that its arguments had, by name."""
 
-    run: Run
+    run: ForwardRun
     types: dict[str, Any]
 
 

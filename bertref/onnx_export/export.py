@@ -18,7 +18,7 @@ from ..layout import Inputs, Layout
 from ..opset import Kernel, OpSet
 from .answers import answers
 from .file import library, write
-from .graph import Graph, Length, Value
+from .graph import Length, OnnxGraph, OnnxValue
 from .kernels import KERNELS
 from .namespace import RecordingNamespace
 from .recorded import Recorded
@@ -67,19 +67,19 @@ def export(
         raise InputError(f"dtype {dtype!r} can't be exported; there are {', '.join(DTYPES)}")
     num_labels = _num_labels(params, heads, labels)
     check(params, config, heads, num_labels=num_labels)
-    graph = Graph()
+    graph = OnnxGraph()
     xp = RecordingNamespace(graph)
     shapes = parameter_shapes(config, heads, num_labels=num_labels, tied=DECODER not in params)
     weights = {name: Recorded(graph, graph.parameter(name, shape, dtype)) for name, shape in shapes.items()}
     found = answers(
         OpSet(Recording(xp)), weights, recorded_inputs(xp, graph), Settings(config, numerics), heads, tuple(probes)
     )
-    outputs = {name: Value(x.name, x.shape, x.dtype) for name, x in found.items()}
+    outputs = {name: OnnxValue(x.name, x.shape, x.dtype) for name, x in found.items()}
     write(path, graph, outputs, params, _about(config, numerics, heads, labels), ("bertref", __version__))
     return path
 
 
-def recorded_inputs(xp: RecordingNamespace, graph: Graph) -> Inputs:
+def recorded_inputs(xp: RecordingNamespace, graph: OnnxGraph) -> Inputs:
     """The arguments of the file in the padded layout, as `bertref.layout.inputs` makes it of host arrays."""
     ids, mask, types = (Recorded(graph, graph.input(name, (BATCH, SEQUENCE), "int64")) for name in INPUTS)
     rows = BATCH * SEQUENCE

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from ..errors import BackendUnavailable, InputError
 from ..plumbing.files import write_chunks, write_file
-from .graph import OPSET, Graph, Value
+from .graph import OPSET, OnnxGraph, OnnxValue
 
 LARGEST = 2**31 - 2**26
 """Bytes of weights that one file can hold, with room for the graph."""
@@ -35,8 +35,8 @@ def library() -> Any:
 
 def write(
     path: Path,
-    graph: Graph,
-    outputs: Mapping[str, Value],
+    graph: OnnxGraph,
+    outputs: Mapping[str, OnnxValue],
     params: Mapping[str, npt.NDArray[Any]],
     about: Mapping[str, str],
     producer: tuple[str, str],
@@ -65,7 +65,7 @@ def _remove(path: Path) -> None:
 
 
 def _skeleton(
-    onnx: Any, graph: Graph, outputs: Mapping[str, Value], about: Mapping[str, str], producer: tuple[str, str]
+    onnx: Any, graph: OnnxGraph, outputs: Mapping[str, OnnxValue], about: Mapping[str, str], producer: tuple[str, str]
 ) -> Any:
     """The model with its weights as further inputs, without their values."""
     helper = onnx.helper
@@ -96,7 +96,7 @@ def _skeleton(
     return model
 
 
-def _named(outputs: Mapping[str, Value]) -> tuple[dict[str, str], dict[str, str]]:
+def _named(outputs: Mapping[str, OnnxValue]) -> tuple[dict[str, str], dict[str, str]]:
     """Recorded name -> the output's name; and output -> recorded name where a value is given out twice."""
     renamed: dict[str, str] = {}
     aliases: dict[str, str] = {}
@@ -111,7 +111,7 @@ def _attributes(onnx: Any, pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     return {name: _type(onnx, np.dtype(value)) if name == "to" else value for name, value in pairs}
 
 
-def _described(onnx: Any, name: str, value: Value) -> Any:
+def _described(onnx: Any, name: str, value: OnnxValue) -> Any:
     shape = [dim if isinstance(dim, int) else str(dim) for dim in value.shape]
     return onnx.helper.make_tensor_value_info(name, _type(onnx, value.dtype), shape)
 
@@ -125,7 +125,7 @@ def _tensor(onnx: Any, name: str, array: npt.NDArray[Any]) -> Any:
     return onnx.TensorProto(name=name, dims=array.shape, data_type=_type(onnx, array.dtype), raw_data=little.tobytes())
 
 
-def _references(onnx: Any, values: Iterable[Value], location: str) -> Iterable[Any]:
+def _references(onnx: Any, values: Iterable[OnnxValue], location: str) -> Iterable[Any]:
     """Tensors whose numbers lie in the file beside, one after the other."""
     start = 0
     for value in values:
@@ -140,7 +140,7 @@ def _references(onnx: Any, values: Iterable[Value], location: str) -> Iterable[A
         start += _aligned(_size(value))
 
 
-def _stored(array: npt.NDArray[Any], value: Value) -> npt.NDArray[Any]:
+def _stored(array: npt.NDArray[Any], value: OnnxValue) -> npt.NDArray[Any]:
     """A weight in the type of the file, made when it is written, so that there is one copy at a time."""
     return np.asarray(array, value.dtype)
 
@@ -151,7 +151,7 @@ def _page(array: npt.NDArray[Any]) -> bytes:
     return little.tobytes().ljust(_aligned(array.nbytes), b"\0")
 
 
-def _size(value: Value) -> int:
+def _size(value: OnnxValue) -> int:
     return prod(dim for dim in value.shape if isinstance(dim, int)) * value.dtype.itemsize
 
 

@@ -33,7 +33,7 @@ Dim: TypeAlias = int | Length
 Shape: TypeAlias = tuple[Dim, ...]
 
 
-class Value(NamedTuple):
+class OnnxValue(NamedTuple):
     """What is known of a value: its name in the file, its shape, its type."""
 
     name: str
@@ -50,25 +50,25 @@ class Node(NamedTuple):
     output: str
 
 
-class Graph:
+class OnnxGraph:
     """Inputs, parameters (whose values come later), constants and nodes."""
 
     def __init__(self) -> None:
-        self.inputs: list[Value] = []
-        self.parameters: list[Value] = []
+        self.inputs: list[OnnxValue] = []
+        self.parameters: list[OnnxValue] = []
         self.constants: dict[str, npt.NDArray[Any]] = {}
         self.nodes: list[Node] = []
         self._made: dict[Any, str] = {}
 
-    def input(self, name: str, shape: Shape, dtype: str) -> Value:
+    def input(self, name: str, shape: Shape, dtype: str) -> OnnxValue:
         """An argument of the model."""
-        value = Value(name, shape, np.dtype(dtype))
+        value = OnnxValue(name, shape, np.dtype(dtype))
         self.inputs.append(value)
         return value
 
-    def parameter(self, name: str, shape: Shape, dtype: str) -> Value:
+    def parameter(self, name: str, shape: Shape, dtype: str) -> OnnxValue:
         """A weight, under its own name."""
-        value = Value(name, shape, np.dtype(dtype))
+        value = OnnxValue(name, shape, np.dtype(dtype))
         self.parameters.append(value)
         return value
 

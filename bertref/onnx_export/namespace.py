@@ -11,7 +11,7 @@ import numpy as np
 
 from ..arrays import Array
 from ..backends.erf import erf_standard
-from .graph import Dim, Graph, Length, Shape, Value
+from .graph import Dim, Length, OnnxGraph, OnnxValue, Shape
 from .recorded import Recorded, binary, broadcast, cast, constant, node, together
 
 
@@ -21,7 +21,7 @@ class RecordingNamespace:
     float32 = np.dtype("float32")
     finfo = staticmethod(np.finfo)
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: OnnxGraph) -> None:
         self._graph = graph
 
     # --- making arrays
@@ -34,7 +34,7 @@ class RecordingNamespace:
         graph = self._graph
         scalar = graph.add("Squeeze", graph.length(stop))
         zero, one = (graph.constant(np.array(n, np.int64)) for n in (0, 1))
-        return Recorded(graph, Value(graph.add("Range", zero, scalar, one), (stop,), np.dtype(np.int64)))
+        return Recorded(graph, OnnxValue(graph.add("Range", zero, scalar, one), (stop,), np.dtype(np.int64)))
 
     def full_like(self, x: Array, value: float, *, dtype: Any = None) -> Array:
         """One number, which broadcasts wherever an array of x's shape would stand."""

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from .graph import Dim, Graph, Shape, Value
+from .graph import Dim, OnnxGraph, OnnxValue, Shape
 
 
 class Recorded:
@@ -16,7 +16,7 @@ class Recorded:
     __array_priority__ = 1  # a NumPy scalar on the left leaves the operator to us
     __slots__ = ("dtype", "graph", "name", "shape")
 
-    def __init__(self, graph: Graph, value: Value) -> None:
+    def __init__(self, graph: OnnxGraph, value: OnnxValue) -> None:
         self.graph = graph
         self.name, self.shape, self.dtype = value
 
@@ -72,7 +72,7 @@ def node(
     """Records an operator; shape and dtype are the first input's unless given, `more` are names of further inputs."""
     first = inputs[0]
     name = first.graph.add(op, *(x.name for x in inputs), *more, **attrs)
-    return Recorded(first.graph, Value(name, first.shape if shape is None else shape, dtype or first.dtype))
+    return Recorded(first.graph, OnnxValue(name, first.shape if shape is None else shape, dtype or first.dtype))
 
 
 def cast(x: Recorded, dtype: np.dtype[Any]) -> Recorded:
@@ -80,10 +80,10 @@ def cast(x: Recorded, dtype: np.dtype[Any]) -> Recorded:
     return x if x.dtype == dtype else node("Cast", x, dtype=dtype, to=dtype.name)
 
 
-def constant(graph: Graph, array: Any) -> Recorded:
+def constant(graph: OnnxGraph, array: Any) -> Recorded:
     """A NumPy array as a value of the graph."""
     array = np.asarray(array)
-    return Recorded(graph, Value(graph.constant(array), array.shape, array.dtype))
+    return Recorded(graph, OnnxValue(graph.constant(array), array.shape, array.dtype))
 
 
 def together(*operands: Any) -> tuple[Recorded, ...]:

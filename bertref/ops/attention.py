@@ -37,7 +37,7 @@ from . import softmax as softmax_
 from ._wide import wide
 from .op import Op
 
-Probe = Callable[[str, Array], None]
+InnerProbe = Callable[[str, Array], None]
 
 
 class AttentionCache(NamedTuple):
@@ -77,7 +77,7 @@ def forward(
     mask_value: float,
     dropout_scale: float = 1.0,
     scale_query: bool = False,
-    probe: Probe | None = None,
+    probe: InnerProbe | None = None,
 ) -> tuple[Array, AttentionCache]:
     """query, key, value (B, S, H), mask (B, S) boolean (token), keep (B, A, S, S) boolean or None -> (B, S, H)."""
     q, k, v = (split_heads(xp, x, heads) for x in (query, key, value))
@@ -93,7 +93,7 @@ def forward(
     return context, AttentionCache(q, k, v, softmax_.SoftmaxCache(probs), dropout_cache, scale, scale_query)
 
 
-def backward(xp: Namespace, dy: Array, cache: AttentionCache, *, probe: Probe | None = None) -> AttentionGrads:
+def backward(xp: Namespace, dy: Array, cache: AttentionCache, *, probe: InnerProbe | None = None) -> AttentionGrads:
     """dy (B, S, H) -> gradients of query, key and value."""
     q, k, v = cache.query, cache.key, cache.value
     probs = cache.softmax.y

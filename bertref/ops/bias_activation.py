@@ -24,7 +24,7 @@ ACTIVATIONS: dict[str, AnyOp] = {
     "relu": relu.relu,
     "tanh": tanh.tanh,
 }
-Probe = Callable[[str, Array], None]
+InnerProbe = Callable[[str, Array], None]
 
 
 class BiasActivationCache(NamedTuple):
@@ -42,7 +42,7 @@ class BiasActivationGrads(NamedTuple):
 
 
 def forward(
-    xp: Namespace, x: Array, bias: Array, *, activation: str, probe: Probe | None = None
+    xp: Namespace, x: Array, bias: Array, *, activation: str, probe: InnerProbe | None = None
 ) -> tuple[Array, BiasActivationCache]:
     """x (..., I), bias (I) -> y (..., I)."""
     h = x + bias
@@ -53,7 +53,7 @@ def forward(
 
 
 def backward(
-    xp: Namespace, dy: Array, cache: BiasActivationCache, *, probe: Probe | None = None
+    xp: Namespace, dy: Array, cache: BiasActivationCache, *, probe: InnerProbe | None = None
 ) -> BiasActivationGrads:
     """dy (..., I) -> gradients of x and bias."""
     # y = act(h)

@@ -28,7 +28,7 @@ from . import cross_entropy as cross_entropy_
 from . import dense as dense_
 from .op import Op
 
-Probe = Callable[[str, Array], None]
+InnerProbe = Callable[[str, Array], None]
 Figure = Callable[[str, Array], None]
 
 
@@ -56,7 +56,7 @@ def forward(
     weights: Array,
     denominator: Array,
     *,
-    probe: Probe | None = None,
+    probe: InnerProbe | None = None,
     figure: Figure | None = None,
 ) -> tuple[Array, DecoderCrossEntropyCache]:
     """x (N, H), table (V, H), bias (V), labels (N) integer, weights (N), denominator () -> loss ()."""
@@ -71,7 +71,7 @@ def forward(
 
 
 def backward(
-    xp: Namespace, dy: Array, cache: DecoderCrossEntropyCache, *, probe: Probe | None = None
+    xp: Namespace, dy: Array, cache: DecoderCrossEntropyCache, *, probe: InnerProbe | None = None
 ) -> DecoderCrossEntropyGrads:
     """dy (), the gradient of the loss -> gradients of x, table and bias."""
     # loss = cross_entropy(logits)

@@ -18,7 +18,7 @@ from . import dropout as dropout_
 from . import layer_norm as layer_norm_
 from .op import Op
 
-Probe = Callable[[str, Array], None]
+InnerProbe = Callable[[str, Array], None]
 
 
 class DropoutAddNormCache(NamedTuple):
@@ -47,7 +47,7 @@ def forward(
     *,
     scale: float,
     eps: float,
-    probe: Probe | None = None,
+    probe: InnerProbe | None = None,
 ) -> tuple[Array, DropoutAddNormCache]:
     """x, residual (..., H), keep boolean (..., H) or None, gamma, beta (H) -> y (..., H)."""
     dropped, dropout_cache = dropout_.forward(xp, x, keep, scale=scale)
@@ -59,7 +59,7 @@ def forward(
 
 
 def backward(
-    xp: Namespace, dy: Array, cache: DropoutAddNormCache, *, probe: Probe | None = None
+    xp: Namespace, dy: Array, cache: DropoutAddNormCache, *, probe: InnerProbe | None = None
 ) -> DropoutAddNormGrads:
     """dy (..., H) -> gradients of x, residual, gamma and beta."""
     # y = layer_norm(s)

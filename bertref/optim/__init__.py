@@ -10,7 +10,7 @@ from .lamb import lamb_update
 from .lion import lion_update
 from .norms import squared_norm
 from .optimizer import Optimizer
-from .rule import Rule
+from .rule import UpdateRule
 from .rules import RULES
 from .schedule import Schedule, constant_rate, google_rate, huggingface_rate
 
@@ -23,8 +23,8 @@ __all__ = [
     "PASSES",
     "RULES",
     "Optimizer",
-    "Rule",
     "Schedule",
+    "UpdateRule",
     "accumulate",
     "adamw_update",
     "clip_by_global_norm",

@@ -15,7 +15,7 @@ Python numbers.
 """
 
 from ..arrays import Array, Namespace
-from .rule import Rule
+from .rule import UpdateRule
 
 
 def moments(g: Array, m: Array, v: Array, beta1: float, beta2: float) -> tuple[Array, Array]:
@@ -67,7 +67,7 @@ def adamw_update(
 SETTINGS = ("beta1", "beta2", "epsilon", "weight_decay")
 NUMBERS = ("rate", "correction1", "correction2")
 
-google = Rule("google", google_update, ("m", "v"), ("rate",), SETTINGS, {"epsilon": 1e-6})
+google = UpdateRule("google", google_update, ("m", "v"), ("rate",), SETTINGS, {"epsilon": 1e-6})
 """ε of google-research/bert, optimization.py."""
-adamw = Rule("adamw", adamw_update, ("m", "v"), NUMBERS, SETTINGS, {"epsilon": 1e-8})
+adamw = UpdateRule("adamw", adamw_update, ("m", "v"), NUMBERS, SETTINGS, {"epsilon": 1e-8})
 """ε by torch's and Hugging Face's habit."""

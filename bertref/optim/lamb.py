@@ -20,7 +20,7 @@ The paper and its implementations leave choices; these are ours:
 from ..arrays import Array, Namespace
 from .adam import NUMBERS, SETTINGS, moments
 from .norms import squared_norm
-from .rule import Rule
+from .rule import UpdateRule
 
 
 def trust_ratio(xp: Namespace, p: Array, update: Array) -> Array:
@@ -51,5 +51,5 @@ def lamb_update(
     return p - rate * update, m, v
 
 
-lamb = Rule("lamb", lamb_update, ("m", "v"), NUMBERS, (*SETTINGS, "adapt"), {"epsilon": 1e-6}, whole=True)
+lamb = UpdateRule("lamb", lamb_update, ("m", "v"), NUMBERS, (*SETTINGS, "adapt"), {"epsilon": 1e-6}, whole=True)
 """ε of the paper's experiments with BERT."""

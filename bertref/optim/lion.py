@@ -14,7 +14,7 @@ AdamW's, and λ larger by as much for the same strength (section 5 of the paper)
 """
 
 from ..arrays import Array, Namespace
-from .rule import Rule
+from .rule import UpdateRule
 
 
 def lion_update(
@@ -29,7 +29,7 @@ def lion_update(
     return p - rate * update, beta2 * m + (1.0 - beta2) * g
 
 
-lion = Rule(
+lion = UpdateRule(
     "lion", lion_update, moments=("m",), numbers=("rate",), settings=("beta1", "beta2", "weight_decay"),
     defaults={"beta2": 0.99}, rate=0.2, continuous=False,
 )  # fmt: skip

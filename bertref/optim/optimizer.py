@@ -13,7 +13,7 @@ from ..arrays import Array, Namespace
 from ..config import Numerics
 from ..errors import InputError
 from .faster import Updates, chosen
-from .rule import Rule
+from .rule import UpdateRule
 from .rules import RULES
 
 
@@ -56,7 +56,7 @@ class Optimizer:
                 raise InputError(f"optimizer: {name} is {value!r}; it must be a non-negative number")
 
     @property
-    def rule(self) -> Rule:
+    def rule(self) -> UpdateRule:
         """The formula, and what it needs."""
         return RULES[self.kind]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Rule:
+class UpdateRule:
     """What `Optimizer` knows of one kind.
 
     name        how it is called in options, in `Optimizer.kind` and in saved files

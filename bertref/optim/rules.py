@@ -3,6 +3,6 @@
 from .adam import adamw, google
 from .lamb import lamb
 from .lion import lion
-from .rule import Rule
+from .rule import UpdateRule
 
-RULES: dict[str, Rule] = {rule.name: rule for rule in (google, adamw, lamb, lion)}
+RULES: dict[str, UpdateRule] = {rule.name: rule for rule in (google, adamw, lamb, lion)}

@@ -51,7 +51,7 @@ class AddedToken(NamedTuple):
     special: bool = False
 
 
-class Part(NamedTuple):
+class TextPart(NamedTuple):
     """text[start:end], and the id if it is an added token."""
 
     start: int
@@ -71,7 +71,7 @@ class Finder:
     def __bool__(self) -> bool:
         return bool(self._tokens)
 
-    def split(self, text: str) -> Iterator[Part]:
+    def split(self, text: str) -> Iterator[TextPart]:
         """The text in order, in parts that are not empty: what lies between tokens, and the tokens.
 
         Parts follow one another; only a token that begins with white space which an `rstrip` before it has taken
@@ -86,11 +86,11 @@ class Finder:
                 while end < len(text) and text[end] in WHITE_SPACE:
                     end += 1
             if behind < start:
-                yield Part(behind, start, None)
-            yield Part(start, end, token.id)
+                yield TextPart(behind, start, None)
+            yield TextPart(start, end, token.id)
             behind = end
         if behind < len(text):
-            yield Part(behind, len(text), None)
+            yield TextPart(behind, len(text), None)
 
     def _found(self, text: str) -> Iterator[tuple[AddedToken, int, int]]:
         for match in self._pattern.finditer(text):

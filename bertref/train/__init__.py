@@ -12,6 +12,6 @@ denominators, and losses, figures and gradients are added up.
 
 from .pretraining.options import PretrainOptions
 from .pretraining.run import Result, pretrain
-from .step import Recipe, State, StepResult, train_step
+from .step import State, StepResult, TrainingRecipe, train_step
 
-__all__ = ["PretrainOptions", "Recipe", "Result", "State", "StepResult", "pretrain", "train_step"]
+__all__ = ["PretrainOptions", "Result", "State", "StepResult", "TrainingRecipe", "pretrain", "train_step"]

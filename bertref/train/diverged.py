@@ -12,17 +12,19 @@ from ..opset import OpSet
 from ..precision import first_nonfinite
 from ..probes import Recorder
 from ..topology import probe_names
-from .step import Recipe, State, StepResult, gradients
+from .step import State, StepResult, TrainingRecipe, gradients
 
 WINDOW = 20
 FACTOR = 3.0
 
 
-class Watch:
+class DivergenceWatch:
     """Looks at every step. A loss is diverging when its mean over the last 20 steps is above three times `guessing`,
     the loss of guessing evenly; a model that has learnt nothing at all stays near once."""
 
-    def __init__(self, ops: OpSet, recipe: Recipe, guessing: float, last_checkpoint: Callable[[], Path | None]) -> None:
+    def __init__(
+        self, ops: OpSet, recipe: TrainingRecipe, guessing: float, last_checkpoint: Callable[[], Path | None]
+    ) -> None:
         self._ops, self._recipe, self._last_checkpoint = ops, recipe, last_checkpoint
         self._limit = FACTOR * guessing
         self._recent: deque[float] = deque(maxlen=WINDOW)

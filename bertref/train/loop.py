@@ -14,10 +14,10 @@ from ..data.batch import Batch
 from ..data.prefetch import Prefetch
 from ..objectives import TOTAL
 from ..opset import OpSet
-from .diverged import Watch
+from .diverged import DivergenceWatch
 from .figures import fetched
 from .report import Report
-from .step import Recipe, State, StepResult, train_step
+from .step import State, StepResult, TrainingRecipe, train_step
 
 
 class Task(Protocol):
@@ -68,17 +68,17 @@ class Trained:
 
 def train(
     ops: OpSet,
-    recipe: Recipe,
+    recipe: TrainingRecipe,
     state: State,
     task: Task,
     pace: Pace,
-    watch: Watch,
+    watch: DivergenceWatch,
     report: Report,
     should_stop: Callable[[], bool],
 ) -> Trained:
     """Steps from `state` to the last. `should_stop` is asked after each; then the state is saved at once.
 
-    Raises `TrainingDiverged` as `Watch` does.
+    Raises `TrainingDiverged` as `DivergenceWatch` does.
     """
     curve: list[tuple[int, float]] = []
     clock = _Clock()

@@ -25,7 +25,7 @@ from ..probes import Recorder
 
 
 @dataclass(frozen=True)
-class Recipe:
+class TrainingRecipe:
     """Everything that a step needs to know and that does not change."""
 
     objective: Objective
@@ -67,26 +67,26 @@ class StepResult:
         return self.losses[TOTAL]
 
 
-def initial_state(ops: OpSet, recipe: Recipe, params: dict[str, np.ndarray[Any, Any]]) -> State:
+def initial_state(ops: OpSet, recipe: TrainingRecipe, params: dict[str, np.ndarray[Any, Any]]) -> State:
     """The state before the first step, from host parameters."""
     xp = ops.xp
     master = {name: xp.from_numpy(array.astype(recipe.precision.master)) for name, array in params.items()}
     return State(master, recipe.optimizer.init_state(xp, master), 0, recipe.precision.initial_loss_scale())
 
 
-def working_params(ops: OpSet, recipe: Recipe, state: State) -> dict[str, Array]:
+def working_params(ops: OpSet, recipe: TrainingRecipe, state: State) -> dict[str, Array]:
     """The weights that the model computes with: the master weights, rounded as the policy says. In mixed precision the
     ops round them further (`working_ops`)."""
     rounded = cast(ops.xp, state.params, recipe.precision.parameter)
     return rounded if recipe.precision.mixed else cast(ops.xp, rounded, recipe.precision.compute)
 
 
-def working_ops(ops: OpSet, recipe: Recipe) -> OpSet:
+def working_ops(ops: OpSet, recipe: TrainingRecipe) -> OpSet:
     """The ops that the model computes with: in mixed precision those that compute in halves where autocast does."""
     return mixed(ops, recipe.precision.compute) if recipe.precision.mixed else ops
 
 
-def dropout_of(ops: OpSet, recipe: Recipe, batch: Batch, step: int) -> Dropout | None:
+def dropout_of(ops: OpSet, recipe: TrainingRecipe, batch: Batch, step: int) -> Dropout | None:
     """The dropout of a batch in a step (counted from 0), None if the config drops nothing."""
     config = recipe.settings.config
     if not config.hidden_dropout_prob and not config.attention_probs_dropout_prob:
@@ -98,7 +98,7 @@ def dropout_of(ops: OpSet, recipe: Recipe, batch: Batch, step: int) -> Dropout |
 
 
 def gradients(
-    ops: OpSet, recipe: Recipe, state: State, batch: Batch, recorder: Recorder | None = None
+    ops: OpSet, recipe: TrainingRecipe, state: State, batch: Batch, recorder: Recorder | None = None
 ) -> tuple[Outcome, dict[str, Array]]:
     """Losses and figures of the batch, and the gradients of the master weights, unscaled, before clipping."""
     xp, precision = ops.xp, recipe.precision
@@ -132,7 +132,7 @@ def chunk_slices(rows: int, chunks: int) -> list[slice]:
 
 def train_step(
     ops: OpSet,
-    recipe: Recipe,
+    recipe: TrainingRecipe,
     state: State,
     batch: Batch,
     recorder: Recorder | None = None,

@@ -36,7 +36,7 @@ class Dialect:
 
 
 @dataclass(frozen=True)
-class Result:
+class ModelResult:
     """`values`: every probe; `grads`: `grad:` and the name of every parameter and every probe."""
 
     values: Arrays
@@ -100,7 +100,7 @@ class Network:
         probs = self.see(prefix + "probs", probs)
         return (probs @ v).transpose(1, 2).reshape(B, S, H)
 
-    def run(self, batch: Mapping[str, "np.ndarray[Any, Any]"]) -> Result:
+    def run(self, batch: Mapping[str, "np.ndarray[Any, Any]"]) -> ModelResult:
         """Losses, then autograd; `batch` holds the arrays of a pre-training batch by name."""
         b = {name: torch.tensor(np.asarray(a)) for name, a in batch.items()}
         x = self.embeddings(b["input_ids"].long(), b["token_type_ids"].long())
@@ -109,7 +109,7 @@ class Network:
         self.heads(x, b)
         self.seen["loss.total"].backward()
         everything = {**self.p, **self.seen}
-        return Result(
+        return ModelResult(
             {name: t.detach().numpy() for name, t in self.seen.items()},
             {f"grad:{n}": (torch.zeros_like(t) if t.grad is None else t.grad).numpy() for n, t in everything.items()},
         )
@@ -134,6 +134,6 @@ class Network:
         self.see("loss.total", mlm + nsp_loss)
 
 
-def run(params: Mapping[str, Any], batch: Mapping[str, Any], dialect: Dialect) -> Result:
+def run(params: Mapping[str, Any], batch: Mapping[str, Any], dialect: Dialect) -> ModelResult:
     """Every probe and every gradient of one batch, in float64."""
     return Network(params, dialect).run(batch)

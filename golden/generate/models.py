@@ -17,7 +17,7 @@ import torch
 import transformers
 
 from . import common, model_torch
-from .model_torch import Arrays, Dialect, Result
+from .model_torch import Arrays, Dialect, ModelResult
 
 CONFIG: dict[str, Any] = {
     "vocab_size": 41, "hidden_size": 36, "num_hidden_layers": 2, "num_attention_heads": 3, "intermediate_size": 44,
@@ -94,7 +94,7 @@ def must_agree(what: str, one: Any, other: Any, scale: Any = None) -> None:
         raise ArithmeticError(f"{what}: two independent calculations differ by {distance}")
 
 
-def confirmed_by_transformers(params: Arrays, b: Arrays, written_out: Result) -> Result:
+def confirmed_by_transformers(params: Arrays, b: Arrays, written_out: ModelResult) -> ModelResult:
     """`written_out` with loss, hidden states and parameter gradients replaced by transformers' own."""
     model = transformers_model(params)
     out = transformers_loss(model, b)
@@ -107,7 +107,7 @@ def confirmed_by_transformers(params: Arrays, b: Arrays, written_out: Result) ->
         must_agree(name, value, written_out.values[name])
     for name, grad in grads.items():
         must_agree(name, grad, written_out.grads[name], grads[scale_of(name)])
-    return Result({**written_out.values, **values}, {**written_out.grads, **grads})
+    return ModelResult({**written_out.values, **values}, {**written_out.grads, **grads})
 
 
 def scale_of(name: str) -> str:

@@ -16,75 +16,75 @@ FLOAT32_MIN = -3.4028234663852886e38
 
 
 @dataclass(frozen=True)
-class Case:
+class OpCase:
     """Arguments of an op's forward by name: arrays (None where an optional one is absent) and options."""
 
     inputs: dict[str, Any]
     options: dict[str, Any] = field(default_factory=dict)
 
 
-Sampler = Callable[..., Case]
+Sampler = Callable[..., OpCase]
 Random = np.random.Generator
 
 
-def dense(rng: Random, B: int, S: int, I: int, O: int, bias: bool = True) -> Case:  # noqa: E741
+def dense(rng: Random, B: int, S: int, I: int, O: int, bias: bool = True) -> OpCase:  # noqa: E741
     b = rng.normal(size=O) if bias else None
-    return Case({"x": rng.normal(size=(B, S, I)), "weight": rng.normal(size=(O, I)), "bias": b})
+    return OpCase({"x": rng.normal(size=(B, S, I)), "weight": rng.normal(size=(O, I)), "bias": b})
 
 
-def embedding(rng: Random, V: int, N: int, H: int) -> Case:
-    return Case({"table": rng.normal(size=(V, H)), "ids": rng.integers(0, V, size=N)})
+def embedding(rng: Random, V: int, N: int, H: int) -> OpCase:
+    return OpCase({"table": rng.normal(size=(V, H)), "ids": rng.integers(0, V, size=N)})
 
 
-def layer_norm(rng: Random, B: int, S: int, H: int, eps: float = 1e-12) -> Case:
-    return Case({"x": _rows(rng, B, S, H), **_affine(rng, H)}, {"eps": eps})
+def layer_norm(rng: Random, B: int, S: int, H: int, eps: float = 1e-12) -> OpCase:
+    return OpCase({"x": _rows(rng, B, S, H), **_affine(rng, H)}, {"eps": eps})
 
 
-def elementwise(rng: Random, B: int, H: int, spread: float = 1.5) -> Case:
-    return Case({"x": spread * rng.normal(size=(B, H))})
+def elementwise(rng: Random, B: int, H: int, spread: float = 1.5) -> OpCase:
+    return OpCase({"x": spread * rng.normal(size=(B, H))})
 
 
-def relu(rng: Random, B: int, H: int) -> Case:
-    return Case({"x": _off_zero(rng, (B, H))})
+def relu(rng: Random, B: int, H: int) -> OpCase:
+    return OpCase({"x": _off_zero(rng, (B, H))})
 
 
-def rows(rng: Random, B: int, N: int, spread: float = 1.5) -> Case:
-    return Case({"x": spread * rng.normal(size=(B, N))})
+def rows(rng: Random, B: int, N: int, spread: float = 1.5) -> OpCase:
+    return OpCase({"x": spread * rng.normal(size=(B, N))})
 
 
-def masked_rows(rng: Random, B: int, N: int) -> Case:
+def masked_rows(rng: Random, B: int, N: int) -> OpCase:
     """Rows with some -inf; the last is nothing else."""
     x = np.where(rng.random((B, N)) < 0.3, -np.inf, 2 * rng.normal(size=(B, N)))
-    return Case({"x": np.where(np.arange(B)[:, None] == B - 1, -np.inf, x)})
+    return OpCase({"x": np.where(np.arange(B)[:, None] == B - 1, -np.inf, x)})
 
 
-def dropout(rng: Random, B: int, S: int, H: int, keep: bool = True) -> Case:
+def dropout(rng: Random, B: int, S: int, H: int, keep: bool = True) -> OpCase:
     kept = rng.random((B, S, H)) < 0.8 if keep else None
-    return Case({"x": rng.normal(size=(B, S, H)), "keep": kept}, {"scale": 1.25})
+    return OpCase({"x": rng.normal(size=(B, S, H)), "keep": kept}, {"scale": 1.25})
 
 
-def add(rng: Random, B: int, H: int) -> Case:
-    return Case({"a": rng.normal(size=(B, H)), "b": rng.normal(size=(B, H))})
+def add(rng: Random, B: int, H: int) -> OpCase:
+    return OpCase({"a": rng.normal(size=(B, H)), "b": rng.normal(size=(B, H))})
 
 
-def gather(rng: Random, T: int, N: int, H: int) -> Case:
+def gather(rng: Random, T: int, N: int, H: int) -> OpCase:
     index = rng.integers(0, T, size=N)
     index[N // 2 :] = 0  # unused prediction slots
-    return Case({"x": rng.normal(size=(T, H)), "index": index})
+    return OpCase({"x": rng.normal(size=(T, H)), "index": index})
 
 
-def pack(rng: Random, B: int, S: int, H: int) -> Case:
+def pack(rng: Random, B: int, S: int, H: int) -> OpCase:
     indices = _packing(rng, B, S)
-    return Case({"x": rng.normal(size=(B * S, H)), **indices})
+    return OpCase({"x": rng.normal(size=(B * S, H)), **indices})
 
 
-def unpack(rng: Random, B: int, S: int, H: int) -> Case:
+def unpack(rng: Random, B: int, S: int, H: int) -> OpCase:
     indices = _packing(rng, B, S)
-    return Case({"x": rng.normal(size=(len(indices["places"]), H)), **indices})
+    return OpCase({"x": rng.normal(size=(len(indices["places"]), H)), **indices})
 
 
-def cross_entropy(rng: Random, N: int, C: int, weights: bool = True, spread: float = 2.0) -> Case:
-    return Case(
+def cross_entropy(rng: Random, N: int, C: int, weights: bool = True, spread: float = 2.0) -> OpCase:
+    return OpCase(
         {
             "logits": spread * rng.normal(size=(N, C)),
             "labels": rng.integers(0, C, size=N),
@@ -93,15 +93,15 @@ def cross_entropy(rng: Random, N: int, C: int, weights: bool = True, spread: flo
     )
 
 
-def span_cross_entropy(rng: Random, B: int, S: int, weights: bool = True, spread: float = 2.0) -> Case:
+def span_cross_entropy(rng: Random, B: int, S: int, weights: bool = True, spread: float = 2.0) -> OpCase:
     logits = {name: spread * rng.normal(size=(B, S)) for name in ("start_logits", "end_logits")}
     positions = {name: rng.integers(0, S, size=B) for name in ("start_positions", "end_positions")}
-    return Case({**logits, **positions, **_weights(rng, B, weights)})
+    return OpCase({**logits, **positions, **_weights(rng, B, weights)})
 
 
-def squared_error(rng: Random, N: int) -> Case:
+def squared_error(rng: Random, N: int) -> OpCase:
     x, targets = rng.normal(size=(2, N))
-    return Case({"predictions": x, "targets": targets, "denominator": np.asarray(N + 0.5)})
+    return OpCase({"predictions": x, "targets": targets, "denominator": np.asarray(N + 0.5)})
 
 
 def attention(
@@ -114,25 +114,25 @@ def attention(
     keep: bool = True,
     scale_query: bool = False,
     fully_masked: bool = False,
-) -> Case:
+) -> OpCase:
     q, k, v = rng.normal(size=(3, B, S, A * D))
     lengths = rng.integers(1, S + 1, size=B)
     if fully_masked:
         lengths[-1:] = 0
     kept = rng.random((B, A, S, S)) < 0.8 if keep else None
-    return Case(
+    return OpCase(
         {"query": q, "key": k, "value": v, "mask": np.arange(S) < lengths[:, None], "keep": kept},
         {"heads": A, "scale": 1 / float(np.sqrt(D)), "mask_value": mask_value, "scale_query": scale_query,
          "dropout_scale": 1.25 if keep else 1.0},
     )  # fmt: skip
 
 
-def bias_activation(rng: Random, B: int, S: int, I: int, activation: str = "gelu_erf") -> Case:  # noqa: E741
+def bias_activation(rng: Random, B: int, S: int, I: int, activation: str = "gelu_erf") -> OpCase:  # noqa: E741
     bias = rng.normal(size=I)
-    return Case({"x": _off_zero(rng, (B, S, I)) - bias, "bias": bias}, {"activation": activation})
+    return OpCase({"x": _off_zero(rng, (B, S, I)) - bias, "bias": bias}, {"activation": activation})
 
 
-def dropout_add_norm(rng: Random, B: int, S: int, H: int, keep: bool = True, eps: float = 1e-12) -> Case:
+def dropout_add_norm(rng: Random, B: int, S: int, H: int, keep: bool = True, eps: float = 1e-12) -> OpCase:
     kept = rng.random((B, S, H)) < 0.8 if keep else None
     scale = 1.25 if keep else 1.0
     residual = 0.5 * rng.normal(size=(B, S, H))
@@ -141,12 +141,12 @@ def dropout_add_norm(rng: Random, B: int, S: int, H: int, keep: bool = True, eps
     x = (target - residual) / scale
     if kept is not None:
         residual = np.where(kept, residual, target)
-    return Case({"x": x, "residual": residual, "keep": kept, **_affine(rng, H)}, {"scale": scale, "eps": eps})
+    return OpCase({"x": x, "residual": residual, "keep": kept, **_affine(rng, H)}, {"scale": scale, "eps": eps})
 
 
-def decoder_cross_entropy(rng: Random, N: int, V: int, H: int) -> Case:
+def decoder_cross_entropy(rng: Random, N: int, V: int, H: int) -> OpCase:
     arrays = {"x": rng.normal(size=(N, H)), "table": rng.normal(size=(V, H)), "bias": rng.normal(size=V)}
-    return Case({**arrays, "labels": rng.integers(0, V, size=N), **_weights(rng, N, True)})
+    return OpCase({**arrays, "labels": rng.integers(0, V, size=N), **_weights(rng, N, True)})
 
 
 def _affine(rng: Random, H: int) -> dict[str, Any]:
@@ -178,7 +178,7 @@ def _packing(rng: Random, B: int, S: int) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Inputs:
+class OpInputs:
     """How an op's inputs are drawn: the sampler, its sizes, which may be 0, and what has a gradient."""
 
     sampler: Sampler
@@ -188,25 +188,25 @@ class Inputs:
 
 
 INPUTS = {
-    "dense": Inputs(dense, "BSIO", "B", ("x", "weight", "bias")),
-    "embedding": Inputs(embedding, "VNH", "N", ("table",)),
-    "layer_norm": Inputs(layer_norm, "BSH", "B", ("x", "gamma", "beta")),
-    "gelu_erf": Inputs(elementwise, "BH", "B", ("x",)),
-    "gelu_tanh": Inputs(elementwise, "BH", "B", ("x",)),
-    "tanh": Inputs(elementwise, "BH", "B", ("x",)),
-    "relu": Inputs(relu, "BH", "B", ("x",)),
-    "softmax": Inputs(rows, "BN", "B", ("x",)),
-    "log_softmax": Inputs(rows, "BN", "B", ("x",)),
-    "dropout": Inputs(dropout, "BSH", "B", ("x",)),
-    "add": Inputs(add, "BH", "B", ("a", "b")),
-    "gather": Inputs(gather, "TNH", "N", ("x",)),
-    "pack": Inputs(pack, "BSH", "B", ("x",)),
-    "unpack": Inputs(unpack, "BSH", "B", ("x",)),
-    "cross_entropy": Inputs(cross_entropy, "NC", "N", ("logits",)),
-    "span_cross_entropy": Inputs(span_cross_entropy, "BS", "B", ("start_logits", "end_logits")),
-    "squared_error": Inputs(squared_error, "N", "N", ("predictions",)),
-    "attention": Inputs(attention, "BSAD", "B", ("query", "key", "value")),
-    "bias_activation": Inputs(bias_activation, "BSI", "B", ("x", "bias")),
-    "dropout_add_norm": Inputs(dropout_add_norm, "BSH", "B", ("x", "residual", "gamma", "beta")),
-    "decoder_cross_entropy": Inputs(decoder_cross_entropy, "NVH", "N", ("x", "table", "bias")),
+    "dense": OpInputs(dense, "BSIO", "B", ("x", "weight", "bias")),
+    "embedding": OpInputs(embedding, "VNH", "N", ("table",)),
+    "layer_norm": OpInputs(layer_norm, "BSH", "B", ("x", "gamma", "beta")),
+    "gelu_erf": OpInputs(elementwise, "BH", "B", ("x",)),
+    "gelu_tanh": OpInputs(elementwise, "BH", "B", ("x",)),
+    "tanh": OpInputs(elementwise, "BH", "B", ("x",)),
+    "relu": OpInputs(relu, "BH", "B", ("x",)),
+    "softmax": OpInputs(rows, "BN", "B", ("x",)),
+    "log_softmax": OpInputs(rows, "BN", "B", ("x",)),
+    "dropout": OpInputs(dropout, "BSH", "B", ("x",)),
+    "add": OpInputs(add, "BH", "B", ("a", "b")),
+    "gather": OpInputs(gather, "TNH", "N", ("x",)),
+    "pack": OpInputs(pack, "BSH", "B", ("x",)),
+    "unpack": OpInputs(unpack, "BSH", "B", ("x",)),
+    "cross_entropy": OpInputs(cross_entropy, "NC", "N", ("logits",)),
+    "span_cross_entropy": OpInputs(span_cross_entropy, "BS", "B", ("start_logits", "end_logits")),
+    "squared_error": OpInputs(squared_error, "N", "N", ("predictions",)),
+    "attention": OpInputs(attention, "BSAD", "B", ("query", "key", "value")),
+    "bias_activation": OpInputs(bias_activation, "BSI", "B", ("x", "bias")),
+    "dropout_add_norm": OpInputs(dropout_add_norm, "BSH", "B", ("x", "residual", "gamma", "beta")),
+    "decoder_cross_entropy": OpInputs(decoder_cross_entropy, "NVH", "N", ("x", "table", "bias")),
 }

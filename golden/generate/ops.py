@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from . import common, op_exact, op_torch
-from .op_inputs import INPUTS, Case, Sampler, masked_rows
+from .op_inputs import INPUTS, OpCase, Sampler, masked_rows
 
 BITS = {"bfloat16": 8, "float32": 24, "float64": 53}
 USABLE = {
@@ -26,7 +26,7 @@ USABLE = {
 
 
 @dataclass(frozen=True)
-class Plan:
+class OpPlan:
     """One case to be made: what the sampler gets, and what happens to what it draws.
 
     `amplification` multiplies the tolerance, because the case amplifies rounding, as `why` says.
@@ -44,47 +44,47 @@ MEAN = "x lies far from 0: the rounding of its mean, which is subtracted, weighs
 ABSORBED = "the mask value is added to every score of the masked row, which keep only what digits are left"
 
 
-def basic(op: str, odd: tuple[int, ...], single: tuple[int, ...]) -> dict[str, Plan]:
+def basic(op: str, odd: tuple[int, ...], single: tuple[int, ...]) -> dict[str, OpPlan]:
     """The cases that every op has: odd sizes, a size of 1, all bits of float64, few bits."""
     sizes = dict(zip(INPUTS[op].sizes, odd, strict=True))
     return {
-        "odd": Plan(sizes),
-        "single": Plan(dict(zip(INPUTS[op].sizes, single, strict=True))),
-        "all_bits": Plan(sizes, precision="float64"),
-        "few_bits": Plan(sizes, precision="bfloat16"),
+        "odd": OpPlan(sizes),
+        "single": OpPlan(dict(zip(INPUTS[op].sizes, single, strict=True))),
+        "all_bits": OpPlan(sizes, precision="float64"),
+        "few_bits": OpPlan(sizes, precision="bfloat16"),
     }
 
 
-def elementwise(op: str, **large: float) -> dict[str, Plan]:
-    return {**basic(op, (5, 7), (1, 1)), "large": Plan({"B": 4, "H": 9, **large})}
+def elementwise(op: str, **large: float) -> dict[str, OpPlan]:
+    return {**basic(op, (5, 7), (1, 1)), "large": OpPlan({"B": 4, "H": 9, **large})}
 
 
-PLANS: dict[str, dict[str, Plan]] = {
+PLANS: dict[str, dict[str, OpPlan]] = {
     "dense": {
         **basic("dense", (2, 3, 5, 7), (2, 3, 1, 4)),
-        "no_bias": Plan({"B": 2, "S": 3, "I": 4, "O": 5, "bias": False}),
+        "no_bias": OpPlan({"B": 2, "S": 3, "I": 4, "O": 5, "bias": False}),
     },
-    "embedding": {**basic("embedding", (7, 19, 5), (1, 6, 3)), "rare": Plan({"V": 23, "N": 3, "H": 4})},
+    "embedding": {**basic("embedding", (7, 19, 5), (1, 6, 3)), "rare": OpPlan({"V": 23, "N": 3, "H": 4})},
     "layer_norm": {
         **basic("layer_norm", (2, 3, 13), (2, 3, 1)),
-        "offset": Plan({"B": 2, "S": 2, "H": 8}, shift=1000.0, amplification=1000.0, why=MEAN),
-        "large_epsilon": Plan({"B": 2, "S": 2, "H": 8, "eps": 0.25}),
-        "wide": Plan({"B": 1, "S": 2, "H": 48}),
+        "offset": OpPlan({"B": 2, "S": 2, "H": 8}, shift=1000.0, amplification=1000.0, why=MEAN),
+        "large_epsilon": OpPlan({"B": 2, "S": 2, "H": 8, "eps": 0.25}),
+        "wide": OpPlan({"B": 1, "S": 2, "H": 48}),
     },
     **{op: elementwise(op, spread=12.0) for op in ("gelu_erf", "gelu_tanh", "tanh")},
     "relu": elementwise("relu"),
     "softmax": {
         **basic("softmax", (5, 7), (4, 1)),
-        "masked": Plan({"B": 4, "N": 6}, sampler=masked_rows),
-        "offset": Plan({"B": 3, "N": 6}, shift=1000.0),
+        "masked": OpPlan({"B": 4, "N": 6}, sampler=masked_rows),
+        "offset": OpPlan({"B": 3, "N": 6}, shift=1000.0),
     },
     "log_softmax": {
         **basic("log_softmax", (5, 7), (4, 1)),
-        "offset": Plan({"B": 3, "N": 6}, shift=1000.0),
+        "offset": OpPlan({"B": 3, "N": 6}, shift=1000.0),
     },
     "dropout": {
         **basic("dropout", (2, 3, 7), (3, 2, 1)),
-        "none": Plan({"B": 2, "S": 2, "H": 3, "keep": False}),
+        "none": OpPlan({"B": 2, "S": 2, "H": 3, "keep": False}),
     },
     "add": basic("add", (3, 7), (4, 1)),
     "gather": basic("gather", (9, 12, 5), (1, 5, 3)),
@@ -92,20 +92,20 @@ PLANS: dict[str, dict[str, Plan]] = {
     "unpack": basic("unpack", (4, 5, 3), (3, 1, 4)),
     "cross_entropy": {
         **basic("cross_entropy", (9, 7), (6, 1)),
-        "unweighted": Plan({"N": 5, "C": 2, "weights": False}),
-        "offset": Plan({"N": 7, "C": 4}, shift=1000.0),
+        "unweighted": OpPlan({"N": 5, "C": 2, "weights": False}),
+        "offset": OpPlan({"N": 7, "C": 4}, shift=1000.0),
     },
     "span_cross_entropy": {
         **basic("span_cross_entropy", (5, 7), (4, 1)),
-        "unweighted": Plan({"B": 3, "S": 5, "weights": False}),
+        "unweighted": OpPlan({"B": 3, "S": 5, "weights": False}),
     },
     "squared_error": basic("squared_error", (7,), (1,)),
     "attention": {
         **basic("attention", (3, 5, 2, 3), (3, 1, 2, 3)),
-        "no_dropout": Plan({"B": 3, "S": 5, "A": 2, "D": 3, "keep": False}),
-        "scale_query": Plan({"B": 2, "S": 4, "A": 2, "D": 4, "scale_query": True, "mask_value": -10000.0}),
-        "removed": Plan({"B": 3, "S": 4, "A": 2, "D": 3, "mask_value": -math.inf, "fully_masked": True}),
-        "fully_masked": Plan(
+        "no_dropout": OpPlan({"B": 3, "S": 5, "A": 2, "D": 3, "keep": False}),
+        "scale_query": OpPlan({"B": 2, "S": 4, "A": 2, "D": 4, "scale_query": True, "mask_value": -10000.0}),
+        "removed": OpPlan({"B": 3, "S": 4, "A": 2, "D": 3, "mask_value": -math.inf, "fully_masked": True}),
+        "fully_masked": OpPlan(
             {"B": 2, "S": 4, "A": 2, "D": 3, "mask_value": -10000.0, "fully_masked": True},
             amplification=1000.0,
             why=ABSORBED,
@@ -113,11 +113,11 @@ PLANS: dict[str, dict[str, Plan]] = {
     },
     "bias_activation": {
         **basic("bias_activation", (2, 3, 7), (2, 3, 1)),
-        **{name: Plan({"B": 2, "S": 3, "I": 5, "activation": name}) for name in ("gelu_tanh", "relu", "tanh")},
+        **{name: OpPlan({"B": 2, "S": 3, "I": 5, "activation": name}) for name in ("gelu_tanh", "relu", "tanh")},
     },
     "dropout_add_norm": {
         **basic("dropout_add_norm", (2, 3, 9), (2, 3, 1)),
-        "no_dropout": Plan({"B": 2, "S": 3, "H": 8, "keep": False}),
+        "no_dropout": OpPlan({"B": 2, "S": 3, "H": 8, "keep": False}),
     },
     "decoder_cross_entropy": basic("decoder_cross_entropy", (7, 11, 5), (5, 1, 3)),
 }
@@ -145,7 +145,7 @@ def tolerances(op: str) -> common.Tolerances:
     }
 
 
-def draw(op: str, case: str) -> tuple[Case, Any]:
+def draw(op: str, case: str) -> tuple[OpCase, Any]:
     """The inputs of a case, and the generator they came from."""
     wanted = PLANS[op][case]
     rng = np.random.default_rng(zlib.crc32(f"{op}/{case}".encode()))
@@ -154,7 +154,7 @@ def draw(op: str, case: str) -> tuple[Case, Any]:
     for name, array in sampled.inputs.items():
         shifted = array + wanted.shift if name in ("x", "logits") else array
         inputs[name] = shorten(shifted, BITS[wanted.precision])
-    return Case(inputs, sampled.options), rng
+    return OpCase(inputs, sampled.options), rng
 
 
 def shorten(array: Any, bits: int) -> Any:

@@ -13,7 +13,7 @@ from bertref.checkpoint import load_model
 from bertref.config import BertConfig, Numerics, config_to_dict
 from bertref.heads import parameter_shapes
 from bertref.verify.cases.case import generate
-from bertref.verify.exchange import digest, read_case
+from bertref.verify.exchange import read_case, settings_digest
 from tests.checkpoint.test_folder import make
 from tests.cli_helpers import bertref
 
@@ -29,7 +29,7 @@ def test_export_writes_the_case_of_the_seed(tmp_path: Path) -> None:
     found = json.loads(done.stdout)
     assert found["schema"] == 1
     assert found["origin"]["seed"] == 7
-    assert found["case"] == digest(generate(7)) == digest(read_case(tmp_path / "case"))
+    assert found["case"] == settings_digest(generate(7)) == settings_digest(read_case(tmp_path / "case"))
     assert found["files"].keys() == {p.name for p in (tmp_path / "case").iterdir()}
     assert all((tmp_path / "case" / name).stat().st_size == size for name, size in found["files"].items())
 
@@ -45,7 +45,7 @@ def test_export_takes_every_option(tmp_path: Path) -> None:
     assert "bertref verify dump:" in done.stdout
     case = read_case(tmp_path / "case")
     wanted = generate(3, size="small", dialect="google", edge="large-scores", optimizer="lamb")
-    assert digest(case) == digest(wanted)
+    assert settings_digest(case) == settings_digest(wanted)
     index = json.loads((tmp_path / "case" / "index.json").read_text(encoding="utf-8"))
     assert index["precision"] == "bfloat16"
     expected = {t["name"] for t in index["tensors"] if t["kind"] == "expected"}

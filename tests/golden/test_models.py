@@ -15,7 +15,7 @@ from bertref.opset import OpSet
 from bertref.optim import Optimizer, Schedule
 from bertref.precision import Precision
 from bertref.probes import Recorder
-from bertref.train.step import Recipe, State, initial_state, train_step
+from bertref.train.step import State, TrainingRecipe, initial_state, train_step
 from tests.model_cases import probes_of_depth
 
 LAYOUTS = pytest.mark.parametrize("packed", [False, True], ids=["padded", "packed"])
@@ -130,11 +130,11 @@ def test_another_dialect_is_rejected(model: Model, ops: OpSet, change: dict[str,
         check(model, ops, numerics=replace(numerics, **other))
 
 
-def recipe(model: Model, kind: Any, **changes: Any) -> Recipe:
+def recipe(model: Model, kind: Any, **changes: Any) -> TrainingRecipe:
     u = model.details["update"]
     numerics = replace(model.settings.numerics, clip_epsilon=u["clip_epsilon"][kind])
     options: dict[str, Any] = {"epsilon": u["epsilon"][kind], "weight_decay": u["weight_decay"]}
-    return Recipe(
+    return TrainingRecipe(
         objective=PretrainingObjective(),
         settings=replace(model.settings, numerics=numerics),
         optimizer=Optimizer(kind, u["beta1"], u["beta2"], **options),

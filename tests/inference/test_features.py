@@ -17,7 +17,7 @@ from bertref.errors import InputError
 from bertref.inference import features as features_module
 from bertref.inference.feature_files import save_jsonl, save_npz, write_jsonl
 from bertref.inference.features import Extractor, FeatureOptions, split_line
-from bertref.inference.sentence_transformers.modules import Recipe
+from bertref.inference.sentence_transformers.modules import EmbeddingModules
 
 from .saved import VOCAB, make
 
@@ -60,7 +60,7 @@ def theirs(network: Any, folder: Path, line: str, length: int) -> tuple[list[str
     return tokens, [h[0].numpy() for h in out.hidden_states[1:]], out.pooler_output[0].numpy()
 
 
-def extractor(folder: Path, *, recipe: Recipe | None = None, **options: Any) -> Extractor:
+def extractor(folder: Path, *, recipe: EmbeddingModules | None = None, **options: Any) -> Extractor:
     return Extractor(bertref.load(folder, dtype="float64"), recipe, FeatureOptions(**options))
 
 
@@ -169,7 +169,7 @@ def test_memory_does_not_grow_with_the_texts(folder: Path, monkeypatch: pytest.M
 
 
 def test_lengths_of_whole_vectors(folder: Path) -> None:
-    recipe = Recipe(poolings=("max", "mean"), normalize=True)
+    recipe = EmbeddingModules(poolings=("max", "mean"), normalize=True)
     for normalize in (None, True, False):
         mine = extractor(folder, recipe=recipe, layers=(), whole=("cls", "embedding"), normalize=normalize)
         (found,) = mine.stream(["It rained."])
@@ -181,9 +181,9 @@ def test_lengths_of_whole_vectors(folder: Path) -> None:
 
 def test_the_longest_text(folder: Path) -> None:
     assert extractor(folder).max_length == 48
-    assert extractor(folder, recipe=Recipe(max_length=9)).max_length == 9
-    assert extractor(folder, recipe=Recipe(max_length=900)).max_length == 48
-    assert extractor(folder, recipe=Recipe(max_length=9), max_seq_length=11).max_length == 11
+    assert extractor(folder, recipe=EmbeddingModules(max_length=9)).max_length == 9
+    assert extractor(folder, recipe=EmbeddingModules(max_length=900)).max_length == 48
+    assert extractor(folder, recipe=EmbeddingModules(max_length=9), max_seq_length=11).max_length == 11
 
 
 @pytest.mark.parametrize(

@@ -19,15 +19,15 @@ from bertref.objectives import TOTAL, Figure, Outcome, Prepared, PretrainingObje
 from bertref.opset import OpSet
 from bertref.optim import Optimizer, Schedule
 from bertref.train.figures import evaluate
-from bertref.train.step import Recipe, initial_state, train_step
+from bertref.train.step import TrainingRecipe, initial_state, train_step
 
 from ..data.test_batch import Labelled
 from ..model_cases import Case, case, small_config
 
 
-def recipe(c: Case, objective: Any, **changes: Any) -> Recipe:
+def recipe(c: Case, objective: Any, **changes: Any) -> TrainingRecipe:
     schedule = Schedule(kind="constant", peak=3e-3, steps=100)
-    return Recipe(objective, Settings(c.config, c.numerics), Optimizer("adamw"), schedule, **changes)
+    return TrainingRecipe(objective, Settings(c.config, c.numerics), Optimizer("adamw"), schedule, **changes)
 
 
 @contextmanager

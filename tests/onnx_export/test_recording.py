@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bertref import backends
 from bertref.onnx_export import file
-from bertref.onnx_export.graph import Graph, Length, Value
+from bertref.onnx_export.graph import Length, OnnxGraph, OnnxValue
 from bertref.onnx_export.namespace import RecordingNamespace
 from bertref.onnx_export.recorded import Recorded
 
@@ -57,12 +57,12 @@ FUNCTIONS: dict[str, Callable[[Any, Any, Any], Any]] = {
 
 def recorded(function: Callable[[Any, Any, Any], Any], dtype: str, path: Path) -> tuple[Any, Recorded]:
     """The function of two arrays (B, S, 4) as a session, and its recorded result."""
-    graph = Graph()
+    graph = OnnxGraph()
     x, y = (Recorded(graph, graph.input(name, (B, S, 4), dtype)) for name in "xy")
     result = function(RecordingNamespace(graph), x, y)
     if result.name == "x":
         result = result + 0
-    outputs = {"result": Value(result.name, result.shape, result.dtype)}
+    outputs = {"result": OnnxValue(result.name, result.shape, result.dtype)}
     file.write(path, graph, outputs, {}, {}, ("test", "0"))
     return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"]), result
 
@@ -91,7 +91,7 @@ def test_what_was_recorded_is_not_recorded_again(operands: list[Any], signs: lis
             total = total + other if sign == "+" else total - other if sign == "-" else total * other
         return total
 
-    graph = Graph()
+    graph = OnnxGraph()
     arrays = {name: Recorded(graph, graph.input(name, (B, 4), "float32")) for name in "xy"}
     first = formula(arrays)
     count = len(graph.nodes)
@@ -100,7 +100,7 @@ def test_what_was_recorded_is_not_recorded_again(operands: list[Any], signs: lis
 
 
 def test_what_no_output_needs_is_left_out() -> None:
-    graph = Graph()
+    graph = OnnxGraph()
     x = Recorded(graph, graph.input("x", (B, 4), "float32"))
     y = x + 1
     _ = y * 2
@@ -109,7 +109,7 @@ def test_what_no_output_needs_is_left_out() -> None:
 
 @pytest.fixture
 def x() -> Recorded:
-    graph = Graph()
+    graph = OnnxGraph()
     return Recorded(graph, graph.input("x", (B, S, 4), "float32"))
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from bertref.golden.generate import op_torch
-from bertref.golden.generate.op_inputs import INPUTS, Case
+from bertref.golden.generate.op_inputs import INPUTS, OpCase
 from bertref.ops import Op
 
 from .edges import EDGES
@@ -48,13 +48,13 @@ def compare(
         close(present[name], gradient, relative, f"{where}, gradient of {name}", floor)
 
 
-def check_case_forward(op: Op, xp: Any, case: Case) -> None:
+def check_case_forward(op: Op, xp: Any, case: OpCase) -> None:
     """The output is torch's."""
     y = xp.to_numpy(forward(op, xp, case).y)
     close(y, op_torch.output(op.name, case.inputs, case.options), TORCH_LIMIT, f"{op.name} against torch")
 
 
-def check_case_backward(op: Op, xp: Any, case: Case, upstream: np.ndarray) -> None:
+def check_case_backward(op: Op, xp: Any, case: OpCase, upstream: np.ndarray) -> None:
     """The gradients are autograd's."""
     wrt = INPUTS[op.name].differentiable
     _, expected = op_torch.solve(op.name, case.inputs, case.options, wrt, upstream)
@@ -64,7 +64,7 @@ def check_case_backward(op: Op, xp: Any, case: Case, upstream: np.ndarray) -> No
     compare(xp, gradients, expected, TORCH_LIMIT, f"{op.name} against autograd", floor)
 
 
-def check_slope(op: Op, xp: Any, case: Case, upstream: np.ndarray, rng: np.random.Generator) -> None:
+def check_slope(op: Op, xp: Any, case: OpCase, upstream: np.ndarray, rng: np.random.Generator) -> None:
     """Along a random direction, L = Σ dy y rises as steeply as the gradients say."""
     gradients = backward(op, xp, forward(op, xp, case), upstream)
     moving = {name: xp.to_numpy(g) for name, g in gradients.items() if g is not None}
@@ -72,7 +72,7 @@ def check_slope(op: Op, xp: Any, case: Case, upstream: np.ndarray, rng: np.rando
 
     def loss(t: float) -> np.ndarray:
         moved = {name: case.inputs[name] + t * direction[name] for name in moving}
-        y, _ = op.forward(xp, **arguments(xp, Case({**case.inputs, **moved}, case.options), "float64"))
+        y, _ = op.forward(xp, **arguments(xp, OpCase({**case.inputs, **moved}, case.options), "float64"))
         return upstream * xp.to_numpy(y)
 
     slopes = [float(np.sum(loss(h) - loss(-h))) / (2 * h) for h in (STEP, STEP / 2, STEP / 4)]
@@ -85,7 +85,7 @@ def check_slope(op: Op, xp: Any, case: Case, upstream: np.ndarray, rng: np.rando
     assert abs(measured - claimed) <= limit, f"{op.name}: the slope is {measured}, the gradients say {claimed}"
 
 
-def random_case(op: str, seed: int, sizes: dict[str, int], **options: Any) -> tuple[Case, np.ndarray, Any]:
+def random_case(op: str, seed: int, sizes: dict[str, int], **options: Any) -> tuple[OpCase, np.ndarray, Any]:
     """A case, an upstream gradient for it, and the generator for more."""
     rng = np.random.default_rng(seed)
     case = INPUTS[op].sampler(rng, **sizes, **options)
@@ -93,7 +93,7 @@ def random_case(op: str, seed: int, sizes: dict[str, int], **options: Any) -> tu
     return case, rng.normal(size=shape), rng
 
 
-def fixed_cases(op: str) -> list[tuple[Case, np.ndarray, Any]]:
+def fixed_cases(op: str) -> list[tuple[OpCase, np.ndarray, Any]]:
     """Ordinary sizes twice, then every size that may be 0 set to 0."""
     known = INPUTS[op]
     sizes = dict(zip(known.sizes, range(3, 3 + len(known.sizes)), strict=True))

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from bertref.golden.generate.op_inputs import Case
+from bertref.golden.generate.op_inputs import OpCase
 from bertref.ops import Op
 
 from .harness import backward, forward
@@ -18,7 +18,7 @@ class Edge:
     """A case with a known result; `units` of the largest element's last place may be lost; NaN equals NaN."""
 
     statement: str
-    case: Case
+    case: OpCase
     output: Any
     upstream: Any = None
     gradients: dict[str, Any] = field(default_factory=dict)

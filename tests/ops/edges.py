@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bertref.golden.generate.op_inputs import FLOAT32_MIN, Case
+from bertref.golden.generate.op_inputs import FLOAT32_MIN, OpCase
 from bertref.ops import OPS
 
 from .edge import Edge
@@ -25,15 +25,15 @@ def integers(*values: int) -> np.ndarray:
     return np.asarray(values, dtype=np.int64)
 
 
-def x_is(*values: Any, **options: Any) -> Case:
-    return Case({"x": array(*values)}, options)
+def x_is(*values: Any, **options: Any) -> OpCase:
+    return OpCase({"x": array(*values)}, options)
 
 
-def _attention(mask: list[list[bool]], mask_value: float) -> Case:
+def _attention(mask: list[list[bool]], mask_value: float) -> OpCase:
     rng = np.random.default_rng(5)
     q, k, v = rng.normal(size=(3, *np.shape(mask), 4))
     inputs = {"query": q, "key": k, "value": v, "mask": np.asarray(mask), "keep": None}
-    return Case(
+    return OpCase(
         inputs,
         {"heads": 2, "scale": 0.5, "mask_value": mask_value, "dropout_scale": 1.0, "scale_query": False},
     )
@@ -68,10 +68,10 @@ def _attention_edges() -> list[Edge]:
     ]
 
 
-def _logits(logits: Any, labels: list[int], weights: Any = None) -> Case:
+def _logits(logits: Any, labels: list[int], weights: Any = None) -> OpCase:
     weights = None if weights is None else array(*weights)
     inputs = {"logits": np.asarray(logits, dtype=float), "labels": integers(*labels), "weights": weights}
-    return Case({**inputs, "denominator": np.asarray(2.0)})
+    return OpCase({**inputs, "denominator": np.asarray(2.0)})
 
 
 def _cross_entropy_edges() -> list[Edge]:
@@ -107,11 +107,11 @@ def _decoder_cross_entropy_edges() -> list[Edge]:
     }  # fmt: skip
     gradients = {"x": [[0.5, 0.5], [0, 0], [0, 0]], "table": [[-0.5, 0.5], [0.5, -0.5]], "bias": [-0.5, 0.5]}
     statement = "a row of weight 0 adds exactly 0 to loss and gradients, whatever it holds"
-    return [Edge(statement, Case(inputs, {}), math.log(2) / 2, 2, gradients, units=4)]
+    return [Edge(statement, OpCase(inputs, {}), math.log(2) / 2, 2, gradients, units=4)]
 
 
-def _norm(x: Any, gamma: Any, beta: Any) -> Case:
-    return Case({"x": array(*x), "gamma": array(*gamma), "beta": array(*beta)}, {"eps": 1e-12})
+def _norm(x: Any, gamma: Any, beta: Any) -> OpCase:
+    return OpCase({"x": array(*x), "gamma": array(*gamma), "beta": array(*beta)}, {"eps": 1e-12})
 
 
 def _layer_norm_edges() -> list[Edge]:
@@ -213,20 +213,20 @@ def _gelu_tanh_edges() -> list[Edge]:
     ]
 
 
-def _squared(predictions: Any, targets: Any) -> Case:
-    return Case({"predictions": array(*predictions), "targets": array(*targets), "denominator": np.asarray(2.0)})
+def _squared(predictions: Any, targets: Any) -> OpCase:
+    return OpCase({"predictions": array(*predictions), "targets": array(*targets), "denominator": np.asarray(2.0)})
 
 
-def _packing(x: Any, valid: list[bool]) -> Case:
+def _packing(x: Any, valid: list[bool]) -> OpCase:
     places = np.flatnonzero(valid)
     slots = np.where(valid, np.cumsum(valid) - 1, 0)
-    return Case({"x": np.asarray(x, dtype=float), "slots": slots, "valid": np.asarray(valid), "places": places})
+    return OpCase({"x": np.asarray(x, dtype=float), "slots": slots, "valid": np.asarray(valid), "places": places})
 
 
-def _span(logits: Any, positions: list[int], weights: Any) -> Case:
+def _span(logits: Any, positions: list[int], weights: Any) -> OpCase:
     both = {f"{name}_logits": np.asarray(logits, dtype=float) for name in ("start", "end")}
     where = {f"{name}_positions": integers(*positions) for name in ("start", "end")}
-    return Case({**both, **where, "weights": array(*weights), "denominator": np.asarray(2.0)})
+    return OpCase({**both, **where, "weights": array(*weights), "denominator": np.asarray(2.0)})
 
 
 EDGES: dict[str, list[Edge]] = {
@@ -256,7 +256,7 @@ EDGES: dict[str, list[Edge]] = {
     "dropout": [
         Edge(
             "a dropped NaN or infinity is gone (0), not multiplied by 0",
-            Case(
+            OpCase(
                 {"x": array(NAN, INF, -INF, 2), "keep": np.array([False, False, False, True])},
                 {"scale": 1.25},
             ),
@@ -272,7 +272,7 @@ EDGES: dict[str, list[Edge]] = {
     "embedding": [
         Edge(
             "Google's table has no special padding row, and so has none here",
-            Case({"table": array([1, 2], [3, 4]), "ids": integers(0, 0, 0)}),
+            OpCase({"table": array([1, 2], [3, 4]), "ids": integers(0, 0, 0)}),
             [[1, 2]] * 3,
             [[1, 2], [3, 4], [5, 6]],
             {"table": [[9, 12], [0, 0]]},
@@ -282,7 +282,7 @@ EDGES: dict[str, list[Edge]] = {
         Edge(
             "Unused prediction slots all point at the first token with weight 0, so duplicates are the rule, "
             "not the exception",
-            Case({"x": array([1, 2], [3, 4]), "index": integers(0, 1, 0)}),
+            OpCase({"x": array([1, 2], [3, 4]), "index": integers(0, 1, 0)}),
             [[1, 2], [3, 4], [1, 2]],
             [[1, 2], [3, 4], [5, 6]],
             {"x": [[6, 8], [3, 4]]},

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from bertref import golden
-from bertref.golden.generate.op_inputs import Case
+from bertref.golden.generate.op_inputs import OpCase
 from bertref.ops import OPS, Op
 
 Arrays = dict[str, np.ndarray]
@@ -19,7 +19,7 @@ class Expected:
     """A case with what should come out; `relative` is allowed, in units of an array's largest element."""
 
     name: str
-    case: Case
+    case: OpCase
     upstream: np.ndarray
     output: np.ndarray
     gradients: Arrays
@@ -49,7 +49,7 @@ def golden_cases(op: str, dtype: str) -> list[Expected]:
             return {key.removeprefix(prefix): a for key, a in arrays.items() if key.startswith(prefix)}
 
         options = {key: float(value) if value == "-inf" else value for key, value in about["options"].items()}
-        case = Case({**under("input"), **dict.fromkeys(about["absent"])}, options)
+        case = OpCase({**under("input"), **dict.fromkeys(about["absent"])}, options)
         upstream, output = arrays[f"{name}/upstream"], arrays[f"{name}/output"]
         cases.append(Expected(name, case, upstream, output, under("gradient"), limit * about["amplification"]))
     return cases
@@ -69,7 +69,7 @@ def place(xp: Any, array: Any, dtype: str) -> Any:
     return xp.permute_dims(xp.from_numpy(np.ascontiguousarray(array.transpose(axes)), wanted), axes)
 
 
-def arguments(xp: Any, case: Case, dtype: str) -> dict[str, Any]:
+def arguments(xp: Any, case: OpCase, dtype: str) -> dict[str, Any]:
     return {**{name: place(xp, array, dtype) for name, array in case.inputs.items()}, **case.options}
 
 
@@ -83,7 +83,7 @@ def untouched(xp: Any, given: dict[str, Any], call: Callable[[], Any]) -> Any:
     return result
 
 
-def forward(op: Op, xp: Any, case: Case, dtype: str = "float64") -> Call:
+def forward(op: Op, xp: Any, case: OpCase, dtype: str = "float64") -> Call:
     given = arguments(xp, case, dtype)
     y, cache = untouched(xp, given, lambda: op.forward(xp, **given))
     return Call(given, y, cache)
@@ -109,7 +109,7 @@ def _leaves(cache: Any, path: str = "cache") -> dict[str, Any]:
 
 
 def solve(
-    op: Op, xp: Any, case: Case, upstream: Any, dtype: str = "float64"
+    op: Op, xp: Any, case: OpCase, upstream: Any, dtype: str = "float64"
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Output and gradients as NumPy arrays; gradients that the op leaves out (None) are left out."""
     call = forward(op, xp, case, dtype)

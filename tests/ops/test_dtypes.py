@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bertref.golden.generate.op_inputs import INPUTS, Case
+from bertref.golden.generate.op_inputs import INPUTS, OpCase
 from bertref.ops import OPS
 
 from .checks import check_golden_backward, check_golden_forward, random_case
@@ -38,7 +38,7 @@ class Watched:
         return self._xp.mean(x, **options)
 
 
-def some_case(op: str) -> tuple[Case, np.ndarray]:
+def some_case(op: str) -> tuple[OpCase, np.ndarray]:
     sizes = dict(zip(INPUTS[op].sizes, range(3, 9), strict=False))
     case, upstream, _ = random_case(op, 3, sizes)
     return case, upstream
@@ -101,5 +101,5 @@ def test_long_sums_in_half_precision(torch_xp: Any) -> None:
 
 def test_squares_beyond_half_precision(torch_xp: Any) -> None:
     """300² is above the largest float16."""
-    case = Case({"predictions": np.array([300.0]), "targets": np.array([0.0]), "denominator": np.asarray(1.0)})
+    case = OpCase({"predictions": np.array([300.0]), "targets": np.array([0.0]), "denominator": np.asarray(1.0)})
     assert torch_xp.to_numpy(forward(OPS["squared_error"], torch_xp, case, "float16").y) == 90000

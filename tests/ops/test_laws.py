@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from bertref.golden.generate.op_inputs import INPUTS, Case
+from bertref.golden.generate.op_inputs import INPUTS, OpCase
 from bertref.ops import OPS
 
 from .checks import random_case
@@ -20,12 +20,12 @@ ROUNDING = 1e-13
 """A few hundred units in the last place of float64."""
 
 
-def output(op: str, xp: Any, case: Case) -> np.ndarray:
+def output(op: str, xp: Any, case: OpCase) -> np.ndarray:
     return xp.to_numpy(forward(OPS[op], xp, case).y)
 
 
-def changed(case: Case, **inputs: Any) -> Case:
-    return Case({**case.inputs, **inputs}, case.options)
+def changed(case: OpCase, **inputs: Any) -> OpCase:
+    return OpCase({**case.inputs, **inputs}, case.options)
 
 
 @pytest.mark.parametrize("op", OPS)
@@ -95,7 +95,7 @@ def test_layer_norm_ignores_shift_and_scale(
     """x -> c x + s leaves y, if ε grows with the variance; and then dx shrinks by c."""
     case, dy, _ = random_case("layer_norm", seed, data.draw(sizes("layer_norm")), eps=0.01)
     y, gradients = solve(OPS["layer_norm"], xp, case, dy)
-    moved = Case({**case.inputs, "x": scale * case.inputs["x"] + shift}, {"eps": 0.01 * scale * scale})
+    moved = OpCase({**case.inputs, "x": scale * case.inputs["x"] + shift}, {"eps": 0.01 * scale * scale})
     moved_y, moved_gradients = solve(OPS["layer_norm"], xp, moved, dy)
     tolerance = ROUNDING * (1 + abs(shift) / scale)
     close(moved_y, y, tolerance, "y")
@@ -122,7 +122,7 @@ class Attention:
         self.case, self.dy, self.rng = random_case("attention", seed, drawn, **given_options)
         self.heads = self.case.options["heads"]
 
-    def permuted(self, *, batch: Any = None, keys: Any = None, heads: Any = None) -> Case:
+    def permuted(self, *, batch: Any = None, keys: Any = None, heads: Any = None) -> OpCase:
         """The case with the rows of the batch, the keys or the heads in another order."""
         arrays = dict(self.case.inputs)
         for name in ("query", "key", "value", "mask", "keep"):
@@ -134,7 +134,7 @@ class Attention:
         if heads is not None:
             arrays |= {name: self.by_head(arrays[name], heads) for name in ("query", "key", "value")}
             arrays["keep"] = None if arrays["keep"] is None else arrays["keep"][:, heads]
-        return Case(arrays, self.case.options)
+        return OpCase(arrays, self.case.options)
 
     def by_head(self, x: np.ndarray, order: Any) -> np.ndarray:
         B, S, H = x.shape
@@ -215,7 +215,7 @@ def test_losses_of_chunks_add_up(op: str, xp: Any, data: st.DataObject, seed: in
     case, dy, _ = random_case(op, seed, data.draw(sizes(op)))
     shared = {"table", "bias", "denominator"}
 
-    def part(rows: slice) -> Case:
+    def part(rows: slice) -> OpCase:
         return changed(case, **{n: a[rows] for n, a in case.inputs.items() if n not in shared and a is not None})
 
     whole_loss, whole = solve(OPS[op], xp, case, dy)
@@ -246,7 +246,7 @@ def test_gelu_and_its_mirror_image_differ_by_x(op: str, xp: Any, seed: int) -> N
 
 
 def test_the_two_gelus_differ_by_at_most_what_the_docstring_says(xp: Any) -> None:
-    case = Case({"x": np.linspace(-8, 8, 20001)})
+    case = OpCase({"x": np.linspace(-8, 8, 20001)})
     largest = np.max(np.abs(output("gelu_erf", xp, case) - output("gelu_tanh", xp, case)))
     assert 4.65e-4 < largest < 4.75e-4
 

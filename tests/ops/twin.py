@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from bertref.golden.generate.op_inputs import Case
+from bertref.golden.generate.op_inputs import OpCase
 from bertref.ops import OPS, Op
 
 Place = Callable[[np.ndarray], np.ndarray]
@@ -51,7 +51,7 @@ class Twin:
     name: str
     wrong: Op
     changes: dict[str, Place]
-    witness: list[tuple[Case, Any]] = field(default_factory=list)
+    witness: list[tuple[OpCase, Any]] = field(default_factory=list)
 
     @property
     def side(self) -> str:
@@ -59,7 +59,7 @@ class Twin:
 
 
 def wrong_forward(
-    op: str, name: str, wrong: Wrong, place: Place = everywhere, witness: list[tuple[Case, Any]] | None = None
+    op: str, name: str, wrong: Wrong, place: Place = everywhere, witness: list[tuple[OpCase, Any]] | None = None
 ) -> Twin:
     """`wrong` computes the output; the cache stays the real one, so that backward can't give it away."""
     real = OPS[op]
@@ -78,7 +78,7 @@ def wrong_backward(
     name: str,
     wrong: WrongGradients,
     changes: dict[str, Place],
-    witness: list[tuple[Case, Any]] | None = None,
+    witness: list[tuple[OpCase, Any]] | None = None,
 ) -> Twin:
     """`wrong` computes the gradients that `changes` names."""
     real = OPS[op]

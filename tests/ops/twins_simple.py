@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from bertref.golden.generate.op_inputs import Case
+from bertref.golden.generate.op_inputs import OpCase
 from bertref.ops import OPS, Op
 
 from .edges import x_is
@@ -117,7 +117,7 @@ ADD = [
     wrong_backward("add", "the sign of b", lambda op, xp, dy, c: {"b": -dy}, {"b": everywhere}),
 ]
 
-DROPPED_NAN = Case({"x": np.array([math.nan, 2.0]), "keep": np.array([False, True])}, {"scale": 1.25})
+DROPPED_NAN = OpCase({"x": np.array([math.nan, 2.0]), "keep": np.array([False, True])}, {"scale": 1.25})
 
 DROPOUT = [
     scaled_forward("dropout"),

@@ -15,7 +15,7 @@ from bertref.objectives import PretrainingObjective
 from bertref.opset import OpSet
 from bertref.optim import Optimizer, Schedule
 from bertref.precision import Precision
-from bertref.train.step import Recipe, initial_state, train_step
+from bertref.train.step import TrainingRecipe, initial_state, train_step
 from bertref.verify.subjects.torch_model import stock
 
 Losses = np.ndarray
@@ -69,7 +69,7 @@ def _batch(random: np.random.Generator, config: BertConfig, rows: int, length: i
 def ours(work: Work, precision: str) -> Losses:
     """The loss of every step, on torch."""
     ops = OpSet(backends.get("torch"))
-    recipe = Recipe(
+    recipe = TrainingRecipe(
         PretrainingObjective(), Settings(work.config, NUMERICS), OPTIMIZER, work.schedule, Precision.preset(precision),
         clip_norm=CLIP,
     )

@@ -13,7 +13,7 @@ from bertref.objectives import PretrainingObjective
 from bertref.opset import OpSet
 from bertref.optim import Optimizer, Schedule
 from bertref.precision import Precision
-from bertref.train.step import Recipe, StepResult, initial_state, train_step
+from bertref.train.step import StepResult, TrainingRecipe, initial_state, train_step
 
 from ..model_cases import Case, case
 
@@ -21,14 +21,16 @@ STEPS = 6
 ON, OFF = (OpSet(backends.get("numpy"), kernels=kernels) for kernels in (True, False))
 
 
-def plan(c: Case, kind: str, precision: str, **changes: Any) -> Recipe:
+def plan(c: Case, kind: str, precision: str, **changes: Any) -> TrainingRecipe:
     schedule = Schedule(kind="constant", peak=2e-3, steps=100)
     optimizer = Optimizer(kind)  # type: ignore[arg-type]
     settings = Settings(c.config, c.numerics, changes.pop("recompute", "none"))
-    return Recipe(PretrainingObjective(), settings, optimizer, schedule, Precision.preset(precision), **changes)
+    return TrainingRecipe(PretrainingObjective(), settings, optimizer, schedule, Precision.preset(precision), **changes)
 
 
-def run(ops: OpSet, recipe: Recipe, c: Case, *, donate: bool = False) -> tuple[list[StepResult], dict[str, np.ndarray]]:
+def run(
+    ops: OpSet, recipe: TrainingRecipe, c: Case, *, donate: bool = False
+) -> tuple[list[StepResult], dict[str, np.ndarray]]:
     """Some steps over three batches in turn."""
     state = initial_state(ops, recipe, c.params)
     results = []

@@ -16,7 +16,7 @@ from bertref.objectives import PretrainingObjective
 from bertref.opset import OpSet
 from bertref.optim import Optimizer, Schedule
 from bertref.precision import Precision
-from bertref.train.step import Recipe, State, gradients, initial_state, train_step
+from bertref.train.step import State, TrainingRecipe, gradients, initial_state, train_step
 from tests import small_run
 from tests.train import autocast
 
@@ -35,7 +35,7 @@ def run(folder: Path, out: str, stop_after: int = 10**6, **changes: Any) -> dict
     return load_file(last / "model.safetensors") | load_file(last / states.MOMENTS)
 
 
-def learnt(recipe: Recipe, ops: OpSet) -> State:
+def learnt(recipe: TrainingRecipe, ops: OpSet) -> State:
     state = initial_state(ops, recipe, WORK.weights)
     for batch in WORK.batches:
         state, result = train_step(ops, recipe, state, batch)
@@ -43,7 +43,7 @@ def learnt(recipe: Recipe, ops: OpSet) -> State:
     return state
 
 
-def by_hand(recipe: Recipe, ops: OpSet) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+def by_hand(recipe: TrainingRecipe, ops: OpSet) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Our gradients, clipped, and Chen et al. 2023, algorithm 2."""
     p = {name: value.astype(np.float64) for name, value in WORK.weights.items()}
     m = {name: np.zeros_like(value) for name, value in p.items()}
@@ -72,7 +72,7 @@ def farthest(state: State, wanted: tuple[dict[str, np.ndarray], dict[str, np.nda
 def test_a_run_equals_ten_lines_of_numpy() -> None:
     """In float64. The gradient of the keys' biases is 0 but for rounding, of which a sign is taken: left out."""
     ops = OpSet(backends.get("numpy"))
-    recipe = Recipe(
+    recipe = TrainingRecipe(
         PretrainingObjective(), Settings(WORK.config, Numerics.preset("huggingface")), Optimizer("lion"),
         Schedule(kind="huggingface", peak=1e-3, steps=5), Precision.preset("float64"),
     )  # fmt: skip

@@ -18,7 +18,7 @@ from bertref.optim import Optimizer, Schedule
 from bertref.precision import LossScale, Precision
 from bertref.probes import Recorder
 from bertref.train import step as step_module
-from bertref.train.step import Recipe, State, StepResult, chunk_slices, gradients, initial_state, train_step
+from bertref.train.step import State, StepResult, TrainingRecipe, chunk_slices, gradients, initial_state, train_step
 
 from .. import model_cases as cases
 from ..model_cases import Arrays, Case, case, error, expected
@@ -35,7 +35,7 @@ def ops(request: pytest.FixtureRequest) -> OpSet:
     return OpSet(backends.get(request.config.getoption("--backend")))
 
 
-def recipe(c: Case, kind: Any = "adamw", **changes: Any) -> Recipe:
+def recipe(c: Case, kind: Any = "adamw", **changes: Any) -> TrainingRecipe:
     """The oracles' rate and decay, everything in float64."""
     options = {
         "optimizer": Optimizer(kind, weight_decay=oracles.DECAY),
@@ -44,7 +44,7 @@ def recipe(c: Case, kind: Any = "adamw", **changes: Any) -> Recipe:
         "clip_norm": oracles.CLIP,
         "seed": 11,
     }
-    return Recipe(PretrainingObjective(), Settings(c.config, c.numerics), **{**options, **changes})
+    return TrainingRecipe(PretrainingObjective(), Settings(c.config, c.numerics), **{**options, **changes})
 
 
 def running_moments(c: Case) -> Arrays:
@@ -188,7 +188,7 @@ def dropping(**changes: Any) -> Case:
     return case(hidden_dropout_prob=0.1, attention_probs_dropout_prob=0.1, **changes)
 
 
-def run(ops: OpSet, c: Case, plan: Recipe, count: int) -> tuple[State, list[StepResult]]:
+def run(ops: OpSet, c: Case, plan: TrainingRecipe, count: int) -> tuple[State, list[StepResult]]:
     state, results = initial_state(ops, plan, c.params), []
     for batch in batches(c, count):
         state, result = train_step(ops, plan, state, batch)

@@ -20,7 +20,7 @@ from .rows import over_rows, reals, row_blocks
 
 
 @dataclass(frozen=True)
-class Update:
+class UpdateKernel:
     """A faster version of the function of that name in `bertref.optim`; `serves(*arrays)` says for which."""
 
     name: str
@@ -172,8 +172,8 @@ def _scaled(xp: Namespace, a: HostArray, factor: Any, donate: bool = False) -> H
     return out
 
 
-UPDATES: dict[str, Update] = {
-    name: Update(name, compute, serves)
+UPDATES: dict[str, UpdateKernel] = {
+    name: UpdateKernel(name, compute, serves)
     for name, compute in (
         ("adamw_update", _adamw),
         ("google_update", _google),

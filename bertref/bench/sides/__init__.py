@@ -30,23 +30,23 @@ class Side(Protocol):
 
 
 HOMES: dict[tuple[str, str], tuple[str, str]] = {
-    ("ours", "pretrain"): ("ours", "Pretraining"),
-    ("ours", "encode"): ("ours", "Encoding"),
-    ("ours", "predict"): ("ours", "Prediction"),
+    ("ours", "pretrain"): ("ours", "PretrainingSide"),
+    ("ours", "encode"): ("ours", "EncodingSide"),
+    ("ours", "predict"): ("ours", "PredictionSide"),
     ("ours", "ops"): ("ours_ops", "Ops"),
     ("ours", "tokenize"): ("ours_text", "Tokenizing"),
     ("ours", "prepare"): ("ours_text", "Preparing"),
     ("reference", "tokenize"): ("ours_text", "ReadableTokenizing"),
     ("reference", "prepare"): ("ours_text", "ReadablePreparing"),
-    ("transformers", "pretrain"): ("huggingface", "Pretraining"),
-    ("transformers", "encode"): ("huggingface", "Encoding"),
-    ("transformers", "predict"): ("huggingface", "Prediction"),
+    ("transformers", "pretrain"): ("huggingface", "PretrainingSide"),
+    ("transformers", "encode"): ("huggingface", "EncodingSide"),
+    ("transformers", "predict"): ("huggingface", "PredictionSide"),
     ("transformers", "tokenize"): ("huggingface_text", "Tokenizing"),
-    ("torch", "pretrain"): ("plain_torch", "Pretraining"),
-    ("torch", "encode"): ("plain_torch", "Encoding"),
+    ("torch", "pretrain"): ("plain_torch", "PretrainingSide"),
+    ("torch", "encode"): ("plain_torch", "EncodingSide"),
     ("torch", "ops"): ("torch_ops", "Ops"),
-    ("onnxruntime", "encode"): ("onnx_runtime", "Encoding"),
-    ("onnxruntime", "predict"): ("onnx_runtime", "Prediction"),
+    ("onnxruntime", "encode"): ("onnx_runtime", "EncodingSide"),
+    ("onnxruntime", "predict"): ("onnx_runtime", "PredictionSide"),
 }
 """(side, command) -> module here and class in it. A `reference` that is missing is ours, without kernels."""
 

@@ -42,7 +42,7 @@ class _Model:
         return {name: self.torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
 
 
-class Pretraining(_Model):
+class PretrainingSide(_Model):
     """`BertForPreTraining` with clipping, the faster AdamW and a linear schedule, one step a batch."""
 
     def __init__(self, job: Job) -> None:
@@ -90,7 +90,7 @@ def arguments(batch: PretrainingBatch) -> dict[str, Any]:
     return {**wide, "labels": labels, "next_sentence_label": batch.next_sentence_label.astype(np.int64)}
 
 
-class Encoding(_Model):
+class EncodingSide(_Model):
     """`BertModel` on batches in file order, each padded to its longest sequence."""
 
     def __init__(self, job: Job) -> None:
@@ -112,7 +112,7 @@ class Encoding(_Model):
                 self.model(**batch).last_hidden_state.float().numpy()
 
 
-class Prediction(_Model):
+class PredictionSide(_Model):
     """`BertForMaskedLM`, softmax and the five best at the masks, as the fill-mask pipeline does."""
 
     def __init__(self, job: Job) -> None:

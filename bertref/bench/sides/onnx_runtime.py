@@ -92,7 +92,7 @@ class _Session:
             self.answer(batch)
 
 
-class Encoding(_Session):
+class EncodingSide(_Session):
     """The last layer's vectors of batches in file order, each padded to its longest sequence."""
 
     outputs = ("last_hidden_state",)
@@ -106,7 +106,7 @@ class Encoding(_Session):
         return {f"vector of text {i + 1}": found[i, 0].tolist() for i in range(min(FEW, len(found)))}
 
 
-class Prediction(_Session):
+class PredictionSide(_Session):
     """The logits of every position, then softmax and the five best at the masks."""
 
     outputs = ("prediction_logits",)

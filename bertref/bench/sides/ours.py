@@ -31,7 +31,7 @@ def about(job: Job) -> dict[str, Any]:
     }  # fmt: skip
 
 
-class Pretraining:
+class PretrainingSide:
     """Full training steps, one a batch: `train_step` on the recipe of a run."""
 
     units = (STEP,)
@@ -68,7 +68,7 @@ class Pretraining:
         self.ops.xp.synchronize()
 
 
-class Encoding:
+class EncodingSide:
     """Texts to vectors. Sequences of one length go through `Model.encode` batch by batch; texts of many lengths all at
     once through `Model.embed`, which is free to batch them by length."""
 
@@ -96,7 +96,7 @@ class Encoding:
             self.model.encode(batch)
 
 
-class Prediction:
+class PredictionSide:
     """The five likeliest words for the one mask of every text: `Model.predict_batch`."""
 
     units = (STEP,)

@@ -126,7 +126,7 @@ class _Model:
         return [(name, part(tensors[owner].grad, third).numpy()) for name, (owner, third) in self.owners.items()]
 
 
-class Pretraining(_Model):
+class PretrainingSide(_Model):
     """Full training steps, one a batch."""
 
     def __init__(self, job: Job) -> None:
@@ -170,7 +170,7 @@ def tensors_of(batch: PretrainingBatch) -> dict[str, Any]:
     return {name: torch.from_numpy(array.astype(np.int64)) for name, array in arrays.items()}
 
 
-class Encoding(_Model):
+class EncodingSide(_Model):
     """Batches in file order, each padded to its longest; torch's fast path leaves out the padding where it can."""
 
     def __init__(self, job: Job) -> None:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from ...errors import CheckpointError
 from ...plumbing.crc32c import masked_crc32c
 from ..raw import widened
-from ..source import Entry
+from ..source import StoredTensor
 from . import bundle, slices, sstable
 from .bundle import BundleEntry
 from .prefix import data_of, index_of
@@ -21,7 +21,7 @@ from .prefix import data_of, index_of
 OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 """A string that only TensorFlow 2 writes: which attribute of which Python object each variable was."""
 
-Piece = tuple[tuple[slice, ...], BundleEntry]
+SlicePiece = tuple[tuple[slice, ...], BundleEntry]
 """Where in its tensor a slice belongs, and where it lies."""
 
 
@@ -30,7 +30,7 @@ class _Tensor:
     """What the index says of a tensor; `pieces` only if it is stored in slices."""
 
     entry: BundleEntry
-    pieces: tuple[Piece, ...]
+    pieces: tuple[SlicePiece, ...]
 
     @property
     def parts(self) -> list[BundleEntry]:
@@ -54,12 +54,12 @@ class TensorFlowSource:
         self._index = index_of(prefix)
         self._shards, self._tensors = _read_index(self._index)
         self._entries = {
-            name: Entry(tensor.entry.shape, tensor.entry.dtype_name, self._file(tensor.parts[0].shard_id))
+            name: StoredTensor(tensor.entry.shape, tensor.entry.dtype_name, self._file(tensor.parts[0].shard_id))
             for name, tensor in self._tensors.items()
         }
 
     @property
-    def entries(self) -> Mapping[str, Entry]:
+    def entries(self) -> Mapping[str, StoredTensor]:
         """Name -> entry, in the index's order, which is that of the names' bytes."""
         return self._entries
 
@@ -192,9 +192,9 @@ def _assemble(path: Path, entries: dict[bytes, BundleEntry]) -> dict[str, _Tenso
     return tensors
 
 
-def _pieces(name: str, entry: BundleEntry, parts: Mapping[bytes, BundleEntry]) -> tuple[Piece, ...]:
+def _pieces(name: str, entry: BundleEntry, parts: Mapping[bytes, BundleEntry]) -> tuple[SlicePiece, ...]:
     """The slices of a tensor. That none overlap, and so that none is missing, is seen when they are read."""
-    found: list[Piece] = []
+    found: list[SlicePiece] = []
     elements = 0
     for extents in entry.slices:
         window = slices.window(extents, entry.shape)

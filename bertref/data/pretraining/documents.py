@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar, get_args
 
 from ...errors import InputError
-from .recognition import Layout, Reading, Sentences, recognise
+from .recognition import Reading, Sentences, TextLayout, recognise
 from .sentences import SAMPLE, LineStyle, paragraphs, split_sentences
 from .text_files import JSONL, OnBytes, check_paths, ending, find_files, read_lines
 
@@ -57,7 +57,7 @@ class _Text(NamedTuple):
 def read_documents(
     paths: Sequence[str | Path],
     *,
-    layout: Layout = "auto",
+    layout: TextLayout = "auto",
     sentences: Sentences = "auto",
     on_bytes: OnBytes | None = None,
     on_file: OnFile | None = None,
@@ -68,7 +68,7 @@ def read_documents(
     that is binary, not UTF-8 or not in its layout (with the place), or whose layout or sentences can't be seen;
     and at the end if there was no document.
     """
-    for name, value, allowed in (("layout", layout, Layout), ("sentences", sentences, Sentences)):
+    for name, value, allowed in (("layout", layout, TextLayout), ("sentences", sentences, Sentences)):
         if value not in get_args(allowed):
             raise InputError(f"{name} is {value!r}; it must be one of {', '.join(get_args(allowed))}")
     return _read(check_paths(paths), layout, sentences, on_bytes, on_file)
@@ -76,7 +76,7 @@ def read_documents(
 
 def _read(
     paths: Sequence[Path],
-    layout: Layout,
+    layout: TextLayout,
     sentences: Sentences,
     on_bytes: OnBytes | None,
     on_file: OnFile | None,
@@ -99,7 +99,7 @@ def _read(
 
 
 def _open(
-    path: Path, layout: Layout, sentences: Sentences, on_bytes: OnBytes | None, before: Reading | None
+    path: Path, layout: TextLayout, sentences: Sentences, on_bytes: OnBytes | None, before: Reading | None
 ) -> tuple[Reading, Iterator[_Text]]:
     """How a file is read, and its documents; `before` is how the text file before it was read."""
     sample, lines = _peek(read_lines(path, on_bytes), lambda line: [line])
@@ -136,7 +136,7 @@ def _peek(items: Iterator[T], lines_of: Callable[[T], Iterable[str]]) -> tuple[l
     return sample[1:] if sample[-1] else sample[1:-1], itertools.chain(taken, items)
 
 
-def _recognised(path: Path, sample: Sequence[str]) -> Layout:
+def _recognised(path: Path, sample: Sequence[str]) -> TextLayout:
     if ending(path) in JSONL:
         return "jsonl"
     return "wiki" if sample and sample[0].startswith("<doc ") else "auto"

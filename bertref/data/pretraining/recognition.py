@@ -29,7 +29,7 @@ from typing import Literal, NamedTuple
 from ...errors import InputError
 from .sentences import BOUNDARY, BREAK_TAG, FINAL, LineStyle, line_style, line_width, running_style, split_sentences
 
-Layout = Literal["auto", "blank-line", "file", "wiki", "jsonl"]
+TextLayout = Literal["auto", "blank-line", "file", "wiki", "jsonl"]
 Sentences = Literal["auto", "line", "split"]
 
 ENDS_INSIDE = 0.08
@@ -56,7 +56,7 @@ PAUSE = re.compile(r"[,;:，；：、—–-]$")
 class Reading(NamedTuple):
     """How a file is read. `width`: of its lines; `one_case`: capitals don't show where a sentence begins."""
 
-    layout: Layout
+    layout: TextLayout
     style: LineStyle
     width: int
     one_case: bool
@@ -73,7 +73,7 @@ DOCUMENTS = (
 
 
 def recognise(
-    path: Path, sample: Sequence[str], layout: Layout, sentences: Sentences, before: Reading | None = None
+    path: Path, sample: Sequence[str], layout: TextLayout, sentences: Sentences, before: Reading | None = None
 ) -> Reading:
     """How to read a file that begins with the lines `sample`, of which those that are blank are "".
 
@@ -100,7 +100,7 @@ def _given(before: Reading | None, path: Path, question: str) -> Reading:
     return before
 
 
-def _style(sample: Sequence[str], lines: "_Lines", layout: Layout, running: LineStyle) -> LineStyle | None:
+def _style(sample: Sequence[str], lines: "_Lines", layout: TextLayout, running: LineStyle) -> LineStyle | None:
     """What lines are; None if they may be anything."""
     if line_style(sample, one_case=lines.one_case) == "sentences":
         return "sentences"
@@ -115,7 +115,7 @@ def _style(sample: Sequence[str], lines: "_Lines", layout: Layout, running: Line
     return None if too_long or (go_on and lines.followed >= FEW) else "sentences"
 
 
-def _layout(lines: "_Lines", style: LineStyle, unmarked: bool) -> Layout | None:
+def _layout(lines: "_Lines", style: LineStyle, unmarked: bool) -> TextLayout | None:
     """What blank lines make of a file; None if they may separate anything."""
     if style == "sentences":
         return None if unmarked and lines.alone else "blank-line"

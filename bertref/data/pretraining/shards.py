@@ -52,7 +52,7 @@ def prepare(
 
     counts = {**dict.fromkeys(("documents", "sentences", "tokens"), 0), "dropped": 0}
 
-    def report(block: "_Block") -> None:
+    def report(block: "_TextBlock") -> None:
         for name, number in block.counts().items():
             counts[name] += number
         progress(dict(counts))
@@ -84,7 +84,7 @@ def prepare(
     return counts
 
 
-class _Block:
+class _TextBlock:
     """Tokenised documents: the ids end to end, the lengths of the sentences (tokens) and documents (sentences)."""
 
     def __init__(
@@ -106,7 +106,7 @@ class _Block:
         return {**{part: len(getattr(self, part)) for part in PARTS}, "dropped": self.dropped}
 
 
-def _tokenised(documents: Iterable[Document], tokenizer: Tokenizer, processes: int) -> Iterator[_Block]:
+def _tokenised(documents: Iterable[Document], tokenizer: Tokenizer, processes: int) -> Iterator[_TextBlock]:
     in_documents: deque[npt.NDArray[np.int64]] = deque()
 
     def texts() -> Iterator[list[str]]:
@@ -115,7 +115,7 @@ def _tokenised(documents: Iterable[Document], tokenizer: Tokenizer, processes: i
             yield [sentence for document in block for sentence in document.sentences]
 
     for ids, bounds in tokenised(texts(), tokenizer, processes):
-        yield _Block(ids, np.diff(bounds), in_documents.popleft())
+        yield _TextBlock(ids, np.diff(bounds), in_documents.popleft())
 
 
 def _blocks(documents: Iterable[Document]) -> Iterator[list[Document]]:
@@ -133,7 +133,7 @@ def _blocks(documents: Iterable[Document]) -> Iterator[list[Document]]:
 
 
 def _write_shards(
-    folder: Path, blocks: Iterable[_Block], vocab_size: int, shard_tokens: int, report: Callable[[_Block], None]
+    folder: Path, blocks: Iterable[_TextBlock], vocab_size: int, shard_tokens: int, report: Callable[[_TextBlock], None]
 ) -> list[dict[str, Any]]:
     """Writes shard after shard; returns the manifest's entry of each."""
     entries: list[dict[str, Any]] = []

@@ -13,7 +13,7 @@ from ...errors import InputError
 from ...layout import Inputs
 from ...text.encoding import Encoding
 from ..loaded import Loaded, by_length, encode, framed_and_cut
-from .modules import Projection, Recipe
+from .modules import EmbeddingModules, Projection
 from .pooling import MODES, check_mode, normalized, pool
 from .splade import sparse_vectors
 
@@ -21,12 +21,14 @@ POOLED = "pooled"
 """Beside `pooling.MODES`: the pooler's output, which a model without one does not have."""
 
 
-def chosen(recipe: Recipe | None, pooling: str | Sequence[str] | None, normalize: bool | None) -> Recipe:
+def chosen(
+    recipe: EmbeddingModules | None, pooling: str | Sequence[str] | None, normalize: bool | None
+) -> EmbeddingModules:
     """The folder's recipe with the caller's changes. Another pooling leaves out what the folder puts on top of its own.
 
     Raises `InputError` for a pooling that does not exist.
     """
-    found = recipe or Recipe()
+    found = recipe or EmbeddingModules()
     if pooling is not None:
         names = (pooling,) if isinstance(pooling, str) else tuple(pooling)
         for name in names:
@@ -35,13 +37,13 @@ def chosen(recipe: Recipe | None, pooling: str | Sequence[str] | None, normalize
     return found if normalize is None else replace(found, normalize=normalize)
 
 
-def prepared(recipe: Recipe, texts: Sequence[str]) -> list[str]:
+def prepared(recipe: EmbeddingModules, texts: Sequence[str]) -> list[str]:
     """The texts as the tokenizer is to see them: behind the prompt, lower-cased if the recipe says so."""
     ready = [recipe.prompt + text for text in texts]
     return [text.lower() for text in ready] if recipe.lower_case else ready
 
 
-def embed(loaded: Loaded, recipe: Recipe, texts: Sequence[str]) -> npt.NDArray[Any]:
+def embed(loaded: Loaded, recipe: EmbeddingModules, texts: Sequence[str]) -> npt.NDArray[Any]:
     """(texts, width). Texts of like length share a batch; the result is in the order given."""
     limit = loaded.config.max_position_embeddings
     encodings, _ = framed_and_cut(loaded, prepared(recipe, texts), None, min(recipe.max_length or limit, limit))
@@ -52,7 +54,7 @@ def embed(loaded: Loaded, recipe: Recipe, texts: Sequence[str]) -> npt.NDArray[A
     return result[np.argsort(np.concatenate(batches), kind="stable")]
 
 
-def width(loaded: Loaded, recipe: Recipe) -> int:
+def width(loaded: Loaded, recipe: EmbeddingModules) -> int:
     """How many numbers a text becomes."""
     if recipe.splade:
         return loaded.config.vocab_size
@@ -61,13 +63,13 @@ def width(loaded: Loaded, recipe: Recipe) -> int:
     return loaded.config.hidden_size * len(recipe.poolings)
 
 
-def embed_batch(loaded: Loaded, recipe: Recipe, encodings: Sequence[Encoding]) -> npt.NDArray[Any]:
+def embed_batch(loaded: Loaded, recipe: EmbeddingModules, encodings: Sequence[Encoding]) -> npt.NDArray[Any]:
     """One batch, (B, width)."""
     encoded, x = encode(loaded, encodings)
     return np.asarray(loaded.ops.xp.to_numpy(vectors(loaded, recipe, encoded, x)))
 
 
-def vectors(loaded: Loaded, recipe: Recipe, encoded: model.Encoded, x: Inputs) -> Array:
+def vectors(loaded: Loaded, recipe: EmbeddingModules, encoded: model.Encoded, x: Inputs) -> Array:
     """What the recipe makes of the encoder's output, (B, width) on the device."""
     xp = loaded.ops.xp
     if recipe.splade:

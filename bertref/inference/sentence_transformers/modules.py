@@ -53,7 +53,7 @@ class Projection:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class EmbeddingModules:
     """Prompt and text, cut to `max_length` tokens, through the encoder; poolings joined; projections; length 1 or not.
     With `splade`, that pooling of the logits is all that follows the encoder.
 
@@ -79,7 +79,7 @@ def model_folder_of(folder: Path) -> Path:
     return path
 
 
-def read_recipe(folder: Path) -> Recipe | None:
+def read_recipe(folder: Path) -> EmbeddingModules | None:
     """The recipe in a folder, None if there is none.
 
     Raises `InputError` for damaged files and for what is not understood: other modules, another order of them.
@@ -92,7 +92,7 @@ def read_recipe(folder: Path) -> Recipe | None:
         return None
     if kinds in SPLADE:
         length, lower = _limits(modules[0][1])
-        return Recipe(
+        return EmbeddingModules(
             max_length=length, lower_case=lower, prompt=_prompt(folder, modules[1][1]), splade=_splade(modules[1][1])
         )
     known = kinds[:2] == ORDER[:2] and list(kinds) == sorted(kinds, key=lambda k: ORDER.index(k) if k in ORDER else 0)
@@ -109,7 +109,7 @@ def read_recipe(folder: Path) -> Recipe | None:
         width = projection.weight.shape[0]
     length, lower = _limits(modules[0][1])
     prompt = _prompt(folder, modules[1][1])
-    return Recipe(poolings, projections, "Normalize" in kinds, length, lower, prompt)
+    return EmbeddingModules(poolings, projections, "Normalize" in kinds, length, lower, prompt)
 
 
 def modules_of(folder: Path) -> list[tuple[str, Path]]:

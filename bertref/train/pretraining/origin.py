@@ -24,7 +24,7 @@ from ...init import initial_parameter
 from ...opset import OpSet
 from ...text import Tokenizer
 from ..report import Report
-from ..step import Recipe, State, initial_state
+from ..step import State, TrainingRecipe, initial_state
 from .options import PretrainOptions, read_architecture
 
 SIZES = ("num_hidden_layers", "hidden_size", "num_attention_heads", "intermediate_size")
@@ -126,7 +126,9 @@ def weights_digest(params: Mapping[str, npt.NDArray[Any]]) -> str:
     return total.hexdigest()
 
 
-def first_state(ops: OpSet, recipe: Recipe, model: SavedModel, options: PretrainOptions, report: Report) -> State:
+def first_state(
+    ops: OpSet, recipe: TrainingRecipe, model: SavedModel, options: PretrainOptions, report: Report
+) -> State:
     """The state before the run's first step. With `--init-optimizer` it is that after the model's last one.
 
     Raises `InputError` if the optimiser's state is of another optimiser.

@@ -21,7 +21,7 @@ from ...heads import DECODER
 from ...init import initial_parameters
 from ...params import count
 from .. import checkpoints
-from ..diverged import Watch
+from ..diverged import DivergenceWatch
 from ..figures import evaluate
 from ..loop import Pace, train
 from ..report import Report, silent
@@ -71,7 +71,7 @@ def pretrain(
     task.describe(out)
     report("start", _overview(options, setup, state))
     pace = Pace(options.steps, options.log_every, options.save_every, options.eval_every)
-    watch = Watch(setup.ops, setup.recipe, _guessing(setup), lambda: latest(out))
+    watch = DivergenceWatch(setup.ops, setup.recipe, _guessing(setup), lambda: latest(out))
     trained = train(setup.ops, setup.recipe, state, task, pace, watch, report, should_stop)
     if not trained.interrupted:
         if not pace.saves(trained.state.step):

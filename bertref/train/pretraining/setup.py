@@ -24,7 +24,7 @@ from ...optim import Optimizer, Schedule
 from ...precision import Precision
 from ...text import Tokenizer, Vocab
 from ..report import Report
-from ..step import Recipe
+from ..step import TrainingRecipe
 from .options import DEFAULT_CONFIG, DROPOUT, PretrainOptions, read_architecture
 from .origin import Origin
 from .records import open_evaluation, open_records
@@ -49,7 +49,7 @@ class Setup:
     """What the loop works with."""
 
     ops: OpSet
-    recipe: Recipe
+    recipe: TrainingRecipe
     config: BertConfig
     numerics: Numerics
     tokenizer: Tokenizer
@@ -119,12 +119,12 @@ def set_up(
     return Setup(ops, recipe, config, numerics, tokenizer, data, batches, unigram, size)
 
 
-def recipe_of(options: PretrainOptions, config: BertConfig, numerics: Numerics, backend: Backend) -> Recipe:
+def recipe_of(options: PretrainOptions, config: BertConfig, numerics: Numerics, backend: Backend) -> TrainingRecipe:
     """What a step of the run does."""
     packed = options.layout == "packed" or (options.layout == "auto" and not backend.static_shapes)
     overrides = {"kind": options.optimizer} if options.optimizer else {}
     schedule = cast(Any, options.schedule or numerics.schedule)
-    return Recipe(
+    return TrainingRecipe(
         objective=PretrainingObjective(next_sentence=options.next_sentence),
         settings=Settings(config, numerics, options.recompute),
         optimizer=Optimizer.from_numerics(numerics, weight_decay=options.weight_decay, **overrides),

@@ -116,12 +116,12 @@ def generate_for(
     step = optimizer_case(held, numerics, seed) if optimizer else None
     origin = {
         "made": "for the subject's model", "seed": seed, "rows": rows, "length": S, "predictions": predictions,
-        "digest": digest(held),
+        "digest": arrays_digest(held),
     }  # fmt: skip
     return Case(f"the subject's model, seed {seed}", config, numerics, held, batch, step, origin)
 
 
-def digest(arrays: Mapping[str, npt.NDArray[Any]]) -> str:
+def arrays_digest(arrays: Mapping[str, npt.NDArray[Any]]) -> str:
     """A short mark of arrays' values, by which two cases of different models are told apart."""
     mark = 0
     for name in sorted(arrays):
@@ -276,7 +276,7 @@ def from_model(
     held = {key: single(np.asarray(value)) for key, value in params.items()}
     batch = batch_of_texts(config, tokenizer, texts, seed)
     step = optimizer_case(held, numerics, seed) if optimizer else None
-    marks = f"{digest(held)}-{zlib.crc32(chr(10).join(texts).encode('utf-8')):08x}"
+    marks = f"{arrays_digest(held)}-{zlib.crc32(chr(10).join(texts).encode('utf-8')):08x}"
     origin = {"made": "model and texts", "name": name, "texts": len(texts), "seed": seed, "digest": marks}
     return Case(f"{name}, {len(texts)} texts, seed {seed}", config, numerics, held, batch, step, origin)
 

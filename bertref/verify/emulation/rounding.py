@@ -69,7 +69,7 @@ class Arithmetic:
         return FORMATS[self.precision.removeprefix("mixed-")]
 
 
-class Rounded:
+class RoundedArray:
     """An array of a format. Operators round; with an integer array or a Python number they keep the format."""
 
     __array_ufunc__ = None  # NumPy's operators leave mixed arithmetic to ours
@@ -81,41 +81,41 @@ class Rounded:
     def shape(self) -> tuple[int, ...]:
         return self.values.shape
 
-    def __getitem__(self, part: slice) -> "Rounded":
+    def __getitem__(self, part: slice) -> "RoundedArray":
         return self._xp.wrap(self.values[part], self.dtype)
 
-    def _with(self, other: Any, what: Callable[[Any, Any], Any], swapped: bool = False) -> "Rounded":
+    def _with(self, other: Any, what: Callable[[Any, Any], Any], swapped: bool = False) -> "RoundedArray":
         xp, mine = self._xp, self.values
-        dtype = xp.promoted(self, other) if isinstance(other, Rounded) else self.dtype
+        dtype = xp.promoted(self, other) if isinstance(other, RoundedArray) else self.dtype
         theirs = raw(other)
         if not isinstance(theirs, int | float):
             mine, theirs = mine.astype(dtype.held, copy=False), np.asarray(theirs).astype(dtype.held, copy=False)
         result = what(theirs, mine) if swapped else what(mine, theirs)
         return xp.wrap(xp.rounded(np.asarray(result), dtype), dtype)
 
-    def __add__(self, other: Any) -> "Rounded":
+    def __add__(self, other: Any) -> "RoundedArray":
         return self._with(other, operator.add)
 
     __radd__ = __add__
 
-    def __sub__(self, other: Any) -> "Rounded":
+    def __sub__(self, other: Any) -> "RoundedArray":
         return self._with(other, operator.sub)
 
-    def __rsub__(self, other: Any) -> "Rounded":
+    def __rsub__(self, other: Any) -> "RoundedArray":
         return self._with(other, operator.sub, swapped=True)
 
-    def __mul__(self, other: Any) -> "Rounded":
+    def __mul__(self, other: Any) -> "RoundedArray":
         return self._with(other, operator.mul)
 
     __rmul__ = __mul__
 
-    def __truediv__(self, other: Any) -> "Rounded":
+    def __truediv__(self, other: Any) -> "RoundedArray":
         return self._with(other, operator.truediv)
 
-    def __rtruediv__(self, other: Any) -> "Rounded":
+    def __rtruediv__(self, other: Any) -> "RoundedArray":
         return self._with(other, operator.truediv, swapped=True)
 
-    def __neg__(self) -> "Rounded":
+    def __neg__(self) -> "RoundedArray":
         return self._xp.wrap(-self.values, self.dtype)
 
     def __eq__(self, other: object) -> Any:
@@ -135,11 +135,11 @@ class Rounded:
 
 def raw(x: Any) -> Any:
     """The NumPy array inside, or what it was."""
-    return x.values if isinstance(x, Rounded) else x
+    return x.values if isinstance(x, RoundedArray) else x
 
 
 class RoundedNamespace:
-    """`xp` for `Rounded` arrays; integers and booleans stay NumPy's."""
+    """`xp` for `RoundedArray` arrays; integers and booleans stay NumPy's."""
 
     def __init__(self, arithmetic: Arithmetic) -> None:
         self.arithmetic = arithmetic
@@ -160,10 +160,10 @@ class RoundedNamespace:
 
     # -- formats -----------------------------------------------------------------------------------------------------
 
-    def wrap(self, values: Floats, dtype: Format) -> Rounded:
-        return Rounded(self, values, dtype)
+    def wrap(self, values: Floats, dtype: Format) -> RoundedArray:
+        return RoundedArray(self, values, dtype)
 
-    def promoted(self, a: Rounded, b: Rounded) -> Format:
+    def promoted(self, a: RoundedArray, b: RoundedArray) -> Format:
         """The format of arithmetic between two arrays."""
         if self._mixed:  # a float32 bias is cast to the half type of the product that it is added to
             for half, vector in ((a, b), (b, a)):
@@ -189,7 +189,7 @@ class RoundedNamespace:
         if not isinstance(dtype, Format):
             return raw(x).astype(dtype)
         values = np.asarray(raw(x))
-        if isinstance(x, Rounded) and widest(x.dtype, dtype) == dtype:
+        if isinstance(x, RoundedArray) and widest(x.dtype, dtype) == dtype:
             return self.wrap(values.astype(dtype.held, copy=False), dtype)
         return self.wrap(self.rounded(values.astype(np.float64), dtype), dtype)
 
@@ -211,7 +211,7 @@ class RoundedNamespace:
     def _exact(self, function: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **options: Any) -> Any:
             listed = args[0] if isinstance(args[0], list | tuple) else args
-            formats = [a.dtype for a in listed if isinstance(a, Rounded)]
+            formats = [a.dtype for a in listed if isinstance(a, RoundedArray)]
             args = tuple([raw(b) for b in a] if isinstance(a, list) else raw(a) for a in args)
             result = function(*args, **options)
             if not formats or result.dtype.kind != "f":
@@ -251,10 +251,10 @@ class RoundedNamespace:
 
     # -- functions that round ----------------------------------------------------------------------------------------
 
-    def _function(self, name: str, function: Callable[..., Any]) -> Callable[[Rounded], Rounded]:
+    def _function(self, name: str, function: Callable[..., Any]) -> Callable[[RoundedArray], RoundedArray]:
         speed, phase = self._waves[name]
 
-        def call(x: Rounded) -> Rounded:
+        def call(x: RoundedArray) -> RoundedArray:
             y = function(x.values)
             if self.arithmetic.functions and x.dtype.bits >= 32:  # in halves the last rounding is all that counts
                 wave = np.nan_to_num(np.sin(x.values * float(speed) + float(phase)))
@@ -263,18 +263,18 @@ class RoundedNamespace:
 
         return call
 
-    def square(self, x: Rounded) -> Rounded:
+    def square(self, x: RoundedArray) -> RoundedArray:
         return x * x
 
-    def pow(self, x: Rounded, exponent: float) -> Rounded:
+    def pow(self, x: RoundedArray, exponent: float) -> RoundedArray:
         return self.wrap(self.rounded(np.power(x.values, exponent), x.dtype), x.dtype)
 
     def sum(self, x: Any, *, axis: int | None = None, keepdims: bool = False) -> Any:
-        if not isinstance(x, Rounded):
+        if not isinstance(x, RoundedArray):
             return self._base.sum(x, axis=axis, keepdims=keepdims)
         return self.wrap(self.rounded(self._sum(x.values, axis, keepdims), x.dtype), x.dtype)
 
-    def mean(self, x: Rounded, *, axis: int, keepdims: bool = False) -> Rounded:
+    def mean(self, x: RoundedArray, *, axis: int, keepdims: bool = False) -> RoundedArray:
         total = self._sum(x.values, axis, keepdims)
         return self.wrap(self.rounded(total / x.values.dtype.type(x.shape[axis]), x.dtype), x.dtype)
 
@@ -300,7 +300,7 @@ class RoundedNamespace:
         order = (starts[:, None] + np.arange(run)).reshape(-1)
         return order[order < length]
 
-    def matmul(self, a: Rounded, b: Rounded) -> Rounded:
+    def matmul(self, a: RoundedArray, b: RoundedArray) -> RoundedArray:
         products = self.arithmetic.products
         dtype = products if self._mixed else widest(a.dtype, b.dtype)
         left, right = a.values.astype(dtype.held, copy=False), b.values.astype(dtype.held, copy=False)
@@ -308,8 +308,8 @@ class RoundedNamespace:
             left, right = nearest(left, products), nearest(right, products)
         return self.wrap(self.rounded(self._product(left, right, dtype), dtype), dtype)
 
-    def product(self, a: Rounded, b: Rounded) -> Rounded:
-        result: Rounded = widened_product(self, a, b)
+    def product(self, a: RoundedArray, b: RoundedArray) -> RoundedArray:
+        result: RoundedArray = widened_product(self, a, b)
         return result
 
     def _product(self, a: Floats, b: Floats, dtype: Format) -> Floats:
@@ -332,7 +332,7 @@ class RoundedNamespace:
         return np.asarray(a @ b + spread)
 
     def index_add(self, x: Any, index: Any, values: Any) -> Any:
-        if not isinstance(x, Rounded):
+        if not isinstance(x, RoundedArray):
             return self._base.index_add(x, index, values)
         held = np.float64 if x.dtype.bits == 64 else np.float32
         order = np.arange(len(index))

@@ -9,7 +9,7 @@ from ...layers import Settings
 from ...objectives import PretrainingObjective, losses_and_gradients
 from ...probes import Recorder
 from ..graph.axes import split
-from ..judgement.reference import Updates, answer_names
+from ..judgement.reference import CaseUpdates, answer_names
 from ..records import Arrays, Case
 from .formats import FORMATS, Format, nearest
 from .rounding import Arithmetic
@@ -63,7 +63,7 @@ def simulate(case: Case, arithmetic: Arithmetic, wanted: Collection[str] | None 
                 name: xp.from_numpy(value, master) for name, value in case.params.items()
             }  # fmt: skip
             wrapped = {name: xp.wrap(grad, master) for name, grad in own.items()}
-            step = Updates(xp, case.optimizer, weights, wrapped)
+            step = CaseUpdates(xp, case.optimizer, weights, wrapped)
             values |= {f"update:{name}": xp.to_numpy(step(name)) for name in weights if f"update:{name}" in asked}
     return {name: value for name, value in values.items() if name in asked}
 

@@ -28,7 +28,7 @@ from ...opset import BoundOp, OpSet
 from .rounding import Arithmetic, RoundedNamespace
 
 Xp = Namespace
-Probe = Callable[[str, Array], None]
+InnerProbe = Callable[[str, Array], None]
 
 
 class EmulatedOps(OpSet):
@@ -48,7 +48,7 @@ class EmulatedOps(OpSet):
 
 
 def _activation(
-    xp: Xp, x: Array, bias: Array, *, activation: str, probe: Probe | None = None
+    xp: Xp, x: Array, bias: Array, *, activation: str, probe: InnerProbe | None = None
 ) -> tuple[Array, BiasActivationCache]:
     h = x + bias
     if probe:
@@ -57,7 +57,7 @@ def _activation(
     return xp.astype(y, h.dtype, copy=False), BiasActivationCache(activation, inner)
 
 
-def _activation_back(xp: Xp, dy: Array, cache: BiasActivationCache, *, probe: Probe | None = None) -> Any:
+def _activation_back(xp: Xp, dy: Array, cache: BiasActivationCache, *, probe: InnerProbe | None = None) -> Any:
     dh = xp.astype(ACTIVATIONS[cache.activation].backward(xp, wide(xp, dy), cache.inner).x, dy.dtype, copy=False)
     if probe:
         probe("pre", dh)
@@ -94,7 +94,7 @@ def _turned(xp: Xp, x: Array) -> Array:
     return xp.take(x, xp.from_numpy(np.arange(x.shape[-1])[::-1].copy()), axis=-1)
 
 
-def _attention_back(xp: Xp, dy: Array, cache: Any, *, probe: Probe | None = None) -> attention.AttentionGrads:
+def _attention_back(xp: Xp, dy: Array, cache: Any, *, probe: InnerProbe | None = None) -> attention.AttentionGrads:
     inner, context, probs = cache
     q, k, v = inner.query, inner.key, inner.value
     dcontext = attention.split_heads(xp, dy, q.shape[1])
@@ -158,7 +158,7 @@ def _table_back(xp: Xp, dy: Array, cache: embedding.EmbeddingCache) -> embedding
 
 def _add_norm(
     xp: Xp, x: Array, residual: Array, keep: None, gamma: Array, beta: Array, *, scale: float, eps: float,
-    probe: Probe | None = None,
+    probe: InnerProbe | None = None,
 ) -> tuple[Array, Any]:  # fmt: skip
     s = x + residual
     if probe:
@@ -168,7 +168,7 @@ def _add_norm(
 
 
 def _add_norm_back(
-    xp: Xp, dy: Array, cache: Any, *, probe: Probe | None = None
+    xp: Xp, dy: Array, cache: Any, *, probe: InnerProbe | None = None
 ) -> dropout_add_norm.DropoutAddNormGrads:
     ds, dgamma, dbeta = _norm_back(xp, dy, cache[0])
     if probe:
@@ -183,7 +183,8 @@ def _loss(xp: Xp, logits: Array, *args: Any) -> tuple[Array, Any]:
 
 
 def _decoder_loss(
-    xp: Xp, x: Array, table: Array, bias: Array, *args: Any, probe: Probe | None = None, figure: Probe | None = None
+    xp: Xp, x: Array, table: Array, bias: Array, *args: Any,
+    probe: InnerProbe | None = None, figure: InnerProbe | None = None,
 ) -> tuple[Array, Any]:
     logits, product = dense.forward(xp, x, table, bias)
     if probe:
@@ -194,7 +195,7 @@ def _decoder_loss(
     return loss, (product, cache)
 
 
-def _decoder_loss_back(xp: Xp, dy: Array, cache: Any, *, probe: Probe | None = None) -> DecoderCrossEntropyGrads:
+def _decoder_loss_back(xp: Xp, dy: Array, cache: Any, *, probe: InnerProbe | None = None) -> DecoderCrossEntropyGrads:
     dlogits = cross_entropy.backward(xp, dy, cache[1]).logits
     if probe:
         probe("logits", dlogits)

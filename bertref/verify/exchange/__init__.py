@@ -75,19 +75,19 @@ from .answers import Dump, find_case, read_dump, write_answers
 from .case import FORMATS, read_case, write_case
 from .export import EXPECTED, export
 from .mapping import Mapping, read_mapping
-from .settings import digest
+from .settings import settings_digest
 
 __all__ = [
     "EXPECTED",
     "FORMATS",
     "Dump",
     "Mapping",
-    "digest",
     "export",
     "find_case",
     "read_case",
     "read_dump",
     "read_mapping",
+    "settings_digest",
     "write_answers",
     "write_case",
 ]

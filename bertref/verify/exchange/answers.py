@@ -16,7 +16,7 @@ from ..subjects.arrays import canonical
 from . import byte_order, index, transforms
 from .mapping import Mapping, Rule
 from .names import Shape, answer_shapes, similar
-from .settings import digest, sizes, stored
+from .settings import settings_digest, sizes, stored
 from .tensors import Located, locate, raw
 from .writing import write_tensors
 
@@ -39,7 +39,7 @@ class Dump:
 
     def check_case(self, case: Case) -> None:
         """Raises `InputError` unless the dump answers this case."""
-        mine = digest(case)
+        mine = settings_digest(case)
         if self.case is not None and self.case != mine:
             raise InputError(
                 f"{self.index}: answers the case {self.case}, not {case.name} ({mine}); "
@@ -203,7 +203,7 @@ def write_answers(
     path = Path(folder)
     if path.exists():
         raise InputError(f"{path}: exists already; name a new folder, or remove it first")
-    fields = {"format": index.ANSWERS, "version": index.VERSION, "case": digest(case), "precision": precision}
+    fields = {"format": index.ANSWERS, "version": index.VERSION, "case": settings_digest(case), "precision": precision}
     arrays = {name: stored(array) if array.dtype != np.float64 else np.asarray(array, "<f8", order="C")
               for name, array in answers.items()}  # fmt: skip
 

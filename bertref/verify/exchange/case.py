@@ -15,7 +15,7 @@ from ...heads import check
 from ...plumbing.files import write_folder
 from ..records import PRECISIONS, Arrays, Case
 from . import index
-from .settings import digest, flat, questions, restore, settings, stored
+from .settings import flat, questions, restore, settings, settings_digest, stored
 from .tensors import Located, locate, values
 from .writing import WRITERS, Written, write_tensors
 
@@ -51,7 +51,7 @@ def write_case(
     asked = list(questions(case))
     for kind, name, array in asked:
         kinds.setdefault(kind, {})[name] = array
-    fields = _fields(case, digest(case, asked), precision)
+    fields = _fields(case, settings_digest(case, asked), precision)
     if expected:
         kinds["expected"] = {name: stored(array) for name, array in expected.items()}
 
@@ -138,7 +138,7 @@ def _origin(found: index.Index) -> dict[str, Any]:
 def _digest(case: Case) -> str | None:
     """The digest; None if the settings are of such types that it can't be computed."""
     try:
-        return digest(case)
+        return settings_digest(case)
     except (TypeError, ValueError, ArithmeticError):
         return None
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import InputError
-from .tensors import Entry, Located, is_shape, is_size
+from .tensors import IndexEntry, Located, is_shape, is_size
 
 VERSION = 1
 JSON, TSV = "index.json", "index.tsv"
@@ -21,7 +21,7 @@ class Index:
 
     path: Path
     fields: Mapping[str, Any]
-    entries: tuple[Entry, ...]
+    entries: tuple[IndexEntry, ...]
 
 
 def read(folder: Path) -> Index:
@@ -62,7 +62,7 @@ def _parse_json(path: Path, text: str) -> Index:
     return Index(path, values, entries)
 
 
-def _entry(path: Path, number: int, item: Any) -> Entry:
+def _entry(path: Path, number: int, item: Any) -> IndexEntry:
     start = f"{path}: tensor {number}"
     if not isinstance(item, dict) or not isinstance(item.get("name"), str) or not item["name"]:
         raise InputError(f'{start}: an object with a "name" is expected, not {json.dumps(item)[:80]}')
@@ -78,8 +78,8 @@ def _entry(path: Path, number: int, item: Any) -> Entry:
     if "shape" in item and not is_shape(item["shape"]):
         raise InputError(f"{start}: shape is {item['shape']!r}; a list of sizes, 0 or more, is expected")
     shape = tuple(item["shape"]) if "shape" in item else None
-    return Entry(item["name"], item.get("file", ""), item.get("dtype"), shape, item.get("offset"), item.get("nbytes"),
-                 item.get("kind", ""))  # fmt: skip
+    return IndexEntry(item["name"], item.get("file", ""), item.get("dtype"), shape, item.get("offset"),
+                      item.get("nbytes"), item.get("kind", ""))  # fmt: skip
 
 
 def _parse_tsv(path: Path, text: str) -> Index:
@@ -104,7 +104,7 @@ def _header(path: Path, number: int, line: str) -> dict[str, Any]:
     return found
 
 
-def _line(path: Path, number: int, parts: list[str]) -> Entry:
+def _line(path: Path, number: int, parts: list[str]) -> IndexEntry:
     start = f"{path}, line {number}"
     try:
         name, dtype, axes = parts[0], parts[1], int(parts[2])
@@ -114,7 +114,7 @@ def _line(path: Path, number: int, parts: list[str]) -> Entry:
         fits = False
     if not fits or not is_shape(shape) or not is_size(offset):
         raise InputError(f"{start}: expected name, dtype, ndim, that many sizes, offset, file; found {' '.join(parts)}")
-    return Entry(name, file, dtype, tuple(shape), offset)
+    return IndexEntry(name, file, dtype, tuple(shape), offset)
 
 
 def to_json(fields: Mapping[str, Any], tensors: Iterable[tuple[Located, str]]) -> str:

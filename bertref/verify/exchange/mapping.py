@@ -39,7 +39,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import InputError
-from .transforms import Step, parse_step
+from .transforms import TransformStep, parse_step
 
 _WORD = re.compile(r"\{(\w+)\}")
 _RULE = {"to", "do", "split", "axis"}
@@ -50,7 +50,7 @@ class Rule:
     """What becomes of one tensor of the other program."""
 
     to: tuple[str, ...]
-    do: tuple[Step, ...] = ()
+    do: tuple[TransformStep, ...] = ()
     split: str | None = None
     axis: int | None = None
 

@@ -121,7 +121,7 @@ def questions(case: Case) -> Iterator[Question]:
         yield "moment", name, _little(array)  # of either width, which is kept
 
 
-def digest(case: Case, tensors: Iterable[Question] | None = None) -> str:
+def settings_digest(case: Case, tensors: Iterable[Question] | None = None) -> str:
     """What tells this case from every other: a sha256 over its settings and tensors, whatever files hold them.
 
     Where the case came from (name, origin) doesn't enter: the same question has the same digest. `tensors` are its

@@ -25,7 +25,7 @@ MAX_AXES = 8
 
 
 @dataclass(frozen=True)
-class Entry:
+class IndexEntry:
     """What an index says. None stands for what it leaves out; `.npy` and `.safetensors` files say it themselves."""
 
     name: str
@@ -55,7 +55,7 @@ class Located:
         return math.prod(self.shape) * np.dtype(DTYPES[self.dtype]).itemsize
 
 
-def locate(folder: Path, entries: Iterable[Entry], where: Path) -> list[Located]:
+def locate(folder: Path, entries: Iterable[IndexEntry], where: Path) -> list[Located]:
     """Every entry with the place of its data. Raises `InputError` that names the tensor and what is wrong with it:
     a duplicate, a path out of the folder, an unknown dtype, a shape that the file can't hold, overlapping data."""
     found: dict[str, Located] = {}
@@ -67,7 +67,7 @@ def locate(folder: Path, entries: Iterable[Entry], where: Path) -> list[Located]
     return list(found.values())
 
 
-def _locate(folder: Path, entry: Entry, where: Path) -> Located:
+def _locate(folder: Path, entry: IndexEntry, where: Path) -> Located:
     start = f"{where}: {entry.name!r}"
     path = _inside(folder, entry.file, start)
     dtype, shape, offset, fortran = entry.dtype, entry.shape, entry.offset, False

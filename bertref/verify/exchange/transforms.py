@@ -16,7 +16,7 @@ LETTERS = "BSTPNHADIV"
 
 
 @dataclass(frozen=True)
-class Step:
+class TransformStep:
     """One step of `do`: its name and, where it takes one, its argument."""
 
     name: str
@@ -26,21 +26,21 @@ class Step:
         return self.name if self.argument is None else f"{self.name} {self.argument}"
 
 
-def parse_step(given: Any, where: str) -> Step:
+def parse_step(given: Any, where: str) -> TransformStep:
     """A step as the mapping file writes it. Raises `InputError` for one that doesn't exist."""
     if isinstance(given, str) and given in PLAIN:
-        return Step(given)
+        return TransformStep(given)
     if isinstance(given, dict) and len(given) == 1:
         (name, argument), = given.items()  # fmt: skip
         if name in WITH_ARGUMENT and VALID[name](argument):
-            return Step(name, tuple(argument) if isinstance(argument, list) else argument)
+            return TransformStep(name, tuple(argument) if isinstance(argument, list) else argument)
     raise InputError(
         f"{where}: no step {given!r}; there are {', '.join(PLAIN)}, {{permute = [...]}}, {{reshape = [...]}} "
         "(numbers and the letters B S T P N H A D I V) and {scale = number}"
     )
 
 
-def apply(step: Step, value: Value, case: Case, sizes: Mapping[str, int], where: str) -> Value:
+def apply(step: TransformStep, value: Value, case: Case, sizes: Mapping[str, int], where: str) -> Value:
     """The value after one step. Raises `InputError` if its shape doesn't allow it."""
     try:
         if step.name in PLAIN:

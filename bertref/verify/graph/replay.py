@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..judgement.reference import Updates
+from ..judgement.reference import CaseUpdates
 from .steps import Graph
 
 Values = Any
@@ -26,7 +26,7 @@ class Replay:
     def __init__(self, graph: Graph, recorded: Mapping[str, Values]) -> None:
         self._graph, self._recorded = graph, recorded
         self._made: dict[str, Values] = {}
-        self._updates: Updates | None = None
+        self._updates: CaseUpdates | None = None
         self._kept: OrderedDict[str, Values] = OrderedDict()
         self._one = RLock()  # several threads may ask
 

@@ -27,7 +27,7 @@ import numpy as np
 from ...backends import get
 from ...row import TensorRow
 from ...topology import readers, rows, users
-from ..judgement.reference import Updates
+from ..judgement.reference import CaseUpdates
 from ..records import Case
 from .arithmetic import Contribution, RowArithmetic, added
 from .axes import AxesOf
@@ -109,10 +109,10 @@ class Graph:
         for name in names:
             yield Step(f"update:{name}", tuple(f"grad:{other}" for other in names), _together)
 
-    def updates(self, grads: Mapping[str, Values]) -> Updates:
+    def updates(self, grads: Mapping[str, Values]) -> CaseUpdates:
         """What makes the update of a parameter's name, from the gradients by parameters' names."""
         assert self.case.optimizer is not None
-        return Updates(get("numpy").xp, self.case.optimizer, self.case.params, grads)
+        return CaseUpdates(get("numpy").xp, self.case.optimizer, self.case.params, grads)
 
 
 def _step(name: str, part: Contribution) -> Step:

@@ -22,7 +22,7 @@ from ...backends import report
 from ...config import numerics_to_dict
 from ...errors import InputError
 from ...plumbing.files import write_file
-from ..cases.case import digest
+from ..cases.case import arrays_digest
 from ..records import Case
 
 Sample = tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]
@@ -52,11 +52,12 @@ def key(case: Case, precision: str, recorded: Iterable[str], *more: Any) -> str:
     """A name for all that a noise floor depends on."""
     parts = [
         _code(PACKAGE), _numpy(), precision, repr(case.config), repr(sorted(numerics_to_dict(case.numerics).items())),
-        digest(case.params), digest(dict(case.batch.items())), *sorted(recorded), *map(repr, more),
+        arrays_digest(case.params), arrays_digest(dict(case.batch.items())), *sorted(recorded), *map(repr, more),
     ]  # fmt: skip
     if case.optimizer is not None:
         step = case.optimizer
-        parts += [repr((step.optimizer, step.step, step.rate, step.clip_norm, step.clip_epsilon)), digest(step.moments)]
+        parts += [repr((step.optimizer, step.step, step.rate, step.clip_norm, step.clip_epsilon))]
+        parts += [arrays_digest(step.moments)]
     return hashlib.sha256("\n".join(parts).encode("utf-8")).hexdigest()[:32]
 
 

@@ -56,7 +56,7 @@ def reference(
             PretrainingObjective(), ops, params, case.batch, Settings(case.config, case.numerics), recorder=recorder,
             gradients=backwards,
         )  # fmt: skip
-        step = Updates(xp, case.optimizer, params, grads) if case.optimizer and backwards else None
+        step = CaseUpdates(xp, case.optimizer, params, grads) if case.optimizer and backwards else None
         updates = {f"update:{name}": step(name) for name in params if step and f"update:{name}" in names}
     values: dict[str, Array] = dict(recorder.values)
     values |= {f"grad:{name}": grad for name, grad in grads.items() if f"grad:{name}" in names}
@@ -68,7 +68,7 @@ PIECE = 1 << 18
 """Elements of a parameter that are updated at a time: few enough for all that it takes to stay in the cache."""
 
 
-class Updates:
+class CaseUpdates:
     """New minus old value of every parameter, from gradients before clipping; one parameter at a time, because all new
     parameters and moments at once would be three models more.
 

@@ -16,7 +16,7 @@ try:
 except ImportError:
     raise BackendUnavailable("torch is not installed; pip install 'bertref[torch]'") from None
 
-from .torch_watch import Watch
+from .torch_watch import TorchWatch
 
 DECODER = {"weight": "bert.embeddings.word_embeddings.weight", "bias": "cls.predictions.bias"}
 
@@ -164,7 +164,7 @@ def _weights_for(name: str | None, own: Any, params: Arrays, kind: Any) -> Any:
     return torch.from_numpy(params[name]).to(own.device, kind, copy=True)
 
 
-def place_hooks(watch: Watch, found: Parts, config: BertConfig) -> None:
+def place_hooks(watch: TorchWatch, found: Parts, config: BertConfig) -> None:
     """Every probe that can be seen at a module, or inside one of attention, in a model of this depth."""
     dropout = found.encoder.embeddings.dropout
     for name, side, probe in places(rows(config)):

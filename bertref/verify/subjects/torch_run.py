@@ -12,13 +12,13 @@ from ..records import Answers, Arrays, Case
 from . import torch_step
 from .arrays import to_numpy
 from .torch_model import parts, place_hooks
-from .torch_watch import Watch
+from .torch_watch import TorchWatch
 
 FLOAT16_LOSS_SCALE = 1024.0
 """As `torch.amp.GradScaler` would use one, small enough for a batch of a few tokens."""
 
 
-class Run:
+class TorchRun:
     """`owners` are the parameters by canonical name, as `torch_model.with_weights` gives them."""
 
     def __init__(
@@ -29,7 +29,7 @@ class Run:
         self._step = step
         self._wanted = None if wanted is None else frozenset(wanted)
         self._parts = parts(model)
-        self._watch = Watch(case.batch, wanted)
+        self._watch = TorchWatch(case.batch, wanted)
         self._notes: list[str] = []
         dtype = next(model.parameters()).dtype
         self._master = torch.float64 if dtype == torch.float64 else torch.float32

@@ -27,7 +27,7 @@ PRODUCTS = frozenset(
 Tensor = Any
 
 
-class Watch(TorchFunctionMode):  # type: ignore[misc]
+class TorchWatch(TorchFunctionMode):  # type: ignore[misc]
     """Active during one forward pass; the gradients arrive in the backward pass that follows.
 
     `values` and `gradients` are NumPy arrays in canonical shapes; the MLM probes are gathered at the predictions.

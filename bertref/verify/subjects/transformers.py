@@ -66,7 +66,7 @@ class TransformersSubject:
         try:
             model = self._model if self._build is None else self._build(case)
             with torch_model.with_weights(model, case.config, case.params, self._dtype) as owners:
-                answers = torch_run.Run(model, owners, case, wanted, self._autocast, self._step).answers()
+                answers = torch_run.TorchRun(model, owners, case, wanted, self._autocast, self._step).answers()
             notes = () if self._model is None else torch_model.config_notes(self._model)
             return replace(answers, notes=(*notes, *answers.notes))
         except BertrefError:

@@ -13,7 +13,7 @@ from safetensors.numpy import save_file
 
 import bertref
 from bertref import backends
-from bertref.inference.sentence_transformers.modules import Recipe, model_folder_of, read_recipe
+from bertref.inference.sentence_transformers.modules import EmbeddingModules, model_folder_of, read_recipe
 from bertref.inference.sentence_transformers.pooling import MODES, normalized, pool
 from bertref.layout import inputs
 from bertref.text import Tokenizer
@@ -128,7 +128,7 @@ def test_a_hundred_sentences_through_a_real_encoder(minilm: Path, dtype: str, to
     texts = sentences()
     assert len(set(texts)) == 100
     model = bertref.load(minilm, dtype=dtype)
-    assert model.recipe == Recipe(("mean",), normalize=True, max_length=256)
+    assert model.recipe == EmbeddingModules(("mean",), normalize=True, max_length=256)
     network = transformers.AutoModel.from_pretrained(minilm, dtype=getattr(torch, dtype)).eval()
     tokenizer = transformers.AutoTokenizer.from_pretrained(minilm)
     want = []
@@ -205,16 +205,16 @@ def test_the_newer_spelling(tmp_path: Path) -> None:
                                  "include_prompt": True},
            "tokenizer_config": {"model_max_length": 77}},
     )  # fmt: skip
-    assert read_recipe(path) == Recipe(("lasttoken", "mean_sqrt_len_tokens"), max_length=77)
+    assert read_recipe(path) == EmbeddingModules(("lasttoken", "mean_sqrt_len_tokens"), max_length=77)
     write(path / "1_Pooling" / "config.json", {"pooling_mode": "weightedmean"})
     write(path / "tokenizer_config.json", {"model_max_length": 10**30})
-    assert read_recipe(path) == Recipe(("weightedmean",))
+    assert read_recipe(path) == EmbeddingModules(("weightedmean",))
     flags = ["cls_token", "max_tokens", "mean_tokens", "mean_sqrt_len_tokens", "weightedmean_tokens", "lasttoken"]
     for flag, mode in zip(flags, MODES, strict=True):
         write(path / "1_Pooling" / "config.json", {f"pooling_mode_{name}": name == flag for name in flags})
-        assert read_recipe(path) == Recipe((mode,))
+        assert read_recipe(path) == EmbeddingModules((mode,))
     write(path / "1_Pooling" / "config.json", {f"pooling_mode_{name}": True for name in flags})
-    assert read_recipe(path) == Recipe(MODES)
+    assert read_recipe(path) == EmbeddingModules(MODES)
 
 
 def test_the_encoder_may_lie_in_a_folder_of_its_own(folder: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from bertref.verify.cases.case import generate
-from bertref.verify.exchange import digest
+from bertref.verify.exchange import settings_digest
 from bertref.verify.records import Arrays, Case
 from bertref.verify.subjects.backend import BackendSubject
 
@@ -53,7 +53,7 @@ def dump(folder: Path, arrays: Mapping[str, Any], *, order: str = "<", **fields:
     """An answers folder with an index.json; `fields` replace what it says, None leaves it out."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = listed(arrays, folder, order=order)
-    values = {"format": "bertref-answers", "version": 1, "case": digest(case()), "tensors": tensors, **fields}
+    values = {"format": "bertref-answers", "version": 1, "case": settings_digest(case()), "tensors": tensors, **fields}
     text = json.dumps({key: value for key, value in values.items() if value is not None})
     (folder / "index.json").write_text(text, encoding="utf-8")
     return folder
@@ -62,7 +62,7 @@ def dump(folder: Path, arrays: Mapping[str, Any], *, order: str = "<", **fields:
 def dump_tsv(folder: Path, arrays: Mapping[str, Any], first: str | None = None) -> Path:
     """The same with an index.tsv; `first` is its first line."""
     folder.mkdir(parents=True, exist_ok=True)
-    lines = [f"#bertref\tversion=1\tcase={digest(case())}" if first is None else first]
+    lines = [f"#bertref\tversion=1\tcase={settings_digest(case())}" if first is None else first]
     for t in listed(arrays, folder):
         lines.append("\t".join(map(str, [t["name"], t["dtype"], len(t["shape"]), *t["shape"], t["offset"], t["file"]])))
     (folder / "index.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")

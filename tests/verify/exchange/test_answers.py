@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 
 from bertref.errors import InputError
 from bertref.verify.cases.case import generate
-from bertref.verify.exchange import FORMATS, digest, find_case, read_dump, write_answers, write_case
+from bertref.verify.exchange import FORMATS, find_case, read_dump, settings_digest, write_answers, write_case
 from bertref.verify.exchange.names import answer_shapes
 from bertref.verify.records import Arrays
 from bertref.verify.subjects.dump import DumpSubject
@@ -126,7 +126,8 @@ def test_a_dump_says_which_case_it_answers(tmp_path: Path) -> None:
     assert (by_digest.seed, by_seed.seed, by_line.seed) == (None, 7, 7)
     for subject in (by_digest, by_seed, by_line):
         same(subject.answer(case()).values, some("pooled"))
-    with pytest.raises(InputError, match=f"answers the case {digest(case())}, not .*seed 8.*{digest(other)}"):
+    asked, given = settings_digest(other), settings_digest(case())
+    with pytest.raises(InputError, match=f"answers the case {given}, not .*seed 8.*{asked}"):
         by_digest.answer(other)
     for subject in (by_seed, by_line):
         with pytest.raises(InputError, match="answers the case of seed 7, but this one is of seed 8"):
@@ -143,7 +144,7 @@ def test_a_dump_near_its_case_finds_it(tmp_path: Path) -> None:
     found = subject.case()
     assert subject.case_folder == folder.resolve()
     assert found is not None
-    assert digest(found) == digest(case())
+    assert settings_digest(found) == settings_digest(case())
     same(subject.answer(found).values, some("pooled"))
     assert find_case(dump(tmp_path / "by-seed", some("pooled"), case=None, seed=7)) == folder.resolve()
     assert find_case(dump(tmp_path / "lost" / "answers", some("pooled"), case="0" * 32)) is None
@@ -153,7 +154,7 @@ def test_a_dump_near_its_case_finds_it(tmp_path: Path) -> None:
 def test_the_index_in_json_counts_where_there_are_two(tmp_path: Path) -> None:
     dump_tsv(tmp_path, some("pooled"), "#bertref version=1 case=another")
     dump(tmp_path, some("pooled"))
-    assert read_dump(tmp_path).case == digest(case())
+    assert read_dump(tmp_path).case == settings_digest(case())
     assert json.loads((tmp_path / "index.json").read_text(encoding="utf-8"))["version"] == 1
 
 

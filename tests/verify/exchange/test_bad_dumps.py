@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bertref.errors import InputError
-from bertref.verify.exchange import containers, digest, read_dump, write_case
+from bertref.verify.exchange import containers, read_dump, settings_digest, write_case
 from bertref.verify.subjects.dump import DumpSubject
 
 from .folders import case, dump, dump_tsv, right, some
@@ -241,7 +241,7 @@ def test_the_same_message_whatever_the_order(tmp_path: Path) -> None:
     folder = dump(tmp_path / "out", {"q": QUERY, "layer.0.query": QUERY})
     with pytest.raises(InputError, match=r"'q' and 'layer.0.query' both stand for layer.0.query"):
         DumpSubject(folder, mapping=mapping).answer(case())
-    assert read_dump(folder).case == digest(case())
+    assert read_dump(folder).case == settings_digest(case())
 
 
 @pytest.mark.parametrize("header", ["{'descr'{: '<f8', 'shape': (2,), }", "{'descr': '<f8', 'shape': (2,", "\x00"])

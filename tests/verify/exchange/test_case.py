@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from bertref.errors import InputError
 from bertref.verify.cases.case import generate
-from bertref.verify.exchange import FORMATS, digest, read_case, write_case
+from bertref.verify.exchange import FORMATS, read_case, settings_digest, write_case
 from bertref.verify.records import Case
 
 from .folders import case, right
@@ -78,7 +78,7 @@ def test_the_index_says_where_the_bytes_are(tmp_path: Path, formats: tuple[str, 
     folder = write_case(case(), tmp_path / "case", formats=formats, expected=right())
     wanted = {**arrays(case()), **right()}
     lines = (folder / "index.tsv").read_text(encoding="utf-8").splitlines()
-    assert lines[0].split("\t") == ["#bertref", "version=1", f"case={digest(case())}"]
+    assert lines[0].split("\t") == ["#bertref", "version=1", f"case={settings_digest(case())}"]
     found = {}
     for name, dtype, ndim, *rest in (line.split("\t") for line in lines[1:]):
         *shape, offset, file = rest
@@ -129,7 +129,7 @@ def test_the_settings_are_complete(tmp_path: Path) -> None:
     assert found["activation"] == "gelu_tanh"
     assert found["optimizer.kind"] == "google"
     assert found["precision"] == "bfloat16"
-    assert found["case"] == digest(c)
+    assert found["case"] == settings_digest(c)
     decayed = {key.removeprefix("decay.") for key, value in found.items() if key.startswith("decay.") and value == "1"}
     assert decayed == {name for name in c.params if "LayerNorm" not in name and not name.endswith("bias")}
     for part in ("config", "numerics"):
@@ -141,7 +141,7 @@ def test_the_settings_are_complete(tmp_path: Path) -> None:
 def test_the_digest_is_the_question() -> None:
     """The same for the same question, another after the smallest change of anything that counts."""
     same = dataclasses.replace(case(), name="another name", origin={})
-    assert digest(same) == digest(generate(7)) == digest(case())
+    assert settings_digest(same) == settings_digest(generate(7)) == settings_digest(case())
     ids = case().batch.input_ids.copy()
     ids[0, 0] += 1
     step = case().optimizer
@@ -154,11 +154,11 @@ def test_the_digest_is_the_question() -> None:
         dataclasses.replace(case(), optimizer=None),
         generate(8),
     ]
-    assert len({digest(c) for c in [case(), *others]}) == 1 + len(others)
+    assert len({settings_digest(c) for c in [case(), *others]}) == 1 + len(others)
 
 
 def test_the_tests_case_stays_as_it_is() -> None:
-    assert digest(case()) == digest(generate(7))
+    assert settings_digest(case()) == settings_digest(generate(7))
 
 
 @pytest.mark.parametrize(
@@ -267,7 +267,7 @@ def test_no_index_brings_the_reader_down(data: st.DataObject, tmp_path_factory: 
         found = read_case(folder)
     except InputError:
         return
-    assert digest(found) == digest(case())
+    assert settings_digest(found) == settings_digest(case())
 
 
 def _shared(factory: pytest.TempPathFactory) -> Path:

@@ -15,7 +15,7 @@ from bertref import backends
 from bertref.backends.numpy import threads
 from bertref.backends.numpy.blas import mkl, products
 from bertref.backends.numpy.kernels import attention, dense, rows, tiles
-from bertref.golden.generate.op_inputs import Case
+from bertref.golden.generate.op_inputs import OpCase
 from bertref.ops import OPS, Op
 from bertref.ops.op import Kernel
 
@@ -55,7 +55,7 @@ class Pair:
     pair: Any
 
 
-def errors(op: Op, case: Case, upstream: Any, dtype: str, truth: Arrays) -> dict[str, float]:
+def errors(op: Op, case: OpCase, upstream: Any, dtype: str, truth: Arrays) -> dict[str, float]:
     """The largest error of the output and of every gradient, in units of the true array's largest element."""
     y, gradients = solve(op, XP, case, upstream, dtype)
     found = {"output": y, **gradients}
@@ -72,31 +72,31 @@ def errors(op: Op, case: Case, upstream: Any, dtype: str, truth: Arrays) -> dict
     return worst
 
 
-def _norm_of_two(op: Op, case: Case) -> bool:
+def _norm_of_two(op: Op, case: OpCase) -> bool:
     """Of two numbers a norm makes -1 and 1 whatever they are: all that is left of its gradient is what ε does."""
     return op.name in ("layer_norm", "dropout_add_norm") and case.inputs["x"].shape[-1] == 2
 
 
-def changed(case: Case, change: Callable[[Any], Any]) -> Case:
+def changed(case: OpCase, change: Callable[[Any], Any]) -> OpCase:
     """The case with its real numbers changed."""
 
     def maybe(value: Any) -> Any:
         real = isinstance(value, np.ndarray) and value.dtype.kind == "f"
         return change(value) if real else value
 
-    return Case({name: maybe(value) for name, value in case.inputs.items()}, case.options)
+    return OpCase({name: maybe(value) for name, value in case.inputs.items()}, case.options)
 
 
 def narrow(x: Any, dtype: str) -> Any:
     return np.asarray(x).astype(dtype).astype(np.float64)
 
 
-def rounded(case: Case, dtype: str) -> Case:
+def rounded(case: OpCase, dtype: str) -> OpCase:
     """The case with its real numbers rounded to `dtype`: what both pairs are given, and float64 as well."""
     return changed(case, lambda x: narrow(x, dtype))
 
 
-def neighbours(case: Case, upstream: Any) -> Iterator[tuple[Case, Any]]:
+def neighbours(case: OpCase, upstream: Any) -> Iterator[tuple[OpCase, Any]]:
     """Cases and gradients from above that differ from these by a hundred-thousandth: so little that as many digits
     cancel, and so much that each is rounded in its own way."""
     rng = np.random.default_rng(0)
@@ -108,12 +108,12 @@ def neighbours(case: Case, upstream: Any) -> Iterator[tuple[Case, Any]]:
         yield changed(case, moved), moved(upstream)
 
 
-def truth_of(op: Op, case: Case, upstream: Any) -> Arrays:
+def truth_of(op: Op, case: OpCase, upstream: Any) -> Arrays:
     y, gradients = solve(op, XP, case, upstream, "float64")
     return {"output": y, **gradients}
 
 
-def typical(op: Op, case: Case, upstream: Any) -> dict[str, float]:
+def typical(op: Op, case: OpCase, upstream: Any) -> dict[str, float]:
     """The largest error of the reference pair on the neighbours of a case, in units in the last place. On one case
     alone it may be right by chance: then it does not show that digits cancel."""
     worst: dict[str, float] = {}
@@ -123,7 +123,7 @@ def typical(op: Op, case: Case, upstream: Any) -> dict[str, float]:
     return worst
 
 
-def check_error(kernel: Kernel, case: Case, upstream: Any, dtype: str) -> None:
+def check_error(kernel: Kernel, case: OpCase, upstream: Any, dtype: str) -> None:
     """The kernel's error against float64 is at most `FACTOR` times the reference pair's own.
 
     In float64, where the reference pair is what it is measured against, that one's error is taken to be as many units

@@ -8,7 +8,7 @@ import pytest
 
 from bertref.backends.numpy import threads
 from bertref.backends.numpy.kernels import attention as attention_kernel
-from bertref.golden.generate.op_inputs import FLOAT32_MIN, Case, attention
+from bertref.golden.generate.op_inputs import FLOAT32_MIN, OpCase, attention
 from bertref.ops import OPS
 
 from .pairs import KERNELS, XP, check_error, in_pieces
@@ -17,7 +17,7 @@ KERNEL = KERNELS["attention"]
 B, S, A, D = 3, 9, 2, 4
 
 
-def some_case(mask_value: float, *, spread: float = 1.0, holes: bool = False) -> tuple[Case, np.ndarray]:
+def some_case(mask_value: float, *, spread: float = 1.0, holes: bool = False) -> tuple[OpCase, np.ndarray]:
     rng = np.random.default_rng(11)
     case = attention(rng, B, S, A, D, mask_value=mask_value)
     mask = np.arange(S) < np.array([[S], [4], [1]])
@@ -25,7 +25,7 @@ def some_case(mask_value: float, *, spread: float = 1.0, holes: bool = False) ->
         mask = mask & (np.arange(S) != 2)
     inputs = {**case.inputs, "mask": mask}
     inputs |= {name: spread * inputs[name] for name in ("query", "key")}
-    return Case(inputs, case.options), rng.normal(size=(B, S, A * D))
+    return OpCase(inputs, case.options), rng.normal(size=(B, S, A * D))
 
 
 @pytest.mark.parametrize("mask_value", [-math.inf, FLOAT32_MIN, -10000.0, -50.0, -1.0])

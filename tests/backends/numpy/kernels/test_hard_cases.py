@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bertref.golden.generate.op_inputs import Case, decoder_cross_entropy, dropout_add_norm, layer_norm
+from bertref.golden.generate.op_inputs import OpCase, decoder_cross_entropy, dropout_add_norm, layer_norm
 from bertref.ops import OPS
 
 from .pairs import KERNELS, XP, as_op, check_error, errors, in_pieces, truth_of
@@ -11,7 +11,7 @@ from .pairs import KERNELS, XP, as_op, check_error, errors, in_pieces, truth_of
 N, V, H = 12, 37, 16
 
 
-def check(name: str, case: Case, upstream: np.ndarray) -> None:
+def check(name: str, case: OpCase, upstream: np.ndarray) -> None:
     check_error(KERNELS[name], case, upstream, "float32")
     with in_pieces(workers=2):
         check_error(KERNELS[name], case, upstream, "float32")
@@ -27,7 +27,7 @@ def test_rows_far_from_zero(offset: float, width: int, seed: int) -> None:
     x = rng.normal(size=(2, 5, width)) + offset
     gamma, beta = 1 + 0.5 * rng.normal(size=width), rng.normal(size=width)
     upstream = rng.normal(size=x.shape)
-    check("layer_norm", Case({"x": x, "gamma": gamma, "beta": beta}, {"eps": 1e-12}), upstream)
+    check("layer_norm", OpCase({"x": x, "gamma": gamma, "beta": beta}, {"eps": 1e-12}), upstream)
     case = dropout_add_norm(rng, 2, 5, width)
     case.inputs["residual"] += offset
     check("dropout_add_norm", case, upstream)
@@ -53,7 +53,7 @@ def test_a_sure_label_keeps_its_digits(margin: float) -> None:
         "x": np.array([[1.0, 0.5]]), "table": np.array([[margin, 0.0], [1.0, -2.0], [0.0, -1.5]]),
         "bias": np.zeros(3), "labels": np.array([0]), "weights": np.ones(1), "denominator": np.asarray(1.0),
     }  # fmt: skip
-    case, upstream, op = Case(inputs, {}), np.asarray(1.0), OPS["decoder_cross_entropy"]
+    case, upstream, op = OpCase(inputs, {}), np.asarray(1.0), OPS["decoder_cross_entropy"]
     truth = truth_of(op, case, upstream)
     found = errors(as_op(KERNELS[op.name]), case, upstream, "float32", truth)
     assert max(found.values()) <= 4 * np.finfo("float32").eps

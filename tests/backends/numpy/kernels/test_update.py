@@ -105,12 +105,12 @@ def test_the_optimiser_takes_them(kind: Any) -> None:
     state = settings.init_state(XP, params)
     used: list[str] = []
 
-    def watched(name: str) -> update.Update:
+    def watched(name: str) -> update.UpdateKernel:
         def compute(*args: Any, **options: Any) -> Any:
             used.append(name)
             return UPDATES[name].compute(*args, **options)
 
-        return update.Update(name, compute, UPDATES[name].serves)
+        return update.UpdateKernel(name, compute, UPDATES[name].serves)
 
     watching = {name: watched(name) for name in UPDATES}
     clipped, norm = clip_by_global_norm(XP, grads, 0.1, epsilon=0, updates=watching)

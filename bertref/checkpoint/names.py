@@ -3,7 +3,7 @@
 The canonical names are those of Hugging Face's `BertForPreTraining` (`bertref.params`). Two families of files differ:
 
     Hugging Face    LayerNorm.gamma, LayerNorm.beta in files of 2018 and 2019; no `bert.` before the names that a bare
-                    `BertModel` saved; the attributes of what the model was wrapped in (`WRAPPERS`), in any order
+                    `BertModel` saved; the attributes of what the model was wrapped in (`WRAPPER_PARTS`), in any order
     TensorFlow      bert/encoder/layer_3/attention/self/query/kernel, a kernel being the transpose of a weight; the
                     optimiser's slots beside it, .../kernel/adam_m and .../kernel/adam_v; global_step
 
@@ -37,14 +37,14 @@ class Translation(NamedTuple):
 
 _BUFFERS = {"bert.embeddings.position_ids", "bert.embeddings.token_type_ids"}
 _BARE = ("embeddings.", "encoder.", "pooler.")
-WRAPPERS = frozenset({"_orig_mod", "module", "model", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"})
+WRAPPER_PARTS = frozenset({"_orig_mod", "module", "model", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"})
 """Parts of names that are none of BERT's: torch.compile, DataParallel and its kin, Lightning modules, sharding and
 recomputation each put one in front of the part of the model that they wrap, which may be the whole or a layer."""
 
 
 def from_huggingface(stored: str) -> Translation | None:
     """What a name in a Hugging Face file means, or None if it is nothing of BERT's."""
-    name = ".".join(part for part in stored.split(".") if part not in WRAPPERS)
+    name = ".".join(part for part in stored.split(".") if part not in WRAPPER_PARTS)
     if name.startswith(_BARE):
         name = "bert." + name
     for old, new in (("LayerNorm.gamma", "LayerNorm.weight"), ("LayerNorm.beta", "LayerNorm.bias")):

@@ -117,6 +117,15 @@ def test_policies_without_meaning_are_refused(settings: dict[str, Any]) -> None:
         Precision(**settings)
 
 
+@pytest.mark.parametrize("half", ["bfloat16", "float16"])
+def test_mixed_presets_have_one_spelling_and_read_the_other(half: str) -> None:
+    assert f"mixed-{half}" in PRESETS
+    assert Precision.preset(f"mixed_{half}") == Precision.preset(f"mixed-{half}")
+    assert Precision.preset(f"mixed-{half}").mixed
+    assert not Precision.preset(half).mixed
+    assert not Precision("float16", "float32").mixed
+
+
 def test_unknown_names_and_keys_are_refused() -> None:
     with pytest.raises(InputError, match="no preset"):
         Precision.preset("int4")

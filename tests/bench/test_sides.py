@@ -145,7 +145,7 @@ def test_under_autocast_the_check_is_in_float32(tmp_path: Path, command: str, pe
         assert theirs.about["dtype"] == "bfloat16"
 
 
-@pytest.mark.parametrize("dtype", ["float64", "mixed_bfloat16"])
+@pytest.mark.parametrize("dtype", ["float64", "mixed-bfloat16", "mixed_bfloat16"])
 def test_ours_in_another_type(tmp_path: Path, dtype: str) -> None:
     job = small.job(tmp_path, dtype=dtype, backend="torch")
     with arena(job) as folder:

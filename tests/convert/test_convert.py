@@ -8,6 +8,7 @@ import pytest
 
 from bertref.checkpoint import load_model
 from bertref.checkpoint.names import BIAS, DECODER_BIAS, WORDS
+from bertref.checkpoint.training import save_state
 from bertref.convert import convert
 from bertref.convert.proof import LIMIT, ours, prove, random_batch, ratios
 from bertref.errors import CheckpointError, InputError
@@ -33,6 +34,16 @@ def test_the_original_there_and_back_is_the_same_bytes(data_dir: Path, tmp_path:
     convert(tmp_path / "hf", tmp_path / "tf", to="tensorflow", optimizer=True)
     for name in ("bert_model.ckpt.index", "bert_model.ckpt.data-00000-of-00001"):
         assert (tmp_path / "tf" / name).read_bytes() == (source / name).read_bytes(), name
+
+
+def test_moments_that_the_original_has_no_place_for_are_refused(folder: Path, tmp_path: Path) -> None:
+    """Of an optimiser with one moment; into a folder of Hugging Face's they go."""
+    moments = {f"{name}/m": array for name, array in load_model(folder).params.items()}
+    save_state(folder, moments, 7)
+    with pytest.raises(CheckpointError, match="Adam's two moments, and this state has only m; leave --optimizer out"):
+        convert(folder, tmp_path / "tf", to="tensorflow", optimizer=True)
+    convert(folder, tmp_path / "hf", optimizer=True)
+    assert load_model(tmp_path / "hf", optimizer=True).moments.keys() == moments.keys()
 
 
 @pytest.mark.parametrize("dialect", ["google", "huggingface"])

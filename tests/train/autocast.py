@@ -95,7 +95,7 @@ def _transformers(work: Work, attention: str) -> Iterator[float]:
         groups[OPTIMIZER.decays(name)].append(parameter)
     decays = [{"params": groups[True], "weight_decay": OPTIMIZER.weight_decay},
               {"params": groups[False], "weight_decay": 0.0}]  # fmt: skip
-    optimizer = torch.optim.AdamW(decays, betas=OPTIMIZER.betas, eps=OPTIMIZER.epsilon)
+    optimizer = torch.optim.AdamW(decays, betas=(OPTIMIZER.beta1, OPTIMIZER.beta2), eps=OPTIMIZER.epsilon)
     for step, batch in enumerate(work.batches):
         with torch.autocast("cpu", dtype=torch.bfloat16):
             loss = model.train()(**_arguments(batch)).loss

@@ -317,6 +317,30 @@ def test_half_precision_runs_and_stays_finite(precision: str, packed: bool) -> N
     assert abs(results[0].loss - full[0].loss) < 0.05 * full[0].loss
 
 
+def test_gradients_of_chunks_are_added_in_the_type_that_the_policy_says() -> None:
+    """Of plain bfloat16, where that is the only sum over chunks: added in float64 it is exact, in float32 nearly."""
+    ops, c = OpSet(backends.get("torch")), dropping(layers=1)
+    found = {}
+    for name in ("float32", "float64"):
+        plan = recipe(c, precision=Precision("bfloat16", "bfloat16", accumulate=name, master="float64"), chunks=3)
+        found[name] = gradients(ops, plan, initial_state(ops, plan, c.params), c.batch)[1]
+    for name, wide in found["float64"].items():
+        assert ops.xp.dtype_name(wide.dtype) == "float64"
+        narrow = found["float32"][name]
+        assert (ops.xp.to_numpy(narrow) == ops.xp.to_numpy(narrow).astype(np.float32)).all()
+        np.testing.assert_allclose(ops.xp.to_numpy(narrow), ops.xp.to_numpy(wide), rtol=1e-5, atol=1e-9)
+    assert any((ops.xp.to_numpy(found["float32"][n]) != ops.xp.to_numpy(w)).any() for n, w in found["float64"].items())
+
+
+def test_mixed_precision_holds_its_weights_in_float32() -> None:
+    ops, c = OpSet(backends.get("torch")), dropping(layers=1)
+    plan = recipe(c, precision=Precision.preset("mixed-bfloat16"))
+    state = initial_state(ops, plan, c.params)
+    params = step_module.working_params(ops, plan, state)
+    assert {ops.xp.dtype_name(p.dtype) for p in params.values()} == {"float32"}
+    assert step_module.working_ops(ops, replace(plan, precision=Precision())) is ops
+
+
 def test_an_overflow_skips_the_step_and_halves_the_scale() -> None:
     ops = OpSet(backends.get("torch"))
     c = case()

@@ -10,8 +10,8 @@ is not one such implementation, so an `Arithmetic` names those of its choices th
     variants   names in `variants.VARIANTS`: ways to compute an op that differ from the reference's and are as right
 
 Products of halves are accumulated in float32, as hardware does. In tf32 the factors of products lose their last 13
-bits; in mixed precision products are computed in the half type and give it, a bias added to one leaves it there, and
-everything else follows the usual promotion (autocast).
+bits; in mixed precision (autocast; `bertref.mixed` is what training makes of it) products are computed in the half type
+and give it, a bias added to one leaves it there, and everything else follows the usual promotion.
 """
 
 import operator

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 
 from bertref.verify.cases.case import generate
+from bertref.verify.checking import check
 from bertref.verify.judgement.reference import answer_names
 from bertref.verify.subjects.backend import INSIDE_KERNELS, BackendSubject
 
 from .compare import errors, worst
+from .test_no_false_alarm import FAST, random_case
 
 CASE = generate(31)
 
@@ -26,6 +28,22 @@ def test_other_types_are_near_it(dtype: str, limit: float) -> None:
     assert set(answers.values) == set(answer_names(CASE))
     assert 1e-9 < worst(CASE, answers.values) < limit
     assert all(np.isfinite(value).all() for value in answers.values.values())
+
+
+@pytest.mark.parametrize("seed", FAST)
+@pytest.mark.parametrize("dtype", ["mixed-bfloat16", "mixed-float16"])
+def test_trainings_mixed_precision_is_what_verify_means_by_it(dtype: str, seed: int) -> None:
+    """Judged as autocast is, whole and step by step."""
+    report = check(BackendSubject("torch", dtype=dtype), random_case(seed), repeat=False)
+    assert (report.verdict, report.precision) == ("right", dtype)
+
+
+@pytest.mark.parametrize("wrong", ["bfloat16", "mixed-bfloat16"])
+def test_another_precision_is_not_mixed_precision(wrong: str) -> None:
+    """Plain bfloat16 rounds what mixed precision does not; bfloat16 is not float16."""
+    as_what = "mixed-float16" if wrong.startswith("mixed") else "mixed-bfloat16"
+    report = check(BackendSubject("torch", dtype=wrong), CASE, repeat=False, precision=as_what)
+    assert report.verdict == "diverges"
 
 
 def test_float16_answers_carry_no_loss_scale() -> None:

@@ -10,7 +10,7 @@ from safetensors.numpy import load_file
 
 from bertref import PretrainOptions, backends, pretrain, verify
 from bertref.checkpoint import training as states
-from bertref.optim import PASSES, RULES, Optimizer, Rule
+from bertref.optim import PASSES, RULES, Optimizer, UpdateRule
 from bertref.verify.subjects.backend import BackendSubject
 from tests import small_run
 
@@ -21,7 +21,7 @@ def heavy_ball(xp: Any, p: Any, g: Any, m: Any, rate: Any, *, beta1: float, weig
     return p - rate * (m + weight_decay * p), m
 
 
-RULE = Rule("heavy-ball", heavy_ball, ("m",), ("rate",), ("beta1", "weight_decay"))
+RULE = UpdateRule("heavy-ball", heavy_ball, ("m",), ("rate",), ("beta1", "weight_decay"))
 
 
 @pytest.fixture(autouse=True)

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 
 ALLOWED_IMPORTS = {"math", "typing", "collections.abc", "dataclasses"}
 DESCRIPTIVE = {"shape", "dtype", "ndim", "bits"}
-PLAIN_TYPES = {"bool", "str", "int", "float", "Probe"}
+PLAIN_TYPES = {"bool", "str", "int", "float", "Figure", "InnerProbe"}
 MUTATING = {"fill", "sort", "put", "itemset", "resize", "setflags", "partition", "copyto", "append", "extend", "update",
             "pop", "clear", "insert", "remove", "setdefault", "__setitem__", "__iadd__"}  # fmt: skip
 CONDITIONS = (ast.If, ast.While, ast.IfExp, ast.Assert)
@@ -81,7 +81,7 @@ def _plain_fields(tree: ast.Module) -> set[str]:
 
 
 def _plain(annotation: ast.expr | None) -> bool:
-    if isinstance(annotation, ast.BinOp):  # Probe | None
+    if isinstance(annotation, ast.BinOp):  # InnerProbe | None
         return _plain(annotation.left) and _plain(annotation.right)
     if isinstance(annotation, ast.Constant):
         return annotation.value is None

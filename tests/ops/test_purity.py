@@ -10,7 +10,7 @@ from .purity import violations
 
 FILES = sorted(Path(bertref.ops.__file__).parent.glob("*.py"))
 
-ARGUMENTS = "xp, x: Array, y: Array, scale: float, keep: Array | None, flag: bool, probe: Probe | None"
+ARGUMENTS = "xp, x: Array, y: Array, scale: float, keep: Array | None, flag: bool, probe: InnerProbe | None"
 FORBIDDEN = {
     "item assignment": "x[0] = 1",
     "slice assignment": "x[:, 1:] = y",

@@ -19,9 +19,22 @@ class Recorder:
     def __init__(self, wanted: Collection[str] | None = None) -> None:
         self.wanted = None if wanted is None else frozenset(wanted)
         self.values: dict[str, Array] = {}
+        self._forms: dict[str, Callable[[Array], Array]] = {}
 
     def wants(self, name: str) -> bool:
         return self.wanted is None or name in self.wanted
+
+    def record(self, name: str, value: Array, form: Callable[[Array], Array] | None = None) -> None:
+        """Keeps a value; `form`, if there is one, makes what is shown of it, in `finish`."""
+        self.values[name] = value
+        if form is not None:
+            self._forms[name] = form
+
+    def finish(self) -> None:
+        """Brings what was recorded into the form in which it is shown: when all is computed, because an emulated
+        arithmetic may draw a random number for each of its operations, and looking must not change what is drawn."""
+        for name in [name for name in self.values if name in self._forms]:
+            self.values[name] = self._forms.pop(name)(self.values[name])
 
     def to_numpy(self, xp: Namespace) -> dict[str, Any]:
         """The recorded values as NumPy arrays."""
@@ -37,27 +50,28 @@ class Probe:
         xp: Namespace,
         layout: Layout,
         prefix: str = "",
-        shown: Callable[[Array], Array] = lambda value: value,
+        form: Callable[[Array], Array] | None = None,
     ) -> None:
-        self._recorder, self._xp, self._layout, self._prefix, self._shown = recorder, xp, layout, prefix, shown
+        self._recorder, self._xp, self._layout, self._prefix, self._form = recorder, xp, layout, prefix, form
 
     def scope(self, prefix: str) -> "Probe":
         """The same under a longer prefix: `layer.3.` for a layer, `grad:` for the way back."""
-        return Probe(self._recorder, self._xp, self._layout, self._prefix + prefix, self._shown)
+        return Probe(self._recorder, self._xp, self._layout, self._prefix + prefix, self._form)
 
-    def through(self, shown: Callable[[Array], Array]) -> "Probe":
-        """The same for arrays whose rows aren't those of the layout: `shown` makes the padded form of one."""
-        return Probe(self._recorder, self._xp, self._layout, self._prefix, shown)
+    def formed(self, form: Callable[[Array], Array]) -> "Probe":
+        """The same for arrays whose rows aren't those of the layout: `form` makes the padded form of one, in
+        `Recorder.finish`."""
+        return Probe(self._recorder, self._xp, self._layout, self._prefix, form)
 
     def array(self, name: str, value: Array) -> None:
         """Records a value that has no token rows."""
         if self._recorder.wants(self._prefix + name):
-            self._recorder.values[self._prefix + name] = self._shown(value)
+            self._recorder.record(self._prefix + name, value, self._form)
 
     def rows(self, name: str, value: Array) -> None:
         """Records token rows (T, ...) as (B, S, ...)."""
         if self._recorder.wants(self._prefix + name):
-            self._recorder.values[self._prefix + name] = padded(self._xp, value, self._layout)
+            self._recorder.record(self._prefix + name, padded(self._xp, value, self._layout))
 
     def inner(self, names: Mapping[str, str], *, rows: bool) -> Callable[[str, Array], None] | None:
         """A probe for the inside of a composition (`names`: the op's -> ours), or None if nothing there is wanted.

@@ -40,10 +40,13 @@ def losses_and_gradients(
     outcome, cache = objective.forward(
         ops, params, prepared, settings, dropout=dropout, probe=probe, figures=figures
     )
-    if not gradients:
-        return outcome, {}
-    d_total = xp.full_like(outcome.losses[TOTAL], loss_scale)
-    return outcome, objective.backward(ops, d_total, cache, probe and probe.scope("grad:"))
+    grads: dict[str, Array] = {}
+    if gradients:
+        d_total = xp.full_like(outcome.losses[TOTAL], loss_scale)
+        grads = objective.backward(ops, d_total, cache, probe and probe.scope("grad:"))
+    if recorder:
+        recorder.finish()
+    return outcome, grads
 
 
 def loss_dtype(xp: Namespace, params: dict[str, Array]) -> str:

@@ -227,7 +227,7 @@ def _logits(probe: Probe | None) -> Any:
 
 def _at_predictions(xp: Namespace, probe: Probe | None, wanted: Targets) -> Probe | None:
     """The probe for values at the predictions, (N, ...), which are shown in the padded layout (B, P, ...)."""
-    return probe.through(partial(_rectangle, xp, wanted)) if probe else None
+    return probe.formed(partial(_rectangle, xp, wanted)) if probe else None
 
 
 def _rectangle(xp: Namespace, wanted: Targets, value: Array) -> Array:

@@ -173,7 +173,8 @@ def _with_moments(xp: Namespace, state: State, model: SavedModel) -> State:
     """The state with the model's moments and step; those of newly made parameters start at 0."""
     given, step = model.moments or {}, model.step
     kept = {key for key in state.moments if key.rpartition("/")[0] in model.params}
-    if step is None or not kept <= given.keys():
+    kinds, its = ({key.rpartition("/")[2] for key in keys} for keys in (state.moments, given))
+    if step is None or kinds != its or not kept <= given.keys():
         raise InputError(f"--init-optimizer: {model.path} holds the state of another optimiser, or no step counter")
     moments = {
         key: xp.astype(xp.from_numpy(given[key]), zero.dtype) if key in kept else zero

@@ -187,5 +187,7 @@ def test_dropout_may_be_another(given: Path) -> None:
 def test_the_optimiser_s_steps_count(given: Path) -> None:
     with pytest.raises(InputError, match=r"the 2 steps that .* has made count; give more --steps than 1"):
         go_on(given, "over", "first/checkpoint-2", init_optimizer=True, steps=1)
+    with pytest.raises(InputError, match="holds the state of another optimiser"):
+        go_on(given, "other-optimiser", "first/checkpoint-2", init_optimizer=True, optimizer="lion")
     log = go_on(given, "counted", "first/checkpoint-2", init_optimizer=True, steps=5)
     assert [log.of("start")[0]["first_step"], log.of("done")[0]["step"]] == [2, 5]

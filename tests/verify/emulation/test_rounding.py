@@ -142,6 +142,15 @@ def test_mixed_precision_follows_autocast() -> None:
     assert (product + x).dtype.name == "float32"  # the residual
 
 
+def test_looking_changes_no_draw() -> None:
+    """What is drawn by chance in a computation is the same whatever of it is recorded: also at predictions, where it is
+    brought into another form to be shown."""
+    case, arithmetic = generate(5, size="tiny"), Arithmetic("float32", "stochastic", seed=3)
+    everything = simulate(case, arithmetic)
+    for name in ("loss.mlm", "grad:pooled_pre", "grad:embeddings.word"):
+        assert simulate(case, arithmetic, [name, "grad:pooled"])[name].tobytes() == everything[name].tobytes(), name
+
+
 def test_variants_replace_ops_that_exist() -> None:
     from bertref.ops import OPS
 

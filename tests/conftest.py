@@ -32,7 +32,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """`-m fault` reads no other room: with an earlier bertref on PYTHONPATH the others can't even be imported."""
-    if config.getoption("-m") != "fault" or collection_path.is_dir():
+    if config.getoption("-m") != "fault" or collection_path in (FAULTS, *FAULTS.parents):
         return None
     return None if FAULTS in collection_path.parents else True
 

@@ -1,7 +1,7 @@
 """What a pickle of weights may name, and what stands for it here.
 
 `torch.save` writes a tensor as a call: a function's name, and its arguments, the first of which is a storage, referred
-to by key. The calls are not made; a `PickledTensor` records each.
+to by key. The calls are not made; a `Tensor` records each.
 """
 
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class Storage:
 
 
 @dataclass(frozen=True)
-class PickledTensor:
+class Tensor:
     """A view of a storage, as the file announces it; the numbers are not checked yet. Strides count elements."""
 
     storage: Storage
@@ -74,7 +74,7 @@ GLOBALS: dict[str, Name] = {
 
 REBUILDS = {"_rebuild_tensor": (4,), "_rebuild_tensor_v2": (6, 7), "_rebuild_tensor_v3": (7, 8)}
 """Function that makes a tensor -> how many arguments it takes."""
-SAME: dict[str, tuple[int, type]] = {"Size": (1, tuple), "_rebuild_parameter": (3, PickledTensor)}
+SAME: dict[str, tuple[int, type]] = {"Size": (1, tuple), "_rebuild_parameter": (3, Tensor)}
 """Function that gives back its first argument -> how many it takes, and that one's type."""
 
 
@@ -92,7 +92,7 @@ def storage_of(given: object) -> Storage:
     return Storage(key, kind.dtype, numel)
 
 
-def tensor_of(name: str, arguments: tuple[Any, ...]) -> PickledTensor:
+def tensor_of(name: str, arguments: tuple[Any, ...]) -> Tensor:
     """(storage, offset, shape, stride, requires_grad, hooks), in version 3 followed by the dtype; then metadata.
 
     Metadata would say that the elements are to be negated or conjugated.
@@ -110,4 +110,4 @@ def tensor_of(name: str, arguments: tuple[Any, ...]) -> PickledTensor:
         dtype = marker.dtype
     if not dtype:
         raise Refused("makes a tensor of bytes without a dtype")
-    return PickledTensor(storage, dtype, offset, shape, stride)
+    return Tensor(storage, dtype, offset, shape, stride)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from ..errors import CheckpointError
 from .coverage import some
-from .pickle_names import PickledTensor, Storage
+from .pickle_names import Storage, Tensor
 from .pickle_reader import Machine
 from .pickle_skipping import SkippingMachine
 from .raw import bytes_of, checked_shape, decode, shown
@@ -110,16 +110,16 @@ class PickledSource:
         return self._last[1]
 
 
-def _state_dict(value: object, path: Path) -> tuple[dict[str, PickledTensor], list[Any]]:
+def _state_dict(value: object, path: Path) -> tuple[dict[str, Tensor], list[Any]]:
     """The tensors by name, where it is plain which they are; nothing is passed over."""
     if type(value) is not dict:
         raise CheckpointError(f"{path}: holds {shown(value)}, not a state dict; {ADVICE}")
     if _all_tensors(value):
         return value, []
     inside = [name for name in WRAPPERS if type(value.get(name)) is dict and value[name] and _all_tensors(value[name])]
-    if len(inside) == 1 and not any(isinstance(item, PickledTensor) for item in value.values()):
+    if len(inside) == 1 and not any(isinstance(item, Tensor) for item in value.values()):
         return value[inside[0]], []
-    bad = next(key for key, item in value.items() if type(key) is not str or not isinstance(item, PickledTensor))
+    bad = next(key for key, item in value.items() if type(key) is not str or not isinstance(item, Tensor))
     if len(inside) > 1:
         reason = f"holds weights under {' and '.join(inside)}; only one of them can be meant"
     elif type(bad) is not str:
@@ -129,7 +129,7 @@ def _state_dict(value: object, path: Path) -> tuple[dict[str, PickledTensor], li
     raise CheckpointError(f"{path}: {reason}; {ADVICE}")
 
 
-def _tensors_among(value: object, path: Path) -> tuple[dict[str, PickledTensor], list[Any]]:
+def _tensors_among(value: object, path: Path) -> tuple[dict[str, Tensor], list[Any]]:
     """The tensors by name among other things, and the names of those."""
     if type(value) is not dict:
         raise CheckpointError(f"{path}: holds {shown(value)}, not a state dict; {ADVICE}")
@@ -144,12 +144,12 @@ def _tensors_among(value: object, path: Path) -> tuple[dict[str, PickledTensor],
         )
     found = value[inside[0]] if inside else value
     beside = [name for name in value if name not in inside] if inside else []
-    skipped = [name for name, item in found.items() if not isinstance(item, PickledTensor)]
-    return {name: item for name, item in found.items() if isinstance(item, PickledTensor)}, [*beside, *skipped]
+    skipped = [name for name, item in found.items() if not isinstance(item, Tensor)]
+    return {name: item for name, item in found.items() if isinstance(item, Tensor)}, [*beside, *skipped]
 
 
 def _any_tensor(value: dict[Any, Any]) -> bool:
-    return any(type(key) is str and isinstance(item, PickledTensor) for key, item in value.items())
+    return any(type(key) is str and isinstance(item, Tensor) for key, item in value.items())
 
 
 def _notes(path: Path, skipped: list[Any]) -> tuple[str, ...]:
@@ -159,10 +159,10 @@ def _notes(path: Path, skipped: list[Any]) -> tuple[str, ...]:
 
 
 def _all_tensors(value: dict[Any, Any]) -> bool:
-    return all(type(key) is str and isinstance(item, PickledTensor) for key, item in value.items())
+    return all(type(key) is str and isinstance(item, Tensor) for key, item in value.items())
 
 
-def _checked_view(tensor: PickledTensor) -> View:
+def _checked_view(tensor: Tensor) -> View:
     """A tensor, once it is sure that its elements lie in its storage. `ValueError` saying what is wrong.
 
     A view that repeats elements (stride 0) may not have more than its storage: a few bytes could stand for any number.

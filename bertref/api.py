@@ -2,8 +2,9 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,20 +14,31 @@ from .arrays import Array
 from .checkpoint import Coverage, load_model
 from .config import BertConfig, Numerics
 from .errors import InputError
-from .inference import loaded
-from .inference.fill_mask import Guess, MaskGuesses, fill_masks
-from .inference.multiple_choice import ChoiceScore, choose
-from .inference.next_sentence import follow
-from .inference.question_answering import AnswerOptions, SpanAnswer, SpanAnswers, answer
-from .inference.sentence_transformers import embeddings
-from .inference.sentence_transformers.modules import EmbeddingModules, model_folder_of, read_recipe
-from .inference.sequence_classification import LabelScore, classify
-from .inference.token_classification import Span, tag
 from .opset import OpSet
 from .precision import cast
 from .probes import Probe, Recorder
 from .text import Tokenizer
 from .text.encoding import Truncate
+
+if TYPE_CHECKING:
+    from .inference.fill_mask import Guess, MaskGuesses
+    from .inference.multiple_choice import ChoiceScore
+    from .inference.question_answering import AnswerOptions, SpanAnswer, SpanAnswers
+    from .inference.sentence_transformers.modules import EmbeddingModules
+    from .inference.sequence_classification import LabelScore
+    from .inference.token_classification import Span
+
+_HOMES = {
+    "AnswerOptions": "question_answering",
+    "ChoiceScore": "multiple_choice",
+    "Guess": "fill_mask",
+    "LabelScore": "sequence_classification",
+    "MaskGuesses": "fill_mask",
+    "Span": "token_classification",
+    "SpanAnswer": "question_answering",
+    "SpanAnswers": "question_answering",
+}
+"""What predictors answer with, by the module of each. A predictor is loaded when it is asked: a command asks one."""
 
 __all__ = [
     "AnswerOptions",
@@ -40,6 +52,12 @@ __all__ = [
     "SpanAnswers",
     "load",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".inference.{_HOMES[name]}", __package__), name)
 
 
 @dataclass(frozen=True)
@@ -64,18 +82,20 @@ class Model:
     heads: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     problem_type: str | None = None
-    recipe: EmbeddingModules | None = None
+    recipe: "EmbeddingModules | None" = None
     coverage: Coverage | None = None
     activation: str | None = None
 
-    def predict(self, text: str, *, top_k: int = 5, truncate: Truncate | None = None) -> list[MaskGuesses]:
+    def predict(self, text: str, *, top_k: int = 5, truncate: Truncate | None = None) -> "list[MaskGuesses]":
         """The `top_k` likeliest words for every [MASK] of a text. Raises `InputError` if it has no mask."""
         return self.predict_batch([text], top_k=top_k, truncate=truncate)[0]
 
     def predict_batch(
         self, texts: Sequence[str], *, top_k: int = 5, truncate: Truncate | None = None
-    ) -> list[list[MaskGuesses]]:
+    ) -> "list[list[MaskGuesses]]":
         """`predict` for many texts: their masks' candidates, in the order of the texts."""
+        from .inference.fill_mask import fill_masks
+
         return fill_masks(self, texts, top_k=top_k, truncate=truncate)
 
     def next_sentence(self, first: str, second: str, *, truncate: Truncate | None = None) -> float:
@@ -86,49 +106,59 @@ class Model:
         self, first: Sequence[str], second: Sequence[str], *, truncate: Truncate | None = None
     ) -> list[float]:
         """`next_sentence` for many pairs."""
+        from .inference.next_sentence import follow
+
         return follow(self, first, second, truncate=truncate)
 
-    def classify(self, text: str, pair: str | None = None, *, truncate: Truncate | None = None) -> list[LabelScore]:
+    def classify(self, text: str, pair: str | None = None, *, truncate: Truncate | None = None) -> "list[LabelScore]":
         """Every label of a text or a pair with its score, best first; of a regression its numbers."""
         return self.classify_batch([text], None if pair is None else [pair], truncate=truncate)[0]
 
     def classify_batch(
         self, texts: Sequence[str], pairs: Sequence[str] | None = None, *, truncate: Truncate | None = None
-    ) -> list[list[LabelScore]]:
+    ) -> "list[list[LabelScore]]":
         """`classify` for many texts."""
+        from .inference.sequence_classification import classify
+
         return classify(self, texts, pairs, truncate=truncate)
 
     def choose(
         self, context: str, choices: Sequence[str], *, truncate: Truncate | None = None
-    ) -> list[ChoiceScore]:
+    ) -> "list[ChoiceScore]":
         """The choices by how well they go on from the context, best first."""
         return self.choose_batch([context], [choices], truncate=truncate)[0]
 
     def choose_batch(
         self, contexts: Sequence[str], choices: Sequence[Sequence[str]], *, truncate: Truncate | None = None
-    ) -> list[list[ChoiceScore]]:
+    ) -> "list[list[ChoiceScore]]":
         """`choose` for many contexts, each with its choices."""
+        from .inference.multiple_choice import choose
+
         return choose(self, contexts, choices, truncate=truncate)
 
-    def tag(self, text: str, *, aggregation: str | None = None) -> list[Span]:
+    def tag(self, text: str, *, aggregation: str | None = None) -> "list[Span]":
         """The labels of a text's "tokens" or "words", or its "entities", with their places in the text.
 
         None chooses: entities where the labels are B-... and I-... (also in the schemes BIOES and BILOU), else words.
         """
         return self.tag_batch([text], aggregation=aggregation)[0]
 
-    def tag_batch(self, texts: Sequence[str], *, aggregation: str | None = None) -> list[list[Span]]:
+    def tag_batch(self, texts: Sequence[str], *, aggregation: str | None = None) -> "list[list[Span]]":
         """`tag` for many texts."""
+        from .inference.token_classification import tag
+
         return tag(self, texts, aggregation=aggregation)
 
-    def answer(self, question: str, context: str, options: AnswerOptions | None = None) -> SpanAnswers:
+    def answer(self, question: str, context: str, options: "AnswerOptions | None" = None) -> "SpanAnswers":
         """The stretches of a context that answer a question, best first, with their places in it."""
         return self.answer_batch([question], [context], options)[0]
 
     def answer_batch(
-        self, questions: Sequence[str], contexts: Sequence[str], options: AnswerOptions | None = None
-    ) -> list[SpanAnswers]:
+        self, questions: Sequence[str], contexts: Sequence[str], options: "AnswerOptions | None" = None
+    ) -> "list[SpanAnswers]":
         """`answer` for many questions, each on its context."""
+        from .inference.question_answering import answer
+
         return answer(self, questions, contexts, options)
 
     def embed(
@@ -141,10 +171,14 @@ class Model:
         replaces the folder's poolings and projections, and `normalize` (to length 1) what the folder says of it. Texts
         are cut where the recipe or the model ends.
         """
+        from .inference.sentence_transformers import embeddings
+
         return embeddings.embed(self, embeddings.chosen(self.recipe, pooling, normalize), texts)
 
     def encode(self, texts: Sequence[str]) -> npt.NDArray[Any]:
         """The last layer's vectors of the texts, (len(texts), longest, H), 0 at the padding."""
+        from .inference import loaded
+
         encodings = self.tokenizer.encode_batch(texts, None, self.config.max_position_embeddings)
         encoded, x = loaded.encode(self, encodings)
         mask, rows = (self.ops.xp.to_numpy(array) for array in (x.layout.mask, encoded.sequence))
@@ -157,6 +191,8 @@ class Model:
 
         Raises `InputError` for a name that is no forward probe of the encoder.
         """
+        from .inference import loaded
+
         last = f"layer.{self.config.num_hidden_layers - 1}.output"
         wanted = {last if name == "sequence" else name for name in names}
         recorder = Recorder(wanted)
@@ -190,13 +226,23 @@ def load(
     if dtype not in chosen.dtypes:
         raise InputError(f"{backend} computes in {', '.join(chosen.dtypes)}, not in {dtype}")
     folder = Path(folder)
-    saved = load_model(model_folder_of(folder), allow=allow)
+    encoder, recipe = _parts(folder)
+    saved = load_model(encoder, allow=allow)
     ops = OpSet(chosen, kernels=kernels).forward_only()
     params = cast(chosen.xp, {name: chosen.xp.from_numpy(array) for name, array in saved.params.items()}, dtype)
     if freeze and ops.freeze is not None:
         ops.freeze(params.values())
     return Model(
         saved.config, saved.numerics, saved.tokenizer, params, ops, packed=not chosen.static_shapes, heads=saved.heads,
-        labels=saved.labels, problem_type=saved.problem_type, recipe=read_recipe(folder), coverage=saved.coverage,
+        labels=saved.labels, problem_type=saved.problem_type, recipe=recipe, coverage=saved.coverage,
         activation=saved.activation,
     )  # fmt: skip
+
+
+def _parts(folder: Path) -> "tuple[Path, EmbeddingModules | None]":
+    """Where the encoder lies, and how a folder of sentence-transformers makes a vector: loaded only for such a one."""
+    if not (folder / "modules.json").is_file():
+        return folder, None
+    from .inference.sentence_transformers.modules import model_folder_of, read_recipe
+
+    return model_folder_of(folder), read_recipe(folder)

@@ -40,6 +40,9 @@ TAIL = np.float32(-12.9)
 _lock, _left_behind = threading.Lock(), False
 _REPRODUCIBLE = 0x10002  # MKL_CBWR_AUTO | MKL_CBWR_STRICT
 _AVX2 = 10  # MKL_CBWR_AVX2; its later branches have larger numbers
+_ORDERING = 2
+"""Threads that put a matrix in order. A sentence through BERT-Base takes 0.76 of the time on two threads where the order
+is that of two and not of one (measured: two cores, AVX-512)."""
 _ACCURATE = 2  # VML_HA
 _ROWS, _PLAIN, _TRANSPOSED = 101, 111, 112  # CblasRowMajor, CblasNoTrans, CblasTrans
 _SECOND, _ORDERED = 162, 151  # CblasBMatrix, CblasPacked
@@ -194,8 +197,8 @@ def in_order(weight: HostArray) -> Ordered | None:
     """weight (O, I), float32, for `multiply_ordered`; None where MKL isn't used, or its rows don't lie one after the
     other.
 
-    This is done on one thread: the order that MKL chooses depends on their number, and with it products' bits (measured
-    with its code for AVX2).
+    The order that MKL chooses depends on the number of threads, and products' bits on the order, but not on the number
+    of threads that multiply. So the order is always that of `_ORDERING` threads.
     """
     if not weight.size or weight.dtype.char != "f" or (blas := library()) is None:
         return None
@@ -205,7 +208,7 @@ def in_order(weight: HostArray) -> Ordered | None:
     O, I = weight.shape  # noqa: E741
     # MKL asks for more than twice the memory that it then writes to: of this, what nobody touches takes none
     memory = np.frombuffer(mmap.mmap(-1, blas.cblas_sgemm_pack_get_size(_SECOND, FEW_ROWS, O, I)), np.uint8)
-    blas.MKL_Set_Num_Threads_Local(1)
+    blas.MKL_Set_Num_Threads_Local(_ORDERING if _strict(blas) else 1)
     blas.cblas_sgemm_pack(_ROWS, _SECOND, _TRANSPOSED, FEW_ROWS, O, I, 1.0, *place[1:], memory.ctypes.data)
     return Ordered(memory, O, I)
 

@@ -17,8 +17,8 @@ import numpy.typing as npt
 
 from .. import heads
 from ..arrays import Array
-from ..text.encoding import Truncate
-from .loaded import Loaded, batches, framed, pooled, require
+from ..text.encoding import Encoding, Truncate
+from .loaded import Loaded, batches, by_length, framed, pooled, require
 
 ACTIVATIONS = {
     "single_label_classification": "softmax",
@@ -51,11 +51,23 @@ def classify(
     problem = problem_of(loaded)
     result: list[list[LabelScore]] = []
     for some in batches(framed(loaded, texts, pairs, truncate)):
-        logits, _ = heads.sequence_classification_forward(loaded.ops, loaded.params, pooled(loaded, some))
-        for row in scores(loaded, logits):
+        for row in scores(loaded, _logits(loaded, some)):
             labelled = [LabelScore(label, float(p)) for label, p in zip(loaded.labels, row, strict=True)]
             result.append(labelled if problem == "regression" else sorted(labelled, key=lambda found: -found.score))
     return result
+
+
+def logits_of(loaded: Loaded, encodings: Sequence[Encoding]) -> npt.NDArray[np.float64]:
+    """Logits (N, K) of N sequences on the host, in their order; sequences of like length share a batch."""
+    found = np.zeros((len(encodings), len(loaded.labels)))
+    for some in by_length(encodings):
+        found[some] = loaded.ops.xp.to_numpy(_logits(loaded, [encodings[i] for i in some]))
+    return found
+
+
+def _logits(loaded: Loaded, some: Sequence[Encoding]) -> Array:
+    """One batch's logits (B, K)."""
+    return heads.sequence_classification_forward(loaded.ops, loaded.params, pooled(loaded, some))[0]
 
 
 def activation_of(loaded: Loaded) -> str:

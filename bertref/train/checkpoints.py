@@ -6,9 +6,7 @@ from typing import Any
 
 from ..arrays import Array, Namespace
 from ..checkpoint import training as states
-from ..config import BertConfig
 from ..errors import CheckpointError
-from ..heads import DECODER, parameter_shapes
 from ..precision import loss_scale_from_dict
 from .step import State
 
@@ -35,13 +33,12 @@ def save(
 
 
 def restored(
-    xp: Namespace, saved: states.TrainingState, path: Path, config: BertConfig, heads: Sequence[str]
+    xp: Namespace, saved: states.TrainingState, path: Path, shapes: Mapping[str, tuple[int, ...]]
 ) -> State:
-    """The state of a model of this config with these heads that was saved at `path`, on the device.
+    """The state of a model with parameters of these shapes that was saved at `path`, on the device.
 
     Raises `CheckpointError` if it is another model's.
     """
-    shapes = parameter_shapes(config, heads, tied=DECODER not in saved.params)
     if {name: array.shape for name, array in saved.params.items()} != shapes:
         raise CheckpointError(
             f"{path}: holds the parameters of another config; resume with the run's own, or another --out"

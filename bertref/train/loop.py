@@ -31,8 +31,8 @@ class Task(Protocol):
         """Writes a checkpoint."""
         ...
 
-    def evaluate(self, state: State) -> None:
-        """Evaluates, and reports what comes out."""
+    def evaluate(self, state: State) -> bool:
+        """Evaluates, and reports what comes out; whether the run should go on."""
         ...
 
 
@@ -96,8 +96,8 @@ def train(
                 task.save(state)
             if stopped:
                 return Trained(state, True, curve)
-            if pace.evaluates(state.step):
-                task.evaluate(state)
+            if pace.evaluates(state.step) and not task.evaluate(state):
+                break
     return Trained(state, False, curve)
 
 

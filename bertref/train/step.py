@@ -6,6 +6,7 @@ the big batch up to the order of summation.
 """
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -37,6 +38,9 @@ class TrainingRecipe:
     chunks: int = 1
     packed: bool = False
     seed: int = 0
+    rate_scales: Mapping[str, float] = field(default_factory=dict)
+    """Parameter -> what its rate is multiplied by; 1 for those that are not named. 0 freezes one: its gradient counts
+    for no norm and it stays as it is, without decay."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +113,7 @@ def gradients(
     divide_by = recipe.objective.denominators(batch, recipe.settings.numerics) if divided else None
     total: dict[str, Array] | None = None
     sums: Outcome | None = None
-    for rows in chunk_slices(len(batch), recipe.chunks):
+    for rows in chunk_slices(len(batch), min(recipe.chunks, len(batch))):
         chunk = batch[rows]
         outcome, grads = losses_and_gradients(
             recipe.objective, ops, params, chunk, recipe.settings, packed=recipe.packed, divide_by=divide_by,
@@ -147,6 +151,7 @@ def train_step(
     xp = ops.xp
     with np.errstate(all="ignore"):  # overflow and NaN are looked for, and reported with their name
         outcome, grads = gradients(ops, recipe, state, batch, recorder)
+        grads = {name: g for name, g in grads.items() if recipe.rate_scales.get(name) != 0}
         if recipe.clip_norm is None:
             norm = global_norm(xp, grads, ops.updates)
         else:
@@ -160,12 +165,27 @@ def train_step(
         rate = recipe.schedule.rate(state.step)
         params, moments = state.params, state.moments
         if finite:
-            params, moments = recipe.optimizer.update(
-                xp, params, grads, moments, rate=rate, step=state.step + 1,
-                updates=ops.updates, donate=donate,
-            )  # fmt: skip
+            params, moments = _updated(ops, recipe, state, grads, rate, donate=donate)
     scale = state.loss_scale.after(finite) if state.loss_scale else None
     skipped = bool(state.loss_scale and state.loss_scale.dynamic and not finite)
     done = state.step + 1 if finite or skipped else state.step
     result = StepResult(state.step + 1, losses, outcome.figures, length, rate, finite)
     return replace(state, params=params, moments=moments, step=done, loss_scale=scale), result
+
+
+def _updated(
+    ops: OpSet, recipe: TrainingRecipe, state: State, grads: dict[str, Array], rate: float, *, donate: bool
+) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Parameters and moments after the update: those with a gradient, each at its own rate."""
+    optimizer, scales = recipe.optimizer, recipe.rate_scales
+    params, moments = dict(state.params), dict(state.moments)
+    for scale in dict.fromkeys(scales.get(name, 1.0) for name in grads):
+        names = [name for name in grads if scales.get(name, 1.0) == scale]
+        new_params, new_moments = optimizer.update(
+            ops.xp, {name: state.params[name] for name in names}, {name: grads[name] for name in names},
+            {name: state.moments[name] for name in optimizer.names(names)}, rate=rate * scale, step=state.step + 1,
+            updates=ops.updates, donate=donate,
+        )  # fmt: skip
+        params |= new_params
+        moments |= new_moments
+    return params, moments

@@ -80,6 +80,11 @@ class PretrainOptions:
                      "save_every", "keep"):  # fmt: skip
             if getattr(self, name) < 1 and not (name == "steps" and self.steps == 0 and self.init):
                 raise InputError(f"--{name.replace('_', '-')} is {getattr(self, name)}; it must be at least 1")
+        if self.accumulate > self.batch_size:
+            raise InputError(
+                f"a batch of {self.batch_size} can't be split into {self.accumulate} chunks; use --accumulate 1 to "
+                f"{self.batch_size}"
+            )
         if self.seq_len < 5:
             raise InputError(f"--seq-len is {self.seq_len}; a pair with [CLS] and two [SEP] needs at least 5")
         if not 0 < self.held_out < 1:

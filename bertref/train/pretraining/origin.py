@@ -4,14 +4,9 @@ Architecture, dialect and vocabulary are the model's; options that say something
 needs and the model lacks is newly made, at the address that it has in a new model; what it has no use for is left out.
 """
 
-import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 
 from ...arrays import Namespace
 from ...checkpoint import SavedModel, latest, load_model
@@ -20,24 +15,16 @@ from ...checkpoint.sources import open_source
 from ...config import PRESETS, BertConfig, Numerics
 from ...errors import CheckpointError, InputError
 from ...heads import DECODER, parameter_shapes
-from ...init import initial_parameter
 from ...opset import OpSet
 from ...text import Tokenizer
 from ..report import Report
+from ..start import differences, starting_params, weights_digest
 from ..step import State, TrainingRecipe, initial_state
 from .options import PretrainOptions, read_architecture
 
 SIZES = ("num_hidden_layers", "hidden_size", "num_attention_heads", "intermediate_size")
 """What the name of a preset says of a config."""
 DROPOUT = ("hidden_dropout_prob", "attention_probs_dropout_prob")
-PARTS = {
-    "bert.pooler.": "pooler", "cls.predictions.": "masked-word head", "cls.seq_relationship.": "next-sentence head",
-    "classifier.": "classifier", "qa_outputs.": "question-answering head",
-}  # fmt: skip
-"""How a parameter's name begins -> the part of the model that it belongs to, as users see it."""
-
-Arrays = dict[str, npt.NDArray[Any]]
-
 
 @dataclass(frozen=True)
 class Origin:
@@ -116,16 +103,6 @@ def preset_name(origin: Origin) -> str:
     return next((name for name, its in known.items() if its == sizes), Path(origin.name).name)
 
 
-def weights_digest(params: Mapping[str, npt.NDArray[Any]]) -> str:
-    """SHA-256 over names, types, shapes and values, whatever file they were in."""
-    total = hashlib.sha256()
-    for name in sorted(params):
-        array = np.ascontiguousarray(params[name])
-        total.update(f"{name} {array.dtype.name} {params[name].shape}\n".encode())
-        total.update(array.data if array.size else b"")
-    return total.hexdigest()
-
-
 def first_state(
     ops: OpSet, recipe: TrainingRecipe, model: SavedModel, options: PretrainOptions, report: Report
 ) -> State:
@@ -135,38 +112,12 @@ def first_state(
     """
     heads = recipe.objective.heads
     shapes = parameter_shapes(model.config, heads, tied=DECODER not in model.params)
-    params = {
-        name: model.params[name] if name in model.params
-        else initial_parameter(name, shape, model.config, model.numerics, options.seed)
-        for name, shape in shapes.items()
-    }  # fmt: skip
-    differences = _differences(model, shapes, recipe.precision.master, options.objective)
-    for text in (*model.coverage.notes, *(f"--init {model.path}: {text}" for text in differences)):
+    params = starting_params(model, shapes, options.seed)
+    found = differences(model, shapes, recipe.precision.master, f"--objective {options.objective}")
+    for text in (*model.coverage.notes, *(f"--init {model.path}: {text}" for text in found)):
         report("message", {"text": text})
     state = initial_state(ops, recipe, params)
     return _with_moments(ops.xp, state, model) if options.init_optimizer else state
-
-
-def _differences(model: SavedModel, shapes: Mapping[str, Any], master: str, objective: str) -> list[str]:
-    """What of the model is not what the run begins with, a sentence each."""
-    found = []
-    made = _parts(name for name in shapes if name not in model.params)
-    if made:
-        found.append(f"has no {' and no '.join(made)}; newly made.")
-    left = _parts(name for name in model.params if name not in shapes)
-    if left:
-        found.append(f"its {' and '.join(left)} {'is' if len(left) == 1 else 'are'} left out: --objective {objective}.")
-    wider = [array for array in model.params.values() if array.dtype == np.float64]
-    if wider and master != "float64":
-        found.append("its float64 weights are rounded to float32; --precision float64 keeps them.")
-    return found
-
-
-def _parts(names: Iterable[str]) -> list[str]:
-    """The parts of the model to which the parameters belong."""
-    return list(dict.fromkeys(
-        next((part for prefix, part in PARTS.items() if name.startswith(prefix)), name) for name in names
-    ))  # fmt: skip
 
 
 def _with_moments(xp: Namespace, state: State, model: SavedModel) -> State:

@@ -17,7 +17,7 @@ from ...checkpoint import training as states
 from ...checkpoint.plan import class_of
 from ...data.pretraining.batch import PretrainingBatch
 from ...errors import BertrefError
-from ...heads import DECODER
+from ...heads import DECODER, parameter_shapes
 from ...init import initial_parameters
 from ...params import count
 from .. import checkpoints
@@ -89,7 +89,8 @@ def _start(options: PretrainOptions, basis: Basis, out: Path, report: Report) ->
     saved = states.load(path) if path else None
     setup = set_up(options, basis, out, report, saved.pass_counts if saved else ())
     if path is not None and saved is not None:
-        state = checkpoints.restored(setup.ops.xp, saved, path, setup.config, setup.heads)
+        shapes = parameter_shapes(setup.config, setup.heads, tied=DECODER not in saved.params)
+        state = checkpoints.restored(setup.ops.xp, saved, path, shapes)
         report("message", {"text": f"Resuming after step {state.step} from {path}."})
     elif basis.origin is not None and basis.origin.model is not None:
         state = first_state(setup.ops, setup.recipe, basis.origin.model, options, report)
@@ -147,11 +148,11 @@ class _Pretraining:
         )  # fmt: skip
         self.report("saved", {"step": state.step, "path": str(path)})
 
-    def evaluate(self, state: State) -> None:
+    def evaluate(self, state: State) -> bool:
         """Nothing, if there is nothing to evaluate on."""
         setup = self.setup
         if not setup.evaluation:
-            return
+            return True
         recipe, params = setup.recipe, working_params(setup.ops, setup.recipe, state)
         self.metrics = evaluate(
             working_ops(setup.ops, recipe), recipe.objective, params, setup.evaluation, recipe.settings,
@@ -159,3 +160,4 @@ class _Pretraining:
         )
         found = {"step": state.step, "on": self.options.eval_on, **self.metrics, "unigram_loss": setup.unigram}
         self.report("eval", found)
+        return True

@@ -1,0 +1,85 @@
+"""What lies beside a fine-tuned model: `results.json` for programs, and a model card, `README.md`, for people."""
+
+import json
+import math
+import platform
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ... import __version__
+from ...plumbing.files import write_file
+from .history import History
+from .setup import Setup
+
+RESULTS, CARD = "results.json", "README.md"
+SHOWN = (
+    "epochs", "steps", "batch_size", "learning_rate", "warmup", "weight_decay", "clip_norm", "max_length", "seed",
+    "precision", "layer_decay", "label_smoothing",
+)  # fmt: skip
+"""Options that the card lists."""
+
+
+def write_results(out: Path, setup: Setup, history: History, step: int) -> None:
+    """Everything as JSON: `metrics` are those of the model that was kept, `evaluations` all on the way."""
+    best = history.best
+    content: dict[str, Any] = {
+        "schema": 1, "task": setup.basis.options.task, "metric": history.metric, "steps": step,
+        "best_step": best[0] if best else step, "metrics": _finite(best[1]) if best else {},
+        "evaluations": [{"step": at, "metrics": _finite(metrics)} for at, metrics in history.evaluations],
+        "labels": list(setup.labels), "examples": setup.store.counted["examples"],
+        "evaluated_on": {name: part.name for name, part in setup.evaluated.items()},
+        "options": asdict(setup.basis.options), "seconds": round(history.seconds, 3), "versions": versions(),
+    }  # fmt: skip
+    write_file(out / RESULTS, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def versions() -> dict[str, str]:
+    """What the run ran on."""
+    return {"bertref": __version__, "numpy": np.__version__, "python": platform.python_version()}
+
+
+def write_card(out: Path, setup: Setup, history: History, step: int) -> None:
+    """The model card."""
+    options, best = setup.basis.options, history.best
+    settings = {name: getattr(options, name) for name in SHOWN} | {"optimizer": setup.recipe.optimizer.kind}
+    settings["steps"] = setup.steps
+    lines = [
+        "---", "library_name: transformers", f"pipeline_tag: {_pipeline(setup)}", "tags:", "- bert", "- bertref", "---",
+        "", f"# {Path(options.out).name}", "",
+        f"`{Path(options.model).name}` fine-tuned for {setup.basis.info.kind} with bertref {__version__}.", "",
+        "## Data", "",
+        f"- learnt from: {setup.store.counted['examples']} examples of `{Path(options.data).name}` ({options.task})",
+        *(f"- evaluated on: {part.name} ({name})" for name, part in setup.evaluated.items()),
+        *([f"- labels: {', '.join(setup.labels)}"] if setup.labels else []),
+        "", "## Results", "",
+        *_table(best, step), "", "## Training", "",
+        *(f"- {name}: {value}" for name, value in settings.items() if value is not None),
+        f"- time: {history.seconds:.0f} s",
+        f"- versions: {', '.join(f'{name} {version}' for name, version in versions().items())}",
+    ]  # fmt: skip
+    write_file(out / CARD, ("\n".join(lines) + "\n").encode())
+
+
+def _table(best: tuple[int, dict[str, float]] | None, step: int) -> list[str]:
+    if best is None:
+        return [f"The weights are those after step {step}; nothing was evaluated."]
+    shown = {name: "undefined" if math.isnan(value) else f"{value:.4f}" for name, value in best[1].items()}
+    rows = [f"| {name} | {value} |" for name, value in shown.items()]
+    return [f"The weights are those after step {best[0]} of {step}.", "", "| metric | value |", "|---|---|", *rows]
+
+
+PIPELINES = {
+    "question-answering": "question-answering", "token-classification": "token-classification",
+    "multiple-choice": "multiple-choice",
+}  # fmt: skip
+
+
+def _pipeline(setup: Setup) -> str:
+    return PIPELINES.get(setup.basis.info.kind, "text-classification")
+
+
+def _finite(metrics: dict[str, float]) -> dict[str, float | None]:
+    return {name: value if math.isfinite(value) else None for name, value in metrics.items()}

@@ -1,0 +1,220 @@
+"""Fine-tuning from start to end: set up, resume or begin, train, evaluate, keep the best, write the model.
+
+A run can be killed at any moment: what it has learnt up to its last checkpoint is on the disk, and `resume` goes on
+from there bit-equal, because everything random is a function of the seed and the step.
+
+Source: Devlin et al. 2019, section 4 and appendix A.3; `run_classifier.py`.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, cast
+
+from ...checkpoint import describe_model, latest, save_weights
+from ...checkpoint import training as states
+from ...checkpoint.plan import class_of
+from ...data.batch import Batch
+from ...errors import BertrefError
+from ...evaluation import Evaluation, evaluate
+from ...inference.memory import InMemory
+from ...params import count
+from .. import checkpoints
+from ..diverged import DivergenceWatch
+from ..loop import Pace, train
+from ..report import Report, silent
+from ..run_folder import claim, give_back, is_finished
+from ..start import differences, starting_params, weights_digest
+from ..step import State, initial_state, working_ops, working_params
+from .card import write_card, write_results
+from .history import History
+from .options import FinetuneOptions, default_options, recorded
+from .setup import Basis, Setup, basis_of, set_up
+
+
+@dataclass(frozen=True)
+class FinetuneResult:
+    """How a run ended: `status` "finished", "interrupted" or "already finished".
+
+    step      updates made; `best_step` is that of the model that was kept
+    metrics   of the model that was kept, on the part that chose it (and others, as "part/metric")
+    curve     (step, loss) of the steps shown
+    """
+
+    status: str
+    step: int
+    out: Path
+    metrics: dict[str, float]
+    best_step: int | None = None
+    curve: list[tuple[int, float]] = field(default_factory=list)
+
+
+def finetune(
+    options: FinetuneOptions, report: Report = silent, should_stop: Callable[[], bool] = lambda: False
+) -> FinetuneResult:
+    """Fine-tunes `options.model` into `options.out`. `should_stop` is asked after every step; then the run saves and
+    returns.
+
+    Raises `InputError` for anything that can't be used, `CheckpointError` for a model that can't be read,
+    `BackendUnavailable` for a backend that can't be used here, `TrainingDiverged` when the loss stops making sense.
+    """
+    out, record = Path(options.out), recorded(options)
+    if options.resume and is_finished(out, record, default_options()):
+        report("message", {"text": f"{out}: this run has finished; nothing is left to do."})
+        return _already_finished(out)
+    basis = basis_of(options, out)
+    if basis.model:
+        digest = {"path": options.model, "sha256": weights_digest(basis.model.params)}
+        record = replace(record, init=digest)
+    made = claim(out, record, default_options(), resume=options.resume, report=report)
+    try:
+        setup = set_up(basis, report)
+        state = _start(basis, setup, out, report)
+        history = History.open(out, cast(str, basis.options.metric), state.step)
+    except BertrefError:
+        if made:
+            give_back(out)
+        raise
+    task = _Finetuning(setup, out, report, history)
+    task.describe(out)
+    report("start", _overview(setup, state))
+    if task.owes_evaluation(state.step):
+        task.evaluate(state)
+    pace = task.pace
+    watch = DivergenceWatch(setup.ops, setup.recipe, float("inf"), lambda: latest(out))
+    trained = train(setup.ops, setup.recipe, state, task, pace, watch, report, should_stop)
+    status = "interrupted" if trained.interrupted else "finished"
+    if not trained.interrupted:
+        task.finish(trained.state)
+    else:
+        history.seconds += task.seconds
+        history.write()
+    best = history.best
+    step, metrics = best if best else (None, {})
+    report("done", {"status": status, "step": trained.state.step, "out": str(out), "best_step": step, **metrics})
+    return FinetuneResult(status, trained.state.step, out, metrics, step, trained.curve)
+
+
+def _already_finished(out: Path) -> FinetuneResult:
+    history = History.open(out, "", 2**62)
+    last = max((step for step, _ in history.evaluations), default=0)
+    return FinetuneResult("already finished", last, out, dict(history.evaluations).get(last, {}))
+
+
+def _start(basis: Basis, setup: Setup, out: Path, report: Report) -> State:
+    """The state of the run's newest checkpoint, or of the model with what it lacks newly made."""
+    path = latest(out)
+    if path is not None:
+        state = checkpoints.restored(setup.ops.xp, states.load(path), path, setup.shapes)
+        report("message", {"text": f"Resuming after step {state.step} from {path}."})
+        return state
+    model = basis.model
+    assert model is not None
+    found = differences(model, setup.shapes, setup.recipe.precision.master, basis.info.kind)
+    for text in (*model.coverage.notes, *(f"{model.path}: {text}" for text in found)):
+        report("message", {"text": text})
+    return initial_state(setup.ops, setup.recipe, starting_params(model, setup.shapes, setup.recipe.seed))
+
+
+def _overview(setup: Setup, state: State) -> dict[str, Any]:
+    options = setup.basis.options
+    return {
+        "task": options.task, "backend": options.backend, "precision": options.precision, "model": options.model,
+        "parameters": count(state.params), "labels": len(setup.labels), "examples": setup.store.counted["examples"],
+        "units": len(setup.store), "first_step": state.step, "steps": setup.steps,
+        "epochs": setup.steps / setup.order.steps, "batch_size": options.batch_size,
+        "max_length": options.max_length, "optimizer": setup.recipe.optimizer.kind,
+        "learning_rate": setup.recipe.schedule.peak, "out": options.out,
+    }  # fmt: skip
+
+
+@dataclass
+class _Finetuning:
+    """What the loop asks for (`loop.Task`)."""
+
+    setup: Setup
+    out: Path
+    report: Report
+    history: History
+    started: float = field(default_factory=time.perf_counter)
+
+    @property
+    def pace(self) -> Pace:
+        options, setup = self.setup.basis.options, self.setup
+        every = options.eval_every or setup.order.steps
+        return Pace(setup.steps, options.log_every, options.save_every, every if setup.evaluated else 0)
+
+    @property
+    def seconds(self) -> float:
+        return time.perf_counter() - self.started
+
+    def batch(self, step: int) -> Batch:
+        batch = self.setup.features.batch(self.setup.store, self.setup.order.batch(step))
+        batch.validate(self.setup.basis.config)
+        return batch
+
+    def describe(self, folder: Path) -> None:
+        """Writes everything of a model but its weights."""
+        basis = self.setup.basis
+        describe_model(
+            folder, basis.config, basis.numerics, basis.tokenizer, architecture=class_of((basis.kind.head,)),
+            labels=self.setup.labels, problem_type=basis.kind.problem,
+        )  # fmt: skip
+
+    def save(self, state: State) -> None:
+        xp, options = self.setup.ops.xp, self.setup.basis.options
+        path = checkpoints.save(xp, state, self.out, self.describe, keep=options.keep)
+        self.report("saved", {"step": state.step, "path": str(path)})
+
+    def owes_evaluation(self, step: int) -> bool:
+        """Whether a run that was killed had made this step, but not its evaluation."""
+        return bool(step) and self.pace.evaluates(step) and not self.history.has(step)
+
+    def evaluate(self, state: State) -> bool:
+        """Evaluates, keeps the weights if they are the best so far; whether the run should go on."""
+        metrics = self.metrics(state)
+        if metrics:
+            self.history.add(state.step, metrics, lambda: self._weights(state))
+            self.report("eval", {"step": state.step, "on": next(iter(self.setup.evaluated)), **metrics})
+        patience = self.setup.basis.options.patience
+        return patience is None or self.history.since_best < patience
+
+    def metrics(self, state: State) -> dict[str, float]:
+        """Those of the first evaluated part by their names, those of others as "part/metric"."""
+        found: dict[str, float] = {}
+        for name, evaluation in self.evaluations(state).items():
+            found |= {f"{name}/{m}" if found else m: v.value for m, v in evaluation.metrics.items()}
+        return found
+
+    def evaluations(self, state: State) -> dict[str, Evaluation]:
+        setup = self.setup
+        basis, recipe = setup.basis, setup.recipe
+        model = InMemory(
+            basis.config, basis.numerics, basis.tokenizer, working_params(setup.ops, recipe, state),
+            working_ops(setup.ops, recipe).forward_only(), recipe.packed, (basis.kind.head,), setup.labels,
+            basis.kind.problem,
+        )  # fmt: skip
+        return {
+            name: evaluate(model, basis.info.kind, part, setup.settings, metrics=(cast(str, basis.options.metric),))
+            for name, part in setup.evaluated.items()
+        }
+
+    def _weights(self, state: State) -> dict[str, Any]:
+        """The model's parameters on the host: without what only the objective needs."""
+        return checkpoints.to_host(self.setup.ops.xp, {name: state.params[name] for name in self.setup.shapes})
+
+    def finish(self, state: State) -> None:
+        """Evaluates once more if need be, and writes the best model, its results and its card."""
+        if not self.pace.saves(state.step):
+            self.save(state)
+        if not self.history.has(state.step):
+            self.evaluate(state)
+        best = self.history.best
+        weights = self.history.best_weights() if best and best[0] != state.step else self._weights(state)
+        self.history.seconds += self.seconds
+        self.history.write()
+        write_results(self.out, self.setup, self.history, state.step)
+        write_card(self.out, self.setup, self.history, state.step)
+        save_weights(self.out, weights)
+        self.history.remove_best()

@@ -1,0 +1,219 @@
+"""From options to everything that a run needs: model, data, features, recipe."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+from ... import backends
+from ...backends.backend import Backend
+from ...checkpoint import SavedModel, latest, load_model
+from ...checkpoint.load import describe
+from ...checkpoint.sources import open_source
+from ...config import BertConfig, Numerics
+from ...data.tasks.catalogue import DataSetInfo, info_of, open_data_set
+from ...data.tasks.examples import DataSet, Part
+from ...data.tasks.splits import sampled, split
+from ...errors import InputError
+from ...heads import parameter_shapes
+from ...layers import Settings
+from ...opset import OpSet
+from ...optim import Optimizer, Schedule
+from ...precision import Precision
+from ...tasks.store import FeatureStore, cache_folder, digest_of, open_or_make
+from ...text import Tokenizer
+from ..report import Report
+from ..step import TrainingRecipe
+from .kinds import KINDS, Features, Kind
+from .options import BATCH, EPOCHS, RATE, FinetuneOptions
+from .order import Order
+from .scales import rate_scales
+
+HELD_OUT = 0.1
+"""The share of the training part that is held out where there is no development part."""
+
+
+@dataclass(frozen=True)
+class Basis:
+    """What the options and the model decide, without the data and without a folder. `model` is None where the run has a
+    checkpoint of its own."""
+
+    options: FinetuneOptions
+    info: DataSetInfo
+    kind: Kind
+    backend: Backend
+    config: BertConfig
+    numerics: Numerics
+    tokenizer: Tokenizer
+    model: SavedModel | None
+
+
+def basis_of(options: FinetuneOptions, out: Path) -> Basis:
+    """Raises `BackendUnavailable` where the backend can't be used here, what `load_model` raises, and `InputError` for
+    a task that does not exist or options that don't fit it or the model."""
+    backend = backends.get(options.backend)
+    Precision.preset(options.precision).validate(backend)
+    info = info_of(options.task)
+    checkpoint = latest(out) if options.resume and out.is_dir() else None
+    if checkpoint is None:
+        model = load_model(options.model)
+        config, numerics, tokenizer = model.config, model.numerics, model.tokenizer
+    else:
+        described = describe(open_source(checkpoint), checkpoint)
+        model, config, numerics = None, described.config, described.numerics
+        tokenizer = Tokenizer.from_pretrained(checkpoint)
+    config = _with_dropout(config, options)
+    return Basis(
+        resolved(options, info, config), info, KINDS[info.kind], backend, config, numerics, tokenizer, model
+    )
+
+
+def resolved(options: FinetuneOptions, info: DataSetInfo, config: BertConfig) -> FinetuneOptions:
+    """The options with what they leave out: the data set's habits, else the paper's."""
+    limit = config.max_position_embeddings
+    if options.max_length is not None and options.max_length > limit:
+        raise InputError(f"--max-length {options.max_length} is longer than the model's {limit} positions")
+    return replace(
+        options,
+        max_length=options.max_length or min(info.max_length, limit),
+        epochs=None if options.steps else options.epochs or info.epochs or EPOCHS,
+        batch_size=options.batch_size or BATCH,
+        learning_rate=options.learning_rate if options.learning_rate is not None else info.learning_rate or RATE,
+        metric=options.metric or info.metric or KINDS[info.kind].metric,
+    )
+
+
+def _with_dropout(config: BertConfig, options: FinetuneOptions) -> BertConfig:
+    if options.dropout is not None:
+        p = options.dropout
+        config = replace(config, hidden_dropout_prob=p, attention_probs_dropout_prob=p)
+    if options.classifier_dropout is not None:
+        config = replace(config, classifier_dropout=options.classifier_dropout)
+    return config
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What the loop works with. `evaluated` are the parts that it is evaluated on, by name; `settings` say how examples
+    become sequences."""
+
+    basis: Basis
+    ops: OpSet
+    recipe: TrainingRecipe
+    labels: tuple[str, ...]
+    features: Features
+    store: FeatureStore
+    order: Order
+    steps: int
+    settings: Any
+    evaluated: dict[str, Part]
+    data: DataSet
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The parameters of the model that is trained."""
+        return model_shapes(self.basis, self.labels)
+
+
+def model_shapes(basis: Basis, labels: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
+    """Name -> shape of every parameter of the encoder with the task's head."""
+    return parameter_shapes(basis.config, (basis.kind.head,), num_labels=max(len(labels), 1))
+
+
+def set_up(basis: Basis, report: Report) -> Setup:
+    """Reads the data, or finds its features in the cache."""
+    options, kind = basis.options, basis.kind
+    data = open_parts(options, lambda text: report("message", {"text": text}))
+    train, evaluated = _parts(options, data, report)
+    labels = data.labels or kind.labels(options, train)
+    settings = kind.settings(options)
+    features = kind.features(options, labels, settings)
+    store = _features(basis, features, train, labels, settings, report)
+    if not len(store):
+        raise InputError(f"{train.name}: holds no example to learn from")
+    order = Order(len(store), cast(int, options.batch_size), options.seed)
+    steps = options.steps or max(1, round(cast(float, options.epochs) * order.steps))
+    recipe = recipe_of(basis, labels, train, steps)
+    ops = OpSet(basis.backend, kernels=options.kernels)
+    return Setup(basis, ops, recipe, labels, features, store, order, steps, settings, evaluated, data)
+
+
+def open_parts(options: FinetuneOptions, note: Callable[[str], None]) -> DataSet:
+    """The data set that the options name."""
+    columns = {
+        name: getattr(options, name) for name in ("text", "pair", "label", "group", "delimiter")
+        if getattr(options, name) is not None
+    }  # fmt: skip
+    return open_data_set(options.task, options.data, dev=options.dev, test=options.test, note=note, **columns)
+
+
+def _parts(options: FinetuneOptions, data: DataSet, report: Report) -> tuple[Part, dict[str, Part]]:
+    """The part to learn from and those to evaluate on."""
+    if "train" not in data.parts:
+        raise InputError(f"{options.data}: has no training part; there are {', '.join(data.parts)}")
+    train = data.parts["train"]
+    evaluated = {name: part for name, part in data.parts.items() if name.startswith("dev")}
+    share = options.held_out if options.held_out is not None else (0.0 if evaluated else HELD_OUT)
+    if share:
+        train, held_out = split(train, share, options.seed, by_group=options.group is not None)
+        evaluated = {"held-out": held_out}
+        if options.held_out is None:
+            text = f"There is no development part; {share:.0%} of {train.name} is held out (--dev, --held-out)."
+            report("message", {"text": text})
+    if options.max_examples:
+        train = sampled(train, options.max_examples, options.seed)
+    if options.max_dev_examples:
+        evaluated = {name: sampled(p, options.max_dev_examples, options.seed) for name, p in evaluated.items()}
+    return train, evaluated
+
+
+def _features(
+    basis: Basis, features: Features, part: Part, labels: tuple[str, ...], settings: Any, report: Report
+) -> FeatureStore:
+    """The features of a part, from the cache or newly made."""
+    tokenizer = basis.tokenizer
+    vocabulary = hashlib.sha256("\n".join(tokenizer.vocab.tokens).encode("utf-8", "surrogatepass")).hexdigest()
+    digest = digest_of(
+        part.files, dict(part.settings), basis.info.kind, labels, asdict(settings), vocabulary, tokenizer.options
+    )
+    counted: dict[str, int] = {}
+
+    def told() -> Iterator[Any]:
+        for number, unit in enumerate(features.units(part.read(), tokenizer, counted), 1):
+            if number % 1000 == 0:
+                report("prepare", {"examples": counted.get("examples", number)})
+            yield unit
+
+    store = open_or_make(cache_folder() / digest, told(), features.columns, features.width, counted)
+    for what, number in store.counted.items():
+        if number and what != "examples":
+            report("message", {"text": f"{part.name}: {number} of {store.counted['examples']} examples {what}."})
+    return store
+
+
+def recipe_of(basis: Basis, labels: tuple[str, ...], train: Part, steps: int) -> TrainingRecipe:
+    """What a step of the run does."""
+    options, config = basis.options, basis.config
+    numerics = Numerics.preset(options.dialect) if options.dialect else None
+    arithmetic = numerics or basis.numerics  # of optimiser, schedule and clipping; the network's own stays the model's
+    kind = {"kind": options.optimizer or ("google" if options.dialect == "google" else "adamw")}
+    schedule = options.schedule or ("google" if options.dialect == "google" else "huggingface")
+    packed = options.layout == "packed" or (options.layout == "auto" and not basis.backend.static_shapes)
+    return TrainingRecipe(
+        objective=basis.kind.objective(options, labels, train),
+        settings=Settings(config, basis.numerics, options.recompute),
+        optimizer=Optimizer.from_numerics(arithmetic, weight_decay=options.weight_decay, **kind),
+        schedule=Schedule(
+            kind=cast(Any, schedule), peak=cast(float, options.learning_rate), steps=steps,
+            warmup_steps=round(options.warmup * steps),
+        ),
+        precision=Precision.preset(options.precision),
+        clip_norm=options.clip_norm or None,
+        chunks=options.accumulate,
+        packed=packed,
+        seed=options.seed,
+        rate_scales=rate_scales(
+            model_shapes(basis, labels), config.num_hidden_layers, options.layer_decay, options.freeze
+        ),
+    )  # fmt: skip

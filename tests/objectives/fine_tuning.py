@@ -110,10 +110,11 @@ class Task:
             yield self.batch(np.random.default_rng(100 + step), config or self.config)
 
     def model(self) -> Any:
-        """Transformers' model with these weights."""
+        """Transformers' model with these weights. Without a padding id, because that would take the gradient from the
+        padding's row of the table, which counts where padding does."""
         config = transformers.BertConfig(
-            **self.config.__dict__, layer_norm_eps=Numerics().layer_norm_eps, num_labels=self.labels,
-            problem_type=self.problem_type,
+            **{**self.config.__dict__, "pad_token_id": None}, layer_norm_eps=Numerics().layer_norm_eps,
+            num_labels=self.labels, problem_type=self.problem_type,
         )  # fmt: skip
         config._attn_implementation = "eager"
         model = getattr(transformers, self.theirs)(config).double().train()
@@ -213,9 +214,7 @@ def _check_gradients(ops: OpSet, plan: TrainingRecipe, state: Any, batch: Any, m
 
 def dropping(task: Task) -> BertConfig:
     """Dropout everywhere, with a rate of its own in front of the classifier."""
-    return replace(
-        task.config, hidden_dropout_prob=0.1, attention_probs_dropout_prob=0.2, classifier_dropout=0.4
-    )
+    return replace(task.config, hidden_dropout_prob=0.1, attention_probs_dropout_prob=0.2, classifier_dropout=0.4)
 
 
 def trajectory(ops: OpSet, task: Task, steps: int, **changes: Any) -> np.ndarray:

@@ -121,6 +121,9 @@ class Numerics:
     decay_exclusions          a parameter whose name contains one of these is not decayed
     clip_epsilon              added to the global norm before it divides
     schedule                  "google" (decay counted from step 0, warm-up replaces it) or "huggingface"
+    span_padding              "excluded": an answer's start and end are sought among the tokens, so the loss does not
+                              depend on padding; "counted": among padded positions, too, as Google's code and Hugging
+                              Face's both do (padded layout only)
     initializer               "truncated_normal" (cut at two standard deviations) or "normal"
     """
 
@@ -133,6 +136,7 @@ class Numerics:
     decay_exclusions: tuple[str, ...] = ("LayerNorm", "layer_norm", "bias")
     clip_epsilon: float = 1e-6
     schedule: Literal["google", "huggingface"] = "huggingface"
+    span_padding: Literal["excluded", "counted"] = "excluded"
     initializer: Literal["truncated_normal", "normal"] = "normal"
 
     def __post_init__(self) -> None:
@@ -162,6 +166,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "scale_scores": ("after", "query"),
     "optimizer": ("google", "adamw", "lamb"),
     "schedule": ("google", "huggingface"),
+    "span_padding": ("excluded", "counted"),
     "initializer": ("truncated_normal", "normal"),
 }
 

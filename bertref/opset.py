@@ -20,6 +20,7 @@ from .ops import (
     add,
     attention,
     bias_activation,
+    binary_cross_entropy,
     cross_entropy,
     decoder_cross_entropy,
     dense,
@@ -33,6 +34,7 @@ from .ops import (
     log_softmax,
     packing,
     relu,
+    soft_cross_entropy,
     softmax,
     span_cross_entropy,
     squared_error,
@@ -170,6 +172,7 @@ class OpSet:
     add = _OpAttribute(add.add)
     attention = _OpAttribute(attention.attention)
     bias_activation = _OpAttribute(bias_activation.bias_activation)
+    binary_cross_entropy = _OpAttribute(binary_cross_entropy.binary_cross_entropy)
     cross_entropy = _OpAttribute(cross_entropy.cross_entropy)
     decoder_cross_entropy = _OpAttribute(decoder_cross_entropy.decoder_cross_entropy)
     dense = _OpAttribute(dense.dense)
@@ -183,6 +186,7 @@ class OpSet:
     log_softmax = _OpAttribute(log_softmax.log_softmax)
     pack = _OpAttribute(packing.pack)
     relu = _OpAttribute(relu.relu)
+    soft_cross_entropy = _OpAttribute(soft_cross_entropy.soft_cross_entropy)
     softmax = _OpAttribute(softmax.softmax)
     span_cross_entropy = _OpAttribute(span_cross_entropy.span_cross_entropy)
     squared_error = _OpAttribute(squared_error.squared_error)

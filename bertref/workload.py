@@ -73,6 +73,8 @@ def calls(
         "cross_entropy": lambda: ((real(B, 2), whole(B), None, loss()), {}),
         "span_cross_entropy": lambda: ((real(B, S), real(B, S), whole(B), whole(B), None, loss()), {}),
         "squared_error": lambda: ((real(B), real(B), loss()), {}),
+        "binary_cross_entropy": lambda: ((real(B, 2), real(B, 2), loss()), {}),
+        "soft_cross_entropy": lambda: ((real(B, 2), real(B, 2), loss()), {}),
         "attention": lambda: (
             (real(B, S, H), real(B, S, H), real(B, S, H), stand_in(xp, (B, S), "bool"), keep(p_probs, B, A, S, S)),
             {"heads": A, "scale": config.head_size**-0.5, "mask_value": numerics.mask_value,

@@ -232,3 +232,12 @@ def test_a_file_is_read_and_overridden(tmp_path: Path) -> None:
     path.write_text(json.dumps(config_to_dict(config, GOOGLE)), encoding="utf-8")
     assert read_config(path) == (config, GOOGLE)
     assert read_config(path, dialect=HUGGINGFACE) == (config, HUGGINGFACE)
+
+
+def test_a_dialect_written_before_it_knew_of_spans_is_read() -> None:
+    older = numerics_to_dict(GOOGLE)
+    del older["span_padding"]
+    assert numerics_from_dict(older) == GOOGLE
+    assert numerics_from_dict({**older, "span_padding": "counted"}).span_padding == "counted"
+    with pytest.raises(InputError, match="span_padding is 'half'; it must be one of excluded, counted"):
+        numerics_from_dict({**older, "span_padding": "half"})

@@ -2,7 +2,7 @@
 
 Letters: B examples, S tokens of a padded sequence. Rows are padded with zeros: a padded token has attention_mask 0. The
 names follow Hugging Face. A task's batch is a subclass that adds fields, a line of `LAYOUT` for each, and what is
-checked of them: pre-training's is `data.pretraining.batch.PretrainingBatch`.
+checked of them: pre-training's is `data.pretraining.batch.PretrainingBatch`, the tasks' are in `data.tasks.batches`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,6 +17,9 @@ from ..errors import InputError
 
 FieldTable = Mapping[str, tuple[str, npt.DTypeLike]]
 """Field -> the letters of its axes after B ("" where there are none) and its dtype, in the order of files."""
+
+IGNORED_LABEL = -100
+"""What Hugging Face writes where a position is not predicted."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -35,6 +38,9 @@ class Batch:
         "token_type_ids": ("S", np.int32),
         "example": ("", np.int64),
     }
+
+    PADDING: ClassVar[Mapping[str, int]] = {}
+    """What stands in place of 0 where there is only padding, by field."""
 
     input_ids: npt.NDArray[np.int32]
     attention_mask: npt.NDArray[np.int32]
@@ -59,7 +65,7 @@ class Batch:
     def zeros(cls, examples: int, sizes: Mapping[str, int]) -> Self:
         """A batch of padding, to be filled in; `sizes` has the length of every axis by its letter."""
         return cls(**{
-            name: np.zeros((examples, *(sizes[letter] for letter in axes)), dtype)
+            name: np.full((examples, *(sizes[letter] for letter in axes)), cls.PADDING.get(name, 0), dtype)
             for name, (axes, dtype) in cls.LAYOUT.items()
         })  # fmt: skip
 
@@ -75,7 +81,7 @@ class Batch:
                 if length > sizes[letter]:
                     raise InputError(f"batch: {name} has {length} columns; it can't be padded to {sizes[letter]}")
                 widths.append((0, sizes[letter] - length))
-            arrays[name] = np.pad(array, widths)
+            arrays[name] = np.pad(array, widths, constant_values=self.PADDING.get(name, 0))
         return type(self)(**arrays)
 
     def validate(self, config: BertConfig) -> None:
@@ -84,7 +90,7 @@ class Batch:
         Ops gather and scatter without looking; so whatever comes from outside is checked here, once, on the host.
         """
         self._check_shapes()
-        seq_len = self.input_ids.shape[1]
+        seq_len = self.input_ids.shape[-1]
         if seq_len > config.max_position_embeddings:
             raise InputError(
                 f"batch: sequences of {seq_len} tokens; the model has max_position_embeddings = "
@@ -115,6 +121,11 @@ def check_range(name: str, array: npt.NDArray[Any], limit: int, meaning: str) ->
     if not array.size or (array.min() >= 0 and array.max() < limit):
         return
     place = np.argwhere((array < 0) | (array >= limit))[0]
-    where = f"row {place[0]}" + (f", column {place[1]}" if len(place) > 1 else "")
     value = array[tuple(place)]
-    raise InputError(f"batch: {name}, {where}: {value} is not in 0 to {limit - 1} ({meaning})")
+    raise InputError(f"batch: {name}, {where(place)}: {value} is not in 0 to {limit - 1} ({meaning})")
+
+
+def where(place: npt.NDArray[Any]) -> str:
+    """Indices in an array as an error names them; a sequence of an example that has several is its choice."""
+    words = {1: ("row",), 2: ("row", "column"), 3: ("row", "choice", "column")}[len(place)]
+    return ", ".join(f"{word} {index}" for word, index in zip(words, place, strict=True))

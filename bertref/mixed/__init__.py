@@ -54,6 +54,8 @@ TABLE = {
     "cross_entropy": OpType("float32", "logits"),
     "span_cross_entropy": OpType("float32", "start_logits end_logits"),
     "squared_error": OpType("float32", "predictions"),
+    "binary_cross_entropy": OpType("float32", "logits"),
+    "soft_cross_entropy": OpType("float32", "logits"),
     # what chooses, moves or drops
     "gather": OpType("given"),
     "pack": OpType("given"),

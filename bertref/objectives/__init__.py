@@ -1,22 +1,36 @@
 """What a model is trained for: from a batch on the host to losses, figures and the gradients of every parameter.
 
-`base` says what a training step needs of an objective, `gradients` asks one for all of it, and every other file is an
-objective.
+`base` says what a training step needs of an objective, `gradients` asks one for all of it. `pretraining` is the
+objective of two heads; those of the tasks (`HeadObjective`) have one each.
 """
 
 from .base import TOTAL, Denominators, Figure, HostBatch, Objective, Outcome, Prepared, added, ordered
+from .choice import ChoiceObjective
+from .classification import ClassificationObjective
 from .gradients import losses_and_gradients
+from .head_objective import HeadObjective
+from .multi_label import MultiLabelObjective
 from .pretraining import PretrainingObjective
+from .regression import RegressionObjective
+from .spans import SpanObjective
+from .tokens import TokenObjective
 
 __all__ = [
     "TOTAL",
+    "ChoiceObjective",
+    "ClassificationObjective",
     "Denominators",
     "Figure",
+    "HeadObjective",
     "HostBatch",
+    "MultiLabelObjective",
     "Objective",
     "Outcome",
     "Prepared",
     "PretrainingObjective",
+    "RegressionObjective",
+    "SpanObjective",
+    "TokenObjective",
     "added",
     "losses_and_gradients",
     "ordered",

@@ -93,10 +93,11 @@ def working_ops(ops: OpSet, recipe: TrainingRecipe) -> OpSet:
 def dropout_of(ops: OpSet, recipe: TrainingRecipe, batch: Batch, step: int) -> Dropout | None:
     """The dropout of a batch in a step (counted from 0), None if the config drops nothing."""
     config = recipe.settings.config
-    if not config.hidden_dropout_prob and not config.attention_probs_dropout_prob:
+    if not (config.hidden_dropout_prob or config.attention_probs_dropout_prob or config.classifier_dropout):
         return None
-    return Dropout(
-        ops.xp, recipe.seed, step, np.asarray(batch.example), np.asarray(batch.attention_mask) != 0,
+    mask = np.asarray(batch.attention_mask) != 0
+    return Dropout(  # an example of several sequences, a multiple choice, is as many rows
+        ops.xp, recipe.seed, step, np.asarray(batch.example).reshape(-1), mask.reshape(-1, mask.shape[-1]),
         recipe.packed, config.hidden_dropout_prob, config.attention_probs_dropout_prob, ops.share,
     )  # fmt: skip
 

@@ -128,6 +128,16 @@ def squared_error(predictions: Exact, targets: Exact, denominator: Exact) -> Exa
     return np.asarray(((predictions - targets) ** 2).sum() / denominator.item(), dtype=object)
 
 
+def binary_cross_entropy(logits: Exact, targets: Exact, denominator: Exact) -> Exact:
+    yes = 1 / (1 + _exp(-logits))
+    losses = -targets * _log(yes) - (1 - targets) * _log(1 - yes)
+    return np.asarray(losses.sum() / denominator.item(), dtype=object)
+
+
+def soft_cross_entropy(logits: Exact, targets: Exact, denominator: Exact) -> Exact:
+    return np.asarray(-(targets * _log(softmax(logits))).sum() / denominator.item(), dtype=object)
+
+
 def attention(
     query: Exact,
     key: Exact,
@@ -177,6 +187,7 @@ EXACT: dict[str, Callable[..., Exact]] = {
     for f in (
         *(dense, embedding, layer_norm, gelu_erf, gelu_tanh, tanh, relu, softmax, log_softmax, dropout, add),
         *(gather, pack, unpack, cross_entropy, span_cross_entropy, squared_error),
+        *(binary_cross_entropy, soft_cross_entropy),
         *(attention, bias_activation, dropout_add_norm, decoder_cross_entropy),
     )
 }

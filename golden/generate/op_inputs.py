@@ -104,6 +104,28 @@ def squared_error(rng: Random, N: int) -> OpCase:
     return OpCase({"predictions": x, "targets": targets, "denominator": np.asarray(N + 0.5)})
 
 
+def binary_cross_entropy(rng: Random, N: int, C: int, spread: float = 2.0) -> OpCase:
+    """Labels, and some probabilities among them."""
+    labels = rng.integers(0, 2, size=(N, C)).astype(float)
+    targets = np.where(rng.random((N, C)) < 0.25, rng.random((N, C)), labels)
+    return OpCase(
+        {"logits": spread * rng.normal(size=(N, C)), "targets": targets, "denominator": np.asarray(N * C + 0.5)}
+    )
+
+
+def soft_cross_entropy(rng: Random, N: int, C: int, spread: float = 2.0) -> OpCase:
+    """Targets of which some are 0 and whose rows don't sum to 1; some rows don't count."""
+    targets = np.where(rng.random((N, C)) < 0.25, 0.0, rng.uniform(0.1, 1, size=(N, C)))
+    counted = rng.random((N, 1)) < 0.7
+    return OpCase(
+        {
+            "logits": spread * rng.normal(size=(N, C)),
+            "targets": targets * counted,
+            "denominator": np.asarray(N + 1.5),
+        }
+    )
+
+
 def attention(
     rng: Random,
     B: int,
@@ -205,6 +227,8 @@ INPUTS = {
     "cross_entropy": OpInputs(cross_entropy, "NC", "N", ("logits",)),
     "span_cross_entropy": OpInputs(span_cross_entropy, "BS", "B", ("start_logits", "end_logits")),
     "squared_error": OpInputs(squared_error, "N", "N", ("predictions",)),
+    "binary_cross_entropy": OpInputs(binary_cross_entropy, "NC", "N", ("logits",)),
+    "soft_cross_entropy": OpInputs(soft_cross_entropy, "NC", "N", ("logits",)),
     "attention": OpInputs(attention, "BSAD", "B", ("query", "key", "value")),
     "bias_activation": OpInputs(bias_activation, "BSI", "B", ("x", "bias")),
     "dropout_add_norm": OpInputs(dropout_add_norm, "BSH", "B", ("x", "residual", "gamma", "beta")),

@@ -98,6 +98,12 @@ TORCH: dict[str, Callable[..., Tensor]] = {
     "squared_error": lambda predictions, targets, denominator: (
         ((predictions - targets) ** 2).sum() / denominator
     ),
+    "binary_cross_entropy": lambda logits, targets, denominator: (
+        F.binary_cross_entropy_with_logits(logits, targets, reduction="sum") / denominator
+    ),
+    "soft_cross_entropy": lambda logits, targets, denominator: (
+        F.cross_entropy(logits, targets, reduction="sum") / denominator
+    ),
     "attention": attention,
     "bias_activation": lambda x, bias, activation: ACTIVATIONS[activation](x + bias),
     "dropout_add_norm": lambda x, residual, keep, gamma, beta, scale, eps: layer_norm(

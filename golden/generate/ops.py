@@ -100,6 +100,14 @@ PLANS: dict[str, dict[str, OpPlan]] = {
         "unweighted": OpPlan({"B": 3, "S": 5, "weights": False}),
     },
     "squared_error": basic("squared_error", (7,), (1,)),
+    "binary_cross_entropy": {
+        **basic("binary_cross_entropy", (5, 7), (4, 1)),
+        "large": OpPlan({"N": 4, "C": 3, "spread": 12.0}),
+    },
+    "soft_cross_entropy": {
+        **basic("soft_cross_entropy", (5, 7), (4, 1)),
+        "offset": OpPlan({"N": 4, "C": 4}, shift=1000.0),
+    },
     "attention": {
         **basic("attention", (3, 5, 2, 3), (3, 1, 2, 3)),
         "no_dropout": OpPlan({"B": 3, "S": 5, "A": 2, "D": 3, "keep": False}),

@@ -217,6 +217,54 @@ def _squared(predictions: Any, targets: Any) -> OpCase:
     return OpCase({"predictions": array(*predictions), "targets": array(*targets), "denominator": np.asarray(2.0)})
 
 
+def _elements(logits: Any, targets: Any) -> OpCase:
+    inputs = {"logits": np.asarray(logits, dtype=float), "targets": np.asarray(targets, dtype=float)}
+    return OpCase({**inputs, "denominator": np.asarray(2.0)})
+
+
+def _binary_cross_entropy_edges() -> list[Edge]:
+    nothing = np.zeros((0, 2))
+    extremes = "a logit of ±1000 gives 0 or 1000, as the target is right or wrong"
+    return [
+        Edge("no row at all gives 0", _elements(nothing, nothing), 0, 3, {"logits": nothing}),
+        Edge(extremes, _elements([[1000, -1000]], [[1, 0]]), 0, 3, {"logits": [[0, 0]]}),
+        Edge(extremes, _elements([[1000, -1000]], [[0, 1]]), 1000, 3, {"logits": [[1.5, -1.5]]}),
+        Edge("a NaN gives NaN", _elements([[NAN, 0]], [[1, 1]]), NAN, 2, {"logits": [[NAN, -0.5]]}),
+    ]
+
+
+def _soft_cross_entropy_edges() -> list[Edge]:
+    nothing, ln2 = np.zeros((0, 2)), math.log(2)
+    impossible = [[-INF, 0, 0]]
+    return [
+        Edge("no row at all gives 0", _elements(nothing, nothing), 0, 3, {"logits": nothing}),
+        Edge(
+            "a target of 0 adds exactly 0 to the loss, even where the logit is -inf",
+            _elements(impossible, [[0, 1, 0]]),
+            ln2 / 2,
+            2,
+            {"logits": [[0, -0.5, 0.5]]},
+            units=4,
+        ),
+        Edge(
+            "a class of logit -inf whose target is not 0 gives +inf",
+            _elements(impossible, [[1, 0, 0]]),
+            INF,
+            2,
+            {"logits": [[-1, 0.5, 0.5]]},
+            units=4,
+        ),
+        Edge(
+            "a row of targets 0 adds exactly 0 to loss and gradient, whatever its logits hold",
+            _elements([[0, 0], [NAN, 0], [INF, INF]], [[1, 0], [0, 0], [0, 0]]),
+            ln2 / 2,
+            2,
+            {"logits": [[-0.5, 0.5], [0, 0], [0, 0]]},
+            units=4,
+        ),
+    ]
+
+
 def _packing(x: Any, valid: list[bool]) -> OpCase:
     places = np.flatnonzero(valid)
     slots = np.where(valid, np.cumsum(valid) - 1, 0)
@@ -234,6 +282,8 @@ EDGES: dict[str, list[Edge]] = {
     "attention": _attention_edges(),
     "cross_entropy": _cross_entropy_edges(),
     "decoder_cross_entropy": _decoder_cross_entropy_edges(),
+    "binary_cross_entropy": _binary_cross_entropy_edges(),
+    "soft_cross_entropy": _soft_cross_entropy_edges(),
     "layer_norm": _layer_norm_edges(),
     "log_softmax": _log_softmax_edges(),
     "softmax": _softmax_edges(),
@@ -319,6 +369,7 @@ EDGES: dict[str, list[Edge]] = {
 }
 
 ELSEWHERE = {
+    ("binary_cross_entropy", "the sum is taken in at least float32"): "test_dtypes",
     ("cross_entropy", "Labels out of range are refused on the host"): "a batch is checked when it is made",
     ("log_softmax", "The sum is taken in at least float32"): "test_dtypes",
     ("softmax", "Sums are taken in at least float32"): "test_dtypes",

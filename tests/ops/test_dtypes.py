@@ -12,7 +12,10 @@ from .checks import check_golden_backward, check_golden_forward, random_case
 from .harness import arguments, backward, forward, place
 
 HALVES = ("float16", "bfloat16")
-LOSSES = ("cross_entropy", "span_cross_entropy", "squared_error", "decoder_cross_entropy")
+LOSSES = (
+    "cross_entropy", "span_cross_entropy", "squared_error", "decoder_cross_entropy", "binary_cross_entropy",
+    "soft_cross_entropy",
+)  # fmt: skip
 WIDE_OUTPUTS = (*LOSSES, "log_softmax")
 WIDE_GRADIENTS = {"layer_norm": {"gamma", "beta"}, "dropout_add_norm": {"gamma", "beta"}, "log_softmax": {"x"},
                   "dense": {"bias"}, "bias_activation": {"bias"}, "decoder_cross_entropy": {"bias"}}  # fmt: skip

@@ -208,7 +208,10 @@ def _compare(got: Arrays, expected: Arrays) -> None:
         close(got[name], gradient, 10 * ROUNDING, f"gradient of {name}", floor)
 
 
-@pytest.mark.parametrize("op", ["cross_entropy", "decoder_cross_entropy", "squared_error"])
+@pytest.mark.parametrize(
+    "op",
+    ["cross_entropy", "decoder_cross_entropy", "squared_error", "binary_cross_entropy", "soft_cross_entropy"],
+)
 @given(data=st.data(), seed=seeds, cut=st.integers(0, 6))
 def test_losses_of_chunks_add_up(op: str, xp: Any, data: st.DataObject, seed: int, cut: int) -> None:
     """The denominator belongs to the whole, so the parts' losses and gradients simply add."""
@@ -233,6 +236,32 @@ def test_cross_entropy_ignores_a_shift(xp: Any, data: st.DataObject, seed: int, 
     close(output("cross_entropy", xp, moved), output("cross_entropy", xp, case), ROUNDING, "loss", floor=1.0)
     gradient = solve(OPS["cross_entropy"], xp, case, dy)[1]["logits"]
     assert np.all(np.abs(gradient.sum(axis=-1)) <= ROUNDING * (1 + abs(dy)))
+
+
+@given(data=st.data(), seed=seeds, weights=st.booleans())
+def test_soft_cross_entropy_of_a_label_is_cross_entropy(
+    xp: Any, data: st.DataObject, seed: int, weights: bool
+) -> None:
+    case, dy, _ = random_case("cross_entropy", seed, data.draw(sizes("cross_entropy")), weights=weights)
+    logits, counts = case.inputs["logits"], case.inputs["weights"]
+    targets = np.eye(logits.shape[1])[case.inputs["labels"]] * (1.0 if counts is None else counts[:, None])
+    soft = OpCase({"logits": logits, "targets": targets, "denominator": case.inputs["denominator"]})
+    loss, grads = solve(OPS["cross_entropy"], xp, case, dy)
+    soft_loss, soft_grads = solve(OPS["soft_cross_entropy"], xp, soft, dy)
+    close(soft_loss, loss, ROUNDING, "loss", floor=1.0)
+    close(soft_grads["logits"], grads["logits"], ROUNDING, "gradient", floor=1.0)
+
+
+@given(data=st.data(), seed=seeds)
+def test_binary_cross_entropy_is_cross_entropy_against_a_logit_of_0(xp: Any, data: st.DataObject, seed: int) -> None:
+    case, dy, _ = random_case("binary_cross_entropy", seed, data.draw(sizes("binary_cross_entropy")))
+    x, t = case.inputs["logits"].reshape(-1), case.inputs["targets"].reshape(-1)
+    two = OpCase({"logits": np.stack([0 * x, x], 1), "targets": np.stack([1 - t, t], 1),
+                  "denominator": case.inputs["denominator"]})  # fmt: skip
+    loss, grads = solve(OPS["binary_cross_entropy"], xp, case, dy)
+    two_loss, two_grads = solve(OPS["soft_cross_entropy"], xp, two, dy)
+    close(two_loss, loss, ROUNDING, "loss", floor=1.0)
+    close(two_grads["logits"][:, 1], grads["logits"].reshape(-1), ROUNDING, "gradient", floor=1.0)
 
 
 @pytest.mark.parametrize("op", ["gelu_erf", "gelu_tanh"])

@@ -2,6 +2,9 @@
 
 from typing import Any
 
+import numpy as np
+
+from bertref.golden.generate.op_inputs import OpCase
 from bertref.ops import OPS
 
 from .edges import x_is
@@ -176,4 +179,77 @@ SQUARED_ERROR = [
                    {"predictions": everywhere}),
 ]  # fmt: skip
 
-ROWS: list[Twin] = [*LAYER_NORM, *SOFTMAX, *LOG_SOFTMAX, *CROSS_ENTROPY, *SPAN_CROSS_ENTROPY, *SQUARED_ERROR]
+
+
+def _sigmoid(xp: Any, x: Any) -> Any:
+    return 1 / (1 + xp.exp(-x))
+
+
+def _of_probabilities(xp: Any, a: Dict) -> Any:
+    """The definition, with the logarithm of rounded probabilities."""
+    yes, t = _sigmoid(xp, a["logits"]), a["targets"]
+    return -xp.sum(t * xp.log(yes) + (1 - t) * xp.log(1 - yes)) / a["denominator"]
+
+
+EVERY_LOGIT = {"logits": everywhere}
+SURE = OpCase({"logits": np.array([[40.0]]), "targets": np.array([[0.0]]), "denominator": np.asarray(1.0)})
+
+BINARY_CROSS_ENTROPY = [
+    scaled_forward("binary_cross_entropy"),
+    wrong_forward("binary_cross_entropy", "the logarithm of a sigmoid",
+                  lambda op, xp, a: _of_probabilities(xp, a), witness=[(SURE, 1.0)]),
+    wrong_forward("binary_cross_entropy", "without the answers that are no",
+                  lambda op, xp, a: -xp.sum(a["targets"] * xp.log(_sigmoid(xp, a["logits"]))) / a["denominator"]),
+    wrong_forward("binary_cross_entropy", "targets rounded to labels",
+                  lambda op, xp, a: output_of(op, xp, a, targets=xp.astype(a["targets"] > 0.5, a["targets"].dtype))),
+    wrong_forward("binary_cross_entropy", "the mean over the elements",
+                  lambda op, xp, a: output_of(op, xp, a, denominator=a["denominator"] * 0 + max(
+                      a["logits"].shape[0] * a["logits"].shape[1], 1))),
+    scaled_backward("binary_cross_entropy", "logits"),
+    scaled_backward("binary_cross_entropy", "logits", last_column),
+    wrong_backward("binary_cross_entropy", "without the denominator",
+                   lambda op, xp, dy, c: {"logits": dy * c.difference}, EVERY_LOGIT),
+    wrong_backward("binary_cross_entropy", "the derivative of a squared error",
+                   lambda op, xp, dy, c: {"logits": 2 * op.backward(xp, dy, c).logits}, EVERY_LOGIT),
+    wrong_backward("binary_cross_entropy", "nothing",
+                   lambda op, xp, dy, c: {"logits": xp.zeros_like(c.logits)}, EVERY_LOGIT),
+]  # fmt: skip
+
+
+def _normalised(xp: Any, targets: Any) -> Any:
+    mass = total(xp, targets)
+    return targets / xp.where(mass == 0, xp.ones_like(mass), mass)
+
+
+SOFT_CROSS_ENTROPY = [
+    scaled_forward("soft_cross_entropy"),
+    wrong_forward("soft_cross_entropy", "targets made to sum to 1",
+                  lambda op, xp, a: output_of(op, xp, a, targets=_normalised(xp, a["targets"]))),
+    wrong_forward("soft_cross_entropy", "the likeliest class alone",
+                  lambda op, xp, a: output_of(op, xp, a, targets=xp.where(
+                      a["targets"] == xp.max(a["targets"], axis=1, keepdims=True), a["targets"],
+                      xp.zeros_like(a["targets"])))),
+    wrong_forward("soft_cross_entropy", "the divergence from the targets",
+                  lambda op, xp, a: output_of(op, xp, a) + xp.sum(a["targets"] * xp.log(xp.where(
+                      a["targets"] == 0, xp.ones_like(a["targets"]), a["targets"]))) / a["denominator"]),
+    wrong_forward("soft_cross_entropy", "0 times -inf for a class that doesn't count",
+                  lambda op, xp, a: -xp.sum(a["targets"] * OPS["log_softmax"].forward(xp, a["logits"])[0])
+                  / a["denominator"], witness=[(OpCase({
+                      "logits": np.array([[-np.inf, 0.0]]), "targets": np.array([[0.0, 1.0]]),
+                      "denominator": np.asarray(1.0)}), 1.0)]),
+    scaled_backward("soft_cross_entropy", "logits"),
+    scaled_backward("soft_cross_entropy", "logits", last_column),
+    wrong_backward("soft_cross_entropy", "as if targets summed to 1",
+                   lambda op, xp, dy, c: {"logits": dy * (xp.exp(c.log_probs) - c.targets) / c.denominator},
+                   EVERY_LOGIT),
+    wrong_backward("soft_cross_entropy", "without the targets",
+                   lambda op, xp, dy, c: {"logits": dy * xp.exp(c.log_probs) * total(xp, c.targets) / c.denominator},
+                   EVERY_LOGIT),
+    wrong_backward("soft_cross_entropy", "without the denominator",
+                   lambda op, xp, dy, c: {"logits": op.backward(xp, dy, c).logits * c.denominator}, EVERY_LOGIT),
+]  # fmt: skip
+
+ROWS: list[Twin] = [
+    *LAYER_NORM, *SOFTMAX, *LOG_SOFTMAX, *CROSS_ENTROPY, *SPAN_CROSS_ENTROPY, *SQUARED_ERROR, *BINARY_CROSS_ENTROPY,
+    *SOFT_CROSS_ENTROPY,
+]  # fmt: skip

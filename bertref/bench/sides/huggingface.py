@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ...data.pretraining.batch import IGNORED_LABEL, PretrainingBatch
+from ...data.batch import IGNORED_LABEL
+from ...data.pretraining.batch import PretrainingBatch
 from ...optim import Optimizer
 from .. import inputs
 from ..gradient_norms import grouped_norms, squares

@@ -13,10 +13,7 @@ import numpy.typing as npt
 
 from ...config import BertConfig
 from ...errors import InputError
-from ..batch import Batch, FieldTable, check_range
-
-IGNORED_LABEL = -100
-"""What Hugging Face writes where a position is not predicted."""
+from ..batch import IGNORED_LABEL, Batch, FieldTable, check_range
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

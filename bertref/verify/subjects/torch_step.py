@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 
 from ...config import Numerics
-from ...data.pretraining.batch import IGNORED_LABEL, PretrainingBatch
+from ...data.batch import IGNORED_LABEL
+from ...data.pretraining.batch import PretrainingBatch
 from ...errors import InputError
 from ..records import OptimizerCase
 

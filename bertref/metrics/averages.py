@@ -47,7 +47,9 @@ def micro(counts: Counts) -> Scores:
 
 
 def macro(counts: Counts) -> Scores:
-    """The mean over kinds; undefined if it is for one of them (which counts as 0), or if there are none."""
+    """The mean over kinds; undefined if it is for one of them (which counts as 0), NaN if there are no kinds."""
+    if not len(counts.support):
+        return Scores(UNDEFINED, UNDEFINED, UNDEFINED, 0)
     return _weighted(counts, np.ones(len(counts.support)))
 
 
@@ -68,8 +70,6 @@ def _weighted(counts: Counts, weights: Floats) -> Scores:
 
 
 def _mean(values: list[Value], weights: Floats) -> Value:
-    if not values:
-        return UNDEFINED
     total = float(np.sum(weights))
     if not total:
         return Value(0.0, undefined=True)

@@ -1,8 +1,8 @@
 """How sure is a figure: how much it varies over draws of N of the N examples, with replacement.
 
 The percentile bootstrap: the figure is computed of each of n such resamples; the interval leaves out (1 - level) / 2 of
-these figures on either side. It is about the choice of examples, not about that of the training's seed. The numbers come
-from NumPy's Philox, so a seed gives the same interval again.
+these figures on either side. It is about the choice of examples, not about that of the training's seed. The numbers
+come from NumPy's Philox, so a seed gives the same interval again.
 
 Source: Efron and Tibshirani 1993, "An Introduction to the Bootstrap", chapter 13.
 """

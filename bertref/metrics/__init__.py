@@ -1,6 +1,7 @@
-"""Metrics that add up over batches: small, on the host, without dependencies beyond NumPy."""
+"""Figures of an evaluation: pure functions, on the host, without dependencies beyond NumPy."""
 
 from .mean import WeightedMean
 from .unigram import unigram_loss
+from .value import Value
 
-__all__ = ["WeightedMean", "unigram_loss"]
+__all__ = ["Value", "WeightedMean", "unigram_loss"]

@@ -5,8 +5,8 @@
 
 (Rajpurkar et al. 2016, arXiv:1606.05250; 2018, arXiv:1806.03822.) An answer whose `answer_start` does not point at its
 text is taken where the text occurs nearest to it. If the context does not have the text at all, nothing can be learned
-from it: a part for training leaves a question without any other answer out, as the original's `run_squad.py` does; other
-parts keep the text, by which predictions are scored, with the start `NOWHERE`. Both are counted and said.
+from it: a part for training leaves out the answer, and a question that has no other, as the original's `run_squad.py`
+does; other parts keep the text, by which predictions are scored, with the start `NOWHERE`. All are counted and said.
 
 A file is one JSON value and is held in memory while it is read (SQuAD's own have 30 to 45 MB); its questions are not.
 """
@@ -15,7 +15,7 @@ import gzip
 import json
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -97,19 +97,21 @@ def _questions(path: Path, counts: _Counts, *, training: bool) -> Iterator[SpanE
                     raise InputError(f"{path}: the question id {key!r} occurs twice; an id stands for one question")
                 seen.add(key)
                 example = _example(qa, key, context, title, f"{path}, question {key}", counts)
-                if not training or _usable(example, f"{path}, question {key}"):
-                    yield example
+                usable = _for_training(example, f"{path}, question {key}") if training else example
+                if usable:
+                    yield usable
                 else:
                     counts.left_out.append(key)
     if not seen:
         raise InputError(f"{path}: no questions in it")
 
 
-def _usable(example: SpanExample, where: str) -> bool:
-    """Whether there is something to learn from a question: that there is no answer, or an answer's place."""
+def _for_training(example: SpanExample, where: str) -> SpanExample | None:
+    """With those answers only that are in the context; None if that leaves nothing to learn."""
     if example.answerable is None:
         raise InputError(f"{where}: no answer is given; training needs one, or is_impossible: true")
-    return not example.answerable or bool(example.answers)
+    answers = tuple(answer for answer in example.answers if answer.start != NOWHERE)
+    return replace(example, answers=answers) if answers or not example.answerable else None
 
 
 def _example(qa: Any, key: str, context: str, title: str, where: str, counts: _Counts) -> SpanExample:

@@ -21,8 +21,8 @@ from .text_tables import checked_text
 def choice_part(name: str, path: Path, form: TableFormat = BY_ENDING, *, labelled: bool = True) -> Part:
     """A part of contexts with their choices; without `labelled`, labels may be missing.
 
-    Raises `InputError`, when it is read, for a missing column, an empty context or choice, another number of choices than
-    the first example's, fewer than two, or a label that numbers none of them: with the line.
+    Raises `InputError`, when it is read, for a missing column, an empty context or choice, another number of choices
+    than the first example's, fewer than two, or a label that numbers none of them: with the line.
     """
 
     def read() -> Iterator[ChoiceExample]:

@@ -37,7 +37,7 @@ def folder_part(name: str, folder: Path) -> Part:
     text or a file that is not UTF-8.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder")
+        raise InputError(f"{folder}: not a folder; a folder with one for each label is needed")
     names = [name for name in _names(folder) if name not in UNLABELLED and (folder / name).is_dir()]
     labels = {name: folder / name for name in names}
     if len(labels) < 2:

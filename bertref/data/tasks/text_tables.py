@@ -28,7 +28,7 @@ TEXTS = {
     "tweet": (),
 }
 """Names of a text's column, the likeliest first -> names of the second text's."""
-LABELS = ("label", "labels", "score", "gold_label", "category", "class", "target")
+LABELS = ("label", "labels", "score", "gold_label", "category", "class", "target", "sentiment")
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ def test_forms(tmp_path: Path, name: str, content: str) -> None:
 
 
 def test_formats_that_are_named(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.data", "'a;\"x\"\nb;y\n")
+    path = write(tmp_path / "a.data", '\'a;"x"\nb;y\n')
     assert [row.values for row in read_rows(path, TableFormat(";", header=False))] == [
         {"1": "'a", "2": "x"},
         {"1": "b", "2": "y"},

@@ -1,10 +1,13 @@
 """A folder for each label."""
 
+import tarfile
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from bertref.data.tasks.examples import TextExample
+from bertref.data.tasks.splits import split
 from bertref.data.tasks.text_folders import folder_part, folder_parts
 from bertref.errors import InputError
 
@@ -47,7 +50,7 @@ def test_any_labels(tmp_path: Path) -> None:
 
 
 def test_bad_folders(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no such folder"):
+    with pytest.raises(InputError, match="none: not a folder"):
         folder_part("train", tmp_path / "none")
     write(tmp_path / "one" / "a.txt", "a")
     write(tmp_path / "unsup" / "a.txt", "a")
@@ -68,3 +71,18 @@ def test_a_text_without_its_film(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError) as caught:
         read(folder_part("train", tmp_path))
     assert str(caught.value).startswith(f"{wrong}: urls_neg.txt has no line for it")
+
+
+@pytest.mark.slow
+def test_the_published_reviews(data_dir: Path, tmp_path: Path) -> None:
+    with tarfile.open(data_dir / "data" / "aclImdb_train_unsup.tar.gz") as archive:
+        wanted = [member for member in archive if "unsup" not in member.name]
+        archive.extractall(tmp_path, wanted, filter="data")
+    part = folder_parts(tmp_path)["train"]
+    examples = list(part.read())
+    assert Counter(e.label for e in examples) == {"neg": 12500, "pos": 12500}
+    assert len({e.group for e in examples}) == 3456
+    train, dev = split(part, 0.2, by_group=True)
+    films = [{e.group for e in side.read()} for side in (train, dev)]
+    assert films[0].isdisjoint(films[1])
+    assert abs(len(films[1]) / 3456 - 0.2) < 0.03

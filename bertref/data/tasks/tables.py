@@ -1,0 +1,170 @@
+"""The rows of a table: CSV, TSV or JSON lines, plain or `.gz`, UTF-8 with or without a byte order mark.
+
+    .csv             separated by commas; quotes as in RFC 4180, and broken ones are an error
+    .tsv, .txt       separated by tabs; a quote is a character like any other, as in GLUE's files
+    .jsonl, .ndjson  one JSON object a line, whose keys are the columns
+
+The first line names the columns unless a `TableFormat` says otherwise; without names they are "1", "2", and so on.
+Blank lines are passed over; every other row has as many columns as the first. A line ends at "\\n" or "\\r\\n" and
+nowhere else.
+
+Reading streams: one row is in memory at a time.
+"""
+
+import csv
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
+
+from ...errors import InputError
+from ..pretraining.text_files import JSONL, ending, read_lines
+
+DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".txt": "\t"}
+"""The ending before any `.gz` -> what separates the columns."""
+TABLES = (*DELIMITERS, *JSONL)
+WORDS = {"\t": "tabs", ";": "semicolons", ",": "commas", "|": "bars", " ": "spaces"}
+LARGEST_FIELD = 1 << 28
+"""Characters. The csv module's own limit of 131,072 is for the whole process; a text may well be longer."""
+
+
+class Row(NamedTuple):
+    """The line where a row begins, counted from 1, and its values by column: strings, but JSON's own in JSON lines."""
+
+    line: int
+    values: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class TableFormat:
+    """`delimiter` and `quoting`, None: by the file's ending (quoting everywhere but between tabs).
+
+    `header`: the first line names the columns. `names` are used where it does not; () numbers them from "1".
+    """
+
+    delimiter: str | None = None
+    quoting: bool | None = None
+    header: bool = True
+    names: tuple[str, ...] = ()
+
+
+BY_ENDING = TableFormat()
+OnBroken: TypeAlias = Callable[[int], None]
+"""Told the line of a row with a wrong number of columns, which is then left out."""
+_Record: TypeAlias = tuple[int, list[str]]
+
+
+def read_rows(path: Path, form: TableFormat = BY_ENDING, on_broken: OnBroken | None = None) -> Iterator[Row]:
+    """The rows of a file, in its order.
+
+    Raises `InputError` while reading, naming file and line: for a file that can't be read or is not UTF-8, an ending
+    that says no delimiter, a delimiter that the file does not have, broken quoting, a row of another width than the
+    first (unless `on_broken` is told), a line that is no JSON object; and at the end if there was no row.
+    """
+    rows = _json_rows(path) if ending(path) in JSONL else _table_rows(path, form, on_broken)
+    empty = True
+    for row in rows:
+        empty = False
+        yield row
+    if empty:
+        raise InputError(f"{path}: no rows in it")
+
+
+def no_column(where: str, wanted: str, names: Sequence[str]) -> InputError:
+    """The error for a column that is not there."""
+    return InputError(f"{where}: no column {wanted!r}; there {'is' if len(names) == 1 else 'are'} {_quoted(names)}")
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names))
+
+
+def _table_rows(path: Path, form: TableFormat, on_broken: OnBroken | None) -> Iterator[Row]:
+    delimiter = form.delimiter or DELIMITERS.get(ending(path))
+    if delimiter is None:
+        raise InputError(f"{path}: not a table by its ending ({' '.join(TABLES)}, .gz of these); give its delimiter")
+    quoting = delimiter != "\t" if form.quoting is None else form.quoting
+    records = _quoted_records(path, delimiter) if quoting else _plain_records(path, delimiter)
+    names: Sequence[str] = form.names
+    for line, record in records:
+        if form.header and not names:
+            _check_delimiter(path, line, record, delimiter, WORDS)
+            names = _header(path, record)
+            continue
+        if not names:
+            _check_delimiter(path, line, record, delimiter, "\t")
+            names = [str(number) for number in range(1, len(record) + 1)]
+        if len(record) == len(names):
+            yield Row(line, dict(zip(names, record, strict=True)))
+        elif on_broken:
+            on_broken(line)
+        else:
+            raise InputError(
+                f"{path}, line {line}: the number of columns is {len(record)}, not {len(names)} ({_quoted(names)})"
+            )
+
+
+def _header(path: Path, record: list[str]) -> list[str]:
+    names = [name.strip() for name in record]
+    twice = sorted({name for name in names if name and names.count(name) > 1})
+    if twice:
+        raise InputError(f"{path}, line 1: two columns are called {twice[0]!r}; rename one")
+    return names
+
+
+def _check_delimiter(path: Path, line: int, record: list[str], delimiter: str, others: Iterable[str]) -> None:
+    """Refuses a first line that is one column only because something else separates it."""
+    if len(record) > 1:
+        return
+    for other in others:
+        if other not in (delimiter, " ") and other in record[0]:
+            raise InputError(
+                f"{path}, line {line}: one column was found between {WORDS.get(delimiter, repr(delimiter))}, but the "
+                f"line has {WORDS[other]}; give the delimiter {other!r}, or name the file by what it is"
+            )
+
+
+def _plain_records(path: Path, delimiter: str) -> Iterator[_Record]:
+    for number, line in enumerate(read_lines(path), start=1):
+        if line.strip():
+            yield number, line.split(delimiter)
+
+
+def _quoted_records(path: Path, delimiter: str) -> Iterator[_Record]:
+    csv.field_size_limit(max(csv.field_size_limit(), LARGEST_FIELD))
+    reader = csv.reader((f"{line}\n" for line in read_lines(path)), delimiter=delimiter, strict=True)
+    while True:
+        start = reader.line_num + 1
+        try:
+            record = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise InputError(f"{path}, line {start}: {_quoting_fault(str(error))}") from None
+        if any(value.strip() for value in record) or len(record) > 1:
+            yield start, record
+
+
+def _quoting_fault(error: str) -> str:
+    if "unexpected end" in error or "field larger" in error:
+        return "broken quoting: a quote that opens in the row beginning here is not closed"
+    if "expected after" in error:
+        return (
+            "broken quoting: in the row beginning here something follows a closing quote; "
+            'a quote inside of a quoted field is written twice ("")'
+        )
+    return f"not CSV: {error}"
+
+
+def _json_rows(path: Path) -> Iterator[Row]:
+    for number, line in enumerate(read_lines(path), start=1):
+        if not line.strip():
+            continue
+        try:
+            values = json.loads(line)
+        except ValueError as error:
+            raise InputError(f"{path}, line {number}: not JSON: {error}") from None
+        if not isinstance(values, dict):
+            raise InputError(f"{path}, line {number}: a JSON object is expected, with the columns as its keys")
+        yield Row(number, values)

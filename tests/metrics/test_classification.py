@@ -22,7 +22,7 @@ def test_confusion_matrix(pair: Labellings) -> None:
     labels, predictions = pair
     same(ours.confusion_matrix(labels, predictions, classes=6), sklearn.confusion_matrix(*pair, labels=range(6)))
     largest = max(labels + predictions)
-    same(ours.confusion_matrix(*pair), sklearn.confusion_matrix(*pair, labels=range(largest + 1)))
+    same(ours.confusion_matrix(*pair), quietly(sklearn.confusion_matrix, *pair, labels=range(largest + 1)))
 
 
 @given(two_labellings())

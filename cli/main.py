@@ -15,6 +15,7 @@ COMMANDS = {
     "convert": "Convert a checkpoint between Hugging Face, TensorFlow and ONNX.",
     "doctor": "What is installed and usable here, and what to install for the rest.",
     "features": "Write the vectors of texts: of every token in chosen layers, or one for each text.",
+    "finetune": "Train a model for a task: classify, answer, choose, tag.",
     "golden": "Export cases for programs in any language; list, show and check the goldens.",
     "info": "Show what a checkpoint is and what can be done with it.",
     "predict": "Do what a model was trained for: fill masks, answer, classify, tag, choose.",

@@ -1,9 +1,7 @@
 """bertref pretrain"""
 
-import signal
 import sys
 from collections.abc import Callable
-from types import FrameType
 from typing import Any, TypeVar
 
 import click
@@ -14,6 +12,7 @@ from . import render
 from .corpus_options import corpus_options
 from .options import backend_option, debug_option, json_option, threads_option
 from .reporters import JsonLines, Plot, Reporter, TensorBoard, all_of
+from .stop import Stop
 
 F = TypeVar("F", bound=Callable[..., Any])
 DEFAULT = PretrainOptions()
@@ -114,32 +113,8 @@ def pretrain(as_json: bool, cased: bool, kernels: str, plot: str | None, log_jso
     extra += [JsonLines.append(log_json)] if log_json else []
     extra += [TensorBoard(tensorboard)] if tensorboard else []
     drawn: Reporter = JsonLines(sys.stdout) if as_json else render.Training()
-    stop = _Stop()
+    stop = Stop()
     with stop, all_of(drawn, *extra) as report:
         result = run(options, report, stop.asked)
     if result.status == "interrupted":
         sys.exit(128 + (stop.number or 0))
-
-
-class _Stop:
-    """SIGINT and SIGTERM ask the run to save and end; a second one ends it at once."""
-
-    def __init__(self) -> None:
-        self.number: int | None = None
-        self._before: dict[int, Any] = {}
-
-    def asked(self) -> bool:
-        return self.number is not None
-
-    def _note(self, number: int, _frame: FrameType | None) -> None:
-        self.number = number
-        signal.signal(number, self._before[number])
-
-    def __enter__(self) -> "_Stop":
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, self._note)
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)

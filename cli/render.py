@@ -5,7 +5,7 @@ import math
 import shlex
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 from rich.console import Console
 from rich.live import Live
@@ -249,6 +249,10 @@ class Training:
             f"{v['steps']} steps of {v['batch_size']} x {v['seq_len']} tokens, {v['optimizer']}, peak rate "
             f"{v['learning_rate']:g}, {v['precision']} on {v['backend']}"
         )
+        self._begin(v)
+
+    def _begin(self, v: dict[str, Any]) -> None:
+        """The bar, in a terminal."""
         if err.is_terminal:
             self._progress = Progress(
                 TextColumn("[bold]step"), MofNCompleteColumn(), BarColumn(bar_width=24),
@@ -258,14 +262,14 @@ class Training:
             self._progress.start()
             self._task = self._progress.add_task("", total=v["steps"], completed=v["first_step"])
 
+    figures: ClassVar[dict[str, str]] = {"masked_lm_accuracy": "words", "next_sentence_accuracy": "next"}
+    """The figures of a step that are shown, and how they are called."""
+
     def _step(self, v: dict[str, Any]) -> None:
         self._curve.append((v["step"], v["loss"]))
-        words = [f"loss {v['loss']:.3f}"]
-        if "masked_lm_accuracy" in v:
-            words.append(f"words {v['masked_lm_accuracy']:.0%}")
-        if "next_sentence_accuracy" in v:
-            words.append(f"next {v['next_sentence_accuracy']:.0%}")
-        words += [
+        words = [
+            f"loss {v['loss']:.3f}",
+            *(f"{name} {v[figure]:.0%}" for figure, name in self.figures.items() if figure in v),
             f"rate {v['learning_rate']:.1e}",
             f"norm {v['gradient_norm']:.2f}",
             f"{v['tokens_per_second']:,.0f} tokens/s",
@@ -283,11 +287,7 @@ class Training:
         message(f"step {v['step']}, on {where}: " + "  ".join(f"{name} {v[name]:.3f}" for name in names if name in v))
 
     def _done(self, v: dict[str, Any]) -> None:
-        self.close()
-        for line in curve(self._curve):
-            message(line)
-        if v["status"] == "interrupted":
-            message(f"Stopped after step {v['step']} and saved; add --resume to the same command to go on.")
+        if not self._ended(v):
             return
         if self._eval and self._eval["unigram_loss"] is not None:
             gain = self._eval["unigram_loss"] - self._eval["masked_lm_loss"]
@@ -300,3 +300,12 @@ class Training:
             f'bertref predict --model {shlex.quote(v["out"])} "The [MASK] statement is used to [MASK] an exception."',
             markup=False,
         )
+
+    def _ended(self, v: dict[str, Any]) -> bool:
+        """Draws the curve; whether the run came to its end."""
+        self.close()
+        for line in curve(self._curve):
+            message(line)
+        if v["status"] == "interrupted":
+            message(f"Stopped after step {v['step']} and saved; add --resume to the same command to go on.")
+        return bool(v["status"] != "interrupted")

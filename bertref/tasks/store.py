@@ -83,7 +83,7 @@ class FeatureStore:
         columns = np.arange(S)
         real = columns < (ends - starts)[:, None]
         places = np.where(real, starts[:, None] + columns, 0)
-        found = {
+        found: dict[str, npt.NDArray[Any]] = {
             "input_ids": np.where(real, self.ids[places], 0).astype(np.int32),
             "attention_mask": real.astype(np.int32),
             "token_type_ids": (real & (columns >= self.second[rows][:, None])).astype(np.int32),

@@ -41,8 +41,8 @@ _lock, _left_behind = threading.Lock(), False
 _REPRODUCIBLE = 0x10002  # MKL_CBWR_AUTO | MKL_CBWR_STRICT
 _AVX2 = 10  # MKL_CBWR_AVX2; its later branches have larger numbers
 _ORDERING = 2
-"""Threads that put a matrix in order. A sentence through BERT-Base takes 0.76 of the time on two threads where the order
-is that of two and not of one (measured: two cores, AVX-512)."""
+"""Threads that put a matrix in order. A sentence through BERT-Base takes 0.76 of the time on two threads where the
+order is that of two and not of one (measured: two cores, AVX-512)."""
 _ACCURATE = 2  # VML_HA
 _ROWS, _PLAIN, _TRANSPOSED = 101, 111, 112  # CblasRowMajor, CblasNoTrans, CblasTrans
 _SECOND, _ORDERED = 162, 151  # CblasBMatrix, CblasPacked

@@ -1,4 +1,4 @@
-"""Two parts from one: a share of the examples for validation, drawn by a hash.
+"""Two parts from one: a share of the examples for validation, drawn by a hash; or a sample of one.
 
 Whether an example belongs to the share depends on the seed and on its place (or its group) alone, neither on the order
 of the examples nor on the others. So nothing is kept in memory, and each part is read by itself. A share of 0.1 of N
@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from ...errors import InputError
+from ...rng import generator
 from .examples import Example, Part
 
 
@@ -51,3 +52,19 @@ def _is_drawn(example: Example, share: float, seed: int, by_group: bool) -> bool
         raise InputError(f"{example.place}: it has no group; name the groups' column, or split without groups")
     key = f"{seed}\0{example.group if by_group else example.place}"
     return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big") < share * 2**64
+
+
+def sampled(part: Part, count: int, seed: int = 0) -> Part:
+    """`count` examples of a part in its order, each as likely as the others; all of them if there are no more.
+
+    The part is read once more, to count it. Raises `InputError` for a count below 1.
+    """
+    if count < 1:
+        raise InputError(f"a sample of {count} examples; at least 1 is needed")
+
+    def read() -> Iterator[Example]:
+        there = sum(1 for _ in part.read())
+        drawn = set(generator(seed, "held_out", step=1).permutation(there)[:count].tolist())
+        return (example for i, example in enumerate(part.read()) if i in drawn)
+
+    return replace(part, read=read, settings={**part.settings, "sample": {"count": count, "seed": seed}})

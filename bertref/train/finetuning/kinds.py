@@ -88,7 +88,9 @@ def class_weights(options: FinetuneOptions, labels: tuple[str, ...], part: Part,
     except ValueError:
         weights = ()
     if len(weights) != len(labels) or not all(0 <= w < float("inf") for w in weights) or not any(weights):
-        raise InputError(f"--class-weights is {given!r}; it must be balanced, or a number for each of {', '.join(labels)}")
+        raise InputError(
+            f"--class-weights is {given!r}; it must be balanced, or a number for each of {', '.join(labels)}"
+        )
     return weights
 
 

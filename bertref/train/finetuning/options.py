@@ -8,9 +8,6 @@ from ...precision import canonical
 from ...text.encoding import check_truncate
 from ..run_folder import RunRecord
 
-BATCH, RATE, EPOCHS, WARMUP = 32, 5e-5, 3.0, 0.1
-"""The paper's recipe (appendix A.3): batch 32, a rate of {2, 3, 5}e-5, 2 to 4 epochs, a tenth of the steps warm-up."""
-
 
 @dataclass(frozen=True)
 class FinetuneOptions:
@@ -29,8 +26,10 @@ class FinetuneOptions:
     pair: str | None = None
     label: str | None = None
     group: str | None = None
+    by_group: bool = False
     labels: tuple[str, ...] = ()
     delimiter: str | None = None
+    header: bool = True
     held_out: float | None = None
     max_length: int | None = None
     truncate: str = "head"
@@ -45,7 +44,7 @@ class FinetuneOptions:
     steps: int | None = None
     batch_size: int | None = None
     learning_rate: float | None = None
-    warmup: float = WARMUP
+    warmup: float = 0.1
     weight_decay: float = 0.01
     clip_norm: float = 1.0
     optimizer: str | None = None

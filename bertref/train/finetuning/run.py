@@ -120,7 +120,8 @@ def _start(basis: Basis, setup: Setup, out: Path, report: Report) -> State:
 def _overview(setup: Setup, state: State) -> dict[str, Any]:
     options = setup.basis.options
     return {
-        "task": options.task, "backend": options.backend, "precision": options.precision, "model": options.model,
+        "task": options.task, "kind": setup.basis.info.kind, "metric": options.metric,
+        "backend": options.backend, "precision": options.precision, "model": options.model,
         "parameters": count(state.params), "labels": len(setup.labels), "examples": setup.store.counted["examples"],
         "units": len(setup.store), "first_step": state.step, "steps": setup.steps,
         "epochs": setup.steps / setup.order.steps, "batch_size": options.batch_size,

@@ -12,9 +12,12 @@ from ...checkpoint import SavedModel, latest, load_model
 from ...checkpoint.load import describe
 from ...checkpoint.sources import open_source
 from ...config import BertConfig, Numerics
-from ...data.tasks.catalogue import DataSetInfo, info_of, open_data_set
+from ...data.tasks.catalogue import DataSetInfo, data_set_info
 from ...data.tasks.examples import DataSet, Part
+from ...data.tasks.opening import Reading, open_data_set
 from ...data.tasks.splits import sampled, split
+from ...data.tasks.tables import TableFormat
+from ...data.tasks.text_tables import Columns
 from ...errors import InputError
 from ...heads import parameter_shapes
 from ...layers import Settings
@@ -26,7 +29,7 @@ from ...text import Tokenizer
 from ..report import Report
 from ..step import TrainingRecipe
 from .kinds import KINDS, Features, Kind
-from .options import BATCH, EPOCHS, RATE, FinetuneOptions
+from .options import FinetuneOptions
 from .order import Order
 from .scales import rate_scales
 
@@ -54,7 +57,7 @@ def basis_of(options: FinetuneOptions, out: Path) -> Basis:
     a task that does not exist or options that don't fit it or the model."""
     backend = backends.get(options.backend)
     Precision.preset(options.precision).validate(backend)
-    info = info_of(options.task)
+    info = data_set_info(options.task)
     checkpoint = latest(out) if options.resume and out.is_dir() else None
     if checkpoint is None:
         model = load_model(options.model)
@@ -77,10 +80,10 @@ def resolved(options: FinetuneOptions, info: DataSetInfo, config: BertConfig) ->
     return replace(
         options,
         max_length=options.max_length or min(info.max_length, limit),
-        epochs=None if options.steps else options.epochs or info.epochs or EPOCHS,
-        batch_size=options.batch_size or BATCH,
-        learning_rate=options.learning_rate if options.learning_rate is not None else info.learning_rate or RATE,
-        metric=options.metric or info.metric or KINDS[info.kind].metric,
+        epochs=None if options.steps else options.epochs or info.epochs,
+        batch_size=options.batch_size or info.batch_size,
+        learning_rate=info.learning_rate if options.learning_rate is None else options.learning_rate,
+        metric=options.metric or info.metric,
     )
 
 
@@ -141,11 +144,10 @@ def set_up(basis: Basis, report: Report) -> Setup:
 
 def open_parts(options: FinetuneOptions, note: Callable[[str], None]) -> DataSet:
     """The data set that the options name."""
-    columns = {
-        name: getattr(options, name) for name in ("text", "pair", "label", "group", "delimiter")
-        if getattr(options, name) is not None
-    }  # fmt: skip
-    return open_data_set(options.task, options.data, dev=options.dev, test=options.test, note=note, **columns)
+    columns = Columns(options.text, options.pair, options.label, options.group)
+    reading = Reading(columns=columns, form=TableFormat(options.delimiter, header=options.header), notes=note)
+    dev, test = (Path(name) if name else None for name in (options.dev, options.test))
+    return open_data_set(options.task, Path(options.data), dev=dev, test=test, reading=reading)
 
 
 def _parts(options: FinetuneOptions, data: DataSet, report: Report) -> tuple[Part, dict[str, Part]]:
@@ -156,7 +158,7 @@ def _parts(options: FinetuneOptions, data: DataSet, report: Report) -> tuple[Par
     evaluated = {name: part for name, part in data.parts.items() if name.startswith("dev")}
     share = options.held_out if options.held_out is not None else (0.0 if evaluated else HELD_OUT)
     if share:
-        train, held_out = split(train, share, options.seed, by_group=options.group is not None)
+        train, held_out = split(train, share, seed=options.seed, by_group=options.by_group or options.group is not None)
         evaluated = {"held-out": held_out}
         if options.held_out is None:
             text = f"There is no development part; {share:.0%} of {train.name} is held out (--dev, --held-out)."

@@ -1,0 +1,118 @@
+"""bertref finetune"""
+
+import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from ..data.tasks.catalogue import CATALOGUE
+from ..optim import RULES
+from ..train.finetuning.options import CHOICES, FinetuneOptions
+from .options import backend_option, debug_option, json_option, threads_option
+from .render_finetuning import Finetuning
+from .reporters import JsonLines, Plot, Reporter, TensorBoard, all_of
+from .stop import Stop
+
+F = TypeVar("F", bound=Callable[..., Any])
+DEFAULT = FinetuneOptions(model="-", data="-")
+TRUNCATE = ["head", "tail", "head+tail"]
+
+
+def shown(name: str, *, help: str, **settings: Any) -> Callable[[F], F]:
+    """An option whose default is that of `FinetuneOptions`; without one the help says what stands for it."""
+    default = getattr(DEFAULT, name.replace("-", "_"))
+    return click.option(f"--{name}", default=default, show_default=default is not None, help=help, **settings)
+
+
+@click.command()
+@click.argument("task", type=click.Choice(list(CATALOGUE), case_sensitive=False), metavar="TASK")
+@click.argument("data", metavar="DATA")
+@click.option("--model", required=True, metavar="MODEL", help="The model to begin with: a folder or a file of weights.")
+@shown("out", metavar="DIR", help="Where the model and its checkpoints go.")
+@shown("dev", metavar="PATH", help="What to evaluate on, where DATA does not hold it.")
+@shown("test", metavar="PATH", help="The test part, where DATA does not hold it.")
+@shown("text", metavar="COLUMN", help="Column of the text.  [default: found by its name]")
+@shown("pair", metavar="COLUMN", help="Column of the second text.  [default: found by its name]")
+@shown("label", metavar="COLUMN", help="Column of the label.  [default: found by its name]")
+@shown("group", metavar="COLUMN", help="Column of what belongs together; --held-out keeps it together.")
+@click.option("--by-group", is_flag=True, help="Keep groups together in --held-out where the data name them (imdb: the "
+              "film).")  # fmt: skip
+@click.option("--labels", metavar="A,B,...", help="The labels in order.  [default: those of the training part, sorted]")
+@shown("delimiter", metavar="CHAR", help="Between columns.  [default: by the file's ending]")
+@click.option("--no-header", is_flag=True, help="The first line holds no names; columns are numbered from 1.")
+@shown("held-out", type=float, help="Share of the training part to evaluate on.  [default: 0.1 without a dev part]")
+@shown("max-length", type=int, help="Tokens of a sequence.  [default: 128; questions 384]")
+@shown("truncate", type=click.Choice(TRUNCATE), help="What is kept of a longer text.")
+@click.option("--windows", is_flag=True, help="Read longer texts through windows; their scores are pooled.")
+@shown("stride", type=int, help="How far apart windows begin.  [default: questions 128, else half a window]")
+@shown("max-query-length", help="Tokens of a question.")
+@shown("max-answer-length", help="Tokens of an answer.")
+@shown("null-threshold", help="\"No answer\" must be better than the best answer by more than this.")
+@shown("max-examples", type=int, help="Learn from so many examples, drawn evenly.")
+@shown("max-dev-examples", type=int, help="Evaluate on so many examples, drawn evenly.")
+@shown("epochs", type=float, help="Passes over the data.  [default: 3; imdb, squad 2]")
+@shown("steps", type=int, help="Updates, in place of --epochs.")
+@shown("batch-size", type=int, help="Examples an update.  [default: 32]")
+@shown("learning-rate", type=float, help="Peak rate.  [default: 5e-5; squad 3e-5, imdb and swag 2e-5]")
+@shown("warmup", help="Share of the updates with a rising rate.")
+@shown("weight-decay", help="Decoupled weight decay.")
+@shown("clip-norm", help="Longest gradient; 0: any.")
+@shown("optimizer", type=click.Choice(list(RULES)), help="[default: adamw; with --dialect google google]")
+@shown("schedule", type=click.Choice(["huggingface", "google", "constant"]), help="[default: linear to 0]")
+@shown("dialect", type=click.Choice(CHOICES["dialect"]), help="Whose optimiser and schedule. google's has no bias "
+       "correction and is unstable on small sets.  [default: huggingface]")  # fmt: skip
+@shown("dropout", type=float, help="[default: the model's]")
+@shown("classifier-dropout", type=float, help="In front of the classifier.  [default: the model's]")
+@shown("layer-decay", help="Factor of the rate from layer to layer downward.")
+@shown("freeze", metavar="WHAT", help="embeddings, encoder, or a number of layers from below.")
+@shown("label-smoothing", help="Share of the target that is spread over all labels.")
+@shown("class-weights", metavar="W", help="balanced, or a number for each label.")
+@shown("metric", help="Chooses the best evaluation.  [default: the task's]")
+@shown("patience", type=int, help="Stop after so many evaluations without a better one.")
+@shown("accumulate", help="Chunks in which a batch is computed: less memory, the same result.")
+@shown("recompute", type=click.Choice(["none", "attention", "layers"]), help="Recompute in the backward: less memory.")
+@shown("layout", type=click.Choice(CHOICES["layout"]), help="Padded, or packed without padding.")
+@backend_option
+@shown("precision", metavar="NAME", help="float32, float64, bfloat16, mixed-bfloat16, ...")
+@click.option("--kernels", type=click.Choice(["on", "off"]), default="on", show_default=True, help="Faster versions.")
+@threads_option
+@shown("seed", help="Of everything random.")
+@shown("eval-every", help="Steps between evaluations; 0: after each epoch.")
+@shown("log-every", help="Steps between reports.")
+@shown("save-every", help="Steps between checkpoints.")
+@shown("keep", help="Checkpoints to keep.")
+@click.option("--resume", is_flag=True, help="Go on with the run in --out, bit-equal.")
+@click.option("--plot", "plot", metavar="FILE", help="Draw the loss curve into a picture (needs bertref[plot]).")
+@click.option("--log-json", metavar="FILE", help="Append every event as a JSON line.")
+@click.option("--tensorboard", metavar="DIR", help="Write TensorBoard files (needs bertref[tensorboard]).")
+@json_option
+@debug_option
+def finetune(as_json: bool, kernels: str, no_header: bool, labels: str | None, plot: str | None, log_json: str | None,
+             tensorboard: str | None, **values: Any) -> None:  # fmt: skip
+    """Fine-tune a model for a task.
+
+    TASK is a kind of task (classification, regression, multi-label, question-answering, multiple-choice,
+    token-classification) or the name of a data set, which brings its layout, metric and hyper-parameters along.
+    DATA is a folder with the published files, or the file to learn from: CSV, TSV or JSON lines with named columns, a
+    folder for each label, SQuAD's JSON, SWAG's CSV, or columns of words and labels.
+
+    \b
+    Example:
+        bertref finetune classification reviews.csv --model bertref-model --out reviews-model
+        bertref finetune sst-2 glue/SST-2 --model bert-base-uncased --out sst-2
+        bertref finetune squad squad/ --model bert-base-uncased --out squad-model
+    """
+    from ..train.finetuning.run import finetune as run
+
+    given = tuple(each.strip() for each in labels.split(",")) if labels else ()
+    options = FinetuneOptions(**values, labels=given, header=not no_header, kernels=kernels == "on")
+    extra: list[Reporter] = [Plot(plot)] if plot else []
+    extra += [JsonLines.append(log_json)] if log_json else []
+    extra += [TensorBoard(tensorboard)] if tensorboard else []
+    drawn: Reporter = JsonLines(sys.stdout) if as_json else Finetuning()
+    stop = Stop()
+    with stop, all_of(drawn, *extra) as report:
+        result = run(options, report, stop.asked)
+    if result.status == "interrupted":
+        sys.exit(128 + (stop.number or 0))

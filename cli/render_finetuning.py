@@ -1,0 +1,59 @@
+"""What `bertref finetune` shows on the terminal."""
+
+import math
+import shlex
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from . import render
+
+LEFT_OUT = frozenset({"step", "on"})
+KNOWN = {
+    "classification": '"A fine film."', "regression": '"A man sings." --pair "A man is singing."',
+    "multi-label": '"A fine film."', "question-answering": '--question "Who left?" --context "Ada left."',
+    "multiple-choice": '"It rained," --choice "so we left." --choice "so we sang."',
+    "token-classification": '"Ada Lovelace lived in London."',
+}  # fmt: skip
+"""Kind of task -> what follows `predict --model DIR` in an example."""
+
+
+class Finetuning(render.Training):
+    """A fine-tuning run."""
+
+    figures: ClassVar[dict[str, str]] = {"accuracy": "right"}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._kind = ""
+        self._metric = ""
+
+    def _start(self, v: dict[str, Any]) -> None:
+        self._kind, self._metric = v["kind"], v["metric"]
+        labels = f", {v['labels']} labels" if v["labels"] else ""
+        render.message(f"{v['task']}: {v['examples']:,} examples{labels}; {v['parameters']:,} parameters")
+        render.message(
+            f"{v['steps']} steps of {v['batch_size']} ({v['epochs']:g} epochs), at most {v['max_length']} tokens, "
+            f"{v['optimizer']}, peak rate {v['learning_rate']:g}, {v['precision']} on {v['backend']}"
+        )
+        self._begin(v)
+
+    def _evaluated(self, v: dict[str, Any]) -> None:
+        render.message(f"step {v['step']}, on {v['on']}: {shown(v)}")
+
+    def _done(self, v: dict[str, Any]) -> None:
+        if not self._ended(v):
+            return
+        if v["best_step"] is not None:
+            value = v[self._metric]
+            figure = "undefined" if math.isnan(value) else f"{value:.4f}"
+            render.message(f"The best by {self._metric} ({figure}) is step {v['best_step']} of {v['step']}.")
+        render.message(f"The model is in {v['out']}. Try it:")
+        render.out.print(f"bertref predict --model {shlex.quote(v['out'])} {KNOWN[self._kind]}", markup=False)
+
+
+def shown(metrics: Mapping[str, Any]) -> str:
+    """Metrics in one line."""
+    return "  ".join(
+        f"{name} {'undefined' if math.isnan(value) else format(value, '.4f')}"
+        for name, value in metrics.items() if name not in LEFT_OUT
+    )  # fmt: skip

@@ -99,3 +99,6 @@ def test_what_is_left_out_is_said(tmp_path: Path) -> None:
     assert said == [
         f"{path}: 1 of 1 answers are not at their answer_start; the nearest place with the same text was taken"
     ]
+    path = write(tmp_path / "b.json", SQUAD.replace('"text": "b"', '"text": "c"'))
+    opened = open_data_set("squad", path, dev=path)
+    assert {name: len(read(part)) for name, part in opened.parts.items()} == {"train": 0, "dev": 1}

@@ -5,14 +5,21 @@ from typing import Any
 
 from ..data.tasks.examples import Part
 from ..inference.loaded import Loaded
-from .results import Evaluation
-from .text_metrics import text_metrics
+from .api import evaluate
+from .kinds import KINDS, EvaluationKind, kind_of
+from .options import EvaluateOptions
+from .records import Record
+from .report import Report
+from .results import EvaluateResult, Evaluation, PartResult
 from .texts import TextAnswers, answer_texts
 
-__all__ = ["Evaluation", "TextAnswers", "evaluate"]
+__all__ = [
+    "KINDS", "EvaluateOptions", "EvaluateResult", "Evaluation", "EvaluationKind", "PartResult", "Record", "Report",
+    "TextAnswers", "answer_texts", "evaluate", "evaluate_part", "kind_of",
+]  # fmt: skip
 
 
-def evaluate(
+def evaluate_part(
     loaded: Loaded, kind: str, part: Part, settings: Any, *, metrics: Sequence[str] = (), limit: int | None = None
 ) -> Evaluation:
     """The model's answers for a part, the first `limit` of its examples, and their metrics.
@@ -20,5 +27,6 @@ def evaluate(
     `settings` are the kind's own (`tasks.texts.TextSettings`, ...); `metrics` must be among those computed. Raises
     `InputError` for a model without the head, a label that it does not know, and a metric that the task does not have.
     """
-    answers = answer_texts(loaded, kind, part, settings, limit=limit)
-    return Evaluation(kind, part.name, len(answers), text_metrics(kind, answers, metrics), answers)
+    how = kind_of(kind)
+    answers = how.answer(loaded, part, settings, limit)
+    return Evaluation(kind, part.name, len(answers), how.metrics(answers, metrics), answers)

@@ -4,7 +4,7 @@ Of a binary task precision, recall and F1 are those of label number 1, as everyw
 """
 
 from collections.abc import Sequence
-from typing import cast
+from typing import TypeGuard, cast
 
 import numpy as np
 
@@ -17,39 +17,39 @@ from .texts import TextAnswers
 
 
 def text_metrics(kind: str, answers: TextAnswers, also: Sequence[str] = ()) -> dict[str, Value]:
-    """The usual metrics of the answers and those in `also`, {} where the truth is not known. Raises `InputError` for
-    one that the kind does not have."""
+    """The usual metrics of the answers and those in `also`, as far as what is known of the answers is enough for them;
+    {} where the truth is not known. Raises `InputError` for a metric that the kind does not have."""
     known = METRICS[cast(Kind, kind)]
     for name in also:
         if name not in known and name != "loss":
             raise InputError(f"there is no metric {name!r} for {kind}; choose from {', '.join([*known, 'loss'])}")
     if answers.targets is None:
         return {}
+    scores = None if kind == "regression" else answers.scores
     names = dict.fromkeys([*DEFAULTS[cast(Kind, kind)], *(name for name in also if name != "loss")])
-    given = Given(answers.targets, predictions(kind, answers), _scores(kind, answers), len(answers.labels))
-    found = evaluate_metrics(cast(Kind, kind), given, names)
-    found["loss"] = loss(kind, answers)
-    if kind == "classification":
+    enough = [name for name in names if scores is not None or not known[name].needs_scores]
+    given = Given(answers.targets, answers.predictions, scores, len(answers.labels))
+    found = evaluate_metrics(cast(Kind, kind), given, enough)
+    if answers.logits is not None:
+        found["loss"] = loss(kind, answers)
+    if kind == "classification" and are_probabilities(answers.scores):
         found["brier"] = brier_score(answers.targets, answers.scores)
         found["calibration_error"] = expected_calibration_error(answers.targets, answers.scores)
     return found
 
 
-def predictions(kind: str, answers: TextAnswers) -> np.ndarray:
-    """The likeliest label (N,); 1 for each label with a probability of a half or more (N, K); or the numbers (N, K)."""
-    if kind == "classification":
-        return np.asarray(answers.scores.argmax(axis=1))
-    return np.asarray(answers.scores >= 0.5, np.int64) if kind == "multi-label" else np.asarray(answers.scores)
-
-
-def _scores(kind: str, answers: TextAnswers) -> np.ndarray | None:
-    return None if kind == "regression" else answers.scores
+def are_probabilities(scores: np.ndarray | None) -> TypeGuard[np.ndarray]:
+    """Whether scores (N, K) are shares that add up to 1."""
+    if scores is None:
+        return False
+    return bool(np.all((scores >= 0) & (scores <= 1))) and np.allclose(scores.sum(axis=1), 1, atol=1e-3)
 
 
 def loss(kind: str, answers: TextAnswers) -> Value:
     """The loss that the task is trained by, without smoothing and class weights, in nats; of numbers the mean square.
     Of the logits, so that a probability of 0 has one."""
     x, y = answers.logits, answers.targets
+    assert x is not None
     assert y is not None
     if kind == "regression":
         return mean(((x - y) ** 2).reshape(-1))

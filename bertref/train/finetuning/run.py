@@ -17,7 +17,7 @@ from ...checkpoint import training as states
 from ...checkpoint.plan import class_of
 from ...data.batch import Batch
 from ...errors import BertrefError
-from ...evaluation import Evaluation, evaluate
+from ...evaluation import Evaluation, evaluate_part
 from ...inference.memory import InMemory
 from ...params import count
 from .. import checkpoints
@@ -196,8 +196,9 @@ class _Finetuning:
             working_ops(setup.ops, recipe).forward_only(), recipe.packed, (basis.kind.head,), setup.labels,
             basis.kind.problem,
         )  # fmt: skip
+        metrics = (cast(str, basis.options.metric),)
         return {
-            name: evaluate(model, basis.info.kind, part, setup.settings, metrics=(cast(str, basis.options.metric),))
+            name: evaluate_part(model, basis.info.kind, part, setup.settings, metrics=metrics)
             for name, part in setup.evaluated.items()
         }
 

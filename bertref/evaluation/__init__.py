@@ -1,15 +1,19 @@
 """Evaluation: what a model answers for every example of a data set's part, and how good the answers are."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..data.tasks.examples import Part
 from ..inference.loaded import Loaded
+from ..metrics.value import Value
+from .choices import ChoiceAnswers, answer_choices, choice_metrics
 from .results import Evaluation
 from .text_metrics import text_metrics
 from .texts import TextAnswers, answer_texts
+from .token_metrics import token_metrics
+from .tokens import TokenAnswers, answer_tokens
 
-__all__ = ["Evaluation", "TextAnswers", "evaluate"]
+__all__ = ["ChoiceAnswers", "Evaluation", "TextAnswers", "TokenAnswers", "evaluate"]
 
 
 def evaluate(
@@ -20,5 +24,16 @@ def evaluate(
     `settings` are the kind's own (`tasks.texts.TextSettings`, ...); `metrics` must be among those computed. Raises
     `InputError` for a model without the head, a label that it does not know, and a metric that the task does not have.
     """
-    answers = answer_texts(loaded, kind, part, settings, limit=limit)
-    return Evaluation(kind, part.name, len(answers), text_metrics(kind, answers, metrics), answers)
+    answer, metrics_of = ANSWERS[kind]
+    answers = answer(loaded, kind, part, settings, limit=limit)
+    return Evaluation(kind, part.name, len(answers), metrics_of(kind, answers, metrics), answers)
+
+
+ANSWERS: dict[str, tuple[Callable[..., Any], Callable[..., dict[str, Value]]]] = {
+    "classification": (answer_texts, text_metrics),
+    "regression": (answer_texts, text_metrics),
+    "multi-label": (answer_texts, text_metrics),
+    "multiple-choice": (answer_choices, choice_metrics),
+    "token-classification": (answer_tokens, token_metrics),
+}
+"""Kind -> what makes the answers, and what the metrics."""

@@ -24,7 +24,7 @@ Floats = npt.NDArray[np.float64]
 class TextAnswers:
     """N texts, K labels. `scores` are what the problem type makes of `logits` (N, K): probabilities, or numbers.
 
-    `predictions` are the likeliest label (N,), 1 for each label with a probability of a half or more (N, K), or numbers.
+    `predictions` are the likeliest label (N,), 1 for each label from a probability of a half on (N, K), or numbers.
     `targets` are the numbers of the labels (N,), 0 and 1 (N, K) with several labels, or numbers (N, K); None where the
     part has no labels.
     """

@@ -1,4 +1,4 @@
-"""The same fine-tuning by transformers: its head, torch's autograd and AdamW, from the same weights on the same batches.
+"""The same fine-tuning by transformers: its head, torch's autograd and AdamW, the same weights and batches.
 
     python -m tests.train.finetuning.peer TASK DATA --model MODEL --out DIR [--dropout P] [--seed N] [--epochs N] ...
 

@@ -6,16 +6,18 @@ from typing import Any
 from ..data.tasks.examples import Part
 from ..inference.loaded import Loaded
 from .api import evaluate
+from .choices import ChoiceAnswers
 from .kinds import KINDS, EvaluationKind, kind_of
 from .options import EvaluateOptions
 from .records import Record
 from .report import Report
 from .results import EvaluateResult, Evaluation, PartResult
-from .texts import TextAnswers, answer_texts
+from .texts import TextAnswers
+from .tokens import TokenAnswers
 
 __all__ = [
-    "KINDS", "EvaluateOptions", "EvaluateResult", "Evaluation", "EvaluationKind", "PartResult", "Record", "Report",
-    "TextAnswers", "answer_texts", "evaluate", "evaluate_part", "kind_of",
+    "KINDS", "ChoiceAnswers", "EvaluateOptions", "EvaluateResult", "Evaluation", "EvaluationKind", "PartResult",
+    "Record", "Report", "TextAnswers", "TokenAnswers", "evaluate", "evaluate_part", "kind_of",
 ]  # fmt: skip
 
 

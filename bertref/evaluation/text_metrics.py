@@ -13,6 +13,7 @@ from ..metrics.calibration import brier_score, expected_calibration_error
 from ..metrics.registry import DEFAULTS, METRICS, Given, Kind
 from ..metrics.registry import evaluate as evaluate_metrics
 from ..metrics.value import Value, mean
+from .losses import cross_entropy
 from .texts import TextAnswers
 
 
@@ -55,6 +56,4 @@ def loss(kind: str, answers: TextAnswers) -> Value:
         return mean(((x - y) ** 2).reshape(-1))
     if kind == "multi-label":
         return mean((np.maximum(x, 0) - x * y + np.log1p(np.exp(-np.abs(x)))).reshape(-1))
-    shifted = x - x.max(axis=1, keepdims=True)
-    log_probs = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    return mean(-log_probs[np.arange(len(x)), y])
+    return cross_entropy(x, y)

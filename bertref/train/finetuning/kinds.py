@@ -1,4 +1,4 @@
-"""What distinguishes the kinds of tasks in a run: the head, the features, the objective, the metric that chooses."""
+"""What distinguishes the kinds of tasks in a run: the head, the features, the objective, the metric."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -7,12 +7,23 @@ from typing import Any, Protocol, cast
 import numpy as np
 
 from ...data.batch import Batch
+from ...data.tasks.catalogue import DataSetInfo
 from ...data.tasks.examples import Part
 from ...errors import InputError
-from ...objectives import ClassificationObjective, MultiLabelObjective, Objective, RegressionObjective
+from ...evaluation.token_metrics import default_metric
+from ...objectives import (
+    ChoiceObjective,
+    ClassificationObjective,
+    MultiLabelObjective,
+    Objective,
+    RegressionObjective,
+    TokenObjective,
+)
+from ...tasks.choices import ChoiceFeatures, ChoiceSettings
 from ...tasks.labels import counts_of, found_labels, numbers_of
 from ...tasks.store import Column, FeatureStore, Unit
 from ...tasks.texts import TextFeatures, TextSettings
+from ...tasks.tokens import TokenFeatures, TokenSettings
 from ...text import Tokenizer
 from ...text.encoding import Truncate
 from .options import FinetuneOptions
@@ -35,20 +46,20 @@ class Kind:
 
     head         by its name in `bertref.heads`
     problem      the problem type that the model's config says
-    metric       by which the best evaluation is chosen, unless another is asked for
     labels       (options, training part) -> the labels
     settings     options -> how examples become sequences, for training and evaluation alike
-    features     (options, labels, settings) -> `Features`
+    features     (options, labels, settings, training part) -> `Features`
     objective    (options, labels, training part) -> the objective
+    metric       (data set, labels) -> by which the best evaluation is chosen, unless another is asked for
     """
 
     head: str
     problem: str | None
-    metric: str
     labels: Callable[[FinetuneOptions, Part], tuple[str, ...]]
     settings: Callable[[FinetuneOptions], Any]
-    features: Callable[[FinetuneOptions, tuple[str, ...], Any], Features]
+    features: Callable[[FinetuneOptions, tuple[str, ...], Any, Part], Features]
     objective: Callable[[FinetuneOptions, tuple[str, ...], Part], Objective]
+    metric: Callable[[DataSetInfo, tuple[str, ...]], str] = lambda info, labels: info.metric
 
 
 def text_settings(options: FinetuneOptions) -> TextSettings:
@@ -99,21 +110,62 @@ def _classification(options: FinetuneOptions, labels: tuple[str, ...], part: Par
     return ClassificationObjective(label_smoothing=options.label_smoothing, class_weights=weights)
 
 
-def _text(kind: str) -> Callable[[FinetuneOptions, tuple[str, ...], Any], Features]:
-    return lambda options, labels, settings: TextFeatures(kind, labels, settings)
+def _text(kind: str) -> Callable[[FinetuneOptions, tuple[str, ...], Any, Part], Features]:
+    return lambda options, labels, settings, part: TextFeatures(kind, labels, settings)
+
+
+def token_settings(options: FinetuneOptions) -> TokenSettings:
+    assert options.max_length is not None
+    return TokenSettings(options.max_length, options.stride)
+
+
+def _token_labels(options: FinetuneOptions, part: Part) -> tuple[str, ...]:
+    found = options.labels or found_labels(example.labels for example in part.read())
+    if len(found) < 2:
+        raise InputError(f"{part.name}: every word has the label {found[0]!r}; there is nothing to tell apart")
+    return found
+
+
+def _tokens(options: FinetuneOptions, labels: tuple[str, ...], part: Part) -> Objective:
+    weights = class_weights(options, labels, part, "labels")
+    return TokenObjective(label_smoothing=options.label_smoothing, class_weights=weights)
+
+
+def choice_settings(options: FinetuneOptions) -> ChoiceSettings:
+    assert options.max_length is not None
+    return ChoiceSettings(options.max_length, cast(Truncate, options.truncate))
+
+
+def _choice_features(
+    options: FinetuneOptions, labels: tuple[str, ...], settings: ChoiceSettings, part: Part
+) -> Features:
+    """Of as many choices as the first example has."""
+    first = next(part.read(), None)
+    if first is None:
+        raise InputError(f"{part.name}: holds no example to learn from")
+    return ChoiceFeatures(len(first.choices), settings)
 
 
 KINDS: dict[str, Kind] = {
     "classification": Kind(
-        "sequence_classification", "single_label_classification", "accuracy", _several, text_settings,
+        "sequence_classification", "single_label_classification", _several, text_settings,
         _text("classification"), _classification,
     ),
     "regression": Kind(
-        "sequence_classification", "regression", "spearman", _one_number, text_settings, _text("regression"),
+        "sequence_classification", "regression", _one_number, text_settings, _text("regression"),
         lambda options, labels, part: RegressionObjective(),
     ),
     "multi-label": Kind(
-        "sequence_classification", "multi_label_classification", "f1_micro", _labels, text_settings,
+        "sequence_classification", "multi_label_classification", _labels, text_settings,
         _text("multi-label"), lambda options, labels, part: MultiLabelObjective(),
+    ),
+    "multiple-choice": Kind(
+        "multiple_choice", None, lambda options, part: (), choice_settings, _choice_features,
+        lambda options, labels, part: ChoiceObjective(),
+    ),
+    "token-classification": Kind(
+        "token_classification", None, _token_labels, token_settings,
+        lambda options, labels, settings, part: TokenFeatures(labels, settings), _tokens,
+        lambda info, labels: default_metric(labels),
     ),
 }  # fmt: skip

@@ -71,7 +71,7 @@ def finetune(
     try:
         setup = set_up(basis, report)
         state = _start(basis, setup, out, report)
-        history = History.open(out, cast(str, basis.options.metric), state.step)
+        history = History.open(out, cast(str, setup.basis.options.metric), state.step)
     except BertrefError:
         if made:
             give_back(out)

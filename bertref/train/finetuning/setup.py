@@ -83,7 +83,6 @@ def resolved(options: FinetuneOptions, info: DataSetInfo, config: BertConfig) ->
         epochs=None if options.steps else options.epochs or info.epochs,
         batch_size=options.batch_size or info.batch_size,
         learning_rate=info.learning_rate if options.learning_rate is None else options.learning_rate,
-        metric=options.metric or info.metric,
     )
 
 
@@ -130,8 +129,10 @@ def set_up(basis: Basis, report: Report) -> Setup:
     data = open_parts(options, lambda text: report("message", {"text": text}))
     train, evaluated = _parts(options, data, report)
     labels = data.labels or kind.labels(options, train)
+    options = replace(options, metric=options.metric or kind.metric(basis.info, labels))
+    basis = replace(basis, options=options)
     settings = kind.settings(options)
-    features = kind.features(options, labels, settings)
+    features = kind.features(options, labels, settings, train)
     store = _features(basis, features, train, labels, settings, report)
     if not len(store):
         raise InputError(f"{train.name}: holds no example to learn from")

@@ -83,12 +83,15 @@ def shown(name: str, *, help: str, **settings: Any) -> Callable[[F], F]:
 @shown("save-every", help="Steps between checkpoints.")
 @shown("keep", help="Checkpoints to keep.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out, bit-equal.")
+@click.option("--grid", "grid", multiple=True, metavar="OPTION=A,B,...", help="Run every combination of such values, "
+              "and compare: learning-rate=2e-5,3e-5; epochs=2,3,4; seed=1,2,3.")  # fmt: skip
 @click.option("--plot", "plot", metavar="FILE", help="Draw the loss curve into a picture (needs bertref[plot]).")
 @click.option("--log-json", metavar="FILE", help="Append every event as a JSON line.")
 @click.option("--tensorboard", metavar="DIR", help="Write TensorBoard files (needs bertref[tensorboard]).")
 @json_option
 @debug_option
-def finetune(as_json: bool, kernels: str, no_header: bool, labels: str | None, plot: str | None, log_json: str | None,
+def finetune(as_json: bool, kernels: str, no_header: bool, labels: str | None, grid: tuple[str, ...], plot: str | None,
+             log_json: str | None,
              tensorboard: str | None, **values: Any) -> None:  # fmt: skip
     """Fine-tune a model for a task.
 
@@ -101,8 +104,10 @@ def finetune(as_json: bool, kernels: str, no_header: bool, labels: str | None, p
     Example:
         bertref finetune classification reviews.csv --model bertref-model --out reviews-model
         bertref finetune sst-2 glue/SST-2 --model bert-base-uncased --out sst-2
+        bertref finetune mrpc MRPC --model m --out g --grid learning-rate=2e-5,3e-5,5e-5 --grid seed=1,2,3
         bertref finetune squad squad/ --model bert-base-uncased --out squad-model
     """
+    from ..train.finetuning.grid import parse_axes, run_grid
     from ..train.finetuning.run import finetune as run
 
     given = tuple(each.strip() for each in labels.split(",")) if labels else ()
@@ -113,6 +118,6 @@ def finetune(as_json: bool, kernels: str, no_header: bool, labels: str | None, p
     drawn: Reporter = JsonLines(sys.stdout) if as_json else Finetuning()
     stop = Stop()
     with stop, all_of(drawn, *extra) as report:
-        result = run(options, report, stop.asked)
+        result = run_grid(options, parse_axes(grid), report, stop.asked) if grid else run(options, report, stop.asked)
     if result.status == "interrupted":
         sys.exit(128 + (stop.number or 0))

@@ -5,6 +5,8 @@ import shlex
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from rich.table import Table
+
 from . import render
 
 LEFT_OUT = frozenset({"step", "on"})
@@ -27,8 +29,27 @@ class Finetuning(render.Training):
         self._kind = ""
         self._metric = ""
 
+    def __call__(self, event: str, values: dict[str, Any]) -> None:
+        if event == "experiment":
+            render.message(f"Experiment {values['number']} of {values['experiments']}: {values['name']}")
+        elif event == "grid":
+            self._compared(values)
+        else:
+            super().__call__(event, values)
+
+    def _compared(self, v: dict[str, Any]) -> None:
+        """The table of a grid, one row for the experiments that differ in their seeds alone."""
+        names = list(v["rows"][0]["values"])
+        table = Table(*(name.replace("_", "-") for name in names), v["metric"], "deviation", "best", "runs")
+        for row in v["rows"]:
+            figures = [number(row[name]) for name in ("mean", "deviation", "best")]
+            table.add_row(*(str(row["values"][name]) for name in names), *figures, str(row["count"]))
+        render.out.print(table)
+        render.message(f"The best is {v['best']}.")
+
     def _start(self, v: dict[str, Any]) -> None:
         self._kind, self._metric = v["kind"], v["metric"]
+        self._curve, self._last_line = [], -math.inf
         labels = f", {v['labels']} labels" if v["labels"] else ""
         render.message(f"{v['task']}: {v['examples']:,} examples{labels}; {v['parameters']:,} parameters")
         render.message(
@@ -44,16 +65,19 @@ class Finetuning(render.Training):
         if not self._ended(v):
             return
         if v["best_step"] is not None:
-            value = v[self._metric]
-            figure = "undefined" if math.isnan(value) else f"{value:.4f}"
-            render.message(f"The best by {self._metric} ({figure}) is step {v['best_step']} of {v['step']}.")
+            value = number(v[self._metric])
+            render.message(f"The best by {self._metric} ({value}) is step {v['best_step']} of {v['step']}.")
         render.message(f"The model is in {v['out']}. Try it:")
         render.out.print(f"bertref predict --model {shlex.quote(v['out'])} {KNOWN[self._kind]}", markup=False)
+
+
+def number(value: float) -> str:
+    """A metric's value."""
+    return "undefined" if math.isnan(value) else f"{value:.4f}"
 
 
 def shown(metrics: Mapping[str, Any]) -> str:
     """Metrics in one line."""
     return "  ".join(
-        f"{name} {'undefined' if math.isnan(value) else format(value, '.4f')}"
-        for name, value in metrics.items() if name not in LEFT_OUT
+        f"{name} {number(value)}" for name, value in metrics.items() if name not in LEFT_OUT
     )  # fmt: skip

@@ -26,20 +26,13 @@ def text_metrics(kind: str, answers: TextAnswers, also: Sequence[str] = ()) -> d
     if answers.targets is None:
         return {}
     names = dict.fromkeys([*DEFAULTS[cast(Kind, kind)], *(name for name in also if name != "loss")])
-    given = Given(answers.targets, predictions(kind, answers), _scores(kind, answers), len(answers.labels))
+    given = Given(answers.targets, answers.predictions, _scores(kind, answers), len(answers.labels))
     found = evaluate_metrics(cast(Kind, kind), given, names)
     found["loss"] = loss(kind, answers)
     if kind == "classification":
         found["brier"] = brier_score(answers.targets, answers.scores)
         found["calibration_error"] = expected_calibration_error(answers.targets, answers.scores)
     return found
-
-
-def predictions(kind: str, answers: TextAnswers) -> np.ndarray:
-    """The likeliest label (N,); 1 for each label with a probability of a half or more (N, K); or the numbers (N, K)."""
-    if kind == "classification":
-        return np.asarray(answers.scores.argmax(axis=1))
-    return np.asarray(answers.scores >= 0.5, np.int64) if kind == "multi-label" else np.asarray(answers.scores)
 
 
 def _scores(kind: str, answers: TextAnswers) -> np.ndarray | None:

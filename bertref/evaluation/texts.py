@@ -24,10 +24,12 @@ Floats = npt.NDArray[np.float64]
 class TextAnswers:
     """N texts, K labels. `scores` are what the problem type makes of `logits` (N, K): probabilities, or numbers.
 
+    `predictions` are the likeliest label (N,), 1 for each label from a probability of a half on (N, K), or numbers.
     `targets` are the numbers of the labels (N,), 0 and 1 (N, K) with several labels, or numbers (N, K); None where the
     part has no labels.
     """
 
+    kind: str
     labels: tuple[str, ...]
     logits: Floats
     scores: Floats
@@ -35,6 +37,12 @@ class TextAnswers:
 
     def __len__(self) -> int:
         return len(self.logits)
+
+    @property
+    def predictions(self) -> npt.NDArray[Any]:
+        if self.kind == "classification":
+            return np.asarray(self.scores.argmax(axis=1))
+        return np.asarray(self.scores >= 0.5, np.int64) if self.kind == "multi-label" else self.scores
 
 
 def answer_texts(
@@ -57,7 +65,7 @@ def answer_texts(
     known = all(target is not None for target in targets)
     dtype = np.int64 if kind == "classification" else np.float64
     found = scores(loaded, loaded.ops.xp.from_numpy(logits))
-    return TextAnswers(loaded.labels, logits, found, np.array(targets, dtype) if known else None)
+    return TextAnswers(kind, loaded.labels, logits, found, np.array(targets, dtype) if known else None)
 
 
 def _target(kind: str, label: Any, table: dict[str, int], place: str) -> Any:

@@ -140,7 +140,7 @@ def _check_start(path: Path, start: bytes) -> None:
 def _refuse_zero(path: Path, raw: bytes, offset: int) -> None:
     if b"\0" in raw:
         place = offset + raw.index(b"\0")
-        raise InputError(f"{path}: a binary file (zero byte at offset {place}); a corpus is UTF-8 text")
+        raise InputError(f"{path}: a binary file (zero byte at offset {place}); UTF-8 text is needed")
 
 
 def _decode(path: Path, raw: bytes, offset: int) -> str:

@@ -42,7 +42,10 @@ class ChoiceExample:
 
 
 class Answer(NamedTuple):
-    """A stretch of a context: `text` = context[start : start + len(text)]."""
+    """A stretch of a context: `text` = context[start : start + len(text)].
+
+    A part that is not for training may have answers that their context lacks; their start is negative.
+    """
 
     text: str
     start: int

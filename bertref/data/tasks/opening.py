@@ -21,7 +21,7 @@ from .xnli import xnli_part, xnli_parts
 
 
 @dataclass(frozen=True)
-class Reading:
+class ReadingOptions:
     """How files are read, as far as they don't say it themselves.
 
     `columns` of a table of texts, `form`: a table's delimiter and header, `words`: the columns of a column file,
@@ -38,8 +38,8 @@ class Reading:
 class _Reader(NamedTuple):
     """Of one layout: the parts in a folder, and one part from its file."""
 
-    folder: Callable[[Path, DataSetInfo, Reading], dict[str, Part]]
-    file: Callable[[str, Path, DataSetInfo, Reading], Part]
+    folder: Callable[[Path, DataSetInfo, ReadingOptions], dict[str, Part]]
+    file: Callable[[str, Path, DataSetInfo, ReadingOptions], Part]
 
 
 def open_data_set(
@@ -48,7 +48,7 @@ def open_data_set(
     *,
     dev: Path | None = None,
     test: Path | None = None,
-    reading: Reading | None = None,
+    reading: ReadingOptions | None = None,
 ) -> DataSet:
     """The data set, or the data of a kind of task, at `path`: a folder, or the file of the part "train".
 
@@ -56,7 +56,7 @@ def open_data_set(
     name, a path that does not exist, a folder without any of the files, and for what the first row of a file shows;
     everything else when a part is read.
     """
-    info, how = data_set_info(name), reading or Reading()
+    info, how = data_set_info(name), reading or ReadingOptions()
     reader = _READERS[info.layout]
     parts: dict[str, Part] = {}
     if path is not None and path.is_dir():
@@ -89,12 +89,14 @@ _SQUAD: dict[str, dict[str, tuple[str, ...]]] = {
 }
 
 
-def _named_files(names: Mapping[str, Sequence[str]], folder: Path, info: DataSetInfo, how: Reading) -> dict[str, Part]:
+def _named_files(
+    names: Mapping[str, Sequence[str]], folder: Path, info: DataSetInfo, how: ReadingOptions
+) -> dict[str, Part]:
     read = _READERS[info.layout].file
     return {part: read(part, file, info, how) for part, file in find_part_files(folder, names).items()}
 
 
-def _texts_folder(folder: Path, info: DataSetInfo, how: Reading) -> dict[str, Part]:
+def _texts_folder(folder: Path, info: DataSetInfo, how: ReadingOptions) -> dict[str, Part]:
     """Tables of the usual names, or else a folder for each label."""
     tables = {name + packed for names in _TABLES.values() for name in names for packed in ("", ".gz")}
     if info.kind == "classification" and not any(path.name in tables for path in folder.iterdir()):
@@ -102,13 +104,13 @@ def _texts_folder(folder: Path, info: DataSetInfo, how: Reading) -> dict[str, Pa
     return _named_files(_TABLES, folder, info, how)
 
 
-def _texts_file(part: str, path: Path, info: DataSetInfo, how: Reading) -> Part:
+def _texts_file(part: str, path: Path, info: DataSetInfo, how: ReadingOptions) -> Part:
     if path.is_dir():
         return folder_part(part, path)
     return text_part(part, path, info.kind, how.columns, how.form, labelled=_is_labelled(part))
 
 
-def _columns_folder(folder: Path, info: DataSetInfo, how: Reading) -> dict[str, Part]:
+def _columns_folder(folder: Path, info: DataSetInfo, how: ReadingOptions) -> dict[str, Part]:
     names: dict[str, tuple[str, ...]] = {part: (*_COLUMNS[part], reuters) for part, reuters in _REUTERS.items()}
     return _named_files(names, folder, info, how)
 

@@ -78,6 +78,6 @@ def _label(values: dict[str, Any], count: int, where: str, *, needed: bool) -> i
         if "label" not in values:
             raise no_column(where, "label", tuple(values))
         raise InputError(f"{where}: no label; remove the row or fill it")
-    if isinstance(value, bool) or str(value).strip() not in map(str, range(count)):
+    if str(value).strip() not in map(str, range(count)):
         raise InputError(f"{where}: the label is {value!r}; it has to be the number of a choice, 0 to {count - 1}")
     return int(value)

@@ -127,7 +127,7 @@ def _check_delimiter(path: Path, line: int, record: list[str], delimiter: str, o
 
 def _plain_records(path: Path, delimiter: str) -> Iterator[_Record]:
     for number, line in enumerate(read_lines(path), start=1):
-        if line.strip():
+        if line.strip(" "):
             yield number, line.split(delimiter)
 
 

@@ -14,7 +14,7 @@ from ...checkpoint.sources import open_source
 from ...config import BertConfig, Numerics
 from ...data.tasks.catalogue import DataSetInfo, data_set_info
 from ...data.tasks.examples import DataSet, Part
-from ...data.tasks.opening import Reading, open_data_set
+from ...data.tasks.opening import ReadingOptions, open_data_set
 from ...data.tasks.splits import sampled, split
 from ...data.tasks.tables import TableFormat
 from ...data.tasks.text_tables import Columns
@@ -145,7 +145,7 @@ def set_up(basis: Basis, report: Report) -> Setup:
 def open_parts(options: FinetuneOptions, note: Callable[[str], None]) -> DataSet:
     """The data set that the options name."""
     columns = Columns(options.text, options.pair, options.label, options.group)
-    reading = Reading(columns=columns, form=TableFormat(options.delimiter, header=options.header), notes=note)
+    reading = ReadingOptions(columns=columns, form=TableFormat(options.delimiter, header=options.header), notes=note)
     dev, test = (Path(name) if name else None for name in (options.dev, options.test))
     return open_data_set(options.task, Path(options.data), dev=dev, test=test, reading=reading)
 

@@ -127,6 +127,10 @@ def test_every_scheme_says_the_same(entities: list[tuple[str, int]]) -> None:
     assert entity_scheme([written["IOB2"]]) == "IOB2"
 
 
+def test_an_entity_begins_after_an_end() -> None:
+    assert to_iob2("B-P E-P I-P S-P I-P".split()) == ("B-P", "I-P", "B-P", "B-P", "B-P")
+
+
 def test_what_is_no_scheme() -> None:
     assert entity_scheme([["NN", "VB"]]) is None
     assert entity_scheme([["B-P", "O", "I-P"]]) is None

@@ -15,7 +15,7 @@ from bertref.errors import InputError
 from .files import lines, read, write
 
 MNLI = "index promptID pairID genre p1 p2 s1 s2 sentence1 sentence2".split()
-MNLI_ROW = ["0", "1", "2", "fiction", "(", "(", "(", "(", "A dog.", 'An "animal.']
+MNLI_ROW = ["0", "1", "2", "fiction", "(", "(", "(", "(", "A dog.", '"An animal.']
 MSR = ["Quality", "#1 ID", "#2 ID", "#1 String", "#2 String"]
 QQP = "id qid1 qid2 question1 question2 is_duplicate".split()
 XNLI = "language gold_label p1 p2 s1 s2 sentence1 sentence2 promptID".split()
@@ -58,7 +58,7 @@ def test_cola_has_a_header_in_its_test_only(tmp_path: Path) -> None:
          "not_entailment"),
         ("rte", ["index", "sentence1", "sentence2", "label"], ["0", "a", "b", "entailment"], "a", "b", "entailment"),
         ("wnli", ["index", "sentence1", "sentence2", "label"], ["0", "a", "b", "1"], "a", "b", "1"),
-        ("mnli", [*MNLI, "label1", "gold_label"], [*MNLI_ROW, "neutral", "entailment"], "A dog.", 'An "animal.',
+        ("mnli", [*MNLI, "label1", "gold_label"], [*MNLI_ROW, "neutral", "entailment"], "A dog.", '"An animal.',
          "entailment"),
     ],
 )  # fmt: skip

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bertref.data.tasks.catalogue import CATALOGUE, KINDS, data_set_info
-from bertref.data.tasks.opening import Reading, open_data_set
+from bertref.data.tasks.opening import ReadingOptions, open_data_set
 from bertref.data.tasks.tables import TableFormat
 from bertref.data.tasks.text_tables import Columns
 from bertref.errors import InputError
@@ -61,7 +61,7 @@ def test_folders(tmp_path: Path, name: str, files: dict[str, str], sizes: dict[s
 def test_files(tmp_path: Path) -> None:
     mine = write(tmp_path / "mine.csv", "a;x\nb;y\n")
     test = write(tmp_path / "more.csv", "c;z\n")
-    reading = Reading(Columns("1", label="2"), TableFormat(";", header=False))
+    reading = ReadingOptions(Columns("1", label="2"), TableFormat(";", header=False))
     opened = open_data_set("classification", mine, test=test, reading=reading)
     assert {name: [e.label for e in read(part)] for name, part in opened.parts.items()} == {
         "train": ["x", "y"],
@@ -95,7 +95,10 @@ def test_bad_paths(tmp_path: Path) -> None:
 def test_what_is_left_out_is_said(tmp_path: Path) -> None:
     said: list[str] = []
     path = write(tmp_path / "a.json", SQUAD.replace('"answer_start": 2', '"answer_start": 0'))
-    read(open_data_set("squad", path, reading=Reading(notes=said.append)).parts["train"])
+    read(open_data_set("squad", path, reading=ReadingOptions(notes=said.append)).parts["train"])
     assert said == [
         f"{path}: 1 of 1 answers are not at their answer_start; the nearest place with the same text was taken"
     ]
+    path = write(tmp_path / "b.json", SQUAD.replace('"text": "b"', '"text": "c"'))
+    opened = open_data_set("squad", path, dev=path)
+    assert {name: len(read(part)) for name, part in opened.parts.items()} == {"train": 0, "dev": 1}

@@ -54,7 +54,7 @@ def test_questions_without_answers_are_for_prediction_only(tmp_path: Path) -> No
 
 def test_an_answer_elsewhere_is_found_and_counted_once(tmp_path: Path) -> None:
     path = squad(tmp_path / "a.json", qa("1", ("Bob", 12)), qa("2", ("Bob", 1)), qa("3", ("Dan", 3)),
-                 qa("4", ("Dan", 3), ("Cid", -5)))  # fmt: skip
+                 qa("4", ("Dan", 3), ("Cid", -2)))  # fmt: skip
     said: list[str] = []
     examples = read(squad_part("dev", path, said.append, training=False))
     assert [[a.start for a in e.answers] for e in examples] == [[13], [8], [NOWHERE], [NOWHERE, 21]]

@@ -36,6 +36,12 @@ def test_forms(tmp_path: Path, name: str, content: str) -> None:
     assert list(read_rows(write(tmp_path / name, content))) == ROWS
 
 
+def test_a_row_of_empty_values_is_no_blank_line(tmp_path: Path) -> None:
+    for name, delimiter in (("a.csv", ","), ("a.tsv", "\t")):
+        path = write(tmp_path / name, f"text{delimiter}label\n\n{delimiter}\n \n")
+        assert list(read_rows(path)) == [Row(3, {"text": "", "label": ""})]
+
+
 def test_formats_that_are_named(tmp_path: Path) -> None:
     path = write(tmp_path / "a.data", '\'a;"x"\nb;y\n')
     assert [row.values for row in read_rows(path, TableFormat(";", header=False))] == [

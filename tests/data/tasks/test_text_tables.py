@@ -73,6 +73,7 @@ def test_labels_may_be_missing_where_none_is_needed(tmp_path: Path) -> None:
         ("text,label\na,x\n", "classification", {"group": "film"}, "no column 'film'"),
         ("text\na\n", "classification", {}, "no column 'label'; there is 'text'"),
         ("text,label\na,x\n  ,x\n", "classification", {}, "line 3: the text in 'text' is empty"),
+        ("text,label\na,x\n,\n", "classification", {}, "line 3: no label in 'label'"),
         ("text,pair,label\na,,x\n", "classification", {}, "line 2: the text in 'pair' is empty"),
         ("text,label\na,x\nb,\n", "classification", {}, "line 3: no label in 'label'"),
         ("text,label\na,x\nb, \n", "classification", {}, "line 3: the label in 'label' is blank"),

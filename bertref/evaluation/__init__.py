@@ -7,17 +7,18 @@ from ..data.tasks.examples import Part
 from ..inference.loaded import Loaded
 from .api import evaluate
 from .choices import ChoiceAnswers
-from .kinds import KINDS, EvaluationKind, kind_of
+from .kinds import KINDS, EvaluationKind
 from .options import EvaluateOptions
 from .records import Record
 from .report import Report
 from .results import EvaluateResult, Evaluation, PartResult
+from .spans import SpanAnswersOfPart
 from .texts import TextAnswers
 from .tokens import TokenAnswers
 
 __all__ = [
     "KINDS", "ChoiceAnswers", "EvaluateOptions", "EvaluateResult", "Evaluation", "EvaluationKind", "PartResult",
-    "Record", "Report", "TextAnswers", "TokenAnswers", "evaluate", "evaluate_part", "kind_of",
+    "Record", "Report", "SpanAnswersOfPart", "TextAnswers", "TokenAnswers", "evaluate", "evaluate_part",
 ]  # fmt: skip
 
 
@@ -26,9 +27,10 @@ def evaluate_part(
 ) -> Evaluation:
     """The model's answers for a part, the first `limit` of its examples, and their metrics.
 
-    `settings` are the kind's own (`tasks.texts.TextSettings`, ...); `metrics` must be among those computed. Raises
-    `InputError` for a model without the head, a label that it does not know, and a metric that the task does not have.
+    `settings` are the kind's own (`tasks.texts.TextSettings`, `tasks.spans.SpanSettings`); `metrics` must be among
+    those computed. Raises `InputError` for a model without the head, a label that it does not know, and a metric that
+    the task does not have.
     """
-    how = kind_of(kind)
+    how = KINDS[kind]
     answers = how.answer(loaded, part, settings, limit)
     return Evaluation(kind, part.name, len(answers), how.metrics(answers, metrics), answers)

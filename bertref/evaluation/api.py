@@ -19,7 +19,7 @@ from ..errors import InputError
 from ..metrics.bootstrap import Interval, intervals
 from ..metrics.registry import METRICS
 from .files import write_evaluation
-from .kinds import EvaluationKind, kind_of
+from .kinds import KINDS, EvaluationKind
 from .opening import Note, open_model, open_parts
 from .options import EvaluateOptions
 from .records import Record, worst
@@ -39,7 +39,7 @@ def evaluate(
     used, `CheckpointError` for a model that can't be read, `BackendUnavailable` for a backend that can't be used here.
     """
     info = data_set_info(options.task)
-    kind = kind_of(info.kind)
+    kind = KINDS[info.kind]
     _check_out(options)
     parts = open_parts(options, info, note)
     answered = _by_model(options, info, kind, note) if options.model else _by_file(options, info, kind)
@@ -76,7 +76,8 @@ def _by_model(options: EvaluateOptions, info: DataSetInfo, kind: EvaluationKind,
 
 def _by_file(options: EvaluateOptions, info: DataSetInfo, kind: EvaluationKind) -> _Answered:
     path = Path(str(options.predictions))
-    return _Answered(lambda part: kind.given(part, path, options.labels or info.labels or ()))
+    named = replace(options, labels=options.labels or info.labels or ())
+    return _Answered(lambda part: kind.given(part, path, named))
 
 
 def _result(
@@ -118,10 +119,10 @@ def _counted(part: Part, advance: Callable[[int], None]) -> Part:
 def _intervals(options: EvaluateOptions, kind: EvaluationKind, answers: Any) -> dict[str, Interval]:
     if not options.bootstrap:
         return {}
+    count, metrics = kind.resampled(answers)
     return intervals(
-        kind.resampled(answers), np.arange(len(answers)), resamples=options.bootstrap, level=options.confidence,
-        seed=options.seed,
-    )  # fmt: skip
+        metrics, np.arange(count), resamples=options.bootstrap, level=options.confidence, seed=options.seed
+    )
 
 
 def _check_out(options: EvaluateOptions) -> None:

@@ -58,6 +58,7 @@ def _report(report: Report) -> dict[str, Any]:
             {"from": float(a), "to": float(b), "examples": int(n), "confidence": finite(c), "accuracy": finite(y)}
             for a, b, n, c, y in columns
         ]
+    values["counts"] = dict(report.counts)
     values["shares"] = {label: vars(each) for label, each in report.shares.items()}
     return values
 

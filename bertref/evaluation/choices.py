@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,20 +22,22 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class ChoiceAnswers:
-    """N contexts of C choices. `scores` are the probabilities that `logits` (N, C) give; `targets` the numbers of the
-    right choices (N,), None where they are not known."""
+    """N contexts of C choices. `predictions` are the numbers of the likeliest (N,), `targets` those of the right ones,
+    None where they are not known. `scores` are the probabilities that `logits` (N, C) give; None where not known."""
 
-    logits: Floats
-    scores: Floats
+    predictions: npt.NDArray[np.int64]
     targets: npt.NDArray[np.int64] | None
+    scores: Floats | None = None
+    logits: Floats | None = None
 
     def __len__(self) -> int:
-        return len(self.logits)
+        return len(self.predictions)
 
-    @property
-    def predictions(self) -> npt.NDArray[np.int64]:
-        """The likeliest choices (N,)."""
-        return np.asarray(self.logits.argmax(axis=1), np.int64)
+    def take(self, rows: npt.NDArray[np.int64]) -> "ChoiceAnswers":
+        """The answers for some of the contexts, which may be taken several times."""
+        columns = (self.predictions, self.targets, self.scores, self.logits)
+        chosen: list[Any] = [None if column is None else column[rows] for column in columns]
+        return ChoiceAnswers(*chosen)
 
 
 def answer_choices(
@@ -57,7 +60,8 @@ def answer_choices(
     logits = np.concatenate(rows) if rows else np.zeros((0, 2))
     known = [target for target in targets if target is not None]
     truth = np.array(known, np.int64) if len(known) == len(targets) else None
-    return ChoiceAnswers(logits, probabilities(loaded, logits) if rows else logits, truth)
+    found = probabilities(loaded, logits) if rows else logits
+    return ChoiceAnswers(logits.argmax(axis=1), truth, found, logits)
 
 
 METRICS = ("accuracy", "loss")
@@ -70,7 +74,7 @@ def choice_metrics(kind: str, answers: ChoiceAnswers, also: Sequence[str] = ()) 
             raise InputError(f"there is no metric {name!r} for {kind}; choose from {', '.join(METRICS)}")
     if answers.targets is None:
         return {}
-    return {
-        "accuracy": accuracy(answers.targets, answers.predictions),
-        "loss": cross_entropy(answers.logits, answers.targets),
-    }
+    found = {"accuracy": accuracy(answers.targets, answers.predictions)}
+    if answers.logits is not None:
+        found["loss"] = cross_entropy(answers.logits, answers.targets)
+    return found

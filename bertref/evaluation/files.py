@@ -34,7 +34,7 @@ def write_evaluation(folder: Path, result: EvaluateResult, kind: EvaluationKind)
         answers = part.evaluation.answers
         lines = (json.dumps(record.as_json(), ensure_ascii=False) for record in kind.records(answers, part.part))
         write_chunks(folder / f"{PREDICTIONS}{suffix}.jsonl", (f"{line}\n".encode() for line in lines))
-        kind.files(folder, suffix, answers, part.part)
+        kind.files(folder, suffix, answers)
         if part.evaluation.metrics:
             text = eval_results(part.evaluation.metrics, result.steps)
             write_file(folder / f"{EVAL_RESULTS}{suffix}.txt", text.encode())

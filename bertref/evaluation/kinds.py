@@ -4,45 +4,39 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any
 
 import numpy as np
 
+from ..data.tasks.catalogue import data_set_info
 from ..data.tasks.examples import Part
-from ..errors import InputError
 from ..inference.loaded import Loaded
 from ..metrics.value import Value
-from ..tasks.texts import TextSettings
-from ..text.encoding import Truncate
+from .choice_report import choice_records, choice_report
+from .choices import ChoiceAnswers, answer_choices, choice_metrics
+from .column_files import write_columns
+from .given_choices import given_choices
+from .given_spans import GivenSpans, given_spans
 from .given_texts import given_texts
+from .given_tokens import given_tokens
+from .options import EvaluateOptions
 from .records import Record
 from .report import Report
-from .text_files import write_text_files
+from .settings import SequenceOptions, choice_settings, span_settings, text_settings, token_settings
+from .span_report import answered_metrics, span_records, span_report, span_resampled
+from .spans import SpanAnswersOfPart, answer_spans
+from .squad_files import write_squad_files
+from .text_files import write_scores
 from .text_metrics import text_metrics
 from .text_report import text_records, text_report
 from .texts import TextAnswers, answer_texts
+from .token_metrics import token_metrics
+from .token_report import token_records, token_report, token_resampled
+from .tokens import TokenAnswers, answer_tokens
 
-
-class SequenceOptions(Protocol):
-    """How examples become sequences, as a person says it: `EvaluateOptions`, `FinetuneOptions`."""
-
-    @property
-    def max_length(self) -> int | None: ...
-    @property
-    def truncate(self) -> str: ...
-    @property
-    def windows(self) -> bool: ...
-    @property
-    def stride(self) -> int | None: ...
-    @property
-    def max_query_length(self) -> int: ...
-    @property
-    def max_answer_length(self) -> int: ...
-    @property
-    def null_threshold(self) -> float: ...
-
-
-Rows = np.ndarray[Any, np.dtype[np.int64]]
+Rows = np.ndarray[tuple[int], np.dtype[np.int64]]
+Resampled = tuple[int, Callable[[Rows], Mapping[str, Value]]]
+"""How many examples there are to draw from, and the metrics of those that were drawn, by their numbers."""
 
 
 @dataclass(frozen=True)
@@ -51,51 +45,101 @@ class EvaluationKind:
 
     settings    options -> how examples become sequences
     answer      (model, part, settings, limit) -> answers
-    given       (part, file, labels) -> answers that somebody else computed
-    metrics     (answers, names asked for beside the usual ones) -> metrics
-    resampled   answers -> (numbers of examples -> metrics), for bootstrap
+    given       (part, file, options) -> answers that somebody else computed
+    metrics     (answers, names asked for beside the usual ones) -> metrics, {} where the truth is not known
+    resampled   answers -> `Resampled`, for bootstrap
     records     (answers, part) -> a record for each example
     report      answers -> tables and curves
-    files       (folder, suffix of the names, answers, part): writes the files that are the kind's habit
+    files       (folder, suffix of the names, answers): writes the files that are the kind's habit
     """
 
     settings: Callable[[SequenceOptions], Any]
     answer: Callable[[Loaded, Part, Any, int | None], Any]
-    given: Callable[[Part, Path, Sequence[str]], Any]
+    given: Callable[[Part, Path, EvaluateOptions], Any]
     metrics: Callable[[Any, Sequence[str]], dict[str, Value]]
-    resampled: Callable[[Any], Callable[[Rows], Mapping[str, Value]]]
+    resampled: Callable[[Any], Resampled]
     records: Callable[[Any, Part], Iterator[Record]]
     report: Callable[[Any], Report]
-    files: Callable[[Path, str, Any, Part], None]
-
-
-def text_settings(options: SequenceOptions) -> TextSettings:
-    """Raises `AssertionError` unless the length is resolved."""
-    assert options.max_length is not None
-    return TextSettings(options.max_length, cast(Truncate, options.truncate), options.windows, options.stride)
+    files: Callable[[Path, str, Any], None]
 
 
 def _texts(kind: str) -> EvaluationKind:
-    def resampled(answers: TextAnswers) -> Callable[[Rows], Mapping[str, Value]]:
-        return lambda rows: text_metrics(kind, answers.take(rows))
+    def resampled(answers: TextAnswers) -> Resampled:
+        return len(answers), lambda rows: text_metrics(kind, answers.take(rows))
+
+    def files(folder: Path, suffix: str, answers: TextAnswers) -> None:
+        write_scores(folder, suffix, answers.predictions if kind == "regression" else answers.scores)
 
     return EvaluationKind(
         settings=text_settings,
         answer=lambda loaded, part, settings, limit: answer_texts(loaded, kind, part, settings, limit=limit),
-        given=partial(given_texts, kind),
+        given=lambda part, path, options: given_texts(kind, part, path, options.labels),
         metrics=partial(text_metrics, kind),
         resampled=resampled,
         records=partial(text_records, kind),
         report=partial(text_report, kind),
-        files=partial(write_text_files, kind),
+        files=files,
     )
 
 
-KINDS: dict[str, EvaluationKind] = {name: _texts(name) for name in ("classification", "regression", "multi-label")}
+def _choices(kind: str) -> EvaluationKind:
+    def resampled(answers: ChoiceAnswers) -> Resampled:
+        return len(answers), lambda rows: choice_metrics(kind, answers.take(rows))
+
+    return EvaluationKind(
+        settings=choice_settings,
+        answer=lambda loaded, part, settings, limit: answer_choices(loaded, kind, part, settings, limit=limit),
+        given=lambda part, path, options: given_choices(part, path),
+        metrics=partial(choice_metrics, kind),
+        resampled=resampled,
+        records=choice_records,
+        report=choice_report,
+        files=lambda folder, suffix, answers: write_scores(folder, suffix, answers.scores),
+    )
 
 
-def kind_of(name: str) -> EvaluationKind:
-    """Raises `InputError` for a kind that can't be evaluated."""
-    if name not in KINDS:
-        raise InputError(f"{name} can't be evaluated yet; there are {', '.join(KINDS)}")
-    return KINDS[name]
+def _tokens(kind: str) -> EvaluationKind:
+    def files(folder: Path, suffix: str, answers: TokenAnswers) -> None:
+        write_columns(folder / f"predictions{suffix}.txt", answers)
+
+    return EvaluationKind(
+        settings=token_settings,
+        answer=lambda loaded, part, settings, limit: answer_tokens(loaded, kind, part, settings, limit=limit),
+        given=lambda part, path, options: given_tokens(part, path, options.labels),
+        metrics=partial(token_metrics, kind),
+        resampled=token_resampled,
+        records=token_records,
+        report=token_report,
+        files=files,
+    )
+
+
+def _given_spans(part: Part, path: Path, options: EvaluateOptions) -> GivenSpans:
+    """The rule is that of the data set, and where none is named, that of the part."""
+    unanswerable = None if options.task == "question-answering" else data_set_info(options.task).unanswerable
+    odds = None if options.null_odds is None else Path(options.null_odds)
+    return given_spans(part, path, odds, options.null_threshold, unanswerable=unanswerable)
+
+
+def _span_files(folder: Path, suffix: str, answers: SpanAnswersOfPart | GivenSpans) -> None:
+    if isinstance(answers, SpanAnswersOfPart):
+        write_squad_files(folder / suffix.removeprefix("_"), answers)
+
+
+SPANS = EvaluationKind(
+    settings=span_settings,
+    answer=lambda loaded, part, settings, limit: answer_spans(loaded, part, settings, limit=limit),
+    given=_given_spans,
+    metrics=answered_metrics,
+    resampled=span_resampled,
+    records=span_records,
+    report=span_report,
+    files=_span_files,
+)
+
+KINDS: dict[str, EvaluationKind] = {
+    **{kind: _texts(kind) for kind in ("classification", "regression", "multi-label")},
+    "question-answering": SPANS,
+    "multiple-choice": _choices("multiple-choice"),
+    "token-classification": _tokens("token-classification"),
+}

@@ -28,6 +28,7 @@ class Report:
     roc, precision_recall   curves by label; of two classes those of the second
     shares       label -> the mean probability, and how often it is true and how often predicted
     numbers      (truth, prediction) of a regression, (N,) each
+    counts       of examples, by what is said of them
     """
 
     scores: Mapping[str, Scores] = field(default_factory=dict)
@@ -38,6 +39,7 @@ class Report:
     precision_recall: Mapping[str, PrecisionRecallCurve] = field(default_factory=dict)
     shares: Mapping[str, "Shares"] = field(default_factory=dict)
     numbers: tuple[Floats, Floats] | None = None
+    counts: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -71,10 +71,15 @@ def token_metrics(kind: str, answers: TokenAnswers, also: Sequence[str] = ()) ->
 
 def entities_of(answers: TokenAnswers) -> EntityReport:
     """The figures of entities by conlleval's rule."""
+    return entity_report(*as_conlleval(answers))
+
+
+def as_conlleval(answers: TokenAnswers) -> tuple[list[Words], list[Words]]:
+    """The true and the predicted labels of all sentences, with the letters that conlleval reads."""
     assert answers.targets is not None
     letters = letters_of(answers.labels)
     spelt = {label: _conll(label, letters) for label in answers.labels}
-    return entity_report(_spelt(answers.targets, spelt), _spelt(answers.predictions, spelt))
+    return _spelt(answers.targets, spelt), _spelt(answers.predictions, spelt)
 
 
 def _spelt(side: Sequence[Words], spelt: Mapping[str, str]) -> list[Words]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from ...data.batch import Batch
 from ...data.tasks.catalogue import DataSetInfo
 from ...data.tasks.examples import Part
 from ...errors import InputError
+from ...evaluation.settings import choice_settings, span_settings, text_settings, token_settings
 from ...evaluation.token_metrics import default_metric
 from ...objectives import (
     ChoiceObjective,
@@ -17,15 +18,16 @@ from ...objectives import (
     MultiLabelObjective,
     Objective,
     RegressionObjective,
+    SpanObjective,
     TokenObjective,
 )
 from ...tasks.choices import ChoiceFeatures, ChoiceSettings
 from ...tasks.labels import counts_of, found_labels, numbers_of
+from ...tasks.spans import SpanFeatures
 from ...tasks.store import Column, FeatureStore, Unit
-from ...tasks.texts import TextFeatures, TextSettings
-from ...tasks.tokens import TokenFeatures, TokenSettings
+from ...tasks.texts import TextFeatures
+from ...tasks.tokens import TokenFeatures
 from ...text import Tokenizer
-from ...text.encoding import Truncate
 from .options import FinetuneOptions
 
 
@@ -60,11 +62,6 @@ class Kind:
     features: Callable[[FinetuneOptions, tuple[str, ...], Any, Part], Features]
     objective: Callable[[FinetuneOptions, tuple[str, ...], Part], Objective]
     metric: Callable[[DataSetInfo, tuple[str, ...]], str] = lambda info, labels: info.metric
-
-
-def text_settings(options: FinetuneOptions) -> TextSettings:
-    assert options.max_length is not None
-    return TextSettings(options.max_length, cast(Truncate, options.truncate), options.windows, options.stride)
 
 
 def _labels(options: FinetuneOptions, part: Part) -> tuple[str, ...]:
@@ -114,11 +111,6 @@ def _text(kind: str) -> Callable[[FinetuneOptions, tuple[str, ...], Any, Part], 
     return lambda options, labels, settings, part: TextFeatures(kind, labels, settings)
 
 
-def token_settings(options: FinetuneOptions) -> TokenSettings:
-    assert options.max_length is not None
-    return TokenSettings(options.max_length, options.stride)
-
-
 def _token_labels(options: FinetuneOptions, part: Part) -> tuple[str, ...]:
     found = options.labels or found_labels(example.labels for example in part.read())
     if len(found) < 2:
@@ -129,11 +121,6 @@ def _token_labels(options: FinetuneOptions, part: Part) -> tuple[str, ...]:
 def _tokens(options: FinetuneOptions, labels: tuple[str, ...], part: Part) -> Objective:
     weights = class_weights(options, labels, part, "labels")
     return TokenObjective(label_smoothing=options.label_smoothing, class_weights=weights)
-
-
-def choice_settings(options: FinetuneOptions) -> ChoiceSettings:
-    assert options.max_length is not None
-    return ChoiceSettings(options.max_length, cast(Truncate, options.truncate))
 
 
 def _choice_features(
@@ -167,5 +154,9 @@ KINDS: dict[str, Kind] = {
         "token_classification", None, _token_labels, token_settings,
         lambda options, labels, settings, part: TokenFeatures(labels, settings), _tokens,
         lambda info, labels: default_metric(labels),
+    ),
+    "question-answering": Kind(
+        "question_answering", None, lambda options, part: (), span_settings,
+        lambda options, labels, settings, part: SpanFeatures(settings), lambda options, labels, part: SpanObjective(),
     ),
 }  # fmt: skip

@@ -1,0 +1,53 @@
+"""The metrics of questions: SQuAD's exact match and F1, in percent as its scripts give them and as everybody quotes
+them (the metrics of other tasks are shares from 0 to 1).
+
+    exact_match, f1                                   over all questions
+    HasAns_exact, HasAns_f1, NoAns_exact, NoAns_f1    version 2.0: over questions with an answer, and those without
+    best_exact, best_exact_thresh, best_f1, ...       version 2.0: what the best threshold on the null odds would give
+
+The best thresholds are searched over the best spans themselves. The original's are of a predictions file from which
+answers were already taken by its own threshold, so they can't lie above that.
+"""
+
+from collections.abc import Sequence
+
+from ..errors import InputError
+from ..metrics.spans import SquadScores, score_v1, score_v2
+from ..metrics.value import Value
+from .spans import SpanAnswersOfPart
+
+USUAL = ("exact_match", "f1")
+
+
+def span_metrics(answers: SpanAnswersOfPart, also: Sequence[str] = ()) -> dict[str, Value]:
+    """All metrics of the answers, by the rule of the version that they were given for; {} where the truth is not known.
+
+    Raises `InputError` for one in `also` that is not among them, and for a question without an answer under the rule of
+    version 1.1.
+    """
+    if answers.golds is None:
+        return {}
+    found = metrics_of(scores_of(answers, answers.golds))
+    for name in also:
+        if name not in found:
+            raise InputError(f"there is no metric {name!r} for these questions; choose from {', '.join(found)}")
+    return found
+
+
+def scores_of(answers: SpanAnswersOfPart, golds: dict[str, tuple[str, ...]]) -> SquadScores:
+    """SQuAD's scores of the answers."""
+    if answers.threshold is None:
+        return score_v1(golds, answers.predictions)
+    return score_v2(golds, answers.texts, answers.null_odds, answers.threshold)
+
+
+def metrics_of(scores: SquadScores) -> dict[str, Value]:
+    """The figures by name, in percent."""
+    found = dict(zip(USUAL, (scores.overall.exact, scores.overall.f1), strict=True))
+    for prefix, part in (("HasAns", scores.has_answer), ("NoAns", scores.no_answer)):
+        if part is not None:
+            found |= {f"{prefix}_exact": part.exact, f"{prefix}_f1": part.f1}
+    if scores.best is not None:
+        names = ("best_exact", "best_exact_thresh", "best_f1", "best_f1_thresh")
+        found |= {name: Value(figure) for name, figure in zip(names, scores.best, strict=True)}
+    return found

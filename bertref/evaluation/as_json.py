@@ -1,4 +1,7 @@
-"""Results as JSON has them: plain values, null for what is undefined or not finite."""
+"""Results as JSON has them: plain values, null for what is not finite.
+
+An undefined figure has the number that the field's library gives it, or null; "undefined" lists these by name.
+"""
 
 import math
 from collections.abc import Mapping
@@ -33,7 +36,7 @@ def part_as_json(result: PartResult) -> dict[str, Any]:
     metrics = result.evaluation.metrics
     values = {
         "examples": result.evaluation.examples,
-        "metrics": {name: None if value.undefined else finite(value.value) for name, value in metrics.items()},
+        "metrics": {name: finite(value.value) for name, value in metrics.items()},
         "undefined": [name for name, value in metrics.items() if value.undefined],
         "intervals": {name: _interval(each) for name, each in result.intervals.items()},
         **_report(result.report),
@@ -65,10 +68,6 @@ def _report(report: Report) -> dict[str, Any]:
 
 def _scores(rows: Mapping[str, Scores]) -> dict[str, Any]:
     return {
-        name: {key: _value(each) if isinstance(each, Value) else each for key, each in row._asdict().items()}
+        name: {key: finite(each.value) if isinstance(each, Value) else each for key, each in row._asdict().items()}
         for name, row in rows.items()
     }
-
-
-def _value(value: Value) -> float | None:
-    return None if value.undefined else float(value.value)

@@ -45,14 +45,12 @@ def write_evaluation(folder: Path, result: EvaluateResult, kind: EvaluationKind)
 
 
 def eval_results(metrics: Mapping[str, Value], steps: int | None) -> str:
-    """Lines "name = value" sorted by name: eval_accuracy, ..., eval_loss, global_step, loss. Undefined ones are "nan".
+    """Lines "name = value" sorted by name: eval_accuracy, ..., eval_loss, global_step, loss.
 
     The original's `loss` is the mean of its batches' losses, `eval_loss` that of its examples'; here both are the
     latter. Source: google-research/bert, `run_classifier.py`.
     """
-    values: dict[str, Any] = {
-        f"eval_{name}": "nan" if value.undefined else value.value for name, value in metrics.items()
-    }
+    values: dict[str, Any] = {f"eval_{name}": value.value for name, value in metrics.items()}
     if "loss" in metrics:
         values["loss"] = values["eval_loss"]
     if steps is not None:

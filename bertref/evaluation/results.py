@@ -1,6 +1,5 @@
 """What an evaluation found: metrics by name, and the answers that they were computed from."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -50,9 +49,9 @@ class EvaluateResult:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Those of the first part by their names, those of others as "part/metric"; undefined ones are NaN."""
+        """Those of the first part by their names, those of others as "part/metric"."""
         found: dict[str, float] = {}
         for i, (name, result) in enumerate(self.parts.items()):
             for metric, value in result.evaluation.metrics.items():
-                found[f"{name}/{metric}" if i else metric] = math.nan if value.undefined else value.value
+                found[f"{name}/{metric}" if i else metric] = value.value
         return found

@@ -27,6 +27,7 @@ from ..report import Report, silent
 from ..run_folder import claim, give_back, is_finished
 from ..start import differences, starting_params, weights_digest
 from ..step import State, initial_state, working_ops, working_params
+from . import predictions
 from .card import write_card, write_results
 from .history import History
 from .options import FinetuneOptions, default_options, recorded
@@ -60,8 +61,10 @@ def finetune(
     `BackendUnavailable` for a backend that can't be used here, `TrainingDiverged` when the loss stops making sense.
     """
     out, record = Path(options.out), recorded(options)
+    predictions.check(options)
     if options.resume and is_finished(out, record, default_options()):
-        report("message", {"text": f"{out}: this run has finished; nothing is left to do."})
+        report("message", {"text": f"{out}: this run has finished; nothing is left to learn."})
+        predictions.predict(options, out, report)
         return _already_finished(out)
     basis = basis_of(options, out)
     if basis.model:
@@ -87,6 +90,7 @@ def finetune(
     status = "interrupted" if trained.interrupted else "finished"
     if not trained.interrupted:
         task.finish(trained.state)
+        predictions.predict(options, out, report)
     else:
         history.seconds += task.seconds
         history.write()

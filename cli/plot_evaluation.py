@@ -1,11 +1,10 @@
 """Pictures of an evaluation, by matplotlib: confusion, curves, calibration, probabilities, vectors in the plane."""
 
+import itertools
 import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from ..errors import InputError
 from . import render
@@ -68,12 +67,12 @@ def _panels(report: Any) -> list[Callable[[Any], None]]:
 
 def _confusion(axes: Any, confusion: Any) -> None:
     counts = confusion.counts
-    total = counts.sum(axis=1, keepdims=True)
-    shares = np.divide(counts, total, out=np.zeros(counts.shape), where=total > 0)
+    shares = counts / counts.sum(axis=1, keepdims=True).clip(1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    for (i, j), count in np.ndenumerate(counts):
-        axes.text(j, i, f"{count}", ha="center", va="center", color="white" if shares[i, j] > 0.5 else "black")
     places = range(len(confusion.labels))
+    for i, j in itertools.product(places, places):
+        colour = "white" if shares[i, j] > 0.5 else "black"
+        axes.text(j, i, f"{counts[i, j]}", ha="center", va="center", color=colour)
     axes.set_xticks(places, confusion.labels, rotation=45 if len(places) > 3 else 0)
     axes.set_yticks(places, confusion.labels)
     axes.set(xlabel="predicted", ylabel="true", title="Confusion")
@@ -89,7 +88,7 @@ def _roc(axes: Any, curves: Any) -> None:
 
 def _precision_recall(axes: Any, curves: Any) -> None:
     for label, curve in curves.items():
-        axes.plot(curve.recall, curve.precision, label=label, drawstyle="steps-pre")
+        axes.plot(curve.recall, curve.precision, label=label, drawstyle="steps-post")
     axes.set(xlabel="recall", ylabel="precision", title="Precision and recall", ylim=(0, 1.03))
     axes.legend()
 
@@ -105,10 +104,11 @@ def _reliability(axes: Any, bins: Any) -> None:
 
 
 def _shares(axes: Any, shares: Any) -> None:
-    places = np.arange(len(shares))
+    places = range(len(shares))
     names = (("probability", "mean probability"), ("predicted", "predicted"), ("true", "true"))
     for i, (field, name) in enumerate(names):
-        axes.bar(places + 0.27 * (i - 1), [getattr(each, field) for each in shares.values()], 0.25, label=name)
+        heights = [getattr(each, field) for each in shares.values()]
+        axes.bar([place + 0.27 * (i - 1) for place in places], heights, 0.25, label=name)
     axes.set_xticks(places, list(shares), rotation=45 if len(shares) > 3 else 0)
     axes.set(ylabel="share of examples", title="Probabilities", ylim=(0, 1.03))
     axes.legend()
@@ -144,9 +144,10 @@ def _scatter(figure: Any, axes: Any, found: Any, name: str) -> None:
         drawn = axes.scatter(*found.points.T, c=found.labels, s=8, cmap="viridis")
         figure.colorbar(drawn, ax=axes)
     else:
-        words = np.array([_word(label) for label in found.labels])
+        words = [_word(label) for label in found.labels]
         for label in sorted(set(words)):
-            axes.scatter(*found.points[words == label].T, s=8, label=label)
+            rows = [i for i, word in enumerate(words) if word == label]
+            axes.scatter(*found.points[rows].T, s=8, label=label)
         axes.legend()
     shares = ["" if math.isnan(share) else f" ({share:.0%} of the variance)" for share in found.shares]
     axes.set(xlabel=f"first component{shares[0]}", ylabel=f"second component{shares[1]}", title=f"[CLS], {name}")

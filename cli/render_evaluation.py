@@ -2,10 +2,10 @@
 
 import json
 import math
+from bisect import bisect_right
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from rich.table import Table
 from rich.text import Text
 
@@ -148,12 +148,12 @@ def _curves(report: Any) -> None:
         _chart(f"precision of {label} over recall", curve.recall[::-1], curve.precision[::-1])
 
 
-def _chart(title: str, x: np.ndarray, y: np.ndarray) -> None:
+def _chart(title: str, x: Any, y: Any) -> None:
     """A curve over 0 to 1 in block characters: in each column the value where the curve leaves it."""
     out.print()
     out.print(title, markup=False)
-    last = np.searchsorted(x, (np.arange(WIDTH) + 1) / WIDTH, side="right") - 1
-    columns = y[last]
+    places = x.tolist()
+    columns = [y[bisect_right(places, (i + 1) / WIDTH) - 1] for i in range(WIDTH)]
     blocks = drawn(BLOCKS, PLAIN_BLOCKS)
     for row in range(HEIGHT, 0, -1):
         cells = (max(0.0, min(1.0, value * HEIGHT - row + 1)) for value in columns)

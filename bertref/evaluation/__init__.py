@@ -6,10 +6,15 @@ from typing import Any
 from ..data.tasks.examples import Part
 from ..inference.loaded import Loaded
 from .results import Evaluation
-from .text_metrics import text_metrics
+from .text_metrics import check_text_metrics, text_metrics
 from .texts import TextAnswers, answer_texts
 
-__all__ = ["Evaluation", "TextAnswers", "evaluate"]
+__all__ = ["Evaluation", "TextAnswers", "check_metrics", "evaluate"]
+
+
+def check_metrics(kind: str, names: Sequence[str]) -> None:
+    """Raises `InputError` for a metric that a kind of task does not have."""
+    check_text_metrics(kind, names)
 
 
 def evaluate(

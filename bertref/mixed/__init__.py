@@ -57,7 +57,7 @@ TABLE = {
     "binary_cross_entropy": OpType("float32", "logits"),
     "soft_cross_entropy": OpType("float32", "logits"),
     "kl_divergence": OpType("float32", "logits"),
-    "cosine": OpType("float32", "x target"),
+    "cosine": OpType("float32", "x"),
     # what chooses, moves or drops
     "gather": OpType("given"),
     "pack": OpType("given"),

@@ -10,9 +10,11 @@ import numpy as np
 
 from ..data.tasks.catalogue import data_set_info
 from ..data.tasks.examples import Part
+from ..errors import InputError
 from ..inference.loaded import Loaded
 from ..metrics.value import Value
 from .choice_report import choice_records, choice_report
+from .choices import METRICS as CHOICE_METRICS
 from .choices import ChoiceAnswers, answer_choices, choice_metrics
 from .column_files import write_columns
 from .given_choices import given_choices
@@ -23,14 +25,15 @@ from .options import EvaluateOptions
 from .records import Record
 from .report import Report
 from .settings import SequenceOptions, choice_settings, span_settings, text_settings, token_settings
+from .span_metrics import NAMES as SPAN_METRICS
 from .span_report import answered_metrics, span_records, span_report, span_resampled
 from .spans import SpanAnswersOfPart, answer_spans
 from .squad_files import write_squad_files
 from .text_files import write_scores
-from .text_metrics import text_metrics
+from .text_metrics import text_metric_names, text_metrics
 from .text_report import text_records, text_report
 from .texts import TextAnswers, answer_texts
-from .token_metrics import token_metrics
+from .token_metrics import token_metric_names, token_metrics
 from .token_report import token_records, token_report, token_resampled
 from .tokens import TokenAnswers, answer_tokens
 
@@ -46,6 +49,7 @@ class EvaluationKind:
     settings    options -> how examples become sequences
     answer      (model, part, settings, limit) -> answers
     given       (part, file, options) -> answers that somebody else computed
+    names       labels -> all metrics that there are, so that a wrong name is found before anything is computed
     metrics     (answers, names asked for beside the usual ones) -> metrics, {} where the truth is not known
     resampled   answers -> `Resampled`, for bootstrap
     records     (answers, part) -> a record for each example
@@ -56,6 +60,7 @@ class EvaluationKind:
     settings: Callable[[SequenceOptions], Any]
     answer: Callable[[Loaded, Part, Any, int | None], Any]
     given: Callable[[Part, Path, EvaluateOptions], Any]
+    names: Callable[[Sequence[str]], tuple[str, ...]]
     metrics: Callable[[Any, Sequence[str]], dict[str, Value]]
     resampled: Callable[[Any], Resampled]
     records: Callable[[Any, Part], Iterator[Record]]
@@ -74,6 +79,7 @@ def _texts(kind: str) -> EvaluationKind:
         settings=text_settings,
         answer=lambda loaded, part, settings, limit: answer_texts(loaded, kind, part, settings, limit=limit),
         given=lambda part, path, options: given_texts(kind, part, path, options.labels),
+        names=lambda labels: text_metric_names(kind),
         metrics=partial(text_metrics, kind),
         resampled=resampled,
         records=partial(text_records, kind),
@@ -90,6 +96,7 @@ def _choices(kind: str) -> EvaluationKind:
         settings=choice_settings,
         answer=lambda loaded, part, settings, limit: answer_choices(loaded, kind, part, settings, limit=limit),
         given=lambda part, path, options: given_choices(part, path),
+        names=lambda labels: CHOICE_METRICS,
         metrics=partial(choice_metrics, kind),
         resampled=resampled,
         records=choice_records,
@@ -106,6 +113,7 @@ def _tokens(kind: str) -> EvaluationKind:
         settings=token_settings,
         answer=lambda loaded, part, settings, limit: answer_tokens(loaded, kind, part, settings, limit=limit),
         given=lambda part, path, options: given_tokens(part, path, options.labels),
+        names=token_metric_names,
         metrics=partial(token_metrics, kind),
         resampled=token_resampled,
         records=token_records,
@@ -130,6 +138,7 @@ SPANS = EvaluationKind(
     settings=span_settings,
     answer=lambda loaded, part, settings, limit: answer_spans(loaded, part, settings, limit=limit),
     given=_given_spans,
+    names=lambda labels: SPAN_METRICS,
     metrics=answered_metrics,
     resampled=span_resampled,
     records=span_records,
@@ -143,3 +152,10 @@ KINDS: dict[str, EvaluationKind] = {
     "multiple-choice": _choices("multiple-choice"),
     "token-classification": _tokens("token-classification"),
 }
+
+
+def check_metric(kind: str, labels: Sequence[str], name: str) -> None:
+    """Raises `InputError` for a metric that a kind of task does not have, with these labels."""
+    known = KINDS[kind].names(labels)
+    if name not in known:
+        raise InputError(f"there is no metric {name!r} for {kind}; choose from {', '.join(known)}")

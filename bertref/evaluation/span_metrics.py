@@ -17,6 +17,10 @@ from ..metrics.value import Value
 from .spans import SpanAnswersOfPart
 
 USUAL = ("exact_match", "f1")
+NAMES = (
+    *USUAL, "HasAns_exact", "HasAns_f1", "NoAns_exact", "NoAns_f1", "best_exact", "best_exact_thresh", "best_f1",
+    "best_f1_thresh",
+)  # fmt: skip
 
 
 def span_metrics(answers: SpanAnswersOfPart, also: Sequence[str] = ()) -> dict[str, Value]:

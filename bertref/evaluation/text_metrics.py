@@ -17,18 +17,23 @@ from .losses import cross_entropy
 from .texts import TextAnswers
 
 
+def text_metric_names(kind: str) -> tuple[str, ...]:
+    """All metrics that the kind has."""
+    return (*METRICS[cast(Kind, kind)], "loss")
+
+
 def text_metrics(kind: str, answers: TextAnswers, also: Sequence[str] = ()) -> dict[str, Value]:
     """The usual metrics of the answers and those in `also`, as far as what is known of the answers is enough for them;
     {} where the truth is not known. Raises `InputError` for a metric that the kind does not have."""
-    known = METRICS[cast(Kind, kind)]
+    known = text_metric_names(kind)
     for name in also:
-        if name not in known and name != "loss":
-            raise InputError(f"there is no metric {name!r} for {kind}; choose from {', '.join([*known, 'loss'])}")
+        if name not in known:
+            raise InputError(f"there is no metric {name!r} for {kind}; choose from {', '.join(known)}")
     if answers.targets is None:
         return {}
     scores = None if kind == "regression" else answers.scores
     names = dict.fromkeys([*DEFAULTS[cast(Kind, kind)], *(name for name in also if name != "loss")])
-    enough = [name for name in names if scores is not None or not known[name].needs_scores]
+    enough = [name for name in names if scores is not None or not METRICS[cast(Kind, kind)][name].needs_scores]
     given = Given(answers.targets, answers.predictions, scores, len(answers.labels))
     found = evaluate_metrics(cast(Kind, kind), given, enough)
     if answers.logits is not None:

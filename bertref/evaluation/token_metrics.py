@@ -46,11 +46,16 @@ def default_metric(labels: Sequence[str]) -> str:
     return "f1" if spell_entities(labels) else "accuracy"
 
 
+def token_metric_names(labels: Sequence[str]) -> tuple[str, ...]:
+    """All metrics that these labels have."""
+    return (*OF_ENTITIES, *OF_WORDS) if spell_entities(labels) else OF_WORDS
+
+
 def token_metrics(kind: str, answers: TokenAnswers, also: Sequence[str] = ()) -> dict[str, Value]:
     """F1, precision and recall of entities if the labels are theirs, accuracy and loss of words, and those in `also`;
     {} where the truth is not known. Raises `InputError` for a metric that these labels don't have."""
     entities = spell_entities(answers.labels)
-    known = (*OF_ENTITIES, *OF_WORDS) if entities else OF_WORDS
+    known = token_metric_names(answers.labels)
     for name in also:
         if name not in known:
             what = kind if entities else "labels that are no entities"

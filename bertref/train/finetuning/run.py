@@ -6,6 +6,7 @@ from there bit-equal, because everything random is a function of the seed and th
 Source: Devlin et al. 2019, section 4 and appendix A.3; `run_classifier.py`.
 """
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -28,10 +29,11 @@ from ..run_folder import claim, give_back, is_finished
 from ..start import differences, starting_params, weights_digest
 from ..step import State, initial_state, working_ops, working_params
 from . import predictions
-from .card import write_card, write_results
+from .card import read_results, write_card, write_results
 from .history import History
 from .options import FinetuneOptions, default_options, recorded
 from .setup import Basis, Setup, basis_of, set_up
+from .teaching import extra_params
 
 
 @dataclass(frozen=True)
@@ -101,16 +103,16 @@ def finetune(
 
 
 def _already_finished(out: Path) -> FinetuneResult:
-    history = History.open(out, "", 2**62)
-    last = max((step for step, _ in history.evaluations), default=0)
-    return FinetuneResult("already finished", last, out, dict(history.evaluations).get(last, {}))
+    found = read_results(out)
+    metrics = {name: math.nan if value is None else value for name, value in found["metrics"].items()}
+    return FinetuneResult("already finished", found["steps"], out, metrics, found["best_step"])
 
 
 def _start(basis: Basis, setup: Setup, out: Path, report: Report) -> State:
     """The state of the run's newest checkpoint, or of the model with what it lacks newly made."""
     path = latest(out)
     if path is not None:
-        state = checkpoints.restored(setup.ops.xp, states.load(path), path, setup.shapes)
+        state = checkpoints.restored(setup.ops.xp, states.load(path), path, {**setup.shapes, **setup.extra})
         report("message", {"text": f"Resuming after step {state.step} from {path}."})
         return state
     model = basis.model
@@ -118,7 +120,8 @@ def _start(basis: Basis, setup: Setup, out: Path, report: Report) -> State:
     found = differences(model, setup.shapes, setup.recipe.precision.master, basis.info.kind)
     for text in (*model.coverage.notes, *(f"{model.path}: {text}" for text in found)):
         report("message", {"text": text})
-    return initial_state(setup.ops, setup.recipe, starting_params(model, setup.shapes, setup.recipe.seed))
+    params = starting_params(model, setup.shapes, setup.recipe.seed) | extra_params(setup.extra, setup.recipe.seed)
+    return initial_state(setup.ops, setup.recipe, params)
 
 
 def _overview(setup: Setup, state: State) -> dict[str, Any]:

@@ -8,19 +8,17 @@
 conlleval knows the letters of IOB and IOBES; those of BILOU and BMES are read as theirs.
 """
 
-from collections.abc import Mapping, Sequence
-from itertools import chain
-
-import numpy as np
+from collections.abc import Sequence
+from dataclasses import replace
 
 from ..errors import InputError
 from ..inference.token_classification import ALONE, FIRST, GOES_ON, LAST, OUTSIDE, SCHEME, letters_of
 from ..metrics.averages import Scores
+from ..metrics.classification import accuracy
 from ..metrics.entities import SCHEMES, EntityReport, entity_report
-from ..metrics.value import Value, ratio
-from ..tasks.labels import numbers_of
+from ..metrics.value import Value
 from .losses import cross_entropy
-from .tokens import TokenAnswers, Words
+from .tokens import TokenAnswers
 
 PARTS = ("f1", "precision", "recall")
 OF_WORDS = ("accuracy", "loss")
@@ -57,11 +55,9 @@ def token_metrics(kind: str, answers: TokenAnswers, also: Sequence[str] = ()) ->
             raise InputError(f"there is no metric {name!r} for {what}; choose from {', '.join(known)}")
     if answers.targets is None:
         return {}
-    found = {"accuracy": _accuracy(answers)}
+    found = {"accuracy": accuracy(answers.targets, answers.predictions)}
     if answers.logits is not None:
-        table = numbers_of(answers.labels)
-        numbers = np.array([table[label] for label in chain.from_iterable(answers.targets)], np.int64)
-        found["loss"] = cross_entropy(answers.logits, numbers)
+        found["loss"] = cross_entropy(answers.logits, answers.targets)
     if not entities:
         return found
     names = dict.fromkeys([*PARTS, *(name for name in also if name not in OF_WORDS)])
@@ -69,35 +65,24 @@ def token_metrics(kind: str, answers: TokenAnswers, also: Sequence[str] = ()) ->
     return {name: _of_entities(name, answers, lenient) for name in names} | found
 
 
-def entities_of(answers: TokenAnswers) -> EntityReport:
-    """The figures of entities by conlleval's rule."""
+def entities_of(answers: TokenAnswers, scheme: str = "lenient") -> EntityReport:
+    """The figures of entities: by conlleval's rule, or strict by the name of a scheme."""
+    if scheme == "lenient":
+        letters = letters_of(answers.labels)
+        answers = replace(answers, labels=tuple(_conll(label, letters) for label in answers.labels))
     assert answers.targets is not None
-    letters = letters_of(answers.labels)
-    spelt = {label: _conll(label, letters) for label in answers.labels}
-    return entity_report(_spelt(answers.targets, spelt), _spelt(answers.predictions, spelt))
-
-
-def _spelt(side: Sequence[Words], spelt: Mapping[str, str]) -> list[Words]:
-    return [tuple(spelt[label] for label in labels) for labels in side]
+    return entity_report(answers.by_sentence(answers.targets), answers.by_sentence(answers.predictions), scheme)
 
 
 def _conll(label: str, letters: frozenset[str]) -> str:
+    """The label with the letter that conlleval reads."""
     return LETTERS[SCHEME[label[0]]] + label[1:] if label[1:2] == "-" and label[0] in letters else label
 
 
 def _of_entities(name: str, answers: TokenAnswers, lenient: EntityReport) -> Value:
     part, _, how = name.partition("_")
-    assert answers.targets is not None
-    if how in STRICT:
-        report, how = entity_report(answers.targets, answers.predictions, STRICT[how]), "micro"
-    else:
-        report = lenient
-    scores: Scores = getattr(report, how or "micro")
+    strict = how in STRICT
+    report = entities_of(answers, STRICT[how]) if strict else lenient
+    scores: Scores = getattr(report, "micro" if strict or not how else how)
     value: Value = getattr(scores, part)
     return value
-
-
-def _accuracy(answers: TokenAnswers) -> Value:
-    pairs = zip(chain.from_iterable(answers.targets or ()), chain.from_iterable(answers.predictions), strict=True)
-    agree = [true == said for true, said in pairs]
-    return ratio(sum(agree), len(agree))

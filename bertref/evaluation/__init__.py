@@ -6,14 +6,25 @@ from typing import Any
 from ..data.tasks.examples import Part
 from ..inference.loaded import Loaded
 from ..metrics.value import Value
-from .choices import ChoiceAnswers, answer_choices, choice_metrics
+from .choices import ChoiceAnswers, answer_choices, check_choice_metrics, choice_metrics
 from .results import Evaluation
-from .text_metrics import text_metrics
+from .text_metrics import check_text_metrics, text_metrics
 from .texts import TextAnswers, answer_texts
-from .token_metrics import token_metrics
+from .token_metrics import check_token_metrics, token_metrics
 from .tokens import TokenAnswers, answer_tokens
 
-__all__ = ["ChoiceAnswers", "Evaluation", "TextAnswers", "TokenAnswers", "evaluate"]
+__all__ = ["ChoiceAnswers", "Evaluation", "TextAnswers", "TokenAnswers", "check_metrics", "evaluate"]
+
+
+def check_metrics(kind: str, names: Sequence[str], labels: Sequence[str] | None = None) -> None:
+    """Raises `InputError` for a metric that a kind of task does not have, or not with these labels, where they are
+    known."""
+    if kind == "token-classification":
+        check_token_metrics(names, labels)
+    elif kind == "multiple-choice":
+        check_choice_metrics(names)
+    else:
+        check_text_metrics(kind, names)
 
 
 def evaluate(

@@ -15,6 +15,7 @@ from bertref.inference.sequence_classification import logits_of
 from bertref.inference.token_classification import piece_logits
 
 from . import tiny
+from .running import cache  # noqa: F401
 
 TEXTS = ["Ada Lovelace lived in London, in 1852.", "It rained; he went to New York (the city).", "who wrote", "book"]
 TOLERANCES = {"float32": 1e-5, "float64": 1e-10}

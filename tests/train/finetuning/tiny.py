@@ -6,7 +6,8 @@ from typing import Any
 from bertref.train.finetuning.options import FinetuneOptions
 from bertref.train.finetuning.run import FinetuneResult, finetune
 from bertref.train.report import Report, silent
-from tests.inference.saved import make
+
+from . import running
 
 SENTENCES = """Ada B-PER
 Lovelace I-PER
@@ -39,20 +40,16 @@ NUMBERS = "text,label\nit rained,0.5\nAda wrote the book,2\nhe went to London,1\
 SEVERAL = 'text,label\nit rained,"rain"\nAda wrote the book,"book,person"\nhe went,"person"\nwho wrote,"book"\n'
 
 
-def encoder(folder: Path, **settings: Any) -> Path:
-    """A folder with an encoder to begin with."""
-    if not folder.exists():
-        make(folder, "BertModel", **settings)
-    return folder
-
-
 def run(folder: Path, task: str, data: str, report: Report = silent, **changes: Any) -> FinetuneResult:
     """Fine-tunes on `data`, the content of a file which the run is evaluated on, too; into `folder`/out."""
     ending = "csv" if data.partition("\n")[0].count(",") else "txt"
     path = folder / f"train.{ending}"
     path.write_text(data)
+    model = folder / "init"
+    if not model.exists():
+        running.model(model)
     options = {
-        "task": task, "data": str(path), "dev": str(path), "model": str(encoder(folder / "init")),
+        "task": task, "data": str(path), "dev": str(path), "model": str(model),
         "out": str(folder / "out"), "steps": 3, "batch_size": 2, "learning_rate": 1e-3, "max_length": 24,
         "precision": "float64", **changes,
     }  # fmt: skip

@@ -7,7 +7,7 @@ from ..data.tasks.examples import Part
 from ..inference.loaded import Loaded
 from .api import evaluate
 from .choices import ChoiceAnswers
-from .kinds import KINDS, EvaluationKind, check_metric
+from .kinds import KINDS, EvaluationKind, check_metrics
 from .options import EvaluateOptions
 from .records import Record
 from .report import Report
@@ -18,7 +18,7 @@ from .tokens import TokenAnswers
 
 __all__ = [
     "KINDS", "ChoiceAnswers", "EvaluateOptions", "EvaluateResult", "Evaluation", "EvaluationKind", "PartResult",
-    "Record", "Report", "SpanAnswersOfPart", "TextAnswers", "TokenAnswers", "check_metric", "evaluate",
+    "Record", "Report", "SpanAnswersOfPart", "TextAnswers", "TokenAnswers", "check_metrics", "evaluate",
     "evaluate_part",
 ]  # fmt: skip
 

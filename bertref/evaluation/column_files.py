@@ -23,8 +23,9 @@ def write_columns(path: Path, answers: TokenAnswers) -> None:
 
 
 def _lines(answers: TokenAnswers) -> Iterator[str]:
-    sides = [answers.sentences, *([answers.targets] if answers.targets is not None else []), answers.predictions]
-    for sentence in zip(*sides, strict=True):
+    known = [answers.targets] if answers.targets is not None else []
+    labels = [answers.by_sentence(numbers) for numbers in (*known, answers.predictions)]
+    for sentence in zip(answers.sentences, *labels, strict=True):
         for row in zip(*sentence, strict=True):
             yield " ".join(SPACE.sub("_", value) for value in row) + "\n"
         yield "\n"

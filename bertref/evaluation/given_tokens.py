@@ -10,11 +10,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from ..data.pretraining.text_files import JSONL, ending, read_lines
 from ..data.tasks.conll import DOCUMENT
 from ..data.tasks.examples import Part
 from ..errors import InputError
 from ..tasks.labels import found_labels, number_of, numbers_of
+from ..tasks.tokens import label_numbers
 from .column_files import SPACE
 from .given import read_given
 from .tokens import TokenAnswers, Words
@@ -45,13 +48,14 @@ def given_tokens(part: Part, path: Path, labels: Sequence[str]) -> TokenAnswers:
         raise InputError(f"{path}: holds {len(rows)} sentences, but the data have {len(sentences)}")
     for words, some in zip(sentences, rows, strict=True):
         _check(words, some)
-    table = numbers_of(labels)
-    for row in (row for some in rows for row in some if labels):
-        number_of(table, row.label, row.where)
-    predictions = [tuple(row.label for row in some) for some in rows]
     known = [each for each in targets if each is not None]
-    names = tuple(labels) or found_labels([*known, *predictions])
-    return TokenAnswers(names, sentences, predictions, known if len(known) == len(targets) else None)
+    if not labels:
+        labels = found_labels([*known, *([row.label for row in some] for some in rows)])
+    table = numbers_of(labels)
+    said = [number_of(table, row.label, row.where) for some in rows for row in some]
+    true = [numbers for example in examples if (numbers := label_numbers(example, table)) is not None]
+    truth = np.concatenate([np.zeros(0, np.int64), *true]) if len(true) == len(examples) else None
+    return TokenAnswers(tuple(labels), sentences, np.array(said, np.int64), truth)
 
 
 def _sentences(path: Path) -> Iterator[list[_Row]]:

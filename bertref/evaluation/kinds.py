@@ -10,12 +10,10 @@ import numpy as np
 
 from ..data.tasks.catalogue import data_set_info
 from ..data.tasks.examples import Part
-from ..errors import InputError
 from ..inference.loaded import Loaded
 from ..metrics.value import Value
 from .choice_report import choice_records, choice_report
-from .choices import METRICS as CHOICE_METRICS
-from .choices import ChoiceAnswers, answer_choices, choice_metrics
+from .choices import ChoiceAnswers, answer_choices, check_choice_metrics, choice_metrics
 from .column_files import write_columns
 from .given_choices import given_choices
 from .given_spans import GivenSpans, given_spans
@@ -25,15 +23,15 @@ from .options import EvaluateOptions
 from .records import Record
 from .report import Report
 from .settings import SequenceOptions, choice_settings, span_settings, text_settings, token_settings
-from .span_metrics import NAMES as SPAN_METRICS
+from .span_metrics import check_span_metrics
 from .span_report import answered_metrics, span_records, span_report, span_resampled
 from .spans import SpanAnswersOfPart, answer_spans
 from .squad_files import write_squad_files
 from .text_files import write_scores
-from .text_metrics import text_metric_names, text_metrics
+from .text_metrics import check_text_metrics, text_metrics
 from .text_report import text_records, text_report
 from .texts import TextAnswers, answer_texts
-from .token_metrics import token_metric_names, token_metrics
+from .token_metrics import check_token_metrics, token_metrics
 from .token_report import token_records, token_report, token_resampled
 from .tokens import TokenAnswers, answer_tokens
 
@@ -49,7 +47,7 @@ class EvaluationKind:
     settings    options -> how examples become sequences
     answer      (model, part, settings, limit) -> answers
     given       (part, file, options) -> answers that somebody else computed
-    names       labels -> all metrics that there are, so that a wrong name is found before anything is computed
+    check       (names of metrics, labels or None where not known): raises `InputError` for one that there is not
     metrics     (answers, names asked for beside the usual ones) -> metrics, {} where the truth is not known
     resampled   answers -> `Resampled`, for bootstrap
     records     (answers, part) -> a record for each example
@@ -60,7 +58,7 @@ class EvaluationKind:
     settings: Callable[[SequenceOptions], Any]
     answer: Callable[[Loaded, Part, Any, int | None], Any]
     given: Callable[[Part, Path, EvaluateOptions], Any]
-    names: Callable[[Sequence[str]], tuple[str, ...]]
+    check: Callable[[Sequence[str], Sequence[str] | None], None]
     metrics: Callable[[Any, Sequence[str]], dict[str, Value]]
     resampled: Callable[[Any], Resampled]
     records: Callable[[Any, Part], Iterator[Record]]
@@ -79,7 +77,7 @@ def _texts(kind: str) -> EvaluationKind:
         settings=text_settings,
         answer=lambda loaded, part, settings, limit: answer_texts(loaded, kind, part, settings, limit=limit),
         given=lambda part, path, options: given_texts(kind, part, path, options.labels),
-        names=lambda labels: text_metric_names(kind),
+        check=lambda names, labels: check_text_metrics(kind, names),
         metrics=partial(text_metrics, kind),
         resampled=resampled,
         records=partial(text_records, kind),
@@ -96,7 +94,7 @@ def _choices(kind: str) -> EvaluationKind:
         settings=choice_settings,
         answer=lambda loaded, part, settings, limit: answer_choices(loaded, kind, part, settings, limit=limit),
         given=lambda part, path, options: given_choices(part, path),
-        names=lambda labels: CHOICE_METRICS,
+        check=lambda names, labels: check_choice_metrics(names),
         metrics=partial(choice_metrics, kind),
         resampled=resampled,
         records=choice_records,
@@ -113,7 +111,7 @@ def _tokens(kind: str) -> EvaluationKind:
         settings=token_settings,
         answer=lambda loaded, part, settings, limit: answer_tokens(loaded, kind, part, settings, limit=limit),
         given=lambda part, path, options: given_tokens(part, path, options.labels),
-        names=token_metric_names,
+        check=check_token_metrics,
         metrics=partial(token_metrics, kind),
         resampled=token_resampled,
         records=token_records,
@@ -138,7 +136,7 @@ SPANS = EvaluationKind(
     settings=span_settings,
     answer=lambda loaded, part, settings, limit: answer_spans(loaded, part, settings, limit=limit),
     given=_given_spans,
-    names=lambda labels: SPAN_METRICS,
+    check=lambda names, labels: check_span_metrics(names),
     metrics=answered_metrics,
     resampled=span_resampled,
     records=span_records,
@@ -154,8 +152,7 @@ KINDS: dict[str, EvaluationKind] = {
 }
 
 
-def check_metric(kind: str, labels: Sequence[str], name: str) -> None:
-    """Raises `InputError` for a metric that a kind of task does not have, with these labels."""
-    known = KINDS[kind].names(labels)
-    if name not in known:
-        raise InputError(f"there is no metric {name!r} for {kind}; choose from {', '.join(known)}")
+def check_metrics(kind: str, names: Sequence[str], labels: Sequence[str] | None = None) -> None:
+    """Raises `InputError` for a metric that a kind of task does not have, or not with these labels, where they are
+    known."""
+    KINDS[kind].check(names, labels)

@@ -23,6 +23,13 @@ NAMES = (
 )  # fmt: skip
 
 
+def check_span_metrics(names: Sequence[str]) -> None:
+    """Raises `InputError` for a metric that questions don't have."""
+    for name in names:
+        if name not in NAMES:
+            raise InputError(f"there is no metric {name!r} for question-answering; choose from {', '.join(NAMES)}")
+
+
 def span_metrics(answers: SpanAnswersOfPart, also: Sequence[str] = ()) -> dict[str, Value]:
     """All metrics of the answers, by the rule of the version that they were given for; {} where the truth is not known.
 

@@ -17,18 +17,18 @@ from .losses import cross_entropy
 from .texts import TextAnswers
 
 
-def text_metric_names(kind: str) -> tuple[str, ...]:
-    """All metrics that the kind has."""
-    return (*METRICS[cast(Kind, kind)], "loss")
+def check_text_metrics(kind: str, names: Sequence[str]) -> None:
+    """Raises `InputError` for a metric that the kind does not have."""
+    known = (*METRICS[cast(Kind, kind)], "loss")
+    for name in names:
+        if name not in known:
+            raise InputError(f"there is no metric {name!r} for {kind}; choose from {', '.join(known)}")
 
 
 def text_metrics(kind: str, answers: TextAnswers, also: Sequence[str] = ()) -> dict[str, Value]:
     """The usual metrics of the answers and those in `also`, as far as what is known of the answers is enough for them;
     {} where the truth is not known. Raises `InputError` for a metric that the kind does not have."""
-    known = text_metric_names(kind)
-    for name in also:
-        if name not in known:
-            raise InputError(f"there is no metric {name!r} for {kind}; choose from {', '.join(known)}")
+    check_text_metrics(kind, also)
     if answers.targets is None:
         return {}
     scores = None if kind == "regression" else answers.scores

@@ -8,19 +8,17 @@
 conlleval knows the letters of IOB and IOBES; those of BILOU and BMES are read as theirs.
 """
 
-from collections.abc import Mapping, Sequence
-from itertools import chain
-
-import numpy as np
+from collections.abc import Sequence
+from dataclasses import replace
 
 from ..errors import InputError
 from ..inference.token_classification import ALONE, FIRST, GOES_ON, LAST, OUTSIDE, SCHEME, letters_of
 from ..metrics.averages import Scores
+from ..metrics.classification import accuracy
 from ..metrics.entities import SCHEMES, EntityReport, entity_report
-from ..metrics.value import Value, ratio
-from ..tasks.labels import numbers_of
+from ..metrics.value import Value
 from .losses import cross_entropy
-from .tokens import TokenAnswers, Words
+from .tokens import TokenAnswers
 
 PARTS = ("f1", "precision", "recall")
 OF_WORDS = ("accuracy", "loss")
@@ -46,68 +44,55 @@ def default_metric(labels: Sequence[str]) -> str:
     return "f1" if spell_entities(labels) else "accuracy"
 
 
-def token_metric_names(labels: Sequence[str]) -> tuple[str, ...]:
-    """All metrics that these labels have."""
-    return (*OF_ENTITIES, *OF_WORDS) if spell_entities(labels) else OF_WORDS
+def check_token_metrics(names: Sequence[str], labels: Sequence[str] | None = None) -> None:
+    """Raises `InputError` for a metric that words don't have, or not with these labels, where they are known."""
+    entities = labels is None or spell_entities(labels)
+    known = (*OF_ENTITIES, *OF_WORDS) if entities else OF_WORDS
+    for name in names:
+        if name not in known:
+            what = "token-classification" if entities else "labels that are no entities"
+            raise InputError(f"there is no metric {name!r} for {what}; choose from {', '.join(known)}")
 
 
 def token_metrics(kind: str, answers: TokenAnswers, also: Sequence[str] = ()) -> dict[str, Value]:
     """F1, precision and recall of entities if the labels are theirs, accuracy and loss of words, and those in `also`;
     {} where the truth is not known. Raises `InputError` for a metric that these labels don't have."""
-    entities = spell_entities(answers.labels)
-    known = token_metric_names(answers.labels)
-    for name in also:
-        if name not in known:
-            what = kind if entities else "labels that are no entities"
-            raise InputError(f"there is no metric {name!r} for {what}; choose from {', '.join(known)}")
+    check_token_metrics(also, answers.labels)
     if answers.targets is None:
         return {}
-    found = {"accuracy": _accuracy(answers)}
+    found = {"accuracy": accuracy(answers.targets, answers.predictions)}
     if answers.logits is not None:
-        table = numbers_of(answers.labels)
-        numbers = np.array([table[label] for label in chain.from_iterable(answers.targets)], np.int64)
-        found["loss"] = cross_entropy(answers.logits, numbers)
-    if not entities:
+        found["loss"] = cross_entropy(answers.logits, answers.targets)
+    if not spell_entities(answers.labels):
         return found
     names = dict.fromkeys([*PARTS, *(name for name in also if name not in OF_WORDS)])
     lenient = entities_of(answers)
     return {name: _of_entities(name, answers, lenient) for name in names} | found
 
 
-def entities_of(answers: TokenAnswers) -> EntityReport:
-    """The figures of entities by conlleval's rule."""
-    return entity_report(*as_conlleval(answers))
-
-
-def as_conlleval(answers: TokenAnswers) -> tuple[list[Words], list[Words]]:
-    """The true and the predicted labels of all sentences, with the letters that conlleval reads."""
+def entities_of(answers: TokenAnswers, scheme: str = "lenient") -> EntityReport:
+    """The figures of entities: by conlleval's rule, or strict by the name of a scheme."""
+    if scheme == "lenient":
+        answers = as_conlleval(answers)
     assert answers.targets is not None
+    return entity_report(answers.by_sentence(answers.targets), answers.by_sentence(answers.predictions), scheme)
+
+
+def as_conlleval(answers: TokenAnswers) -> TokenAnswers:
+    """The answers with the labels that conlleval reads."""
     letters = letters_of(answers.labels)
-    spelt = {label: _conll(label, letters) for label in answers.labels}
-    return _spelt(answers.targets, spelt), _spelt(answers.predictions, spelt)
-
-
-def _spelt(side: Sequence[Words], spelt: Mapping[str, str]) -> list[Words]:
-    return [tuple(spelt[label] for label in labels) for labels in side]
+    return replace(answers, labels=tuple(_conll(label, letters) for label in answers.labels))
 
 
 def _conll(label: str, letters: frozenset[str]) -> str:
+    """The label with the letter that conlleval reads."""
     return LETTERS[SCHEME[label[0]]] + label[1:] if label[1:2] == "-" and label[0] in letters else label
 
 
 def _of_entities(name: str, answers: TokenAnswers, lenient: EntityReport) -> Value:
     part, _, how = name.partition("_")
-    assert answers.targets is not None
-    if how in STRICT:
-        report, how = entity_report(answers.targets, answers.predictions, STRICT[how]), "micro"
-    else:
-        report = lenient
-    scores: Scores = getattr(report, how or "micro")
+    strict = how in STRICT
+    report = entities_of(answers, STRICT[how]) if strict else lenient
+    scores: Scores = getattr(report, "micro" if strict or not how else how)
     value: Value = getattr(scores, part)
     return value
-
-
-def _accuracy(answers: TokenAnswers) -> Value:
-    pairs = zip(chain.from_iterable(answers.targets or ()), chain.from_iterable(answers.predictions), strict=True)
-    agree = [true == said for true, said in pairs]
-    return ratio(sum(agree), len(agree))

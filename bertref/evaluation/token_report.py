@@ -1,7 +1,6 @@
 """Reports and records of labelled words."""
 
 from collections.abc import Callable, Iterator, Mapping
-from itertools import chain
 
 import numpy as np
 
@@ -10,7 +9,6 @@ from ..metrics.averages import scores as scores_from_counts
 from ..metrics.classification import classification_report, confusion_matrix
 from ..metrics.entities import entities
 from ..metrics.value import Value, ratio
-from ..tasks.labels import numbers_of
 from .records import Record
 from .report import EMPTY, Confusion, Report
 from .token_metrics import as_conlleval, entities_of, spell_entities
@@ -26,12 +24,10 @@ def token_report(answers: TokenAnswers) -> Report:
     if spell_entities(answers.labels):
         found = entities_of(answers)
         return Report(found.rows, {"micro": found.micro, "macro": found.macro, "weighted": found.weighted})
-    table = numbers_of(answers.labels)
-    true, said = (np.array([table[label] for label in chain.from_iterable(side)], np.int64)
-                  for side in (answers.targets, answers.predictions))  # fmt: skip
-    by_class = classification_report(true, said)
+    by_class = classification_report(answers.targets, answers.predictions)
     rows = {answers.labels[number]: row for number, row in by_class.rows.items()}
-    confusion = Confusion(answers.labels, confusion_matrix(true, said, len(answers.labels)))
+    counts = confusion_matrix(answers.targets, answers.predictions, len(answers.labels))
+    confusion = Confusion(answers.labels, counts)
     return Report(rows, {"macro": by_class.macro, "weighted": by_class.weighted}, confusion)
 
 
@@ -39,10 +35,13 @@ def token_resampled(answers: TokenAnswers) -> tuple[int, Callable[[Rows], Mappin
     """F1, precision and recall of entities, and the accuracy of words, over sentences: sums of counts."""
     assert answers.targets is not None
     words = np.array([len(sentence) for sentence in answers.sentences])
-    right = np.array([sum(map(str.__eq__, *pair)) for pair in zip(answers.targets, answers.predictions, strict=True)])
+    hits = np.concatenate([[0], np.cumsum(answers.targets == answers.predictions)])
+    right = np.diff(hits[np.concatenate([[0], np.cumsum(words)])])
     counts = None
     if spell_entities(answers.labels):
-        counts = np.array([_counts(*pair) for pair in zip(*as_conlleval(answers), strict=True)])
+        spelt = as_conlleval(answers)
+        sides = (spelt.by_sentence(answers.targets), spelt.by_sentence(answers.predictions))
+        counts = np.array([_counts(*pair) for pair in zip(*sides, strict=True)])
 
     def metrics(rows: Rows) -> dict[str, Value]:
         found = {"accuracy": ratio(int(right[rows].sum()), int(words[rows].sum()))}
@@ -62,12 +61,13 @@ def _counts(true: tuple[str, ...], said: tuple[str, ...]) -> tuple[int, int, int
 
 def token_records(answers: TokenAnswers, part: Part) -> Iterator[Record]:
     """A record for each sentence; it is as sure as its surest wrong word, or, if none is wrong, as its least sure."""
+    predictions = answers.by_sentence(answers.predictions)
+    truths = None if answers.targets is None else answers.by_sentence(answers.targets)
     start = 0
     for i, example in zip(range(len(answers)), part.read(), strict=False):
-        said, count = answers.predictions[i], len(example.words)
-        truth = None if answers.targets is None else answers.targets[i]
-        rows = None if answers.scores is None else answers.scores[start : start + count]
-        start += count
+        said, truth = predictions[i], truths[i] if truths else None
+        rows = None if answers.scores is None else answers.scores[start : start + len(said)]
+        start += len(said)
         right = None if truth is None else said == truth
         yield Record(example.place, " ".join(example.words), list(said), None if truth is None else list(truth), right,
                      _confidence(rows, said, truth))  # fmt: skip

@@ -14,6 +14,7 @@ from ..tasks.labels import numbers_of
 from ..tasks.tokens import TokenSettings, WordSequence, label_numbers, sentences_of, word_sequences
 
 Floats = npt.NDArray[np.float64]
+Numbers = npt.NDArray[np.int64]
 Words = tuple[str, ...]
 
 
@@ -21,20 +22,26 @@ Words = tuple[str, ...]
 class TokenAnswers:
     """N sentences of W words altogether, K labels; a label for every word.
 
-    sentences     the words of each
-    predictions   their labels; `targets` the true ones, None where the part has none
+    sentences     the words of each sentence
+    predictions   the numbers of the words' labels, end to end (W,)
+    targets       the same of the true labels, None where the part has none
     logits        (W, K), `scores` the probabilities that they give; None where not known
     """
 
     labels: Words
     sentences: Sequence[Words]
-    predictions: Sequence[Words]
-    targets: Sequence[Words] | None
+    predictions: Numbers
+    targets: Numbers | None
     scores: Floats | None = None
     logits: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.sentences)
+
+    def by_sentence(self, numbers: Numbers) -> list[Words]:
+        """Numbers of labels (W,) -> the labels of each sentence's words."""
+        labels = iter([self.labels[number] for number in numbers])
+        return [tuple(islice(labels, len(words))) for words in self.sentences]
 
 
 def answer_tokens(
@@ -47,23 +54,23 @@ def answer_tokens(
     require(loaded, "token_classification")
     table = numbers_of(loaded.labels)
     sentences: list[Words] = []
-    targets: list[Words | None] = []
-    rows: list[Floats] = []
+    targets: list[Numbers | None] = []
+    rows: list[Floats] = [np.zeros((0, len(loaded.labels)))]
     for some in sentences_of(islice(part.read(), limit)):
-        for example in some:
-            label_numbers(example, table)
-        sequences = word_sequences(loaded.tokenizer, [example.words for example in some], settings)
-        rows += word_logits(loaded, sequences)
+        targets += [label_numbers(example, table) for example in some]
         sentences += [example.words for example in some]
-        targets += [example.labels for example in some]
-    logits = np.concatenate(rows) if rows else np.zeros((0, len(loaded.labels)))
+        rows += word_logits(loaded, word_sequences(loaded.tokenizer, [e.words for e in some], settings))
+    logits = np.concatenate(rows)
     scores = probabilities(loaded, logits) if len(logits) else logits
-    found = iter([loaded.labels[number] for number in logits.argmax(axis=1)])
-    predictions = [tuple(islice(found, len(words))) for words in sentences]
-    known = [labels for labels in targets if labels is not None]
     return TokenAnswers(
-        loaded.labels, sentences, predictions, known if len(known) == len(targets) else None, scores, logits
+        loaded.labels, sentences, np.asarray(logits.argmax(axis=1), np.int64), _together(targets), scores, logits
     )
+
+
+def _together(targets: Sequence[Numbers | None]) -> Numbers | None:
+    """Those of all sentences; None if one of them has none."""
+    known = [numbers for numbers in targets if numbers is not None]
+    return np.concatenate([np.zeros(0, np.int64), *known]) if len(known) == len(targets) else None
 
 
 def word_logits(loaded: Loaded, sequences: Sequence[Sequence[WordSequence]]) -> list[Floats]:

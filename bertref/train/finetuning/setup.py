@@ -19,7 +19,7 @@ from ...data.tasks.splits import sampled, split
 from ...data.tasks.tables import TableFormat
 from ...data.tasks.text_tables import Columns
 from ...errors import InputError
-from ...evaluation import check_metric
+from ...evaluation import check_metrics
 from ...heads import parameter_shapes
 from ...layers import Settings
 from ...objectives import DistillationObjective
@@ -71,9 +71,8 @@ def basis_of(options: FinetuneOptions, out: Path) -> Basis:
         tokenizer = Tokenizer.from_pretrained(checkpoint)
     config = _with_dropout(config, options)
     options = resolved(options, info, config)
-    return Basis(
-        options, info, KINDS[info.kind], backend, config, numerics, tokenizer, model
-    )
+    check_metrics(info.kind, (options.metric,) if options.metric else ())
+    return Basis(options, info, KINDS[info.kind], backend, config, numerics, tokenizer, model)
 
 
 def resolved(options: FinetuneOptions, info: DataSetInfo, config: BertConfig) -> FinetuneOptions:
@@ -139,8 +138,9 @@ def set_up(basis: Basis, report: Report) -> Setup:
     data = open_parts(options, lambda text: report("message", {"text": text}))
     train, evaluated = _parts(options, data, report)
     labels = data.labels or kind.labels(options, train)
-    options = replace(options, metric=options.metric or kind.metric(basis.info, labels))
-    check_metric(basis.info.kind, labels, cast(str, options.metric))
+    metric = options.metric or kind.metric(basis.info, labels)
+    check_metrics(basis.info.kind, (metric,), labels)
+    options = replace(options, metric=metric)
     basis = replace(basis, options=options)
     settings = kind.settings(options)
     features = kind.features(options, labels, settings, train)

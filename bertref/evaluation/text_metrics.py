@@ -16,13 +16,18 @@ from ..metrics.value import Value, mean
 from .texts import TextAnswers
 
 
+def check_text_metrics(kind: str, names: Sequence[str]) -> None:
+    """Raises `InputError` for a metric that the kind does not have."""
+    known = (*METRICS[cast(Kind, kind)], "loss")
+    for name in names:
+        if name not in known:
+            raise InputError(f"there is no metric {name!r} for {kind}; choose from {', '.join(known)}")
+
+
 def text_metrics(kind: str, answers: TextAnswers, also: Sequence[str] = ()) -> dict[str, Value]:
     """The usual metrics of the answers and those in `also`, {} where the truth is not known. Raises `InputError` for
     one that the kind does not have."""
-    known = METRICS[cast(Kind, kind)]
-    for name in also:
-        if name not in known and name != "loss":
-            raise InputError(f"there is no metric {name!r} for {kind}; choose from {', '.join([*known, 'loss'])}")
+    check_text_metrics(kind, also)
     if answers.targets is None:
         return {}
     names = dict.fromkeys([*DEFAULTS[cast(Kind, kind)], *(name for name in also if name != "loss")])

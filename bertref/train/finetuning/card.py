@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ... import __version__
+from ...errors import CheckpointError
 from ...plumbing.files import write_file
 from .history import History
 from .setup import Setup
@@ -34,6 +35,17 @@ def write_results(out: Path, setup: Setup, history: History, step: int) -> None:
         "options": asdict(setup.basis.options), "seconds": round(history.seconds, 3), "versions": versions(),
     }  # fmt: skip
     write_file(out / RESULTS, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def read_results(out: Path) -> dict[str, Any]:
+    """What `write_results` wrote. Raises `CheckpointError` if it is missing or damaged."""
+    try:
+        found = json.loads((out / RESULTS).read_text(encoding="utf-8"))
+        if not isinstance(found, dict) or not {"metrics", "steps", "best_step", "metric", "seconds"} <= found.keys():
+            raise ValueError("keys are missing")
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{out / RESULTS}: is missing or damaged ({error})") from None
+    return found
 
 
 def versions() -> dict[str, str]:

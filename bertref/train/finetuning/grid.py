@@ -14,17 +14,19 @@ import json
 import math
 import os
 import shutil
-import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ...checkpoint.folder import WEIGHTS
 from ...checkpoint.training import checkpoints
 from ...errors import CheckpointError, InputError
 from ..report import Report, silent
 from ..run_folder import RunRecord, claim
+from .card import read_results
 from .history import better
 from .options import FinetuneOptions, default_options, recorded
 from .run import finetune
@@ -73,7 +75,7 @@ def parse_axes(given: Sequence[str]) -> dict[str, tuple[Any, ...]]:
 
     Raises `InputError` for what is no option with a number or a word, no value, or the same axis twice.
     """
-    kinds = {field.name: str(field.type).split(" ")[0] for field in fields(FinetuneOptions)}
+    kinds = {f.name: getattr(f.type, "__name__", str(f.type)).split(" ")[0] for f in fields(FinetuneOptions)}
     axes: dict[str, tuple[Any, ...]] = {}
     for text in given:
         name, _, values = text.partition("=")
@@ -114,7 +116,7 @@ def run_grid(
                 return _result("interrupted", list(done.values()), metric)
             done[name] = _finished(out / name, name, values)
             _append(out, done[name])
-        metric = json.loads((out / name / "results.json").read_text(encoding="utf-8"))["metric"]
+        metric = read_results(out / name)["metric"]
         _keep_best(out, list(done.values()), metric)
     found = _result("finished", list(done.values()), metric)
     report("grid", {"metric": metric, "best": found.best, "rows": [row.__dict__ for row in found.rows]})
@@ -146,8 +148,8 @@ def summary(experiments: Sequence[Experiment], metric: str) -> list[Row]:
         for value in values:
             best = value if better(metric, value, best) else best
         rows.append(Row(
-            _without_seed(group[0].values), statistics.fmean(values) if values else math.nan,
-            statistics.stdev(values) if len(values) > 1 else math.nan, best, len(group),
+            _without_seed(group[0].values), float(np.mean(values)) if values else math.nan,
+            float(np.std(values, ddof=1)) if len(values) > 1 else math.nan, best, len(group),
         ))  # fmt: skip
     return rows
 
@@ -172,7 +174,7 @@ def _best(experiments: Sequence[Experiment], metric: str) -> Experiment | None:
 
 
 def _finished(folder: Path, name: str, values: dict[str, Any]) -> Experiment:
-    found = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    found = read_results(folder)
     metrics = {key: math.nan if value is None else value for key, value in found["metrics"].items()}
     return Experiment(name, values, metrics, found["best_step"], found["seconds"])
 

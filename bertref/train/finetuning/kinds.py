@@ -80,7 +80,7 @@ def _labels(options: FinetuneOptions, part: Part) -> tuple[str, ...]:
 
 def _several(options: FinetuneOptions, part: Part) -> tuple[str, ...]:
     found = _labels(options, part)
-    if len(found) < 2:
+    if len(found) < 2 and not options.labels:
         raise InputError(f"{part.name}: every example has the label {found[0]!r}; there is nothing to tell apart")
     return found
 

@@ -6,6 +6,7 @@ from there bit-equal, because everything random is a function of the seed and th
 Source: Devlin et al. 2019, section 4 and appendix A.3; `run_classifier.py`.
 """
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -27,7 +28,7 @@ from ..report import Report, silent
 from ..run_folder import claim, give_back, is_finished
 from ..start import differences, starting_params, weights_digest
 from ..step import State, initial_state, working_ops, working_params
-from .card import write_card, write_results
+from .card import read_results, write_card, write_results
 from .history import History
 from .options import FinetuneOptions, default_options, recorded
 from .setup import Basis, Setup, basis_of, set_up
@@ -97,9 +98,9 @@ def finetune(
 
 
 def _already_finished(out: Path) -> FinetuneResult:
-    history = History.open(out, "", 2**62)
-    last = max((step for step, _ in history.evaluations), default=0)
-    return FinetuneResult("already finished", last, out, dict(history.evaluations).get(last, {}))
+    found = read_results(out)
+    metrics = {name: math.nan if value is None else value for name, value in found["metrics"].items()}
+    return FinetuneResult("already finished", found["steps"], out, metrics, found["best_step"])
 
 
 def _start(basis: Basis, setup: Setup, out: Path, report: Report) -> State:

@@ -19,6 +19,7 @@ from ...data.tasks.splits import sampled, split
 from ...data.tasks.tables import TableFormat
 from ...data.tasks.text_tables import Columns
 from ...errors import InputError
+from ...evaluation import check_metrics
 from ...heads import parameter_shapes
 from ...layers import Settings
 from ...opset import OpSet
@@ -67,8 +68,10 @@ def basis_of(options: FinetuneOptions, out: Path) -> Basis:
         model, config, numerics = None, described.config, described.numerics
         tokenizer = Tokenizer.from_pretrained(checkpoint)
     config = _with_dropout(config, options)
+    options = resolved(options, info, config)
+    check_metrics(info.kind, (cast(str, options.metric),))
     return Basis(
-        resolved(options, info, config), info, KINDS[info.kind], backend, config, numerics, tokenizer, model
+        options, info, KINDS[info.kind], backend, config, numerics, tokenizer, model
     )
 
 

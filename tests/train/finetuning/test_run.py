@@ -1,0 +1,148 @@
+"""A run: it learns, keeps the best, can be stopped at any step and goes on bit-equal, and leaves a model that opens."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import bertref
+from bertref.errors import InputError
+from bertref.train.finetuning.setup import basis_of, set_up
+from bertref.train.report import silent
+
+from . import running
+from .running import cache, run, weights  # noqa: F401
+
+
+def equal(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> bool:
+    return a.keys() == b.keys() and all(np.array_equal(a[name], b[name]) for name in a)
+
+
+def test_it_learns_and_the_model_answers(tmp_path: Path) -> None:
+    result, log = run(tmp_path, steps=60, learning_rate=5e-3, eval_every=20)
+    assert result.status == "finished"
+    assert result.metrics["accuracy"] > 0.9
+    assert any("has no classifier; newly made" in v["text"] for v in log.of("message"))
+    model = bertref.load(tmp_path / "out")
+    assert model.labels == ("dry", "wet")
+    answers = model.classify_batch([text for text, _ in running.sentences(24, 5)])
+    right = [best[0].label == label for best, (_, label) in zip(answers, running.sentences(24, 5), strict=True)]
+    assert np.mean(right) == pytest.approx(result.metrics["accuracy"])
+
+
+def test_results_and_card(tmp_path: Path) -> None:
+    result, _ = run(tmp_path)
+    found = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert found["metrics"] == {k: v for k, v in result.metrics.items() if np.isfinite(v)} | {
+        k: None for k, v in result.metrics.items() if not np.isfinite(v)
+    }
+    assert [e["step"] for e in found["evaluations"]] == [3, 6, 9, 12]
+    card = (tmp_path / "out" / "README.md").read_text()
+    for said in ("accuracy", "seed: 12345", "learning_rate: 0.001", "train.csv", "labels: dry, wet"):
+        assert said in card
+
+
+def test_the_best_evaluation_is_kept(tmp_path: Path) -> None:
+    """The last one is not the best here: its weights are those of no step but the best."""
+    result, _ = run(tmp_path, metric="loss", learning_rate=0.3, steps=9)
+    evaluations = json.loads((tmp_path / "out" / "results.json").read_text())["evaluations"]
+    losses = {each["step"]: each["metrics"]["loss"] for each in evaluations}
+    assert result.best_step == min(losses, key=lambda step: losses[step])
+    assert result.best_step != 9, "the case must have its best before the end"
+    short, _ = run(tmp_path, "short", metric="loss", learning_rate=0.3, steps=9, stop_after=result.best_step)
+    assert short.status == "interrupted"
+    assert equal(weights(tmp_path / "out"), weights(tmp_path / "short" / f"checkpoint-{result.best_step}"))
+    assert not (tmp_path / "out" / "best").exists()
+
+
+@pytest.mark.parametrize("stop", [1, 3, 4, 5, 11])
+@pytest.mark.parametrize("changes", [{}, {"accumulate": 3, "layout": "padded", "recompute": "layers"}])
+def test_a_stopped_run_goes_on_bit_equal(tmp_path: Path, stop: int, changes: dict[str, Any]) -> None:
+    whole, _ = run(tmp_path, **changes)
+    first, _ = run(tmp_path, "halves", stop_after=stop, **changes)
+    assert first.status == "interrupted"
+    second, _ = run(tmp_path, "halves", resume=True, **changes)
+    assert second.status == "finished"
+    assert (second.best_step, second.metrics) == (whole.best_step, pytest.approx(whole.metrics, nan_ok=True, abs=0))
+    assert equal(weights(tmp_path / "out"), weights(tmp_path / "halves"))
+
+
+def test_what_is_shown_and_how_often_changes_no_bit(tmp_path: Path) -> None:
+    run(tmp_path)
+    run(tmp_path, "quiet", log_every=100, save_every=100)
+    assert equal(weights(tmp_path / "out"), weights(tmp_path / "quiet"))
+
+
+def test_a_finished_run_is_left_alone(tmp_path: Path) -> None:
+    result, _ = run(tmp_path)
+    again, _ = run(tmp_path, resume=True)
+    assert again.status == "already finished"
+    assert again.metrics == pytest.approx(result.metrics, nan_ok=True)
+    with pytest.raises(InputError, match=r"learning-rate was 0\.001 and is 0\.01"):
+        run(tmp_path, resume=True, learning_rate=0.01)
+
+
+def test_patience_ends_a_run(tmp_path: Path) -> None:
+    result, _ = run(tmp_path, learning_rate=0.0, patience=2, steps=30)
+    assert (result.status, result.step, result.best_step) == ("finished", 9, 3)
+
+
+def test_features_are_made_once(tmp_path: Path) -> None:
+    options = running.options(running.prepared(tmp_path))
+    setup = set_up(basis_of(options, tmp_path / "none"), silent)
+    made = {path.name: path.stat().st_mtime_ns for path in Path(setup.store.ids.filename).parent.iterdir()}  # type: ignore[attr-defined]
+    setup = set_up(basis_of(options, tmp_path / "none"), silent)
+    again = {path.name: path.stat().st_mtime_ns for path in Path(setup.store.ids.filename).parent.iterdir()}  # type: ignore[attr-defined]
+    assert made == again
+    with (tmp_path / "train.csv").open("a") as file:
+        file.write('"the river",wet\n')
+    assert len(set_up(basis_of(options, tmp_path / "none"), silent).store) == len(setup.store) + 1
+
+
+def test_frozen_parameters_and_layer_decay(tmp_path: Path) -> None:
+    run(tmp_path, freeze="1", layer_decay=0.5, metric="loss")
+    before, after = weights(tmp_path / "model"), weights(tmp_path / "out")
+    for name in before:
+        frozen = name.startswith("bert.embeddings.") or ".layer.0." in name
+        if frozen or "key.bias" not in name:  # the gradient of a key's bias is 0 but for rounding
+            assert np.array_equal(before[name], after[name]) is frozen, name
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"max_length": 49}, "--max-length 49 is longer than the model's 48 positions"),
+        ({"freeze": "3"}, "--freeze is '3'"),
+        ({"metric": "bleu"}, "there is no metric 'bleu' for classification"),
+        ({"class_weights": "1,2,3"}, "--class-weights is '1,2,3'"),
+        ({"labels": ("dry",)}, "the label 'wet' is unknown; there are dry"),
+        ({"task": "regression", "metric": None}, "a finite number is needed"),
+        ({"task": "clasification"}, "is it 'classification'"),
+        ({"data": "nowhere.csv"}, "nowhere.csv"),
+        ({"text": "words"}, "words"),
+        ({"steps": 0}, "--steps is 0"),
+        ({"epochs": 1.0}, "leave one out"),
+    ],
+)
+def test_bad_input_is_one_clear_sentence(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError) as caught:
+        run(tmp_path, **changes)
+    assert said in str(caught.value)
+    assert len(str(caught.value).splitlines()) <= 2
+    assert not (tmp_path / "out").exists()
+
+
+def test_one_class_only(tmp_path: Path) -> None:
+    running.prepared(tmp_path)
+    (tmp_path / "train.csv").write_text("text,label\nthe river,wet\nthe sea,wet\n")
+    with pytest.raises(InputError, match="every example has the label 'wet'"):
+        run(tmp_path)
+
+
+def test_a_label_that_only_the_development_part_has(tmp_path: Path) -> None:
+    running.prepared(tmp_path)
+    (tmp_path / "dev.csv").write_text("text,label\nthe river,wet\nthe sea,salty\n")
+    with pytest.raises(InputError, match=r"dev\.csv, line 3: the label 'salty' is unknown; there are dry, wet"):
+        run(tmp_path)

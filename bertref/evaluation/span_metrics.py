@@ -6,7 +6,8 @@ them (the metrics of other tasks are shares from 0 to 1).
     best_exact, best_exact_thresh, best_f1, ...       version 2.0: what the best threshold on the null odds would give
 
 The best thresholds are searched over the best spans themselves. The original's are of a predictions file from which
-answers were already taken by its own threshold, so they can't lie above that.
+answers were already taken by its own threshold, so they can't lie above that. As in its script, the threshold is said
+to be 0 where it would be best to answer nothing.
 """
 
 from collections.abc import Iterable, Sequence
@@ -52,7 +53,8 @@ def scores_of(answers: SpanAnswersOfPart, golds: dict[str, tuple[str, ...]]) -> 
     """SQuAD's scores of the answers."""
     if answers.threshold is None:
         return score_v1(golds, answers.predictions)
-    return score_v2(golds, answers.texts, answers.null_odds, answers.threshold)
+    best = score_v2(golds, answers.texts, answers.null_odds).best
+    return score_v2(golds, answers.predictions)._replace(best=best)
 
 
 def metrics_of(scores: SquadScores) -> dict[str, Value]:

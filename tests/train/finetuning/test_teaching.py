@@ -23,7 +23,9 @@ from .running import CONFIG, VOCAB, cache, run, weights  # noqa: F401
 def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a teacher that has learnt the task."""
     folder = tmp_path_factory.mktemp("teacher")
-    run(folder, "teacher", steps=120, learning_rate=1e-2, dropout=0.0, eval_every=120)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BERTREF_CACHE", str(folder / "cache"))
+        run(folder, "teacher", steps=120, learning_rate=1e-2, dropout=0.0, eval_every=120)
     return folder
 
 

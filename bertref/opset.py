@@ -21,6 +21,7 @@ from .ops import (
     attention,
     bias_activation,
     binary_cross_entropy,
+    cosine,
     cross_entropy,
     decoder_cross_entropy,
     dense,
@@ -30,6 +31,7 @@ from .ops import (
     gather,
     gelu_erf,
     gelu_tanh,
+    kl_divergence,
     layer_norm,
     log_softmax,
     packing,
@@ -173,6 +175,7 @@ class OpSet:
     attention = _OpAttribute(attention.attention)
     bias_activation = _OpAttribute(bias_activation.bias_activation)
     binary_cross_entropy = _OpAttribute(binary_cross_entropy.binary_cross_entropy)
+    cosine = _OpAttribute(cosine.cosine)
     cross_entropy = _OpAttribute(cross_entropy.cross_entropy)
     decoder_cross_entropy = _OpAttribute(decoder_cross_entropy.decoder_cross_entropy)
     dense = _OpAttribute(dense.dense)
@@ -182,6 +185,7 @@ class OpSet:
     gather = _OpAttribute(gather.gather)
     gelu_erf = _OpAttribute(gelu_erf.gelu_erf)
     gelu_tanh = _OpAttribute(gelu_tanh.gelu_tanh)
+    kl_divergence = _OpAttribute(kl_divergence.kl_divergence)
     layer_norm = _OpAttribute(layer_norm.layer_norm)
     log_softmax = _OpAttribute(log_softmax.log_softmax)
     pack = _OpAttribute(packing.pack)

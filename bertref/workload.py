@@ -74,6 +74,8 @@ def calls(
         "span_cross_entropy": lambda: ((real(B, S), real(B, S), whole(B), whole(B), None, loss()), {}),
         "squared_error": lambda: ((real(B), real(B), loss()), {}),
         "binary_cross_entropy": lambda: ((real(B, 2), real(B, 2), loss()), {}),
+        "kl_divergence": lambda: ((real(B, 2), real(B, 2), loss(B), loss()), {"temperature": 2.0}),
+        "cosine": lambda: ((real(T, H), real(T, H), loss(T), loss()), {"eps": 1e-12}),
         "soft_cross_entropy": lambda: ((real(B, 2), real(B, 2), loss()), {}),
         "attention": lambda: (
             (real(B, S, H), real(B, S, H), real(B, S, H), stand_in(xp, (B, S), "bool"), keep(p_probs, B, A, S, S)),

@@ -70,7 +70,8 @@ class Batch:
         })  # fmt: skip
 
     def padded(self, sizes: Mapping[str, int]) -> Self:
-        """The same examples with axes of these lengths, so that every step has arrays of one shape.
+        """The same examples with axes of these lengths, so that every step has arrays of one shape. An axis that
+        `sizes` doesn't name stays as it is.
 
         Raises `InputError` if the batch is wider than that: padding never cuts anything off.
         """
@@ -78,9 +79,10 @@ class Batch:
         for name, array in self.items():
             widths = [(0, 0)]
             for letter, length in zip(self.LAYOUT[name][0], array.shape[1:], strict=True):
-                if length > sizes[letter]:
-                    raise InputError(f"batch: {name} has {length} columns; it can't be padded to {sizes[letter]}")
-                widths.append((0, sizes[letter] - length))
+                wanted = sizes.get(letter, length)
+                if length > wanted:
+                    raise InputError(f"batch: {name} has {length} columns; it can't be padded to {wanted}")
+                widths.append((0, wanted - length))
             arrays[name] = np.pad(array, widths, constant_values=self.PADDING.get(name, 0))
         return type(self)(**arrays)
 

@@ -56,6 +56,8 @@ TABLE = {
     "squared_error": OpType("float32", "predictions"),
     "binary_cross_entropy": OpType("float32", "logits"),
     "soft_cross_entropy": OpType("float32", "logits"),
+    "kl_divergence": OpType("float32", "logits"),
+    "cosine": OpType("float32", "x"),
     # what chooses, moves or drops
     "gather": OpType("given"),
     "pack": OpType("given"),

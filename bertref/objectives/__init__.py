@@ -7,6 +7,7 @@ objective of two heads; those of the tasks (`HeadObjective`) have one each.
 from .base import TOTAL, Denominators, Figure, HostBatch, Objective, Outcome, Prepared, added, ordered
 from .choice import ChoiceObjective
 from .classification import ClassificationObjective
+from .distillation import DistillationObjective, Teacher
 from .gradients import losses_and_gradients
 from .head_objective import HeadObjective
 from .multi_label import MultiLabelObjective
@@ -20,6 +21,7 @@ __all__ = [
     "ChoiceObjective",
     "ClassificationObjective",
     "Denominators",
+    "DistillationObjective",
     "Figure",
     "HeadObjective",
     "HostBatch",
@@ -30,6 +32,7 @@ __all__ = [
     "PretrainingObjective",
     "RegressionObjective",
     "SpanObjective",
+    "Teacher",
     "TokenObjective",
     "added",
     "losses_and_gradients",

@@ -109,8 +109,7 @@ class SpanObjective(HeadObjective):
 
     def compare(self, ops: OpSet, logits: Array, targets: SpanTargets, *, figures: bool = False) -> Compared:
         """logits (T, 2) -> loss; figures `loss`, and `accuracy`, the share of spans with both ends right."""
-        both, unpack = rectangle(ops, logits, targets)
-        start, end = (ops.xp.squeeze(column(ops.xp, both, i), axis=2) for i in range(2))
+        start, end, unpack = start_and_end(ops, logits, targets)
         loss, run = ops.span_cross_entropy.forward(
             start, end, targets.start, targets.end, targets.weights, targets.denominator
         )
@@ -120,30 +119,29 @@ class SpanObjective(HeadObjective):
     def compare_backward(self, ops: OpSet, d_loss: Array, cache: Any) -> Array:
         """d_loss () -> gradient of the logits (T, 2); an excluded position has probability 0, and so gradient 0."""
         grads = ops.span_cross_entropy.backward(d_loss, cache.loss)
-        both = ops.xp.stack([grads.start_logits, grads.end_logits], axis=2)
-        return rectangle_backward(ops, both, cache.unpack)
+        return start_and_end_backward(ops, grads.start_logits, grads.end_logits, cache.unpack)
 
 
-def rectangle(ops: OpSet, logits: Array, targets: SpanTargets) -> tuple[Array, ForwardRun | None]:
-    """logits (T, 2) -> (B, S, 2), with -inf at excluded padding, and the run of the unpacking."""
+def start_and_end(ops: OpSet, logits: Array, targets: SpanTargets) -> tuple[Array, Array, ForwardRun | None]:
+    """logits (T, 2) -> those of start and end (B, S), -inf at excluded padding, and the run of the unpacking."""
     xp, layout, run = ops.xp, targets.layout, None
     if layout.packed:
         logits, run = ops.unpack.forward(logits, layout.slots, layout.valid, layout.places)
     both = xp.reshape(logits, (layout.batch, layout.length, 2))
     if targets.excluded:
         both = xp.where(xp.expand_dims(layout.mask, axis=2), both, xp.full_like(both, -math.inf))
-    return both, run
+    return column(xp, both, 0), column(xp, both, 1), run
 
 
-def rectangle_backward(ops: OpSet, both: Array, run: ForwardRun | None) -> Array:
-    """Gradient of the rectangle (B, S, 2), 0 at excluded padding -> gradient of the logits (T, 2)."""
-    rows = ops.xp.reshape(both, (-1, 2))
+def start_and_end_backward(ops: OpSet, start: Array, end: Array, run: ForwardRun | None) -> Array:
+    """Gradients (B, S) of start and end, 0 at excluded padding -> gradient of the logits (T, 2)."""
+    rows = ops.xp.reshape(ops.xp.stack([start, end], axis=2), (-1, 2))
     return rows if run is None else ops.unpack.backward(rows, run).x
 
 
 def column(xp: Namespace, both: Array, number: int) -> Array:
-    """both (B, S, 2) -> (B, S, 1)."""
-    return xp.take(both, xp.from_numpy(np.array([number])), axis=2)
+    """both (B, S, 2) -> one of them, (B, S)."""
+    return xp.squeeze(xp.take(both, xp.from_numpy(np.array([number])), axis=2), axis=2)
 
 
 def _figures(xp: Namespace, start: Array, end: Array, targets: SpanTargets, loss: Array) -> dict[str, Figure]:

@@ -6,7 +6,7 @@ Source: Devlin et al. 2019, section 5.3 (CoNLL-2003); transformers, `BertForToke
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import numpy as np
+import numpy.typing as npt
 
 from ..arrays import Array, Namespace
 from ..config import Numerics
@@ -38,9 +38,7 @@ class TokenObjective(Weighing, HeadObjective):
         dtype: str,
     ) -> ClassTargets:
         """labels (B, S) -> those of the layout's rows (T)."""
-        labels = batch.labels.reshape(-1)
-        if layout.packed:
-            labels = labels[np.flatnonzero(batch.attention_mask.reshape(-1))]
+        labels = rows_of(batch.labels, batch.attention_mask, layout)
         return classes.class_targets(xp, labels, self, denominator, dtype)
 
     def compare(self, ops: OpSet, logits: Array, targets: ClassTargets, *, figures: bool = False) -> Compared:
@@ -51,3 +49,9 @@ class TokenObjective(Weighing, HeadObjective):
     def compare_backward(self, ops: OpSet, d_loss: Array, cache: Any) -> Array:
         """d_loss () -> gradient of the logits (T, K)."""
         return classes.compare_backward(ops, d_loss, cache)
+
+
+def rows_of(array: npt.NDArray[Any], attention_mask: npt.NDArray[Any], layout: Layout) -> npt.NDArray[Any]:
+    """A host array (B, S, ...) as the layout's rows (T, ...)."""
+    rows = array.reshape(-1, *array.shape[2:])
+    return rows[attention_mask.reshape(-1) != 0] if layout.packed else rows

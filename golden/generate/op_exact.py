@@ -138,6 +138,23 @@ def soft_cross_entropy(logits: Exact, targets: Exact, denominator: Exact) -> Exa
     return np.asarray(-(targets * _log(softmax(logits))).sum() / denominator.item(), dtype=object)
 
 
+def kl_divergence(
+    logits: Exact, teacher_logits: Exact, weights: Exact, denominator: Exact, *, temperature: float
+) -> Exact:
+    T = mpmath.mpf(temperature)
+    p, q = softmax(teacher_logits / T), softmax(logits / T)
+    divergences = (p * _log(p / q)).sum(axis=-1)
+    return np.asarray(T**2 * (weights * divergences).sum() / denominator.item(), dtype=object)
+
+
+def cosine(x: Exact, target: Exact, weights: Exact, denominator: Exact, *, eps: float) -> Exact:
+    loss = mpmath.mpf(0)
+    for a, t, weight in zip(x, target, weights, strict=True):
+        lengths = mp.sqrt(((a * a).sum() + mpmath.mpf(eps)) * ((t * t).sum() + mpmath.mpf(eps)))
+        loss += weight * (1 - (a * t).sum() / lengths)
+    return np.asarray(loss / denominator.item(), dtype=object)
+
+
 def attention(
     query: Exact,
     key: Exact,
@@ -187,7 +204,7 @@ EXACT: dict[str, Callable[..., Exact]] = {
     for f in (
         *(dense, embedding, layer_norm, gelu_erf, gelu_tanh, tanh, relu, softmax, log_softmax, dropout, add),
         *(gather, pack, unpack, cross_entropy, span_cross_entropy, squared_error),
-        *(binary_cross_entropy, soft_cross_entropy),
+        *(binary_cross_entropy, soft_cross_entropy, kl_divergence, cosine),
         *(attention, bias_activation, dropout_add_norm, decoder_cross_entropy),
     )
 }

@@ -126,6 +126,20 @@ def soft_cross_entropy(rng: Random, N: int, C: int, spread: float = 2.0) -> OpCa
     )
 
 
+def kl_divergence(rng: Random, N: int, C: int, temperature: float = 2.0, spread: float = 2.0) -> OpCase:
+    logits, teacher = spread * rng.normal(size=(2, N, C))
+    return OpCase(
+        {"logits": logits, "teacher_logits": teacher, **_weights(rng, N, True)}, {"temperature": temperature}
+    )
+
+
+def cosine(rng: Random, N: int, H: int, eps: float = 1e-12) -> OpCase:
+    """Vectors of every length, none near 0 and no two that point the same way: their distance would be rounding."""
+    x, target = _off_zero(rng, (2, N, H)) * rng.uniform(0.5, 3, size=(2, N, 1))
+    target = np.abs(target) * np.where(np.arange(H) % 2 == 0, -np.sign(x), np.sign(x))
+    return OpCase({"x": x, "target": target, **_weights(rng, N, True)}, {"eps": eps})
+
+
 def attention(
     rng: Random,
     B: int,
@@ -229,6 +243,8 @@ INPUTS = {
     "squared_error": OpInputs(squared_error, "N", "N", ("predictions",)),
     "binary_cross_entropy": OpInputs(binary_cross_entropy, "NC", "N", ("logits",)),
     "soft_cross_entropy": OpInputs(soft_cross_entropy, "NC", "N", ("logits",)),
+    "kl_divergence": OpInputs(kl_divergence, "NC", "N", ("logits",)),
+    "cosine": OpInputs(cosine, "NH", "N", ("x",)),
     "attention": OpInputs(attention, "BSAD", "B", ("query", "key", "value")),
     "bias_activation": OpInputs(bias_activation, "BSI", "B", ("x", "bias")),
     "dropout_add_norm": OpInputs(dropout_add_norm, "BSH", "B", ("x", "residual", "gamma", "beta")),

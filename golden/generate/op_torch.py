@@ -50,6 +50,19 @@ def span_cross_entropy(
     return (start + cross_entropy(end_logits, end_positions, weights, denominator)) / 2
 
 
+def kl_divergence(
+    logits: Tensor, teacher_logits: Tensor, weights: Tensor, denominator: Tensor, *, temperature: float
+) -> Tensor:
+    student = F.log_softmax(logits / temperature, -1)
+    rows = F.kl_div(student, F.softmax(teacher_logits / temperature, -1), reduction="none").sum(-1)
+    return temperature**2 * (weights * rows).sum() / denominator
+
+
+def cosine(x: Tensor, target: Tensor, weights: Tensor, denominator: Tensor, *, eps: float) -> Tensor:
+    lengths = ((x.square().sum(-1) + eps) * (target.square().sum(-1) + eps)).sqrt()
+    return (weights * (1 - (x * target).sum(-1) / lengths)).sum() / denominator
+
+
 def attention(
     query: Tensor,
     key: Tensor,
@@ -104,6 +117,8 @@ TORCH: dict[str, Callable[..., Tensor]] = {
     "soft_cross_entropy": lambda logits, targets, denominator: (
         F.cross_entropy(logits, targets, reduction="sum") / denominator
     ),
+    "kl_divergence": kl_divergence,
+    "cosine": cosine,
     "attention": attention,
     "bias_activation": lambda x, bias, activation: ACTIVATIONS[activation](x + bias),
     "dropout_add_norm": lambda x, residual, keep, gamma, beta, scale, eps: layer_norm(

@@ -108,6 +108,15 @@ PLANS: dict[str, dict[str, OpPlan]] = {
         **basic("soft_cross_entropy", (5, 7), (4, 1)),
         "offset": OpPlan({"N": 4, "C": 4}, shift=1000.0),
     },
+    "kl_divergence": {
+        **basic("kl_divergence", (5, 7), (4, 1)),
+        "cold": OpPlan({"N": 4, "C": 4, "temperature": 0.5}),
+        "hot": OpPlan({"N": 4, "C": 4, "temperature": 8.0, "spread": 8.0}),
+    },
+    "cosine": {
+        **basic("cosine", (5, 7), (1, 3)),
+        "large_epsilon": OpPlan({"N": 4, "H": 4, "eps": 0.25}),
+    },
     "attention": {
         **basic("attention", (3, 5, 2, 3), (3, 1, 2, 3)),
         "no_dropout": OpPlan({"B": 3, "S": 5, "A": 2, "D": 3, "keep": False}),

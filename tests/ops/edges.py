@@ -265,6 +265,62 @@ def _soft_cross_entropy_edges() -> list[Edge]:
     ]
 
 
+def _divergence(logits: Any, teacher: Any, weights: Any) -> OpCase:
+    both = {"logits": np.asarray(logits, dtype=float), "teacher_logits": np.asarray(teacher, dtype=float)}
+    return OpCase({**both, "weights": array(*weights), "denominator": np.asarray(2.0)}, {"temperature": 2.0})
+
+
+def _kl_divergence_edges() -> list[Edge]:
+    nothing, ln2 = np.zeros((0, 2)), math.log(2)
+    return [
+        Edge("no row at all gives 0", _divergence(nothing, nothing, []), 0, 3, {"logits": nothing}),
+        Edge(
+            "a row of weight 0 adds exactly 0 to loss and gradient, whatever it holds",
+            _divergence([[0, 0], [NAN, 0], [0, 0]], [[-INF, 0], [0, 0], [INF, INF]], [1, 0, 0]),
+            2 * ln2,
+            3,
+            {"logits": [[1.5, -1.5], [0, 0], [0, 0]]},
+            units=4,
+        ),
+        Edge(
+            "a class that both think impossible (-inf) adds 0",
+            _divergence([[-INF, 0, 0]], [[-INF, 5, 5]], [1]),
+            0,
+            3,
+            {"logits": [[0, 0, 0]]},
+        ),
+        Edge(
+            "a class of the student's logit -inf that the teacher thinks possible gives +inf",
+            _divergence([[-INF, 0]], [[0, 0]], [1]),
+            INF,
+            2,
+            {"logits": [[-1, 1]]},
+        ),
+        Edge("KL(teacher || student), 0 where they agree", _divergence([[3, 1]], [[3, 1]], [1]), 0, 2),
+    ]
+
+
+def _distance(x: Any, target: Any, weights: Any) -> OpCase:
+    both = {"x": np.asarray(x, dtype=float), "target": np.asarray(target, dtype=float)}
+    return OpCase({**both, "weights": array(*weights), "denominator": np.asarray(2.0)}, {"eps": 1e-12})
+
+
+def _cosine_edges() -> list[Edge]:
+    nothing = np.zeros((0, 2))
+    return [
+        Edge("no row at all gives 0", _distance(nothing, nothing, []), 0, 3, {"x": nothing}),
+        Edge(
+            "a row of weight 0 adds exactly 0 to loss and gradient, whatever it holds",
+            _distance([[1, 0], [NAN, 0], [INF, 1]], [[0, 1], [1, 1], [1, 1]], [1, 0, 0]),
+            0.5,
+            2,
+            {"x": [[0, -1], [0, 0], [0, 0]]},
+            units=1e5,  # of the ε
+        ),
+        Edge("rows of zeros have distance 1", _distance([[0, 0]], [[3, 4]], [1]), 0.5),
+    ]
+
+
 def _packing(x: Any, valid: list[bool]) -> OpCase:
     places = np.flatnonzero(valid)
     slots = np.where(valid, np.cumsum(valid) - 1, 0)
@@ -284,6 +340,8 @@ EDGES: dict[str, list[Edge]] = {
     "decoder_cross_entropy": _decoder_cross_entropy_edges(),
     "binary_cross_entropy": _binary_cross_entropy_edges(),
     "soft_cross_entropy": _soft_cross_entropy_edges(),
+    "kl_divergence": _kl_divergence_edges(),
+    "cosine": _cosine_edges(),
     "layer_norm": _layer_norm_edges(),
     "log_softmax": _log_softmax_edges(),
     "softmax": _softmax_edges(),
@@ -369,6 +427,7 @@ EDGES: dict[str, list[Edge]] = {
 }
 
 ELSEWHERE = {
+    ("cosine", "sums are taken in at least float32"): "test_dtypes",
     ("binary_cross_entropy", "the sum is taken in at least float32"): "test_dtypes",
     ("cross_entropy", "Labels out of range are refused on the host"): "a batch is checked when it is made",
     ("log_softmax", "The sum is taken in at least float32"): "test_dtypes",

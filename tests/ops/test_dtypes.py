@@ -14,7 +14,7 @@ from .harness import arguments, backward, forward, place
 HALVES = ("float16", "bfloat16")
 LOSSES = (
     "cross_entropy", "span_cross_entropy", "squared_error", "decoder_cross_entropy", "binary_cross_entropy",
-    "soft_cross_entropy",
+    "soft_cross_entropy", "kl_divergence", "cosine",
 )  # fmt: skip
 WIDE_OUTPUTS = (*LOSSES, "log_softmax")
 WIDE_GRADIENTS = {"layer_norm": {"gamma", "beta"}, "dropout_add_norm": {"gamma", "beta"}, "log_softmax": {"x"},

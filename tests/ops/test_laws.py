@@ -210,7 +210,8 @@ def _compare(got: Arrays, expected: Arrays) -> None:
 
 @pytest.mark.parametrize(
     "op",
-    ["cross_entropy", "decoder_cross_entropy", "squared_error", "binary_cross_entropy", "soft_cross_entropy"],
+    ["cross_entropy", "decoder_cross_entropy", "squared_error", "binary_cross_entropy", "soft_cross_entropy",
+     "kl_divergence", "cosine"],
 )
 @given(data=st.data(), seed=seeds, cut=st.integers(0, 6))
 def test_losses_of_chunks_add_up(op: str, xp: Any, data: st.DataObject, seed: int, cut: int) -> None:

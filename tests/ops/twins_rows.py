@@ -249,7 +249,47 @@ SOFT_CROSS_ENTROPY = [
                    lambda op, xp, dy, c: {"logits": op.backward(xp, dy, c).logits * c.denominator}, EVERY_LOGIT),
 ]  # fmt: skip
 
+
+KL_DIVERGENCE = [
+    scaled_forward("kl_divergence"),
+    wrong_forward("kl_divergence", "student and teacher exchanged", lambda op, xp, a: output_of(
+        op, xp, a, logits=a["teacher_logits"], teacher_logits=a["logits"])),
+    wrong_forward("kl_divergence", "without T²",
+                  lambda op, xp, a: output_of(op, xp, a) / a["temperature"] ** 2),
+    wrong_forward("kl_divergence", "the temperature of 1", lambda op, xp, a: output_of(op, xp, a, temperature=1.0)),
+    wrong_forward("kl_divergence", "weights ignored",
+                  lambda op, xp, a: output_of(op, xp, a, weights=xp.ones_like(a["weights"]))),
+    wrong_forward("kl_divergence", "its own denominator",
+                  lambda op, xp, a: output_of(op, xp, a, denominator=_sum_of_weights(xp, a))),
+    scaled_backward("kl_divergence", "logits"),
+    scaled_backward("kl_divergence", "logits", last_column),
+    wrong_backward("kl_divergence", "weights ignored",
+                   lambda op, xp, dy, c: op.backward(xp, dy, c._replace(factors=xp.ones_like(c.factors)))._asdict(),
+                   EVERY_LOGIT),
+    wrong_backward("kl_divergence", "the other way", lambda op, xp, dy, c: {"logits": -op.backward(xp, dy, c).logits},
+                   EVERY_LOGIT),
+]  # fmt: skip
+
+COSINE = [
+    scaled_forward("cosine"),
+    wrong_forward("cosine", "the cosine itself", lambda op, xp, a: xp.sum(a["weights"]) / a["denominator"]
+                  - output_of(op, xp, a)),
+    wrong_forward("cosine", "a product without lengths", lambda op, xp, a: xp.sum(
+        a["weights"] * (1 - xp.sum(a["x"] * a["target"], axis=1))) / a["denominator"]),
+    wrong_forward("cosine", "another epsilon", lambda op, xp, a: output_of(op, xp, a, eps=a["eps"] + 1e-3)),
+    wrong_forward("cosine", "weights ignored",
+                  lambda op, xp, a: output_of(op, xp, a, weights=xp.ones_like(a["weights"]))),
+    wrong_forward("cosine", "its own denominator",
+                  lambda op, xp, a: output_of(op, xp, a, denominator=_sum_of_weights(xp, a))),
+    scaled_backward("cosine", "x"),
+    scaled_backward("cosine", "x", last_column),
+    wrong_backward("cosine", "as if the length of x were fixed",
+                   lambda op, xp, dy, c: {"x": -dy * c.factors * c.both * c.target}, EVERY_X),
+    wrong_backward("cosine", "without the target",
+                   lambda op, xp, dy, c: {"x": dy * c.factors * c.reciprocal**2 * c.cosine * c.x}, EVERY_X),
+]  # fmt: skip
+
 ROWS: list[Twin] = [
     *LAYER_NORM, *SOFTMAX, *LOG_SOFTMAX, *CROSS_ENTROPY, *SPAN_CROSS_ENTROPY, *SQUARED_ERROR, *BINARY_CROSS_ENTROPY,
-    *SOFT_CROSS_ENTROPY,
+    *SOFT_CROSS_ENTROPY, *KL_DIVERGENCE, *COSINE,
 ]  # fmt: skip

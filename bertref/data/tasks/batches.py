@@ -139,7 +139,7 @@ class ChoiceBatch(Batch):
     def padded(self, sizes: Mapping[str, int]) -> Self:
         """As `Batch.padded`; C can't grow, because an empty choice would be one that can be chosen."""
         choices = self.input_ids.shape[1]
-        if sizes["C"] != choices:
+        if sizes.get("C", choices) != choices:
             raise InputError(f"batch: examples of {choices} choices can't be padded to {sizes['C']}")
         return super().padded(sizes)
 

@@ -12,7 +12,7 @@ from ..train.finetuning.options import CHOICES, FinetuneOptions
 from .data_options import column_options, format_options, names_of, sequence_options
 from .options import backend_option, debug_option, json_option, threads_option
 from .render_finetuning import Finetuning
-from .reporters import JsonLines, Plot, Reporter, TensorBoard, all_of
+from .reporters import FinetuningPlot, JsonLines, Reporter, TensorBoard, all_of
 from .stop import Stop
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -109,7 +109,7 @@ def finetune(as_json: bool, kernels: str, no_header: bool, labels: str | None, g
     from ..train.finetuning.run import finetune as run
 
     options = FinetuneOptions(**values, labels=names_of(labels), header=not no_header, kernels=kernels == "on")
-    extra: list[Reporter] = [Plot(plot)] if plot else []
+    extra: list[Reporter] = [FinetuningPlot(plot)] if plot else []
     extra += [JsonLines.append(log_json)] if log_json else []
     extra += [TensorBoard(tensorboard)] if tensorboard else []
     drawn: Reporter = JsonLines(sys.stdout) if as_json else Finetuning()

@@ -55,7 +55,7 @@ MAY_IMPORT = {
     "data": {"arrays", "bertref", "config", "errors", "plumbing", "rng", "text"},
     "train": _TRAIN | {"bertref", "evaluation", "inference", "tasks", "topology"},
     "onnx_export": _MODEL | {"backends", "bertref", "plumbing", "topology"},
-    "tasks": {"bertref", "data", "errors", "plumbing", "text"},
+    "tasks": {"bertref", "config", "data", "errors", "plumbing", "text"},
     "inference": _MODEL | {"backends", "checkpoint", "metrics", "plumbing", "tasks", "text"},
     "evaluation": {"api", "bertref", "data", "errors", "inference", "metrics", "plumbing", "tasks", "text"},
     "convert": _MODEL | {"backends", "checkpoint", "inference", "onnx_export", "plumbing"},

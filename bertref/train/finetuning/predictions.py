@@ -56,7 +56,11 @@ def _data(options: FinetuneOptions, name: str) -> tuple[str, str]:
     if Path(name).exists():
         return name, "test"
     given = {"dev": options.dev, "test": options.test}.get(name)
-    return (given, name) if given else (options.data, name)
+    if given:
+        return given, name
+    if not Path(options.data).is_dir() and name != "train":
+        raise InputError(f"--predict-on {name!r}: there is no such file, and no such part of the data")
+    return options.data, name
 
 
 def _stem(name: str) -> str:

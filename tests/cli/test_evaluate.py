@@ -1,0 +1,169 @@
+"""`bertref evaluate` and `finetune --predict-on`: real processes for what they print and leave behind."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bertref.cli.evaluate import evaluate as evaluate_command
+from tests.cli_helpers import Done, bertref, beside_the_load, in_process
+from tests.inference.saved import labels, make
+from tests.train.finetuning import running
+
+GOOD, BAD = "the book", "the rain"
+PNG = b"\x89PNG"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("evaluate")
+    make(path / "texts", "BertForSequenceClassification", **labels("bad", "good"))
+    make(path / "questions", "BertForQuestionAnswering")
+    rows = [f"{GOOD if i % 2 else BAD} {'he went' * (i % 3)},{'good' if i % 3 else 'bad'}" for i in range(20)]
+    (path / "dev.csv").write_text("text,label\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    (path / "unknown.csv").write_text("text,label\na,good\nb,[b]ugly\n", encoding="utf-8")
+    (path / "one.csv").write_text("text,label\na,good\nb,good\n", encoding="utf-8")
+    contexts = [{"context": "Ada went to London in 1852.", "qas": [
+        {"id": "q1", "question": "Who went?", "answers": [{"text": "Ada", "answer_start": 0}]},
+        {"id": "q2", "question": "Where?", "answers": [{"text": "London", "answer_start": 12},
+                                                       {"text": "to London", "answer_start": 9}]},
+        {"id": "q3", "question": "When?", "answers": [{"text": "in 1852", "answer_start": 19}]},
+    ]}]  # fmt: skip
+    squad = {"version": "1.1", "data": [{"title": "Ada", "paragraphs": contexts}]}
+    (path / "dev-v1.1.json").write_text(json.dumps(squad), encoding="utf-8")
+    (path / "predictions.json").write_text('{"q1": "the Ada.", "q3": "1852", "q9": "x"}', encoding="utf-8")
+    return path
+
+
+def evaluate(folder: Path, *arguments: str) -> Any:
+    return bertref("evaluate", *arguments, cwd=folder)
+
+
+def test_a_model_is_judged_drawn_and_written(folder: Path) -> None:
+    done = evaluate(
+        folder, "classification", "dev.csv", "--model", "texts", "--bootstrap", "20", "--worst", "2", "--charts",
+        "--plot", "a.png", "--plot-vectors", "v.svg", "--out", "out",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert beside_the_load(done.stderr) == ""
+    assert "\x1b" not in done.stdout
+    stored = json.loads((folder / "out" / "results.json").read_text(encoding="utf-8"))
+    accuracy = stored["metrics"]["accuracy"]
+    interval = stored["parts"]["dev"]["intervals"]["accuracy"]
+    assert re.search(rf"accuracy +{accuracy:.4f} +{interval['low']:.4f} to {interval['high']:.4f}", done.stdout)
+    for shown in ("classification, dev: 20 examples, texts", "95% interval", "macro average", "true \\ predicted",
+                  "how sure", "mean probability", "ROC of good", "precision of good",
+                  "The most confident mistakes"):  # fmt: skip
+        assert shown in done.stdout
+    assert sum(line.startswith("dev.csv, line ") for line in done.stdout.split("\n")) == 2
+    assert (folder / "a.png").read_bytes().startswith(PNG)
+    assert "<svg" in (folder / "v.svg").read_text(encoding="utf-8")
+    assert {path.name for path in (folder / "out").iterdir()} == {
+        "results.json", "eval_results.txt", "predictions.jsonl", "test_results.tsv"
+    }  # fmt: skip
+
+
+def test_squads_predictions_need_no_model(folder: Path) -> None:
+    """Exact match 1 of 3; F1 (1 + 0 + 2/3) / 3, because "in 1852" has two words of which one is said."""
+    done = evaluate(folder, "squad", "dev-v1.1.json", "--predictions", "predictions.json")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.search(r"exact_match +33\.33\n", done.stdout)
+    assert re.search(r"f1 +55\.56\n", done.stdout)
+    assert "3 questions  1 without a prediction, counted as wrong  1 predictions for no question" in done.stdout
+
+
+def test_json_is_one_object(folder: Path) -> None:
+    done = evaluate(folder, "squad", "dev-v1.1.json", "--predictions", "predictions.json", "--json")
+    found = json.loads(done.stdout)
+    assert found["schema"] == 1
+    assert found["metrics"]["exact_match"] == pytest.approx(100 / 3)
+    assert found["parts"]["dev"]["counts"]["predictions for no question"] == 1
+
+
+def test_finetuning_answers_further_data(tmp_path: Path) -> None:
+    folder = running.prepared(tmp_path)
+    (folder / "new.csv").write_text("text\nthe river\nthe long road\n", encoding="utf-8")
+    given = ["finetune", "classification", "train.csv", "--dev", "dev.csv", "--model", "model", "--batch-size", "8",
+             "--max-length", "24", "--out", "a", "--steps", "3", "--predict-on", "new.csv"]  # fmt: skip
+    done = bertref(*given, "--predict-on", "dev", cwd=folder, BERTREF_CACHE=str(folder / "cache"))
+    assert done.returncode == 0, done.stderr
+    answers = folder / "a" / "predictions"
+    assert len((answers / "new" / "predictions.jsonl").read_text(encoding="utf-8").split("\n")) == 3
+    assert "eval_accuracy = " in (answers / "dev" / "eval_results.txt").read_text(encoding="utf-8")
+    assert "global_step = 3\n" in (answers / "dev" / "eval_results.txt").read_text(encoding="utf-8")
+    again = bertref(*given[:-2], "--resume", "--predict-on", "dev", cwd=folder)
+    assert (again.returncode, "this run has finished" in again.stderr) == (0, True)
+    wrong = bertref(*given, "--predict-on", "tset", cwd=folder)
+    assert wrong.returncode == 2
+    assert wrong.stderr == "bertref: --predict-on 'tset': there is no such file, and no such part of the data\n"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# in this process: what is said
+
+
+@pytest.fixture
+def said(folder: Path, capsys: Any, monkeypatch: Any) -> Any:
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("BERTREF_MODEL", raising=False)
+
+    def run(*arguments: str) -> Done:
+        return in_process(capsys, monkeypatch, "evaluate", *arguments)
+
+    return run
+
+
+def test_what_is_undefined_says_so(said: Any) -> None:
+    done = said("classification", "one.csv", "--model", "texts", "--bootstrap", "5")
+    assert re.search(r"auc +undefined +undefined\n", done.stdout)
+    assert "nan" not in done.stdout
+    found = json.loads(said("classification", "one.csv", "--model", "texts", "--json").stdout)
+    assert found["metrics"]["auc"] is None
+    assert "auc" in found["parts"]["dev"]["undefined"]
+
+
+def test_glues_average(said: Any, tmp_path: Path) -> None:
+    from tests.evaluation.test_glue_results import LARGE, write
+
+    for task, metrics in LARGE.items():
+        write(tmp_path, task, metrics)
+    assert "GLUE's average (leaderboard): 80.5" in said("glue", str(tmp_path)).stdout
+    found = json.loads(said("glue", str(tmp_path), "--average", "table1", "--json").stdout)
+    assert round(100 * found["value"], 1) == 82.1
+    (tmp_path / "rte" / "results.json").unlink()
+    done = said("glue", str(tmp_path))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "GLUE's average needs all its tasks; missing: rte" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["classification", "dev.csv"], "no model: run `bertref pretrain`"),
+        (["classification", "dev.csv", "--model", "nowhere"], "nowhere: no such folder"),
+        (["classification", "unknown.csv", "--model", "texts"], r"unknown.csv, line 3: the label '\[b\]ugly' is"),
+        (["classification", "dev.csv", "--model", "texts", "--label", "stars"], "no column 'stars'; there are"),
+        (["classification", "dev.csv", "--model", "questions"], "no head for sequence-classification; it does quest"),
+        (["squad", "dev-v1.1.json", "--model", "texts"], "no head for question-answering; it does sequence-class"),
+        (["classification", "dev.csv", "--predictions", "none.txt"], "none.txt: can't be read"),
+        (["classification", "dev.csv", "--predictions", "dev.csv"], "dev.csv: no column 'prediction'"),
+        (["squad", "dev-v1.1.json", "--predictions", "predictions.json", "--worst", "1"], "has no scores"),
+        (["squad", "dev-v1.1.json", "--predictions", "predictions.json", "--null-odds", "predictions.json"],
+         "every question has an answer; --null-odds"),
+        (["classification", "dev.csv", "--model", "texts", "--plot", "nowhere/a.png"], "its folder does not exist"),
+        (["classification", "dev.csv", "--model", "texts", "--plot", "a.xyz"], "a.xyz: pictures end in"),
+        (["classification", "dev.csv", "--model", "texts", "--confidence", "2"], "--confidence is 2.0"),
+    ],
+)  # fmt: skip
+def test_wrong_use_is_one_or_two_lines(said: Any, arguments: list[str], message: str) -> None:
+    done = said(*arguments)
+    assert done.returncode == 2
+    assert re.search(message, done.stderr), done.stderr
+    assert len(beside_the_load(done.stderr).split("\n")) <= 3
+    assert done.stdout == ""
+
+
+def test_the_help_has_examples() -> None:
+    assert (evaluate_command.help or "").count("bertref evaluate") >= 3

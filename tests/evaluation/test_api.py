@@ -1,0 +1,244 @@
+"""`bertref.evaluate`: a small model of each kind on small data; its figures are those of its own answers."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn import metrics as sklearn_metrics
+
+import bertref
+from bertref import EvaluateOptions
+from bertref.errors import InputError
+from bertref.evaluation import EvaluateResult
+from bertref.evaluation.files import eval_results
+from bertref.evaluation.records import Record, worst
+from bertref.metrics.value import UNDEFINED, Value
+from tests.inference.saved import labels, make
+
+WORDS = "the who where when what wrote lived in rain it book city love london went he".split()
+KINDS: dict[str, tuple[str, dict[str, Any]]] = {
+    "texts": ("BertForSequenceClassification", labels("bad", "good", "odd")),
+    "unnamed": ("BertForSequenceClassification", {"num_labels": 2}),
+    "grades": ("BertForSequenceClassification", {**labels("grade"), "problem_type": "regression"}),
+    "several": ("BertForSequenceClassification",
+                {**labels("a", "b"), "problem_type": "multi_label_classification"}),
+    "mnli": ("BertForSequenceClassification", labels("entailment", "neutral", "contradiction")),
+    "tokens": ("BertForTokenClassification", labels("O", "B-PER", "I-PER")),
+    "questions": ("BertForQuestionAnswering", {}),
+    "choices": ("BertForMultipleChoice", {}),
+}  # fmt: skip
+
+
+def text(i: int) -> str:
+    return " ".join(WORDS[(i * k + k) % len(WORDS)] for k in range(2, 7))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Models, and 12 examples for each of them."""
+    path = tmp_path_factory.mktemp("evaluate")
+    for name, (kind, settings) in KINDS.items():
+        make(path / name, kind, **settings)
+    names = ["bad", "good", "odd"]
+    table(path / "texts.csv", "text,label", [f"{text(i)},{names[i % 3]}" for i in range(12)])
+    table(path / "one.csv", "text,label", [f"{text(i)},good" for i in range(4)])
+    table(path / "unknown.csv", "text,label", [f"{text(0)},good", f"{text(1)},ugly"])
+    table(path / "grades.csv", "text,label", [f"{text(i)},{i / 4}" for i in range(12)])
+    table(path / "several.csv", "text,label", [f'{text(i)},"{["a", "b", "a,b", ""][i % 4]}"' for i in range(12)])
+    table(path / "choices.csv", "sent1,sent2,ending0,ending1,label", [f"{text(i)},it,rain,{text(i + 1)},{i % 2}"
+                                                                      for i in range(12)])  # fmt: skip
+    (path / "words.conll").write_text("\n\n".join(f"he B-PER\n{WORDS[i]} I-PER\nin O" for i in range(12)) + "\n")
+    questions = [{"id": f"q{i}", "question": f"who {WORDS[i]}?", "answers": [{"text": "love", "answer_start": 4}]}
+                 for i in range(6)]  # fmt: skip
+    article = {"title": "t", "paragraphs": [{"context": "ada love london", "qas": questions}]}
+    squad = {"version": "1.1", "data": [article]}
+    (path / "squad.json").write_text(json.dumps(squad))
+    return path
+
+
+def table(path: Path, header: str, rows: list[str]) -> None:
+    path.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
+
+
+def evaluate(folder: Path, task: str, data: str, model: str, **changes: Any) -> EvaluateResult:
+    given = {"max_length": 24, "dtype": "float64", **changes}
+    return bertref.evaluate(EvaluateOptions(task, str(folder / data), model=str(folder / model), **given))
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n")[:-1]]
+
+
+def test_texts_are_judged_by_what_the_model_says_of_each(folder: Path, tmp_path: Path) -> None:
+    result = evaluate(folder, "classification", "texts.csv", "texts", out=str(tmp_path), worst=3, vectors=7)
+    model = bertref.load(folder / "texts", dtype="float64")
+    said = [model.classify(text(i))[0] for i in range(12)]
+    truth = [["bad", "good", "odd"][i % 3] for i in range(12)]
+    part = result.parts["dev"]
+    found = part.evaluation.metrics
+    assert found["accuracy"].value == sklearn_metrics.accuracy_score(truth, [best.label for best in said])
+    wanted = sklearn_metrics.f1_score(truth, [best.label for best in said], average="macro")
+    assert found["f1_macro"].value == pytest.approx(wanted, abs=1e-12)
+    assert result.metrics["accuracy"] == found["accuracy"].value
+
+    records = lines(tmp_path / "predictions.jsonl")
+    assert [record["prediction"] for record in records] == [best.label for best in said]
+    assert [record["truth"] for record in records] == truth
+    assert records[4]["place"] == "texts.csv, line 6"
+    rows = np.array([list(map(float, line.split("\t"))) for line in
+                     (tmp_path / "test_results.tsv").read_text().split("\n")[:-1]])  # fmt: skip
+    np.testing.assert_array_equal(rows, [list(record["scores"].values()) for record in records])
+    np.testing.assert_allclose(rows.max(axis=1), [best.score for best in said], rtol=1e-12)
+    log_loss = sklearn_metrics.log_loss(truth, rows, labels=["bad", "good", "odd"])
+    assert found["loss"].value == pytest.approx(log_loss, abs=1e-12)
+
+    wrong = [(best.score, i) for i, (best, label) in enumerate(zip(said, truth, strict=True)) if best.label != label]
+    assert [record.place for record in part.worst] == [
+        f"texts.csv, line {i + 2}" for _, i in sorted(wrong, reverse=True)[:3]
+    ]
+    assert part.vectors is not None
+    assert part.vectors.points.shape == (7, 2)
+    vectors = np.array([model.encode([text(i)])[0, 0] for i in range(7)])
+    spread = np.linalg.svd(vectors - vectors.mean(axis=0), compute_uv=False)
+    np.testing.assert_allclose(np.linalg.norm(part.vectors.points, axis=0), spread[:2], rtol=1e-10)
+
+
+def test_its_own_predictions_give_its_own_metrics(folder: Path, tmp_path: Path) -> None:
+    """What evaluation writes, it reads: no figure changes, but that the loss needs logits."""
+    cases = [("classification", "texts.csv", "texts"), ("regression", "grades.csv", "grades"),
+             ("multi-label", "several.csv", "several"), ("multiple-choice", "choices.csv", "choices"),
+             ("token-classification", "words.conll", "tokens"),
+             ("question-answering", "squad.json", "questions")]  # fmt: skip
+    for task, data, model in cases:
+        out = tmp_path / model
+        first = evaluate(folder, task, data, model, out=str(out))
+        options = {"labels": bertref.load(folder / model).labels} if model in ("texts", "several", "tokens") else {}
+        again = bertref.evaluate(
+            EvaluateOptions(task, str(folder / data), predictions=str(out / "predictions.jsonl"), **options)
+        )
+        wanted = {name: value for name, value in first.metrics.items() if name != "loss"}
+        assert again.metrics == pytest.approx(wanted, abs=1e-12, nan_ok=True), task
+        assert set(wanted) > {"accuracy"} or task in ("multiple-choice", "regression", "question-answering")
+
+
+def test_the_columns_of_words_are_read_again(folder: Path, tmp_path: Path) -> None:
+    first = evaluate(folder, "conll", "words.conll", "tokens", out=str(tmp_path))
+    again = bertref.evaluate(
+        EvaluateOptions("conll", str(folder / "words.conll"), predictions=str(tmp_path / "predictions.txt"))
+    )
+    assert again.metrics["f1"] == first.metrics["f1"]
+    squad = evaluate(folder, "squad", "squad.json", "questions", out=str(tmp_path / "squad"))
+    again = bertref.evaluate(
+        EvaluateOptions("squad", str(folder / "squad.json"), predictions=str(tmp_path / "squad" / "predictions.json"))
+    )
+    assert again.metrics == squad.metrics
+
+
+def test_intervals_hold_the_figure_and_repeat(folder: Path) -> None:
+    for task, data, model, name in [
+        ("classification", "texts.csv", "texts", "accuracy"), ("conll", "words.conll", "tokens", "accuracy"),
+        ("squad", "squad.json", "questions", "f1"), ("swag", "choices.csv", "choices", "accuracy"),
+    ]:  # fmt: skip
+        first, again = (evaluate(folder, task, data, model, bootstrap=50).parts["dev"] for _ in range(2))
+        found = first.intervals[name]
+        assert found == again.intervals[name]
+        assert found.low <= first.evaluation.metrics[name].value <= found.high
+        assert set(first.intervals) <= set(first.evaluation.metrics)
+
+
+def test_one_class_only_is_undefined_where_it_is(folder: Path) -> None:
+    found = evaluate(folder, "classification", "one.csv", "texts").parts["dev"]
+    assert found.evaluation.metrics["auc"].undefined
+    assert not found.evaluation.metrics["accuracy"].undefined
+    assert found.report.roc == {}
+
+
+def test_labels_without_names_are_the_tasks(folder: Path, tmp_path: Path) -> None:
+    table(tmp_path / "dev.tsv", "sentence\tlabel", [f"{text(i)}\t{i % 2}" for i in range(4)])
+    said: list[str] = []
+    options = EvaluateOptions("sst-2", str(tmp_path), model=str(folder / "unnamed"))
+    assert bertref.evaluate(options, said.append).parts["dev"].report.confusion.labels == ("0", "1")  # type: ignore[union-attr]
+    assert "The model's labels have no names; they are taken as 0, 1 (--labels)." in said
+
+
+def test_mnli_has_two_parts_and_ax_comes_from_its_model(folder: Path, tmp_path: Path) -> None:
+    glue = tmp_path / "MNLI"
+    glue.mkdir()
+    header, words = "index\tsentence1\tsentence2\tgold_label", ["entailment", "neutral", "contradiction"]
+    for i, name in enumerate(["dev_matched", "dev_mismatched", "test_matched", "test_mismatched"]):
+        rows = [f"{j}\t{text(i + j)}\t{text(j)}\t{words[j % 3]}" for j in range(4)]
+        table(glue / f"{name}.tsv", header, rows)
+    rows = [f"{j}\t{text(j)}\t{text(j + 1)}" for j in range(3)]
+    table(tmp_path / "diagnostic.tsv", "index\tsentence1\tsentence2", rows)
+    result = evaluate(folder, "mnli", str(glue), "mnli", out=str(tmp_path / "dev"))
+    assert list(result.parts) == ["dev", "dev-mismatched"]
+    stored = json.loads((tmp_path / "dev" / "results.json").read_text())
+    assert {"accuracy", "dev-mismatched/accuracy"} <= set(stored["metrics"])
+    assert (tmp_path / "dev" / "eval_results_dev-mismatched.txt").is_file()
+
+    evaluate(folder, "mnli", str(glue), "mnli", out=str(tmp_path / "test"), parts=("test", "test-mismatched"))
+    evaluate(folder, "ax", str(tmp_path / "diagnostic.tsv"), "mnli", out=str(tmp_path / "test"))
+    for name, count in (("MNLI-m", 4), ("MNLI-mm", 4), ("AX", 3)):
+        header, *rows = (tmp_path / "test" / f"{name}.tsv").read_text().split("\n")[:-1]
+        assert header == "index\tprediction"
+        assert [row.split("\t")[0] for row in rows] == [str(i) for i in range(count)]
+        assert {row.split("\t")[1] for row in rows} <= set(words)
+    assert not (tmp_path / "dev" / "MNLI-m.tsv").exists()
+
+
+@pytest.mark.parametrize(
+    ("task", "data", "model", "changes", "message"),
+    [
+        ("classification", "unknown.csv", "texts", {}, r"unknown.csv, line 3: the label 'ugly' is unknown"),
+        ("classification", "texts.csv", "tokens", {}, "no head for sequence-classification; it does token-class"),
+        ("squad", "squad.json", "texts", {}, "no head for question-answering; it does sequence-classification"),
+        ("regression", "grades.csv", "texts", {}, "does single_label_classification, but the task is regression"),
+        ("classification", "texts.csv", "grades", {}, "this model does regression, but the task is classification"),
+        ("classification", "texts.csv", "texts", {"text": "review"}, "no column 'review'; there are 'text', 'label'"),
+        ("classification", "texts.csv", "texts", {"labels": ("a", "b")}, "names 2 labels, but the model has 3"),
+        ("classification", "texts.csv", "texts", {"max_length": 49}, "longer than the model's 48 positions"),
+        ("classification", "texts.csv", "texts", {"parts": ("all",)}, "--part is 'all'; a file is train, dev or test"),
+        ("classification", "nothing.csv", "texts", {}, "nothing.csv: no such file or folder"),
+        ("conll", "words.conll", "tokens", {"vectors": 5}, "--plot-vectors is for texts"),
+        ("classification", "texts.csv", "texts", {"out": "texts"}, "is the model's own folder"),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_is_refused(
+    folder: Path, task: str, data: str, model: str, changes: dict[str, Any], message: str
+) -> None:
+    if "out" in changes:
+        changes = {"out": str(folder / changes["out"])}
+    with pytest.raises(InputError, match=message):
+        evaluate(folder, task, data, model, **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({}, "give --model, whose answers are judged, or --predictions"),
+        ({"model": "a", "predictions": "b"}, "give --model"),
+        ({"predictions": "a", "max_examples": 3}, "--max-examples goes with --model"),
+        ({"model": "a", "null_odds": "b"}, "--null-odds goes with --predictions"),
+        ({"model": "a", "bootstrap": -1}, "--bootstrap is -1; it must be at least 0"),
+        ({"model": "a", "confidence": 1.0}, "--confidence is 1.0"),
+    ],
+)
+def test_options_that_make_no_sense(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        EvaluateOptions("rte", "data", **changes)
+
+
+def test_eval_results_are_the_originals_lines() -> None:
+    metrics = {"loss": Value(0.5), "accuracy": Value(0.75), "auc": UNDEFINED}
+    assert eval_results(metrics, 12) == (
+        "eval_accuracy = 0.75\neval_auc = nan\neval_loss = 0.5\nglobal_step = 12\nloss = 0.5\n"
+    )
+    assert eval_results({"accuracy": Value(1.0)}, None) == "eval_accuracy = 1.0\n"
+
+
+def test_the_worst_are_the_surest_of_the_wrong() -> None:
+    records = [Record(str(i), "", "a", "b", right, sure) for i, (right, sure) in
+               enumerate([(False, 0.6), (True, 0.99), (False, 0.9), (None, None), (False, 0.7)])]  # fmt: skip
+    assert [record.place for record in worst(records, 2)] == ["2", "4"]

@@ -12,17 +12,22 @@ if TYPE_CHECKING:
     from .api import Model, load
     from .config import BertConfig, Numerics
     from .errors import BertrefError, InputError
+    from .evaluation import EvaluateOptions, evaluate
     from .text import Tokenizer
-    from .train import PretrainOptions, pretrain
+    from .train import FinetuneOptions, PretrainOptions, finetune, pretrain
 
 _HOMES = {
     "BertConfig": "config",
     "BertrefError": "errors",
+    "EvaluateOptions": "evaluation",
+    "FinetuneOptions": "train",
     "InputError": "errors",
     "Model": "api",
     "Numerics": "config",
     "PretrainOptions": "train",
     "Tokenizer": "text",
+    "evaluate": "evaluation",
+    "finetune": "train",
     "load": "api",
     "pretrain": "train",
 }
@@ -30,11 +35,15 @@ _HOMES = {
 __all__ = [
     "BertConfig",
     "BertrefError",
+    "EvaluateOptions",
+    "FinetuneOptions",
     "InputError",
     "Model",
     "Numerics",
     "PretrainOptions",
     "Tokenizer",
+    "evaluate",
+    "finetune",
     "load",
     "pretrain",
 ]

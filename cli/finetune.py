@@ -9,6 +9,7 @@ import click
 from ..data.tasks.catalogue import CATALOGUE
 from ..optim import RULES
 from ..train.finetuning.options import CHOICES, FinetuneOptions
+from .data_options import column_options, format_options, names_of, sequence_options
 from .options import backend_option, debug_option, json_option, threads_option
 from .render_finetuning import Finetuning
 from .reporters import FinetuningPlot, JsonLines, Reporter, TensorBoard, all_of
@@ -16,7 +17,6 @@ from .stop import Stop
 
 F = TypeVar("F", bound=Callable[..., Any])
 DEFAULT = FinetuneOptions(model="-", data="-")
-TRUNCATE = ["head", "tail", "head+tail"]
 
 
 def shown(name: str, *, help: str, **settings: Any) -> Callable[[F], F]:
@@ -32,23 +32,13 @@ def shown(name: str, *, help: str, **settings: Any) -> Callable[[F], F]:
 @shown("out", metavar="DIR", help="Where the model and its checkpoints go.")
 @shown("dev", metavar="PATH", help="What to evaluate on, where DATA does not hold it.")
 @shown("test", metavar="PATH", help="The test part, where DATA does not hold it.")
-@shown("text", metavar="COLUMN", help="Column of the text.  [default: found by its name]")
-@shown("pair", metavar="COLUMN", help="Column of the second text.  [default: found by its name]")
-@shown("label", metavar="COLUMN", help="Column of the label.  [default: found by its name]")
-@shown("group", metavar="COLUMN", help="Column of what belongs together; --held-out keeps it together.")
+@column_options
 @click.option("--by-group", is_flag=True, help="Keep groups together in --held-out where the data name them (imdb: the "
               "film).")  # fmt: skip
 @click.option("--labels", metavar="A,B,...", help="The labels in order.  [default: those of the training part, sorted]")
-@shown("delimiter", metavar="CHAR", help="Between columns.  [default: by the file's ending]")
-@click.option("--no-header", is_flag=True, help="The first line holds no names; columns are numbered from 1.")
+@format_options
 @shown("held-out", type=float, help="Share of the training part to evaluate on.  [default: 0.1 without a dev part]")
-@shown("max-length", type=int, help="Tokens of a sequence.  [default: 128; questions 384]")
-@shown("truncate", type=click.Choice(TRUNCATE), help="What is kept of a longer text.")
-@click.option("--windows", is_flag=True, help="Read longer texts through windows; their scores are pooled.")
-@shown("stride", type=int, help="How far apart windows begin.  [default: questions 128, else half a window]")
-@shown("max-query-length", help="Tokens of a question.")
-@shown("max-answer-length", help="Tokens of an answer.")
-@shown("null-threshold", help="\"No answer\" must be better than the best answer by more than this.")
+@sequence_options
 @shown("max-examples", type=int, help="Learn from so many examples, drawn evenly.")
 @shown("max-dev-examples", type=int, help="Evaluate on so many examples, drawn evenly.")
 @shown("epochs", type=float, help="Passes over the data.  [default: 3; imdb, squad 2]")
@@ -91,6 +81,8 @@ def shown(name: str, *, help: str, **settings: Any) -> Callable[[F], F]:
 @shown("hidden-weight", help="Weight of that loss.")
 @click.option("--grid", "grid", multiple=True, metavar="OPTION=A,B,...", help="Run every combination of such values, "
               "and compare: learning-rate=2e-5,3e-5; epochs=2,3,4; seed=1,2,3.")  # fmt: skip
+@click.option("--predict-on", metavar="WHAT", multiple=True, help="Afterwards answer a part of DATA (test, ...) or a "
+              "file; the answers go to --out/predictions. May be given again.")  # fmt: skip
 @click.option("--plot", "plot", metavar="FILE", help="Draw the loss curve into a picture (needs bertref[plot]).")
 @click.option("--log-json", metavar="FILE", help="Append every event as a JSON line.")
 @click.option("--tensorboard", metavar="DIR", help="Write TensorBoard files (needs bertref[tensorboard]).")
@@ -116,8 +108,7 @@ def finetune(as_json: bool, kernels: str, no_header: bool, labels: str | None, g
     from ..train.finetuning.grid import parse_axes, run_grid
     from ..train.finetuning.run import finetune as run
 
-    given = tuple(each.strip() for each in labels.split(",")) if labels else ()
-    options = FinetuneOptions(**values, labels=given, header=not no_header, kernels=kernels == "on")
+    options = FinetuneOptions(**values, labels=names_of(labels), header=not no_header, kernels=kernels == "on")
     extra: list[Reporter] = [FinetuningPlot(plot)] if plot else []
     extra += [JsonLines.append(log_json)] if log_json else []
     extra += [TensorBoard(tensorboard)] if tensorboard else []

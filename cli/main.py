@@ -14,6 +14,7 @@ COMMANDS = {
     "bench": "How fast bertref is here, alone or in a race with another library.",
     "convert": "Convert a checkpoint between Hugging Face, TensorFlow and ONNX.",
     "doctor": "What is installed and usable here, and what to install for the rest.",
+    "evaluate": "Judge a model on a task, or answers in a file: metrics, tables, pictures.",
     "features": "Write the vectors of texts: of every token in chosen layers, or one for each text.",
     "finetune": "Train a model for a task: classify, answer, choose, tag.",
     "golden": "Export cases for programs in any language; list, show and check the goldens.",

@@ -55,16 +55,16 @@ MAY_IMPORT = {
     "data": {"arrays", "bertref", "config", "errors", "plumbing", "rng", "text"},
     "train": _TRAIN | {"bertref", "evaluation", "inference", "tasks", "topology"},
     "onnx_export": _MODEL | {"backends", "bertref", "plumbing", "topology"},
-    "tasks": {"config", "data", "errors", "plumbing", "text"},
+    "tasks": {"bertref", "config", "data", "errors", "plumbing", "text"},
     "inference": _MODEL | {"backends", "checkpoint", "metrics", "plumbing", "tasks", "text"},
-    "evaluation": _MODEL | {"backends", "checkpoint", "data", "inference", "metrics", "plumbing", "tasks", "text"},
+    "evaluation": {"api", "bertref", "data", "errors", "inference", "metrics", "plumbing", "tasks", "text"},
     "convert": _MODEL | {"backends", "checkpoint", "inference", "onnx_export", "plumbing"},
     "verify": _TRAIN | _TOP | {"ops", "row", "topology", "train"},
     "bench": _TRAIN | {"api", "backends.numpy", "backends.report", "bertref", "onnx_export", "train"},
     "__main__": {"cli"},
     "api": _MODEL | {"backends", "checkpoint", "inference", "text"},
-    "bertref": {"api", "checkpoint", "config", "errors", "text", "train", "verify"},
-    "cli": _TRAIN | _TOP | {"workload", "api", "backends.numpy", "bench", "convert", "train", "verify"},
+    "bertref": {"api", "checkpoint", "config", "errors", "evaluation", "text", "train", "verify"},
+    "cli": _TRAIN | _TOP | {"workload", "api", "backends.numpy", "bench", "convert", "evaluation", "train", "verify"},
 }
 """Room -> the rooms that it may import besides itself. `bertref` is the package's own `__init__`: its version."""
 
@@ -79,10 +79,9 @@ LIBRARIES = {
     "bench": {"numpy", "onnxruntime", "torch", "transformers"},
     "plumbing": {"google_crc32c"},
     "data": {"numpy"},
-    "evaluation": {"numpy"},
     "golden": {"numpy", "safetensors"},
-    **{name: {"numpy"} for name in ("api", "dropout", "heads", "inference", "init", "layout", "metrics", "objectives",
-                                    "rng", "tasks", "train")},
+    **{name: {"numpy"} for name in ("api", "dropout", "evaluation", "heads", "inference", "init", "layout", "metrics",
+                                    "objectives", "rng", "tasks", "train")},
 }  # fmt: skip
 """Room -> the libraries outside the standard one that it may import; a room that is missing here has none."""
 

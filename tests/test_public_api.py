@@ -11,11 +11,15 @@ import bertref
 PUBLIC = [
     "BertConfig",
     "BertrefError",
+    "EvaluateOptions",
+    "FinetuneOptions",
     "InputError",
     "Model",
     "Numerics",
     "PretrainOptions",
     "Tokenizer",
+    "evaluate",
+    "finetune",
     "load",
     "pretrain",
 ]

@@ -43,13 +43,17 @@ class SpanAnswersOfPart:
     @property
     def predictions(self) -> dict[str, str]:
         """The answer to each question; "" where the null odds are above the threshold."""
+        return {name: self.prediction_of(name) for name in self.candidates}
+
+    def prediction_of(self, name: str) -> str:
+        """The answer to one question."""
+        found = self.candidates[name]
         limit = float("inf") if self.threshold is None else self.threshold
-        return {name: "" if odds > limit else text
-                for (name, odds), text in zip(self.null_odds.items(), self.texts.values(), strict=True)}  # fmt: skip
+        return "" if found.null_odds > limit else found.spans[0].text
 
 
 def answer_spans(
-    loaded: Loaded, kind: str, part: Part, settings: SpanSettings, *, limit: int | None = None
+    loaded: Loaded, part: Part, settings: SpanSettings, *, limit: int | None = None
 ) -> SpanAnswersOfPart:
     """Answers to the questions of a part, the first `limit` of them.
 

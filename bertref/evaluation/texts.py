@@ -1,4 +1,4 @@
-"""What a model says of every text of a part: logits and scores beside the truth.
+"""What a model, or somebody else's file, says of every text of a part, beside the truth.
 
 A text that is seen through several windows has the mean of their logits.
 """
@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..data.tasks.examples import Part
+from ..errors import InputError
 from ..inference.loaded import Loaded, require
-from ..inference.sequence_classification import logits_of, scores
+from ..inference.sequence_classification import logits_of, problem_of, scores
 from ..tasks.labels import number_of, numbers_of
 from ..tasks.texts import TextSettings, blocks_of, encoded, indicators, number
 
@@ -22,27 +23,34 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class TextAnswers:
-    """N texts, K labels. `scores` are what the problem type makes of `logits` (N, K): probabilities, or numbers.
+    """N texts, K labels.
 
-    `predictions` are the likeliest label (N,), 1 for each label from a probability of a half on (N, K), or numbers.
-    `targets` are the numbers of the labels (N,), 0 and 1 (N, K) with several labels, or numbers (N, K); None where the
-    part has no labels.
+    predictions   the likeliest label (N,); 1 for each label that holds (N, K); or numbers (N, K)
+    targets       the truth in the same form, None where the part has none
+    scores        what the problem type makes of `logits` (N, K): probabilities, or numbers; None where not known
+    logits        None where not known
     """
 
-    kind: str
     labels: tuple[str, ...]
-    logits: Floats
-    scores: Floats
+    predictions: npt.NDArray[Any]
     targets: npt.NDArray[Any] | None
+    scores: Floats | None = None
+    logits: Floats | None = None
 
     def __len__(self) -> int:
-        return len(self.logits)
+        return len(self.predictions)
 
-    @property
-    def predictions(self) -> npt.NDArray[Any]:
-        if self.kind == "classification":
-            return np.asarray(self.scores.argmax(axis=1))
-        return np.asarray(self.scores >= 0.5, np.int64) if self.kind == "multi-label" else self.scores
+    def take(self, rows: npt.NDArray[np.int64]) -> "TextAnswers":
+        """The answers for some of the texts, which may be taken several times."""
+        columns = (self.predictions, self.targets, self.scores, self.logits)
+        chosen: list[Any] = [None if column is None else column[rows] for column in columns]
+        return TextAnswers(self.labels, *chosen)
+
+
+PROBLEMS = {
+    "classification": "single_label_classification", "regression": "regression",
+    "multi-label": "multi_label_classification",
+}  # fmt: skip
 
 
 def answer_texts(
@@ -53,22 +61,39 @@ def answer_texts(
     Raises `InputError` for a model without the head and for a label that the model does not know, naming the place.
     """
     require(loaded, "sequence_classification")
+    if problem_of(loaded) != PROBLEMS[kind]:
+        raise InputError(f"this model does {problem_of(loaded)}, but the task is {kind}")
     table = numbers_of(loaded.labels)
     rows: list[Floats] = []
     targets: list[Any] = []
     for some in blocks_of(islice(part.read(), limit)):
         sequences = encoded(loaded.tokenizer, some, settings)
         rows.append(pooled_by_text(logits_of(loaded, [s for each in sequences for s in each]), sequences))
-        targets += [_target(kind, example.label, table, example.place) for example in some]
+        targets += [target_of(kind, example.label, table, example.place) for example in some]
     K = len(loaded.labels)
     logits = np.concatenate(rows) if rows else np.zeros((0, K))
-    known = all(target is not None for target in targets)
-    dtype = np.int64 if kind == "classification" else np.float64
-    found = scores(loaded, loaded.ops.xp.from_numpy(logits))
-    return TextAnswers(kind, loaded.labels, logits, found, np.array(targets, dtype) if known else None)
+    found = np.asarray(scores(loaded, loaded.ops.xp.from_numpy(logits)), np.float64)
+    return TextAnswers(loaded.labels, predicted(kind, found), targets_of(kind, targets), found, logits)
 
 
-def _target(kind: str, label: Any, table: dict[str, int], place: str) -> Any:
+def predicted(kind: str, found: Floats) -> npt.NDArray[Any]:
+    """What scores (N, K) say: the likeliest label (N,); 1 for each label with a probability of a half or more (N, K);
+    or the numbers (N, K)."""
+    if kind == "classification":
+        return np.asarray(found.argmax(axis=1))
+    return np.asarray(found >= 0.5, np.int64) if kind == "multi-label" else found
+
+
+def targets_of(kind: str, targets: Sequence[Any]) -> npt.NDArray[Any] | None:
+    """The truth of all texts as an array; None if one of them has none."""
+    if any(target is None for target in targets):
+        return None
+    return np.array(targets, np.float64 if kind == "regression" else np.int64)
+
+
+def target_of(kind: str, label: Any, table: dict[str, int], place: str) -> Any:
+    """A label, number or labels as what `TextAnswers.targets` holds of it; None for None. Raises `InputError` naming
+    the place for one that is unknown or no number."""
     if label is None:
         return None
     if kind == "classification":

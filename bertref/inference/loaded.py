@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from .. import model
 from ..arrays import Array
@@ -182,3 +183,10 @@ def pooled(loaded: Loaded, encodings: Sequence[Encoding]) -> Array:
     if encoded.pooled is None:
         raise InputError("this model has no pooler, which the head reads; load it from a folder that holds one")
     return encoded.pooled
+
+
+def probabilities(loaded: Loaded, logits: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Logits (N, K) -> their softmax (N, K), both on the host."""
+    xp = loaded.ops.xp
+    found: npt.NDArray[Any] = xp.to_numpy(loaded.ops.softmax.forward(xp.from_numpy(logits))[0])
+    return found

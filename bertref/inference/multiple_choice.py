@@ -6,10 +6,13 @@ Source: Devlin et al. 2019, section 4.4 (SWAG); transformers, `BertForMultipleCh
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
 from .. import heads
 from ..errors import InputError, TextError
 from ..text.encoding import Encoding, Truncate
-from .loaded import BATCH, Loaded, measured, pooled, require
+from .loaded import Loaded, by_length, measured, pooled, probabilities, require
 
 
 class ChoiceScore(NamedTuple):
@@ -44,13 +47,22 @@ def choose(
             reasons[i] = f"with choice {number + 1} {reason}"
     if reasons:
         raise TextError(reasons)
-    return [_choose(loaded, row, some) for row, some in zip(rows, choices, strict=True)]
+    # one context at a time, so that its numbers don't depend on its neighbours
+    probs = [probabilities(loaded, choice_logits(loaded, row)[None])[0] for row in rows]
+    return [_ranked(some, each) for some, each in zip(choices, probs, strict=True)]
 
 
-def _choose(loaded: Loaded, encodings: Sequence[Encoding], choices: Sequence[str]) -> list[ChoiceScore]:
-    xp = loaded.ops.xp
-    parts = [pooled(loaded, encodings[i : i + BATCH]) for i in range(0, len(encodings), BATCH)]
-    logits, _ = heads.multiple_choice_forward(loaded.ops, loaded.params, xp.concat(parts, axis=0), len(choices))
-    probs = xp.to_numpy(loaded.ops.softmax.forward(logits)[0])[0]
+def choice_logits(loaded: Loaded, encodings: Sequence[Encoding]) -> npt.NDArray[np.float64]:
+    """The logit of each sequence, a context with one choice, on the host and in their order (N,); sequences of like
+    length share a batch."""
+    found = np.zeros(len(encodings))
+    for some in by_length(encodings):
+        output = pooled(loaded, [encodings[i] for i in some])
+        logits, _ = heads.multiple_choice_forward(loaded.ops, loaded.params, output, 1)
+        found[some] = loaded.ops.xp.to_numpy(logits)[:, 0]
+    return found
+
+
+def _ranked(choices: Sequence[str], probs: npt.NDArray[np.float64]) -> list[ChoiceScore]:
     scored = [ChoiceScore(i, text, float(p)) for i, (text, p) in enumerate(zip(choices, probs, strict=True))]
     return sorted(scored, key=lambda found: -found.probability)

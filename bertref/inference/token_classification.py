@@ -16,7 +16,7 @@ Source: Devlin et al. 2019, section 5.3; transformers, `TokenClassificationPipel
 
 from collections.abc import Collection, Sequence
 from itertools import pairwise
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -26,9 +26,10 @@ from ..errors import InputError
 from ..probes import padded
 from ..tasks.windows import Window, best_window, windows
 from ..text import Piece
-from ..text.encoding import Encoding
-from .loaded import Loaded, batches, encode, require
+from ..text.encoding import Encoding, frame
+from .loaded import Loaded, by_length, encode, probabilities, require
 
+Rows = npt.NDArray[Any]
 Aggregation = Literal["tokens", "words", "entities"]
 OUTSIDE = "O"
 FIRST, GOES_ON, LAST, ALONE = "first", "goes on", "last", "alone"
@@ -75,26 +76,31 @@ def tag(loaded: Loaded, texts: Sequence[str], *, aggregation: str | None = None)
     return result
 
 
-def _probabilities(loaded: Loaded, located: Sequence[Sequence[Piece]]) -> list[npt.NDArray[np.floating]]:
+def piece_logits(loaded: Loaded, encodings: Sequence[Encoding]) -> list[Rows]:
+    """The logits (S, K) of each sequence's tokens, [CLS] and [SEP] included, on the host and in the order of the
+    sequences; those of like length share a batch."""
+    found: dict[int, Rows] = {}
+    for some in by_length(encodings):
+        encoded, x = encode(loaded, [encodings[i] for i in some])
+        logits, _ = heads.token_classification_forward(loaded.ops, loaded.params, encoded.sequence)
+        rectangle = loaded.ops.xp.to_numpy(padded(loaded.ops.xp, logits, x.layout))
+        found |= {i: rows[: len(encodings[i].input_ids)] for i, rows in zip(some, rectangle, strict=True)}
+    return [found[i] for i in range(len(encodings))]
+
+
+def _probabilities(loaded: Loaded, located: Sequence[Sequence[Piece]]) -> list[Rows]:
     """For each text (pieces, labels)."""
-    vocab = loaded.tokenizer.vocab
     room = loaded.config.max_position_embeddings - 2
     cut = [windows(len(pieces), room, max(room // 2, 1)) for pieces in located]
-    todo = [(i, window) for i, found in enumerate(cut) for window in found]
-    parts: list[list[npt.NDArray[np.floating]]] = [[] for _ in located]
-    for some in batches(todo):
-        ids = [[p.id for p in located[i][start:end]] for i, (start, end) in some]
-        encodings = [Encoding([vocab.cls, *row, vocab.sep], [0] * (len(row) + 2)) for row in ids]
-        encoded, x = encode(loaded, encodings)
-        logits, _ = heads.token_classification_forward(loaded.ops, loaded.params, encoded.sequence)
-        probs, _ = loaded.ops.softmax.forward(logits)
-        rectangle = loaded.ops.xp.to_numpy(padded(loaded.ops.xp, probs, x.layout))
-        for (i, _), row, rows in zip(some, ids, rectangle, strict=True):
-            parts[i].append(rows[1 : 1 + len(row)])
-    return [_best(len(pieces), found, part) for pieces, found, part in zip(located, cut, parts, strict=True)]
+    ids = [[p.id for p in pieces] for pieces in located]
+    vocab = loaded.tokenizer.vocab
+    encodings = [frame(vocab, row[a:b], None, None) for row, found in zip(ids, cut, strict=True) for a, b in found]
+    logits = iter(piece_logits(loaded, encodings))
+    rows = [_best(len(row), found, [next(logits)[1:-1] for _ in found]) for row, found in zip(ids, cut, strict=True)]
+    return [probabilities(loaded, some) for some in rows]
 
 
-def _best(count: int, found: list[Window], parts: list[npt.NDArray[np.floating]]) -> npt.NDArray[np.floating]:
+def _best(count: int, found: list[Window], parts: list[Rows]) -> Rows:
     chosen = best_window(count, found)
     rows = [parts[w][i - found[w].start] for i, w in enumerate(chosen)]
     return np.stack(rows) if rows else parts[0]

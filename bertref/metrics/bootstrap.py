@@ -7,7 +7,7 @@ come from NumPy's Philox, so a seed gives the same interval again.
 Source: Efron and Tibshirani 1993, "An Introduction to the Bootstrap", chapter 13.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -38,6 +38,18 @@ def interval(
 
     Raises `InputError` if the columns differ in length, are empty, or an option makes no sense.
     """
+
+    def named(*rows: np.ndarray[Any, Any]) -> dict[str, Value]:
+        return {"": metric(*rows)}
+
+    return intervals(named, *columns, resamples=resamples, level=level, seed=seed)[""]
+
+
+def intervals(
+    metrics: Callable[..., Mapping[str, Value]], *columns: ArrayLike, resamples: int = 1000, level: float = 0.95,
+    seed: int = 0,
+) -> dict[str, Interval]:  # fmt: skip
+    """As `interval`, of several metrics by name, which are computed from the same resamples."""
     rows: list[np.ndarray[Any, Any]] = [np.asarray(column) for column in columns]
     if len({len(row) for row in rows}) != 1:
         raise InputError(
@@ -45,12 +57,14 @@ def interval(
         )
     N = len(rows[0])
     random = _generator(N, resamples, level, seed)
-    found = []
+    found: dict[str, list[float]] = {}
     for _ in range(resamples):
         drawn = random.integers(0, N, N)
-        found.append(metric(*(row[drawn] for row in rows)))
-    defined = np.array([value.value for value in found if not value.undefined])
-    return _percentiles(defined, level, undefined=resamples - defined.size)
+        for name, value in metrics(*(row[drawn] for row in rows)).items():
+            found.setdefault(name, []).extend([] if value.undefined else [value.value])
+    return {
+        name: _percentiles(np.array(values), level, undefined=resamples - len(values)) for name, values in found.items()
+    }
 
 
 def mean_interval(values: ArrayLike, resamples: int = 1000, level: float = 0.95, seed: int = 0) -> Interval:

@@ -4,14 +4,20 @@
     loop.py                   steps with reports, evaluations and checkpoints; figures.py and diverged.py look at them
     checkpoints.py            a run's state from the device to the disk and back
     pretraining/              the options, set-up, batches and evaluation of a pre-training run, and the run itself
+    finetuning/               the same of a run that learns a task
 
-Another kind of run, fine-tuning, is a room beside `pretraining/` (`finetuning/`) with a `loop.Task` of its own. Several
+Another kind of run would be a room beside these two with a `loop.Task` of its own. Several
 devices or processes (`parallel.py`) come between the step's chunks: each computes some of them with the whole batch's
 denominators, and losses, figures and gradients are added up.
 """
 
+from .finetuning.options import FinetuneOptions
+from .finetuning.run import FinetuneResult, finetune
 from .pretraining.options import PretrainOptions
 from .pretraining.run import Result, pretrain
 from .step import State, StepResult, TrainingRecipe, train_step
 
-__all__ = ["PretrainOptions", "Result", "State", "StepResult", "TrainingRecipe", "pretrain", "train_step"]
+__all__ = [
+    "FinetuneOptions", "FinetuneResult", "PretrainOptions", "Result", "State", "StepResult", "TrainingRecipe",
+    "finetune", "pretrain", "train_step",
+]  # fmt: skip

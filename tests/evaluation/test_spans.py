@@ -14,7 +14,7 @@ from bertref.api import AnswerOptions
 from bertref.data.tasks.examples import Answer, Part, SpanExample
 from bertref.data.tasks.squad import squad_part
 from bertref.errors import InputError
-from bertref.evaluation import SpanAnswersOfPart, check_metrics, evaluate, spans
+from bertref.evaluation import SpanAnswersOfPart, check_metrics, evaluate_part, spans
 from bertref.evaluation.span_metrics import span_metrics
 from bertref.evaluation.squad_files import nbest, write_squad_files
 from bertref.metrics.spans import figures, score_v1, score_v2
@@ -45,7 +45,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def answers(model: Any, threshold: float | None = None) -> SpanAnswersOfPart:
-    return spans.answer_spans(model, KIND, part_of(*EXAMPLES), replace(SETTINGS, null_threshold=threshold))
+    return spans.answer_spans(model, part_of(*EXAMPLES), replace(SETTINGS, null_threshold=threshold))
 
 
 def middle(model: Any) -> float:
@@ -77,7 +77,7 @@ def test_answers_are_the_predictors(
 
 def test_metrics_of_version_1(model: Any) -> None:
     some = [example for example in EXAMPLES if example.answerable]
-    found = evaluate(model, KIND, part_of(*some), SETTINGS)
+    found = evaluate_part(model, KIND, part_of(*some), SETTINGS)
     golds = {example.place: [answer.text for answer in example.answers] for example in some}
     wanted = figures(score_v1(golds, found.answers.predictions))
     assert {name: value.value for name, value in found.metrics.items()} == {
@@ -97,7 +97,7 @@ def test_metrics_of_version_2_are_those_of_the_predictions(model: Any, above: fl
         for e in EXAMPLES
     ]
     settings = replace(SETTINGS, null_threshold=middle(model) + above - 1e-9)
-    evaluation = evaluate(model, KIND, part_of(*truth), settings, metrics=("best_f1",))
+    evaluation = evaluate_part(model, KIND, part_of(*truth), settings, metrics=("best_f1",))
     got = {name: value.value for name, value in evaluation.metrics.items()}
     wanted = figures(score_v2(golds, evaluation.answers.predictions))
     assert (got["exact_match"], got["f1"]) == (wanted["exact"], wanted["f1"])
@@ -110,12 +110,12 @@ def test_metrics_of_version_2_are_those_of_the_predictions(model: Any, above: fl
 def test_a_threshold_counts_as_its_predictions_do() -> None:
     """An answer without words is right if nothing is predicted: the script's own threshold calls that wrong."""
     span = Candidates([Candidate("city", 0, 4, 1.0, 1.0)], Candidate("", 0, 0, 2.0, 2.0))
-    found = span_metrics(KIND, SpanAnswersOfPart({"q": span}, {"q": ("the",)}, 0.0))
+    found = span_metrics(SpanAnswersOfPart({"q": span}, {"q": ("the",)}, 0.0))
     assert found["f1"].value == figures(score_v2({"q": ["the"]}, {"q": ""}))["f1"] == 100
 
 
 def test_without_questions_of_one_sort_its_metrics_are_undefined(model: Any) -> None:
-    found = evaluate(model, KIND, part_of(*EXAMPLES[::2]), replace(SETTINGS, null_threshold=0.0)).metrics
+    found = evaluate_part(model, KIND, part_of(*EXAMPLES[::2]), replace(SETTINGS, null_threshold=0.0)).metrics
     assert math.isnan(found["HasAns_f1"].value)
     assert found["HasAns_f1"].undefined
     assert not found["NoAns_f1"].undefined
@@ -123,7 +123,7 @@ def test_without_questions_of_one_sort_its_metrics_are_undefined(model: Any) -> 
 
 def test_unknown_answers_and_a_limit(model: Any) -> None:
     unknown = [replace(example, answers=(), answerable=None) for example in EXAMPLES]
-    found = evaluate(model, KIND, part_of(*unknown), SETTINGS, limit=2)
+    found = evaluate_part(model, KIND, part_of(*unknown), SETTINGS, limit=2)
     assert (found.examples, dict(found.metrics)) == (2, {})
 
 
@@ -132,11 +132,11 @@ def test_wrong_use_is_said(model: Any) -> None:
         check_metrics(KIND, ("bleu",))
     check_metrics(KIND, ("exact_match", "best_f1"))
     with pytest.raises(InputError, match="there is no metric 'best_f1'"):
-        evaluate(model, KIND, part_of(EXAMPLES[1]), SETTINGS, metrics=("best_f1",))
+        evaluate_part(model, KIND, part_of(EXAMPLES[1]), SETTINGS, metrics=("best_f1",))
     with pytest.raises(InputError, match=r"q0 has no answer, but SQuAD 1\.1 has one"):
-        evaluate(model, KIND, part_of(*EXAMPLES), SETTINGS)
+        evaluate_part(model, KIND, part_of(*EXAMPLES), SETTINGS)
     with pytest.raises(InputError, match="q9: can't be answered: the question ' ' has no words"):
-        evaluate(model, KIND, part_of(SpanExample("q9", " ", TEXT)), SETTINGS)
+        evaluate_part(model, KIND, part_of(SpanExample("q9", " ", TEXT)), SETTINGS)
 
 
 def by_the_original(found: Candidates) -> list[tuple[str, float, float]]:
@@ -184,7 +184,7 @@ def test_real_questions_in_both_layouts(model: Any, data_dir: Path) -> None:
     part = squad_part("dev", data_dir / "data/squad/dev-v1.1.json.gz", training=False)
     settings = SpanSettings(max_length=48, stride=32, max_query_length=12)
     packed, padded = (
-        evaluate(replace(model, packed=packed), KIND, part, settings, limit=6) for packed in (True, False)
+        evaluate_part(replace(model, packed=packed), KIND, part, settings, limit=6) for packed in (True, False)
     )
     assert packed.answers.predictions == padded.answers.predictions
     assert packed.metrics == padded.metrics

@@ -68,7 +68,7 @@ def _squad(name: str, *, unanswerable: bool = False) -> DataSetInfo:
 _ENTITIES = ("precision", "recall", "accuracy")
 _INFOS = (
     DataSetInfo("classification", "classification", "texts", "accuracy", ("f1_macro", "matthews")),
-    DataSetInfo("regression", "regression", "texts", "pearson", ("spearman", "mean_squared_error")),
+    DataSetInfo("regression", "regression", "texts", "pearson", ("spearman", "mse")),
     DataSetInfo("multi-label", "multi-label", "texts", "f1_micro", ("f1_macro", "accuracy")),
     _squad("question-answering"),
     DataSetInfo("multiple-choice", "multiple-choice", "choices", "accuracy"),

@@ -1,28 +1,33 @@
-"""What distinguishes the kinds of tasks in a run: the head, the features, the objective, the metric that chooses."""
+"""What distinguishes the kinds of tasks in a run: the head, the features, the objective, the metric."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import numpy as np
 
 from ...data.batch import Batch
-from ...data.tasks.catalogue import data_set_info
+from ...data.tasks.catalogue import DataSetInfo
 from ...data.tasks.examples import Part
 from ...errors import InputError
+from ...evaluation.settings import choice_settings, span_settings, text_settings, token_settings
+from ...evaluation.token_metrics import default_metric
 from ...objectives import (
+    ChoiceObjective,
     ClassificationObjective,
     MultiLabelObjective,
     Objective,
     RegressionObjective,
     SpanObjective,
+    TokenObjective,
 )
+from ...tasks.choices import ChoiceFeatures, ChoiceSettings
 from ...tasks.labels import counts_of, found_labels, numbers_of
-from ...tasks.spans import SpanFeatures, SpanSettings
+from ...tasks.spans import SpanFeatures
 from ...tasks.store import Column, FeatureStore, Unit
-from ...tasks.texts import TextFeatures, TextSettings
+from ...tasks.texts import TextFeatures
+from ...tasks.tokens import TokenFeatures
 from ...text import Tokenizer
-from ...text.encoding import Truncate
 from .options import FinetuneOptions
 
 
@@ -43,34 +48,20 @@ class Kind:
 
     head         by its name in `bertref.heads`
     problem      the problem type that the model's config says
-    metric       by which the best evaluation is chosen, unless another is asked for
     labels       (options, training part) -> the labels
     settings     options -> how examples become sequences, for training and evaluation alike
-    features     (options, labels, settings) -> `Features`
+    features     (options, labels, settings, training part) -> `Features`
     objective    (options, labels, training part) -> the objective
+    metric       (data set, labels) -> by which the best evaluation is chosen, unless another is asked for
     """
 
     head: str
     problem: str | None
-    metric: str
     labels: Callable[[FinetuneOptions, Part], tuple[str, ...]]
     settings: Callable[[FinetuneOptions], Any]
-    features: Callable[[FinetuneOptions, tuple[str, ...], Any], Features]
+    features: Callable[[FinetuneOptions, tuple[str, ...], Any, Part], Features]
     objective: Callable[[FinetuneOptions, tuple[str, ...], Part], Objective]
-
-
-def text_settings(options: FinetuneOptions) -> TextSettings:
-    assert options.max_length is not None
-    return TextSettings(options.max_length, cast(Truncate, options.truncate), options.windows, options.stride)
-
-
-def span_settings(options: FinetuneOptions) -> SpanSettings:
-    assert options.max_length is not None
-    info = data_set_info(options.task)
-    return SpanSettings(
-        options.max_length, options.stride or info.stride, options.max_query_length, options.max_answer_length,
-        options.null_threshold if info.unanswerable else None,
-    )  # fmt: skip
+    metric: Callable[[DataSetInfo, tuple[str, ...]], str] = lambda info, labels: info.metric
 
 
 def _labels(options: FinetuneOptions, part: Part) -> tuple[str, ...]:
@@ -116,25 +107,56 @@ def _classification(options: FinetuneOptions, labels: tuple[str, ...], part: Par
     return ClassificationObjective(label_smoothing=options.label_smoothing, class_weights=weights)
 
 
-def _text(kind: str) -> Callable[[FinetuneOptions, tuple[str, ...], Any], Features]:
-    return lambda options, labels, settings: TextFeatures(kind, labels, settings)
+def _text(kind: str) -> Callable[[FinetuneOptions, tuple[str, ...], Any, Part], Features]:
+    return lambda options, labels, settings, part: TextFeatures(kind, labels, settings)
+
+
+def _token_labels(options: FinetuneOptions, part: Part) -> tuple[str, ...]:
+    found = options.labels or found_labels(example.labels for example in part.read())
+    if len(found) < 2:
+        raise InputError(f"{part.name}: every word has the label {found[0]!r}; there is nothing to tell apart")
+    return found
+
+
+def _tokens(options: FinetuneOptions, labels: tuple[str, ...], part: Part) -> Objective:
+    weights = class_weights(options, labels, part, "labels")
+    return TokenObjective(label_smoothing=options.label_smoothing, class_weights=weights)
+
+
+def _choice_features(
+    options: FinetuneOptions, labels: tuple[str, ...], settings: ChoiceSettings, part: Part
+) -> Features:
+    """Of as many choices as the first example has."""
+    first = next(part.read(), None)
+    if first is None:
+        raise InputError(f"{part.name}: holds no example to learn from")
+    return ChoiceFeatures(len(first.choices), settings)
 
 
 KINDS: dict[str, Kind] = {
     "classification": Kind(
-        "sequence_classification", "single_label_classification", "accuracy", _several, text_settings,
+        "sequence_classification", "single_label_classification", _several, text_settings,
         _text("classification"), _classification,
     ),
     "regression": Kind(
-        "sequence_classification", "regression", "spearman", _one_number, text_settings, _text("regression"),
+        "sequence_classification", "regression", _one_number, text_settings, _text("regression"),
         lambda options, labels, part: RegressionObjective(),
     ),
     "multi-label": Kind(
-        "sequence_classification", "multi_label_classification", "f1_micro", _labels, text_settings,
+        "sequence_classification", "multi_label_classification", _labels, text_settings,
         _text("multi-label"), lambda options, labels, part: MultiLabelObjective(),
     ),
+    "multiple-choice": Kind(
+        "multiple_choice", None, lambda options, part: (), choice_settings, _choice_features,
+        lambda options, labels, part: ChoiceObjective(),
+    ),
+    "token-classification": Kind(
+        "token_classification", None, _token_labels, token_settings,
+        lambda options, labels, settings, part: TokenFeatures(labels, settings), _tokens,
+        lambda info, labels: default_metric(labels),
+    ),
     "question-answering": Kind(
-        "question_answering", None, "f1", lambda options, part: (), span_settings,
-        lambda options, labels, settings: SpanFeatures(settings), lambda options, labels, part: SpanObjective(),
+        "question_answering", None, lambda options, part: (), span_settings,
+        lambda options, labels, settings, part: SpanFeatures(settings), lambda options, labels, part: SpanObjective(),
     ),
 }  # fmt: skip

@@ -70,6 +70,7 @@ class FinetuneOptions:
     save_every: int = 500
     keep: int = 1
     resume: bool = False
+    predict_on: tuple[str, ...] = ()
     teacher: str | None = None
     temperature: float = 2.0
     hard_weight: float = 0.5
@@ -79,6 +80,7 @@ class FinetuneOptions:
     def __post_init__(self) -> None:
         object.__setattr__(self, "precision", canonical(self.precision))
         object.__setattr__(self, "labels", tuple(self.labels))
+        object.__setattr__(self, "predict_on", tuple(self.predict_on))
         check_truncate(self.truncate)
         if not self.model:
             raise InputError("--model names the model to fine-tune; give a folder or a file of weights")
@@ -121,7 +123,9 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "hidden": ("cosine", "mse"),
 }
 
-FREE = frozenset({"backend", "kernels", "recompute", "layout", "log_every", "save_every", "keep", "resume", "out"})
+FREE = frozenset({
+    "backend", "kernels", "recompute", "layout", "log_every", "save_every", "keep", "resume", "out", "predict_on",
+})  # fmt: skip
 """Options that may differ when a run is resumed: they don't change what is learnt (beyond rounding)."""
 
 

@@ -18,7 +18,7 @@ from ...checkpoint import training as states
 from ...checkpoint.plan import class_of
 from ...data.batch import Batch
 from ...errors import BertrefError
-from ...evaluation import Evaluation, evaluate
+from ...evaluation import Evaluation, evaluate_part
 from ...inference.memory import InMemory
 from ...params import count
 from .. import checkpoints
@@ -28,6 +28,7 @@ from ..report import Report, silent
 from ..run_folder import claim, give_back, is_finished
 from ..start import differences, starting_params, weights_digest
 from ..step import State, initial_state, working_ops, working_params
+from . import predictions
 from .card import read_results, write_card, write_results
 from .history import History
 from .options import FinetuneOptions, default_options, recorded
@@ -62,8 +63,10 @@ def finetune(
     `BackendUnavailable` for a backend that can't be used here, `TrainingDiverged` when the loss stops making sense.
     """
     out, record = Path(options.out), recorded(options)
+    predictions.check(options)
     if options.resume and is_finished(out, record, default_options()):
-        report("message", {"text": f"{out}: this run has finished; nothing is left to do."})
+        report("message", {"text": f"{out}: this run has finished; nothing is left to learn."})
+        predictions.predict(options, out, report)
         return _already_finished(out)
     basis = basis_of(options, out)
     if basis.model:
@@ -73,7 +76,7 @@ def finetune(
     try:
         setup = set_up(basis, report)
         state = _start(basis, setup, out, report)
-        history = History.open(out, cast(str, basis.options.metric), state.step)
+        history = History.open(out, cast(str, setup.basis.options.metric), state.step)
     except BertrefError:
         if made:
             give_back(out)
@@ -89,6 +92,7 @@ def finetune(
     status = "interrupted" if trained.interrupted else "finished"
     if not trained.interrupted:
         task.finish(trained.state)
+        predictions.predict(options, out, report)
     else:
         history.seconds += task.seconds
         history.write()
@@ -199,8 +203,9 @@ class _Finetuning:
             working_ops(setup.ops, recipe).forward_only(), recipe.packed, (basis.kind.head,), setup.labels,
             basis.kind.problem,
         )  # fmt: skip
+        metrics = (cast(str, basis.options.metric),)
         return {
-            name: evaluate(model, basis.info.kind, part, setup.settings, metrics=(cast(str, basis.options.metric),))
+            name: evaluate_part(model, basis.info.kind, part, setup.settings, metrics=metrics)
             for name, part in setup.evaluated.items()
         }
 

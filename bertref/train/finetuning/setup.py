@@ -71,10 +71,8 @@ def basis_of(options: FinetuneOptions, out: Path) -> Basis:
         tokenizer = Tokenizer.from_pretrained(checkpoint)
     config = _with_dropout(config, options)
     options = resolved(options, info, config)
-    check_metrics(info.kind, (cast(str, options.metric),))
-    return Basis(
-        options, info, KINDS[info.kind], backend, config, numerics, tokenizer, model
-    )
+    check_metrics(info.kind, (options.metric,) if options.metric else ())
+    return Basis(options, info, KINDS[info.kind], backend, config, numerics, tokenizer, model)
 
 
 def resolved(options: FinetuneOptions, info: DataSetInfo, config: BertConfig) -> FinetuneOptions:
@@ -88,7 +86,6 @@ def resolved(options: FinetuneOptions, info: DataSetInfo, config: BertConfig) ->
         epochs=None if options.steps else options.epochs or info.epochs,
         batch_size=options.batch_size or info.batch_size,
         learning_rate=info.learning_rate if options.learning_rate is None else options.learning_rate,
-        metric=options.metric or info.metric,
     )
 
 
@@ -141,8 +138,12 @@ def set_up(basis: Basis, report: Report) -> Setup:
     data = open_parts(options, lambda text: report("message", {"text": text}))
     train, evaluated = _parts(options, data, report)
     labels = data.labels or kind.labels(options, train)
+    metric = options.metric or kind.metric(basis.info, labels)
+    check_metrics(basis.info.kind, (metric,), labels)
+    options = replace(options, metric=metric)
+    basis = replace(basis, options=options)
     settings = kind.settings(options)
-    features = kind.features(options, labels, settings)
+    features = kind.features(options, labels, settings, train)
     store, digest = _features(basis, features, train, labels, settings, report)
     if not len(store):
         raise InputError(f"{train.name}: holds no example to learn from")

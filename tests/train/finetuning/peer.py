@@ -20,7 +20,7 @@ import torch
 import transformers
 
 import bertref
-from bertref.evaluation import Evaluation, evaluate
+from bertref.evaluation import Evaluation, evaluate_part
 from bertref.train.finetuning.options import FinetuneOptions
 from bertref.train.finetuning.setup import Setup, basis_of, set_up
 from bertref.train.report import silent
@@ -91,7 +91,7 @@ def train(options: FinetuneOptions) -> tuple[Setup, float]:
 def evaluated(setup: Setup, folder: str | Path) -> Evaluation:
     """A saved model on the part that the run is evaluated on."""
     part = next(iter(setup.evaluated.values()))
-    return evaluate(bertref.load(folder, freeze=False), setup.basis.info.kind, part, setup.settings)
+    return evaluate_part(bertref.load(folder, freeze=False), setup.basis.info.kind, part, setup.settings)
 
 
 def agreement(ours: Evaluation, theirs: Evaluation) -> float:

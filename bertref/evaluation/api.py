@@ -1,0 +1,141 @@
+"""Evaluation from options to results: `bertref.evaluate`.
+
+The answers come from a model, or from a file with answers that somebody else computed, for which no model is loaded.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from ..api import Model
+from ..data.tasks.catalogue import DataSetInfo, data_set_info
+from ..data.tasks.examples import Part
+from ..errors import InputError
+from ..metrics.bootstrap import Interval, intervals
+from ..metrics.registry import METRICS
+from .files import write_evaluation
+from .kinds import KINDS, EvaluationKind
+from .opening import Note, open_model, open_parts
+from .options import EvaluateOptions
+from .records import Record, worst
+from .results import EvaluateResult, Evaluation, PartResult
+from .vectors import Vectors, cls_vectors
+
+Advance = Callable[[str, int], None]
+"""Told the name of a part and how many more of its examples were read."""
+
+
+def evaluate(
+    options: EvaluateOptions, note: Note = lambda text: None, advance: Advance = lambda part, count: None
+) -> EvaluateResult:
+    """Judges a model, or a file of predictions, on a task; writes what it found to `options.out`, if that is given.
+
+    `note` is told what a person should know, `advance` how far it is. Raises `InputError` for anything that can't be
+    used, `CheckpointError` for a model that can't be read, `BackendUnavailable` for a backend that can't be used here.
+    """
+    info = data_set_info(options.task)
+    kind = KINDS[info.kind]
+    _check_out(options)
+    parts = open_parts(options, info, note)
+    answered = _by_model(options, info, kind, note) if options.model else _by_file(options, info, kind)
+    found = {}
+    for name, part in parts.items():
+        found[name] = _result(options, info, kind, part, answered, partial(advance, name))
+    source = options.model or options.predictions
+    result = EvaluateResult(info.name, info.kind, str(source), found, _steps(options.model))
+    if options.out is not None:
+        write_evaluation(Path(options.out), result, kind)
+    return result
+
+
+@dataclass(frozen=True)
+class _Answered:
+    """How answers come about; `vectors` only of a model."""
+
+    answers: Callable[[Part], Any]
+    vectors: Callable[[Part], Vectors] | None = None
+
+
+def _by_model(options: EvaluateOptions, info: DataSetInfo, kind: EvaluationKind, note: Note) -> _Answered:
+    model: Model = open_model(options, info, note)
+    limit = options.max_length or min(info.max_length, model.config.max_position_embeddings)
+    settings = kind.settings(replace(options, max_length=limit))
+
+    def vectors(part: Part) -> Vectors:
+        if info.kind not in METRICS:
+            raise InputError(f"--plot-vectors is for texts; {info.name} is {info.kind}")
+        return cls_vectors(model, part, settings, options.vectors)
+
+    return _Answered(lambda part: kind.answer(model, part, settings, None), vectors)
+
+
+def _by_file(options: EvaluateOptions, info: DataSetInfo, kind: EvaluationKind) -> _Answered:
+    path = Path(str(options.predictions))
+    named = replace(options, labels=options.labels or info.labels or ())
+    return _Answered(lambda part: kind.given(part, path, named))
+
+
+def _result(
+    options: EvaluateOptions, info: DataSetInfo, kind: EvaluationKind, part: Part, answered: _Answered,
+    advance: Callable[[int], None],
+) -> PartResult:  # fmt: skip
+    answers = answered.answers(_counted(part, advance))
+    if not len(answers):
+        raise InputError(f"{options.data}: {part.name} holds no example")
+    also = [name for name in (info.metric, *info.metrics) if name in METRICS.get(cast(Any, info.kind), ())]
+    evaluation = Evaluation(info.kind, part.name, len(answers), kind.metrics(answers, also), answers)
+    vectors = answered.vectors(part) if options.vectors and answered.vectors else None
+    if not evaluation.metrics:
+        return PartResult(evaluation, part, vectors=vectors)
+    kept = _worst(options, kind, answers, part)
+    return PartResult(evaluation, part, _intervals(options, kind, answers), kind.report(answers), kept, vectors)
+
+
+def _worst(options: EvaluateOptions, kind: EvaluationKind, answers: Any, part: Part) -> list[Record]:
+    if not options.worst:
+        return []
+    kept = worst(kind.records(answers, part), options.worst)
+    if not kept and any(record.right is False for record in kind.records(answers, part)):
+        raise InputError(f"--worst needs to know how sure the answers are; {options.predictions} has no scores")
+    return kept
+
+
+def _counted(part: Part, advance: Callable[[int], None]) -> Part:
+    """The part, and whoever reads it tells how many examples were read."""
+
+    def read() -> Iterator[Any]:
+        for example in part.read():
+            yield example
+            advance(1)
+
+    return replace(part, read=read)
+
+
+def _intervals(options: EvaluateOptions, kind: EvaluationKind, answers: Any) -> dict[str, Interval]:
+    if not options.bootstrap:
+        return {}
+    count, metrics = kind.resampled(answers)
+    return intervals(
+        metrics, np.arange(count), resamples=options.bootstrap, level=options.confidence, seed=options.seed
+    )
+
+
+def _check_out(options: EvaluateOptions) -> None:
+    """Refuses to replace the results of the run that made the model."""
+    if options.out and options.model and Path(options.out).resolve() == Path(options.model).resolve():
+        raise InputError(f"--out {options.out}: is the model's own folder; its results.json would be replaced")
+
+
+def _steps(model: str | None) -> int | None:
+    """How long the model was trained, as the `results.json` beside it says."""
+    path = Path(model or "") / "results.json"
+    try:
+        steps = json.loads(path.read_text(encoding="utf-8"))["best_step"] if model else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return steps if isinstance(steps, int) else None

@@ -1,0 +1,98 @@
+"""Which data an evaluation reads, and which model with which labels."""
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from ..api import Model, load
+from ..data.tasks.catalogue import DataSetInfo
+from ..data.tasks.examples import Part
+from ..data.tasks.opening import ReadingOptions, open_data_set
+from ..data.tasks.splits import sampled
+from ..data.tasks.tables import TableFormat
+from ..data.tasks.text_tables import Columns
+from ..errors import InputError
+from .options import EvaluateOptions
+
+Note = Callable[[str], None]
+UNNAMED = re.compile(r"LABEL_\d+")
+FILE_IS = {"ax": "test"}
+"""The part that a file is, if nobody says it and it is not "dev": AX has no other, and maybe no labels."""
+
+
+def open_parts(options: EvaluateOptions, info: DataSetInfo, note: Note) -> dict[str, Part]:
+    """The parts to evaluate, by name.
+
+    Raises `InputError` for a part that the data don't have, several parts for one file of predictions, and what reading
+    the data raises.
+    """
+    columns = Columns(options.text, options.pair, options.label, options.group)
+    form = TableFormat(options.delimiter, header=options.header)
+    reading = ReadingOptions(columns=columns, form=form, notes=note)
+    path = Path(options.data)
+    if path.is_dir():
+        parts = chosen(dict(open_data_set(info.name, path, reading=reading).parts), options)
+    else:
+        parts = _one_file(path, options, info, reading)
+    if options.predictions is not None and len(parts) > 1:
+        raise InputError(f"{options.predictions} holds answers for one part; name it with --part: {', '.join(parts)}")
+    if options.max_examples:
+        parts = {name: sampled(part, options.max_examples, options.seed) for name, part in parts.items()}
+    return parts
+
+
+def _one_file(path: Path, options: EvaluateOptions, info: DataSetInfo, reading: ReadingOptions) -> dict[str, Part]:
+    if len(options.parts) > 1:
+        raise InputError(f"{path} is one file, but --part names {len(options.parts)} parts")
+    name = options.parts[0] if options.parts else FILE_IS.get(info.name, "dev")
+    role = name.split("-")[0]
+    if role not in ("train", "dev", "test"):
+        raise InputError(f"--part is {name!r}; a file is train, dev or test (or dev-mismatched, ...)")
+    train = path if role == "train" else None
+    dev, test = (path if role == each else None for each in ("dev", "test"))
+    found = open_data_set(info.name, train, dev=dev, test=test, reading=reading).parts[role]
+    return {name: replace(found, name=name)}
+
+
+def chosen(parts: dict[str, Part], options: EvaluateOptions) -> dict[str, Part]:
+    """Of the parts of a folder: those that are named, else those for development, else for test, else the only one."""
+    for name in options.parts:
+        if name not in parts:
+            raise InputError(f"{options.data}: has no part {name!r}; there are {', '.join(parts)}")
+    if options.parts:
+        return {name: parts[name] for name in options.parts}
+    for role in ("dev", "test"):
+        found = {name: part for name, part in parts.items() if name.startswith(role)}
+        if found:
+            return found
+    if len(parts) > 1:
+        raise InputError(f"{options.data}: which part? Name it with --part: {', '.join(parts)}")
+    return parts
+
+
+def open_model(options: EvaluateOptions, info: DataSetInfo, note: Note) -> Model:
+    """The model, and its labels named as the data name them.
+
+    Raises what `bertref.load` raises, and `InputError` for labels that are more or fewer than the model's.
+    """
+    assert options.model is not None
+    model = load(options.model, backend=options.backend, dtype=options.dtype, kernels=options.kernels, freeze=False)
+    if model.coverage:
+        note(f"{model.coverage.file}: {model.coverage.summary()}")
+    if options.max_length is not None and options.max_length > model.config.max_position_embeddings:
+        limit = model.config.max_position_embeddings
+        raise InputError(f"--max-length {options.max_length} is longer than the model's {limit} positions")
+    return _with_labels(model, options, info, note)
+
+
+def _with_labels(model: Model, options: EvaluateOptions, info: DataSetInfo, note: Note) -> Model:
+    if options.labels:
+        if len(options.labels) != len(model.labels):
+            raise InputError(f"--labels names {len(options.labels)} labels, but the model has {len(model.labels)}")
+        return replace(model, labels=options.labels)
+    unnamed = all(UNNAMED.fullmatch(label) for label in model.labels)
+    if info.labels and unnamed and len(info.labels) == len(model.labels):
+        note(f"The model's labels have no names; they are taken as {', '.join(info.labels)} (--labels).")
+        return replace(model, labels=info.labels)
+    return model

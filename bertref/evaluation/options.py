@@ -1,0 +1,72 @@
+"""What an evaluation is asked to do."""
+
+from dataclasses import dataclass
+
+from ..errors import InputError
+from ..text.encoding import check_truncate
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """All options of `bertref evaluate`; the command line's help explains each.
+
+    `task` is a kind of task or the name of a data set. The answers come from `model` or from the file `predictions`.
+    `parts` are names of the data's parts, (): those for development, else for test; a file `data` is itself the part.
+    `bootstrap` resamples give intervals that hold the share `confidence` of them; 0: none. `worst` mistakes are kept;
+    `vectors` of so many examples are projected onto a plane.
+    """
+
+    task: str
+    data: str
+    model: str | None = None
+    predictions: str | None = None
+    null_odds: str | None = None
+    out: str | None = None
+    parts: tuple[str, ...] = ()
+    text: str | None = None
+    pair: str | None = None
+    label: str | None = None
+    group: str | None = None
+    labels: tuple[str, ...] = ()
+    delimiter: str | None = None
+    header: bool = True
+    max_length: int | None = None
+    truncate: str = "head"
+    windows: bool = False
+    stride: int | None = None
+    max_query_length: int = 64
+    max_answer_length: int = 30
+    null_threshold: float = 0.0
+    max_examples: int | None = None
+    seed: int = 12345
+    backend: str = "numpy"
+    dtype: str = "float32"
+    kernels: bool = True
+    bootstrap: int = 0
+    confidence: float = 0.95
+    worst: int = 0
+    vectors: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "labels", tuple(self.labels))
+        object.__setattr__(self, "parts", (self.parts,) if isinstance(self.parts, str) else tuple(self.parts))
+        check_truncate(self.truncate)
+        if (self.model is None) == (self.predictions is None):
+            raise InputError("give --model, whose answers are judged, or --predictions, answers in a file")
+        for name in ("max_length", "stride", "max_query_length", "max_answer_length", "max_examples"):
+            self._at_least(name, 1)
+        for name in ("bootstrap", "worst", "vectors"):
+            self._at_least(name, 0)
+        if not 0 < self.confidence < 1:
+            raise InputError(f"--confidence is {self.confidence}; it must be a share between 0 and 1")
+        if self.predictions is not None:
+            for name in ("max_examples", "vectors"):
+                if getattr(self, name):
+                    raise InputError(f"--{name.replace('_', '-')} goes with --model, not with --predictions")
+        elif self.null_odds is not None:
+            raise InputError("--null-odds goes with --predictions, not with --model")
+
+    def _at_least(self, name: str, least: int) -> None:
+        value = getattr(self, name)
+        if value is not None and value < least:
+            raise InputError(f"--{name.replace('_', '-')} is {value}; it must be at least {least}")

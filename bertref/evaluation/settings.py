@@ -1,0 +1,60 @@
+"""From what a person says of sequences to the settings of each kind of task: the same in training and evaluation."""
+
+from typing import Protocol, cast
+
+from ..data.tasks.catalogue import data_set_info
+from ..tasks.choices import ChoiceSettings
+from ..tasks.spans import SpanSettings
+from ..tasks.texts import TextSettings
+from ..tasks.tokens import TokenSettings
+from ..text.encoding import Truncate
+
+
+class SequenceOptions(Protocol):
+    """`EvaluateOptions`, `FinetuneOptions`; `max_length` is no longer None when settings are made of them."""
+
+    @property
+    def task(self) -> str: ...
+    @property
+    def max_length(self) -> int | None: ...
+    @property
+    def truncate(self) -> str: ...
+    @property
+    def windows(self) -> bool: ...
+    @property
+    def stride(self) -> int | None: ...
+    @property
+    def max_query_length(self) -> int: ...
+    @property
+    def max_answer_length(self) -> int: ...
+    @property
+    def null_threshold(self) -> float: ...
+
+
+def text_settings(options: SequenceOptions) -> TextSettings:
+    return TextSettings(_length(options), _truncate(options), options.windows, options.stride)
+
+
+def span_settings(options: SequenceOptions) -> SpanSettings:
+    info = data_set_info(options.task)
+    return SpanSettings(
+        _length(options), options.stride or info.stride, options.max_query_length, options.max_answer_length,
+        options.null_threshold if info.unanswerable else None,
+    )  # fmt: skip
+
+
+def token_settings(options: SequenceOptions) -> TokenSettings:
+    return TokenSettings(_length(options), options.stride)
+
+
+def choice_settings(options: SequenceOptions) -> ChoiceSettings:
+    return ChoiceSettings(_length(options), _truncate(options))
+
+
+def _length(options: SequenceOptions) -> int:
+    assert options.max_length is not None
+    return options.max_length
+
+
+def _truncate(options: SequenceOptions) -> Truncate:
+    return cast(Truncate, options.truncate)

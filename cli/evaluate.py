@@ -1,0 +1,129 @@
+"""bertref evaluate"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..data.tasks.catalogue import CATALOGUE
+from ..errors import InputError
+from . import render
+from .data_options import column_options, format_options, names_of, sequence_options
+from .options import backend_option, debug_option, json_option, model_folder, threads_option
+
+GLUE = "glue"
+
+
+@click.command()
+@click.argument("task", type=click.Choice([*CATALOGUE, GLUE], case_sensitive=False), metavar="TASK")
+@click.argument("data", metavar="DATA")
+@click.option("--model", metavar="DIR", help="The model to judge; else $BERTREF_MODEL.")
+@click.option("--predictions", metavar="FILE", help="Judge the answers in a file; no model is loaded.")
+@click.option("--null-odds", metavar="FILE", help="With --predictions for SQuAD 2.0: null_odds.json.")
+@click.option("--part", "parts", metavar="NAME", multiple=True, help="dev, test, train, dev-mismatched, ...; may be "
+              "given again.  [default: dev parts, else test parts; a file is dev]")  # fmt: skip
+@column_options
+@click.option("--labels", metavar="A,B,...", help="The labels in order.  [default: the model's, or the data's]")
+@format_options
+@sequence_options
+@click.option("--max-examples", type=int, help="Judge so many examples, drawn evenly.")
+@click.option("--seed", default=12345, show_default=True, help="Of what is drawn.")
+@click.option("--bootstrap", default=0, show_default=True, metavar="N", help="Intervals of the metrics from so many "
+              "resamples of the examples.")  # fmt: skip
+@click.option("--confidence", default=0.95, show_default=True, help="Share of the resamples inside an interval.")
+@click.option("--worst", default=0, show_default=True, metavar="N", help="Show the N most confident mistakes.")
+@click.option("--charts", is_flag=True, help="Draw curves and bars into the terminal.")
+@click.option("--plot", metavar="FILE", help="Draw confusion, curves, calibration and probabilities into a picture "
+              "(needs bertref[plot]).")  # fmt: skip
+@click.option("--plot-vectors", metavar="FILE", help="Draw the texts' [CLS] vectors in the plane of their principal "
+              "components, coloured by label (needs bertref[plot]).")  # fmt: skip
+@click.option("--vectors", default=1000, show_default=True, metavar="N", help="Texts that --plot-vectors draws.")
+@click.option("--average", type=click.Choice(["leaderboard", "table1"]), default="leaderboard", show_default=True,
+              help="Which average glue gives: the leaderboard's, or that of the paper's Table 1.")  # fmt: skip
+@click.option("--out", metavar="DIR", help="Write results.json, eval_results.txt, predictions.jsonl and the task's own "
+              "files.")  # fmt: skip
+@backend_option
+@click.option("--dtype", default="float32", show_default=True, help="Compute dtype.")
+@click.option("--kernels", type=click.Choice(["on", "off"]), default="on", show_default=True, help="Faster versions.")
+@threads_option
+@json_option
+@debug_option
+def evaluate(
+    task: str, data: str, average: str, charts: bool, plot: str | None, plot_vectors: str | None, vectors: int,
+    as_json: bool, kernels: str, no_header: bool, labels: str | None, **values: Any,
+) -> None:  # fmt: skip
+    """Judge a model on a task, or answers that somebody else computed.
+
+    TASK is a kind of task or the name of a data set, as for finetune; DATA is a folder with its files, or one file.
+    With TASK glue, DATA is a folder with the results.json of GLUE's tasks, and the result is their average.
+
+    --predictions takes SQuAD's predictions.json, GLUE's index and prediction between tabs, labelled words in columns
+    (the prediction is the last), JSON lines with "prediction" or "scores", or a prediction a line.
+
+    \b
+    Example:
+        bertref evaluate mrpc glue/MRPC --model mrpc-model --worst 5 --plot mrpc.png
+        bertref evaluate squad dev-v1.1.json --predictions predictions.json
+        bertref evaluate classification reviews.csv --model reviews-model --bootstrap 1000
+        bertref evaluate glue results/ --average table1
+    """
+    if task == GLUE:
+        _average(Path(data), average, as_json=as_json)
+        return
+    from ..evaluation import EvaluateOptions
+    from ..evaluation import evaluate as run
+    from .plot_evaluation import check
+
+    for path in (plot, plot_vectors):
+        if path is not None:
+            check(path)
+    if values["predictions"] is None:
+        values["model"] = model_folder(values["model"])
+    options = EvaluateOptions(
+        task=task, data=data, **values, labels=names_of(labels), header=not no_header, kernels=kernels == "on",
+        vectors=vectors if plot_vectors else 0,
+    )  # fmt: skip
+    with render.progress("examples", lambda: None) as advance:
+        result = run(options, render.message, lambda part, count: advance(count))
+    _show(result, as_json=as_json, charts=charts)
+    _draw(result, plot, plot_vectors)
+
+
+def _show(result: Any, *, as_json: bool, charts: bool) -> None:
+    if as_json:
+        from ..evaluation.as_json import result_as_json
+
+        click.echo(json.dumps(result_as_json(result), ensure_ascii=False))
+        return
+    from . import render_evaluation
+
+    render_evaluation.result(result, charts=charts)
+
+
+def _draw(result: Any, plot: str | None, plot_vectors: str | None) -> None:
+    from . import plot_evaluation
+
+    if plot is not None:
+        plot_evaluation.evaluation(result, plot)
+    if plot_vectors is not None:
+        plot_evaluation.vectors(result, plot_vectors)
+
+
+def _average(folder: Path, which: str, *, as_json: bool) -> None:
+    from ..evaluation.glue_results import glue_average, read_results
+
+    results = read_results(folder)
+    try:
+        value = glue_average(results, which)
+    except InputError as error:
+        raise InputError(f"{folder}: {error}") from None
+    if as_json:
+        from ..evaluation.as_json import finite
+
+        figures = {task: {name: finite(figure) for name, figure in each.items()} for task, each in results.items()}
+        click.echo(json.dumps({"schema": 1, "average": which, "value": finite(value.value), "tasks": figures}))
+        return
+    from . import render_evaluation
+
+    render_evaluation.glue(results, which, value)

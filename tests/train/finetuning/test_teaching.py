@@ -1,5 +1,6 @@
 """A teacher in a run: its logits are the model's own, they are worked out once, and what can't be taught is refused."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,20 @@ from . import running
 from .running import CONFIG, VOCAB, cache, run, weights  # noqa: F401
 
 
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a teacher that has learnt the task."""
+    folder = tmp_path_factory.mktemp("teacher")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BERTREF_CACHE", str(folder / "cache"))
+        run(folder, "teacher", steps=120, learning_rate=1e-2, dropout=0.0, eval_every=120)
+    return folder
+
+
 @pytest.fixture
-def taught_folder(tmp_path: Path) -> Path:
-    """With a teacher that has learnt the task."""
-    run(tmp_path, "teacher", steps=60, learning_rate=5e-3, eval_every=60)
-    return tmp_path
+def taught_folder(teacher: Path, tmp_path: Path) -> Path:
+    """A copy of it."""
+    return Path(shutil.copytree(teacher, tmp_path / "taught"))
 
 
 def setup_of(folder: Path, **changes: Any) -> Setup:
@@ -46,7 +56,7 @@ def test_a_student_learns_from_the_teacher_alone(taught_folder: Path) -> None:
     wrong = [(text, "dry" if label == "wet" else "wet") for text, label in running.sentences(40)]
     (taught_folder / "wrong.csv").write_text("text,label\n" + "".join(f'"{t}",{label}\n' for t, label in wrong))
     changes = {"data": str(taught_folder / "wrong.csv"), "teacher": str(taught_folder / "teacher"), "hard_weight": 0.0}
-    result, log = run(taught_folder, "student", steps=90, learning_rate=5e-3, eval_every=90, **changes)
+    result, log = run(taught_folder, "student", steps=120, learning_rate=1e-2, dropout=0.0, eval_every=120, **changes)
     assert result.metrics["accuracy"] > 0.8
     assert {"soft_loss", "hard_loss"} <= log.of("step")[0].keys()
 

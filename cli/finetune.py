@@ -11,7 +11,7 @@ from ..optim import RULES
 from ..train.finetuning.options import CHOICES, FinetuneOptions
 from .options import backend_option, debug_option, json_option, threads_option
 from .render_finetuning import Finetuning
-from .reporters import JsonLines, Plot, Reporter, TensorBoard, all_of
+from .reporters import FinetuningPlot, JsonLines, Reporter, TensorBoard, all_of
 from .stop import Stop
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -118,7 +118,7 @@ def finetune(as_json: bool, kernels: str, no_header: bool, labels: str | None, g
 
     given = tuple(each.strip() for each in labels.split(",")) if labels else ()
     options = FinetuneOptions(**values, labels=given, header=not no_header, kernels=kernels == "on")
-    extra: list[Reporter] = [Plot(plot)] if plot else []
+    extra: list[Reporter] = [FinetuningPlot(plot)] if plot else []
     extra += [JsonLines.append(log_json)] if log_json else []
     extra += [TensorBoard(tensorboard)] if tensorboard else []
     drawn: Reporter = JsonLines(sys.stdout) if as_json else Finetuning()

@@ -11,7 +11,7 @@ from ..train.pretraining.options import CHOICES, DEFAULT_CONFIG, DEFAULT_DIALECT
 from . import render
 from .corpus_options import corpus_options
 from .options import backend_option, debug_option, json_option, threads_option
-from .reporters import JsonLines, Plot, Reporter, TensorBoard, all_of
+from .reporters import JsonLines, PretrainingPlot, Reporter, TensorBoard, all_of
 from .stop import Stop
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -109,7 +109,7 @@ def pretrain(as_json: bool, cased: bool, kernels: str, plot: str | None, log_jso
     from ..train import pretrain as run
 
     options = PretrainOptions(**values, lower_case=not cased, kernels=kernels == "on")
-    extra: list[Reporter] = [Plot(plot)] if plot else []
+    extra: list[Reporter] = [PretrainingPlot(plot)] if plot else []
     extra += [JsonLines.append(log_json)] if log_json else []
     extra += [TensorBoard(tensorboard)] if tensorboard else []
     drawn: Reporter = JsonLines(sys.stdout) if as_json else render.Training()

@@ -28,9 +28,11 @@ class Finetuning(render.Training):
         super().__init__()
         self._kind = ""
         self._metric = ""
+        self._one_of_many = False
 
     def __call__(self, event: str, values: dict[str, Any]) -> None:
         if event == "experiment":
+            self._one_of_many = True
             render.message(f"Experiment {values['number']} of {values['experiments']}: {values['name']}")
         elif event == "grid":
             self._compared(values)
@@ -39,13 +41,14 @@ class Finetuning(render.Training):
 
     def _compared(self, v: dict[str, Any]) -> None:
         """The table of a grid, one row for the experiments that differ in their seeds alone."""
+        self._kind = v["kind"]
         names = list(v["rows"][0]["values"])
         table = Table(*(name.replace("_", "-") for name in names), v["metric"], "deviation", "best", "runs")
         for row in v["rows"]:
             figures = [number(row[name]) for name in ("mean", "deviation", "best")]
             table.add_row(*(str(row["values"][name]) for name in names), *figures, str(row["count"]))
         render.out.print(table)
-        render.message(f"The best is {v['best']}.")
+        self._try(v["out"])
 
     def _start(self, v: dict[str, Any]) -> None:
         self._kind, self._metric = v["kind"], v["metric"]
@@ -67,8 +70,12 @@ class Finetuning(render.Training):
         if v["best_step"] is not None:
             value = number(v[self._metric])
             render.message(f"The best by {self._metric} ({value}) is step {v['best_step']} of {v['step']}.")
-        render.message(f"The model is in {v['out']}. Try it:")
-        render.out.print(f"bertref predict --model {shlex.quote(v['out'])} {KNOWN[self._kind]}", markup=False)
+        if not self._one_of_many:
+            self._try(v["out"])
+
+    def _try(self, folder: str) -> None:
+        render.message(f"The model is in {folder}. Try it:")
+        render.out.print(f"bertref predict --model {shlex.quote(folder)} {KNOWN[self._kind]}", markup=False)
 
 
 def number(value: float) -> str:

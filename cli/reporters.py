@@ -78,7 +78,9 @@ class TensorBoard:
 
 
 class Plot:
-    """The loss curve as a picture, drawn at the end."""
+    """Curves of a run as a picture, drawn at the end by `_draw`."""
+
+    title = ""
 
     def __init__(self, path: str) -> None:
         try:
@@ -104,7 +106,21 @@ class Plot:
 
         figure = Figure(figsize=(8, 4.5), layout="constrained")
         axes = figure.subplots()
-        at = [v["step"] for v in self._steps]
+        axes.set(xlabel="step", ylabel="loss (nats)", title=self.title)
+        self._draw(axes, [v["step"] for v in self._steps])
+        axes.set_ylim(bottom=0)
+        figure.savefig(self._path)
+
+    def _draw(self, axes: Any, at: list[int]) -> None:
+        raise NotImplementedError
+
+
+class PretrainingPlot(Plot):
+    """The losses of both heads, and what predicting by word frequency alone costs."""
+
+    title = "Pre-training"
+
+    def _draw(self, axes: Any, at: list[int]) -> None:
         axes.plot(at, [v["mlm_loss"] for v in self._steps], label="masked words")
         if "nsp_loss" in self._steps[0]:
             axes.plot(at, [v["nsp_loss"] for v in self._steps], label="next sentence")
@@ -114,7 +130,28 @@ class Plot:
                       label=f"masked words, {last['on']}")  # fmt: skip
             if last["unigram_loss"] is not None:
                 axes.axhline(last["unigram_loss"], linestyle=":", color="grey", label="word frequencies")
-        axes.set(xlabel="step", ylabel="loss (nats)", title="Pre-training")
-        axes.set_ylim(bottom=0)
         axes.legend()
-        figure.savefig(self._path)
+
+
+class FinetuningPlot(Plot):
+    """The loss, and beside it the metric that chooses, with an axis of its own."""
+
+    title = "Fine-tuning"
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self._metric = ""
+
+    def __call__(self, event: str, values: dict[str, Any]) -> None:
+        super().__call__(event, values)
+        if event == "start":  # of a grid the last experiment is drawn
+            self._metric, self._steps, self._evals = values["metric"], [], []
+
+    def _draw(self, axes: Any, at: list[int]) -> None:
+        lines = axes.plot(at, [v["loss"] for v in self._steps], label="loss")
+        if self._evals:
+            other = axes.twinx()
+            other.set_ylabel(self._metric)
+            lines += other.plot([v["step"] for v in self._evals], [v[self._metric] for v in self._evals], "o-",
+                                color="tab:orange", label=f"{self._metric}, {self._evals[-1]['on']}")  # fmt: skip
+        axes.legend(handles=lines)

@@ -1,30 +1,48 @@
 """Evaluation: what a model answers for every example of a data set's part, and how good the answers are."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..data.tasks.examples import Part
 from ..inference.loaded import Loaded
 from ..metrics.value import Value
 from .choices import ChoiceAnswers, answer_choices, check_choice_metrics, choice_metrics
 from .results import Evaluation
+from .span_metrics import check_span_metrics, span_metrics
+from .spans import SpanAnswersOfPart, answer_spans
 from .text_metrics import check_text_metrics, text_metrics
 from .texts import TextAnswers, answer_texts
 from .token_metrics import check_token_metrics, token_metrics
 from .tokens import TokenAnswers, answer_tokens
 
-__all__ = ["ChoiceAnswers", "Evaluation", "TextAnswers", "TokenAnswers", "check_metrics", "evaluate"]
+__all__ = [
+    "ChoiceAnswers", "Evaluation", "SpanAnswersOfPart", "TextAnswers", "TokenAnswers", "check_metrics", "evaluate",
+]  # fmt: skip
 
 
-def check_metrics(kind: str, names: Sequence[str], labels: Sequence[str] | None = None) -> None:
-    """Raises `InputError` for a metric that a kind of task does not have, or not with these labels, where they are
-    known."""
-    if kind == "token-classification":
-        check_token_metrics(names, labels)
-    elif kind == "multiple-choice":
-        check_choice_metrics(names)
-    else:
-        check_text_metrics(kind, names)
+class _Kind(NamedTuple):
+    """Of one kind of task: what makes the answers, what the metrics, and what refuses a metric that it lacks."""
+
+    answer: Callable[..., Any]
+    metrics: Callable[..., dict[str, Value]]
+    check: Callable[[str, Sequence[str]], None]
+
+
+_TEXTS = _Kind(answer_texts, text_metrics, check_text_metrics)
+_KINDS = {
+    "classification": _TEXTS,
+    "regression": _TEXTS,
+    "multi-label": _TEXTS,
+    "question-answering": _Kind(answer_spans, span_metrics, check_span_metrics),
+    "multiple-choice": _Kind(answer_choices, choice_metrics, check_choice_metrics),
+    "token-classification": _Kind(answer_tokens, token_metrics, check_token_metrics),
+}
+
+
+def check_metrics(kind: str, names: Sequence[str]) -> None:
+    """Raises `InputError` for a metric that a kind of task does not have; whether it has it with certain labels, too,
+    the kind's own check says (`token_metrics.check_token_metrics`)."""
+    _KINDS[kind].check(kind, names)
 
 
 def evaluate(
@@ -32,19 +50,9 @@ def evaluate(
 ) -> Evaluation:
     """The model's answers for a part, the first `limit` of its examples, and their metrics.
 
-    `settings` are the kind's own (`tasks.texts.TextSettings`, ...); `metrics` must be among those computed. Raises
-    `InputError` for a model without the head, a label that it does not know, and a metric that the task does not have.
+    `settings` are the kind's own (`tasks.texts.TextSettings`, `tasks.spans.SpanSettings`, ...); `metrics` must be among
+    those computed. Raises `InputError` for a model without the head, a label that it does not know, and a metric that
+    the task does not have.
     """
-    answer, metrics_of = ANSWERS[kind]
-    answers = answer(loaded, kind, part, settings, limit=limit)
-    return Evaluation(kind, part.name, len(answers), metrics_of(kind, answers, metrics), answers)
-
-
-ANSWERS: dict[str, tuple[Callable[..., Any], Callable[..., dict[str, Value]]]] = {
-    "classification": (answer_texts, text_metrics),
-    "regression": (answer_texts, text_metrics),
-    "multi-label": (answer_texts, text_metrics),
-    "multiple-choice": (answer_choices, choice_metrics),
-    "token-classification": (answer_tokens, token_metrics),
-}
-"""Kind -> what makes the answers, and what the metrics."""
+    answers = _KINDS[kind].answer(loaded, kind, part, settings, limit=limit)
+    return Evaluation(kind, part.name, len(answers), _KINDS[kind].metrics(kind, answers, metrics), answers)

@@ -23,6 +23,7 @@ import numpy as np
 
 from ...checkpoint.folder import WEIGHTS
 from ...checkpoint.training import checkpoints
+from ...data.tasks.catalogue import data_set_info
 from ...errors import CheckpointError, InputError
 from ..report import Report, silent
 from ..run_folder import RunRecord, claim
@@ -119,7 +120,9 @@ def run_grid(
         metric = read_results(out / name)["metric"]
         _keep_best(out, list(done.values()), metric)
     found = _result("finished", list(done.values()), metric)
-    report("grid", {"metric": metric, "best": found.best, "rows": [row.__dict__ for row in found.rows]})
+    assert found.best is not None
+    kind, rows = data_set_info(options.task).kind, [row.__dict__ for row in found.rows]
+    report("grid", {"kind": kind, "metric": metric, "best": found.best, "out": str(out / found.best), "rows": rows})
     return found
 
 

@@ -7,20 +7,22 @@ from typing import Any, Protocol, cast
 import numpy as np
 
 from ...data.batch import Batch
-from ...data.tasks.catalogue import DataSetInfo
+from ...data.tasks.catalogue import DataSetInfo, data_set_info
 from ...data.tasks.examples import Part
 from ...errors import InputError
-from ...evaluation.token_metrics import default_metric
+from ...evaluation.token_metrics import check_token_metrics, default_metric
 from ...objectives import (
     ChoiceObjective,
     ClassificationObjective,
     MultiLabelObjective,
     Objective,
     RegressionObjective,
+    SpanObjective,
     TokenObjective,
 )
 from ...tasks.choices import ChoiceFeatures, ChoiceSettings
 from ...tasks.labels import counts_of, found_labels, numbers_of
+from ...tasks.spans import SpanFeatures, SpanSettings
 from ...tasks.store import Column, FeatureStore, Unit
 from ...tasks.texts import TextFeatures, TextSettings
 from ...tasks.tokens import TokenFeatures, TokenSettings
@@ -50,7 +52,7 @@ class Kind:
     settings     options -> how examples become sequences, for training and evaluation alike
     features     (options, labels, settings, training part) -> `Features`
     objective    (options, labels, training part) -> the objective
-    metric       (data set, labels) -> by which the best evaluation is chosen, unless another is asked for
+    metric       (options, data set, labels) -> by which the best evaluation is chosen
     """
 
     head: str
@@ -59,12 +61,40 @@ class Kind:
     settings: Callable[[FinetuneOptions], Any]
     features: Callable[[FinetuneOptions, tuple[str, ...], Any, Part], Features]
     objective: Callable[[FinetuneOptions, tuple[str, ...], Part], Objective]
-    metric: Callable[[DataSetInfo, tuple[str, ...]], str] = lambda info, labels: info.metric
+    metric: Callable[[FinetuneOptions, DataSetInfo, tuple[str, ...]], str] = (
+        lambda options, info, labels: options.metric or info.metric
+    )
 
 
 def text_settings(options: FinetuneOptions) -> TextSettings:
     assert options.max_length is not None
     return TextSettings(options.max_length, cast(Truncate, options.truncate), options.windows, options.stride)
+
+
+def span_settings(options: FinetuneOptions) -> SpanSettings:
+    assert options.max_length is not None
+    info = data_set_info(options.task)
+    return SpanSettings(
+        options.max_length, options.stride or info.stride, options.max_query_length, options.max_answer_length,
+        options.null_threshold if info.unanswerable else None,
+    )  # fmt: skip
+
+
+def token_settings(options: FinetuneOptions) -> TokenSettings:
+    assert options.max_length is not None
+    return TokenSettings(options.max_length, options.stride)
+
+
+def _token_metric(options: FinetuneOptions, info: DataSetInfo, labels: tuple[str, ...]) -> str:
+    """Of entities, or of words where the labels are no entities."""
+    metric = options.metric or default_metric(labels)
+    check_token_metrics(info.kind, (metric,), labels)
+    return metric
+
+
+def choice_settings(options: FinetuneOptions) -> ChoiceSettings:
+    assert options.max_length is not None
+    return ChoiceSettings(options.max_length, cast(Truncate, options.truncate))
 
 
 def _labels(options: FinetuneOptions, part: Part) -> tuple[str, ...]:
@@ -114,11 +144,6 @@ def _text(kind: str) -> Callable[[FinetuneOptions, tuple[str, ...], Any, Part], 
     return lambda options, labels, settings, part: TextFeatures(kind, labels, settings)
 
 
-def token_settings(options: FinetuneOptions) -> TokenSettings:
-    assert options.max_length is not None
-    return TokenSettings(options.max_length, options.stride)
-
-
 def _token_labels(options: FinetuneOptions, part: Part) -> tuple[str, ...]:
     found = options.labels or found_labels(example.labels for example in part.read())
     if len(found) < 2:
@@ -129,11 +154,6 @@ def _token_labels(options: FinetuneOptions, part: Part) -> tuple[str, ...]:
 def _tokens(options: FinetuneOptions, labels: tuple[str, ...], part: Part) -> Objective:
     weights = class_weights(options, labels, part, "labels")
     return TokenObjective(label_smoothing=options.label_smoothing, class_weights=weights)
-
-
-def choice_settings(options: FinetuneOptions) -> ChoiceSettings:
-    assert options.max_length is not None
-    return ChoiceSettings(options.max_length, cast(Truncate, options.truncate))
 
 
 def _choice_features(
@@ -166,6 +186,10 @@ KINDS: dict[str, Kind] = {
     "token-classification": Kind(
         "token_classification", None, _token_labels, token_settings,
         lambda options, labels, settings, part: TokenFeatures(labels, settings), _tokens,
-        lambda info, labels: default_metric(labels),
+        _token_metric,
+    ),
+    "question-answering": Kind(
+        "question_answering", None, lambda options, part: (), span_settings,
+        lambda options, labels, settings, part: SpanFeatures(settings), lambda options, labels, part: SpanObjective(),
     ),
 }  # fmt: skip

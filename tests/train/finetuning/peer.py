@@ -96,10 +96,16 @@ def evaluated(setup: Setup, folder: str | Path) -> Evaluation:
 
 def agreement(ours: Evaluation, theirs: Evaluation) -> float:
     """The share of examples with the same prediction; of numbers, those within a hundredth of their range."""
-    a, b = (np.asarray(side.answers.predictions) for side in (ours, theirs))
+    a, b = (_predictions(side) for side in (ours, theirs))
     if ours.kind == "regression":
         return float(np.mean(np.abs(a - b) <= 0.01 * np.ptp(b)))
     return float(np.mean(a == b))
+
+
+def _predictions(evaluation: Evaluation) -> Any:
+    """Those of the examples in their order; of questions they have names."""
+    found = evaluation.answers.predictions
+    return np.asarray(list(found.values()) if isinstance(found, dict) else found)
 
 
 def main() -> None:

@@ -1,0 +1,88 @@
+"""`bertref finetune` in real processes: what it says and leaves behind, what it draws, what it refuses."""
+
+import json
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.cli_helpers import bertref, command, environment
+from tests.train.finetuning import running
+
+COMMAND = ["finetune", "classification", "train.csv", "--dev", "dev.csv", "--model", "model", "--batch-size", "8",
+           "--max-length", "24", "--learning-rate", "1e-3", "--log-every", "1"]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return running.prepared(tmp_path_factory.mktemp("finetune"))
+
+
+def finetune(folder: Path, *more: str) -> "subprocess.CompletedProcess[str]":
+    return bertref(*COMMAND, *more, cwd=folder, BERTREF_CACHE=str(folder / "cache"))
+
+
+def test_a_run_says_what_it_does_and_its_model_predicts(folder: Path) -> None:
+    files = ("--plot", "a.svg", "--log-json", "a.jsonl")
+    done = finetune(folder, "--out", "a", "--steps", "6", "--eval-every", "3", *files)
+    assert done.returncode == 0, done.stderr
+    for said in ("has no classifier; newly made", "classification: 40 examples, 2 labels", "6 steps of 8 (1.2 epochs)",
+                 "step 3, on dev: accuracy", "The best by accuracy", "The model is in a"):  # fmt: skip
+        assert said in done.stderr
+    assert done.stdout == 'bertref predict --model a "A fine film."\n'
+    answered = bertref("predict", "--model", "a", "the river", "--json", cwd=folder)
+    assert {each["label"] for each in json.loads(answered.stdout)["labels"]} == {"dry", "wet"}
+    events = [json.loads(line) for line in (folder / "a.jsonl").read_text().splitlines()]
+    assert [e["step"] for e in events if e["event"] == "eval"] == [3, 6]
+    assert "<svg" in (folder / "a.svg").read_text()
+
+
+def test_a_grid_ends_with_a_table(folder: Path) -> None:
+    done = finetune(folder, "--out", "grid", "--steps", "3", "--grid", "learning-rate=1e-4,1e-3", "--grid", "seed=1,2")
+    assert done.returncode == 0, done.stderr
+    assert "Experiment 4 of 4: learning-rate-0.001-seed-2" in done.stderr
+    table = [line for line in done.stdout.splitlines() if "│ 0.0" in line]
+    assert len(table) == 2
+    assert "bertref predict --model grid/learning-rate-" in done.stdout
+    again = finetune(folder, "--out", "grid", "--steps", "3", "--grid", "learning-rate=1e-4,1e-3", "--grid", "seed=1,2",
+                     "--resume")  # fmt: skip
+    assert (again.returncode, "Experiment" in again.stderr) == (0, False)
+    assert again.stdout == done.stdout
+
+
+def test_an_interrupt_saves_and_resumes(folder: Path) -> None:
+    more = ["--out", "stopped", "--steps", "400", "--save-every", "1000", "--json"]
+    environ = environment(BERTREF_CACHE=str(folder / "cache"))
+    given = command(*COMMAND, *more)
+    with subprocess.Popen(given, cwd=folder, env=environ, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if json.loads(line)["event"] == "step":
+                process.send_signal(signal.SIGINT)
+                break
+        rest = [json.loads(line) for line in process.stdout]
+    assert process.returncode == 130
+    assert (rest[-1]["event"], rest[-1]["status"]) == ("done", "interrupted")
+    assert (folder / "stopped" / f"checkpoint-{rest[-1]['step']}").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("--text", "words"), "train.csv: no column 'words'; there are 'text', 'label'"),
+        (("--delimiter", ";"), "train.csv"),
+        (("--metric", "bleu"), "there is no metric 'bleu' for classification"),
+        (("--grid", "rate=1"), "write an option and its values"),
+        (("--max-length", "500"), "longer than the model's 48 positions"),
+        (("--epochs", "1", "--steps", "2"), "leave one out"),
+        (("--plot", "nowhere/x.svg"), "its folder does not exist"),
+        (("--backend", "cupy:9"), "cupy"),
+    ],
+)
+def test_bad_input(folder: Path, more: tuple[str, ...], said: str) -> None:
+    done = finetune(folder, "--out", "refused", *more)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (folder / "refused").exists()

@@ -1,22 +1,15 @@
 """The stretch of a context that answers a question.
 
-The sequence is [CLS] question [SEP] context [SEP]; a context that is too long is seen through overlapping windows. A
-span's score is the logit of its start plus that of its end. As in the original
-
-- a span lies in the context, ends where it starts or behind, and has at most `max_answer_length` pieces;
-- it counts only in the window in which its start has most context, so each is judged once;
-- probabilities are a softmax over the N_BEST candidates of different text;
-- "no answer" is the span of [CLS] alone, in the window where it scores lowest (SQuAD 2.0).
-
-Two things are done better: all spans are compared, not only those of the likeliest starts and ends; and an answer is
-cut out of the original text by the places of its pieces, where the original aligns texts afterwards.
+A context that is too long is seen through overlapping windows (`tasks.spans`); `tasks.span_search` says which spans
+are compared. As in the original, probabilities are a softmax over the candidates. An answer is cut out of the original
+text by the places of its pieces, where the original aligns texts afterwards.
 
 Source: Devlin et al. 2019, sections 4.2 and 4.3; google-research/bert, `run_squad.py`, `write_predictions`.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,12 +17,10 @@ import numpy.typing as npt
 from .. import heads
 from ..errors import InputError, TextError
 from ..probes import padded
-from ..tasks.windows import Window, best_window, windows
-from ..text import Piece
+from ..tasks.span_search import N_BEST, Candidates, search
+from ..tasks.spans import Framed, Framing, SpanSettings
 from ..text.encoding import Encoding
-from .loaded import Loaded, batches, encode, require
-
-N_BEST = 20
+from .loaded import Loaded, by_length, encode, require
 
 
 class SpanAnswer(NamedTuple):
@@ -76,14 +67,12 @@ class AnswerOptions:
         if self.top_k > N_BEST:
             raise InputError(f"top_k is {self.top_k}; at most {N_BEST} answers are kept")
 
-
-class _Task(NamedTuple):
-    """One question on one context: its pieces and the windows over the context."""
-
-    question: list[int]
-    context: str
-    pieces: list[Piece]
-    windows: list[Window]
+    def settings(self, positions: int) -> SpanSettings:
+        """What a model that reads so many positions makes of these options."""
+        length = min(positions, 384 if self.max_seq_length is None else self.max_seq_length)
+        return SpanSettings(
+            length, self.doc_stride, self.max_query_length, self.max_answer_length, self.null_threshold
+        )
 
 
 def answer(
@@ -98,93 +87,47 @@ def answer(
     if len(questions) != len(contexts):
         raise InputError(f"{len(questions)} questions and {len(contexts)} contexts; every question has one")
     options = options or AnswerOptions()
-    tasks = _tasks(loaded, questions, contexts, options)
-    logits: list[list[npt.NDArray[np.float64]]] = [[] for _ in tasks]
-    for some in batches([(i, window) for i, task in enumerate(tasks) for window in task.windows]):
-        for (i, _), rows in zip(some, _logits(loaded, [(tasks[i], w) for i, w in some]), strict=True):
-            logits[i].append(rows)
-    return [_answers(task, found, options) for task, found in zip(tasks, logits, strict=True)]
-
-
-def _tasks(
-    loaded: Loaded, questions: Sequence[str], contexts: Sequence[str], options: AnswerOptions
-) -> list[_Task]:
-    limit = loaded.config.max_position_embeddings
-    length = min(limit, 384 if options.max_seq_length is None else options.max_seq_length)
-    tasks: list[_Task] = []
-    reasons: dict[int, str] = {}
-    for i, (question, context) in enumerate(zip(questions, contexts, strict=True)):
-        asked = [p.id for p in loaded.tokenizer.locate(question)][: options.max_query_length]
-        pieces = loaded.tokenizer.locate(context)
-        if asked and pieces:
-            room = length - len(asked) - 3
-            tasks.append(_Task(asked, context, pieces, windows(len(pieces), room, options.doc_stride)))
-        else:
-            name, text = ("context", context) if asked else ("question", question)
-            reasons[i] = f"can't be answered: the {name} {text!r} has no words"
+    framing = Framing(loaded.tokenizer, options.settings(loaded.config.max_position_embeddings))
+    made = [framing.framed(question, context) for question, context in zip(questions, contexts, strict=True)]
+    reasons = {i: each for i, each in enumerate(made) if isinstance(each, str)}
     if reasons:
         raise TextError(reasons)
-    return tasks
+    framed = [each for each in made if not isinstance(each, str)]
+    return [_answers(found, options) for found in candidates(loaded, framed, options.max_answer_length)]
 
 
-def _logits(loaded: Loaded, some: Sequence[tuple[_Task, Window]]) -> list[npt.NDArray[np.float64]]:
-    """One batch of windows -> for each the logits of [CLS] and of the window's pieces, (1 + pieces, 2)."""
-    vocab, xp = loaded.tokenizer.vocab, loaded.ops.xp
-    encodings = []
-    for task, (start, end) in some:
-        head = [vocab.cls, *task.question, vocab.sep]
-        tail = [*(p.id for p in task.pieces[start:end]), vocab.sep]
-        encodings.append(Encoding(head + tail, [0] * len(head) + [1] * len(tail)))
-    encoded, x = encode(loaded, encodings)
+def candidates(loaded: Loaded, framed: Sequence[Framed], longest: int) -> list[Candidates]:
+    """For each framed question the best spans of up to `longest` pieces, and "no answer"."""
+    pairs = [(i, window) for i, each in enumerate(framed) for window in each.windows]
+    encodings = [framed[i].encoding(loaded.tokenizer.vocab, window) for i, window in pairs]
+    logits: list[Any] = [None] * len(pairs)
+    for some in by_length(encodings):
+        for place, rows in zip(some, _logits(loaded, [encodings[place] for place in some]), strict=True):
+            asked, (start, end) = framed[pairs[place][0]], pairs[place][1]
+            logits[place] = np.concatenate([rows[:1], rows[asked.offset : asked.offset + end - start]])
+    stream = iter(logits)
+    return [search(each, [next(stream) for _ in each.windows], longest) for each in framed]
+
+
+def _logits(loaded: Loaded, some: Sequence[Encoding]) -> npt.NDArray[np.float64]:
+    """One batch's logits (B, S, 2) on the host."""
+    xp = loaded.ops.xp
+    encoded, x = encode(loaded, some)
     logits, _ = heads.question_answering_forward(loaded.ops, loaded.params, encoded.sequence)
-    rectangle = xp.to_numpy(padded(xp, logits, x.layout)).astype(np.float64)
-    found = []
-    for (task, (start, end)), rows in zip(some, rectangle, strict=True):
-        offset = len(task.question) + 2
-        found.append(np.concatenate([rows[:1], rows[offset : offset + end - start]]))
-    return found
+    return np.asarray(xp.to_numpy(padded(xp, logits, x.layout)), np.float64)
 
 
-def _answers(task: _Task, logits: list[npt.NDArray[np.float64]], options: AnswerOptions) -> SpanAnswers:
-    found = _best_spans(task, logits, options.max_answer_length)
-    null = min(float(rows[0].sum()) for rows in logits)
-    gap = null - found[0][3]
+def _answers(found: Candidates, options: AnswerOptions) -> SpanAnswers:
+    listed = list(found.spans)
     if options.null_threshold is not None:
-        place = 0 if gap > options.null_threshold else 1 + sum(score >= null for *_, score in found[1:])
-        found.insert(place, ("", 0, 0, null))
-    scores = np.array([score for *_, score in found])
-    weights = np.exp(scores - scores.max())
-    probabilities = weights / weights.sum()
-    best = [SpanAnswer(*entry, float(p)) for entry, p in zip(found, probabilities, strict=True)]
-    return SpanAnswers(best[: options.top_k], gap)
+        better = 1 + sum(span.score >= found.null.score for span in listed[1:])
+        listed.insert(0 if found.null_odds > options.null_threshold else better, found.null)
+    probabilities = softmax([candidate.score for candidate in listed])
+    best = [SpanAnswer(*c[:3], c.score, float(p)) for c, p in zip(listed, probabilities, strict=True)]
+    return SpanAnswers(best[: options.top_k], found.null_odds)
 
 
-def _best_spans(task: _Task, logits: list[npt.NDArray[np.float64]], longest: int) -> list[tuple[str, int, int, float]]:
-    """The N_BEST spans of different text over all windows, best first: text, place, score."""
-    chosen = best_window(len(task.pieces), task.windows)
-    parts = [
-        _spans(rows[1:, 0], rows[1:, 1], chosen[start:end] == number, longest, start)
-        for number, ((start, end), rows) in enumerate(zip(task.windows, logits, strict=True))
-    ]
-    firsts, lasts, scores = (np.concatenate(column) for column in zip(*parts, strict=True))
-    found: dict[str, tuple[str, int, int, float]] = {}
-    for i in np.lexsort((lasts, firsts, -scores)):
-        pieces = task.pieces[firsts[i] : lasts[i] + 1]
-        start, end = pieces[0].start, max(piece.end for piece in pieces)
-        text = task.context[start:end]
-        found.setdefault(text, (text, start, end, float(scores[i])))
-        if len(found) == N_BEST:
-            break
-    return list(found.values())
-
-
-def _spans(
-    start: npt.NDArray[np.float64], end: npt.NDArray[np.float64], counts: npt.NDArray[np.bool_], longest: int, at: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """All spans of one window, whose pieces are counted from `at`: first pieces, last pieces, scores."""
-    n = len(start)
-    firsts, extra = np.meshgrid(np.arange(n), np.arange(min(longest, n)), indexing="ij")
-    lasts = firsts + extra
-    allowed = (lasts < n) & counts[:, None]
-    firsts, lasts = firsts[allowed], lasts[allowed]
-    return firsts + at, lasts + at, start[firsts] + end[lasts]
+def softmax(scores: Sequence[float]) -> npt.NDArray[np.float64]:
+    """Probabilities (N,) of candidates with these scores."""
+    weights = np.exp(np.array(scores) - max(scores))
+    return np.asarray(weights / weights.sum())

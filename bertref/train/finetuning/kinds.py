@@ -7,10 +7,18 @@ from typing import Any, Protocol, cast
 import numpy as np
 
 from ...data.batch import Batch
+from ...data.tasks.catalogue import data_set_info
 from ...data.tasks.examples import Part
 from ...errors import InputError
-from ...objectives import ClassificationObjective, MultiLabelObjective, Objective, RegressionObjective
+from ...objectives import (
+    ClassificationObjective,
+    MultiLabelObjective,
+    Objective,
+    RegressionObjective,
+    SpanObjective,
+)
 from ...tasks.labels import counts_of, found_labels, numbers_of
+from ...tasks.spans import SpanFeatures, SpanSettings
 from ...tasks.store import Column, FeatureStore, Unit
 from ...tasks.texts import TextFeatures, TextSettings
 from ...text import Tokenizer
@@ -54,6 +62,15 @@ class Kind:
 def text_settings(options: FinetuneOptions) -> TextSettings:
     assert options.max_length is not None
     return TextSettings(options.max_length, cast(Truncate, options.truncate), options.windows, options.stride)
+
+
+def span_settings(options: FinetuneOptions) -> SpanSettings:
+    assert options.max_length is not None
+    info = data_set_info(options.task)
+    return SpanSettings(
+        options.max_length, options.stride or info.stride, options.max_query_length, options.max_answer_length,
+        options.null_threshold if info.unanswerable else None,
+    )  # fmt: skip
 
 
 def _labels(options: FinetuneOptions, part: Part) -> tuple[str, ...]:
@@ -115,5 +132,9 @@ KINDS: dict[str, Kind] = {
     "multi-label": Kind(
         "sequence_classification", "multi_label_classification", "f1_micro", _labels, text_settings,
         _text("multi-label"), lambda options, labels, part: MultiLabelObjective(),
+    ),
+    "question-answering": Kind(
+        "question_answering", None, "f1", lambda options, part: (), span_settings,
+        lambda options, labels, settings: SpanFeatures(settings), lambda options, labels, part: SpanObjective(),
     ),
 }  # fmt: skip

@@ -83,6 +83,12 @@ def shown(name: str, *, help: str, **settings: Any) -> Callable[[F], F]:
 @shown("save-every", help="Steps between checkpoints.")
 @shown("keep", help="Checkpoints to keep.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out, bit-equal.")
+@shown("teacher", metavar="MODEL", help="Learn from this model's answers, too: distillation.")
+@shown("temperature", help="Of the teacher's and the student's softmax.")
+@shown("hard-weight", help="Share of the labels' own loss beside the teacher's.")
+@shown("hidden", type=click.Choice(CHOICES["hidden"]), help="Imitate the last layer's vectors: their direction (equal "
+       "widths), or through a learned projection.")  # fmt: skip
+@shown("hidden-weight", help="Weight of that loss.")
 @click.option("--grid", "grid", multiple=True, metavar="OPTION=A,B,...", help="Run every combination of such values, "
               "and compare: learning-rate=2e-5,3e-5; epochs=2,3,4; seed=1,2,3.")  # fmt: skip
 @click.option("--plot", "plot", metavar="FILE", help="Draw the loss curve into a picture (needs bertref[plot]).")

@@ -111,8 +111,8 @@ def _values(ops: OpSet, result: StepResult) -> dict[str, Any]:
     parts = {f"{name}_loss": loss for name, loss in result.losses.items() if name != TOTAL}
     figures = {name: mean.value for name, mean in fetched(ops.xp, result.figures).items()}
     return {
-        "step": result.step, "loss": result.loss, **parts, "gradient_norm": result.gradient_norm, "rate": result.rate,
-        "updated": result.updated, "learning_rate": result.rate, **figures,
+        **figures, "step": result.step, "loss": result.loss, **parts, "gradient_norm": result.gradient_norm,
+        "rate": result.rate, "updated": result.updated, "learning_rate": result.rate,
     }  # fmt: skip
 
 

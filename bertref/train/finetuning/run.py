@@ -32,6 +32,7 @@ from .card import read_results, write_card, write_results
 from .history import History
 from .options import FinetuneOptions, default_options, recorded
 from .setup import Basis, Setup, basis_of, set_up
+from .teaching import extra_params
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def _start(basis: Basis, setup: Setup, out: Path, report: Report) -> State:
     """The state of the run's newest checkpoint, or of the model with what it lacks newly made."""
     path = latest(out)
     if path is not None:
-        state = checkpoints.restored(setup.ops.xp, states.load(path), path, setup.shapes)
+        state = checkpoints.restored(setup.ops.xp, states.load(path), path, {**setup.shapes, **setup.extra})
         report("message", {"text": f"Resuming after step {state.step} from {path}."})
         return state
     model = basis.model
@@ -115,7 +116,8 @@ def _start(basis: Basis, setup: Setup, out: Path, report: Report) -> State:
     found = differences(model, setup.shapes, setup.recipe.precision.master, basis.info.kind)
     for text in (*model.coverage.notes, *(f"{model.path}: {text}" for text in found)):
         report("message", {"text": text})
-    return initial_state(setup.ops, setup.recipe, starting_params(model, setup.shapes, setup.recipe.seed))
+    params = starting_params(model, setup.shapes, setup.recipe.seed) | extra_params(setup.extra, setup.recipe.seed)
+    return initial_state(setup.ops, setup.recipe, params)
 
 
 def _overview(setup: Setup, state: State) -> dict[str, Any]:

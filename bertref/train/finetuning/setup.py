@@ -22,6 +22,7 @@ from ...errors import InputError
 from ...evaluation import check_metrics
 from ...heads import parameter_shapes
 from ...layers import Settings
+from ...objectives import DistillationObjective
 from ...opset import OpSet
 from ...optim import Optimizer, Schedule
 from ...precision import Precision
@@ -33,6 +34,7 @@ from .kinds import KINDS, Features, Kind
 from .options import FinetuneOptions
 from .order import Order
 from .scales import rate_scales
+from .teaching import distilled, load_teacher, taught_features
 
 HELD_OUT = 0.1
 """The share of the training part that is held out where there is no development part."""
@@ -121,6 +123,12 @@ class Setup:
         """The parameters of the model that is trained."""
         return model_shapes(self.basis, self.labels)
 
+    @property
+    def extra(self) -> dict[str, tuple[int, ...]]:
+        """The parameters that only the objective has: kept with the run, and not saved with the model."""
+        objective = self.recipe.objective
+        return objective.extra_parameters(self.basis.config) if isinstance(objective, DistillationObjective) else {}
+
 
 def model_shapes(basis: Basis, labels: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
     """Name -> shape of every parameter of the encoder with the task's head."""
@@ -135,13 +143,17 @@ def set_up(basis: Basis, report: Report) -> Setup:
     labels = data.labels or kind.labels(options, train)
     settings = kind.settings(options)
     features = kind.features(options, labels, settings)
-    store = _features(basis, features, train, labels, settings, report)
+    store, digest = _features(basis, features, train, labels, settings, report)
     if not len(store):
         raise InputError(f"{train.name}: holds no example to learn from")
     order = Order(len(store), cast(int, options.batch_size), options.seed)
     steps = options.steps or max(1, round(cast(float, options.epochs) * order.steps))
-    recipe = recipe_of(basis, labels, train, steps)
-    ops = OpSet(basis.backend, kernels=options.kernels)
+    recipe, ops = recipe_of(basis, labels, train, steps), OpSet(basis.backend, kernels=options.kernels)
+    if options.teacher:
+        report("message", {"text": f"Asking the teacher {options.teacher} about every example, once."})
+        teacher = load_teacher(options, kind, basis.info.kind, labels, basis.tokenizer, ops, packed=recipe.packed)
+        features = taught_features(teacher, kind, features, store, digest, train)
+        recipe = replace(recipe, objective=distilled(recipe.objective, teacher, options))
     return Setup(basis, ops, recipe, labels, features, store, order, steps, settings, evaluated, data)
 
 
@@ -175,8 +187,8 @@ def _parts(options: FinetuneOptions, data: DataSet, report: Report) -> tuple[Par
 
 def _features(
     basis: Basis, features: Features, part: Part, labels: tuple[str, ...], settings: Any, report: Report
-) -> FeatureStore:
-    """The features of a part, from the cache or newly made."""
+) -> tuple[FeatureStore, str]:
+    """The features of a part, from the cache or newly made; and the digest of what they are made of."""
     tokenizer = basis.tokenizer
     vocabulary = hashlib.sha256("\n".join(tokenizer.vocab.tokens).encode("utf-8", "surrogatepass")).hexdigest()
     digest = digest_of(
@@ -194,7 +206,7 @@ def _features(
     for what, number in store.counted.items():
         if number and what != "examples":
             report("message", {"text": f"{part.name}: {number} of {store.counted['examples']} examples {what}."})
-    return store
+    return store, digest
 
 
 def recipe_of(basis: Basis, labels: tuple[str, ...], train: Part, steps: int) -> TrainingRecipe:

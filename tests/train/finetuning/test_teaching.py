@@ -1,0 +1,125 @@
+"""A teacher in a run: its logits are the model's own, they are worked out once, and what can't be taught is refused."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import bertref
+from bertref.errors import InputError
+from bertref.objectives.distillation import PROJECTION
+from bertref.text import Tokenizer, Vocab
+from bertref.train.finetuning.setup import Setup, basis_of, set_up
+from bertref.train.report import silent
+
+from . import running
+from .running import CONFIG, VOCAB, cache, run, weights  # noqa: F401
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a teacher that has learnt the task."""
+    folder = tmp_path_factory.mktemp("teacher")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BERTREF_CACHE", str(folder / "cache"))
+        run(folder, "teacher", steps=120, learning_rate=1e-2, dropout=0.0, eval_every=120)
+    return folder
+
+
+@pytest.fixture
+def taught_folder(teacher: Path, tmp_path: Path) -> Path:
+    """A copy of it."""
+    return Path(shutil.copytree(teacher, tmp_path / "taught"))
+
+
+def setup_of(folder: Path, **changes: Any) -> Setup:
+    options = running.options(folder, teacher=str(folder / "teacher"), **changes)
+    return set_up(basis_of(options, folder / "none"), silent)
+
+
+def test_logits_are_the_teachers_own(taught_folder: Path) -> None:
+    setup = setup_of(taught_folder, precision="float64")
+    units = setup.order.batch(0)
+    batch = setup.features.batch(setup.store, units)
+    texts = [text for text, _ in running.sentences(40)]
+    answers = bertref.load(taught_folder / "teacher", dtype="float64").classify_batch([texts[u] for u in units])
+    for row, answer in zip(batch.teacher_logits, answers, strict=True):  # type: ignore[attr-defined]
+        p = np.exp(row - row.max()) / np.exp(row - row.max()).sum()
+        assert dict(zip(setup.labels, p, strict=True)) == pytest.approx({a.label: a.score for a in answer}, abs=1e-12)
+
+
+def test_a_student_learns_from_the_teacher_alone(taught_folder: Path) -> None:
+    """With labels that are wrong: only the teacher's answers count where the labels' weight is 0."""
+    wrong = [(text, "dry" if label == "wet" else "wet") for text, label in running.sentences(40)]
+    (taught_folder / "wrong.csv").write_text("text,label\n" + "".join(f'"{t}",{label}\n' for t, label in wrong))
+    changes = {"data": str(taught_folder / "wrong.csv"), "teacher": str(taught_folder / "teacher"), "hard_weight": 0.0}
+    result, log = run(taught_folder, "student", steps=120, learning_rate=1e-2, dropout=0.0, eval_every=120, **changes)
+    assert result.metrics["accuracy"] > 0.8
+    assert {"soft_loss", "hard_loss"} <= log.of("step")[0].keys()
+
+
+def test_the_teacher_is_asked_once(taught_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = setup_of(taught_folder)
+    monkeypatch.setattr("bertref.train.finetuning.teaching._write", None)
+    again = setup_of(taught_folder)
+    np.testing.assert_array_equal(first.features.logits, again.features.logits)  # type: ignore[attr-defined]
+
+
+def test_another_order_of_labels_is_put_right(taught_folder: Path) -> None:
+    one, other = setup_of(taught_folder), setup_of(taught_folder, labels=("wet", "dry"))
+    np.testing.assert_array_equal(one.features.logits[:, ::-1], other.features.logits)  # type: ignore[attr-defined]
+
+
+def test_a_teacher_with_another_vocabulary_reads_the_texts_itself(taught_folder: Path) -> None:
+    from bertref.checkpoint import load_model, save_weights
+    from bertref.checkpoint.folder import describe_model
+
+    saved, folder = load_model(taught_folder / "teacher"), taught_folder / "other"
+    folder.mkdir()
+    # the same words at other places: rows of the table move along, so that it says the same
+    order = [0, 1, 2, 3, 4, *reversed(range(5, len(dict.fromkeys(VOCAB))))]
+    tokens = list(dict.fromkeys(VOCAB))
+    describe_model(
+        folder, saved.config, saved.numerics, Tokenizer(Vocab([tokens[i] for i in order])), labels=saved.labels,
+        architecture="BertForSequenceClassification", problem_type=saved.problem_type,
+    )  # fmt: skip
+    table = "bert.embeddings.word_embeddings.weight"
+    save_weights(folder, {**saved.params, table: saved.params[table][order]})
+    one, other = setup_of(taught_folder), None
+    options = running.options(taught_folder, teacher=str(folder))
+    other = set_up(basis_of(options, taught_folder / "none"), silent)
+    np.testing.assert_allclose(one.features.logits, other.features.logits, atol=1e-5)  # type: ignore[attr-defined]
+    for changes, said in (({"hidden": "cosine"}, "leave --hidden out"), ({"windows": True}, "leave --windows out")):
+        with pytest.raises(InputError, match=said):
+            set_up(basis_of(replace(options, **changes), taught_folder / "none"), silent)
+
+
+def test_hidden_vectors_and_a_projection_that_is_not_saved(taught_folder: Path) -> None:
+    changes: dict[str, Any] = {"teacher": str(taught_folder / "teacher"), "hidden": "mse"}
+    _, log = run(taught_folder, "whole", **changes)
+    assert "hidden_loss" in log.of("step")[0]
+    assert PROJECTION in weights(taught_folder / "whole" / "checkpoint-12")
+    assert PROJECTION not in weights(taught_folder / "whole")
+    bertref.load(taught_folder / "whole")
+    first, _ = run(taught_folder, "halves", stop_after=5, **changes)
+    assert first.status == "interrupted"
+    run(taught_folder, "halves", resume=True, **changes)
+    ours, theirs = weights(taught_folder / "halves"), weights(taught_folder / "whole")
+    assert all(np.array_equal(ours[name], theirs[name]) for name in theirs)
+    run(taught_folder, "cosine", teacher=str(taught_folder / "teacher"), hidden="cosine", steps=3)
+
+
+def test_what_cant_teach_is_refused(taught_folder: Path) -> None:
+    with pytest.raises(InputError, match="has no head for classification"):
+        run(taught_folder, "a", teacher=str(taught_folder / "model"))
+    with pytest.raises(InputError, match="its labels are dry, wet, the task's dry, wet, wide"):
+        run(taught_folder, "b", teacher=str(taught_folder / "teacher"), labels=("dry", "wet", "wide"))
+    narrow = replace(CONFIG, hidden_size=8)
+    running.model(taught_folder / "narrow", narrow)
+    with pytest.raises(InputError, match="cosine"):
+        run(taught_folder, "c", model=str(taught_folder / "narrow"), teacher=str(taught_folder / "teacher"),
+            hidden="cosine")  # fmt: skip
+    assert not (taught_folder / "c").exists()

@@ -132,11 +132,12 @@ def _span_files(folder: Path, suffix: str, answers: SpanAnswersOfPart | GivenSpa
         write_squad_files(folder / suffix.removeprefix("_"), answers)
 
 
+QUESTIONS = "question-answering"
 SPANS = EvaluationKind(
     settings=span_settings,
-    answer=lambda loaded, part, settings, limit: answer_spans(loaded, part, settings, limit=limit),
+    answer=lambda loaded, part, settings, limit: answer_spans(loaded, QUESTIONS, part, settings, limit=limit),
     given=_given_spans,
-    check=lambda names, labels: check_span_metrics(names),
+    check=lambda names, labels: check_span_metrics(QUESTIONS, names),
     metrics=answered_metrics,
     resampled=span_resampled,
     records=span_records,
@@ -146,7 +147,7 @@ SPANS = EvaluationKind(
 
 KINDS: dict[str, EvaluationKind] = {
     **{kind: _texts(kind) for kind in ("classification", "regression", "multi-label")},
-    "question-answering": SPANS,
+    QUESTIONS: SPANS,
     "multiple-choice": _choices("multiple-choice"),
     "token-classification": _tokens("token-classification"),
 }

@@ -22,7 +22,7 @@ Rows = np.ndarray[tuple[int], np.dtype[np.int64]]
 def answered_metrics(answers: Answered, also: Sequence[str] = ()) -> dict[str, Value]:
     """See `span_metrics`."""
     if isinstance(answers, SpanAnswersOfPart):
-        return span_metrics(answers, also)
+        return span_metrics("question-answering", answers, also)
     found = metrics_of(answers.scores)
     for name in also:
         if name not in found:

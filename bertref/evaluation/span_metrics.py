@@ -25,7 +25,7 @@ WITHOUT_ANSWERS = (
 """What version 2.0 has besides, because some questions have no answer."""
 
 
-def check_span_metrics(names: Sequence[str]) -> None:
+def check_span_metrics(kind: str, names: Sequence[str]) -> None:
     """Raises `InputError` for a metric that questions don't have."""
     _check(names, (*USUAL, *WITHOUT_ANSWERS))
 
@@ -36,7 +36,7 @@ def _check(names: Sequence[str], known: Iterable[str]) -> None:
             raise InputError(f"there is no metric {name!r} for these questions; choose from {', '.join(known)}")
 
 
-def span_metrics(answers: SpanAnswersOfPart, also: Sequence[str] = ()) -> dict[str, Value]:
+def span_metrics(kind: str, answers: SpanAnswersOfPart, also: Sequence[str] = ()) -> dict[str, Value]:
     """All metrics of the answers, by the rule of the version that they were given for; {} where the truth is not known.
 
     Raises `InputError` for one in `also` that is not among them, and for a question without an answer under the rule of

@@ -53,7 +53,7 @@ class SpanAnswersOfPart:
 
 
 def answer_spans(
-    loaded: Loaded, part: Part, settings: SpanSettings, *, limit: int | None = None
+    loaded: Loaded, kind: str, part: Part, settings: SpanSettings, *, limit: int | None = None
 ) -> SpanAnswersOfPart:
     """Answers to the questions of a part, the first `limit` of them.
 

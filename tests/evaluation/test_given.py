@@ -1,4 +1,4 @@
-"""Answers that somebody else computed: every way to write them says the same, and what is wrong is said with its line."""
+"""Answers that somebody else computed: every way to write them says the same; what is wrong is said with its line."""
 
 import json
 from collections.abc import Callable

@@ -59,7 +59,7 @@ def test_what_is_wrong_with_the_folder(results: Path, tmp_path_factory: pytest.T
     with pytest.raises(InputError, match=r"is about rte, as .*results.json is; leave one"):
         read_results(results)
     (results / "rte" / "results.json").write_text("[]")
-    with pytest.raises(InputError, match="is no results.json of bertref"):
+    with pytest.raises(InputError, match=r"is no results\.json of bertref"):
         read_results(results)
     with pytest.raises(InputError, match=r"no results.json of a task of GLUE in it"):
         read_results(tmp_path_factory.mktemp("empty"))

@@ -45,7 +45,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def answers(model: Any, threshold: float | None = None) -> SpanAnswersOfPart:
-    return spans.answer_spans(model, part_of(*EXAMPLES), replace(SETTINGS, null_threshold=threshold))
+    return spans.answer_spans(model, KIND, part_of(*EXAMPLES), replace(SETTINGS, null_threshold=threshold))
 
 
 def middle(model: Any) -> float:
@@ -110,7 +110,7 @@ def test_metrics_of_version_2_are_those_of_the_predictions(model: Any, above: fl
 def test_a_threshold_counts_as_its_predictions_do() -> None:
     """An answer without words is right if nothing is predicted: the script's own threshold calls that wrong."""
     span = Candidates([Candidate("city", 0, 4, 1.0, 1.0)], Candidate("", 0, 0, 2.0, 2.0))
-    found = span_metrics(SpanAnswersOfPart({"q": span}, {"q": ("the",)}, 0.0))
+    found = span_metrics(KIND, SpanAnswersOfPart({"q": span}, {"q": ("the",)}, 0.0))
     assert found["f1"].value == figures(score_v2({"q": ["the"]}, {"q": ""}))["f1"] == 100
 
 

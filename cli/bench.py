@@ -26,7 +26,7 @@ ANYONE = tuple(dict.fromkeys(peer for peers in PEERS.values() for peer in peers)
 @click.option("--batch-size", type=int, default=32, show_default=True, help="Sequences at a time.")
 @click.option("--seq-len", type=int, help="Tokens of a sequence, all of them real.  [default: 128; --ragged: 512]")
 @click.option("--ragged", metavar="MIX|FILE",
-              help="Sequences of many lengths, unsorted: imdb, squad, or a text file's lines.")  # fmt: skip
+              help="Sequences of many lengths, unsorted: imdb, squad, squad-windows, or a file's lines.")  # fmt: skip
 @backend_option
 @click.option("--dtype", default="float32", show_default=True, help="What ours computes in.")
 @click.option("--kernels", type=click.Choice(["on", "off"]), default="on", show_default=True, help="Faster kernels.")
@@ -61,6 +61,7 @@ def bench(
     \b
     Example:
         bertref bench pretrain --config mini --peer transformers --roofline --memory
+        bertref bench finetune --config base --ragged squad-windows --batch-size 16 --peer transformers
         bertref bench encode --config base --ragged imdb --peer onnxruntime
         bertref bench pretrain --config base --peer transformers --peer-dtype bfloat16
         bertref bench encode --config mini --peer transformers --peer onnxruntime --plot encode.png
@@ -97,7 +98,8 @@ def _check(what: str, peers: tuple[str, ...], ragged: str | None, plot: str | No
     if len(peers) > 1 and not plot:
         raise InputError("a race has one --peer; several go with --plot")
     if what in (*TEXT_COMMANDS, "ops") and (plot or ragged):
-        raise InputError(f"{'--plot' if plot else '--ragged'} goes with pretrain, encode and predict, not with {what}")
+        option = "--plot" if plot else "--ragged"
+        raise InputError(f"{option} goes with pretrain, finetune, encode and predict, not with {what}")
     if plot and ragged:
         raise InputError("--plot draws full sequences of every length; leave out --ragged")
     if plot:

@@ -45,7 +45,8 @@ def _work(found: dict[str, Any]) -> str:
         spread = f"{given['shortest']} to {given['longest']} tokens ({given['ragged']})"
         shape = f"{given['sequences']:,} sequences of {spread}, {given['batch_size']} at a time"
     extra = f", {given['masked_positions']} masked" if given["masked_positions"] else ""
-    return f"{given['config']}, {shape}{extra}, dropout {given['dropout']:g}"
+    task = f"{given['task']}, " if given["task"] else ""
+    return f"{given['config']}, {task}{shape}{extra}, dropout {given['dropout']:g}"
 
 
 def _sides(found: dict[str, Any]) -> None:

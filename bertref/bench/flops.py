@@ -6,7 +6,8 @@ With T tokens, sequences of lengths s, B sequences, N masked positions and the l
               + 4 H Σ s²                  scores and context: every token with every token of its sequence
               + 4 T H I                   feed-forward, both halves
     pooler      2 B H²
-    heads       2 N H² + 2 N H V + 4 B H  transform, decoder, next sentence
+    heads       2 N H² + 2 N H V + 4 B H  pre-training: transform, decoder, next sentence
+                4 B H or 4 T H            fine-tuning: two labels of a sequence, or start and end at every token
 
 Backward makes two products of the same size for each of these, one for each factor: a training step is three times
 forward. Elementwise work, lookups and the optimiser are not counted, and neither is padding, whether or not somebody
@@ -16,6 +17,7 @@ computes it: the share of the machine's speed that is reached is that of the wor
 from collections.abc import Sequence
 
 from ..config import BertConfig
+from ..heads import Head
 
 
 def encoder(config: BertConfig, lengths: Sequence[int], *, pooler: bool = True) -> int:
@@ -35,3 +37,9 @@ def training_step(config: BertConfig, lengths: Sequence[int], positions: int) ->
     """Forward and backward of pre-training."""
     forward = encoder(config, lengths) + masked_lm(config, positions) + 4 * len(lengths) * config.hidden_size
     return 3 * forward
+
+
+def finetuning_step(config: BertConfig, lengths: Sequence[int], head: Head) -> int:
+    """Forward and backward of fine-tuning; a head with the pooler reads a sequence, another one every token."""
+    rows = len(lengths) if head.pooler else sum(lengths)
+    return 3 * (encoder(config, lengths, pooler=head.pooler) + 4 * rows * config.hidden_size)

@@ -12,11 +12,12 @@ BLOCK = 1 << 20
 
 
 def part_of(name: str) -> str:
-    """The part that a parameter belongs to: `layer.3`, `embeddings`, `pooler`, `predictions`, `seq_relationship`."""
+    """The part that a parameter belongs to: `layer.3`, `embeddings`, `pooler`, `predictions`, `seq_relationship`,
+    `classifier`, `qa_outputs`. The gradient of the last one's bias is 0 but for rounding, so it can't stand alone."""
     words = name.split(".")
     if words[:3] == ["bert", "encoder", "layer"]:
         return f"layer.{words[3]}"
-    return words[1] if len(words) > 1 else words[0]
+    return words[1] if words[0] in ("bert", "cls") else words[0]
 
 
 def squares(x: npt.NDArray[Any]) -> float:

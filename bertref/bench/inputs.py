@@ -5,6 +5,7 @@ With the weights of a fresh model a peer that drops a bias would agree. The voca
 token, so that a text of n - 2 words is a sequence of exactly n tokens.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,13 @@ from ..checkpoint import describe_model, save_weights
 from ..config import BertConfig, Numerics
 from ..data.pretraining.batch import PretrainingBatch, zeros
 from ..errors import InputError
+from ..heads import COMBINATIONS
+from ..heads import architecture_of as architecture_named
 from ..init import initial_parameters
+from ..optim import Schedule
 from ..text import Tokenizer, Vocab
 from ..text.vocab import SPECIAL_TOKENS
+from ..train.finetuning.kinds import KINDS
 from ..train.pretraining.options import PretrainOptions
 from ..train.pretraining.setup import architecture
 from .job import Job
@@ -36,6 +41,12 @@ def options(job: Job) -> PretrainOptions:
         dropout=job.dropout, backend=job.backend, precision=job.dtype, kernels=job.kernels, recompute=job.recompute,
         seed=job.seed,
     )  # fmt: skip
+
+
+def peer_schedule(job: Job) -> Schedule:
+    """The linear schedule of a peer's pre-training."""
+    given = options(job)
+    return Schedule(kind="huggingface", peak=given.rate, steps=given.steps, warmup_steps=given.warmup)
 
 
 def architecture_of(job: Job) -> tuple[BertConfig, Numerics]:
@@ -64,11 +75,23 @@ def vocabulary(size: int) -> Vocab:
     return Vocab((*SPECIAL_TOKENS, *(word(i) for i in range(size - FIRST_WORD))))
 
 
-def rich_parameters(config: BertConfig, numerics: Numerics, seed: int) -> dict[str, npt.NDArray[Any]]:
+def heads_of(job: Job) -> tuple[str, ...]:
+    """The heads of the model, by their names in `bertref.heads`."""
+    return (KINDS[job.task].head,) if job.command == "finetune" else COMBINATIONS["pretraining"].heads
+
+
+def class_of(job: Job) -> str:
+    """Hugging Face's class of the model."""
+    return str(architecture_named(heads_of(job)))
+
+
+def rich_parameters(
+    config: BertConfig, numerics: Numerics, seed: int, heads: Sequence[str] = ("pretraining",)
+) -> dict[str, npt.NDArray[Any]]:
     """Initial weights in float32 with something in every bias and every norm, and with dense layers whose outputs are
     as large as their inputs, at any width: what a wrong one does is then not lost in the residual."""
     random = np.random.default_rng(seed)
-    params = initial_parameters(config, numerics, seed)
+    params = initial_parameters(config, numerics, seed, heads=heads)
     for name, array in params.items():
         if name.endswith(("bias", "LayerNorm.weight")):
             params[name] = array + np.float32(0.2) * random.standard_normal(array.shape, dtype=np.float32)
@@ -81,8 +104,8 @@ def write_model(folder: Path, job: Job) -> None:
     """The model of a race as a Hugging Face folder, which both sides read each in its own way."""
     config, numerics = architecture_of(job)
     folder.mkdir(parents=True)
-    describe_model(folder, config, numerics, Tokenizer(vocabulary(config.vocab_size)))
-    save_weights(folder, rich_parameters(config, numerics, job.seed))
+    describe_model(folder, config, numerics, Tokenizer(vocabulary(config.vocab_size)), architecture=class_of(job))
+    save_weights(folder, rich_parameters(config, numerics, job.seed, heads_of(job)))
 
 
 def rows(job: Job, vocab_size: int) -> list[list[int]]:

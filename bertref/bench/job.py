@@ -8,6 +8,7 @@ from ..errors import InputError
 
 PEERS: dict[str, tuple[str, ...]] = {
     "pretrain": ("transformers", "torch", "reference"),
+    "finetune": ("transformers", "reference"),
     "encode": ("transformers", "onnxruntime", "torch", "reference"),
     "predict": ("transformers", "onnxruntime", "reference"),
     "ops": ("torch", "reference"),
@@ -20,6 +21,9 @@ COMMANDS = tuple(PEERS)
 
 TEXT_COMMANDS = ("tokenize", "prepare")
 """Those that read text and need no model."""
+
+QUESTION_MIXES = ("squad", "squad-windows")
+"""Mixes of question answering; `finetune` classifies texts of all others."""
 
 HALVES = ("bfloat16", "float16", "mixed-bfloat16", "mixed-float16")
 
@@ -73,6 +77,11 @@ class Job:
         _choice("--peer-dtype", self.peer_dtype, ("float32", "bfloat16"))
         if self.peer_dtype == "bfloat16" and self.side not in ("ours", "transformers", "torch"):
             raise InputError("--peer-dtype bfloat16 goes with --peer transformers and --peer torch")
+
+    @property
+    def task(self) -> str:
+        """The kind of task that `finetune` learns, as the sequences suggest."""
+        return "question-answering" if self.ragged in QUESTION_MIXES else "classification"
 
     @property
     def batches(self) -> list[tuple[int, ...]]:

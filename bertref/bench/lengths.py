@@ -1,8 +1,14 @@
 """How long real texts are: the mixes of lengths for ragged input.
 
-The two built-in mixes are the 41 quantiles (0, 2.5 %, ..., 100 %) of the number of word pieces, [CLS] and [SEP]
-counted, of 6,000 IMDB reviews and of the 10,570 questions of SQuAD 1.1's development set, in the uncased vocabulary of
-the original, cut at 512. A sequence's length is drawn from them independently, as texts lie in a file: unsorted.
+The built-in mixes are the 41 quantiles (0, 2.5 %, ..., 100 %) of the number of word pieces, [CLS] and [SEP] counted, in
+the uncased vocabulary of the original:
+
+    imdb           6,000 IMDB reviews, cut at 512
+    squad          the 10,570 questions of SQuAD 1.1's development set, without their contexts
+    squad-windows  the 10,833 sequences that these questions become with their contexts: [CLS] question [SEP] window
+                   [SEP], windows cut where a sequence has 384 tokens, each beginning 128 tokens after the one before
+
+A sequence's length is drawn from them independently, as texts lie in a file: unsorted.
 """
 
 from pathlib import Path
@@ -24,6 +30,10 @@ MIXES: dict[str, tuple[int, ...]] = {
     "squad": (
         6, 8, 9, 10, 10, 10, 11, 11, 11, 11, 12, 12, 12, 12, 13, 13, 13, 13, 13, 14, 14, 14, 14, 15, 15, 15, 15, 16,
         16, 16, 17, 17, 18, 18, 19, 19, 20, 21, 22, 24, 40,
+    ),
+    "squad-windows": (
+        41, 71, 88, 101, 110, 116, 120, 124, 127, 130, 133, 136, 139, 142, 145, 147, 150, 153, 157, 160, 164,
+        168, 172, 176, 179, 183, 188, 193, 198, 204, 210, 216, 223, 234, 247, 260, 272, 292, 320, 381, 384,
     ),
 }  # fmt: skip
 

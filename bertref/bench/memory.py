@@ -25,10 +25,14 @@ layer's worth of the rest. What a layer kept is let go when its backward is done
 moments: the losses; the last layer's backward, the first to run, beside the decoder's gradient; the end of backward;
 and the update.
 
+Fine-tuning has no tied table and no masked positions (N = 0): E is then left out of gradients and of the last layer's
+backward, and the logits of its heads are too few to count.
+
 Without training there are the weights, what one op keeps and holds besides, and 2 V for every mask that is guessed.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from ..config import BertConfig
 from ..heads import parameter_shapes
@@ -66,7 +70,7 @@ class Shapes:
 
 def predicted(job: Job) -> int | None:
     """Bytes that ours needs at most; None for text, for single ops, and for backends other than NumPy."""
-    if job.command not in ("pretrain", "encode", "predict") or job.backend != "numpy":
+    if job.command not in ("pretrain", "finetune", "encode", "predict") or job.backend != "numpy":
         return None
     config, _ = inputs.architecture_of(job)
     factors = KERNELS if job.kernels else REFERENCE
@@ -79,6 +83,12 @@ def predicted(job: Job) -> int | None:
         ]
         return max(training(config, shape, factors, size, job.dropout > 0, job.recompute) for shape in shapes)
     shapes = [Shapes(len(lengths), max(lengths), sum(lengths), len(lengths)) for lengths in job.batches]
+    if job.command == "finetune":
+        heads = inputs.heads_of(job)
+        return max(
+            training(config, replace(shape, masked=0), factors, size, job.dropout > 0, job.recompute, heads)
+            for shape in shapes
+        )
     logits = job.command == "predict"
     return max(inference(config, shape, size, logits) for shape in shapes)
 
@@ -104,16 +114,18 @@ def kept(
 
 
 def training(
-    config: BertConfig, shape: Shapes, factors: Factors, size: int, dropout: bool, recompute: str = "none"
-) -> int:
+    config: BertConfig, shape: Shapes, factors: Factors, size: int, dropout: bool, recompute: str = "none",
+    heads: Sequence[str] = ("pretraining",),
+) -> int:  # fmt: skip
     """Bytes of a training step at its peak."""
-    weights = count(parameter_shapes(config)) * size
-    heads = shape.masked * (factors.logits * config.vocab_size + 4 * config.hidden_size) * size
+    sizes = {name: count({name: shape}) * size for name, shape in parameter_shapes(config, heads).items()}
+    weights, largest = sum(sizes.values()), max(sizes.values())
+    tied = largest if shape.masked else 0
+    logits = shape.masked * (factors.logits * config.vocab_size + 4 * config.hidden_size) * size
     activations = kept(config, shape, factors, size, dropout, recompute)
-    largest = max(count({name: sizes}) for name, sizes in parameter_shapes(config).items()) * size
-    end_of_forward = 3 * weights + activations + heads
-    start_of_backward = 3 * weights + activations + largest + working(config, shape, size)
-    end_of_backward = 4 * weights + 2 * largest
+    end_of_forward = 3 * weights + activations + logits
+    start_of_backward = 3 * weights + activations + tied + working(config, shape, size)
+    end_of_backward = 4 * weights + 2 * tied
     update = (3 + factors.update) * weights + factors.largest * largest
     return max(end_of_forward, start_of_backward, end_of_backward, update)
 

@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ..heads import HEADS
 from ..precision import canonical
 from . import agreement, flops, inputs, memory, roofline, statistics
 from .job import HALVES, TEXT_COMMANDS, Job
@@ -192,7 +193,8 @@ def _input(job: Job) -> dict[str, Any]:
     return {
         "config": job.config, "batch_size": job.batch_size, "seq_len": job.seq_len, "sequences": len(job.lengths),
         "tokens": sum(job.lengths), "shortest": min(job.lengths), "longest": max(job.lengths), "ragged": job.ragged,
-        "dropout": job.dropout if job.command in ("pretrain", "ops") else 0.0,
+        "task": job.task if job.command == "finetune" else None,
+        "dropout": job.dropout if job.command in ("pretrain", "finetune", "ops") else 0.0,
         "masked_positions": inputs.options(job).predictions if job.command == "pretrain" else None,
     }  # fmt: skip
 
@@ -204,6 +206,9 @@ def work(job: Job) -> int | None:
         batches = inputs.pretraining_batches(job, config.vocab_size)
         positions = int(sum(batch.masked_lm_weights.sum() for batch in batches))
         return flops.training_step(config, job.lengths, positions)
+    if job.command == "finetune":
+        (head,) = inputs.heads_of(job)
+        return flops.finetuning_step(config, job.lengths, HEADS[head])
     if job.command == "encode":
         return flops.encoder(config, job.lengths)
     if job.command == "predict":

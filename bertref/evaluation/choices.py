@@ -67,16 +67,16 @@ def answer_choices(
 METRICS = ("accuracy", "loss")
 
 
-def check_choice_metrics(names: Sequence[str]) -> None:
+def check_choice_metrics(kind: str, names: Sequence[str]) -> None:
     """Raises `InputError` for a metric that choices don't have."""
     for name in names:
         if name not in METRICS:
-            raise InputError(f"there is no metric {name!r} for multiple-choice; choose from {', '.join(METRICS)}")
+            raise InputError(f"there is no metric {name!r} for {kind}; choose from {', '.join(METRICS)}")
 
 
 def choice_metrics(kind: str, answers: ChoiceAnswers, also: Sequence[str] = ()) -> dict[str, Value]:
     """Accuracy and loss, {} where the truth is not known. Raises `InputError` for another metric in `also`."""
-    check_choice_metrics(also)
+    check_choice_metrics(kind, also)
     if answers.targets is None:
         return {}
     found = {"accuracy": accuracy(answers.targets, answers.predictions)}

@@ -44,20 +44,20 @@ def default_metric(labels: Sequence[str]) -> str:
     return "f1" if spell_entities(labels) else "accuracy"
 
 
-def check_token_metrics(names: Sequence[str], labels: Sequence[str] | None = None) -> None:
+def check_token_metrics(kind: str, names: Sequence[str], labels: Sequence[str] | None = None) -> None:
     """Raises `InputError` for a metric that words don't have, or not with these labels, where they are known."""
     entities = labels is None or spell_entities(labels)
     known = (*OF_ENTITIES, *OF_WORDS) if entities else OF_WORDS
     for name in names:
         if name not in known:
-            what = "token-classification" if entities else "labels that are no entities"
+            what = kind if entities else "labels that are no entities"
             raise InputError(f"there is no metric {name!r} for {what}; choose from {', '.join(known)}")
 
 
 def token_metrics(kind: str, answers: TokenAnswers, also: Sequence[str] = ()) -> dict[str, Value]:
     """F1, precision and recall of entities if the labels are theirs, accuracy and loss of words, and those in `also`;
     {} where the truth is not known. Raises `InputError` for a metric that these labels don't have."""
-    check_token_metrics(also, answers.labels)
+    check_token_metrics(kind, also, answers.labels)
     if answers.targets is None:
         return {}
     found = {"accuracy": accuracy(answers.targets, answers.predictions)}

@@ -17,7 +17,7 @@ from ..arrays import Array
 from ..layers import Settings
 from ..layout import Layout
 from ..opset import OpSet
-from ..probes import Probe
+from ..probes import Probe, padded
 from ..row import DENSE, TensorRow, weight_and_bias
 from .head import Head, Use
 
@@ -54,7 +54,7 @@ def _answer(
     found = {}
     for column, name in enumerate(OUTPUTS):
         one = xp.take(both, xp.from_numpy(np.array([column])), axis=1)
-        found[name] = xp.reshape(one, (layout.batch, layout.length))
+        found[name] = xp.reshape(padded(xp, one, layout), (layout.batch, layout.length))
     return found
 
 

@@ -1,6 +1,6 @@
 """The formulas against a count of every product that the model makes."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from bertref import backends, model
-from bertref.bench import flops, inputs
+from bertref.bench import Job, finetuning_inputs, flops, inputs
 from bertref.config import BertConfig, Numerics
 from bertref.data.pretraining.batch import PretrainingBatch
+from bertref.heads import HEADS
 from bertref.init import initial_parameters
 from bertref.layers import Settings
 from bertref.layout import inputs as layout_inputs
-from bertref.objectives import PretrainingObjective, losses_and_gradients
+from bertref.objectives import ClassificationObjective, PretrainingObjective, SpanObjective, losses_and_gradients
 from bertref.opset import OpSet
 from tests.bench import small
 
@@ -66,6 +67,19 @@ def test_a_training_step(config: BertConfig, packed: bool) -> None:
 
 
 @pytest.mark.parametrize("config", SIZES)
+@pytest.mark.parametrize("mix", ["imdb", "squad"])
+def test_a_step_of_finetuning(config: BertConfig, mix: str) -> None:
+    xp, numerics = Counting(), Numerics()
+    job = Job("finetune", ragged=mix, lengths=(9,) * 4)
+    (name,) = inputs.heads_of(job)
+    params = initial_parameters(config, numerics, 1, heads=(name,))
+    objective = SpanObjective() if mix == "squad" else ClassificationObjective()
+    (batch,) = finetuning_inputs.batches(job, config.vocab_size)
+    losses_and_gradients(objective, ops(xp), params, batch, Settings(config, numerics), packed=True)
+    assert xp.flops == flops.finetuning_step(config, [9] * 4, HEADS[name])
+
+
+@pytest.mark.parametrize("config", SIZES)
 @pytest.mark.parametrize("heads", [(), ("pooler",)])
 def test_the_encoder(config: BertConfig, heads: tuple[str, ...]) -> None:
     xp, numerics = Counting(), Numerics()
@@ -96,3 +110,5 @@ def test_the_work_of_a_job_counts_its_masked_positions(tmp_path: Any) -> None:
     job = small.job(tmp_path)
     config, _ = inputs.architecture_of(job)
     assert work(job) == flops.training_step(config, [12] * 3, 3 * inputs.options(job).predictions)
+    spans = HEADS["question_answering"]
+    assert work(replace(job, command="finetune", ragged="squad")) == flops.finetuning_step(config, [12] * 3, spans)

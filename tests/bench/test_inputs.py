@@ -2,17 +2,19 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bertref.bench import Job, inputs
+from bertref.bench import Job, finetuning_inputs, inputs
 from bertref.bench.lengths import LEAST, MIXES, MOST, ragged
 from bertref.bench.op_cases import cases
 from bertref.bench.race import RAGGED_BATCHES, with_lengths
 from bertref.bench.sides import make_side
+from bertref.data.tasks.batches import ClassificationBatch, SpanBatch
 from bertref.errors import InputError
 from bertref.text import Tokenizer
 from tests.bench import small
@@ -39,6 +41,48 @@ def test_batches_are_valid_and_ragged_ones_are_in_file_order(tmp_path: Path) -> 
         masked = np.take_along_axis(batch.input_ids, batch.masked_lm_positions, axis=1)
         assert (masked[batch.masked_lm_weights > 0] == inputs.MASK).all()
     assert np.concatenate([b.example for b in batches]).tolist() == list(range(16))
+
+
+@pytest.mark.parametrize(("mix", "kind"), [("squad", SpanBatch), ("imdb", ClassificationBatch)])
+def test_batches_of_finetuning_are_those_of_the_mixs_task(tmp_path: Path, mix: str, kind: type[Any]) -> None:
+    job = small.job(tmp_path, "finetune", ragged=mix, batch_size=4, seq_len=30)
+    config, _ = inputs.architecture_of(job)
+    batches: list[Any] = finetuning_inputs.batches(job, config.vocab_size)
+    assert len(batches) == RAGGED_BATCHES
+    for batch, lengths in zip(batches, job.batches, strict=True):
+        batch.validate(config)
+        assert type(batch) is kind
+        assert batch.attention_mask.sum(axis=1).tolist() == list(lengths)
+    assert np.concatenate([b.example for b in batches]).tolist() == list(range(16))
+    if kind is ClassificationBatch:
+        assert {int(label) for batch in batches for label in batch.labels} == {0, 1}
+        assert not any(batch.token_type_ids.any() for batch in batches)
+
+
+@given(st.lists(st.integers(LEAST, 60), min_size=1, max_size=5), st.integers(0, 99))
+def test_an_answer_is_in_the_context_of_its_question(lengths: list[int], seed: int) -> None:
+    """[CLS] question [SEP] context [SEP], at any length; the context is the second segment with its mark."""
+    job = Job("finetune", config="tiny", ragged="squad-windows", lengths=tuple(lengths), seed=seed)
+    (batch,) = finetuning_inputs.batches(job, 300)
+    assert isinstance(batch, SpanBatch)
+    for b, length in enumerate(lengths):
+        ids, types = batch.input_ids[b, :length], batch.token_type_ids[b, :length]
+        mark, end = np.flatnonzero(ids == inputs.SEP)
+        assert 2 <= mark <= 1 + finetuning_inputs.QUESTION
+        assert end == length - 1
+        assert np.array_equal(types, np.arange(length) > mark)
+        assert mark < batch.start_positions[b] <= batch.end_positions[b] < end
+
+
+def test_questions_are_compared_without_padding_and_texts_with_it(tmp_path: Path) -> None:
+    spans = small.job(tmp_path, "finetune", ragged="squad", seq_len=30)
+    compared = finetuning_inputs.compared_batch(spans, 300)
+    assert compared.attention_mask.all()
+    assert compared.input_ids.shape == (3, min(spans.batches[0]))
+    texts = replace(spans, ragged="imdb")
+    first, again = finetuning_inputs.batches(texts, 300)[0], finetuning_inputs.compared_batch(texts, 300)
+    assert not first.attention_mask.all()
+    assert all(np.array_equal(a, b) for (_, a), (_, b) in zip(first.items(), again.items(), strict=True))
 
 
 def test_both_sides_get_the_same_work(tmp_path: Path) -> None:
@@ -75,7 +119,7 @@ def test_a_mix_has_the_mean_of_its_texts(mix: str) -> None:
     lengths = ragged(mix, 4000, MOST, seed=1)
     assert min(lengths) >= LEAST
     assert max(lengths) <= MOST
-    assert np.mean(lengths) == pytest.approx({"imdb": 264, "squad": 14.6}[mix], rel=0.05)
+    assert np.mean(lengths) == pytest.approx({"imdb": 264, "squad": 14.6, "squad-windows": 178.5}[mix], rel=0.05)
     assert lengths != tuple(sorted(lengths))
 
 

@@ -14,6 +14,7 @@ from bertref.bench.sides import STEP, make_side
 from bertref.checkpoint import load_model, save_weights
 from bertref.errors import BackendUnavailable, InputError
 from bertref.train import loop
+from bertref.train.finetuning import setup
 from tests.bench import small
 
 PAIRS = [(command, peer) for command, peers in PEERS.items() for peer in peers]
@@ -53,8 +54,8 @@ def test_the_peer_computes_the_same_and_does_the_work(tmp_path: Path, command: s
 
 
 @pytest.mark.parametrize(
-    ("command", "peer"), [("pretrain", "transformers"), ("pretrain", "torch"), ("encode", "onnxruntime"),
-                          ("encode", "torch"), ("encode", "transformers")],
+    ("command", "peer"), [("pretrain", "transformers"), ("pretrain", "torch"), ("finetune", "transformers"),
+                          ("encode", "onnxruntime"), ("encode", "torch"), ("encode", "transformers")],
 )  # fmt: skip
 def test_ragged_input_agrees(tmp_path: Path, command: str, peer: str) -> None:
     job = small.job(tmp_path, command, ragged="squad", seq_len=24)
@@ -83,6 +84,47 @@ def test_a_peer_with_a_wrong_weight_is_refused(tmp_path: Path, peer: str, name: 
             agreement.check(ours.figures(), theirs.figures(), peer)
 
 
+@pytest.mark.parametrize(
+    ("mix", "name"),
+    [("squad", "qa_outputs.weight"), ("squad", "bert.embeddings.token_type_embeddings.weight"),
+     ("squad", "bert.encoder.layer.1.output.LayerNorm.weight"), ("imdb", "classifier.weight"),
+     ("imdb", "bert.pooler.dense.weight")],
+)  # fmt: skip
+def test_a_peer_that_is_fine_tuned_from_a_wrong_weight_is_refused(tmp_path: Path, mix: str, name: str) -> None:
+    job = small.job(tmp_path, "finetune", ragged=mix, seq_len=24)
+    with arena(job) as folder:
+        ours, theirs = sides(job, "transformers", folder)
+        agreement.check(ours.figures(), theirs.figures(), "transformers", 1e-4)
+        dict(theirs.model.named_parameters())[name].data.mul_(1.01)
+        with pytest.raises(InputError, match="does not compute the same"):
+            agreement.check(ours.figures(), theirs.figures(), "transformers")
+
+
+def test_a_peer_that_reads_padding_is_refused(tmp_path: Path) -> None:
+    lines = tmp_path / "lines.txt"
+    lines.write_text("".join("word " * count + "\n" for count in (5, 30, 12)), encoding="utf-8")
+    job = small.job(tmp_path, "finetune", ragged=str(lines), seq_len=40)
+    with arena(job) as folder:
+        ours, theirs = sides(job, "transformers", folder)
+        theirs.compared["attention_mask"].fill_(1)
+        with pytest.raises(InputError, match="does not compute the same"):
+            agreement.check(ours.figures(), theirs.figures(), "transformers")
+
+
+@pytest.mark.parametrize("mix", ["squad-windows", "imdb"])
+def test_both_are_fine_tuned_by_the_recipe_of_a_run(tmp_path: Path, mix: str) -> None:
+    job = small.job(tmp_path, "finetune", ragged=mix)
+    with arena(job) as folder:
+        ours, theirs = sides(job, "transformers", folder)
+    recipe, trainer = ours.recipe, theirs.trainer
+    assert recipe.packed
+    assert (recipe.optimizer.kind, recipe.optimizer.weight_decay) == ("adamw", 0.01)
+    assert (trainer.rule, trainer.schedule, trainer.clip_norm) == (recipe.optimizer, recipe.schedule, recipe.clip_norm)
+    assert recipe.settings.config.hidden_dropout_prob == theirs.model.config.hidden_dropout_prob == 0.1
+    assert set(recipe.rate_scales.values()) <= {1.0}
+    assert type(theirs.model).__name__ == inputs.class_of(job)
+
+
 def test_a_peer_that_drops_its_biases_is_refused(tmp_path: Path) -> None:
     job = small.job(tmp_path, "encode")
     with arena(job) as folder:
@@ -92,14 +134,16 @@ def test_a_peer_that_drops_its_biases_is_refused(tmp_path: Path) -> None:
             agreement.check(ours.figures(), theirs.figures(), "transformers")
 
 
-def test_what_is_timed_is_the_step_of_pretraining() -> None:
+def test_what_is_timed_is_the_step_of_a_run() -> None:
     from bertref.bench.sides import ours
 
     assert ours.train_step is loop.train_step
+    assert ours.finetuning_recipe is setup.recipe_of
 
 
-def test_a_step_of_ours_learns_with_dropout_and_counts_on(tmp_path: Path) -> None:
-    job = small.job(tmp_path)
+@pytest.mark.parametrize("command", ["pretrain", "finetune"])
+def test_a_step_of_ours_learns_with_dropout_and_counts_on(tmp_path: Path, command: str) -> None:
+    job = small.job(tmp_path, command)
     with arena(job) as folder:
         side: Any = make_side(replace(job, folder=str(folder)))
         assert side.recipe.settings.config.hidden_dropout_prob == 0.1
@@ -111,9 +155,11 @@ def test_a_step_of_ours_learns_with_dropout_and_counts_on(tmp_path: Path) -> Non
         assert side.figures()["loss"] < before
 
 
-@pytest.mark.parametrize("peer", ["transformers", "torch"])
-def test_a_step_of_the_peer_learns(tmp_path: Path, peer: str) -> None:
-    job = small.job(tmp_path)
+@pytest.mark.parametrize(
+    ("command", "peer"), [("pretrain", "transformers"), ("pretrain", "torch"), ("finetune", "transformers")]
+)
+def test_a_step_of_the_peer_learns(tmp_path: Path, command: str, peer: str) -> None:
+    job = small.job(tmp_path, command)
     with arena(job) as folder:
         side: Any = make_side(replace(job, folder=str(folder)).of(peer))
         assert side.model.training

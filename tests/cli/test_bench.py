@@ -44,6 +44,20 @@ def test_a_person_reads_a_table(tmp_path: Path, capsys: Any, monkeypatch: Any) -
         assert part in done.stdout, part
 
 
+def test_fine_tuning_says_its_task(tmp_path: Path, capsys: Any, monkeypatch: Any) -> None:
+    given = arguments(tmp_path, "finetune", "--ragged", "squad", "--peer", "reference", "--memory")
+    done = in_process(capsys, monkeypatch, *given, "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["ratio"]["median"] > 0
+    assert min(found["memory"][name] for name in ("predicted", "measured", "peer")) > 0
+    assert (found["input"]["task"], found["input"]["dropout"]) == ("question-answering", 0.1)
+    render_bench.result(found)
+    drawn = capsys.readouterr().out
+    assert ", question-answering, 8 sequences of " in drawn
+    assert "peak memory: predicted" in drawn
+
+
 def test_ops_ragged_input_and_the_roofline_are_drawn(capsys: Any) -> None:
     one = {"median": 1.5, "min": 0.0015, "max": 1.5e-6}
     side = {"name": "torch", "version": "2", "seconds": one, "times": [1.0, 2.0], "optimizer": "AdamW fused"}
@@ -52,7 +66,7 @@ def test_ops_ragged_input_and_the_roofline_are_drawn(capsys: Any) -> None:
         {
             "command": "ops", "ours": {**side, "name": "bertref"}, "peer": side, "ratio": one, "ops": [row],
             "machine": {"cpu": "a CPU", "threads": 1, "cores": 2, "load": 5.0},
-            "input": {"config": "mini", "batch_size": 2, "seq_len": 64, "ragged": "squad", "sequences": 8,
+            "input": {"config": "mini", "batch_size": 2, "seq_len": 64, "ragged": "squad", "sequences": 8, "task": None,
                       "shortest": 6, "longest": 40, "masked_positions": None, "dropout": 0.1},
             "agreement": {"limit": 0.001, "figures": 7, "difference": 1e-7, "worst": "loss"},
             "roofline": {"flops": 2e11, "size": 2048, "torch": 1e11, "share": 0.625, "share_min": 0.6,
@@ -91,7 +105,7 @@ def test_a_plot_is_a_picture(tmp_path: Path, capsys: Any, monkeypatch: Any) -> N
     [
         (["pretrain", "--peer", "onnxruntime"], "pretrain has no peer onnxruntime; there are transformers, torch, ref"),
         (["encode", "--peer", "torch", "--peer", "reference"], "several go with --plot"),
-        (["tokenize", "--ragged", "imdb"], "--ragged goes with pretrain, encode and predict"),
+        (["tokenize", "--ragged", "imdb"], "--ragged goes with pretrain, finetune, encode and predict"),
         (["ops", "--plot", "a.png"], "--plot goes with pretrain"),
         (["encode", "--plot", "a.png", "--ragged", "imdb"], "leave out --ragged"),
         (["encode", "--plot", "nowhere/a.png"], "nowhere/a.png: its folder does not exist"),

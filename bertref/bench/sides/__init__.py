@@ -31,6 +31,7 @@ class Side(Protocol):
 
 HOMES: dict[tuple[str, str], tuple[str, str]] = {
     ("ours", "pretrain"): ("ours", "PretrainingSide"),
+    ("ours", "finetune"): ("ours", "FinetuningSide"),
     ("ours", "encode"): ("ours", "EncodingSide"),
     ("ours", "predict"): ("ours", "PredictionSide"),
     ("ours", "ops"): ("ours_ops", "Ops"),
@@ -39,6 +40,7 @@ HOMES: dict[tuple[str, str], tuple[str, str]] = {
     ("reference", "tokenize"): ("ours_text", "ReadableTokenizing"),
     ("reference", "prepare"): ("ours_text", "ReadablePreparing"),
     ("transformers", "pretrain"): ("huggingface", "PretrainingSide"),
+    ("transformers", "finetune"): ("huggingface", "FinetuningSide"),
     ("transformers", "encode"): ("huggingface", "EncodingSide"),
     ("transformers", "predict"): ("huggingface", "PredictionSide"),
     ("transformers", "tokenize"): ("huggingface_text", "Tokenizing"),

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from ...data.batch import IGNORED_LABEL
+from ...data.batch import IGNORED_LABEL, Batch
 from ...data.pretraining.batch import PretrainingBatch
-from ...optim import Optimizer
-from .. import inputs
+from ...optim import Optimizer, Schedule
+from .. import finetuning_inputs, inputs
 from ..gradient_norms import grouped_norms, squares
 from ..job import Job
 from . import STEP
@@ -43,21 +43,25 @@ class _Model:
         return {name: self.torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
 
 
-class PretrainingSide(_Model):
-    """`BertForPreTraining` with clipping, the faster AdamW and a linear schedule, one step a batch."""
+class _TrainingSide(_Model):
+    """A class that answers with its loss, with clipping, the faster AdamW and a linear schedule, one step a batch."""
 
-    def __init__(self, job: Job) -> None:
-        super().__init__(job, "BertForPreTraining")
+    def __init__(
+        self, job: Job, architecture: str, optimizer: Optimizer, schedule: Schedule, clip_norm: float
+    ) -> None:
+        super().__init__(job, architecture)
         from .torch_training import Trainer
 
-        config, numerics = inputs.architecture_of(job)
+        config, _ = inputs.architecture_of(job)
         for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
             self._require(name, getattr(config, name))
-        self.trainer = Trainer(self.model, inputs.options(job), Optimizer.from_numerics(numerics), job.peer_dtype)
-        self.batches = [
-            self.tensors(arguments(batch)) for batch in inputs.pretraining_batches(job, config.vocab_size)
-        ]
+        self.trainer = Trainer(self.model, optimizer, schedule, clip_norm, job.peer_dtype)
+        self.batches, self.compared = self.made(config.vocab_size)
         self.model.train()
+
+    def made(self, vocab_size: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        """The arguments of every batch of the job, and those of the one whose figures are compared."""
+        raise NotImplementedError
 
     def _require(self, name: str, value: float) -> None:
         assert getattr(self.model.config, name) == value, f"{name} is {getattr(self.model.config, name)}, not {value}"
@@ -65,7 +69,7 @@ class PretrainingSide(_Model):
     def figures(self) -> dict[str, Any]:
         """As `ours.Pretraining.figures`, with dropout off."""
         self.model.eval()
-        loss = self.trainer.gradients(lambda: self.model(**self.batches[0]).loss)
+        loss = self.trainer.gradients(lambda: self.model(**self.compared).loss)
         grads = [(name, p.grad.numpy()) for name, p in self.model.named_parameters() if p.grad is not None]
         found = {
             "loss": float(loss),
@@ -80,6 +84,42 @@ class PretrainingSide(_Model):
         for batch in self.batches:
             self.trainer.step(lambda batch=batch: self.model(**batch).loss)  # type: ignore[misc]
         self.about["optimizer"] = "AdamW " + " ".join(self.trainer.variant)
+
+
+class PretrainingSide(_TrainingSide):
+    """`BertForPreTraining`."""
+
+    def __init__(self, job: Job) -> None:
+        _, numerics = inputs.architecture_of(job)
+        optimizer, clip_norm = Optimizer.from_numerics(numerics), inputs.options(job).clip_norm
+        super().__init__(job, "BertForPreTraining", optimizer, inputs.peer_schedule(job), clip_norm)
+
+    def made(self, vocab_size: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        batches = [self.tensors(arguments(b)) for b in inputs.pretraining_batches(self.job, vocab_size)]
+        return batches, batches[0]
+
+
+class FinetuningSide(_TrainingSide):
+    """`BertForQuestionAnswering` or `BertForSequenceClassification`, each batch padded to its longest sequence.
+
+    The loss of the former counts padding in the softmax over positions, ours doesn't: the figures are those of a batch
+    without padding (`finetuning_inputs.compared_batch`), the timed work is done as each of the two does it.
+    """
+
+    def __init__(self, job: Job) -> None:
+        options = finetuning_inputs.options(job)
+        _, numerics = inputs.architecture_of(job)
+        optimizer = Optimizer.from_numerics(numerics, kind="adamw", weight_decay=options.weight_decay)
+        schedule = finetuning_inputs.peer_schedule(job)
+        super().__init__(job, inputs.class_of(job), optimizer, schedule, options.clip_norm)
+
+    def made(self, vocab_size: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        batches = [self.wide(batch) for batch in finetuning_inputs.batches(self.job, vocab_size)]
+        return batches, self.wide(finetuning_inputs.compared_batch(self.job, vocab_size))
+
+    def wide(self, batch: Batch) -> dict[str, Any]:
+        """The arguments of a class with a task's head: a batch's fields have their names, but for the numbers."""
+        return self.tensors({name: array.astype(np.int64) for name, array in batch.items() if name != "example"})
 
 
 def arguments(batch: PretrainingBatch) -> dict[str, Any]:

@@ -1,5 +1,7 @@
-"""bertref: the very functions that `bertref pretrain`, `bertref.Model.encode` and `bertref predict` call."""
+"""bertref: the very functions that `bertref pretrain`, `bertref finetune`, `bertref.Model.encode` and `bertref predict`
+call."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,13 +10,17 @@ import numpy as np
 
 from ... import __version__, api, backends
 from ...checkpoint import load_model
+from ...data.batch import Batch
+from ...data.tasks.examples import Part
 from ...errors import InputError
 from ...objectives import TOTAL
 from ...opset import OpSet
 from ...optim import global_norm
-from ...train.pretraining.setup import recipe_of
-from ...train.step import gradients, initial_state, train_step
-from .. import inputs
+from ...train.finetuning.setup import basis_of
+from ...train.finetuning.setup import recipe_of as finetuning_recipe
+from ...train.pretraining.setup import recipe_of as pretraining_recipe
+from ...train.step import TrainingRecipe, gradients, initial_state, train_step
+from .. import finetuning_inputs, inputs
 from ..gradient_norms import grouped_norms
 from ..job import Job
 from . import STEP
@@ -31,28 +37,24 @@ def about(job: Job) -> dict[str, Any]:
     }  # fmt: skip
 
 
-class PretrainingSide:
-    """Full training steps, one a batch: `train_step` on the recipe of a run."""
+class _TrainingSide:
+    """Full training steps, one a batch: `train_step` on the recipe of a run. `compared` is the batch of the figures."""
 
     units = (STEP,)
 
-    def __init__(self, job: Job) -> None:
-        options = inputs.options(job)
-        config, numerics = inputs.architecture_of(job)
+    def __init__(self, job: Job, recipe: TrainingRecipe, batches: Sequence[Batch], compared: Batch) -> None:
         backend = backends.get(job.backend)
-        self.recipe = recipe_of(options, config, numerics, backend)
-        self.recipe.precision.validate(backend)
+        recipe.precision.validate(backend)
+        self.recipe, self.batches, self.compared = recipe, batches, compared
         self.ops = OpSet(backend, kernels=job.kernels)
-        params = load_model(Path(job.folder) / "model").params
-        self.state = initial_state(self.ops, self.recipe, params)
-        self.batches = inputs.pretraining_batches(job, config.vocab_size)
-        self.about = {**about(job), "packed": self.recipe.packed, "optimizer": self.recipe.optimizer.kind}
+        self.state = initial_state(self.ops, recipe, load_model(Path(job.folder) / "model").params)
+        self.about = {**about(job), "packed": recipe.packed, "optimizer": recipe.optimizer.kind}
 
     def figures(self) -> dict[str, Any]:
         """Losses, the norm of all gradients, and that of every part of the model."""
         still = replace(self.recipe.settings.config, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
         recipe = replace(self.recipe, settings=replace(self.recipe.settings, config=still))
-        outcome, grads = gradients(self.ops, recipe, self.state, self.batches[0])
+        outcome, grads = gradients(self.ops, recipe, self.state, self.compared)
         host = self.ops.xp.to_numpy
         return {
             "loss": float(host(outcome.losses[TOTAL])),
@@ -66,6 +68,29 @@ class PretrainingSide:
             if not result.updated:
                 raise InputError(f"the step was not made: the loss is {result.loss}; use another --dtype")
         self.ops.xp.synchronize()
+
+
+class PretrainingSide(_TrainingSide):
+    """Steps of `bertref pretrain`."""
+
+    def __init__(self, job: Job) -> None:
+        config, numerics = inputs.architecture_of(job)
+        recipe = pretraining_recipe(inputs.options(job), config, numerics, backends.get(job.backend))
+        batches = inputs.pretraining_batches(job, config.vocab_size)
+        super().__init__(job, recipe, batches, batches[0])
+
+
+class FinetuningSide(_TrainingSide):
+    """Steps of `bertref finetune`. In question answering padding has no part in the loss, so the figures are those of a
+    batch without any (`finetuning_inputs.compared_batch`); the batches of the timed work are as ragged as they are."""
+
+    def __init__(self, job: Job) -> None:
+        basis = basis_of(finetuning_inputs.options(job), Path(job.folder))
+        nothing = Part("train", (), lambda: iter(()))
+        recipe = finetuning_recipe(basis, finetuning_inputs.LABELS, nothing, finetuning_inputs.STEPS)
+        size = basis.config.vocab_size
+        batches = finetuning_inputs.batches(job, size)
+        super().__init__(job, recipe, batches, finetuning_inputs.compared_batch(job, size))
 
 
 class EncodingSide:

@@ -133,8 +133,10 @@ class PretrainingSide(_Model):
         super().__init__(job)
         from .torch_training import Trainer
 
-        rule = Optimizer.from_numerics(self.numerics)
-        self.trainer = Trainer(self.model, inputs.options(job), rule, job.peer_dtype, self.decays)
+        rule, clip_norm = Optimizer.from_numerics(self.numerics), inputs.options(job).clip_norm
+        self.trainer = Trainer(
+            self.model, rule, inputs.peer_schedule(job), clip_norm, job.peer_dtype, self.decays
+        )
         self.batches = [tensors_of(batch) for batch in inputs.pretraining_batches(job, self.config.vocab_size)]
         self.model.train()
 

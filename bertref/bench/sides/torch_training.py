@@ -2,12 +2,12 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
 
 from ...optim import Optimizer, Schedule
-from ...train.pretraining.options import PretrainOptions
 
 VARIANTS = ({"fused": True}, {"foreach": True})
 """Of torch.optim.AdamW; the faster one here is raced."""
@@ -21,12 +21,13 @@ class Trainer:
     def __init__(
         self,
         model: Any,
-        options: PretrainOptions,
         optimizer: Optimizer,
+        schedule: Schedule,
+        clip_norm: float,
         peer_dtype: str,
         decays: Callable[[str], bool] | None = None,
     ) -> None:
-        self.model, self.rule, self.options = model, optimizer, options
+        self.model, self.rule, self.schedule, self.clip_norm = model, optimizer, schedule, clip_norm
         self.decays = decays or optimizer.decays
         self.half = peer_dtype == "bfloat16"
         self.variant: dict[str, bool] = {}
@@ -52,7 +53,7 @@ class Trainer:
         with self.autocast():
             value = loss()
         value.backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.options.clip_norm)
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
         self._optimizer.step()
         self._schedule.step()
 
@@ -70,8 +71,8 @@ class Trainer:
             del optimizer
         self.variant = min(times)[2]
         self._optimizer = self._make(self.variant)
-        schedule = Schedule(kind="huggingface", peak=1.0, steps=self.options.steps, warmup_steps=self.options.warmup)
-        self._schedule = torch.optim.lr_scheduler.LambdaLR(self._optimizer, schedule.rate)
+        share = replace(self.schedule, peak=1.0)
+        self._schedule = torch.optim.lr_scheduler.LambdaLR(self._optimizer, share.rate)
 
     def _make(self, variant: dict[str, bool]) -> Any:
         decayed: list[Any] = []
@@ -82,7 +83,7 @@ class Trainer:
             {"params": decayed, "weight_decay": self.rule.weight_decay},
             {"params": others, "weight_decay": 0.0},
         ]
-        settings: Any = {"lr": self.options.rate, "betas": (self.rule.beta1, self.rule.beta2), "eps": self.rule.epsilon}
+        settings: Any = {"lr": self.schedule.peak, "betas": self.rule.betas, "eps": self.rule.epsilon}
         return torch.optim.AdamW(groups, **settings, **variant)
 
 

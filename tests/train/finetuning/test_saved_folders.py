@@ -10,6 +10,8 @@ import torch
 import transformers
 
 import bertref
+from bertref import heads
+from bertref.inference.loaded import encode
 from bertref.inference.multiple_choice import choice_logits
 from bertref.inference.sequence_classification import logits_of
 from bertref.inference.token_classification import piece_logits
@@ -25,8 +27,10 @@ KINDS = [
     ("multi-label", tiny.SEVERAL, "AutoModelForSequenceClassification"),
     ("token-classification", tiny.SENTENCES, "AutoModelForTokenClassification"),
     ("multiple-choice", tiny.CHOICES, "AutoModelForMultipleChoice"),
+    ("question-answering", tiny.QUESTIONS, "AutoModelForQuestionAnswering"),
 ]
 """Kind, what it learns from, and the class that opens the result."""
+UNLABELLED = ("multiple-choice", "question-answering")
 
 each_kind = pytest.mark.parametrize(("kind", "data", "opener"), KINDS, ids=[kind for kind, _, _ in KINDS])
 
@@ -49,11 +53,20 @@ def theirs(network: Any, encodings: list[Any]) -> list[np.ndarray]:
         if single:
             arguments = {name: value[None] for name, value in arguments.items()}
         with torch.no_grad():
-            found.append(network(**arguments).logits[0].numpy())
+            out = network(**arguments)
+        logits = torch.stack([out.start_logits, out.end_logits], -1) if "start_logits" in out else out.logits
+        found.append(logits[0].numpy())
     return found
 
 
+def span_logits(model: Any, encodings: list[Any]) -> list[np.ndarray]:
+    rows = [heads.question_answering_forward(model.ops, model.params, encode(model, [each])[0].sequence)[0]
+            for each in encodings]  # fmt: skip
+    return [model.ops.xp.to_numpy(row) for row in rows]
+
+
 OURS: dict[str, Any] = {
+    "BertForQuestionAnswering": span_logits,
     "BertForSequenceClassification": logits_of,
     "BertForTokenClassification": piece_logits,
     "BertForMultipleChoice": lambda model, encodings: choice_logits(model, encodings)[:, None],
@@ -66,7 +79,7 @@ def test_transformers_gives_the_same_logits(tmp_path: Path, kind: str, data: str
     result = tiny.run(tmp_path, kind, data, precision=precision)
     network = opened(result.out, opener, precision)
     model = bertref.load(result.out, dtype=precision)
-    assert model.labels == tuple(network.config.id2label.values()) or kind == "multiple-choice"
+    assert model.labels == tuple(network.config.id2label.values()) or kind in UNLABELLED
     encodings = model.tokenizer.encode_batch(TEXTS, TEXTS[::-1])
     logits = OURS[type(network).__name__](model, encodings)
     scale = max(float(np.abs(rows).max()) for rows in logits)

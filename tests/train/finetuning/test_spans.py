@@ -88,6 +88,14 @@ def test_questions_without_an_answer(tmp_path: Path) -> None:
     assert result.metrics["best_f1"] >= 100 / 3 - 1e-9
 
 
+def test_a_teachers_logits_are_its_own(tmp_path: Path) -> None:
+    """With the model that is trained as its own teacher, the two agree at the start: KL is 0."""
+    run(tmp_path, "teacher", steps=30, learning_rate=1e-2)
+    changes = {"teacher": str(tmp_path / "teacher"), "model": str(tmp_path / "teacher"), "hard_weight": 0.0}
+    _, log = run(tmp_path, "student", dropout=0.0, precision="float64", **changes)
+    assert log.of("step")[0]["soft_loss"] == pytest.approx(0, abs=1e-6)
+
+
 def test_a_set_of_the_other_version_is_refused(tmp_path: Path) -> None:
     data = squad(tmp_path / "train2.json", 8, 1, unanswerable=True)
     with pytest.raises(InputError, match="q0: has no answer; the task for such questions is squad2"):

@@ -1,5 +1,6 @@
 """Fine-tuning runs of a second, of a small network with random weights, on small files."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +39,15 @@ b,Who lived where?,Ada,lived in London,wrote,went,rained,0
 TEXTS = "text,label\nit rained,bad\nAda wrote the book,good\nhe went to London,good\nwho wrote,bad\n"
 NUMBERS = "text,label\nit rained,0.5\nAda wrote the book,2\nhe went to London,1\nwho wrote,-1\n"
 SEVERAL = 'text,label\nit rained,"rain"\nAda wrote the book,"book,person"\nhe went,"person"\nwho wrote,"book"\n'
+QUESTIONS = json.dumps({"version": "1.1", "data": [{"title": "t", "paragraphs": [{
+    "context": "Ada lived in London. It rained.",
+    "qas": [{"id": "q", "question": "who lived?", "answers": [{"text": "Ada", "answer_start": 0}]}],
+}]}]})  # fmt: skip
 
 
 def run(folder: Path, task: str, data: str, report: Report = silent, **changes: Any) -> FinetuneResult:
     """Fine-tunes on `data`, the content of a file which the run is evaluated on, too; into `folder`/out."""
-    ending = "csv" if data.partition("\n")[0].count(",") else "txt"
+    ending = "json" if data.startswith("{") else "csv" if data.partition("\n")[0].count(",") else "txt"
     path = folder / f"train.{ending}"
     path.write_text(data)
     model = folder / "init"

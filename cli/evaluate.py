@@ -58,6 +58,8 @@ def evaluate(
     TASK is a kind of task or the name of a data set, as for finetune; DATA is a folder with its files, or one file.
     With TASK glue, DATA is a folder with the results.json of GLUE's tasks, and the result is their average.
 
+    Sequences are as long as in the model's fine-tuning unless --max-length says otherwise.
+
     --predictions takes SQuAD's predictions.json, GLUE's index and prediction between tabs, labelled words in columns
     (the prediction is the last), JSON lines with "prediction" or "scores", or a prediction a line.
 

@@ -57,7 +57,7 @@ MAY_IMPORT = {
     "onnx_export": _MODEL | {"backends", "bertref", "plumbing", "topology"},
     "tasks": {"bertref", "config", "data", "errors", "plumbing", "text"},
     "inference": _MODEL | {"backends", "checkpoint", "metrics", "plumbing", "tasks", "text"},
-    "evaluation": {"api", "bertref", "data", "errors", "inference", "metrics", "plumbing", "tasks", "text"},
+    "evaluation": {"api", "bertref", "config", "data", "errors", "inference", "metrics", "plumbing", "tasks", "text"},
     "convert": _MODEL | {"backends", "checkpoint", "inference", "onnx_export", "plumbing"},
     "verify": _TRAIN | _TOP | {"ops", "row", "topology", "train"},
     "bench": _TRAIN | {"api", "backends.numpy", "backends.report", "bertref", "onnx_export", "train"},

@@ -3,7 +3,6 @@
 The answers come from a model, or from a file with answers that somebody else computed, for which no model is loaded.
 """
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,7 +19,7 @@ from ..metrics.bootstrap import Interval, intervals
 from ..metrics.registry import METRICS
 from .files import write_evaluation
 from .kinds import KINDS, EvaluationKind
-from .opening import Note, open_model, open_parts
+from .opening import Note, max_length, open_model, open_parts, trained
 from .options import EvaluateOptions
 from .records import Record, worst
 from .results import EvaluateResult, Evaluation, PartResult
@@ -47,7 +46,7 @@ def evaluate(
     for name, part in parts.items():
         found[name] = _result(options, info, kind, part, answered, partial(advance, name))
     source = options.model or options.predictions
-    result = EvaluateResult(info.name, info.kind, str(source), found, _steps(options.model))
+    result = EvaluateResult(info.name, info.kind, str(source), found, trained(options.model).get("best_step"))
     if options.out is not None:
         write_evaluation(Path(options.out), result, kind)
     return result
@@ -62,16 +61,14 @@ class _Answered:
 
 
 def _by_model(options: EvaluateOptions, info: DataSetInfo, kind: EvaluationKind, note: Note) -> _Answered:
+    if options.vectors and info.kind not in METRICS:
+        raise InputError(f"--plot-vectors is for texts; {info.name} is {info.kind}")
     model: Model = open_model(options, info, note)
-    limit = options.max_length or min(info.max_length, model.config.max_position_embeddings)
-    settings = kind.settings(replace(options, max_length=limit))
-
-    def vectors(part: Part) -> Vectors:
-        if info.kind not in METRICS:
-            raise InputError(f"--plot-vectors is for texts; {info.name} is {info.kind}")
-        return cls_vectors(model, part, settings, options.vectors)
-
-    return _Answered(lambda part: kind.answer(model, part, settings, None), vectors)
+    settings = kind.settings(replace(options, max_length=max_length(options, info, model.config)))
+    return _Answered(
+        lambda part: kind.answer(model, part, settings, None),
+        lambda part: cls_vectors(model, part, settings, options.vectors),
+    )
 
 
 def _by_file(options: EvaluateOptions, info: DataSetInfo, kind: EvaluationKind) -> _Answered:
@@ -129,13 +126,3 @@ def _check_out(options: EvaluateOptions) -> None:
     """Refuses to replace the results of the run that made the model."""
     if options.out and options.model and Path(options.out).resolve() == Path(options.model).resolve():
         raise InputError(f"--out {options.out}: is the model's own folder; its results.json would be replaced")
-
-
-def _steps(model: str | None) -> int | None:
-    """How long the model was trained, as the `results.json` beside it says."""
-    path = Path(model or "") / "results.json"
-    try:
-        steps = json.loads(path.read_text(encoding="utf-8"))["best_step"] if model else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return steps if isinstance(steps, int) else None

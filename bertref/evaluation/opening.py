@@ -1,11 +1,13 @@
 """Which data an evaluation reads, and which model with which labels."""
 
+import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from ..api import Model, load
+from ..config import BertConfig
 from ..data.tasks.catalogue import DataSetInfo
 from ..data.tasks.examples import Part
 from ..data.tasks.opening import ReadingOptions, open_data_set
@@ -80,9 +82,6 @@ def open_model(options: EvaluateOptions, info: DataSetInfo, note: Note) -> Model
     model = load(options.model, backend=options.backend, dtype=options.dtype, kernels=options.kernels, freeze=False)
     if model.coverage:
         note(f"{model.coverage.file}: {model.coverage.summary()}")
-    if options.max_length is not None and options.max_length > model.config.max_position_embeddings:
-        limit = model.config.max_position_embeddings
-        raise InputError(f"--max-length {options.max_length} is longer than the model's {limit} positions")
     return _with_labels(model, options, info, note)
 
 
@@ -96,3 +95,26 @@ def _with_labels(model: Model, options: EvaluateOptions, info: DataSetInfo, note
         note(f"The model's labels have no names; they are taken as {', '.join(info.labels)} (--labels).")
         return replace(model, labels=info.labels)
     return model
+
+
+def max_length(options: EvaluateOptions, info: DataSetInfo, config: BertConfig) -> int:
+    """Tokens of a sequence: as it is said, else as the model was fine-tuned, else the data set's habit.
+
+    Raises `InputError` for more than the model has positions.
+    """
+    limit = config.max_position_embeddings
+    if options.max_length is not None and options.max_length > limit:
+        raise InputError(f"--max-length {options.max_length} is longer than the model's {limit} positions")
+    known = trained(options.model).get("max_length")
+    return options.max_length or min(known or info.max_length, limit)
+
+
+def trained(model: str | None) -> dict[str, int]:
+    """How a model was fine-tuned, as the `results.json` in its folder says: "best_step", "max_length"; {} without."""
+    path = Path(model or "") / "results.json"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8")) if model else {}
+        values = {"best_step": content["best_step"], "max_length": content["options"]["max_length"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return {name: value for name, value in values.items() if isinstance(value, int)}

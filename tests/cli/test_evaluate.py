@@ -115,6 +115,30 @@ def said(folder: Path, capsys: Any, monkeypatch: Any) -> Any:
     return run
 
 
+KINDS: dict[str, tuple[str, str, dict[str, Any], str, list[str]]] = {
+    "regression": ("grades.csv", "text,grade\na,1\nb,2.5\nc,3\n", labels("grade"), "BertForSequenceClassification",
+                   ["Numbers"]),
+    "multi-label": ("tags.csv", 'text,label\na,"x,y"\nb,x\nc,y\nd,\n',
+                    {**labels("x", "y"), "problem_type": "multi_label_classification"},
+                    "BertForSequenceClassification", ["ROC", "Precision and recall", "Probabilities"]),
+    "token-classification": ("words.txt", "ada B-PER\nwent O\n\nlondon B-LOC\n", labels("O", "B-PER", "B-LOC"),
+                             "BertForTokenClassification", ["By type"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("task", KINDS)
+def test_every_kind_has_its_picture(task: str, said: Any, tmp_path: Path) -> None:
+    name, content, settings, network, panels = KINDS[task]
+    make(tmp_path / "model", network, **settings)
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    extra = ["--label", "grade"] if task == "regression" else []
+    done = said(task, str(tmp_path / name), "--model", str(tmp_path / "model"), "--charts", "--plot",
+                str(tmp_path / "a.svg"), *extra)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    drawn = (tmp_path / "a.svg").read_text(encoding="utf-8")
+    assert [panel for panel in panels if f"<!-- {panel} -->" not in drawn] == []
+
+
 def test_what_is_undefined_says_so(said: Any) -> None:
     done = said("classification", "one.csv", "--model", "texts", "--bootstrap", "5")
     assert re.search(r"auc +undefined +undefined\n", done.stdout)

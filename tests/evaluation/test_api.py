@@ -1,6 +1,7 @@
 """`bertref.evaluate`: a small model of each kind on small data; its figures are those of its own answers."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -228,6 +229,18 @@ def test_what_does_not_fit_is_refused(
 def test_options_that_make_no_sense(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         EvaluateOptions("rte", "data", **changes)
+
+
+def test_sequences_are_as_long_as_in_training(folder: Path, tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(folder / "texts", model)
+    short = evaluate(folder, "classification", "texts.csv", str(model), max_length=4).metrics
+    whole = evaluate(folder, "classification", "texts.csv", str(model), max_length=None).metrics
+    assert short["loss"] != whole["loss"]
+    (model / "results.json").write_text('{"best_step": 7, "options": {"max_length": 4}}', encoding="utf-8")
+    found = evaluate(folder, "classification", "texts.csv", str(model), max_length=None)
+    assert found.metrics["loss"] == short["loss"]
+    assert found.steps == 7
 
 
 def test_eval_results_are_the_originals_lines() -> None:

@@ -10,15 +10,27 @@ from .choices import ChoiceAnswers
 from .kinds import KINDS, EvaluationKind, check_metrics
 from .options import EvaluateOptions
 from .records import Record
-from .report import Report
+from .report import EvaluationReport
 from .results import EvaluateResult, Evaluation, PartResult
 from .spans import SpanAnswersOfPart
 from .texts import TextAnswers
 from .tokens import TokenAnswers
 
 __all__ = [
-    "KINDS", "ChoiceAnswers", "EvaluateOptions", "EvaluateResult", "Evaluation", "EvaluationKind", "PartResult",
-    "Record", "Report", "SpanAnswersOfPart", "TextAnswers", "TokenAnswers", "check_metrics", "evaluate",
+    "KINDS",
+    "ChoiceAnswers",
+    "EvaluateOptions",
+    "EvaluateResult",
+    "Evaluation",
+    "EvaluationKind",
+    "EvaluationReport",
+    "PartResult",
+    "Record",
+    "SpanAnswersOfPart",
+    "TextAnswers",
+    "TokenAnswers",
+    "check_metrics",
+    "evaluate",
     "evaluate_part",
 ]  # fmt: skip
 

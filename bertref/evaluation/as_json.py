@@ -10,7 +10,7 @@ from typing import Any
 from ..metrics.averages import Scores
 from ..metrics.bootstrap import Interval
 from ..metrics.value import Value
-from .report import Report
+from .report import EvaluationReport
 from .results import EvaluateResult, PartResult
 
 SCHEMA = 1
@@ -50,7 +50,7 @@ def _interval(interval: Interval) -> dict[str, Any]:
             "undefined_resamples": interval.undefined}  # fmt: skip
 
 
-def _report(report: Report) -> dict[str, Any]:
+def _report(report: EvaluationReport) -> dict[str, Any]:
     values: dict[str, Any] = {"classes": _scores(report.scores), "averages": _scores(report.averages)}
     if report.confusion:
         values["confusion"] = {"labels": list(report.confusion.labels), "counts": report.confusion.counts.tolist()}

@@ -8,15 +8,15 @@ from ..data.tasks.examples import Part
 from ..metrics.calibration import reliability_bins
 from .choices import ChoiceAnswers
 from .records import Record
-from .report import EMPTY, Report
+from .report import EMPTY, EvaluationReport
 from .text_metrics import are_probabilities
 
 
-def choice_report(answers: ChoiceAnswers) -> Report:
+def choice_report(answers: ChoiceAnswers) -> EvaluationReport:
     """Are the choices as often right as they are sure."""
     if answers.targets is None or not len(answers) or not are_probabilities(answers.scores):
         return EMPTY
-    return Report(reliability=reliability_bins(answers.targets, np.asarray(answers.scores)))
+    return EvaluationReport(reliability=reliability_bins(answers.targets, np.asarray(answers.scores)))
 
 
 def choice_records(answers: ChoiceAnswers, part: Part) -> Iterator[Record]:

@@ -21,7 +21,7 @@ from .given_texts import given_texts
 from .given_tokens import given_tokens
 from .options import EvaluateOptions
 from .records import Record
-from .report import Report
+from .report import EvaluationReport
 from .settings import SequenceOptions, choice_settings, span_settings, text_settings, token_settings
 from .span_metrics import check_span_metrics
 from .span_report import answered_metrics, span_records, span_report, span_resampled
@@ -62,7 +62,7 @@ class EvaluationKind:
     metrics: Callable[[Any, Sequence[str]], dict[str, Value]]
     resampled: Callable[[Any], Resampled]
     records: Callable[[Any, Part], Iterator[Record]]
-    report: Callable[[Any], Report]
+    report: Callable[[Any], EvaluationReport]
     files: Callable[[Path, str, Any], None]
 
 

@@ -18,7 +18,7 @@ class Confusion:
 
 
 @dataclass(frozen=True)
-class Report:
+class EvaluationReport:
     """Whatever a kind of task has of these.
 
     scores       precision, recall, F1 and support: of classes or of types of entities
@@ -52,7 +52,7 @@ class Shares:
     probability: float
 
 
-EMPTY = Report()
+EMPTY = EvaluationReport()
 UNDEFINED_MARK = "undefined"
 
 

@@ -8,7 +8,7 @@ from ..data.tasks.examples import Part
 from ..metrics.bootstrap import Interval
 from ..metrics.value import Value
 from .records import Record
-from .report import EMPTY, Report
+from .report import EMPTY, EvaluationReport
 from .vectors import Vectors
 
 
@@ -31,7 +31,7 @@ class PartResult:
     evaluation: Evaluation
     part: Part
     intervals: Mapping[str, Interval] = field(default_factory=dict)
-    report: Report = EMPTY
+    report: EvaluationReport = EMPTY
     worst: Sequence[Record] = ()
     vectors: Vectors | None = None
 

@@ -10,7 +10,7 @@ from ..metrics.spans import SquadScores
 from ..metrics.value import Value, mean
 from .given_spans import GivenSpans
 from .records import Record
-from .report import EMPTY, Report
+from .report import EMPTY, EvaluationReport
 from .span_metrics import metrics_of, scores_of, span_metrics
 from .spans import SpanAnswersOfPart
 from .squad_files import nbest
@@ -37,7 +37,7 @@ def squad_scores(answers: Answered) -> SquadScores | None:
     return None if answers.golds is None else scores_of(answers, answers.golds)
 
 
-def span_report(answers: Answered) -> Report:
+def span_report(answers: Answered) -> EvaluationReport:
     """How many questions there are of either sort, and what had no counterpart."""
     scores = squad_scores(answers)
     if scores is None:
@@ -49,7 +49,7 @@ def span_report(answers: Answered) -> Report:
     unanswerable = answers.unanswerable if isinstance(answers, GivenSpans) else answers.threshold is not None
     missing = "without a prediction, left out" if unanswerable else "without a prediction, counted as wrong"
     counts |= {missing: scores.missing, "predictions for no question": scores.unknown}
-    return Report(counts={name: count for name, count in counts.items() if count or name == "questions"})
+    return EvaluationReport(counts={name: count for name, count in counts.items() if count or name == "questions"})
 
 
 def span_resampled(answers: Answered) -> tuple[int, Callable[[Rows], Mapping[str, Value]]]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..metrics.calibration import brier_score, expected_calibration_error
-from ..metrics.registry import DEFAULTS, METRICS, Given, Kind
+from ..metrics.registry import DEFAULTS, METRICS, Judged, Kind
 from ..metrics.registry import evaluate as evaluate_metrics
 from ..metrics.value import Value, mean
 from .losses import cross_entropy
@@ -34,7 +34,7 @@ def text_metrics(kind: str, answers: TextAnswers, also: Sequence[str] = ()) -> d
     scores = None if kind == "regression" else answers.scores
     names = dict.fromkeys([*DEFAULTS[cast(Kind, kind)], *(name for name in also if name != "loss")])
     enough = [name for name in names if scores is not None or not METRICS[cast(Kind, kind)][name].needs_scores]
-    given = Given(answers.targets, answers.predictions, scores, len(answers.labels))
+    given = Judged(answers.targets, answers.predictions, scores, len(answers.labels))
     found = evaluate_metrics(cast(Kind, kind), given, enough)
     if answers.logits is not None:
         found["loss"] = loss(kind, answers)

@@ -12,21 +12,21 @@ from ..metrics.classification import classification_report, confusion_matrix
 from ..metrics.multi_label import Average, precision_recall_f1, scores_by_label
 from ..metrics.ranking import precision_recall_curve, roc_curve
 from .records import Record
-from .report import EMPTY, Confusion, Report, Shares
+from .report import EMPTY, Confusion, EvaluationReport, Shares
 from .text_metrics import are_probabilities
 from .texts import TextAnswers
 
 
-def text_report(kind: str, answers: TextAnswers) -> Report:
+def text_report(kind: str, answers: TextAnswers) -> EvaluationReport:
     """Empty where the truth is not known or there are no examples."""
     if answers.targets is None or not len(answers):
         return EMPTY
     if kind == "regression":
-        return Report(numbers=(answers.targets[:, 0], answers.predictions[:, 0]))
+        return EvaluationReport(numbers=(answers.targets[:, 0], answers.predictions[:, 0]))
     return _of_classes(answers) if kind == "classification" else _of_labels(answers)
 
 
-def _of_classes(answers: TextAnswers) -> Report:
+def _of_classes(answers: TextAnswers) -> EvaluationReport:
     labels, true, scores = answers.labels, answers.targets, answers.scores
     assert true is not None
     found = classification_report(true, answers.predictions)
@@ -37,19 +37,19 @@ def _of_classes(answers: TextAnswers) -> Report:
     rows: dict[str, Scores] = {labels[number]: row for number, row in found.rows.items()}
     averages = {"macro": found.macro, "weighted": found.weighted}
     curves = [] if scores is None else [1] if len(labels) == 2 else list(range(len(labels)))
-    return Report(
+    return EvaluationReport(
         rows, averages, confusion, reliability_bins(true, scores) if sure else None,  # type: ignore[arg-type]
         *_curves(answers, marks, curves), _shares(labels, marks, said, scores if sure else None),
     )  # fmt: skip
 
 
-def _of_labels(answers: TextAnswers) -> Report:
+def _of_labels(answers: TextAnswers) -> EvaluationReport:
     true, scores = answers.targets, answers.scores
     assert true is not None
     rows = dict(zip(answers.labels, scores_by_label(true, answers.predictions), strict=True))
     averages = {name: precision_recall_f1(true, answers.predictions, name) for name in get_args(Average)}
     curves = [] if scores is None else list(range(len(answers.labels)))
-    return Report(rows, averages, None, None, *_curves(answers, true, curves),
+    return EvaluationReport(rows, averages, None, None, *_curves(answers, true, curves),
                   _shares(answers.labels, true, answers.predictions, scores))  # fmt: skip
 
 

@@ -10,25 +10,25 @@ from ..metrics.classification import classification_report, confusion_matrix
 from ..metrics.entities import entities
 from ..metrics.value import Value, ratio
 from .records import Record
-from .report import EMPTY, Confusion, Report
+from .report import EMPTY, Confusion, EvaluationReport
 from .token_metrics import as_conlleval, entities_of, spell_entities
 from .tokens import TokenAnswers
 
 Rows = np.ndarray[tuple[int], np.dtype[np.int64]]
 
 
-def token_report(answers: TokenAnswers) -> Report:
+def token_report(answers: TokenAnswers) -> EvaluationReport:
     """Of entities by their types; of labels that are no entities, each label's and the confusion matrix."""
     if answers.targets is None or not len(answers):
         return EMPTY
     if spell_entities(answers.labels):
         found = entities_of(answers)
-        return Report(found.rows, {"micro": found.micro, "macro": found.macro, "weighted": found.weighted})
+        return EvaluationReport(found.rows, {"micro": found.micro, "macro": found.macro, "weighted": found.weighted})
     by_class = classification_report(answers.targets, answers.predictions)
     rows = {answers.labels[number]: row for number, row in by_class.rows.items()}
     counts = confusion_matrix(answers.targets, answers.predictions, len(answers.labels))
     confusion = Confusion(answers.labels, counts)
-    return Report(rows, {"macro": by_class.macro, "weighted": by_class.weighted}, confusion)
+    return EvaluationReport(rows, {"macro": by_class.macro, "weighted": by_class.weighted}, confusion)
 
 
 def token_resampled(answers: TokenAnswers) -> tuple[int, Callable[[Rows], Mapping[str, Value]]]:

@@ -23,7 +23,7 @@ from ..errors import InputError
 from ..plumbing.files import PREFIX, replacing
 from ..text import Vocab
 from ..text.encoding import tokens_of
-from .features import CHUNK, Extractor, Floats, TextFeatures
+from .features import CHUNK, Extractor, Floats, TextVectors
 
 Advance = Callable[[int], None]
 
@@ -44,7 +44,7 @@ def save_jsonl(extractor: Extractor, lines: Iterable[str], path: Path, advance: 
         return write_jsonl(extractor, lines, stream, advance)
 
 
-def _object(number: int, found: TextFeatures, vocab: Vocab) -> dict[str, Any]:
+def _object(number: int, found: TextVectors, vocab: Vocab) -> dict[str, Any]:
     values: dict[str, Any] = {"linex_index": number}
     if found.layers:
         rounded = {layer: [[round(v, 6) for v in row] for row in rows.tolist()] for layer, rows in found.layers.items()}

@@ -51,7 +51,7 @@ class FeatureOptions:
 
 
 @dataclass(frozen=True)
-class TextFeatures:
+class TextVectors:
     """One text: S ids, layers by number (S, H), vectors of the whole text by name (width,)."""
 
     input_ids: list[int]
@@ -106,22 +106,22 @@ class Extractor:
         """Second texts, which have no prompt."""
         return prepared(replace(self.recipe, prompt=""), texts)
 
-    def stream(self, lines: Iterable[str]) -> Iterator[TextFeatures]:
+    def stream(self, lines: Iterable[str]) -> Iterator[TextVectors]:
         """Features in the order of the lines; memory holds `CHUNK` of them."""
         iterator = iter(lines)
         while some := list(islice(iterator, CHUNK)):
             encodings = self.encodings(some)
             yield from self.features(encodings)
 
-    def features(self, encodings: Sequence[Encoding]) -> Iterator[TextFeatures]:
+    def features(self, encodings: Sequence[Encoding]) -> Iterator[TextVectors]:
         """Features in the order of the encodings; all are computed first, those of like length in one batch."""
-        found: dict[int, TextFeatures] = {}
+        found: dict[int, TextVectors] = {}
         for some in by_length(encodings):
             found |= zip(some, self._batch([encodings[i] for i in some]), strict=True)
         for i in range(len(encodings)):
             yield found.pop(i)
 
-    def _batch(self, encodings: Sequence[Encoding]) -> Iterator[TextFeatures]:
+    def _batch(self, encodings: Sequence[Encoding]) -> Iterator[TextVectors]:
         loaded, xp = self.loaded, self.loaded.ops.xp
         L = loaded.config.num_hidden_layers
         names = {layer: f"layer.{layer % L}.output" for layer in self.options.layers}
@@ -139,7 +139,7 @@ class Extractor:
             whole[name] = xp.to_numpy(made)
         for b, encoding in enumerate(encodings):
             length = len(encoding.input_ids)
-            yield TextFeatures(
+            yield TextVectors(
                 encoding.input_ids,
                 {layer: values[name][b, :length] for layer, name in names.items()},
                 {name: rows[b] for name, rows in whole.items()},

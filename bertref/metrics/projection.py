@@ -14,7 +14,7 @@ from ..errors import InputError
 from .value import Floats, finite
 
 
-class Projection(NamedTuple):
+class PrincipalComponents(NamedTuple):
     """points (n, 2); axes (2, H), unit vectors; center (H,); shares (2,) of the variance, NaN if there is none because
     all vectors are equal."""
 
@@ -24,7 +24,7 @@ class Projection(NamedTuple):
     shares: Floats
 
 
-def principal_components(vectors: ArrayLike) -> Projection:
+def principal_components(vectors: ArrayLike) -> PrincipalComponents:
     """The plane that keeps most of the variance.
 
     Raises `InputError` unless there are two vectors of two elements at least, all finite.
@@ -39,4 +39,4 @@ def principal_components(vectors: ArrayLike) -> Projection:
     variance = sigma**2
     with np.errstate(invalid="ignore"):
         shares: Floats = variance[:2] / np.sum(variance)
-    return Projection(u[:, :2] * sigma[:2] * signs, axes * signs[:, None], center, shares)
+    return PrincipalComponents(u[:, :2] * sigma[:2] * signs, axes * signs[:, None], center, shares)

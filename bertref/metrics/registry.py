@@ -26,7 +26,7 @@ from .value import UNDEFINED, Value
 Kind: TypeAlias = Literal["classification", "regression", "multi-label"]
 
 
-class Given(NamedTuple):
+class Judged(NamedTuple):
     """What an evaluation knows of its N examples. `classes` is K."""
 
     labels: ArrayLike
@@ -39,18 +39,18 @@ class Metric(NamedTuple):
     """`compute` takes what is given; `needs_scores` says whether predictions are not enough. `smaller`: of two models
     the one with the smaller figure is the better."""
 
-    compute: Callable[[Given], Value]
+    compute: Callable[[Judged], Value]
     needs_scores: bool = False
     smaller: bool = False
 
 
-def _of_classes(part: str, average: classification.Average | None, given: Given) -> Value:
+def _of_classes(part: str, average: classification.Average | None, given: Judged) -> Value:
     chosen = average or ("binary" if given.classes == 2 else "macro")
     scores = classification.precision_recall_f1(given.labels, given.predictions, chosen)
     return _part(scores, part)
 
 
-def _of_labels(part: str, average: multi_label.Average, given: Given) -> Value:
+def _of_labels(part: str, average: multi_label.Average, given: Judged) -> Value:
     return _part(multi_label.precision_recall_f1(given.labels, given.predictions, average), part)
 
 
@@ -67,11 +67,11 @@ def _scored(function: Callable[[ArrayLike, ArrayLike], Value]) -> Metric:
     return Metric(lambda given: function(given.labels, _scores(given)), needs_scores=True)
 
 
-def _scores(given: Given) -> np.ndarray[Any, Any]:
+def _scores(given: Judged) -> np.ndarray[Any, Any]:
     return np.asarray(given.scores)
 
 
-def _by_column(function: Callable[[ArrayLike, ArrayLike], Value], given: Given) -> Value:
+def _by_column(function: Callable[[ArrayLike, ArrayLike], Value], given: Judged) -> Value:
     """The mean over the columns of (N, K); undefined if it is for one of them."""
     labels, predictions = (np.asarray(side) for side in (given.labels, given.predictions))
     if labels.ndim != 2 or labels.shape != predictions.shape:
@@ -82,7 +82,7 @@ def _by_column(function: Callable[[ArrayLike, ArrayLike], Value], given: Given) 
     return Value(math.fsum(value.value for value in values) / len(values))
 
 
-def _auc(given: Given) -> Value:
+def _auc(given: Judged) -> Value:
     """Of two classes by the scores of class 1 minus those of class 0, which may be logits; of more one against the
     rest."""
     scores = _scores(given)
@@ -127,7 +127,7 @@ DEFAULTS: dict[Kind, tuple[str, ...]] = {
 """What is computed if nobody chooses; the first is the one that models are chosen by."""
 
 
-def evaluate(kind: Kind, given: Given, names: Iterable[str] | None = None) -> dict[str, Value]:
+def evaluate(kind: Kind, given: Judged, names: Iterable[str] | None = None) -> dict[str, Value]:
     """The figures by name, in the order of `names`; `names=None`: the defaults, without those that need scores where
     there are none.
 
@@ -138,7 +138,7 @@ def evaluate(kind: Kind, given: Given, names: Iterable[str] | None = None) -> di
     return {name: metric(kind, name, given).compute(given) for name in names}
 
 
-def metric(kind: Kind, name: str, given: Given | None = None) -> Metric:
+def metric(kind: Kind, name: str, given: Judged | None = None) -> Metric:
     """A metric by name; with `given`, whether that is enough for it. Raises as `evaluate` does."""
     known = METRICS[kind]
     if name not in known:

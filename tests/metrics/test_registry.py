@@ -9,7 +9,7 @@ from scipy import stats
 from sklearn import metrics as sklearn
 
 from bertref.errors import InputError
-from bertref.metrics.registry import DEFAULTS, METRICS, Given, Kind, evaluate, metric
+from bertref.metrics.registry import DEFAULTS, METRICS, Judged, Kind, evaluate, metric
 
 from .oracles import quietly, same, undefined
 
@@ -17,21 +17,21 @@ random = np.random.default_rng(3)
 N = 60
 
 
-def of_classes(K: int) -> Given:
+def of_classes(K: int) -> Judged:
     scores = random.normal(size=(N, K))
     scores /= np.abs(scores).sum(axis=1, keepdims=True)
-    return Given(random.integers(0, K, N), scores.argmax(axis=1), scores, K)
+    return Judged(random.integers(0, K, N), scores.argmax(axis=1), scores, K)
 
 
 TWO, FOUR = of_classes(2), of_classes(4)
-NUMBERS = Given(random.normal(size=(N, 2)), random.normal(size=(N, 2)))
-MARKS = Given(random.integers(0, 2, (N, 3)), random.integers(0, 2, (N, 3)), random.normal(size=(N, 3)))
+NUMBERS = Judged(random.normal(size=(N, 2)), random.normal(size=(N, 2)))
+MARKS = Judged(random.integers(0, 2, (N, 3)), random.integers(0, 2, (N, 3)), random.normal(size=(N, 3)))
 PARTS: dict[str, Callable[..., Any]] = {
     "f1": sklearn.f1_score, "precision": sklearn.precision_score, "recall": sklearn.recall_score,
 }  # fmt: skip
 
 
-def oracle(kind: Kind, name: str, given: Given) -> float:
+def oracle(kind: Kind, name: str, given: Judged) -> float:
     labels, predictions, scores, K = given
     part, _, average = name.partition("_")
     if part in PARTS:
@@ -62,7 +62,7 @@ def oracle(kind: Kind, name: str, given: Given) -> float:
     [("classification", TWO), ("classification", FOUR), ("regression", NUMBERS), ("multi-label", MARKS)],
     ids=["two", "four", "numbers", "marks"],
 )
-def test_every_name(kind: Kind, given: Given) -> None:
+def test_every_name(kind: Kind, given: Judged) -> None:
     found = evaluate(kind, given, METRICS[kind])
     assert list(found) == list(METRICS[kind])
     for name, value in found.items():
@@ -78,8 +78,8 @@ def test_the_defaults() -> None:
 
 def test_numbers_of_one_column_or_none() -> None:
     x, y = NUMBERS.labels[:, 0], NUMBERS.predictions[:, 0]  # type: ignore[call-overload, index]
-    assert evaluate("regression", Given(x, y)) == evaluate("regression", Given(x[:, None], y[:, None]))
-    undefined(metric("regression", "pearson").compute(Given(np.ones((3, 2)), np.ones((3, 2)))), float("nan"))
+    assert evaluate("regression", Judged(x, y)) == evaluate("regression", Judged(x[:, None], y[:, None]))
+    undefined(metric("regression", "pearson").compute(Judged(np.ones((3, 2)), np.ones((3, 2)))), float("nan"))
 
 
 def test_which_way_is_better() -> None:
@@ -93,4 +93,4 @@ def test_refused() -> None:
     with pytest.raises(InputError, match="'auc' needs the scores"):
         evaluate("classification", FOUR._replace(scores=None), ["auc"])
     with pytest.raises(InputError, match="shapes"):
-        evaluate("regression", Given(np.ones((3, 2)), np.ones(3)), ["pearson"])
+        evaluate("regression", Judged(np.ones((3, 2)), np.ones(3)), ["pearson"])

@@ -28,7 +28,7 @@ from ..pretraining.text_files import read_lines
 from .examples import Kind, Part, TextExample
 from .notes import Notes, once
 from .published import find_part_files
-from .tables import Row, TableFormat, no_column, read_rows
+from .tables import TableFormat, TableRow, no_column, read_rows
 from .text_tables import checked_text, finite
 
 NO_AGREEMENT = "-"
@@ -42,7 +42,7 @@ _FILES = {
     "test": ("test.tsv",),
 }
 _PAIR = (("sentence1",), ("sentence2",))
-_Keep = Callable[[Row], bool]
+_Keep = Callable[[TableRow], bool]
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def glue_part(task: str, name: str, path: Path, notes: Notes | None = None) -> P
     return Part(name, files, read, {"task": task, "part": name})
 
 
-def _everything(row: Row) -> bool:
+def _everything(row: TableRow) -> bool:
     return True
 
 
@@ -164,14 +164,14 @@ def _form(spec: GlueTask, path: Path) -> TableFormat:
     return TableFormat("\t", quoting=False, header=False, names=spec.names)
 
 
-def _text(row: Row, names: tuple[str, ...], where: str) -> str:
+def _text(row: TableRow, names: tuple[str, ...], where: str) -> str:
     column = next((name for name in names if name in row.values), None)
     if column is None:
         raise no_column(where, names[0], tuple(row.values))
     return checked_text(row.values[column], column, where)
 
 
-def _label(spec: GlueTask, row: Row, where: str, *, labelled: bool) -> str | float | None:
+def _label(spec: GlueTask, row: TableRow, where: str, *, labelled: bool) -> str | float | None:
     column = next((name for name in spec.label if name in row.values), None)
     if column is None:
         if labelled:

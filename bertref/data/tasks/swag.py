@@ -14,7 +14,7 @@ from typing import Any
 
 from ...errors import InputError
 from .examples import ChoiceExample, Part
-from .tables import BY_ENDING, Row, TableFormat, no_column, read_rows
+from .tables import BY_ENDING, TableFormat, TableRow, no_column, read_rows
 from .text_tables import checked_text
 
 
@@ -38,7 +38,7 @@ def choice_part(name: str, path: Path, form: TableFormat = BY_ENDING, *, labelle
     return Part(name, (path,), read, {"format": vars(form), "labelled": labelled})
 
 
-def _example(path: Path, row: Row, where: str, *, labelled: bool) -> ChoiceExample:
+def _example(path: Path, row: TableRow, where: str, *, labelled: bool) -> ChoiceExample:
     context, choices = _context_and_choices(row.values, where)
     if len(choices) < 2:
         raise InputError(f"{where}: a choice needs at least two; there is {len(choices)}")

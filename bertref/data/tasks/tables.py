@@ -29,7 +29,7 @@ LARGEST_FIELD = 1 << 28
 """Characters. The csv module's own limit of 131,072 is for the whole process; a text may well be longer."""
 
 
-class Row(NamedTuple):
+class TableRow(NamedTuple):
     """The line where a row begins, counted from 1, and its values by column: strings, but JSON's own in JSON lines."""
 
     line: int
@@ -55,7 +55,7 @@ OnBroken: TypeAlias = Callable[[int], None]
 _Record: TypeAlias = tuple[int, list[str]]
 
 
-def read_rows(path: Path, form: TableFormat = BY_ENDING, on_broken: OnBroken | None = None) -> Iterator[Row]:
+def read_rows(path: Path, form: TableFormat = BY_ENDING, on_broken: OnBroken | None = None) -> Iterator[TableRow]:
     """The rows of a file, in its order.
 
     Raises `InputError` while reading, naming file and line: for a file that can't be read or is not UTF-8, an ending
@@ -80,7 +80,7 @@ def _quoted(names: Sequence[str]) -> str:
     return ", ".join(map(repr, names))
 
 
-def _table_rows(path: Path, form: TableFormat, on_broken: OnBroken | None) -> Iterator[Row]:
+def _table_rows(path: Path, form: TableFormat, on_broken: OnBroken | None) -> Iterator[TableRow]:
     delimiter = form.delimiter or DELIMITERS.get(ending(path))
     if delimiter is None:
         raise InputError(f"{path}: not a table by its ending ({' '.join(TABLES)}, .gz of these); give its delimiter")
@@ -96,7 +96,7 @@ def _table_rows(path: Path, form: TableFormat, on_broken: OnBroken | None) -> It
             _check_delimiter(path, line, record, delimiter, "\t")
             names = [str(number) for number in range(1, len(record) + 1)]
         if len(record) == len(names):
-            yield Row(line, dict(zip(names, record, strict=True)))
+            yield TableRow(line, dict(zip(names, record, strict=True)))
         elif on_broken:
             on_broken(line)
         else:
@@ -157,7 +157,7 @@ def _quoting_fault(error: str) -> str:
     return f"not CSV: {error}"
 
 
-def _json_rows(path: Path) -> Iterator[Row]:
+def _json_rows(path: Path) -> Iterator[TableRow]:
     for number, line in enumerate(read_lines(path), start=1):
         if not line.strip():
             continue
@@ -167,4 +167,4 @@ def _json_rows(path: Path) -> Iterator[Row]:
             raise InputError(f"{path}, line {number}: not JSON: {error}") from None
         if not isinstance(values, dict):
             raise InputError(f"{path}, line {number}: a JSON object is expected, with the columns as its keys")
-        yield Row(number, values)
+        yield TableRow(number, values)

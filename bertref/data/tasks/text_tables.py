@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from ...errors import InputError
 from .examples import Kind, Part, TextExample
-from .tables import BY_ENDING, Row, TableFormat, no_column, read_rows
+from .tables import BY_ENDING, TableFormat, TableRow, no_column, read_rows
 
 TEXTS = {
     "text": ("text_pair", "pair"),
@@ -92,7 +92,7 @@ def choose(columns: Columns, names: Sequence[str], where: str, *, labelled: bool
     return replace(columns, text=text, pair=pair, label=label)
 
 
-def _example(path: Path, row: Row, kind: Kind, columns: Columns, *, labelled: bool) -> TextExample:
+def _example(path: Path, row: TableRow, kind: Kind, columns: Columns, *, labelled: bool) -> TextExample:
     where = f"{path}, line {row.line}"
     label = None
     if columns.label and (labelled or columns.label in row.values):
@@ -106,7 +106,7 @@ def _example(path: Path, row: Row, kind: Kind, columns: Columns, *, labelled: bo
     )
 
 
-def _value(row: Row, column: str, where: str) -> Any:
+def _value(row: TableRow, column: str, where: str) -> Any:
     if column not in row.values:
         raise no_column(where, column, tuple(row.values))
     return row.values[column]

@@ -13,7 +13,7 @@ from ... import __version__
 from ...errors import CheckpointError
 from ...plumbing.files import write_file
 from .history import History
-from .setup import Setup
+from .setup import FinetuneSetup
 
 RESULTS, CARD = "results.json", "README.md"
 SHOWN = (
@@ -23,7 +23,7 @@ SHOWN = (
 """Options that the card lists."""
 
 
-def write_results(out: Path, setup: Setup, history: History, step: int) -> None:
+def write_results(out: Path, setup: FinetuneSetup, history: History, step: int) -> None:
     """Everything as JSON: `metrics` are those of the model that was kept, `evaluations` all on the way."""
     best = history.best
     content: dict[str, Any] = {
@@ -53,7 +53,7 @@ def versions() -> dict[str, str]:
     return {"bertref": __version__, "numpy": np.__version__, "python": platform.python_version()}
 
 
-def write_card(out: Path, setup: Setup, history: History, step: int) -> None:
+def write_card(out: Path, setup: FinetuneSetup, history: History, step: int) -> None:
     """The model card."""
     options, best = setup.basis.options, history.best
     settings = {name: getattr(options, name) for name in SHOWN} | {"optimizer": setup.recipe.optimizer.kind}
@@ -89,7 +89,7 @@ PIPELINES = {
 }  # fmt: skip
 
 
-def _pipeline(setup: Setup) -> str:
+def _pipeline(setup: FinetuneSetup) -> str:
     return PIPELINES.get(setup.basis.info.kind, "text-classification")
 
 

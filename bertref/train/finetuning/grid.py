@@ -49,7 +49,7 @@ class Experiment:
 
 
 @dataclass(frozen=True)
-class Row:
+class GridRow:
     """The experiments that differ in their seeds alone: `mean` and `deviation` (of a sample, NaN for one) of the
     metric, the best of them, and how many there are."""
 
@@ -67,7 +67,7 @@ class GridResult:
     status: str
     metric: str
     experiments: list[Experiment]
-    rows: list[Row]
+    rows: list[GridRow]
     best: str | None
 
 
@@ -139,7 +139,7 @@ def combinations(
     return iter(found)
 
 
-def summary(experiments: Sequence[Experiment], metric: str) -> list[Row]:
+def summary(experiments: Sequence[Experiment], metric: str) -> list[GridRow]:
     """A row for each combination of values, seeds apart."""
     groups: dict[str, list[Experiment]] = {}
     for each in experiments:
@@ -150,7 +150,7 @@ def summary(experiments: Sequence[Experiment], metric: str) -> list[Row]:
         best = math.nan
         for value in values:
             best = value if better(metric, value, best) else best
-        rows.append(Row(
+        rows.append(GridRow(
             _without_seed(group[0].values), float(np.mean(values)) if values else math.nan,
             float(np.std(values, ddof=1)) if len(values) > 1 else math.nan, best, len(group),
         ))  # fmt: skip

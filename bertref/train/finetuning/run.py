@@ -32,7 +32,7 @@ from . import predictions
 from .card import read_results, write_card, write_results
 from .history import History
 from .options import FinetuneOptions, default_options, recorded
-from .setup import Basis, Setup, basis_of, set_up
+from .setup import FinetuneBasis, FinetuneSetup, basis_of, set_up
 from .teaching import extra_params
 
 
@@ -108,7 +108,7 @@ def _already_finished(out: Path) -> FinetuneResult:
     return FinetuneResult("already finished", found["steps"], out, metrics, found["best_step"])
 
 
-def _start(basis: Basis, setup: Setup, out: Path, report: Report) -> State:
+def _start(basis: FinetuneBasis, setup: FinetuneSetup, out: Path, report: Report) -> State:
     """The state of the run's newest checkpoint, or of the model with what it lacks newly made."""
     path = latest(out)
     if path is not None:
@@ -124,7 +124,7 @@ def _start(basis: Basis, setup: Setup, out: Path, report: Report) -> State:
     return initial_state(setup.ops, setup.recipe, params)
 
 
-def _overview(setup: Setup, state: State) -> dict[str, Any]:
+def _overview(setup: FinetuneSetup, state: State) -> dict[str, Any]:
     options = setup.basis.options
     return {
         "task": options.task, "kind": setup.basis.info.kind, "metric": options.metric,
@@ -141,7 +141,7 @@ def _overview(setup: Setup, state: State) -> dict[str, Any]:
 class _Finetuning:
     """What the loop asks for (`loop.Task`)."""
 
-    setup: Setup
+    setup: FinetuneSetup
     out: Path
     report: Report
     history: History

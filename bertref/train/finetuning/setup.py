@@ -41,7 +41,7 @@ HELD_OUT = 0.1
 
 
 @dataclass(frozen=True)
-class Basis:
+class FinetuneBasis:
     """What the options and the model decide, without the data and without a folder. `model` is None where the run has a
     checkpoint of its own."""
 
@@ -55,7 +55,7 @@ class Basis:
     model: SavedModel | None
 
 
-def basis_of(options: FinetuneOptions, out: Path) -> Basis:
+def basis_of(options: FinetuneOptions, out: Path) -> FinetuneBasis:
     """Raises `BackendUnavailable` where the backend can't be used here, what `load_model` raises, and `InputError` for
     a task that does not exist or options that don't fit it or the model."""
     backend = backends.get(options.backend)
@@ -72,7 +72,7 @@ def basis_of(options: FinetuneOptions, out: Path) -> Basis:
     config = _with_dropout(config, options)
     options = resolved(options, info, config)
     check_metrics(info.kind, (options.metric,) if options.metric else ())
-    return Basis(options, info, KINDS[info.kind], backend, config, numerics, tokenizer, model)
+    return FinetuneBasis(options, info, KINDS[info.kind], backend, config, numerics, tokenizer, model)
 
 
 def resolved(options: FinetuneOptions, info: DataSetInfo, config: BertConfig) -> FinetuneOptions:
@@ -99,11 +99,11 @@ def _with_dropout(config: BertConfig, options: FinetuneOptions) -> BertConfig:
 
 
 @dataclass(frozen=True)
-class Setup:
+class FinetuneSetup:
     """What the loop works with. `evaluated` are the parts that it is evaluated on, by name; `settings` say how examples
     become sequences."""
 
-    basis: Basis
+    basis: FinetuneBasis
     ops: OpSet
     recipe: TrainingRecipe
     labels: tuple[str, ...]
@@ -127,12 +127,12 @@ class Setup:
         return objective.extra_parameters(self.basis.config) if isinstance(objective, DistillationObjective) else {}
 
 
-def model_shapes(basis: Basis, labels: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
+def model_shapes(basis: FinetuneBasis, labels: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
     """Name -> shape of every parameter of the encoder with the task's head."""
     return parameter_shapes(basis.config, (basis.kind.head,), num_labels=max(len(labels), 1))
 
 
-def set_up(basis: Basis, report: Report) -> Setup:
+def set_up(basis: FinetuneBasis, report: Report) -> FinetuneSetup:
     """Reads the data, or finds its features in the cache."""
     options, kind = basis.options, basis.kind
     data = open_parts(options, lambda text: report("message", {"text": text}))
@@ -155,7 +155,7 @@ def set_up(basis: Basis, report: Report) -> Setup:
         teacher = load_teacher(options, kind, basis.info.kind, labels, basis.tokenizer, ops, packed=recipe.packed)
         features = taught_features(teacher, kind, features, store, digest, train)
         recipe = replace(recipe, objective=distilled(recipe.objective, teacher, options))
-    return Setup(basis, ops, recipe, labels, features, store, order, steps, settings, evaluated, data)
+    return FinetuneSetup(basis, ops, recipe, labels, features, store, order, steps, settings, evaluated, data)
 
 
 def open_parts(options: FinetuneOptions, note: Callable[[str], None]) -> DataSet:
@@ -187,7 +187,7 @@ def _parts(options: FinetuneOptions, data: DataSet, report: Report) -> tuple[Par
 
 
 def _features(
-    basis: Basis, features: Features, part: Part, labels: tuple[str, ...], settings: Any, report: Report
+    basis: FinetuneBasis, features: Features, part: Part, labels: tuple[str, ...], settings: Any, report: Report
 ) -> tuple[FeatureStore, str]:
     """The features of a part, from the cache or newly made; and the digest of what they are made of."""
     tokenizer = basis.tokenizer
@@ -210,7 +210,7 @@ def _features(
     return store, digest
 
 
-def recipe_of(basis: Basis, labels: tuple[str, ...], train: Part, steps: int) -> TrainingRecipe:
+def recipe_of(basis: FinetuneBasis, labels: tuple[str, ...], train: Part, steps: int) -> TrainingRecipe:
     """What a step of the run does."""
     options, config = basis.options, basis.config
     numerics = Numerics.preset(options.dialect) if options.dialect else None

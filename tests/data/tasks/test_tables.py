@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bertref.data.tasks.tables import Row, TableFormat, read_rows
+from bertref.data.tasks.tables import TableFormat, TableRow, read_rows
 from bertref.errors import InputError
 
 from .files import write
 
-ROWS = [Row(2, {"text": "a", "label": "x"}), Row(3, {"text": "b", "label": "y"})]
+ROWS = [TableRow(2, {"text": "a", "label": "x"}), TableRow(3, {"text": "b", "label": "y"})]
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_forms(tmp_path: Path, name: str, content: str) -> None:
 def test_a_row_of_empty_values_is_no_blank_line(tmp_path: Path) -> None:
     for name, delimiter in (("a.csv", ","), ("a.tsv", "\t")):
         path = write(tmp_path / name, f"text{delimiter}label\n\n{delimiter}\n \n")
-        assert list(read_rows(path)) == [Row(3, {"text": "", "label": ""})]
+        assert list(read_rows(path)) == [TableRow(3, {"text": "", "label": ""})]
 
 
 def test_formats_that_are_named(tmp_path: Path) -> None:
@@ -60,8 +60,8 @@ def test_a_quote_in_a_tsv_is_a_character(tmp_path: Path) -> None:
 def test_lines_end_at_line_feeds_only_and_rows_are_told_by_the_line_where_they_begin(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", 'text,label\n"a\nb\x85c",x\n\n" ""d"" ",y\n')
     assert list(read_rows(path)) == [
-        Row(2, {"text": "a\nb\x85c", "label": "x"}),
-        Row(5, {"text": ' "d" ', "label": "y"}),
+        TableRow(2, {"text": "a\nb\x85c", "label": "x"}),
+        TableRow(5, {"text": ' "d" ', "label": "y"}),
     ]
 
 

@@ -22,7 +22,7 @@ import transformers
 import bertref
 from bertref.evaluation import Evaluation, evaluate_part
 from bertref.train.finetuning.options import FinetuneOptions
-from bertref.train.finetuning.setup import Setup, basis_of, set_up
+from bertref.train.finetuning.setup import FinetuneSetup, basis_of, set_up
 from bertref.train.report import silent
 from bertref.train.start import starting_params
 
@@ -32,7 +32,7 @@ CLASSES = {
 }  # fmt: skip
 
 
-def model_of(setup: Setup) -> Any:
+def model_of(setup: FinetuneSetup) -> Any:
     """Transformers' model with the weights that the run begins with."""
     basis = setup.basis
     assert basis.model is not None
@@ -47,7 +47,7 @@ def model_of(setup: Setup) -> Any:
     return model.train()
 
 
-def optimizer_of(model: Any, setup: Setup) -> torch.optim.AdamW:
+def optimizer_of(model: Any, setup: FinetuneSetup) -> torch.optim.AdamW:
     """torch's AdamW, with the decay where ours has it."""
     rule = setup.recipe.optimizer
     groups = [
@@ -63,7 +63,7 @@ def arguments(batch: Any) -> dict[str, torch.Tensor]:
     return {name: value.float() if value.is_floating_point() else value.long() for name, value in given.items()}
 
 
-def train(options: FinetuneOptions) -> tuple[Setup, float]:
+def train(options: FinetuneOptions) -> tuple[FinetuneSetup, float]:
     """Trains with transformers into `options.out`; what was set up, and the seconds of training."""
     setup = set_up(basis_of(options, Path(options.out)), silent)
     model = model_of(setup)
@@ -88,7 +88,7 @@ def train(options: FinetuneOptions) -> tuple[Setup, float]:
     return setup, seconds
 
 
-def evaluated(setup: Setup, folder: str | Path) -> Evaluation:
+def evaluated(setup: FinetuneSetup, folder: str | Path) -> Evaluation:
     """A saved model on the part that the run is evaluated on."""
     part = next(iter(setup.evaluated.values()))
     return evaluate_part(bertref.load(folder, freeze=False), setup.basis.info.kind, part, setup.settings)

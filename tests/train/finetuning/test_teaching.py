@@ -12,7 +12,7 @@ import bertref
 from bertref.errors import InputError
 from bertref.objectives.distillation import PROJECTION
 from bertref.text import Tokenizer, Vocab
-from bertref.train.finetuning.setup import Setup, basis_of, set_up
+from bertref.train.finetuning.setup import FinetuneSetup, basis_of, set_up
 from bertref.train.report import silent
 
 from . import running
@@ -35,7 +35,7 @@ def taught_folder(teacher: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(teacher, tmp_path / "taught"))
 
 
-def setup_of(folder: Path, **changes: Any) -> Setup:
+def setup_of(folder: Path, **changes: Any) -> FinetuneSetup:
     options = running.options(folder, teacher=str(folder / "teacher"), **changes)
     return set_up(basis_of(options, folder / "none"), silent)
 

@@ -24,7 +24,7 @@ column_options = _all(
     click.option("--text", metavar="COLUMN", help="Column of the text.  [default: found by its name]"),
     click.option("--pair", metavar="COLUMN", help="Column of the second text.  [default: found by its name]"),
     click.option("--label", metavar="COLUMN", help="Column of the label.  [default: found by its name]"),
-    click.option("--group", metavar="COLUMN", help="Column of what belongs together; --held-out keeps it together."),
+    click.option("--group", metavar="COLUMN", help="Column of what belongs together: --held-out keeps it together."),
 )
 """--text --pair --label --group"""
 

@@ -18,16 +18,14 @@ from ..metrics.value import UNDEFINED, Value
 from .spans import SpanAnswersOfPart
 
 USUAL = ("exact_match", "f1")
-WITHOUT_ANSWERS = (
-    "HasAns_exact", "HasAns_f1", "NoAns_exact", "NoAns_f1", "best_exact", "best_exact_thresh", "best_f1",
-    "best_f1_thresh",
-)  # fmt: skip
+BY_SORT = ("HasAns_exact", "HasAns_f1", "NoAns_exact", "NoAns_f1")
+BEST = ("best_exact", "best_exact_thresh", "best_f1", "best_f1_thresh")
 """What version 2.0 has besides, because some questions have no answer."""
 
 
 def check_span_metrics(kind: str, names: Sequence[str]) -> None:
     """Raises `InputError` for a metric that questions don't have."""
-    _check(names, (*USUAL, *WITHOUT_ANSWERS))
+    _check(names, (*USUAL, *BY_SORT, *BEST))
 
 
 def _check(names: Sequence[str], known: Iterable[str]) -> None:
@@ -58,10 +56,12 @@ def scores_of(answers: SpanAnswersOfPart, golds: dict[str, tuple[str, ...]]) -> 
 
 
 def metrics_of(scores: SquadScores) -> dict[str, Value]:
-    """The figures by name, in percent; of version 2.0 all names, undefined where there is no such question."""
+    """The figures by name, in percent; of version 2.0 those over either sort of questions, undefined where there is no
+    such question, and the best thresholds where the null odds are known."""
     found = dict(zip(USUAL, (scores.overall.exact, scores.overall.f1), strict=True))
-    if scores.best is None:
+    if scores.has_answer is None and scores.no_answer is None:
         return found
     parts = (part or Percentages(UNDEFINED, UNDEFINED, 0) for part in (scores.has_answer, scores.no_answer))
     split = [value for part in parts for value in (part.exact, part.f1)]
-    return found | dict(zip(WITHOUT_ANSWERS, [*split, *map(Value, scores.best)], strict=True))
+    found |= dict(zip(BY_SORT, split, strict=True))
+    return found if scores.best is None else found | dict(zip(BEST, map(Value, scores.best), strict=True))

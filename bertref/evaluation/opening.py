@@ -10,10 +10,8 @@ from ..api import Model, load
 from ..config import BertConfig
 from ..data.tasks.catalogue import DataSetInfo
 from ..data.tasks.examples import Part
-from ..data.tasks.opening import ReadingOptions, open_data_set
+from ..data.tasks.opening import ReadingOptions, open_data_set, reading_of
 from ..data.tasks.splits import sampled
-from ..data.tasks.tables import TableFormat
-from ..data.tasks.text_tables import Columns
 from ..errors import InputError
 from .options import EvaluateOptions
 
@@ -29,9 +27,7 @@ def open_parts(options: EvaluateOptions, info: DataSetInfo, note: Note) -> dict[
     Raises `InputError` for a part that the data don't have, several parts for one file of predictions, and what reading
     the data raises.
     """
-    columns = Columns(options.text, options.pair, options.label, options.group)
-    form = TableFormat(options.delimiter, header=options.header)
-    reading = ReadingOptions(columns=columns, form=form, notes=note)
+    reading = reading_of(info, options, note)
     path = Path(options.data)
     if path.is_dir():
         parts = chosen(dict(open_data_set(info.name, path, reading=reading).parts), options)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from ...errors import InputError
 from .catalogue import DataSetInfo, Layout, data_set_info
@@ -33,6 +33,56 @@ class ReadingOptions:
     words: WordColumns = field(default_factory=WordColumns)
     language: str = "en"
     notes: Notes | None = None
+
+
+class ColumnOptions(Protocol):
+    """What a person says of files: names of columns, or numbers from 1 where there are no names."""
+
+    @property
+    def text(self) -> str | None: ...
+    @property
+    def pair(self) -> str | None: ...
+    @property
+    def label(self) -> str | None: ...
+    @property
+    def group(self) -> str | None: ...
+    @property
+    def delimiter(self) -> str | None: ...
+    @property
+    def header(self) -> bool: ...
+
+
+def reading_of(info: DataSetInfo, options: ColumnOptions, notes: Notes | None) -> ReadingOptions:
+    """How the files of a data set are read. Of column files `text` and `label` are the numbers of the words' column and
+    of the labels'.
+
+    Raises `InputError` for an option that says nothing about files of this layout.
+    """
+    given = {name: getattr(options, name) for name in ("text", "pair", "label", "group", "delimiter")}
+    given["no-header"] = None if options.header else True
+    for name, value in given.items():
+        if value is not None and name not in _SAID[info.layout]:
+            raise InputError(f"--{name} says nothing about the files of {info.name}; leave it out")
+    if info.layout == "columns":
+        word, label = _column("text", options.text), _column("label", options.label)
+        return ReadingOptions(words=WordColumns(word or 1, label), notes=notes)
+    columns = Columns(options.text, options.pair, options.label, options.group)
+    return ReadingOptions(columns=columns, form=TableFormat(options.delimiter, header=options.header), notes=notes)
+
+
+_SAID: dict[Layout, tuple[str, ...]] = {
+    "texts": ("text", "pair", "label", "group", "delimiter", "no-header"), "columns": ("text", "label"),
+    "choices": ("delimiter",), "reviews": (), "glue": (), "xnli": (), "squad": (),
+}  # fmt: skip
+"""Layout -> the options that say how it is read."""
+
+
+def _column(name: str, given: str | None) -> int | None:
+    if given is None:
+        return None
+    if not given.isdecimal() or given == "0":
+        raise InputError(f"--{name} is {given!r}; the columns of a column file are numbered from 1")
+    return int(given)
 
 
 class _Reader(NamedTuple):

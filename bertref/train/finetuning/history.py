@@ -17,7 +17,7 @@ from typing import Any
 
 from ...checkpoint.folder import WEIGHTS, save_weights
 from ...checkpoint.tensors import read as read_tensors
-from ...errors import CheckpointError
+from ...errors import CheckpointError, InputError
 from ...plumbing.files import write_file
 
 HISTORY, BEST = "history.json", "best"
@@ -34,26 +34,33 @@ def better(metric: str, one: float, other: float) -> bool:
 @dataclass
 class History:
     """The evaluations of a run, oldest first: (step, metrics). `metric` decides which is the best: the first of equally
-    good ones. `seconds` are those that earlier parts of the run took."""
+    good ones. `data` is a digest of what is learnt from. `seconds` are those that earlier parts of the run took."""
 
     folder: Path
     metric: str
+    data: str
     evaluations: list[tuple[int, dict[str, float]]] = field(default_factory=list)
     seconds: float = 0.0
 
     @classmethod
-    def open(cls, folder: Path, metric: str, step: int) -> "History":
-        """What a run in `folder` found up to `step`. Raises `CheckpointError` if the record is damaged."""
+    def open(cls, folder: Path, metric: str, step: int, data: str) -> "History":
+        """What a run in `folder` found up to `step`. Raises `CheckpointError` if the record is damaged, `InputError` if
+        it is of other data."""
         path = folder / HISTORY
         if not path.is_file():
-            return cls(folder, metric)
+            return cls(folder, metric, data)
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             found = [(int(each["step"]), _numbers(each["metrics"])) for each in content["evaluations"]]
-            seconds = float(content["seconds"])
+            seconds, before = float(content["seconds"]), str(content["data"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(f"{path}: is damaged ({error}); start again with another --out") from None
-        return cls(folder, metric, [each for each in found if each[0] <= step], seconds)
+        if before != data:
+            raise InputError(
+                f"{folder}: can't be resumed: the data to learn from have changed since the run began; start again "
+                "with another --out"
+            )
+        return cls(folder, metric, data, [each for each in found if each[0] <= step], seconds)
 
     def has(self, step: int) -> bool:
         return any(at == step for at, _ in self.evaluations)
@@ -86,8 +93,8 @@ class History:
     def write(self) -> None:
         """Replaces the record."""
         content = {
-            "format": "bertref-history", "version": 1, "metric": self.metric, "seconds": self.seconds,
-            "evaluations": [{"step": step, "metrics": _json(metrics)} for step, metrics in self.evaluations],
+            "format": "bertref-history", "version": 1, "metric": self.metric, "data": self.data,
+            "seconds": self.seconds, "evaluations": [{"step": step, "metrics": _json(metrics)} for step, metrics in self.evaluations],
         }  # fmt: skip
         write_file(self.folder / HISTORY, (json.dumps(content, indent=2) + "\n").encode())
 

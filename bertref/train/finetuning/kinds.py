@@ -22,7 +22,7 @@ from ...objectives import (
     TokenObjective,
 )
 from ...tasks.choices import ChoiceFeatures, ChoiceSettings
-from ...tasks.labels import counts_of, found_labels, numbers_of
+from ...tasks.labels import counts_of, found_labels, number_of, numbers_of
 from ...tasks.spans import SpanFeatures
 from ...tasks.store import Column, FeatureStore, Unit
 from ...tasks.texts import TextFeatures
@@ -52,6 +52,7 @@ class Kind:
     settings     options -> how examples become sequences, for training and evaluation alike
     features     (options, labels, settings, training part) -> `Features`
     objective    (options, labels, training part) -> the objective
+    labelled     the field of an example that holds its label or labels, None where they are no words
     metric       (data set, labels) -> by which the best evaluation is chosen, unless another is asked for
     """
 
@@ -62,6 +63,17 @@ class Kind:
     features: Callable[[FinetuneOptions, tuple[str, ...], Any, Part], Features]
     objective: Callable[[FinetuneOptions, tuple[str, ...], Part], Objective]
     metric: Callable[[DataSetInfo, tuple[str, ...]], str] = lambda info, labels: info.metric
+    labelled: str | None = None
+
+    def check_labels(self, part: Part, labels: tuple[str, ...]) -> None:
+        """Raises `InputError`, naming the place, for a label of a part to evaluate on that is not among these."""
+        if self.labelled is None:
+            return
+        table = numbers_of(labels)
+        for example in part.read():
+            own = getattr(example, self.labelled)
+            for label in (own,) if isinstance(own, str) else own or ():
+                number_of(table, label, example.place)
 
 
 def _labels(options: FinetuneOptions, part: Part) -> tuple[str, ...]:
@@ -136,7 +148,7 @@ def _choice_features(
 KINDS: dict[str, Kind] = {
     "classification": Kind(
         "sequence_classification", "single_label_classification", _several, text_settings,
-        _text("classification"), _classification,
+        _text("classification"), _classification, labelled="label",
     ),
     "regression": Kind(
         "sequence_classification", "regression", _one_number, text_settings, _text("regression"),
@@ -144,7 +156,7 @@ KINDS: dict[str, Kind] = {
     ),
     "multi-label": Kind(
         "sequence_classification", "multi_label_classification", _labels, text_settings,
-        _text("multi-label"), lambda options, labels, part: MultiLabelObjective(),
+        _text("multi-label"), lambda options, labels, part: MultiLabelObjective(), labelled="label",
     ),
     "multiple-choice": Kind(
         "multiple_choice", None, lambda options, part: (), choice_settings, _choice_features,
@@ -153,7 +165,7 @@ KINDS: dict[str, Kind] = {
     "token-classification": Kind(
         "token_classification", None, _token_labels, token_settings,
         lambda options, labels, settings, part: TokenFeatures(labels, settings), _tokens,
-        lambda info, labels: default_metric(labels),
+        lambda info, labels: default_metric(labels), labelled="labels",
     ),
     "question-answering": Kind(
         "question_answering", None, lambda options, part: (), span_settings,

@@ -76,13 +76,14 @@ def finetune(
     try:
         setup = set_up(basis, report)
         state = _start(basis, setup, out, report)
-        history = History.open(out, cast(str, setup.basis.options.metric), state.step)
+        history = History.open(out, cast(str, setup.basis.options.metric), state.step, setup.digest)
     except BertrefError:
         if made:
             give_back(out)
         raise
     task = _Finetuning(setup, out, report, history)
     task.describe(out)
+    history.write()
     report("start", _overview(setup, state))
     if task.owes_evaluation(state.step):
         task.evaluate(state)

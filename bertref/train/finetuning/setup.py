@@ -14,10 +14,8 @@ from ...checkpoint.sources import open_source
 from ...config import BertConfig, Numerics
 from ...data.tasks.catalogue import DataSetInfo, data_set_info
 from ...data.tasks.examples import DataSet, Part
-from ...data.tasks.opening import ReadingOptions, open_data_set
+from ...data.tasks.opening import open_data_set, reading_of
 from ...data.tasks.splits import sampled, split
-from ...data.tasks.tables import TableFormat
-from ...data.tasks.text_tables import Columns
 from ...errors import InputError
 from ...evaluation import check_metrics
 from ...heads import parameter_shapes
@@ -30,6 +28,7 @@ from ...tasks.store import FeatureStore, cache_folder, digest_of, open_or_make
 from ...text import Tokenizer
 from ..report import Report
 from ..step import TrainingRecipe
+from .applicable import check_applicable
 from .kinds import KINDS, Features, Kind
 from .options import FinetuneOptions
 from .order import Order
@@ -61,6 +60,7 @@ def basis_of(options: FinetuneOptions, out: Path) -> FinetuneBasis:
     backend = backends.get(options.backend)
     Precision.preset(options.precision).validate(backend)
     info = data_set_info(options.task)
+    check_applicable(options, info.kind)
     checkpoint = latest(out) if options.resume and out.is_dir() else None
     if checkpoint is None:
         model = load_model(options.model)
@@ -114,6 +114,8 @@ class FinetuneSetup:
     settings: Any
     evaluated: dict[str, Part]
     data: DataSet
+    digest: str
+    """Of what the features are made of."""
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -140,6 +142,8 @@ def set_up(basis: FinetuneBasis, report: Report) -> FinetuneSetup:
     labels = data.labels or kind.labels(options, train)
     metric = options.metric or kind.metric(basis.info, labels)
     check_metrics(basis.info.kind, (metric,), labels)
+    for part in evaluated.values():
+        kind.check_labels(part, labels)
     options = replace(options, metric=metric)
     basis = replace(basis, options=options)
     settings = kind.settings(options)
@@ -155,13 +159,12 @@ def set_up(basis: FinetuneBasis, report: Report) -> FinetuneSetup:
         teacher = load_teacher(options, kind, basis.info.kind, labels, basis.tokenizer, ops, packed=recipe.packed)
         features = taught_features(teacher, kind, features, store, digest, train)
         recipe = replace(recipe, objective=distilled(recipe.objective, teacher, options))
-    return FinetuneSetup(basis, ops, recipe, labels, features, store, order, steps, settings, evaluated, data)
+    return FinetuneSetup(basis, ops, recipe, labels, features, store, order, steps, settings, evaluated, data, digest)
 
 
 def open_parts(options: FinetuneOptions, note: Callable[[str], None]) -> DataSet:
     """The data set that the options name."""
-    columns = Columns(options.text, options.pair, options.label, options.group)
-    reading = ReadingOptions(columns=columns, form=TableFormat(options.delimiter, header=options.header), notes=note)
+    reading = reading_of(data_set_info(options.task), options, note)
     dev, test = (Path(name) if name else None for name in (options.dev, options.test))
     return open_data_set(options.task, Path(options.data), dev=dev, test=test, reading=reading)
 

@@ -134,6 +134,30 @@ def test_bad_input_is_one_clear_sentence(tmp_path: Path, changes: dict[str, Any]
     assert not (tmp_path / "out").exists()
 
 
+def test_a_run_is_not_resumed_with_other_data(tmp_path: Path) -> None:
+    run(tmp_path, stop_after=5)
+    running.table(tmp_path / "train.csv", 41)
+    with pytest.raises(InputError, match="the data to learn from have changed since the run began"):
+        run(tmp_path, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"max_query_length": 5}, "--max-query-length does nothing for classification"),
+        ({"stride": 5}, "--stride does nothing without --windows"),
+        ({"temperature": 3.0}, "--temperature does nothing without --teacher"),
+        ({"task": "regression", "label_smoothing": 0.1}, "--label-smoothing does nothing for regression"),
+        ({"task": "sst-2", "text": "sentence"}, "--text says nothing about the files of sst-2"),
+        ({"task": "conll", "text": "word"}, "--text is 'word'; the columns of a column file are numbered from 1"),
+    ],
+)
+def test_options_that_would_do_nothing_are_refused(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError) as caught:
+        run(tmp_path, **changes)
+    assert said in str(caught.value)
+
+
 def test_one_class_only(tmp_path: Path) -> None:
     running.prepared(tmp_path)
     (tmp_path / "train.csv").write_text("text,label\nthe river,wet\nthe sea,wet\n")

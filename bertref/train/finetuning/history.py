@@ -94,7 +94,8 @@ class History:
         """Replaces the record."""
         content = {
             "format": "bertref-history", "version": 1, "metric": self.metric, "data": self.data,
-            "seconds": self.seconds, "evaluations": [{"step": step, "metrics": _json(metrics)} for step, metrics in self.evaluations],
+            "seconds": self.seconds,
+            "evaluations": [{"step": step, "metrics": _json(metrics)} for step, metrics in self.evaluations],
         }  # fmt: skip
         write_file(self.folder / HISTORY, (json.dumps(content, indent=2) + "\n").encode())
 

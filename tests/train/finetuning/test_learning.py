@@ -66,8 +66,10 @@ def test_sst2(glue: Path, minilm: str, tmp_path: Path) -> None:
     assert metrics("sst-2", glue / "SST-2", minilm, tmp_path / "out", epochs=1.0)["accuracy"] >= 0.88
 
 
-BETTER_THAN = {"MRPC": ("mrpc", "accuracy", 0.684), "RTE": ("rte", "accuracy", 0.527), "CoLA": ("cola", "matthews", 0.0),
-               "STS-B": ("sts-b", "spearman", 0.0)}  # fmt: skip
+BETTER_THAN = {
+    "MRPC": ("mrpc", "accuracy", 0.684), "RTE": ("rte", "accuracy", 0.527), "CoLA": ("cola", "matthews", 0.0),
+    "STS-B": ("sts-b", "spearman", 0.0),
+}  # fmt: skip
 """Folder -> task, metric, and what the commonest label, or a constant, gives on the development part."""
 
 

@@ -264,9 +264,13 @@ def numerics_from_dict(values: dict[str, Any], *, where: str = "dialect") -> Num
         raise InputError(f"{where}: {str(error).removeprefix('config: ')}") from None
 
 
+LATER = {"span_padding": "excluded"}
+"""Settings that version 0.1.0 did not have, with what it did: left out where they say that, so that it opens a model."""
+
+
 def numerics_to_dict(numerics: Numerics) -> dict[str, Any]:
     """The JSON form of a dialect."""
-    values = asdict(numerics)
+    values = {name: value for name, value in asdict(numerics).items() if LATER.get(name) != value}
     values["decay_exclusions"] = list(numerics.decay_exclusions)
     if math.isinf(numerics.mask_value):
         values["mask_value"] = "-inf"

@@ -265,7 +265,7 @@ def numerics_from_dict(values: dict[str, Any], *, where: str = "dialect") -> Num
 
 
 LATER = {"span_padding": "excluded"}
-"""Settings that version 0.1.0 did not have, with what it did: left out where they say that, so that it opens a model."""
+"""Settings that version 0.1.0 did not have, with what it did: left out where they say that, and so it opens models."""
 
 
 def numerics_to_dict(numerics: Numerics) -> dict[str, Any]:

@@ -52,6 +52,11 @@ class Vocab:
             object.__setattr__(self, "piece_count", len(self.tokens))
         if not self.tokens:
             raise InputError(f"{self.source}: no tokens; a vocabulary has one token a line")
+        if not _is_plain(self.tokens[: self.piece_count]):
+            self._check_lines()
+
+    def _check_lines(self) -> None:
+        """Raises `InputError` for the first token that can't be one, and for the first that is there twice."""
         first: dict[str, int] = {}
         for line, token in enumerate(self.tokens[: self.piece_count], start=1):
             self._check(token, line)
@@ -105,6 +110,8 @@ class Vocab:
     @cached_property
     def ids(self) -> Mapping[str, int]:
         """Token -> id, of all tokens. Do not change it."""
+        if self.piece_count == len(self.tokens):
+            return self.pieces
         return {token: number for number, token in enumerate(self.tokens)}
 
     @cached_property
@@ -212,6 +219,17 @@ def load_vocab(path: str | Path, *, require: Iterable[str] = ()) -> Vocab:
     for token in require:
         vocab.id_of(token)
     return vocab
+
+
+def _is_plain(tokens: tuple[str, ...]) -> bool:
+    """Whether all tokens are fit, as those of nearly every vocabulary are: none has any white space, is there twice or
+    holds a lone surrogate. One look at all of them, because a vocabulary is read before anything is answered."""
+    text = "\n".join(tokens)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return text.split() == list(tokens) and len(set(tokens)) == len(tokens)
 
 
 def has_surrogate(text: str) -> bool:

@@ -2,14 +2,15 @@
 
 A corpus folder holds
 
-    manifest.json          format version, vocabulary hash, options, counts, the list of shards
+    manifest.json          format version, vocabulary hash, tokenizer options, counts, the shards with their checksums
     vocab.txt              the vocabulary that the token ids belong to
     NNNNN.tokens.bin       the ids of all tokens, end to end: uint16 or, for large vocabularies, uint32
     NNNNN.sentences.bin    int64, sentences + 1: sentence s has tokens [s] up to, not including, [s + 1]
     NNNNN.documents.bin    int64, documents + 1: the same for the sentences of a document
 
-All numbers are little-endian; offsets count from the start of their shard. A document lies in one shard.
-`shards.py` writes such folders; this file reads one or several of them as one corpus.
+All numbers are little-endian; offsets count from the start of their shard. A document lies in one shard. Checksums are
+those of `plumbing.crc32c`; version 0.1.0 wrote none. `shards.py` writes such folders; this file reads one or several of
+them as one corpus.
 """
 
 import itertools
@@ -23,13 +24,16 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import InputError
-from ...text import Vocab, load_vocab
+from ...plumbing.crc32c import file_crc32c
+from ...text import Tokenizer, Vocab, load_vocab
 
 FORMAT = "bertref-corpus"
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 OFFSET = np.dtype("<i8")
 PARTS = ("tokens", "sentences", "documents")
+BLOCK = 2**22
+"""Numbers of a file that are looked at together when it is opened."""
 
 
 def token_dtype(vocab_size: int) -> np.dtype[Any]:
@@ -64,9 +68,9 @@ class Corpus:
     def open(cls, folders: str | Path | Sequence[str | Path], vocab: Vocab | None = None) -> "Corpus":
         """Opens one prepared folder, or several as one corpus.
 
-        Raises `InputError` if a manifest is missing, damaged, of another format version, if a file does not
-        have the size that the manifest says, or if the tokens were made with another vocabulary than `vocab`
-        (or, with several folders, than each other's).
+        Every file is read once. Raises `InputError` if a manifest is missing, damaged, of another format version, if a
+        file does not have the size or the checksum that the manifest says, offsets don't rise or an id is no token's,
+        or if the tokens were made with another vocabulary than `vocab` (or, with several folders, than each other's).
         """
         paths = [Path(folders)] if isinstance(folders, str | Path) else [Path(folder) for folder in folders]
         if not paths:
@@ -80,13 +84,25 @@ class Corpus:
                     f"than {own.source} ({own.size} tokens); prepare it again, or give its own vocabulary"
                 )
         shards = [
-            _map_shard(path, shard, np.dtype(manifest["token_dtype"]))
+            _map_shard(path, shard, np.dtype(manifest["token_dtype"]), own.size)
             for path, manifest in zip(paths, manifests, strict=True)
             for shard in manifest["shards"]
         ]
         tokens, sentences, documents = zip(*shards, strict=True)
         starts = np.cumsum([0, *(len(part) for part in tokens)])
         return cls(_chain(documents), _chain(sentences), own, tuple(manifests), tokens, starts)
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The one that made the tokens. Raises `InputError` if folders had different ones, or one says none."""
+        first, *others = [manifest.get("tokenizer", {}) for manifest in self.manifests]
+        other = next((options for options in others if options != first), first)
+        if other != first:
+            raise InputError(f"the corpora were prepared with different tokenizers: {first} and {other}")
+        try:
+            return Tokenizer(self.vocab, **first)
+        except TypeError:
+            raise InputError(f"the corpus's {MANIFEST} names no tokenizer that is known ({first})") from None
 
     @property
     def documents(self) -> int:
@@ -159,13 +175,16 @@ def _is_complete(manifest: dict[str, Any]) -> bool:
             and manifest["token_dtype"] in ("<u2", "<u4")
             and isinstance(manifest["vocabulary"]["sha256"], str)
             and isinstance(manifest["vocabulary"]["size"], int)
+            and all(shard.get("checksums", {}).keys() <= set(PARTS) for shard in shards)
         )
-    except (KeyError, TypeError):
+    except (KeyError, TypeError, AttributeError):
         return False
 
 
-def _map_shard(folder: Path, shard: dict[str, Any], dtype: np.dtype[Any]) -> list[npt.NDArray[Any]]:
-    """Its tokens, sentence offsets and document offsets, on the disk."""
+def _map_shard(
+    folder: Path, shard: dict[str, Any], dtype: np.dtype[Any], vocab_size: int
+) -> list[npt.NDArray[Any]]:
+    """Its tokens, sentence offsets and document offsets, on the disk, once they have been looked at."""
     lengths = {
         "tokens": shard["tokens"],
         "sentences": shard["sentences"] + 1,
@@ -184,14 +203,31 @@ def _map_shard(folder: Path, shard: dict[str, Any], dtype: np.dtype[Any]) -> lis
                 )
             # a plain array over the map: a memmap object would be made for every slice
             array = np.asarray(np.memmap(path, kind, "r"))
+            wrong = _damage(array, vocab_size if part == "tokens" else None, ends.get(part))
+            stated = shard.get("checksums", {}).get(part)
+            if not wrong and stated is not None and file_crc32c(path) != stated:
+                wrong = "its checksum is not the one in its manifest"
         except OSError as error:
             raise InputError(f"{path}: can't be read: {error.strerror or error}") from None
-        if part in ends and (array[0] != 0 or array[-1] != ends[part]):
-            raise InputError(
-                f"{path}: damaged: offsets run from {array[0]} to {array[-1]}, not 0 to {ends[part]}"
-            )
+        if wrong:
+            raise InputError(f"{path}: damaged: {wrong}; prepare the corpus again")
         arrays.append(array)
     return arrays
+
+
+def _damage(array: npt.NDArray[Any], vocab_size: int | None, end: int | None) -> str | None:
+    """What is wrong with the ids of a vocabulary, or with offsets up to `end`; None if nothing is."""
+    if vocab_size is not None:
+        largest = max(int(array[at : at + BLOCK].max()) for at in range(0, len(array), BLOCK))
+        return f"token {largest} is none of the vocabulary's {vocab_size}" if largest >= vocab_size else None
+    if array[0] != 0 or array[-1] != end:
+        return f"offsets run from {array[0]} to {array[-1]}, not 0 to {end}"
+    for at in range(0, len(array) - 1, BLOCK):
+        block = array[at : at + BLOCK + 1]
+        falls = np.flatnonzero(block[1:] <= block[:-1])
+        if len(falls):
+            return f"offset {at + int(falls[0]) + 1} is not above the one before it"
+    return None
 
 
 def _chain(parts: Sequence[npt.NDArray[np.int64]]) -> npt.NDArray[np.int64]:

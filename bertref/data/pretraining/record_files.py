@@ -4,6 +4,7 @@ A folder with a file of records (`tfrecord.is_record_file`) is a folder of recor
 learn from: not its `vocab.txt` either.
 
     vocab.txt                                the vocabulary of all records
+    tokenizer_config.json                    whether it is lower-cased, and the like (version 0.1.0 wrote none)
     pretraining-00000-of-00008.tfrecord ...  examples to learn from
     held-out/                                examples of other documents, to evaluate on
 
@@ -17,7 +18,7 @@ from typing import Any
 
 from ...errors import InputError
 from ...plumbing.files import write_folder
-from ...text import SPECIAL_TOKENS, Vocab, load_vocab
+from ...text import SPECIAL_TOKENS, Tokenizer, Vocab, load_vocab
 from .corpus import Corpus
 from .original import original_batches
 from .pipeline import split_documents
@@ -25,7 +26,7 @@ from .text_files import TEXT, ending
 from .tfrecord import is_record_file
 from .tfrecord_data import write_tfrecords
 
-VOCAB = "vocab.txt"
+VOCAB, OPTIONS = "vocab.txt", "tokenizer_config.json"
 HELD_OUT = "held-out"
 """The folder of held-out records, inside the folder of those to learn from."""
 
@@ -82,12 +83,31 @@ def vocab_beside(files: Sequence[Path]) -> Vocab | None:
 
     Raises `InputError` if the files' folders have different ones.
     """
-    folders = dict.fromkeys(file.parent.parent if file.parent.name == HELD_OUT else file.parent for file in files)
-    found = [load_vocab(folder / VOCAB) for folder in folders if (folder / VOCAB).is_file()]
+    found = [load_vocab(folder / VOCAB) for folder in _folders(files) if (folder / VOCAB).is_file()]
     other = next((vocab for vocab in found if vocab.sha256 != found[0].sha256), None)
     if other:
         raise InputError(f"{other.source}: another vocabulary than {found[0].source}; the records of a run share one")
     return found[0] if found else None
+
+
+def _folders(files: Sequence[Path]) -> list[Path]:
+    """Where a vocabulary may lie beside the records."""
+    return list(dict.fromkeys(file.parent.parent if file.parent.name == HELD_OUT else file.parent for file in files))
+
+
+def tokenizer_beside(files: Sequence[Path], vocab: Vocab) -> Tokenizer | None:
+    """One for the vocabulary with the options of the tokenizer that made the records, where they lie beside them.
+
+    Raises `InputError` if the folders' options differ.
+    """
+    folders = [folder for folder in _folders(files) if all((folder / name).is_file() for name in (VOCAB, OPTIONS))]
+    found = [Tokenizer.from_pretrained(folder).options for folder in folders]
+    other = next((folder for folder, options in zip(folders, found, strict=True) if options != found[0]), None)
+    if other:
+        raise InputError(
+            f"{other / OPTIONS}: another tokenizer than {folders[0] / OPTIONS}; the records of a run share one"
+        )
+    return Tokenizer(vocab, **found[0]) if found else None
 
 
 def write_records(
@@ -111,6 +131,7 @@ def write_records(
         if not len(held):
             raise InputError("--held-out: the corpus is a single document, and only whole ones are held out")
     counts: dict[str, int] = {}
+    tokenizer = corpus.tokenizer
 
     def fill(folder: Path) -> None:
         counts["examples"] = write_tfrecords(_names(folder, files), original_batches(corpus, documents=learnt, **rules))
@@ -118,7 +139,7 @@ def write_records(
             once = {**rules, "dupe_factor": 1}
             names = _names(folder / HELD_OUT, 1)
             counts["held_out_examples"] = write_tfrecords(names, original_batches(corpus, documents=held, **once))
-        corpus.vocab.save(folder / VOCAB)
+        tokenizer.save_pretrained(folder)
 
     write_folder(out, fill)
     return counts

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from ... import __version__
 from ...errors import InputError
+from ...plumbing.crc32c import file_crc32c
 from ...plumbing.files import write_folder
 from ...text import Tokenizer
 from .corpus import FORMAT, FORMAT_VERSION, MANIFEST, OFFSET, PARTS, token_dtype
@@ -72,7 +73,7 @@ def prepare(
             "vocabulary": {"sha256": tokenizer.vocab.sha256, "size": tokenizer.vocab.size},
             "tokenizer": tokenizer.options,
             "counts": counts,
-            "shards": shards,
+            "shards": [{**shard, "checksums": _checksums(folder, shard["name"])} for shard in shards],
         }
         (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
 
@@ -82,6 +83,10 @@ def prepare(
         raise InputError(f"{path.parent}: can't be made ({error.strerror}); choose another place") from None
     write_folder(path, fill)
     return counts
+
+
+def _checksums(folder: Path, shard: str) -> dict[str, int]:
+    return {part: file_crc32c(folder / f"{shard}.{part}.bin") for part in PARTS}
 
 
 class _TextBlock:

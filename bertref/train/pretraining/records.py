@@ -6,25 +6,37 @@ from typing import Any
 from ...checkpoint import latest
 from ...data.pretraining.corpus import Corpus, is_corpus
 from ...data.pretraining.pipeline import PretrainingData
-from ...data.pretraining.record_files import held_out_files, is_records, record_files, vocab_beside, vocab_of
+from ...data.pretraining.record_files import (
+    held_out_files,
+    is_records,
+    record_files,
+    tokenizer_beside,
+    vocab_beside,
+    vocab_of,
+)
 from ...data.pretraining.tfrecord_data import TFRecordData
 from ...errors import InputError
-from ...text import Vocab
+from ...text import Tokenizer, Vocab
 from ..report import Report
 from .options import PretrainOptions
 from .origin import Origin
+from .text import tokenizer_of
 
 
 def open_records(
     options: PretrainOptions, origin: Origin | None, report: Report
-) -> tuple[Vocab, TFRecordData, TFRecordData | None]:
-    """The vocabulary, the examples to learn from, and the held-out ones beside them, where those are evaluated on.
+) -> tuple[Tokenizer, TFRecordData, TFRecordData | None]:
+    """The tokenizer, the examples to learn from, and the held-out ones beside them, where those are evaluated on.
 
     No pairs or masks are drawn any more: raises `InputError` where an option says another length or number than the
     records have. (A run with a checkpoint goes on and is told so: version 0.1.0 took no notice of --max-predictions.)
     """
     files = record_files(options.corpus)
     vocab = vocab_of(files, options.vocab) if origin is None else _vocab_of_origin(files, origin)
+    made = tokenizer_beside(files, vocab)
+    tokenizer = origin.tokenizer if origin else Tokenizer(vocab, lower_case=options.lower_case)
+    if made is not None:
+        tokenizer = tokenizer_of(options, origin, made, files[0].parent, report)
     data = TFRecordData(files, seed=options.seed)
     if data.seq_len != options.seq_len:
         raise InputError(f"{files[0]}: its sequences have {data.seq_len} tokens; add --seq-len {data.seq_len}")
@@ -35,7 +47,7 @@ def open_records(
         report("message", {"text": f"{said}; --max-predictions has no effect on records."})
     wanted = options.eval_on == "held-out" and not options.eval_corpus
     held_out = held_out_files(files) if wanted else []
-    return vocab, data, TFRecordData(held_out) if held_out else None
+    return tokenizer, data, TFRecordData(held_out) if held_out else None
 
 
 def _vocab_of_origin(files: list[Path], origin: Origin) -> Vocab:

@@ -28,7 +28,7 @@ from ..step import TrainingRecipe
 from .options import DEFAULT_CONFIG, DROPOUT, PretrainOptions, read_architecture
 from .origin import Origin
 from .records import open_evaluation, open_records
-from .text import given_vocab, open_text, tokenizer_of
+from .text import given_vocab, open_text
 
 ALL_RECORDS = (
     "records are not split, because the same sentences stand in several of them. `prepare --held-out` writes held-out "
@@ -100,17 +100,17 @@ def set_up(
     data: PretrainingData | TFRecordData
     held_out: PretrainingData | TFRecordData | None
     if any(map(is_records, options.corpus)):
-        vocab, data, held_out = open_records(options, origin, report)
+        tokenizer, data, held_out = open_records(options, origin, report)
         size = {"examples": len(data)}
     else:
-        vocab, corpus = open_text(options, origin, given, out, report)
-        data, held_out = _data(options, corpus, vocab, pass_counts)
+        tokenizer, corpus = open_text(options, origin, given, out, report)
+        data, held_out = _data(options, corpus, pass_counts)
         size = {"tokens": data.tokens, "documents": len(data.documents)}
     if options.eval_corpus:
-        held_out = open_evaluation(options.eval_corpus, vocab, _rules(options))
+        held_out = open_evaluation(options.eval_corpus, tokenizer.vocab, _rules(options))
     if not options.next_sentence and any(isinstance(source, TFRecordData) for source in (data, held_out)):
         report("message", {"text": PAIRS})
-    config, tokenizer = _fitted(config, vocab, options, origin), tokenizer_of(options, origin, vocab)
+    config = _fitted(config, tokenizer.vocab, options, origin)
     batches = _evaluation(options, data, held_out, report)
     for batch in batches:
         batch.validate(config)
@@ -169,7 +169,7 @@ def _fitted(config: BertConfig, vocab: Vocab, options: PretrainOptions, origin: 
 
 
 def _data(
-    options: PretrainOptions, corpus: Corpus, vocab: Vocab, pass_counts: Sequence[int]
+    options: PretrainOptions, corpus: Corpus, pass_counts: Sequence[int]
 ) -> tuple[PretrainingData, PretrainingData | None]:
     """The batches to learn from, and those held out."""
     train = np.arange(corpus.documents)
@@ -179,12 +179,12 @@ def _data(
     rules = _rules(options)
     masking = cast(Literal["static", "dynamic"], options.masking)
     data = PretrainingData(
-        corpus, vocab, masking=masking, dupe_factor=options.dupe_factor, documents=train, pass_counts=pass_counts,
-        **rules,
+        corpus, corpus.vocab, masking=masking, dupe_factor=options.dupe_factor, documents=train,
+        pass_counts=pass_counts, **rules,
     )  # fmt: skip
     evaluation = None
     if held_out is not None and len(held_out):
-        evaluation = PretrainingData(corpus, vocab, masking="static", dupe_factor=1, documents=held_out, **rules)
+        evaluation = PretrainingData(corpus, corpus.vocab, masking="static", dupe_factor=1, documents=held_out, **rules)
     return data, evaluation
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
+from ...checkpoint import latest
 from ...data.pretraining.corpus import Corpus, is_corpus
 from ...data.pretraining.documents import Document, read_documents
 from ...data.pretraining.python_topics import python_topics
@@ -31,33 +32,50 @@ def given_vocab(options: PretrainOptions, origin: Origin | None) -> Vocab | None
     return own
 
 
-def tokenizer_of(options: PretrainOptions, origin: Origin | None, vocab: Vocab) -> Tokenizer:
-    """The tokenizer of `--init`, or one for the vocabulary."""
-    return origin.tokenizer if origin else Tokenizer(vocab, lower_case=options.lower_case)
+def tokenizer_of(
+    options: PretrainOptions, origin: Origin | None, made: Tokenizer, where: object, report: Report
+) -> Tokenizer:
+    """The tokenizer of `--init`, or the one that `made` the tokens in `where`.
+
+    Raises `InputError` if `--cased` or `--init` has another casing than the tokens. (A run with a checkpoint goes on
+    and is told so: version 0.1.0 took no notice of what the tokens were made with.)
+    """
+    kinds = {True: "lower-cased", False: "cased"}
+    said = None
+    if origin is not None and origin.tokenizer.lower_case != made.lower_case:
+        said = f"its text is {kinds[made.lower_case]}, but --init {origin.name} is {kinds[not made.lower_case]}"
+        remedy = "prepare it again"
+    elif origin is None and made.lower_case and not options.lower_case:
+        said, remedy = "its text is lower-cased, which --cased contradicts", "leave --cased out, or prepare it again"
+    if said and latest(Path(options.out)) is None:
+        raise InputError(f"{where}: {said}; {remedy}")
+    if said:
+        report("message", {"text": f"{where}: {said}."})
+    return origin.tokenizer if origin else made
 
 
 def open_text(
     options: PretrainOptions, origin: Origin | None, given: Vocab | None, out: Path, report: Report
-) -> tuple[Vocab, Corpus]:
-    """The vocabulary (`given`, if there is one) and the tokenised corpus: prepared ones are opened, text is tokenised
-    into `out`/data once."""
+) -> tuple[Tokenizer, Corpus]:
+    """The tokenizer (of the vocabulary `given`, if there is one) and the tokenised corpus: prepared ones are opened,
+    text is tokenised into `out`/data once."""
     prepared = [path for path in options.corpus if is_corpus(path)]
     if prepared:
         if len(prepared) < len(options.corpus):
             other = next(path for path in options.corpus if path not in prepared)
             raise InputError(f"{other}: is not a prepared corpus, but {prepared[0]} is; give only one kind")
         corpus = Corpus.open(prepared, given)
-        return corpus.vocab, corpus
+        return tokenizer_of(options, origin, corpus.tokenizer, prepared[0], report), corpus
     folder = out / "data"
     if is_corpus(folder):
         corpus = Corpus.open(folder, given if origin else None)
-        return corpus.vocab, corpus
+        return tokenizer_of(options, origin, corpus.tokenizer, folder, report), corpus
     if not options.corpus:
         report("message", {"text": "No corpus given: learning from the Python language reference (pydoc_data.topics)."})
     vocab = given or _trained_vocab(options, report)
-    tokenizer = tokenizer_of(options, origin, vocab)
+    tokenizer = origin.tokenizer if origin else Tokenizer(vocab, lower_case=options.lower_case)
     prepare(_documents(options), tokenizer, folder, progress=lambda counts: report("prepare", counts))
-    return vocab, Corpus.open(folder, vocab)
+    return tokenizer, Corpus.open(folder, vocab)
 
 
 def _documents(options: PretrainOptions) -> Iterator[Document]:

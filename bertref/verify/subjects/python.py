@@ -16,7 +16,8 @@ A subject with more to show is an object with a method for each, of which only t
     name               an attribute: what reports call it
 
 FACTORY makes it: a class, a function without arguments, or the function that takes the case itself. A factory may
-also give a transformers model, which gets the hooks of `TransformersSubject`.
+also give a transformers model, which gets the hooks of `TransformersSubject`. As when Python runs a file, what lies in
+the folder of FILE.py can be imported by it. A subject that ends the program (`sys.exit`) is one that could not run.
 
 The case is a dict of plain values and fresh NumPy arrays:
 
@@ -66,6 +67,8 @@ from ..records import PRECISIONS, Answers, Arrays, Case
 from ..subject import Subject
 from .arrays import canonical, to_numpy
 
+OWN_FAILURES = (Exception, SystemExit)
+"""Whatever the subject's own code raises is its failure to run; only an interrupt is the user's."""
 METHODS = {"forward": "", "gradients": "grad:", "update": "update:"}
 """A method -> what the names of its answers begin with."""
 
@@ -162,7 +165,7 @@ class PythonSubject:
             found = function(*arguments)
         except BertrefError:
             raise
-        except Exception as error:  # the subject's own code: whatever it raises is its failure to run
+        except OWN_FAILURES as error:
             raise InputError(f"{self.name}: {what} failed: {_describe(error)}") from error
         if not isinstance(found, Mapping):
             raise InputError(f"{self.name}: {what} gave {type(found).__name__}; a dict name -> array is needed")
@@ -185,10 +188,13 @@ def _full_name(name: str, prefix: str, known: list[str], where: str) -> str:
 
 def _describe(error: BaseException) -> str:
     """The error's first line, and the line of the code that raised it."""
-    first = (str(error) or "no message").splitlines()[0]
+    if isinstance(error, SystemExit):
+        first = f"the subject ended the program (SystemExit {error.code or 0})"
+    else:
+        first = f"{type(error).__name__}: {(str(error) or 'no message').splitlines()[0]}"
     frames = traceback.extract_tb(error.__traceback__)
     place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {first}{place}"
+    return f"{first}{place}"
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -228,8 +234,8 @@ def _import(module_name: str) -> ModuleType:
     try:
         if module_name.endswith(".py"):
             return _import_file(Path(module_name))
-        if "" not in sys.path and str(Path.cwd()) not in sys.path:
-            sys.path.insert(0, str(Path.cwd()))
+        if "" not in sys.path:
+            _look_in(Path.cwd())
         return importlib.import_module(module_name)
     except BertrefError:
         raise
@@ -239,13 +245,20 @@ def _import(module_name: str) -> ModuleType:
                 f"python:{module_name}: no such module; it is looked for in {Path.cwd()} and where Python looks"
             ) from None
         raise InputError(f"python:{module_name} needs the module {error.name}, which is not installed") from error
-    except Exception as error:
+    except OWN_FAILURES as error:
         raise InputError(f"python:{module_name} can't be imported: {_describe(error)}") from error
+
+
+def _look_in(folder: Path) -> None:
+    """Has modules of a folder found from now on: a function may import them when it runs."""
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
 
 
 def _import_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise InputError(f"python:{path}: no such file")
+    _look_in(path.resolve().parent)
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
@@ -270,5 +283,5 @@ def _made(found: Any, target: str) -> Any:
         return found
     try:
         return found()
-    except Exception as error:
+    except OWN_FAILURES as error:
         raise InputError(f"python:{target}() failed: {_describe(error)}") from error

@@ -1,6 +1,6 @@
 """A BERT in Hugging Face's modules: where its parts are, what its parameters are called, whose weights it has."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -45,11 +45,15 @@ def stock(config: BertConfig, numerics: Numerics, attention: str = "eager") -> A
     return transformers().BertForPreTraining(huggingface_config(config, numerics, attention)).eval()
 
 
-def folder(path: str, attention: str | None = None) -> Any:
-    """The model of a Hugging Face folder. Raises `InputError` if there is none."""
+def folder(path: str, attention: str | None = None) -> tuple[Any, frozenset[str]]:
+    """The model of a Hugging Face folder, and the names of parameters that it does not hold: the library makes them
+    newly. Raises `InputError` if there is no model."""
     options = {} if attention is None else {"attn_implementation": attention}
     try:
-        return transformers().BertForPreTraining.from_pretrained(path, local_files_only=True, **options).eval()
+        model, loading = transformers().BertForPreTraining.from_pretrained(
+            path, local_files_only=True, output_loading_info=True, **options
+        )
+        return model.eval(), frozenset(loading["missing_keys"])
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(f"{path}: transformers can't load a BERT from it: {str(error).splitlines()[0]}") from None
 
@@ -118,6 +122,15 @@ def parameters(model: Any, config: BertConfig) -> dict[str, list[Any]]:
             owners = found.setdefault(canonical, [])
             if not any(parameter is owner for owner in owners):
                 owners.append(parameter)
+    return found
+
+
+def made_from(config: BertConfig, parameters: Collection[str]) -> list[str]:
+    """The tensors of the way forward that these parameters have a part in."""
+    found: list[str] = []
+    for row in rows(config):
+        if set(found).intersection(row.inputs) or any(parameter.name in parameters for parameter in row.parameters):
+            found.append(row.name)
     return found
 
 

@@ -19,7 +19,8 @@ class TransformersSubject:
 
     model      None: a stock `BertForPreTraining`, built for each case. A `torch.nn.Module`: that object, in the mode
                (train or eval) in which it is; it gets a case's weights for the time of the run and its own back.
-               A string or path: a Hugging Face folder. A function: makes the model for a case.
+               A string or path: a Hugging Face folder; what it holds no weights for is left out of the answers.
+               A function: makes the model for a case.
     attention  Hugging Face's `attn_implementation`: "eager", "sdpa", ...; None: as the model has it
     dtype      what the weights are cast to; None: as the model has it (a stock one: float32)
     autocast   "bfloat16" or "float16": the run is inside `torch.autocast` of that type
@@ -44,7 +45,7 @@ class TransformersSubject:
             raise InputError(f"transformers: autocast {autocast!r}; it must be bfloat16 or float16")
         if dtype not in (None, *DTYPES):
             raise InputError(f"transformers: no dtype {dtype!r}; there are {', '.join(DTYPES)}")
-        self._model, self._build, about = _model_of(model, attention)
+        self._model, self._build, about, self._missing = _model_of(model, attention)
         own = "float32" if self._model is None else _dtype_name(next(self._model.parameters()))
         self._autocast, self._step, self._dtype = autocast, step, dtype or own
         self.precision: str | None = f"mixed-{autocast}" if autocast else self._dtype
@@ -68,16 +69,32 @@ class TransformersSubject:
             with torch_model.with_weights(model, case.config, case.params, self._dtype) as owners:
                 answers = torch_run.TorchRun(model, owners, case, wanted, self._autocast, self._step).answers()
             notes = () if self._model is None else torch_model.config_notes(self._model)
-            return replace(answers, notes=(*notes, *answers.notes))
+            return self._held(replace(answers, notes=(*notes, *answers.notes)), case)
         except BertrefError:
             raise
+        except SystemExit as error:
+            raise InputError(f"{self.name}: the subject ended the program (SystemExit {error.code or 0})") from error
         except Exception as error:  # the subject's own code: whatever it raises is its failure to run
             first = (str(error) or "no message").splitlines()[0]
             raise InputError(f"{self.name} failed: {type(error).__name__}: {first}") from error
 
+    def _held(self, answers: Answers, case: Case) -> Answers:
+        """The answers without those that are made from weights which the folder lacks."""
+        from . import torch_model
 
-def _model_of(model: Any, attention: str | None) -> tuple[Any, Builder | None, str]:
-    """The model object or the function that makes one for a case, and the words for it."""
+        made = torch_model.made_from(case.config, self._missing)
+        if not made:
+            return answers
+        leave = {*made, *(f"grad:{name}" for name in (*made, *self._missing)), *(f"update:{n}" for n in self._missing)}
+        values = {name: value for name, value in answers.values.items() if name not in leave}
+        modules = ", ".join(sorted({name.rpartition(".")[0] for name in self._missing}))
+        note = f"the folder holds no weights of {modules}; not judged, with their gradients: {', '.join(made)}"
+        return Answers(values, (*answers.notes, note))
+
+
+def _model_of(model: Any, attention: str | None) -> tuple[Any, Builder | None, str, frozenset[str]]:
+    """The model object or the function that makes one for a case, the words for it, and the parameters that its folder
+    lacks."""
     from . import torch_model  # first of all: it says what to install
 
     torch_model.transformers()
@@ -85,9 +102,10 @@ def _model_of(model: Any, attention: str | None) -> tuple[Any, Builder | None, s
 
     if model is None:
         kind = attention or "eager"
-        return None, lambda case: torch_model.stock(case.config, case.numerics, kind), f"attention={kind},"
+        return None, lambda case: torch_model.stock(case.config, case.numerics, kind), f"attention={kind},", frozenset()
     if isinstance(model, str | Path):
-        return torch_model.folder(str(model), attention), None, f"{model},"
+        loaded, missing = torch_model.folder(str(model), attention)
+        return loaded, None, f"{model},", missing
     if isinstance(model, torch.nn.Module):
         torch_model.parts(model)
         own = getattr(getattr(model, "config", None), "_attn_implementation", None)
@@ -95,9 +113,9 @@ def _model_of(model: Any, attention: str | None) -> tuple[Any, Builder | None, s
             raise InputError(
                 f"transformers: the model's attention is {own!r}; build it with attn_implementation={attention!r}"
             )
-        return model, None, f"{type(model).__name__},"
+        return model, None, f"{type(model).__name__},", frozenset()
     if callable(model):
-        return None, model, f"{getattr(model, '__name__', type(model).__name__)},"
+        return None, model, f"{getattr(model, '__name__', type(model).__name__)},", frozenset()
     raise InputError(f"transformers: {type(model).__name__} is not a model, a folder or a function")
 
 

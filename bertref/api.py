@@ -180,6 +180,8 @@ class Model:
         from .inference import loaded
 
         encodings = self.tokenizer.encode_batch(texts, None, self.config.max_position_embeddings)
+        if not encodings:
+            return np.zeros((0, 0, self.config.hidden_size), np.float32)
         encoded, x = loaded.encode(self, encodings)
         mask, rows = (self.ops.xp.to_numpy(array) for array in (x.layout.mask, encoded.sequence))
         vectors = np.zeros((*mask.shape, rows.shape[-1]), rows.dtype)
@@ -189,14 +191,18 @@ class Model:
     def features(self, texts: Sequence[str], names: Collection[str]) -> dict[str, npt.NDArray[Any]]:
         """Any probes (`bertref.topology.probe_names`) of the texts as one batch, and `sequence`, the last output.
 
-        Raises `InputError` for a name that is no forward probe of the encoder.
+        Raises `InputError` for a name that is no forward probe of the encoder, and without texts.
         """
         from .inference import loaded
 
+        if isinstance(names, str):
+            raise InputError(f"features: {names!r} is one name; give a sequence of names, ({names!r},)")
         last = f"layer.{self.config.num_hidden_layers - 1}.output"
         wanted = {last if name == "sequence" else name for name in names}
         recorder = Recorder(wanted)
         encodings = self.tokenizer.encode_batch(texts, None, self.config.max_position_embeddings)
+        if not encodings:
+            raise InputError("features: no text given")
         x = loaded.inputs_of(self, encodings)
         loaded.run(self, x, Probe(recorder, self.ops.xp, x.layout))
         missing = wanted - set(recorder.values)

@@ -29,7 +29,7 @@ def convert(
     """Convert a checkpoint, with a report on every tensor.
 
     SRC is a Hugging Face folder, a file of weights beside its config, or a TensorFlow checkpoint; DST is a new folder
-    or a new .onnx file. Exit code 1: a proof of --check failed.
+    or a new .onnx file. Exit code 1: a proof of --check failed; 2: it could not be made, or nothing could be written.
 
     \b
     Example:
@@ -54,9 +54,12 @@ def convert(
         click.echo(json.dumps({
             "schema": 1, "source": source, "target": target, "format": done.format,
             "coverage": done.coverage.to_dict(), "proofs": proofs, "notes": list(done.notes),
+            "unproved": list(done.unproved),
         }))  # fmt: skip
     else:
         render.coverage(done.coverage)
         render.conversion(done)
     if not done.proved:
         sys.exit(1)
+    if done.unproved:
+        sys.exit(2)

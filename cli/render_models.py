@@ -51,6 +51,8 @@ def conversion(done: Any) -> None:
     for note in done.notes:
         message(note)
     out.print(f"written: {done.target}", markup=False)
+    for reason in done.unproved:
+        message(reason)
 
 
 def info(found: dict[str, Any], *, tensors: bool = False) -> None:

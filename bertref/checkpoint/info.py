@@ -1,6 +1,7 @@
 """What can be said of a saved model without running it: for `bertref info`."""
 
 from dataclasses import asdict, replace
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -50,13 +51,19 @@ def model_info(
         "vocabulary": _vocabulary(folder_of(path)),
         "coverage": coverage.to_dict(),
         "uses": [*uses, f"look inside: bertref features --model {path} --file texts.txt --format npz --out out.npz"]
-        if complete and Path(source.path).exists() else [],
+        if complete and _has_weights(source) else [],
     }  # fmt: skip
 
 
 def dialect_name(numerics: Numerics) -> str:
     """The preset that this is, or "custom"."""
     return next((name for name, preset in DIALECTS.items() if preset == numerics), "custom")
+
+
+def _has_weights(source: Source) -> bool:
+    """Whether the weights are there, and not a TensorFlow index alone."""
+    path = Path(source.path)
+    return path.exists() or any(path.parent.glob(f"{escape(path.name)}.data-*"))
 
 
 def _sizes(coverage: Coverage) -> dict[str, int]:

@@ -17,7 +17,7 @@ from .folder import CONFIG, GOOGLE_CONFIG
 from .plan import architectures_of
 from .source import Source
 from .sources import folder_of, open_source
-from .training import MOMENTS, STATE
+from .training import MOMENTS, STATE, checkpoints
 from .training import load as load_training
 from .weights import LoadedWeights, read_weights
 
@@ -115,6 +115,10 @@ def describe(
 ) -> Description:
     """What the config beside the weights says."""
     file = Path(config) if config else config_file(folder_of(path), source.format)
+    if not config and not file.is_file():
+        raise InputError(
+            f"{file}: no such file; a model's config is expected here (info and convert take another with --config)"
+        )
     values = read_json(file)
     if source.format == "tensorflow" and dialect is None:
         recorded = values.get("bertref_numerics")
@@ -152,7 +156,9 @@ def scores_of(described: Description, heads: Sequence[str], num_labels: int) -> 
 def training_state(folder: Path) -> tuple[dict[str, npt.NDArray[Any]], int]:
     """The optimiser's state that lies beside a model. Raises `CheckpointError` if there is none."""
     if not (folder / STATE).is_file():
-        raise CheckpointError(f"{folder}: holds no optimiser state ({STATE}, {MOMENTS}); read it without the optimiser")
+        kept = checkpoints(folder)
+        advice = f"{kept[-1]} does" if kept else "read it without the optimiser"
+        raise CheckpointError(f"{folder}: holds no optimiser state ({STATE}, {MOMENTS}); {advice}")
     state = load_training(folder)
     return state.moments, state.step
 

@@ -29,7 +29,8 @@ __all__ = ["Conversion", "Format", "Proof", "convert", "format_of"]
 
 @dataclass(frozen=True)
 class Conversion:
-    """What was done. `proofs` is empty unless they were asked for; `notes` say what could not be carried over."""
+    """What was done. `proofs` is empty unless they were asked for; `notes` say what could not be carried over, and
+    `unproved` why a proof that was asked for could not be made."""
 
     source: Path
     target: Path
@@ -37,6 +38,7 @@ class Conversion:
     model: SavedModel
     proofs: tuple[Proof, ...]
     notes: tuple[str, ...]
+    unproved: tuple[str, ...] = ()
 
     @property
     def coverage(self) -> Coverage:
@@ -82,10 +84,13 @@ def convert(
     saved = load_model(source / place, dialect=dialect, allow=allow, optimizer=optimizer, config=config)
     notes = _onnx(saved, source, target) if kind == "onnx" else _folder(saved, source, target, kind)
     proofs: list[Proof] = []
+    unproved: list[str] = []
     if check:
-        proofs, silent = prove(saved, target if kind == "onnx" else target / place, kind)
-        notes = (*notes, *silent)
-    return Conversion(source, target, kind, saved, tuple(proofs), notes)
+        proofs, unproved, remarks = prove(saved, target if kind == "onnx" else target / place, kind)
+        notes = (*notes, *remarks)
+        if not proofs and not unproved:
+            unproved = [f"{target}: nothing was proved: no independent reader of TensorFlow checkpoints is at hand"]
+    return Conversion(source, target, kind, saved, tuple(proofs), notes, tuple(unproved))
 
 
 def format_of(target: Path) -> Format:

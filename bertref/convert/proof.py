@@ -14,7 +14,7 @@ import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -50,12 +50,20 @@ class Proof:
         return self.worst <= LIMIT
 
 
-def prove(saved: SavedModel, target: Path, kind: str) -> tuple[list[Proof], list[str]]:
-    """Proofs by every independent reader that is installed, of the source and of the target; and remarks on those that
-    could not be asked."""
+class Proved(NamedTuple):
+    """What independent readers said; which of those that could be asked are not installed; and other remarks."""
+
+    proofs: list[Proof]
+    not_asked: list[str]
+    notes: list[str]
+
+
+def prove(saved: SavedModel, target: Path, kind: str) -> Proved:
+    """Proofs by every independent reader that is installed, of the source and of the target."""
     batch = random_batch(saved)
     exact, rounded = (ours(saved, batch, dtype) for dtype in ("float64", "float32"))
     asked: list[tuple[str, Path, Callable[[Path, SavedModel, Arrays], Arrays]]] = []
+    not_asked: list[str] = []
     notes: list[str] = []
     folders = [saved.path] if saved.coverage.format != "tensorflow" and saved.path.is_dir() else []
     folders += [target] if kind == "huggingface" else []
@@ -65,16 +73,16 @@ def prove(saved: SavedModel, target: Path, kind: str) -> tuple[list[Proof], list
     if folders and importlib.util.find_spec("transformers") and importlib.util.find_spec("torch"):
         asked += [("transformers", folder, transformers_reads) for folder in folders]
     elif folders:
-        notes.append("not proved by transformers: it is not installed (pip install transformers torch)")
+        not_asked.append("not proved by transformers: it is not installed (pip install transformers torch)")
     if kind == "onnx" and importlib.util.find_spec("onnxruntime"):
         asked.append(("onnxruntime", target, onnxruntime_reads))
     elif kind == "onnx":
-        notes.append("not proved by onnxruntime: it is not installed (pip install 'bertref[onnx]')")
+        not_asked.append("not proved by onnxruntime: it is not installed (pip install 'bertref[onnx]')")
     proofs = [
         Proof(reader, file, ratios(run(file, saved, batch), exact, rounded, batch["attention_mask"]))
         for reader, file, run in asked
     ]
-    return proofs, notes
+    return Proved(proofs, not_asked, notes)
 
 
 def ratios(found: Arrays, exact: Arrays, rounded: Arrays, mask: npt.NDArray[Any]) -> dict[str, float]:

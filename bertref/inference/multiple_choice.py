@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from .. import heads
 from ..errors import InputError, TextError
-from ..text.encoding import Encoding, Truncate
+from ..text.encoding import Encoding, Truncate, check_texts
 from .loaded import Loaded, by_length, measured, pooled, probabilities, require
 
 
@@ -32,6 +32,7 @@ def choose(
     `InputError` for fewer than two choices and a model without the head.
     """
     require(loaded, "multiple_choice")
+    check_texts(contexts, choices, *choices)
     if len(contexts) != len(choices):
         raise InputError(f"{len(contexts)} contexts and {len(choices)} lists of choices; every context has one")
     for context, some in zip(contexts, choices, strict=True):

@@ -19,7 +19,7 @@ from ..errors import InputError, TextError
 from ..probes import padded
 from ..tasks.span_search import N_BEST, Candidates, search
 from ..tasks.spans import Framed, Framing, SpanSettings
-from ..text.encoding import Encoding
+from ..text.encoding import Encoding, check_texts
 from .loaded import Loaded, by_length, encode, require
 
 
@@ -84,6 +84,7 @@ def answer(
     without the head.
     """
     require(loaded, "question_answering")
+    check_texts(questions, contexts)
     if len(questions) != len(contexts):
         raise InputError(f"{len(questions)} questions and {len(contexts)} contexts; every question has one")
     options = options or AnswerOptions()

@@ -26,7 +26,7 @@ from ..errors import InputError
 from ..probes import padded
 from ..tasks.windows import Window, best_window, windows
 from ..text import Piece
-from ..text.encoding import Encoding, frame
+from ..text.encoding import Encoding, check_texts, frame
 from .loaded import Loaded, by_length, encode, probabilities, require
 
 Rows = npt.NDArray[Any]
@@ -56,6 +56,7 @@ def tag(loaded: Loaded, texts: Sequence[str], *, aggregation: str | None = None)
     `aggregation` is one of `Aggregation`; None: entities if any label begins with "B-" or "I-", else words. Raises
     `InputError` for an unknown aggregation and a model without the head.
     """
+    check_texts(texts)
     if aggregation is None:
         schemed = any(label[1:2] == "-" and label[0] in ALWAYS for label in loaded.labels)
         aggregation = "entities" if schemed else "words"

@@ -9,7 +9,7 @@ Source: Devlin et al. 2019, section 3 and figure 2; google-research/bert, `run_c
 
 import re
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from ..errors import InputError
 from .vocab import CLS, CONTINUES, PAD, SEP, Vocab
@@ -35,6 +35,13 @@ class Encoding(NamedTuple):
 
     input_ids: list[int]
     token_type_ids: list[int]
+
+
+def check_texts(*several: Sequence[Any] | None) -> None:
+    """Raises `InputError` where a text stands in place of a sequence of texts: its letters would be taken for them."""
+    for texts in several:
+        if isinstance(texts, str | bytes):
+            raise InputError(f"{texts[:40]!r} is one text; give a sequence of texts, (text,)")
 
 
 def frame(

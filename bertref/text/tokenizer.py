@@ -36,7 +36,7 @@ from ..errors import InputError
 from .added import AddedTokens
 from .basic import BasicTokenizer, Control, check_control, to_unicode
 from .bulk import Pieces, Words, blocks
-from .encoding import Encoding, Truncate, frame, join, tokens_of
+from .encoding import Encoding, Truncate, check_texts, frame, join, tokens_of
 from .folder import read_folder, write_folder
 from .offsets import Locator, Piece
 from .vocab import Vocab
@@ -118,6 +118,7 @@ class Tokenizer:
 
     def ids_batch(self, texts: Sequence[Text]) -> list[list[int]]:
         """The ids of each text. [CLS] and its like are neither added nor recognised: "[MASK]" is "[", "mask", "]"."""
+        check_texts(texts)
         return self._ids(texts, specials=False)
 
     def _ids(self, texts: Iterable[Text], *, specials: bool) -> list[list[int]]:
@@ -163,7 +164,8 @@ class Tokenizer:
         specials: bool = True,
         truncate: Truncate = "head",
     ) -> list[Encoding]:
-        """`encode` for many texts at once; `pairs` is as long as `texts`."""
+        """`encode` for many texts at once; `pairs` is as long as `texts`. Raises `InputError` for a single text."""
+        check_texts(texts, pairs)
         if pairs is not None and len(pairs) != len(texts):
             raise InputError(f"{len(texts)} texts and {len(pairs)} second texts; every pair has one of each")
         first = self._ids(texts, specials=specials)

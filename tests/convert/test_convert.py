@@ -130,9 +130,19 @@ def test_what_the_loader_got_wrong_fails_the_proof(folder: Path, tmp_path: Path)
         {"numerics": replace(saved.numerics, gelu="tanh")},
         {"numerics": replace(saved.numerics, layer_norm_eps=1e-5)},
     ):  # fmt: skip
-        proofs, _ = prove(replace(saved, **edit), folder, "huggingface")
+        proofs, *_ = prove(replace(saved, **edit), folder, "huggingface")
         assert all(proof.worst > 3 * LIMIT and not proof.holds for proof in proofs)
         assert len(proofs) == 2
+
+
+def test_a_reader_that_is_missing_proves_nothing(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    done = convert(folder, tmp_path / "m.onnx", check=True)
+    assert not done.proofs
+    assert [reason.split(":")[0] for reason in done.unproved] == [
+        "not proved by transformers", "not proved by onnxruntime"
+    ]  # fmt: skip
+    assert not convert(folder, tmp_path / "hf").unproved
 
 
 def test_rounding_is_the_unit(folder: Path) -> None:

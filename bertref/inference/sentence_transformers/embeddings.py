@@ -11,7 +11,7 @@ from ... import model
 from ...arrays import Array
 from ...errors import InputError
 from ...layout import Inputs
-from ...text.encoding import Encoding
+from ...text.encoding import Encoding, check_texts
 from ..loaded import Loaded, by_length, encode, framed_and_cut
 from .modules import EmbeddingModules, Projection
 from .pooling import MODES, check_mode, normalized, pool
@@ -45,6 +45,7 @@ def prepared(recipe: EmbeddingModules, texts: Sequence[str]) -> list[str]:
 
 def embed(loaded: Loaded, recipe: EmbeddingModules, texts: Sequence[str]) -> npt.NDArray[Any]:
     """(texts, width). Texts of like length share a batch; the result is in the order given."""
+    check_texts(texts)
     limit = loaded.config.max_position_embeddings
     encodings, _ = framed_and_cut(loaded, prepared(recipe, texts), None, min(recipe.max_length or limit, limit))
     if not encodings:

@@ -74,6 +74,8 @@ class PretrainOptions:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "precision", canonical(self.precision))
+        if isinstance(self.corpus, str):
+            raise InputError(f"corpus is {self.corpus!r}, a text; give a sequence of paths, ({self.corpus!r},)")
         if self.init_optimizer and self.init is None:
             raise InputError("--init-optimizer takes the state that lies beside the model of --init; add --init")
         for name in ("steps", "batch_size", "vocab_size", "dupe_factor", "accumulate", "eval_batches", "log_every",

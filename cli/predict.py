@@ -188,7 +188,7 @@ def predict(
     lines = _lines(texts, file, wish)
     first = next(lines, None)
     if first is None:
-        return
+        raise InputError(f"{named(file or '')}: no texts in it")
     model = load_model(model_dir, backend=backend, dtype=dtype, allow=allow)
     task = chosen_task(model.heads, wish)
     _check_words(model, wish)

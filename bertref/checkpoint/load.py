@@ -100,10 +100,12 @@ def load_model(
             f"{path}: the vocabulary has {len(vocab)} tokens, the model's table fewer rows (vocab_size = {rows}), so "
             f"{what} can't be read; take the vocabulary that the model was trained with"
         )
+    short = (f"{path}: the vocabulary has {len(vocab)} tokens, the model's table {rows} rows (vocab_size): the last "
+             f"{rows - len(vocab)} stand for no token",) if len(vocab) < rows else ()  # fmt: skip
     moments, step = weights.moments, weights.step
     if optimizer and source.format != "tensorflow":
         moments, step = training_state(folder_of(path))
-    coverage = replace(weights.coverage, notes=(*described.notes, *weights.coverage.notes))
+    coverage = replace(weights.coverage, notes=(*described.notes, *weights.coverage.notes, *short))
     return SavedModel(
         weights.params, described.config, described.numerics, tokenizer, weights.heads, labels_of(described, weights),
         described.problem_type, scores_of(described, weights.heads, weights.num_labels), coverage, path, moments, step,

@@ -17,6 +17,8 @@ from .coverage import Coverage, CoverageRow, is_allowed
 from .names import BIAS, DECODER_BIAS, WORDS, Translation
 from .source import Source, StoredTensor
 
+MOST_LAYERS = 1000
+"""Of fewer layers every tensor that a file lacks is listed."""
 _FLOATS = {"float64": (), "float32": (), "float16": ("widened",), "bfloat16": ("widened",)}
 
 
@@ -40,9 +42,14 @@ def plan(source: Source, config: BertConfig, classes: Sequence[str] = (), *, all
     """The plan for a file. `classes` are the config's `architectures`; `allow` holds patterns of what may be missing
     or unused.
 
-    Raises `CheckpointError` for tensors of the wrong shape or type and for two tensors that claim one parameter; what
-    is missing or unused stands in the coverage (`Coverage.require` makes an error of it).
+    Raises `CheckpointError` for tensors of the wrong shape or type, for two tensors that claim one parameter, and for
+    more layers than can be; what is missing or unused stands in the coverage (`Coverage.require` makes an error of it).
     """
+    if config.num_hidden_layers > max(MOST_LAYERS, len(source.entries)):  # before anything is listed layer by layer
+        raise CheckpointError(
+            f"{source.path}: the config's num_hidden_layers is {config.num_hidden_layers}, but the file holds "
+            f"{len(source.entries)} tensors in all; correct the config"
+        )
     translate = names.from_tensorflow if source.format == "tensorflow" else names.from_huggingface
     translations = {stored: found for stored in source.entries if (found := translate(stored))}
     stored = _by_name(source, translations, "parameter")

@@ -1,5 +1,7 @@
-"""What a command says where something is missing: a reader, the optimiser's state, a config."""
+"""What a command says where something is missing: a reader, the optimiser's state, a config, texts, layers, words."""
 
+import json
+import time
 from pathlib import Path
 
 import bertref as package
@@ -54,3 +56,30 @@ def test_info_on_a_checkpoint_of_tensorflow(tmp_path: Path) -> None:
     assert without.returncode == 2
     assert "bert_config.json: no such file" in said(without)
     assert "--config" in said(without)
+
+
+def test_nothing_to_predict_is_said(tmp_path: Path) -> None:
+    folder = model(tmp_path / "model", "BertForMaskedLM", ("a", "b", "c"))
+    done = bertref("predict", "--model", folder, "--file", "-", stdin="\n")
+    assert done.returncode == 2
+    assert "standard input: no texts in it" in said(done)
+
+
+def test_more_layers_than_can_be_are_refused_at_once(tmp_path: Path) -> None:
+    folder = model(tmp_path / "model", "BertForMaskedLM", ("a", "b", "c"))
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    (folder / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 10**7}), encoding="utf-8")
+    start = time.perf_counter()
+    done = bertref("info", folder)
+    assert done.returncode == 2
+    assert "num_hidden_layers is 10000000, but the file holds" in said(done)
+    assert time.perf_counter() - start < 20
+
+
+def test_a_short_vocabulary_is_mentioned(tmp_path: Path) -> None:
+    folder = model(tmp_path / "model", "BertForMaskedLM", ("a", "b", "c"))
+    assert not package.load(folder).coverage.notes
+    words = (folder / "vocab.txt").read_text(encoding="utf-8").split("\n")
+    (folder / "vocab.txt").write_text("\n".join(words[:-2]) + "\n", encoding="utf-8")
+    (note,) = package.load(folder).coverage.notes
+    assert "the vocabulary has 7 tokens, the model's table 8 rows (vocab_size): the last 1 stand for no token" in note

@@ -15,6 +15,7 @@ from ..api import Model
 from ..data.tasks.catalogue import DataSetInfo, data_set_info
 from ..data.tasks.examples import Part
 from ..errors import InputError
+from ..inference.sequence_classification import problem_of
 from ..metrics.bootstrap import Interval, intervals
 from ..metrics.registry import METRICS
 from .files import write_evaluation
@@ -23,6 +24,7 @@ from .opening import Note, max_length, open_model, open_parts, trained
 from .options import EvaluateOptions
 from .records import Record, worst
 from .results import EvaluateResult, Evaluation, PartResult
+from .texts import PROBLEMS
 from .vectors import Vectors, cls_vectors
 
 Advance = Callable[[str, int], None]
@@ -64,11 +66,22 @@ def _by_model(options: EvaluateOptions, info: DataSetInfo, kind: EvaluationKind,
     if options.vectors and info.kind not in METRICS:
         raise InputError(f"--plot-vectors is for texts; {info.name} is {info.kind}")
     model: Model = open_model(options, info, note)
+    _check_labels(options, info, model)
     settings = kind.settings(replace(options, max_length=max_length(options, info, model.config)))
     return _Answered(
         lambda part: kind.answer(model, part, settings, None),
         lambda part: cls_vectors(model, part, settings, options.vectors),
     )
+
+
+def _check_labels(options: EvaluateOptions, info: DataSetInfo, model: Model) -> None:
+    """Refuses a classifier that can't say the labels of the data: files without labels would not show it."""
+    able = "sequence_classification" in model.heads and problem_of(model) == PROBLEMS["classification"]
+    if info.labels and able and not set(info.labels) <= set(model.labels):
+        raise InputError(
+            f"{options.model}: its labels are {', '.join(model.labels)}, but those of {info.name} are "
+            f"{', '.join(info.labels)}; choose a model of that task, or give --labels"
+        )
 
 
 def _by_file(options: EvaluateOptions, info: DataSetInfo, kind: EvaluationKind) -> _Answered:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     table(path / "texts.csv", "text,label", [f"{text(i)},{names[i % 3]}" for i in range(12)])
     table(path / "one.csv", "text,label", [f"{text(i)},good" for i in range(4)])
     table(path / "unknown.csv", "text,label", [f"{text(0)},good", f"{text(1)},ugly"])
+    table(path / "pairs.tsv", "index\tsentence1\tsentence2", [f"{i}\t{text(i)}\t{text(i + 1)}" for i in range(3)])
     table(path / "grades.csv", "text,label", [f"{text(i)},{i / 4}" for i in range(12)])
     table(path / "several.csv", "text,label", [f'{text(i)},"{["a", "b", "a,b", ""][i % 4]}"' for i in range(12)])
     table(path / "choices.csv", "sent1,sent2,ending0,ending1,label", [f"{text(i)},it,rain,{text(i + 1)},{i % 2}"
@@ -185,6 +187,21 @@ def test_labels_without_names_are_the_tasks(folder: Path, tmp_path: Path) -> Non
     assert "The model's labels have no names; they are taken as 0, 1 (--labels)." in said
 
 
+def test_a_train_part_that_is_judged_is_said(folder: Path, tmp_path: Path) -> None:
+    """The folder of the film reviews without "test"; not where the part is named."""
+    for label in ("neg", "pos"):
+        (tmp_path / "train" / label).mkdir(parents=True)
+        (tmp_path / "train" / label / "0_1.txt").write_text(text(1))
+    said: list[str] = []
+    options = EvaluateOptions("imdb", str(tmp_path), model=str(folder / "unnamed"))
+    assert list(bertref.evaluate(options, said.append).parts) == ["train"]
+    note = f"{tmp_path}: there is no dev and no test part; the train part is judged"
+    assert said.count(note) == 1
+    said.clear()
+    bertref.evaluate(replace(options, parts=("train",)), said.append)
+    assert note not in said
+
+
 def test_mnli_has_two_parts_and_ax_comes_from_its_model(folder: Path, tmp_path: Path) -> None:
     glue = tmp_path / "MNLI"
     glue.mkdir()
@@ -224,6 +241,11 @@ def test_mnli_has_two_parts_and_ax_comes_from_its_model(folder: Path, tmp_path: 
         ("classification", "texts.csv", "texts", {"labels": ("a", "b")}, "names 2 labels, but the model has 3"),
         ("classification", "texts.csv", "texts", {"max_length": 49}, "longer than the model's 48 positions"),
         ("classification", "texts.csv", "texts", {"parts": ("all",)}, "--part is 'all'; a file is train, dev or test"),
+        ("ax", "pairs.tsv", "texts", {}, "texts: its labels are bad, good, odd, but those of ax are entailment, neutral, "
+         "contradiction; choose a model of that task, or give --labels"),
+        ("ax", "pairs.tsv", "unnamed", {}, "unnamed: its labels are LABEL_0, LABEL_1, but those of ax are"),
+        ("ax", "pairs.tsv", "tokens", {}, "no head for sequence-classification"),
+        ("ax", "pairs.tsv", "grades", {}, "does regression, but the task is classification"),
         ("classification", "nothing.csv", "texts", {}, "nothing.csv: no such file or folder"),
         ("conll", "words.conll", "tokens", {"vectors": 5}, "--plot-vectors is for texts"),
         ("classification", "texts.csv", "texts", {"out": "texts"}, "is the model's own folder"),

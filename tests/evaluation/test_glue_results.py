@@ -48,7 +48,7 @@ def test_answers_without_truth_and_those_of_a_finetuning_are_no_second_result(re
     assert list(read_results(results)) == list(LARGE)
     assert read_results(results)["mrpc"] == LARGE["mrpc"]
     (results / "rte" / "results.json").unlink()
-    with pytest.raises(InputError, match="missing: rte$"):
+    with pytest.raises(InputError, match=r"missing: rte$"):
         glue_average(read_results(results))
 
 

@@ -18,6 +18,7 @@ from ..errors import InputError
 from ..inference.sequence_classification import problem_of
 from ..metrics.bootstrap import Interval, intervals
 from ..metrics.registry import METRICS
+from .applicable import check_applicable
 from .files import write_evaluation
 from .kinds import KINDS, EvaluationKind
 from .opening import Note, max_length, open_model, open_parts, trained
@@ -41,6 +42,7 @@ def evaluate(
     """
     info = data_set_info(options.task)
     kind = KINDS[info.kind]
+    check_applicable(options, info.kind)
     _check_out(options)
     parts = open_parts(options, info, note)
     answered = _by_model(options, info, kind, note) if options.model else _by_file(options, info, kind)

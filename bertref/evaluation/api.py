@@ -138,6 +138,9 @@ def _intervals(options: EvaluateOptions, kind: EvaluationKind, answers: Any) -> 
 
 
 def _check_out(options: EvaluateOptions) -> None:
-    """Refuses to replace the results of the run that made the model."""
+    """Refuses what is a file, and to replace the results of the run that made the model."""
+    for path in (Path(options.out), *Path(options.out).parents) if options.out else ():
+        if path.is_file():
+            raise InputError(f"--out {path}: is a file; a folder is needed")
     if options.out and options.model and Path(options.out).resolve() == Path(options.model).resolve():
         raise InputError(f"--out {options.out}: is the model's own folder; its results.json would be replaced")

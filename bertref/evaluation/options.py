@@ -59,7 +59,9 @@ class EvaluateOptions:
         object.__setattr__(self, "parts", (self.parts,) if isinstance(self.parts, str) else tuple(self.parts))
         check_truncate(self.truncate)
         if (self.model is None) == (self.predictions is None):
-            raise InputError("give --model, whose answers are judged, or --predictions, answers in a file")
+            raise InputError(
+                "give --model (or set BERTREF_MODEL), whose answers are judged, or --predictions, answers in a file"
+            )
         for name in ("max_length", "stride", "max_query_length", "max_answer_length", "max_examples"):
             self._at_least(name, 1)
         for name in ("bootstrap", "worst", "vectors"):

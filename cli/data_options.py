@@ -5,8 +5,20 @@ from typing import Any, TypeVar
 
 import click
 
+from ..data.tasks.catalogue import data_set_info
+
 F = TypeVar("F", bound=Callable[..., Any])
 TRUNCATE = ["head", "tail", "head+tail"]
+
+
+def task_argument(*more: str) -> Callable[[F], F]:
+    """TASK, any name of a data set or a kind of task that the catalogue knows, or one of `more`: the command gets the
+    catalogue's own name."""
+
+    def find(_context: click.Context, _parameter: click.Parameter, name: str) -> str:
+        return name.lower() if name.lower() in more else data_set_info(name).name
+
+    return click.argument("task", metavar="TASK", callback=find)
 
 
 def _all(*options: Callable[[Any], Any]) -> Callable[[F], F]:

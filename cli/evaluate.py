@@ -8,10 +8,10 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from ..data.tasks.catalogue import CATALOGUE, data_set_info
+from ..data.tasks.catalogue import data_set_info
 from ..errors import InputError
 from . import render
-from .data_options import column_options, format_options, names_of, sequence_options
+from .data_options import column_options, format_options, names_of, sequence_options, task_argument
 from .options import backend_option, debug_option, json_option, threads_option
 
 GLUE = "glue"
@@ -20,7 +20,7 @@ GLUES = ("task", "data", "average", "as_json", "debug", "threads")
 
 
 @click.command()
-@click.argument("task", type=click.Choice([*CATALOGUE, GLUE], case_sensitive=False), metavar="TASK")
+@task_argument(GLUE)
 @click.argument("data", metavar="DATA")
 @click.option("--model", metavar="DIR", help="The model to judge; else $BERTREF_MODEL.")
 @click.option("--predictions", metavar="FILE", help="Judge the answers in a file; no model is loaded.")

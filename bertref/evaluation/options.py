@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from ..data.tasks.catalogue import known_name
 from ..errors import InputError
 from ..text.encoding import check_truncate
 from .applicable import given_names, shown
@@ -55,6 +56,7 @@ class EvaluateOptions:
     vectors: int = 0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "task", known_name(self.task))
         object.__setattr__(self, "labels", tuple(self.labels))
         object.__setattr__(self, "parts", (self.parts,) if isinstance(self.parts, str) else tuple(self.parts))
         check_truncate(self.truncate)

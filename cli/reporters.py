@@ -4,11 +4,11 @@ import contextlib
 import json
 import math
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Protocol, TextIO
 
 from ..errors import InputError
 from ..train.report import Report
+from . import plot_evaluation
 
 
 class Reporter(Protocol):
@@ -83,12 +83,7 @@ class Plot:
     title = ""
 
     def __init__(self, path: str) -> None:
-        try:
-            import matplotlib  # noqa: F401
-        except ImportError:
-            raise InputError("--plot needs matplotlib: pip install 'bertref[plot]'") from None
-        if not Path(path).resolve().parent.is_dir():
-            raise InputError(f"{path}: its folder does not exist")
+        plot_evaluation.check(path)
         self._path = path
         self._steps: list[dict[str, Any]] = []
         self._evals: list[dict[str, Any]] = []

@@ -84,11 +84,16 @@ def open_model(options: EvaluateOptions, info: DataSetInfo, note: Note) -> Model
 
 
 def _with_labels(model: Model, options: EvaluateOptions, info: DataSetInfo, note: Note) -> Model:
+    unnamed = all(UNNAMED.fullmatch(label) for label in model.labels)
     if options.labels:
         if len(options.labels) != len(model.labels):
             raise InputError(f"--labels names {len(options.labels)} labels, but the model has {len(model.labels)}")
+        if set(options.labels) == set(model.labels):
+            return model
+        if not unnamed:
+            said, known = (", ".join(labels) for labels in (options.labels, model.labels))
+            raise InputError(f"--labels says {said}, but the model's are {known}")
         return replace(model, labels=options.labels)
-    unnamed = all(UNNAMED.fullmatch(label) for label in model.labels)
     if info.labels and unnamed and len(info.labels) == len(model.labels):
         note(f"The model's labels have no names; they are taken as {', '.join(info.labels)} (--labels).")
         return replace(model, labels=info.labels)

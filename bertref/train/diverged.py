@@ -62,4 +62,4 @@ class DivergenceWatch:
     def _advice(self) -> str:
         path = self._last_checkpoint()
         last = f"The last good checkpoint is {path}" if path else "There is no checkpoint yet"
-        return f"{last}; try a lower --learning-rate or a longer --warmup-steps."
+        return f"{last}; try a lower --learning-rate or a longer warm-up."

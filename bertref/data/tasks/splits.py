@@ -1,12 +1,11 @@
-"""Two parts from one: a share of the examples for validation, drawn by a hash; or a sample of one.
+"""Two parts from one: a share of the examples for validation, drawn evenly; or a sample of one.
 
-Whether an example belongs to the share depends on the seed and on its place (or its group) alone, neither on the order
-of the examples nor on the others. So nothing is kept in memory, and each part is read by itself. A share of 0.1 of N
-examples has 0.1 N of them give or take some 0.3 √N; by groups, it is a share of the groups.
+Which examples belong to the share depends on the seed and on how many there are, not on the file's name: a copy of a
+file is split as the file is. By groups, a share of the groups is drawn, in the order of their first examples. A part is
+read once more to count it; only numbers, or the names of groups, are kept in memory.
 """
 
-import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from ...errors import InputError
@@ -19,39 +18,29 @@ def split(
 ) -> tuple[Part, Part]:
     """The examples that are not in the share, and those that are; with `by_group`, examples of one group stay together.
 
-    Reads the part until both have an example. Raises `InputError` if one would have none, for a share that is not
-    between 0 and 1, and, by groups, for an example that has none.
+    The share is rounded to whole examples, or groups, and each part has one at least. Raises `InputError` for fewer
+    than two of them, for a share that is not between 0 and 1, and, by groups, for an example that has none.
     """
     if not 0 < share < 1:
         raise InputError(f"the share for validation is {share}; it has to be between 0 and 1")
+    keys = list(dict.fromkeys(map(_group, part.read()))) if by_group else range(sum(1 for _ in part.read()))
+    if len(keys) < 2:
+        what = "group" if by_group else "example"
+        raise InputError(
+            f"{part.files[0]}: {len(keys)} {what}{'' if len(keys) == 1 else 's'} can't be split into two parts; name a "
+            "file for validation"
+        )
+    count = min(max(round(share * len(keys)), 1), len(keys) - 1)
+    drawn = {keys[i] for i in generator(seed, "held_out").permutation(len(keys))[:count].tolist()}
+
+    def is_drawn(number: int, example: Example) -> bool:
+        return (_group(example) if by_group else number) in drawn
+
     settings = {"share": share, "seed": seed, "by_group": by_group}
-
-    def side(name: str, drawn: bool) -> Part:
-        def read() -> Iterator[Example]:
-            return (e for e in part.read() if _is_drawn(e, share, seed, by_group) is drawn)
-
-        return replace(part, name=name, read=read, settings={**part.settings, "split": {**settings, "drawn": drawn}})
-
-    sides = side(names[0], False), side(names[1], True)
-    _check_both(part, sides, share, by_group)
-    return sides
-
-
-def _check_both(part: Part, sides: tuple[Part, Part], share: float, by_group: bool) -> None:
-    for side in sides:
-        if next(iter(side.read()), None) is None:
-            what = "groups" if by_group else "examples"
-            raise InputError(
-                f"{part.files[0]}: a share of {share} leaves no {what} for {side.name!r}; "
-                "take another share, or name a file for validation"
-            )
-
-
-def _is_drawn(example: Example, share: float, seed: int, by_group: bool) -> bool:
-    if by_group and example.group is None:
-        raise InputError(f"{example.place}: it has no group; name the groups' column, or split without groups")
-    key = f"{seed}\0{example.group if by_group else example.place}"
-    return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big") < share * 2**64
+    return (
+        _side(part, names[0], lambda n, e: not is_drawn(n, e), {"split": {**settings, "drawn": False}}),
+        _side(part, names[1], is_drawn, {"split": {**settings, "drawn": True}}),
+    )
 
 
 def sampled(part: Part, count: int, seed: int = 0) -> Part:
@@ -61,10 +50,19 @@ def sampled(part: Part, count: int, seed: int = 0) -> Part:
     """
     if count < 1:
         raise InputError(f"a sample of {count} examples; at least 1 is needed")
+    there = sum(1 for _ in part.read())
+    drawn = set(generator(seed, "held_out", step=1).permutation(there)[:count].tolist())
+    return _side(part, part.name, lambda n, e: n in drawn, {"sample": {"count": count, "seed": seed}})
 
+
+def _side(part: Part, name: str, belongs: Callable[[int, Example], bool], settings: dict[str, object]) -> Part:
     def read() -> Iterator[Example]:
-        there = sum(1 for _ in part.read())
-        drawn = set(generator(seed, "held_out", step=1).permutation(there)[:count].tolist())
-        return (example for i, example in enumerate(part.read()) if i in drawn)
+        return (example for number, example in enumerate(part.read()) if belongs(number, example))
 
-    return replace(part, read=read, settings={**part.settings, "sample": {"count": count, "seed": seed}})
+    return replace(part, name=name, read=read, settings={**part.settings, **settings})
+
+
+def _group(example: Example) -> str:
+    if example.group is None:
+        raise InputError(f"{example.place}: it has no group; name the groups' column, or split without groups")
+    return example.group

@@ -34,6 +34,8 @@ from .run import finetune
 
 LINES = "grid.jsonl"
 SEED = "seed"
+NOT_AXES = frozenset({"task", "data", "model", "out", "dev", "test", "teacher", "log_every", "save_every", "keep"})
+"""Options that say what a run is about or what it leaves behind."""
 CAST: dict[str, Callable[[str], Any]] = {"float": float, "int": int, "str": str}
 
 
@@ -81,8 +83,12 @@ def parse_axes(given: Sequence[str]) -> dict[str, tuple[Any, ...]]:
     for text in given:
         name, _, values = text.partition("=")
         option = name.strip().replace("-", "_")
-        if kinds.get(option) not in CAST or not values.strip():
-            raise InputError(f"--grid {text!r}: write an option and its values, such as learning-rate=2e-5,3e-5")
+        if kinds.get(option) not in CAST or option in NOT_AXES or not values.strip():
+            axes_there = [each for each, kind in kinds.items() if kind in CAST and each not in NOT_AXES]
+            raise InputError(
+                f"--grid {text!r}: write an option and its values, such as learning-rate=2e-5,3e-5; there are "
+                + ", ".join(axes_there).replace("_", "-")
+            )
         try:
             axes_values = tuple(dict.fromkeys(CAST[kinds[option]](each.strip()) for each in values.split(",")))
         except ValueError:

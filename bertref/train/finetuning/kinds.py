@@ -66,12 +66,11 @@ class Kind:
     labelled: str | None = None
 
     def check_labels(self, part: Part, labels: tuple[str, ...]) -> None:
-        """Raises `InputError`, naming the place, for a label of a part to evaluate on that is not among these."""
-        if self.labelled is None:
-            return
+        """Reads a part to evaluate on, so that what is wrong with it is said before the training. Raises `InputError`,
+        naming the place, for a label that is not among these."""
         table = numbers_of(labels)
         for example in part.read():
-            own = getattr(example, self.labelled)
+            own = getattr(example, self.labelled) if self.labelled else ()
             for label in (own,) if isinstance(own, str) else own or ():
                 number_of(table, label, example.place)
 

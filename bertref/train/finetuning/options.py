@@ -79,13 +79,26 @@ class FinetuneOptions:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "precision", canonical(self.precision))
-        object.__setattr__(self, "labels", tuple(self.labels))
-        object.__setattr__(self, "predict_on", tuple(self.predict_on))
+        for name in ("labels", "predict_on"):
+            given = getattr(self, name)
+            if isinstance(given, str):
+                raise InputError(f"{name} is the string {given!r}; give a sequence of names, ({given!r},)")
+            object.__setattr__(self, name, tuple(given))
         check_truncate(self.truncate)
         if not self.model:
             raise InputError("--model names the model to fine-tune; give a folder or a file of weights")
         if not self.data:
             raise InputError("DATA names what to fine-tune on; give a file or a folder")
+        for name in ("data", "model", "out", "dev", "test", "teacher"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, str(getattr(self, name)))
+        if self.dev is not None and self.held_out is not None:
+            raise InputError("--dev and --held-out both say what to evaluate on; leave one out")
+        if self.batch_size is not None and self.accumulate > self.batch_size:
+            raise InputError(
+                f"a batch of {self.batch_size} can't be split into {self.accumulate} chunks; use --accumulate 1 to "
+                f"{self.batch_size}"
+            )
         if self.epochs is not None and self.steps is not None:
             raise InputError("--epochs and --steps both say how long the run is; leave one out")
         for name in COUNTS:
@@ -93,7 +106,8 @@ class FinetuneOptions:
         for name in ("dropout", "classifier_dropout", "warmup", "label_smoothing"):
             self._require(name, lambda value: 0 <= value < 1, "in [0, 1)")
         self._require("held_out", lambda value: 0 < value < 1, "a share between 0 and 1")
-        self._require("epochs", lambda value: value > 0, "above 0")
+        self._require("epochs", lambda value: 0 < value < float("inf"), "above 0, and finite")
+        self._require("eval_every", lambda value: value >= 0, "0 or more")
         self._require("layer_decay", lambda value: 0 < value <= 1, "in (0, 1]")
         self._require("temperature", lambda value: value > 0, "above 0")
         self._require("hard_weight", lambda value: 0 <= value <= 1, "in [0, 1]")

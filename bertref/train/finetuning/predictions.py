@@ -13,6 +13,7 @@ from ...errors import InputError
 from ...evaluation import EvaluateOptions, evaluate
 from ...evaluation.opening import open_parts
 from ..report import Report
+from .kinds import Kind
 from .options import FinetuneOptions
 
 FOLDER = "predictions"
@@ -27,6 +28,14 @@ def check(options: FinetuneOptions) -> None:
     """Opens what is to be predicted on, so that a wrong name is said before the training and not after it."""
     for wanted in _wanted(options, Path(options.out)):
         open_parts(wanted, data_set_info(wanted.task), lambda text: None)
+
+
+def check_labels(options: FinetuneOptions, kind: Kind, labels: tuple[str, ...]) -> None:
+    """Reads what is to be predicted on: wrong rows and unknown labels are said before the training, too."""
+    for wanted in _wanted(options, Path(options.out)):
+        if wanted.task == options.task:
+            for part in open_parts(wanted, data_set_info(wanted.task), lambda text: None).values():
+                kind.check_labels(part, labels)
 
 
 def predict(options: FinetuneOptions, out: Path, report: Report) -> None:

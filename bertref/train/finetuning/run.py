@@ -34,6 +34,7 @@ from .history import History
 from .options import FinetuneOptions, default_options, recorded
 from .setup import FinetuneBasis, FinetuneSetup, basis_of, set_up
 from .teaching import extra_params
+from .warm_start import fitted
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,7 @@ def finetune(
     made = claim(out, record, default_options(), resume=options.resume, report=report)
     try:
         setup = set_up(basis, report)
+        predictions.check_labels(options, basis.kind, setup.labels)
         state = _start(basis, setup, out, report)
         history = History.open(out, cast(str, setup.basis.options.metric), state.step, setup.digest)
     except BertrefError:
@@ -118,6 +120,9 @@ def _start(basis: FinetuneBasis, setup: FinetuneSetup, out: Path, report: Report
         return state
     model = basis.model
     assert model is not None
+    model, told = fitted(model, basis.kind.head, setup.labels)
+    if told:
+        report("message", {"text": f"{model.path}: {told}"})
     found = differences(model, setup.shapes, setup.recipe.precision.master, basis.info.kind)
     for text in (*model.coverage.notes, *(f"{model.path}: {text}" for text in found)):
         report("message", {"text": text})
@@ -147,6 +152,7 @@ class _Finetuning:
     report: Report
     history: History
     started: float = field(default_factory=time.perf_counter)
+    silent_before: bool = False
 
     @property
     def pace(self) -> Pace:
@@ -183,6 +189,10 @@ class _Finetuning:
     def evaluate(self, state: State) -> bool:
         """Evaluates, keeps the weights if they are the best so far; whether the run should go on."""
         metrics = self.metrics(state)
+        if not metrics and not self.silent_before:
+            self.silent_before = True
+            names = ", ".join(part.name for part in self.setup.evaluated.values())
+            self.report("message", {"text": f"Nothing is evaluated: {names} has no labels or answers."})
         if metrics:
             self.history.add(state.step, metrics, lambda: self._weights(state))
             self.report("eval", {"step": state.step, "on": next(iter(self.setup.evaluated)), **metrics})

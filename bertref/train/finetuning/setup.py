@@ -35,6 +35,8 @@ from .order import Order
 from .scales import rate_scales
 from .teaching import distilled, load_teacher, taught_features
 
+DRAWN = 0
+"""The seed by which examples are held out or sampled: the same in all runs, so that seeds are compared on one set."""
 HELD_OUT = 0.1
 """The share of the training part that is held out where there is no development part."""
 
@@ -138,8 +140,8 @@ def set_up(basis: FinetuneBasis, report: Report) -> FinetuneSetup:
     """Reads the data, or finds its features in the cache."""
     options, kind = basis.options, basis.kind
     data = open_parts(options, lambda text: report("message", {"text": text}))
-    train, evaluated = _parts(options, data, report)
-    labels = data.labels or kind.labels(options, train)
+    whole, train, evaluated = _parts(options, data, report)
+    labels = data.labels or kind.labels(options, whole)
     metric = options.metric or kind.metric(basis.info, labels)
     check_metrics(basis.info.kind, (metric,), labels)
     for part in evaluated.values():
@@ -169,24 +171,23 @@ def open_parts(options: FinetuneOptions, note: Callable[[str], None]) -> DataSet
     return open_data_set(options.task, Path(options.data), dev=dev, test=test, reading=reading)
 
 
-def _parts(options: FinetuneOptions, data: DataSet, report: Report) -> tuple[Part, dict[str, Part]]:
-    """The part to learn from and those to evaluate on."""
+def _parts(options: FinetuneOptions, data: DataSet, report: Report) -> tuple[Part, Part, dict[str, Part]]:
+    """The whole training part, which has the labels; what of it is learnt from; and the parts to evaluate on."""
     if "train" not in data.parts:
         raise InputError(f"{options.data}: has no training part; there are {', '.join(data.parts)}")
-    train = data.parts["train"]
+    whole = train = data.parts["train"]
     evaluated = {name: part for name, part in data.parts.items() if name.startswith("dev")}
     share = options.held_out if options.held_out is not None else (0.0 if evaluated else HELD_OUT)
     if share:
-        train, held_out = split(train, share, seed=options.seed, by_group=options.by_group or options.group is not None)
+        train, held_out = split(train, share, seed=DRAWN, by_group=options.by_group or options.group is not None)
         evaluated = {"held-out": held_out}
-        if options.held_out is None:
-            text = f"There is no development part; {share:.0%} of {train.name} is held out (--dev, --held-out)."
-            report("message", {"text": text})
+        count = sum(1 for _ in held_out.read())
+        report("message", {"text": f"{count} examples are held out ({share:.0%}) to evaluate on (--held-out, --dev)."})
     if options.max_examples:
-        train = sampled(train, options.max_examples, options.seed)
+        train = sampled(train, options.max_examples, DRAWN)
     if options.max_dev_examples:
-        evaluated = {name: sampled(p, options.max_dev_examples, options.seed) for name, p in evaluated.items()}
-    return train, evaluated
+        evaluated = {name: sampled(p, options.max_dev_examples, DRAWN) for name, p in evaluated.items()}
+    return whole, train, evaluated
 
 
 def _features(

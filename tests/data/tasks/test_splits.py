@@ -1,6 +1,7 @@
 """A share for validation."""
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bertref.data.tasks.examples import Part, TextExample
-from bertref.data.tasks.splits import split
+from bertref.data.tasks.splits import sampled, split
 from bertref.errors import InputError
 
 from .files import read
@@ -32,18 +33,29 @@ def test_every_example_is_on_one_side(share: float, seed: int, by_group: bool) -
         assert {e.group for e in train.read()}.isdisjoint(e.group for e in dev.read())
 
 
-def test_the_share_is_about_what_was_asked() -> None:
-    """Five standard deviations of a binomial with 10,000 draws are 150."""
-    assert abs(len(read(split(part(10_000), 0.1)[1])) - 1000) < 150
-    groups = {e.group for e in split(part(10_000, 2500), 0.2, by_group=True)[1].read()}
-    assert abs(len(groups) - 500) < 100
+@given(st.integers(2, 60), st.floats(0.01, 0.99), st.integers(0, 9))
+def test_the_share_is_what_was_asked(count: int, share: float, seed: int) -> None:
+    train, dev = split(part(count), share, seed=seed)
+    wanted = min(max(round(share * count), 1), count - 1)
+    assert (len(read(dev)), len(read(train))) == (wanted, count - wanted)
+    groups = {e.group for e in split(part(100, 25), 0.2, seed=seed, by_group=True)[1].read()}
+    assert len(groups) == 5
 
 
-def test_neither_order_nor_company_matters() -> None:
-    dev = {e.place for e in split(part(), 0.3)[1].read()}
-    assert {e.place for e in split(part(order=1), 0.3)[1].read()} == dev
-    assert {e.place for e in split(part(500), 0.3)[1].read()} == {p for p in dev if int(p.split()[-1]) < 500}
-    assert {e.place for e in split(part(), 0.3, seed=1)[1].read()} != dev
+def test_a_copy_is_split_as_the_file_is() -> None:
+    copy = Part("train", (Path("b.csv"),), lambda: (replace(e, place="b" + e.place[1:]) for e in part().read()))
+    dev = [e.place.split()[-1] for e in split(part(), 0.3)[1].read()]
+    assert [e.place.split()[-1] for e in split(copy, 0.3)[1].read()] == dev
+    assert [e.place.split()[-1] for e in split(part(), 0.3, seed=1)[1].read()] != dev
+
+
+def test_a_sample() -> None:
+    found = sampled(part(50), 20, seed=3)
+    numbers = [int(e.place.split()[-1]) for e in found.read()]
+    assert (len(numbers), numbers) == (20, sorted(set(numbers)))
+    assert [e.place for e in found.read()] == [e.place for e in sampled(part(50), 20, seed=3).read()]
+    assert len(read(sampled(part(5), 20))) == 5
+    assert found.settings["sample"] == {"count": 20, "seed": 3}
 
 
 def test_names_and_settings() -> None:
@@ -60,9 +72,9 @@ def test_bad_splits() -> None:
     for share in (0.0, 1.0, -1.0, float("nan")):
         with pytest.raises(InputError, match="it has to be between 0 and 1"):
             split(part(), share)
-    with pytest.raises(InputError, match=r"a\.csv: a share of 0\.5 leaves no groups for '(train|dev)'"):
+    with pytest.raises(InputError, match=r"a\.csv: 1 group can't be split into two parts"):
         split(part(groups=1), 0.5, by_group=True)
-    with pytest.raises(InputError, match=r"a share of 1e-09 leaves no examples for 'dev'"):
-        split(part(), 1e-9)
+    with pytest.raises(InputError, match=r"a\.csv: 0 examples can't be split"):
+        split(part(0), 0.5)
     with pytest.raises(InputError, match=r"a\.csv, line 0: it has no group"):
         split(part(groups=0), 0.5, by_group=True)

@@ -141,9 +141,70 @@ def test_a_run_is_not_resumed_with_other_data(tmp_path: Path) -> None:
         run(tmp_path, resume=True)
 
 
+def test_a_copy_of_a_file_is_split_alike(tmp_path: Path) -> None:
+    """Features are cached by content: the examples held out must be those of the content, too."""
+    running.prepared(tmp_path)
+    (tmp_path / "copy.csv").write_bytes((tmp_path / "train.csv").read_bytes())
+    parts = []
+    for name in ("train.csv", "copy.csv"):
+        options = running.options(tmp_path, data=str(tmp_path / name), dev=None, held_out=0.3)
+        setup = set_up(basis_of(options, tmp_path / "none"), silent)
+        parts.append(([e.text for e in setup.evaluated["held-out"].read()], len(setup.store)))
+    assert parts[0] == parts[1]
+    assert len(parts[0][0]) == 12
+
+
+def test_seeds_are_compared_on_one_set(tmp_path: Path) -> None:
+    running.prepared(tmp_path)
+    found = []
+    for seed in (1, 2):
+        options = running.options(tmp_path, dev=None, held_out=0.3, seed=seed, max_examples=10)
+        found.append(set_up(basis_of(options, tmp_path / "none"), silent))
+    texts = [[e.text for e in setup.evaluated["held-out"].read()] for setup in found]
+    assert texts[0] == texts[1]
+    assert len(found[0].store) == 10
+
+
+def test_a_sample_knows_all_labels(tmp_path: Path) -> None:
+    running.prepared(tmp_path)
+    with (tmp_path / "train.csv").open("a") as file:
+        file.write('"the sea",salty\n')
+    options = running.options(tmp_path, max_examples=3)
+    assert set_up(basis_of(options, tmp_path / "none"), silent).labels == ("dry", "salty", "wet")
+
+
+def test_a_head_that_is_there_is_kept_for_its_labels(tmp_path: Path) -> None:
+    result, _ = run(tmp_path, "first", steps=40, learning_rate=1e-2)
+    again: dict[str, Any] = {"model": str(tmp_path / "first"), "learning_rate": 0.0, "steps": 1}
+    same, log = run(tmp_path, "same", **again)
+    assert same.metrics == pytest.approx(result.metrics, nan_ok=True)
+    assert not any("head" in v["text"] or "classifier" in v["text"] for v in log.of("message"))
+    turned, log = run(tmp_path, "turned", labels=("wet", "dry"), **again)
+    assert turned.metrics["accuracy"] == pytest.approx(result.metrics["accuracy"])
+    assert any("its labels are put in the order wet, dry" in v["text"] for v in log.of("message"))
+    with (tmp_path / "train.csv").open("a") as file:
+        file.write('"the sea",salty\n')
+    _, log = run(tmp_path, "other", **again)
+    said = [v["text"] for v in log.of("message")]
+    assert any("its head is for other labels (dry, wet)" in text for text in said)
+    assert any("has no classifier; newly made" in text for text in said)
+
+
+def test_what_is_predicted_on_is_read_before_the_training(tmp_path: Path) -> None:
+    running.prepared(tmp_path)
+    (tmp_path / "more.csv").write_text("text,label\nthe river,wet\nthe sea,salty\n")
+    with pytest.raises(InputError, match=r"more\.csv, line 3: the label 'salty' is unknown"):
+        run(tmp_path, predict_on=(str(tmp_path / "more.csv"),))
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
+        ({"held_out": 0.5}, "--dev and --held-out both say what to evaluate on"),
+        ({"accumulate": 100}, "a batch of 8 can't be split into 100 chunks"),
+        ({"eval_every": -1}, "--eval-every is -1"),
+        ({"epochs": float("inf"), "steps": None}, "--epochs is inf"),
+        ({"labels": "dry,wet"}, "labels is the string 'dry,wet'"),
         ({"max_query_length": 5}, "--max-query-length does nothing for classification"),
         ({"stride": 5}, "--stride does nothing without --windows"),
         ({"temperature": 3.0}, "--temperature does nothing without --teacher"),

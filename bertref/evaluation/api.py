@@ -82,7 +82,7 @@ def _check_labels(options: EvaluateOptions, info: DataSetInfo, model: Model) -> 
     if info.labels and able and not set(info.labels) <= set(model.labels):
         raise InputError(
             f"{options.model}: its labels are {', '.join(model.labels)}, but those of {info.name} are "
-            f"{', '.join(info.labels)}; choose a model of that task, or give --labels"
+            f"{', '.join(info.labels)}; choose a model of that task"
         )
 
 

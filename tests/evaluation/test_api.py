@@ -242,7 +242,7 @@ def test_mnli_has_two_parts_and_ax_comes_from_its_model(folder: Path, tmp_path: 
         ("classification", "texts.csv", "texts", {"max_length": 49}, "longer than the model's 48 positions"),
         ("classification", "texts.csv", "texts", {"parts": ("all",)}, "--part is 'all'; a file is train, dev or test"),
         ("ax", "pairs.tsv", "texts", {}, "texts: its labels are bad, good, odd, but those of ax are entailment, "
-         "neutral, contradiction; choose a model of that task, or give --labels"),
+         "neutral, contradiction; choose a model of that task"),
         ("ax", "pairs.tsv", "unnamed", {}, "unnamed: its labels are LABEL_0, LABEL_1, but those of ax are"),
         ("ax", "pairs.tsv", "tokens", {}, "no head for sequence-classification"),
         ("ax", "pairs.tsv", "grades", {}, "does regression, but the task is classification"),

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 import click
 
 from ..data.tasks.catalogue import data_set_info
+from ..errors import InputError
 
 F = TypeVar("F", bound=Callable[..., Any])
 TRUNCATE = ["head", "tail", "head+tail"]
@@ -16,7 +17,12 @@ def task_argument(*more: str) -> Callable[[F], F]:
     catalogue's own name."""
 
     def find(_context: click.Context, _parameter: click.Parameter, name: str) -> str:
-        return name.lower() if name.lower() in more else data_set_info(name).name
+        if name.lower() in more:
+            return name.lower()
+        try:
+            return data_set_info(name).name
+        except InputError as error:
+            raise InputError(", ".join((str(error), *more))) from None
 
     return click.argument("task", metavar="TASK", callback=find)
 

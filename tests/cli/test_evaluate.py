@@ -188,7 +188,7 @@ def test_glues_average(said: Any, tmp_path: Path) -> None:
          "--plot-vectors goes with --model"),
         (["classification", "dev.csv", "--model", "texts", "--average", "leaderboard"], "--average is for glue"),
         (["SST_2", "dev.csv", "--model", "texts"], "but those of sst-2 are 0, 1"),
-        (["squda", "dev.csv", "--model", "texts"], r"no data set or task 'squda' \(is it 'squad'\?\)"),
+        (["squda", "dev.csv", "--model", "texts"], r"task 'squda' \(is it 'squad'\?\); .*, conll, glue\n"),
         (["squad_v2", "dev-v1.1.json", "--model", "texts"], "no head for question-answering"),
         (["glue", ".", "--worst", "3"], "--worst says nothing of glue"),
         (["glue", ".", "--model", "texts"], "--model says nothing of glue"),

@@ -270,7 +270,7 @@ def test_what_does_not_fit_is_refused(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({}, "give --model, whose answers are judged, or --predictions"),
+        ({}, r"give --model \(or set BERTREF_MODEL\), whose answers are judged, or --predictions"),
         ({"model": "a", "predictions": "b"}, "give --model"),
         ({"predictions": "a", "max_examples": 3}, "--max-examples goes with --model"),
         ({"predictions": "a", "vectors": 3}, "--plot-vectors goes with --model"),

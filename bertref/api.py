@@ -1,7 +1,7 @@
 """The Python API for a trained model: what its heads answer, the vectors of texts, and a look inside."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,16 +74,16 @@ class Model:
     """
 
     config: BertConfig
-    numerics: Numerics
-    tokenizer: Tokenizer
-    params: dict[str, Array]
-    ops: OpSet
+    numerics: Numerics = field(repr=False)
+    tokenizer: Tokenizer = field(repr=False)
+    params: dict[str, Array] = field(repr=False)
+    ops: OpSet = field(repr=False)
     packed: bool = True
     heads: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     problem_type: str | None = None
     recipe: "EmbeddingModules | None" = None
-    coverage: Coverage | None = None
+    coverage: Coverage | None = field(default=None, repr=False)
     activation: str | None = None
 
     def predict(self, text: str, *, top_k: int = 5, truncate: Truncate | None = None) -> "list[MaskGuesses]":

@@ -5,8 +5,26 @@ from typing import Any, TypeVar
 
 import click
 
+from ..data.tasks.catalogue import data_set_info
+from ..errors import InputError
+
 F = TypeVar("F", bound=Callable[..., Any])
 TRUNCATE = ["head", "tail", "head+tail"]
+
+
+def task_argument(*more: str) -> Callable[[F], F]:
+    """TASK, any name of a data set or a kind of task that the catalogue knows, or one of `more`: the command gets the
+    catalogue's own name."""
+
+    def find(_context: click.Context, _parameter: click.Parameter, name: str) -> str:
+        if name.lower() in more:
+            return name.lower()
+        try:
+            return data_set_info(name).name
+        except InputError as error:
+            raise InputError(", ".join((str(error), *more))) from None
+
+    return click.argument("task", metavar="TASK", callback=find)
 
 
 def _all(*options: Callable[[Any], Any]) -> Callable[[F], F]:

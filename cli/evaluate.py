@@ -1,22 +1,26 @@
 """bertref evaluate"""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
-from ..data.tasks.catalogue import CATALOGUE
+from ..data.tasks.catalogue import data_set_info
 from ..errors import InputError
 from . import render
-from .data_options import column_options, format_options, names_of, sequence_options
-from .options import backend_option, debug_option, json_option, model_folder, threads_option
+from .data_options import column_options, format_options, names_of, sequence_options, task_argument
+from .options import backend_option, debug_option, json_option, threads_option
 
 GLUE = "glue"
+GLUES = ("task", "data", "average", "as_json", "debug", "threads")
+"""The parameters that say something of GLUE's average."""
 
 
 @click.command()
-@click.argument("task", type=click.Choice([*CATALOGUE, GLUE], case_sensitive=False), metavar="TASK")
+@task_argument(GLUE)
 @click.argument("data", metavar="DATA")
 @click.option("--model", metavar="DIR", help="The model to judge; else $BERTREF_MODEL.")
 @click.option("--predictions", metavar="FILE", help="Judge the answers in a file; no model is loaded.")
@@ -70,18 +74,21 @@ def evaluate(
         bertref evaluate classification reviews.csv --model reviews-model --bootstrap 1000
         bertref evaluate glue results/ --average table1
     """
+    _check_given(task, plot_vectors)
     if task == GLUE:
         _average(Path(data), average, as_json=as_json)
         return
     from ..evaluation import EvaluateOptions
     from ..evaluation import evaluate as run
-    from .plot_evaluation import check
+    from .plot_evaluation import check, check_drawable
 
     for path in (plot, plot_vectors):
         if path is not None:
             check(path)
+    if plot is not None:
+        check_drawable(data_set_info(task).kind)
     if values["predictions"] is None:
-        values["model"] = model_folder(values["model"])
+        values["model"] = values["model"] or os.environ.get("BERTREF_MODEL")
     options = EvaluateOptions(
         task=task, data=data, **values, labels=names_of(labels), header=not no_header, kernels=kernels == "on",
         vectors=vectors if plot_vectors else 0,
@@ -90,6 +97,23 @@ def evaluate(
         result = run(options, render.message, lambda part, count: advance(count))
     _show(result, as_json=as_json, charts=charts)
     _draw(result, plot, plot_vectors)
+
+
+def _check_given(task: str, plot_vectors: str | None) -> None:
+    """Raises `InputError` for an option that would do nothing, where the command line itself has it."""
+    context = click.get_current_context()
+    given = {
+        parameter.name: parameter.opts[0] for parameter in context.command.params
+        if parameter.name and context.get_parameter_source(parameter.name) is ParameterSource.COMMANDLINE
+    }  # fmt: skip
+    if task == GLUE:
+        nothing = [option for name, option in given.items() if name not in GLUES]
+        if nothing:
+            raise InputError(f"{nothing[0]} says nothing of glue, whose results are only averaged; leave it out")
+    elif "average" in given:
+        raise InputError(f"--average is for {GLUE}; leave it out")
+    elif "vectors" in given and plot_vectors is None:
+        raise InputError("--vectors does nothing without --plot-vectors; leave it out")
 
 
 def _show(result: Any, *, as_json: bool, charts: bool) -> None:

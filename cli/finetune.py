@@ -6,10 +6,9 @@ from typing import Any, TypeVar
 
 import click
 
-from ..data.tasks.catalogue import CATALOGUE
 from ..optim import RULES
 from ..train.finetuning.options import CHOICES, FinetuneOptions
-from .data_options import column_options, format_options, names_of, sequence_options
+from .data_options import column_options, format_options, names_of, sequence_options, task_argument
 from .options import backend_option, debug_option, json_option, threads_option
 from .render_finetuning import Finetuning
 from .reporters import FinetuningPlot, JsonLines, Reporter, TensorBoard, all_of
@@ -26,7 +25,7 @@ def shown(name: str, *, help: str, **settings: Any) -> Callable[[F], F]:
 
 
 @click.command()
-@click.argument("task", type=click.Choice(list(CATALOGUE), case_sensitive=False), metavar="TASK")
+@task_argument()
 @click.argument("data", metavar="DATA")
 @click.option("--model", required=True, metavar="MODEL", help="The model to begin with: a folder or a file of weights.")
 @shown("out", metavar="DIR", help="Where the model and its checkpoints go.")

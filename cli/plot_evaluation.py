@@ -11,6 +11,7 @@ from . import render
 
 MOST_LABELS = 20
 """Of a confusion matrix or a set of curves."""
+UNDRAWN = ("question-answering",)
 
 
 def check(path: str) -> None:
@@ -24,6 +25,12 @@ def check(path: str) -> None:
     known = FigureCanvasBase.get_supported_filetypes()
     if Path(path).suffix.removeprefix(".") not in known:
         raise InputError(f"{path}: pictures end in .{', .'.join(sorted(known))}")
+
+
+def check_drawable(kind: str) -> None:
+    """Raises `InputError` for a kind of task whose reports never have anything to draw."""
+    if kind in UNDRAWN:
+        raise InputError(f"--plot: there is no curve or table of {kind} to draw; leave it out")
 
 
 def evaluation(result: Any, path: str) -> None:

@@ -34,7 +34,7 @@ def result(found: Any, *, charts: bool) -> None:
         if charts:
             _shares(part.report.shares)
             _curves(part.report)
-        _worst(part.worst)
+        _worst(part.worst, numbers=found.kind == "regression")
 
 
 def glue(results: Mapping[str, Mapping[str, float]], which: str, value: Any) -> None:
@@ -161,13 +161,16 @@ def _chart(title: str, x: Any, y: Any) -> None:
     out.print(" " * 6 + "0" + " " * (WIDTH - 2) + "1", markup=False)
 
 
-def _worst(records: Any) -> None:
+def _worst(records: Any, *, numbers: bool) -> None:
     if not records:
         return
     out.print()
-    _heading("The most confident mistakes")
+    _heading("The largest errors" if numbers else "The most confident mistakes")
     for record in records:
-        said = f"{_words(record.prediction)} ({record.confidence:.3f}), but {_words(record.truth)}"
+        if numbers:
+            said = f"{record.prediction:.4g}, but {record.truth:.4g} (error {record.confidence:.4g})"
+        else:
+            said = f"{_words(record.prediction)} ({record.confidence:.3f}), but {_words(record.truth)}"
         out.print(f"{record.place}: {said}", markup=False)
         out.print("  " + " ".join(record.shown.split())[:200], markup=False)
 

@@ -53,7 +53,7 @@ class Finetuning(render.Training):
     def _start(self, v: dict[str, Any]) -> None:
         self._kind, self._metric = v["kind"], v["metric"]
         self._curve, self._last_line = [], -math.inf
-        labels = f", {v['labels']} labels" if v["labels"] else ""
+        labels = f", {v['labels']} label{'s' * (v['labels'] > 1)}" if v["labels"] else ""
         render.message(f"{v['task']}: {v['examples']:,} examples{labels}; {v['parameters']:,} parameters")
         render.message(
             f"{v['steps']} steps of {v['batch_size']} ({v['epochs']:g} epochs), at most {v['max_length']} tokens, "

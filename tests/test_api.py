@@ -56,6 +56,13 @@ def test_features_are_probes(folder: Path) -> None:
         model.features(["one"], ["nonsense"])
 
 
+def test_a_model_is_shown_without_its_weights(folder: Path) -> None:
+    shown = repr(bertref.load(folder))
+    assert "hidden_size=24" in shown
+    assert "array" not in shown
+    assert len(shown) < 500
+
+
 def test_what_can_not_be_done_is_said(folder: Path) -> None:
     model = bertref.load(folder)
     with pytest.raises(bertref.InputError, match=r"no \[MASK\] in 'one'"):

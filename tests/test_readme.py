@@ -34,8 +34,8 @@ LARGEST = 8000
 LINES = 30
 """Of a room's page, but for those of `LONG`."""
 LONG = {"README.md", *(f"{room}/README.md" for room in (
-    "backends", "bertref", "bertref/bench", "bertref/checkpoint", "bertref/train/finetuning", "bertref/verify", "cli",
-    "golden", "tests", "tests/verify/mistakes",
+    "backends", "bertref", "bertref/bench", "bertref/checkpoint", "bertref/data/tasks", "bertref/train/finetuning",
+    "bertref/verify", "cli", "golden", "tests", "tests/verify/mistakes",
 ))}  # fmt: skip
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])

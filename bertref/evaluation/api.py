@@ -15,14 +15,17 @@ from ..api import Model
 from ..data.tasks.catalogue import DataSetInfo, data_set_info
 from ..data.tasks.examples import Part
 from ..errors import InputError
+from ..inference.sequence_classification import problem_of
 from ..metrics.bootstrap import Interval, intervals
 from ..metrics.registry import METRICS
+from .applicable import check_applicable
 from .files import write_evaluation
 from .kinds import KINDS, EvaluationKind
 from .opening import Note, max_length, open_model, open_parts, trained
 from .options import EvaluateOptions
 from .records import Record, worst
 from .results import EvaluateResult, Evaluation, PartResult
+from .texts import PROBLEMS
 from .vectors import Vectors, cls_vectors
 
 Advance = Callable[[str, int], None]
@@ -39,6 +42,7 @@ def evaluate(
     """
     info = data_set_info(options.task)
     kind = KINDS[info.kind]
+    check_applicable(options, info.kind)
     _check_out(options)
     parts = open_parts(options, info, note)
     answered = _by_model(options, info, kind, note) if options.model else _by_file(options, info, kind)
@@ -64,11 +68,22 @@ def _by_model(options: EvaluateOptions, info: DataSetInfo, kind: EvaluationKind,
     if options.vectors and info.kind not in METRICS:
         raise InputError(f"--plot-vectors is for texts; {info.name} is {info.kind}")
     model: Model = open_model(options, info, note)
+    _check_labels(options, info, model)
     settings = kind.settings(replace(options, max_length=max_length(options, info, model.config)))
     return _Answered(
         lambda part: kind.answer(model, part, settings, None),
         lambda part: cls_vectors(model, part, settings, options.vectors),
     )
+
+
+def _check_labels(options: EvaluateOptions, info: DataSetInfo, model: Model) -> None:
+    """Refuses a classifier that can't say the labels of the data: files without labels would not show it."""
+    able = "sequence_classification" in model.heads and problem_of(model) == PROBLEMS["classification"]
+    if info.labels and able and not set(info.labels) <= set(model.labels):
+        raise InputError(
+            f"{options.model}: its labels are {', '.join(model.labels)}, but those of {info.name} are "
+            f"{', '.join(info.labels)}; choose a model of that task"
+        )
 
 
 def _by_file(options: EvaluateOptions, info: DataSetInfo, kind: EvaluationKind) -> _Answered:
@@ -123,6 +138,9 @@ def _intervals(options: EvaluateOptions, kind: EvaluationKind, answers: Any) -> 
 
 
 def _check_out(options: EvaluateOptions) -> None:
-    """Refuses to replace the results of the run that made the model."""
+    """Refuses what is a file, and to replace the results of the run that made the model."""
+    for path in (Path(options.out), *Path(options.out).parents) if options.out else ():
+        if path.is_file():
+            raise InputError(f"--out {path}: is a file; a folder is needed")
     if options.out and options.model and Path(options.out).resolve() == Path(options.model).resolve():
         raise InputError(f"--out {options.out}: is the model's own folder; its results.json would be replaced")

@@ -17,7 +17,8 @@ MISMATCHED = ("dev-mismatched/accuracy", "test-mismatched/accuracy")
 
 def read_results(folder: Path) -> dict[str, dict[str, float]]:
     """The figures of GLUE's tasks, as shares, by task and name: of all `results.json` in a folder and below it. Those
-    of other tasks are passed over.
+    of other tasks are passed over, as are those without metrics (the truth is not known), and the answers that
+    fine-tuning left in its folder "predictions": they come from the model whose results lie above them.
 
     Raises `InputError` for a folder without any, a file that is none, and a task with two of them.
     """
@@ -26,14 +27,19 @@ def read_results(folder: Path) -> dict[str, dict[str, float]]:
     found: dict[str, tuple[Path, dict[str, float]]] = {}
     for path in sorted(folder.rglob("results.json")):
         task, figures = _read(path)
-        if task not in TASKS:
+        if task not in TASKS or not figures or _is_below_its_own(path):
             continue
         if task in found:
             raise InputError(f"{path}: is about {task}, as {found[task][0]} is; leave one in the folder")
         found[task] = path, figures
     if not found:
-        raise InputError(f"{folder}: no results.json of a task of GLUE in it")
+        raise InputError(f"{folder}: no results.json with metrics of a task of GLUE in it")
     return {task: found[task][1] for task in TASKS if task in found}
+
+
+def _is_below_its_own(path: Path) -> bool:
+    answers = path.resolve().parent.parent
+    return answers.name == "predictions" and (answers.parent / "results.json").is_file()
 
 
 def _read(path: Path) -> tuple[str, dict[str, float]]:

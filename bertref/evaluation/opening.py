@@ -31,6 +31,8 @@ def open_parts(options: EvaluateOptions, info: DataSetInfo, note: Note) -> dict[
     path = Path(options.data)
     if path.is_dir():
         parts = chosen(dict(open_data_set(info.name, path, reading=reading).parts), options)
+        if "train" in parts and not options.parts:
+            note(f"{path}: there is no dev and no test part; the train part is judged")
     else:
         parts = _one_file(path, options, info, reading)
     if options.predictions is not None and len(parts) > 1:

@@ -2,8 +2,16 @@
 
 from dataclasses import dataclass
 
+from ..data.tasks.catalogue import known_name
 from ..errors import InputError
 from ..text.encoding import check_truncate
+from .applicable import given_names, shown
+
+WITH_MODEL = (
+    "max_length", "truncate", "windows", "stride", "max_query_length", "max_answer_length", "max_examples", "vectors",
+    "backend", "dtype", "kernels",
+)  # fmt: skip
+"""Options that say nothing about answers in a file."""
 
 
 @dataclass(frozen=True)
@@ -13,7 +21,7 @@ class EvaluateOptions:
     `task` is a kind of task or the name of a data set. The answers come from `model` or from the file `predictions`.
     `parts` are names of the data's parts, (): those for development, else for test; a file `data` is itself the part.
     `bootstrap` resamples give intervals that hold the share `confidence` of them; 0: none. `worst` mistakes are kept;
-    `vectors` of so many examples are projected onto a plane.
+    `vectors` of so many examples are projected onto a plane, 0: of none.
     """
 
     task: str
@@ -48,25 +56,31 @@ class EvaluateOptions:
     vectors: int = 0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "task", known_name(self.task))
         object.__setattr__(self, "labels", tuple(self.labels))
         object.__setattr__(self, "parts", (self.parts,) if isinstance(self.parts, str) else tuple(self.parts))
         check_truncate(self.truncate)
         if (self.model is None) == (self.predictions is None):
-            raise InputError("give --model, whose answers are judged, or --predictions, answers in a file")
+            raise InputError(
+                "give --model (or set BERTREF_MODEL), whose answers are judged, or --predictions, answers in a file"
+            )
         for name in ("max_length", "stride", "max_query_length", "max_answer_length", "max_examples"):
             self._at_least(name, 1)
         for name in ("bootstrap", "worst", "vectors"):
             self._at_least(name, 0)
+        if self.vectors == 1:
+            raise InputError("--vectors is 1; it must be at least 2, or 0 for none")
         if not 0 < self.confidence < 1:
             raise InputError(f"--confidence is {self.confidence}; it must be a share between 0 and 1")
         if self.predictions is not None:
-            for name in ("max_examples", "vectors"):
-                if getattr(self, name):
-                    raise InputError(f"--{name.replace('_', '-')} goes with --model, not with --predictions")
+            for name in WITH_MODEL:
+                if name in given_names(self):
+                    option = "plot-vectors" if name == "vectors" else shown(name)
+                    raise InputError(f"--{option} goes with --model, not with --predictions")
         elif self.null_odds is not None:
             raise InputError("--null-odds goes with --predictions, not with --model")
 
     def _at_least(self, name: str, least: int) -> None:
         value = getattr(self, name)
         if value is not None and value < least:
-            raise InputError(f"--{name.replace('_', '-')} is {value}; it must be at least {least}")
+            raise InputError(f"--{shown(name)} is {value}; it must be at least {least}")

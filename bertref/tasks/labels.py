@@ -50,11 +50,20 @@ def numbers_of(labels: Sequence[str]) -> dict[str, int]:
 
 
 def number_of(table: dict[str, int], label: str, place: str) -> int:
-    """A label's number. Raises `InputError` naming the place where it is unknown."""
+    """A label's number. Raises `InputError` naming the place where it is unknown, and where it looks as if it were of
+    another scheme of entities (IOB2, BIOES) than the others."""
     if label not in table:
         known = ", ".join(list(table)[:8]) + (", ..." if len(table) > 8 else "")
-        raise InputError(f"{place}: the label {label!r} is unknown; there are {known}")
+        raise InputError(f"{place}: the label {label!r} is unknown; there are {known}{_scheme_hint(table, label)}")
     return table[label]
+
+
+def _scheme_hint(table: dict[str, int], label: str) -> str:
+    """What to do about a label that differs from a known one in its position only, as I-PER from B-PER."""
+    position, dash, name = label.partition("-")
+    if not dash or len(position) != 1 or not any(known[1:] == f"-{name}" for known in table):
+        return ""
+    return ". If these data mark entities in another scheme (IOB1, IOB2, BIOES), convert all to one"
 
 
 def counts_of(labels: Iterable[Any], table: dict[str, int]) -> list[int]:

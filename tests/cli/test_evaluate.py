@@ -148,6 +148,17 @@ def test_what_is_undefined_says_so(said: Any) -> None:
     assert "auc" in found["parts"]["dev"]["undefined"]
 
 
+def test_the_largest_errors_of_numbers(said: Any, tmp_path: Path) -> None:
+    name, content, settings, network, _ = KINDS["regression"]
+    make(tmp_path / "model", network, **settings)
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    done = said("regression", str(tmp_path / name), "--label", "grade", "--model", str(tmp_path / "model"),
+                "--worst", "3")  # fmt: skip
+    _, shown = done.stdout.split("The largest errors\n")
+    line = r"grades.csv, line \d: -?\d+(?:\.\d{1,4})?, but \d(?:\.5)? \(error \d+(?:\.\d{1,4})?\)\n"
+    assert len(re.findall(line, shown)) == 3
+
+
 def test_glues_average(said: Any, tmp_path: Path) -> None:
     from tests.evaluation.test_glue_results import LARGE, write
 
@@ -165,7 +176,22 @@ def test_glues_average(said: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["classification", "dev.csv"], "no model: run `bertref pretrain`"),
+        (["classification", "dev.csv"], "give --model .or set BERTREF_MODEL., whose answers .*, or --predictions"),
+        (["classification", "dev.csv", "--model", "texts", "--out", "one.csv"], "--out one.csv: is a file; a folder"),
+        (["classification", "dev.csv", "--model", "texts", "--out", "one.csv/a"], "--out one.csv: is a file; a folder"),
+        (["squad", "dev-v1.1.json", "--model", "questions", "--plot", "a.png"], "--plot: there is no curve or table of "
+         "question-answering to draw"),
+        (["classification", "dev.csv", "--model", "texts", "--plot-vectors", "a.png", "--vectors", "1"],
+         "--vectors is 1; it must be at least 2"),
+        (["classification", "dev.csv", "--model", "texts", "--vectors", "5"], "--vectors does nothing without --p"),
+        (["classification", "dev.csv", "--predictions", "p.txt", "--plot-vectors", "a.png"],
+         "--plot-vectors goes with --model"),
+        (["classification", "dev.csv", "--model", "texts", "--average", "leaderboard"], "--average is for glue"),
+        (["SST_2", "dev.csv", "--model", "texts"], "but those of sst-2 are 0, 1"),
+        (["squda", "dev.csv", "--model", "texts"], r"task 'squda' \(is it 'squad'\?\); .*, conll, glue\n"),
+        (["squad_v2", "dev-v1.1.json", "--model", "texts"], "no head for question-answering"),
+        (["glue", ".", "--worst", "3"], "--worst says nothing of glue"),
+        (["glue", ".", "--model", "texts"], "--model says nothing of glue"),
         (["classification", "dev.csv", "--model", "nowhere"], "nowhere: no such folder"),
         (["classification", "unknown.csv", "--model", "texts"], r"unknown.csv, line 3: the label '\[b\]ugly' is"),
         (["classification", "dev.csv", "--model", "texts", "--label", "stars"], "no column 'stars'; there are"),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bertref.cli.render_finetuning import Finetuning
 from tests.cli_helpers import bertref, command, environment
 from tests.train.finetuning import running
 
@@ -86,3 +87,15 @@ def test_bad_input(folder: Path, more: tuple[str, ...], said: str) -> None:
     assert said in done.stderr
     assert "Traceback" not in done.stderr
     assert not (folder / "refused").exists()
+
+
+@pytest.mark.parametrize(("count", "said"), [(0, "examples;"), (1, "examples, 1 label;"), (2, "examples, 2 labels;")])
+def test_labels_are_counted(count: int, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines: list[str] = []
+    monkeypatch.setattr("bertref.cli.render.message", lines.append)
+    Finetuning()("start", {
+        "kind": "regression", "metric": "pearson", "labels": count, "task": "regression", "examples": 3,
+        "parameters": 7, "steps": 1, "batch_size": 2, "epochs": 1.0, "max_length": 9, "optimizer": "adamw",
+        "learning_rate": 1e-5, "precision": "float32", "backend": "numpy", "first_step": 0,
+    })  # fmt: skip
+    assert f"3 {said} 7 parameters" in lines[0]

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     table(path / "texts.csv", "text,label", [f"{text(i)},{names[i % 3]}" for i in range(12)])
     table(path / "one.csv", "text,label", [f"{text(i)},good" for i in range(4)])
     table(path / "unknown.csv", "text,label", [f"{text(0)},good", f"{text(1)},ugly"])
+    table(path / "pairs.tsv", "index\tsentence1\tsentence2", [f"{i}\t{text(i)}\t{text(i + 1)}" for i in range(3)])
     table(path / "grades.csv", "text,label", [f"{text(i)},{i / 4}" for i in range(12)])
     table(path / "several.csv", "text,label", [f'{text(i)},"{["a", "b", "a,b", ""][i % 4]}"' for i in range(12)])
     table(path / "choices.csv", "sent1,sent2,ending0,ending1,label", [f"{text(i)},it,rain,{text(i + 1)},{i % 2}"
@@ -185,6 +187,21 @@ def test_labels_without_names_are_the_tasks(folder: Path, tmp_path: Path) -> Non
     assert "The model's labels have no names; they are taken as 0, 1 (--labels)." in said
 
 
+def test_a_train_part_that_is_judged_is_said(folder: Path, tmp_path: Path) -> None:
+    """The folder of the film reviews without "test"; not where the part is named."""
+    for label in ("neg", "pos"):
+        (tmp_path / "train" / label).mkdir(parents=True)
+        (tmp_path / "train" / label / "0_1.txt").write_text(text(1))
+    said: list[str] = []
+    options = EvaluateOptions("imdb", str(tmp_path), model=str(folder / "unnamed"))
+    assert list(bertref.evaluate(options, said.append).parts) == ["train"]
+    note = f"{tmp_path}: there is no dev and no test part; the train part is judged"
+    assert said.count(note) == 1
+    said.clear()
+    bertref.evaluate(replace(options, parts=("train",)), said.append)
+    assert note not in said
+
+
 def test_mnli_has_two_parts_and_ax_comes_from_its_model(folder: Path, tmp_path: Path) -> None:
     glue = tmp_path / "MNLI"
     glue.mkdir()
@@ -224,7 +241,19 @@ def test_mnli_has_two_parts_and_ax_comes_from_its_model(folder: Path, tmp_path: 
         ("classification", "texts.csv", "texts", {"labels": ("a", "b")}, "names 2 labels, but the model has 3"),
         ("classification", "texts.csv", "texts", {"max_length": 49}, "longer than the model's 48 positions"),
         ("classification", "texts.csv", "texts", {"parts": ("all",)}, "--part is 'all'; a file is train, dev or test"),
+        ("ax", "pairs.tsv", "texts", {}, "texts: its labels are bad, good, odd, but those of ax are entailment, "
+         "neutral, contradiction; choose a model of that task"),
+        ("ax", "pairs.tsv", "unnamed", {}, "unnamed: its labels are LABEL_0, LABEL_1, but those of ax are"),
+        ("ax", "pairs.tsv", "tokens", {}, "no head for sequence-classification"),
+        ("ax", "pairs.tsv", "grades", {}, "does regression, but the task is classification"),
         ("classification", "nothing.csv", "texts", {}, "nothing.csv: no such file or folder"),
+        ("classification", "texts.csv", "texts", {"confidence": 0.9}, "--confidence does nothing without --bootstrap"),
+        ("classification", "texts.csv", "texts", {"null_threshold": 1.0}, "--null-threshold does nothing for class"),
+        ("regression", "grades.csv", "grades", {"max_answer_length": 9}, "--max-answer-length does nothing for regr"),
+        ("conll", "words.conll", "tokens", {"max_query_length": 9}, "--max-query-length does nothing for token-class"),
+        ("classification", "texts.csv", "texts", {"stride": 9}, "--stride does nothing without --windows"),
+        ("squad", "squad.json", "questions", {"truncate": "tail"}, "--truncate does nothing for question-answering"),
+        ("swag", "choices.csv", "choices", {"labels": ("a",)}, "--labels does nothing for multiple-choice"),
         ("conll", "words.conll", "tokens", {"vectors": 5}, "--plot-vectors is for texts"),
         ("classification", "texts.csv", "texts", {"out": "texts"}, "is the model's own folder"),
     ],
@@ -241,9 +270,15 @@ def test_what_does_not_fit_is_refused(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({}, "give --model, whose answers are judged, or --predictions"),
+        ({}, r"give --model \(or set BERTREF_MODEL\), whose answers are judged, or --predictions"),
         ({"model": "a", "predictions": "b"}, "give --model"),
         ({"predictions": "a", "max_examples": 3}, "--max-examples goes with --model"),
+        ({"predictions": "a", "vectors": 3}, "--plot-vectors goes with --model"),
+        ({"predictions": "a", "max_length": 64}, "--max-length goes with --model"),
+        ({"predictions": "a", "windows": True}, "--windows goes with --model"),
+        ({"predictions": "a", "max_answer_length": 9}, "--max-answer-length goes with --model"),
+        ({"predictions": "a", "dtype": "float64"}, "--dtype goes with --model"),
+        ({"model": "a", "vectors": 1}, "--vectors is 1; it must be at least 2, or 0 for none"),
         ({"model": "a", "null_odds": "b"}, "--null-odds goes with --predictions"),
         ({"model": "a", "bootstrap": -1}, "--bootstrap is -1; it must be at least 0"),
         ({"model": "a", "confidence": 1.0}, "--confidence is 1.0"),
@@ -252,6 +287,12 @@ def test_what_does_not_fit_is_refused(
 def test_options_that_make_no_sense(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         EvaluateOptions("rte", "data", **changes)
+
+
+def test_a_threshold_needs_odds_where_answers_are_given(folder: Path) -> None:
+    options = EvaluateOptions("squad2", str(folder / "squad2.json"), predictions="p.json", null_threshold=1.0)
+    with pytest.raises(InputError, match="--null-threshold does nothing without --null-odds"):
+        bertref.evaluate(options)
 
 
 def test_sequences_are_as_long_as_in_training(folder: Path, tmp_path: Path) -> None:

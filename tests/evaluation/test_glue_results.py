@@ -40,6 +40,18 @@ def test_the_published_averages(results: Path) -> None:
     assert round(100 * glue_average(found, "table1").value, 1) == 82.1
 
 
+def test_answers_without_truth_and_those_of_a_finetuning_are_no_second_result(results: Path) -> None:
+    """`finetune --predict-on test --predict-on dev` writes results.json below its own."""
+    write(results / "rte" / "predictions", "rte", {})
+    write(results / "mrpc" / "predictions", "mrpc", {"f1": 0.1, "accuracy": 0.1})
+    write(results, "ax", {})
+    assert list(read_results(results)) == list(LARGE)
+    assert read_results(results)["mrpc"] == LARGE["mrpc"]
+    (results / "rte" / "results.json").unlink()
+    with pytest.raises(InputError, match=r"missing: rte$"):
+        glue_average(read_results(results))
+
+
 def test_no_average_without_all_tasks(results: Path) -> None:
     (results / "wnli" / "results.json").unlink()
     write(results, "mnli", {"accuracy": 0.867})
@@ -61,7 +73,7 @@ def test_what_is_wrong_with_the_folder(results: Path, tmp_path_factory: pytest.T
     (results / "rte" / "results.json").write_text("[]")
     with pytest.raises(InputError, match=r"is no results.json of bertref"):
         read_results(results)
-    with pytest.raises(InputError, match=r"no results.json of a task of GLUE in it"):
+    with pytest.raises(InputError, match=r"no results.json with metrics of a task of GLUE in it"):
         read_results(tmp_path_factory.mktemp("empty"))
     with pytest.raises(InputError, match="no such folder"):
         read_results(results / "nowhere")

@@ -85,13 +85,27 @@ _INFOS = (
 )
 CATALOGUE = {info.name: info for info in _INFOS}
 KINDS: tuple[Kind, ...] = get_args(Kind)
+ALIASES = {
+    "sst2": "sst-2", "stsb": "sts-b", "squad-v1": "squad", "squad-v1.1": "squad", "squad-v2": "squad2",
+    "squad-v2.0": "squad2", "conll2003": "conll", "conll-2003": "conll",
+}  # fmt: skip
+"""Other names that data sets have elsewhere -> their names here."""
+NAMES = (*CATALOGUE, *ALIASES)
+"""All names that `data_set_info` knows; it takes them in any case, and "_" for "-"."""
+
+
+def known_name(name: str) -> str:
+    """The name in `CATALOGUE` of a name from `NAMES`; another name as it is."""
+    plain = name.lower().replace("_", "-")
+    plain = ALIASES.get(plain, plain)
+    return plain if plain in CATALOGUE else name
 
 
 def data_set_info(name: str) -> DataSetInfo:
     """The record of a data set, or of a kind of task. Raises `InputError` for a name that is neither."""
-    info = CATALOGUE.get(name.lower())
+    info = CATALOGUE.get(known_name(name))
     if info is None:
-        close = difflib.get_close_matches(name.lower(), CATALOGUE, 1)
+        close = difflib.get_close_matches(name.lower(), NAMES, 1)
         hint = f" (is it {close[0]!r}?)" if close else ""
         raise InputError(f"no data set or task {name!r}{hint}; there are {', '.join(CATALOGUE)}")
     return info

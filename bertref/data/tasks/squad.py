@@ -30,14 +30,20 @@ _KINDS = {"data": list, "paragraphs": list, "qas": list, "answers": list, "title
 _WORDS = {list: "a list", str: "a string", int: "a whole number"}
 
 
+LAYOUT = 'SQuAD\'s own layout is read, {"data": [{"title", "paragraphs": [{"context", "qas"}]}]}'
+
+
 @dataclass
 class _Counts:
-    """Of one reading: answers, those found elsewhere than at their start, those found nowhere, questions left out."""
+    """Of one reading: questions, answers, those found elsewhere than at their start, those found nowhere, questions
+    left out, and those that are impossible and have answers."""
 
+    questions: int = 0
     answers: int = 0
     moved: int = 0
     nowhere: int = 0
     left_out: list[str] = field(default_factory=list)
+    contradictory: list[str] = field(default_factory=list)
 
 
 def squad_part(name: str, path: Path, notes: Notes | None = None, *, training: bool) -> Part:
@@ -62,6 +68,9 @@ def _report(path: Path, counts: _Counts, tell: Notes) -> None:
              "the nearest place with the same text was taken")  # fmt: skip
     if counts.nowhere:
         tell(f"{path}: {counts.nowhere} of {counts.answers} answers are not in their context")
+    if counts.contradictory:
+        tell(f"{path}: {len(counts.contradictory)} of {counts.questions} questions have answers, but is_impossible: "
+             f"true, and are taken as without; the first is {counts.contradictory[0]}")  # fmt: skip
     if counts.left_out:
         tell(f"{path}: left out {len(counts.left_out)} questions without an answer to learn from, the first is "
              f"{counts.left_out[0]}")  # fmt: skip
@@ -76,6 +85,8 @@ def load_json(path: Path) -> Any:
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8: a wrong byte at offset {error.start}; convert the file first") from None
     except ValueError as error:
+        if "Extra data" in str(error):
+            raise InputError(f"{path}: more than one JSON value; {LAYOUT}") from None
         raise InputError(f"{path}: not JSON: {error}") from None
     except (gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise InputError(f"{path}: can't be unpacked: {error}") from None
@@ -86,6 +97,7 @@ def load_json(path: Path) -> Any:
 def _questions(path: Path, counts: _Counts, *, training: bool) -> Iterator[SpanExample]:
     seen: set[str] = set()
     content = load_json(path)
+    _refuse_flat(content, path)
     for a, article in enumerate(_get(content, "data", f"{path}")):
         title = _get(article, "title", f"{path}, article {a + 1}")
         for p, paragraph in enumerate(_get(article, "paragraphs", f"{path}, article {a + 1}")):
@@ -106,6 +118,13 @@ def _questions(path: Path, counts: _Counts, *, training: bool) -> Iterator[SpanE
         raise InputError(f"{path}: no questions in it")
 
 
+def _refuse_flat(content: Any, path: Path) -> None:
+    """Raises `InputError` for questions without articles, as the scripts of transformers read them."""
+    rows = content.get("data", [content]) if isinstance(content, dict) else content
+    if isinstance(rows, list) and rows and isinstance(rows[0], dict) and {"question", "context"} <= rows[0].keys():
+        raise InputError(f"{path}: its questions are not SQuAD's articles; {LAYOUT}")
+
+
 def _for_training(example: SpanExample, where: str) -> SpanExample | None:
     """With those answers only that are in the context; None if that leaves nothing to learn."""
     if example.answerable is None:
@@ -116,7 +135,10 @@ def _for_training(example: SpanExample, where: str) -> SpanExample | None:
 
 def _example(qa: Any, key: str, context: str, title: str, where: str, counts: _Counts) -> SpanExample:
     question = _filled(qa, "question", where)
+    counts.questions += 1
     if qa.get("is_impossible", False):
+        if qa.get("answers"):
+            counts.contradictory.append(key)
         return SpanExample(key, question, context, answerable=False, group=title)
     given = _get(qa, "answers", where) if "answers" in qa else []
     answers = tuple(_answer(answer, context, where, counts) for answer in given)

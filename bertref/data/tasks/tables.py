@@ -25,6 +25,9 @@ DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".txt": "\t"}
 """The ending before any `.gz` -> what separates the columns."""
 TABLES = (*DELIMITERS, *JSONL)
 WORDS = {"\t": "tabs", ";": "semicolons", ",": "commas", "|": "bars", " ": "spaces"}
+BARE_RETURN = "a line ends at a carriage return alone (\\r), as in old files of the Macintosh; convert them to \\n"
+UNFIT = '"\r\n'
+"""What can't separate columns."""
 LARGEST_FIELD = 1 << 28
 """Characters. The csv module's own limit of 131,072 is for the whole process; a text may well be longer."""
 
@@ -40,6 +43,8 @@ class TableRow(NamedTuple):
 class TableFormat:
     """`delimiter` and `quoting`, None: by the file's ending (quoting everywhere but between tabs).
 
+    A delimiter is one character; "\\t", a backslash and a t, is a tab. Raises `InputError` for any other.
+
     `header`: the first line names the columns. `names` are used where it does not; () numbers them from "1".
     """
 
@@ -47,6 +52,14 @@ class TableFormat:
     quoting: bool | None = None
     header: bool = True
     names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.delimiter == "\\t":
+            object.__setattr__(self, "delimiter", "\t")
+        if self.delimiter is not None and (len(self.delimiter) != 1 or self.delimiter in UNFIT):
+            raise InputError(
+                f"the delimiter is {self.delimiter!r}; one character is needed, such as ';', or \\t for a tab"
+            )
 
 
 BY_ENDING = TableFormat()
@@ -60,7 +73,8 @@ def read_rows(path: Path, form: TableFormat = BY_ENDING, on_broken: OnBroken | N
 
     Raises `InputError` while reading, naming file and line: for a file that can't be read or is not UTF-8, an ending
     that says no delimiter, a delimiter that the file does not have, broken quoting, a row of another width than the
-    first (unless `on_broken` is told), a line that is no JSON object; and at the end if there was no row.
+    first (unless `on_broken` is told), a header that comes again, lines that end at "\\r", a line that is no JSON
+    object; and at the end if there was no row.
     """
     rows = _json_rows(path) if ending(path) in JSONL else _table_rows(path, form, on_broken)
     empty = True
@@ -87,14 +101,17 @@ def _table_rows(path: Path, form: TableFormat, on_broken: OnBroken | None) -> It
     quoting = delimiter != "\t" if form.quoting is None else form.quoting
     records = _quoted_records(path, delimiter) if quoting else _plain_records(path, delimiter)
     names: Sequence[str] = form.names
+    header: Sequence[str] = ()
     for line, record in records:
         if form.header and not names:
             _check_delimiter(path, line, record, delimiter, WORDS)
-            names = _header(path, record)
+            names = header = _header(path, line, record)
             continue
         if not names:
             _check_delimiter(path, line, record, delimiter, "\t")
             names = [str(number) for number in range(1, len(record) + 1)]
+        if len(header) > 1 and record[0].strip() == header[0] and [value.strip() for value in record] == header:
+            raise InputError(f"{path}, line {line}: the header comes again; remove the line")
         if len(record) == len(names):
             yield TableRow(line, dict(zip(names, record, strict=True)))
         elif on_broken:
@@ -105,11 +122,13 @@ def _table_rows(path: Path, form: TableFormat, on_broken: OnBroken | None) -> It
             )
 
 
-def _header(path: Path, record: list[str]) -> list[str]:
+def _header(path: Path, line: int, record: list[str]) -> list[str]:
+    if any("\r" in value for value in record):
+        raise InputError(f"{path}, line {line}: {BARE_RETURN}")
     names = [name.strip() for name in record]
     twice = sorted({name for name in names if name and names.count(name) > 1})
     if twice:
-        raise InputError(f"{path}, line 1: two columns are called {twice[0]!r}; rename one")
+        raise InputError(f"{path}, line {line}: two columns are called {twice[0]!r}; rename one")
     return names
 
 
@@ -154,7 +173,7 @@ def _quoting_fault(error: str) -> str:
             "broken quoting: in the row beginning here something follows a closing quote; "
             'a quote inside of a quoted field is written twice ("")'
         )
-    return f"not CSV: {error}"
+    return BARE_RETURN if "new-line" in error else f"not CSV: {error}"
 
 
 def _json_rows(path: Path) -> Iterator[TableRow]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from ...data.batch import Batch
 from ...data.tasks.catalogue import DataSetInfo
-from ...data.tasks.examples import Part
+from ...data.tasks.examples import Part, TextExample
 from ...errors import InputError
 from ...evaluation.settings import choice_settings, span_settings, text_settings, token_settings
 from ...evaluation.token_metrics import default_metric
@@ -26,7 +26,7 @@ from ...tasks.labels import counts_of, found_labels, number_of, numbers_of
 from ...tasks.spans import SpanFeatures
 from ...tasks.store import Column, FeatureStore, Unit
 from ...tasks.texts import TextFeatures
-from ...tasks.tokens import TokenFeatures
+from ...tasks.tokens import TokenFeatures, label_numbers
 from ...text import Tokenizer
 from .options import FinetuneOptions
 
@@ -52,7 +52,7 @@ class Kind:
     settings     options -> how examples become sequences, for training and evaluation alike
     features     (options, labels, settings, training part) -> `Features`
     objective    (options, labels, training part) -> the objective
-    labelled     the field of an example that holds its label or labels, None where they are no words
+    check        (example, label -> number): raises `InputError` for a label that is not in the table
     metric       (data set, labels) -> by which the best evaluation is chosen, unless another is asked for
     """
 
@@ -63,16 +63,20 @@ class Kind:
     features: Callable[[FinetuneOptions, tuple[str, ...], Any, Part], Features]
     objective: Callable[[FinetuneOptions, tuple[str, ...], Part], Objective]
     metric: Callable[[DataSetInfo, tuple[str, ...]], str] = lambda info, labels: info.metric
-    labelled: str | None = None
+    check: Callable[[Any, dict[str, int]], object] = lambda example, table: None
 
     def check_labels(self, part: Part, labels: tuple[str, ...]) -> None:
         """Reads a part to evaluate on, so that what is wrong with it is said before the training. Raises `InputError`,
         naming the place, for a label that is not among these."""
         table = numbers_of(labels)
         for example in part.read():
-            own = getattr(example, self.labelled) if self.labelled else ()
-            for label in (own,) if isinstance(own, str) else own or ():
-                number_of(table, label, example.place)
+            self.check(example, table)
+
+
+def _known_labels(example: TextExample, table: dict[str, int]) -> None:
+    label = example.label
+    for each in (label,) if isinstance(label, str) else label or ():  # type: ignore[union-attr]
+        number_of(table, each, example.place)
 
 
 def _labels(options: FinetuneOptions, part: Part) -> tuple[str, ...]:
@@ -147,7 +151,7 @@ def _choice_features(
 KINDS: dict[str, Kind] = {
     "classification": Kind(
         "sequence_classification", "single_label_classification", _several, text_settings,
-        _text("classification"), _classification, labelled="label",
+        _text("classification"), _classification, check=_known_labels,
     ),
     "regression": Kind(
         "sequence_classification", "regression", _one_number, text_settings, _text("regression"),
@@ -155,7 +159,7 @@ KINDS: dict[str, Kind] = {
     ),
     "multi-label": Kind(
         "sequence_classification", "multi_label_classification", _labels, text_settings,
-        _text("multi-label"), lambda options, labels, part: MultiLabelObjective(), labelled="label",
+        _text("multi-label"), lambda options, labels, part: MultiLabelObjective(), check=_known_labels,
     ),
     "multiple-choice": Kind(
         "multiple_choice", None, lambda options, part: (), choice_settings, _choice_features,
@@ -164,7 +168,7 @@ KINDS: dict[str, Kind] = {
     "token-classification": Kind(
         "token_classification", None, _token_labels, token_settings,
         lambda options, labels, settings, part: TokenFeatures(labels, settings), _tokens,
-        lambda info, labels: default_metric(labels), labelled="labels",
+        lambda info, labels: default_metric(labels), check=label_numbers,
     ),
     "question-answering": Kind(
         "question_answering", None, lambda options, part: (), span_settings,

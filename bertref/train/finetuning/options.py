@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ...data.tasks.catalogue import known_name
 from ...errors import InputError
 from ...precision import canonical
 from ...text.encoding import check_truncate
@@ -79,6 +80,7 @@ class FinetuneOptions:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "precision", canonical(self.precision))
+        object.__setattr__(self, "task", known_name(self.task))
         for name in ("labels", "predict_on"):
             given = getattr(self, name)
             if isinstance(given, str):

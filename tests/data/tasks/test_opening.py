@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bertref.data.tasks.catalogue import CATALOGUE, KINDS, data_set_info
+from bertref.data.tasks.catalogue import ALIASES, CATALOGUE, KINDS, data_set_info
 from bertref.data.tasks.opening import ReadingOptions, open_data_set
 from bertref.data.tasks.tables import TableFormat
 from bertref.data.tasks.text_tables import Columns
@@ -27,6 +27,17 @@ def test_the_catalogue() -> None:
     assert data_set_info("mnli").labels == data_set_info("ax").labels == data_set_info("xnli").labels
     with pytest.raises(InputError, match=r"no data set or task 'mnlj' \(is it 'mnli'\?\); there are classification, "):
         data_set_info("mnlj")
+
+
+def test_names_that_others_use() -> None:
+    for name in (*CATALOGUE, *ALIASES):
+        for spelled in (name, name.upper(), name.replace("-", "_")):
+            assert data_set_info(spelled) is CATALOGUE[ALIASES.get(name, name)]
+    assert [data_set_info(name).name for name in ("sst2", "SQuAD_v2", "stsb", "conll2003", "multiple_choice")] == [
+        "sst-2", "squad2", "sts-b", "conll", "multiple-choice"
+    ]  # fmt: skip
+    with pytest.raises(InputError, match=r"no data set or task 'squad_v3'"):
+        data_set_info("squad_v3")
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,30 @@ def test_an_answer_elsewhere_is_found_and_counted_once(tmp_path: Path) -> None:
     assert said == [moved, nowhere, left]
 
 
+def test_of_several_places_the_nearest_is_taken(tmp_path: Path) -> None:
+    """Rome stands at 0, 23, 37 and 53."""
+    context = "Rome is old. People in Rome say that Rome will last. Rome!"
+    starts = [0, 1, 13, 36, 25, 46, 50, 99, -3]
+    path = squad(tmp_path / "a.json", *(qa(str(i), ("Rome", start)) for i, start in enumerate(starts)), context=context)
+    said: list[str] = []
+    examples = read(squad_part("train", path, said.append, training=True))
+    assert [e.answers[0].start for e in examples] == [0, 0, 23, 37, 23, 53, 53, 53, 0]
+    assert said == [
+        f"{path}: 8 of 9 answers are not at their answer_start; the nearest place with the same text was taken"
+    ]
+
+
+def test_impossible_questions_with_answers_are_counted(tmp_path: Path) -> None:
+    path = squad(tmp_path / "a.json", qa("1", ("Ann", 0), is_impossible=True), qa("2", is_impossible=True), qa("3",
+                 ("Bob", 8)))  # fmt: skip
+    said: list[str] = []
+    examples = read(squad_part("train", path, said.append, training=True))
+    assert [(e.answerable, len(e.answers)) for e in examples] == [(False, 0), (False, 0), (True, 1)]
+    assert said == [
+        f"{path}: 1 of 3 questions have answers, but is_impossible: true, and are taken as without; the first is 1"
+    ]
+
+
 @given(st.text("ab", max_size=12), st.text("ab", min_size=1, max_size=3), st.integers(0, 15))
 def test_the_nearest_occurrence(context: str, text: str, start: int) -> None:
     places = [i for i in range(len(context)) if context.startswith(text, i)]
@@ -80,7 +104,12 @@ def test_the_nearest_occurrence(context: str, text: str, start: int) -> None:
     ("content", "message"),
     [
         ("{", "not JSON"),
-        ("[]", "'data' is missing or not a list"),
+        ("[]", "'data' is missing or not a list; SQuAD's JSON has it"),
+        ('{"id": "1"}\n{"id": "2"}\n', "more than one JSON value; SQuAD's own layout is read, "
+         '{"data": [{"title", "paragraphs": [{"context", "qas"}]}]}'),
+        ('{"id": "1", "question": "a", "context": "b"}', "are not SQuAD's articles; SQuAD's own layout is read"),
+        ('[{"id": "1", "question": "a", "context": "b"}]', "are not SQuAD's articles; SQuAD's own layout is read"),
+        ('{"version": "1", "data": [{"id": "1", "question": "a", "context": "b"}]}', "are not SQuAD's articles"),
         ('{"data": [{"paragraphs": []}]}', "article 1: 'title' is missing or not a string"),
         ('{"data": []}', "no questions in it"),
         (b'"\xff"', "not UTF-8: a wrong byte at offset 1"),

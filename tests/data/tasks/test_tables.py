@@ -110,7 +110,11 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
         ("a.csv", 'text,label\na,x\n"b,y\nc,z\n', "line 3: broken quoting: a quote that opens in the row beginning"),
         ("a.csv", 'text,label\n"a" b,x\n', "line 2: broken quoting: in the row beginning here something follows"),
         ("a.csv", 'text,label\na,x\n"b,y\n"c",z\n', "line 3: broken quoting"),
-        ("a.csv", "text,label\na\rb,x\n", "line 2: not CSV: new-line character"),
+        ("a.csv", "text,label\na\rb,x\n", "line 2: a line ends at a carriage return alone (\\r), as in old files "),
+        ("a.csv", "text,label\ra,x\rb,y\r", "line 1: a line ends at a carriage return alone (\\r)"),
+        ("a.tsv", "text\tlabel\ra\tx\rb\ty\r", "line 1: a line ends at a carriage return alone (\\r)"),
+        ("a.csv", "text,label\na,x\ntext, label\n", "line 3: the header comes again; remove the line"),
+        ("a.tsv", "text\tlabel\na\tx\ntext\tlabel\nb\ty\n", "line 3: the header comes again; remove the line"),
         ("a.csv", "text,label\na,x\nb\n", "line 3: the number of columns is 1, not 2 ('text', 'label')"),
         ("a.tsv", "text\tlabel\na\tx\ty\n", "line 2: the number of columns is 3, not 2"),
         ("a.csv", "text,text\na,x\n", "line 1: two columns are called 'text'"),
@@ -129,6 +133,26 @@ def test_bad_files(tmp_path: Path, name: str, content: str | bytes, message: str
         list(read_rows(path))
     assert str(caught.value).startswith(f"{path}")
     assert message in str(caught.value)
+
+
+def test_a_text_that_is_called_as_its_only_column_is_no_header(tmp_path: Path) -> None:
+    assert [row.values["text"] for row in read_rows(write(tmp_path / "a.tsv", "text\na\ntext\n"))] == ["a", "text"]
+
+
+def test_a_carriage_return_in_a_text_stays(tmp_path: Path) -> None:
+    rows = read_rows(write(tmp_path / "a.tsv", "text\tlabel\na\rb\tx\n"))
+    assert [row.values["text"] for row in rows] == ["a\rb"]
+
+
+@pytest.mark.parametrize("delimiter", ["", ";;", "\\n", "\n", "\r", '"', "tab"])
+def test_what_separates_no_columns(delimiter: str) -> None:
+    with pytest.raises(InputError, match=r"the delimiter is .*; one character is needed, such as ';', or"):
+        TableFormat(delimiter)
+
+
+def test_a_tab_may_be_spelled(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.data", "text\tlabel\na\tx\nb\ty\n")
+    assert list(read_rows(path, TableFormat("\\t"))) == ROWS
 
 
 def test_no_file(tmp_path: Path) -> None:

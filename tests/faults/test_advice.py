@@ -68,11 +68,11 @@ def test_nothing_to_predict_is_said(tmp_path: Path) -> None:
 def test_more_layers_than_can_be_are_refused_at_once(tmp_path: Path) -> None:
     folder = model(tmp_path / "model", "BertForMaskedLM", ("a", "b", "c"))
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    (folder / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 10**7}), encoding="utf-8")
+    (folder / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 200_000}), encoding="utf-8")
     start = time.perf_counter()
     done = bertref("info", folder)
     assert done.returncode == 2
-    assert "num_hidden_layers is 10000000, but the file holds" in said(done)
+    assert "num_hidden_layers is 200000, but the file holds" in said(done)
     assert time.perf_counter() - start < 20
 
 

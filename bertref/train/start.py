@@ -1,20 +1,15 @@
 """The weights that a run begins with where it goes on from a model: the model's own, and what it lacks newly made."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..checkpoint import SavedModel
+from ..heads import parts_of
 from ..init import initial_parameter
-
-PARTS = {
-    "bert.pooler.": "pooler", "cls.predictions.": "masked-word head", "cls.seq_relationship.": "next-sentence head",
-    "classifier.": "classifier", "qa_outputs.": "question-answering head",
-}  # fmt: skip
-"""How a parameter's name begins -> the part of the model that it belongs to, as users see it."""
 
 Arrays = dict[str, npt.NDArray[Any]]
 Shapes = Mapping[str, tuple[int, ...]]
@@ -33,10 +28,10 @@ def starting_params(model: SavedModel, shapes: Shapes, seed: int) -> Arrays:
 def differences(model: SavedModel, shapes: Shapes, master: str, left_out_by: str) -> list[str]:
     """What of the model is not what the run begins with, a sentence each. `left_out_by` says why a part is not."""
     found = []
-    made = parts(name for name, shape in shapes.items() if not _has(model, name, shape))
+    made = parts_of(name for name, shape in shapes.items() if not _has(model, name, shape))
     if made:
         found.append(f"has no {' and no '.join(made)}{' of this size' if _resized(model, shapes) else ''}; newly made.")
-    left = parts(name for name in model.params if name not in shapes)
+    left = parts_of(name for name in model.params if name not in shapes)
     if left:
         found.append(f"its {' and '.join(left)} {'is' if len(left) == 1 else 'are'} left out: {left_out_by}.")
     wider = [array for array in model.params.values() if array.dtype == np.float64]
@@ -51,13 +46,6 @@ def _has(model: SavedModel, name: str, shape: tuple[int, ...]) -> bool:
 
 def _resized(model: SavedModel, shapes: Shapes) -> bool:
     return any(name in model.params and not _has(model, name, shape) for name, shape in shapes.items())
-
-
-def parts(names: Iterable[str]) -> list[str]:
-    """The parts of the model to which the parameters belong."""
-    return list(dict.fromkeys(
-        next((part for prefix, part in PARTS.items() if name.startswith(prefix)), name) for name in names
-    ))  # fmt: skip
 
 
 def weights_digest(params: Mapping[str, npt.NDArray[Any]]) -> str:

@@ -114,7 +114,7 @@ def gradients(
     divide_by = recipe.objective.denominators(batch, recipe.settings.numerics) if divided else None
     total: dict[str, Array] | None = None
     sums: Outcome | None = None
-    for rows in chunk_slices(len(batch), min(recipe.chunks, len(batch))):
+    for rows in chunk_slices(len(batch), max(1, min(recipe.chunks, len(batch)))):
         chunk = batch[rows]
         outcome, grads = losses_and_gradients(
             recipe.objective, ops, params, chunk, recipe.settings, packed=recipe.packed, divide_by=divide_by,

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bertref.config import numerics_to_dict
 from bertref.errors import InputError
 from bertref.verify.cases.case import generate
 from bertref.verify.exchange import FORMATS, read_case, settings_digest, write_case
@@ -132,9 +133,8 @@ def test_the_settings_are_complete(tmp_path: Path) -> None:
     assert found["case"] == settings_digest(c)
     decayed = {key.removeprefix("decay.") for key, value in found.items() if key.startswith("decay.") and value == "1"}
     assert decayed == {name for name in c.params if "LayerNorm" not in name and not name.endswith("bias")}
-    for part in ("config", "numerics"):
-        for field in dataclasses.fields(getattr(c, part)):
-            assert f"{part}.{field.name}" in found
+    assert {f"config.{field.name}" for field in dataclasses.fields(c.config)} <= found.keys()
+    assert {f"numerics.{name}" for name in numerics_to_dict(c.numerics)} <= found.keys()
     assert {f"optimizer.{field.name}" for field in dataclasses.fields(step.optimizer)} <= found.keys()
 
 

@@ -1,7 +1,6 @@
 """Which data an evaluation reads, and which model with which labels."""
 
 import json
-import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +12,10 @@ from ..data.tasks.examples import Part
 from ..data.tasks.opening import ReadingOptions, open_data_set, reading_of
 from ..data.tasks.splits import sampled
 from ..errors import InputError
+from ..tasks.labels import unnamed
 from .options import EvaluateOptions
 
 Note = Callable[[str], None]
-UNNAMED = re.compile(r"LABEL_\d+")
 FILE_IS = {"ax": "test"}
 """The part that a file is, if nobody says it and it is not "dev": AX has no other, and maybe no labels."""
 
@@ -84,17 +83,16 @@ def open_model(options: EvaluateOptions, info: DataSetInfo, note: Note) -> Model
 
 
 def _with_labels(model: Model, options: EvaluateOptions, info: DataSetInfo, note: Note) -> Model:
-    unnamed = all(UNNAMED.fullmatch(label) for label in model.labels)
     if options.labels:
         if len(options.labels) != len(model.labels):
             raise InputError(f"--labels names {len(options.labels)} labels, but the model has {len(model.labels)}")
         if set(options.labels) == set(model.labels):
             return model
-        if not unnamed:
+        if not unnamed(model.labels):
             said, known = (", ".join(labels) for labels in (options.labels, model.labels))
             raise InputError(f"--labels says {said}, but the model's are {known}")
         return replace(model, labels=options.labels)
-    if info.labels and unnamed and len(info.labels) == len(model.labels):
+    if info.labels and unnamed(model.labels) and len(info.labels) == len(model.labels):
         note(f"The model's labels have no names; they are taken as {', '.join(info.labels)} (--labels).")
         return replace(model, labels=info.labels)
     return model

@@ -1,11 +1,13 @@
 """The labels of a data set: found in its training part, in an order that does not depend on that of the file."""
 
+import re
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Any
 
 from ..errors import InputError
 
+UNNAMED = re.compile(r"LABEL_\d+")
 MOST = 10_000
 """More labels than this are numbers or texts in a wrong column."""
 
@@ -38,6 +40,11 @@ def _order(label: str) -> tuple[Any, ...]:
         return (1, float(label), label)
     except ValueError:
         return (2, 0.0, label)
+
+
+def unnamed(labels: Sequence[str]) -> bool:
+    """Whether labels are only numbered, LABEL_0, LABEL_1, ..., as Hugging Face does where nobody named them."""
+    return all(UNNAMED.fullmatch(label) for label in labels)
 
 
 def numbers_of(labels: Sequence[str]) -> dict[str, int]:

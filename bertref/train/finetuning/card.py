@@ -12,7 +12,7 @@ import numpy as np
 from ... import __version__
 from ...errors import CheckpointError
 from ...plumbing.files import write_file
-from .history import History
+from .history import History, to_json
 from .setup import FinetuneSetup
 
 RESULTS, CARD = "results.json", "README.md"
@@ -28,8 +28,8 @@ def write_results(out: Path, setup: FinetuneSetup, history: History, step: int) 
     best = history.best
     content: dict[str, Any] = {
         "schema": 1, "task": setup.basis.options.task, "metric": history.metric, "steps": step,
-        "best_step": best[0] if best else step, "metrics": _finite(best[1]) if best else {},
-        "evaluations": [{"step": at, "metrics": _finite(metrics)} for at, metrics in history.evaluations],
+        "best_step": best[0] if best else step, "metrics": to_json(best[1]) if best else {},
+        "evaluations": [{"step": at, "metrics": to_json(metrics)} for at, metrics in history.evaluations],
         "labels": list(setup.labels), "examples": setup.store.counted["examples"],
         "evaluated_on": {name: part.name for name, part in setup.evaluated.items()},
         "options": asdict(setup.basis.options), "seconds": round(history.seconds, 3), "versions": versions(),
@@ -91,7 +91,3 @@ PIPELINES = {
 
 def _pipeline(setup: FinetuneSetup) -> str:
     return PIPELINES.get(setup.basis.info.kind, "text-classification")
-
-
-def _finite(metrics: dict[str, float]) -> dict[str, float | None]:
-    return {name: value if math.isfinite(value) else None for name, value in metrics.items()}

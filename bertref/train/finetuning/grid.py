@@ -28,7 +28,7 @@ from ...errors import CheckpointError, InputError
 from ..report import Report, silent
 from ..run_folder import RunRecord, claim
 from .card import read_results
-from .history import better
+from .history import better, from_json, to_json
 from .options import FinetuneOptions, default_options, recorded
 from .run import finetune
 
@@ -184,13 +184,11 @@ def _best(experiments: Sequence[Experiment], metric: str) -> Experiment | None:
 
 def _finished(folder: Path, name: str, values: dict[str, Any]) -> Experiment:
     found = read_results(folder)
-    metrics = {key: math.nan if value is None else value for key, value in found["metrics"].items()}
-    return Experiment(name, values, metrics, found["best_step"], found["seconds"])
+    return Experiment(name, values, from_json(found["metrics"]), found["best_step"], found["seconds"])
 
 
 def _append(out: Path, experiment: Experiment) -> None:
-    metrics = {name: value if math.isfinite(value) else None for name, value in experiment.metrics.items()}
-    line = {**experiment.__dict__, "metrics": metrics}
+    line = {**experiment.__dict__, "metrics": to_json(experiment.metrics)}
     with (out / LINES).open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
         file.flush()
@@ -210,7 +208,7 @@ def _read(out: Path) -> dict[str, Experiment]:
     for number, line in enumerate(whole.split("\n") if whole else [], 1):
         try:
             values = json.loads(line)
-            metrics = {key: math.nan if value is None else value for key, value in values.pop("metrics").items()}
+            metrics = from_json(values.pop("metrics"))
             found[values["name"]] = Experiment(metrics=metrics, **values)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise CheckpointError(

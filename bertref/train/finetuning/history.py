@@ -51,7 +51,7 @@ class History:
             return cls(folder, metric, data)
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            found = [(int(each["step"]), _numbers(each["metrics"])) for each in content["evaluations"]]
+            found = [(int(each["step"]), from_json(each["metrics"])) for each in content["evaluations"]]
             seconds, before = float(content["seconds"]), str(content["data"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(f"{path}: is damaged ({error}); start again with another --out") from None
@@ -95,7 +95,7 @@ class History:
         content = {
             "format": "bertref-history", "version": 1, "metric": self.metric, "data": self.data,
             "seconds": self.seconds,
-            "evaluations": [{"step": step, "metrics": _json(metrics)} for step, metrics in self.evaluations],
+            "evaluations": [{"step": step, "metrics": to_json(metrics)} for step, metrics in self.evaluations],
         }  # fmt: skip
         write_file(self.folder / HISTORY, (json.dumps(content, indent=2) + "\n").encode())
 
@@ -108,9 +108,11 @@ class History:
         shutil.rmtree(self.folder / BEST, ignore_errors=True)
 
 
-def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
+def from_json(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Metrics as `to_json` wrote them."""
     return {name: math.nan if value is None else float(value) for name, value in metrics.items()}
 
 
-def _json(metrics: Mapping[str, float]) -> dict[str, float | None]:
+def to_json(metrics: Mapping[str, float]) -> dict[str, float | None]:
+    """Metrics by name; NaN and infinities, which JSON lacks, become null."""
     return {name: value if math.isfinite(value) else None for name, value in metrics.items()}

@@ -6,7 +6,6 @@ from there bit-equal, because everything random is a function of the seed and th
 Source: Devlin et al. 2019, section 4 and appendix A.3; `run_classifier.py`.
 """
 
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -30,7 +29,7 @@ from ..start import differences, starting_params, weights_digest
 from ..step import State, initial_state, working_ops, working_params
 from . import predictions
 from .card import read_results, write_card, write_results
-from .history import History
+from .history import History, from_json
 from .options import FinetuneOptions, default_options, recorded
 from .setup import FinetuneBasis, FinetuneSetup, basis_of, set_up
 from .teaching import extra_params
@@ -107,8 +106,9 @@ def finetune(
 
 def _already_finished(out: Path) -> FinetuneResult:
     found = read_results(out)
-    metrics = {name: math.nan if value is None else value for name, value in found["metrics"].items()}
-    return FinetuneResult("already finished", found["steps"], out, metrics, found["best_step"])
+    return FinetuneResult(
+        "already finished", found["steps"], out, from_json(found["metrics"]), found["best_step"]
+    )
 
 
 def _start(basis: FinetuneBasis, setup: FinetuneSetup, out: Path, report: Report) -> State:

@@ -4,15 +4,13 @@ A head is kept where its labels are the task's, put in the task's order. Labels 
 as they come. A head for other labels is of no use: it is newly made, as in a model without one.
 """
 
-import re
 from dataclasses import replace
 
 import numpy as np
 
 from ...checkpoint import SavedModel
 from ...heads import HEADS
-
-UNNAMED = re.compile(r"LABEL_\d+")
+from ...tasks.labels import unnamed
 
 
 def fitted(model: SavedModel, head: str, labels: tuple[str, ...]) -> tuple[SavedModel, str | None]:
@@ -20,7 +18,7 @@ def fitted(model: SavedModel, head: str, labels: tuple[str, ...]) -> tuple[Saved
     record = HEADS[head]
     if head not in model.heads or not record.labelled or not labels or model.labels == labels:
         return model, None
-    if len(model.labels) == len(labels) and all(UNNAMED.fullmatch(label) for label in model.labels):
+    if len(model.labels) == len(labels) and unnamed(model.labels):
         return model, f"its labels have no names; they are taken as {', '.join(labels)}."
     rows = [name for name, shape in record.parameters.items() if shape[0] == "labels"]
     if set(model.labels) == set(labels):

@@ -27,7 +27,6 @@ from .masked_lm import (
 )
 from .next_sentence import next_sentence_backward, next_sentence_forward
 from .parameters import canonical_number, check, outside_layers, parameter_shapes
-from .parts import parts_of
 from .question_answering import question_answering_backward, question_answering_forward
 from .registry import (
     COMBINATIONS,
@@ -67,7 +66,6 @@ __all__ = [
     "next_sentence_forward",
     "outside_layers",
     "parameter_shapes",
-    "parts_of",
     "question_answering_backward",
     "question_answering_forward",
     "sequence_classification_backward",

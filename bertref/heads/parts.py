@@ -9,7 +9,7 @@ PARTS = {
 """How a parameter's name begins -> the part of the model that it belongs to, as users see it."""
 
 
-def parts_of(names: Iterable[str]) -> list[str]:
+def named_parts(names: Iterable[str]) -> list[str]:
     """The parts of the model to which the parameters belong."""
     return list(dict.fromkeys(
         next((part for prefix, part in PARTS.items() if name.startswith(prefix)), name) for name in names

@@ -7,9 +7,9 @@ from typing import Any
 
 from ..errors import InputError
 
-UNNAMED = re.compile(r"LABEL_\d+")
 MOST = 10_000
 """More labels than this are numbers or texts in a wrong column."""
+UNNAMED = re.compile(r"LABEL_\d+")
 
 
 def found_labels(labels: Iterable[Any]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..checkpoint import SavedModel
-from ..heads import parts_of
+from ..heads.parts import named_parts
 from ..init import initial_parameter
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -28,10 +28,10 @@ def starting_params(model: SavedModel, shapes: Shapes, seed: int) -> Arrays:
 def differences(model: SavedModel, shapes: Shapes, master: str, left_out_by: str) -> list[str]:
     """What of the model is not what the run begins with, a sentence each. `left_out_by` says why a part is not."""
     found = []
-    made = parts_of(name for name, shape in shapes.items() if not _has(model, name, shape))
+    made = named_parts(name for name, shape in shapes.items() if not _has(model, name, shape))
     if made:
         found.append(f"has no {' and no '.join(made)}{' of this size' if _resized(model, shapes) else ''}; newly made.")
-    left = parts_of(name for name in model.params if name not in shapes)
+    left = named_parts(name for name in model.params if name not in shapes)
     if left:
         found.append(f"its {' and '.join(left)} {'is' if len(left) == 1 else 'are'} left out: {left_out_by}.")
     wider = [array for array in model.params.values() if array.dtype == np.float64]

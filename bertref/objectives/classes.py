@@ -24,7 +24,7 @@ from ..arrays import Array, Namespace
 from ..errors import InputError
 from ..opset import ForwardRun, OpSet
 from .base import Figure
-from .head_objective import LOSS, Compared, send
+from .head_objective import LOSS, Compared, HeadObjective, LabelledHostBatch, send
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,24 @@ class ClassesCache(NamedTuple):
 
     run: ForwardRun
     smoothed: bool
+
+
+@dataclass(frozen=True)
+class ClassesObjective(Weighing, HeadObjective):
+    """Rows into classes; a subclass says which head gives the rows (N, K), and where their labels are."""
+
+    def count(self, batch: LabelledHostBatch) -> float:
+        """The sum of the weights of the labels that count."""
+        return float(self.weights_of(batch.labels).sum())
+
+    def compare(self, ops: OpSet, logits: Array, targets: ClassTargets, *, figures: bool = False) -> Compared:
+        """logits (N, K) -> loss, and figures `loss` and `accuracy`."""
+        check_width(self.class_weights, logits.shape[1])
+        return compare(ops, logits, targets, figures)
+
+    def compare_backward(self, ops: OpSet, d_loss: Array, cache: Any) -> Array:
+        """d_loss () -> gradient of the logits (N, K)."""
+        return compare_backward(ops, d_loss, cache)
 
 
 def class_targets(

@@ -4,39 +4,18 @@ Source: transformers, `BertForSequenceClassification` (multi_label_classificatio
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
-from ..arrays import Array, Namespace
-from ..config import Numerics
-from ..heads import HEADS, Head
-from ..layout import Layout
+from ..arrays import Array
 from ..opset import OpSet
 from . import numbers
-from .head_objective import Compared, HeadObjective, LabelledHostBatch
-from .numbers import NumberTargets
+from .head_objective import Compared
+from .numbers import NumbersObjective, NumberTargets
 
 
 @dataclass(frozen=True)
-class MultiLabelObjective(HeadObjective):
-    """Any of K labels for each text, on the pooled output."""
-
-    head: ClassVar[Head] = HEADS["sequence_classification"]
-
-    def count(self, batch: LabelledHostBatch) -> float:
-        """B*K."""
-        return float(batch.labels.size)
-
-    def targets(
-        self,
-        xp: Namespace,
-        batch: LabelledHostBatch,
-        layout: Layout,
-        numerics: Numerics,
-        denominator: float,
-        dtype: str,
-    ) -> NumberTargets:
-        """labels (B, K), 1 where a text has the label."""
-        return numbers.number_targets(xp, batch, denominator, dtype)
+class MultiLabelObjective(NumbersObjective):
+    """Any of K labels for each text, on the pooled output; labels (B, K) are 1 where a text has the label."""
 
     def compare(self, ops: OpSet, logits: Array, targets: NumberTargets, *, figures: bool = False) -> Compared:
         """logits (B, K) -> loss, and the figure `loss`."""

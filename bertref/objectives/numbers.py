@@ -4,12 +4,15 @@ The denominator is the number of elements of the whole batch, B*K.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from ..arrays import Array, Namespace
+from ..config import Numerics
 from ..errors import InputError
+from ..heads import HEADS, Head
+from ..layout import Layout
 from .base import Figure
-from .head_objective import LOSS, LabelledHostBatch, send
+from .head_objective import LOSS, HeadObjective, LabelledHostBatch, send
 
 
 class NumberTargets(NamedTuple):
@@ -17,6 +20,28 @@ class NumberTargets(NamedTuple):
 
     values: Array
     denominator: Array
+
+
+class NumbersObjective(HeadObjective):
+    """K numbers for each text, on the pooled output; a subclass says how they are compared."""
+
+    head: ClassVar[Head] = HEADS["sequence_classification"]
+
+    def count(self, batch: LabelledHostBatch) -> float:
+        """B*K."""
+        return float(batch.labels.size)
+
+    def targets(
+        self,
+        xp: Namespace,
+        batch: LabelledHostBatch,
+        layout: Layout,
+        numerics: Numerics,
+        denominator: float,
+        dtype: str,
+    ) -> NumberTargets:
+        """labels (B, K)."""
+        return number_targets(xp, batch, denominator, dtype)
 
 
 def number_targets(xp: Namespace, batch: LabelledHostBatch, denominator: float, dtype: str) -> NumberTargets:

@@ -4,16 +4,13 @@ Source: Devlin et al. 2019, appendix B.1 (STS-B); transformers, `BertForSequence
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
-from ..arrays import Array, Namespace
-from ..config import Numerics
-from ..heads import HEADS, Head
-from ..layout import Layout
+from ..arrays import Array
 from ..opset import ForwardRun, OpSet
 from . import numbers
-from .head_objective import Compared, HeadObjective, LabelledHostBatch
-from .numbers import NumberTargets
+from .head_objective import Compared
+from .numbers import NumbersObjective, NumberTargets
 
 
 class RegressionCache(NamedTuple):
@@ -24,26 +21,8 @@ class RegressionCache(NamedTuple):
 
 
 @dataclass(frozen=True)
-class RegressionObjective(HeadObjective):
+class RegressionObjective(NumbersObjective):
     """K numbers a text, on the pooled output."""
-
-    head: ClassVar[Head] = HEADS["sequence_classification"]
-
-    def count(self, batch: LabelledHostBatch) -> float:
-        """B*K."""
-        return float(batch.labels.size)
-
-    def targets(
-        self,
-        xp: Namespace,
-        batch: LabelledHostBatch,
-        layout: Layout,
-        numerics: Numerics,
-        denominator: float,
-        dtype: str,
-    ) -> NumberTargets:
-        """labels (B, K)."""
-        return numbers.number_targets(xp, batch, denominator, dtype)
 
     def compare(self, ops: OpSet, logits: Array, targets: NumberTargets, *, figures: bool = False) -> Compared:
         """logits (B, K) -> loss, and the figure `loss`."""

@@ -217,8 +217,8 @@ def _features(
 def recipe_of(basis: FinetuneBasis, labels: tuple[str, ...], train: Part, steps: int) -> TrainingRecipe:
     """What a step of the run does."""
     options, config = basis.options, basis.config
-    numerics = Numerics.preset(options.dialect) if options.dialect else None
-    arithmetic = numerics or basis.numerics  # of optimiser, schedule and clipping; the network's own stays the model's
+    # of the optimiser; the network's own stays the model's
+    arithmetic = Numerics.preset(options.dialect) if options.dialect else basis.numerics
     kind = {"kind": options.optimizer or ("google" if options.dialect == "google" else "adamw")}
     schedule = options.schedule or ("google" if options.dialect == "google" else "huggingface")
     packed = options.layout == "packed" or (options.layout == "auto" and not basis.backend.static_shapes)

@@ -1,27 +1,20 @@
 """bertref finetune"""
 
-import sys
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from ..optim import RULES
 from ..train.finetuning.options import CHOICES, FinetuneOptions
+from ..train.report import Report
 from .data_options import column_options, format_options, names_of, sequence_options, task_argument
 from .options import backend_option, debug_option, json_option, threads_option
 from .render_finetuning import Finetuning
-from .reporters import FinetuningPlot, JsonLines, Reporter, TensorBoard, all_of
-from .stop import Stop
+from .reporters import FinetuningPlot
+from .training_commands import Ended, carry_out, defaulted, report_options
 
-F = TypeVar("F", bound=Callable[..., Any])
-DEFAULT = FinetuneOptions(model="-", data="-")
-
-
-def shown(name: str, *, help: str, **settings: Any) -> Callable[[F], F]:
-    """An option whose default is that of `FinetuneOptions`; without one the help says what stands for it."""
-    default = getattr(DEFAULT, name.replace("-", "_"))
-    return click.option(f"--{name}", default=default, show_default=default is not None, help=help, **settings)
+shown = defaulted(FinetuneOptions(model="-", data="-"))
 
 
 @click.command()
@@ -82,14 +75,11 @@ def shown(name: str, *, help: str, **settings: Any) -> Callable[[F], F]:
               "and compare: learning-rate=2e-5,3e-5; epochs=2,3,4; seed=1,2,3.")  # fmt: skip
 @click.option("--predict-on", metavar="WHAT", multiple=True, help="Afterwards answer a part of DATA (test, ...) or a "
               "file; the answers go to --out/predictions. May be given again.")  # fmt: skip
-@click.option("--plot", "plot", metavar="FILE", help="Draw the loss curve into a picture (needs bertref[plot]).")
-@click.option("--log-json", metavar="FILE", help="Append every event as a JSON line.")
-@click.option("--tensorboard", metavar="DIR", help="Write TensorBoard files (needs bertref[tensorboard]).")
+@report_options
 @json_option
 @debug_option
 def finetune(as_json: bool, kernels: str, no_header: bool, labels: str | None, grid: tuple[str, ...], plot: str | None,
-             log_json: str | None,
-             tensorboard: str | None, **values: Any) -> None:  # fmt: skip
+             log_json: str | None, tensorboard: str | None, **values: Any) -> None:  # fmt: skip
     """Fine-tune a model for a task.
 
     TASK is a kind of task (classification, regression, multi-label, question-answering, multiple-choice,
@@ -108,12 +98,10 @@ def finetune(as_json: bool, kernels: str, no_header: bool, labels: str | None, g
     from ..train.finetuning.run import finetune as run
 
     options = FinetuneOptions(**values, labels=names_of(labels), header=not no_header, kernels=kernels == "on")
-    extra: list[Reporter] = [FinetuningPlot(plot)] if plot else []
-    extra += [JsonLines.append(log_json)] if log_json else []
-    extra += [TensorBoard(tensorboard)] if tensorboard else []
-    drawn: Reporter = JsonLines(sys.stdout) if as_json else Finetuning()
-    stop = Stop()
-    with stop, all_of(drawn, *extra) as report:
-        result = run_grid(options, parse_axes(grid), report, stop.asked) if grid else run(options, report, stop.asked)
-    if result.status == "interrupted":
-        sys.exit(128 + (stop.number or 0))
+
+    def run_all(report: Report, should_stop: Callable[[], bool]) -> Ended:
+        return run_grid(options, parse_axes(grid), report, should_stop) if grid else run(options, report, should_stop)
+
+    carry_out(
+        run_all, Finetuning, FinetuningPlot, as_json=as_json, plot=plot, log_json=log_json, tensorboard=tensorboard
+    )

@@ -1,8 +1,7 @@
 """bertref pretrain"""
 
-import sys
-from collections.abc import Callable
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any
 
 import click
 
@@ -11,19 +10,11 @@ from ..train.pretraining.options import CHOICES, DEFAULT_CONFIG, DEFAULT_DIALECT
 from . import render
 from .corpus_options import corpus_options
 from .options import backend_option, debug_option, json_option, threads_option
-from .reporters import JsonLines, PretrainingPlot, Reporter, TensorBoard, all_of
-from .stop import Stop
+from .reporters import PretrainingPlot
+from .training_commands import carry_out, defaulted, report_options
 
-F = TypeVar("F", bound=Callable[..., Any])
-DEFAULT = PretrainOptions()
+shown = defaulted(PretrainOptions())
 RATES = ", ".join(f"{name} {rate:g}" for name, rate in LEARNING_RATES.items())
-
-
-def shown(name: str, *, help: str, **settings: Any) -> Callable[[F], F]:
-    """An option whose default is that of `PretrainOptions`."""
-    return click.option(
-        f"--{name}", default=getattr(DEFAULT, name.replace("-", "_")), show_default=True, help=help, **settings
-    )
 
 
 @click.command()
@@ -85,9 +76,7 @@ def shown(name: str, *, help: str, **settings: Any) -> Callable[[F], F]:
 @shown("save-every", help="Steps between checkpoints.")
 @shown("keep", help="Checkpoints to keep.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out, bit-equal.")
-@click.option("--plot", "plot", metavar="FILE", help="Draw the loss curve into a picture (needs bertref[plot]).")
-@click.option("--log-json", metavar="FILE", help="Append every event as a JSON line.")
-@click.option("--tensorboard", metavar="DIR", help="Write TensorBoard files (needs bertref[tensorboard]).")
+@report_options
 @json_option
 @debug_option
 def pretrain(as_json: bool, cased: bool, kernels: str, plot: str | None, log_json: str | None,
@@ -109,12 +98,7 @@ def pretrain(as_json: bool, cased: bool, kernels: str, plot: str | None, log_jso
     from ..train import pretrain as run
 
     options = PretrainOptions(**values, lower_case=not cased, kernels=kernels == "on")
-    extra: list[Reporter] = [PretrainingPlot(plot)] if plot else []
-    extra += [JsonLines.append(log_json)] if log_json else []
-    extra += [TensorBoard(tensorboard)] if tensorboard else []
-    drawn: Reporter = JsonLines(sys.stdout) if as_json else render.Training()
-    stop = Stop()
-    with stop, all_of(drawn, *extra) as report:
-        result = run(options, report, stop.asked)
-    if result.status == "interrupted":
-        sys.exit(128 + (stop.number or 0))
+    carry_out(
+        partial(run, options), render.Training, PretrainingPlot, as_json=as_json, plot=plot, log_json=log_json,
+        tensorboard=tensorboard,
+    )  # fmt: skip

@@ -61,6 +61,10 @@ MAY_IMPORT = {
     "convert": _MODEL | {"backends", "checkpoint", "inference", "onnx_export", "plumbing"},
     "verify": _TRAIN | _TOP | {"ops", "row", "topology", "train"},
     "bench": _TRAIN | {"api", "backends.numpy", "backends.report", "bertref", "onnx_export", "train"},
+    "default_model": {
+        "backends.report", "bench", "bertref", "checkpoint", "config", "data", "errors", "metrics", "plumbing", "rng",
+        "text",
+    },
     "__main__": {"cli"},
     "api": _MODEL | {"backends", "checkpoint", "inference", "text"},
     "bertref": {"api", "checkpoint", "config", "errors", "evaluation", "text", "train", "verify"},
@@ -80,6 +84,7 @@ LIBRARIES = {
     "plumbing": {"google_crc32c"},
     "data": {"numpy"},
     "golden": {"numpy", "safetensors"},
+    "default_model": {"numpy", "sklearn"},
     **{name: {"numpy"} for name in ("api", "dropout", "evaluation", "heads", "inference", "init", "layout", "metrics",
                                     "objectives", "rng", "tasks", "train")},
 }  # fmt: skip

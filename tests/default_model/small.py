@@ -1,4 +1,4 @@
-"""Reviews and phrases of our own, laid out as the published data, and a small model to teach: the training in little."""
+"""Reviews and phrases of our own, laid out as the published data, and a small model: the training in little."""
 
 import random
 from dataclasses import replace
@@ -13,7 +13,8 @@ GOOD = ("wonderful", "moving", "funny", "clever", "warm")
 BAD = ("dull", "awful", "boring", "stupid", "cold")
 THINGS = ("film", "story", "plot", "acting", "music", "ending", "script", "scene")
 RECIPE = Recipe(
-    vocab_size=200, words_length=32, words_batch=4, words_steps=12, student_epochs=2.0, student_batch=8, text_length=24,
+    vocab_size=200, words_length=32, words_batch=4, words_steps=12, teacher_epochs=4.0, teacher_rate=2e-3,
+    teacher_batch=16, student_epochs=3.0, student_rate=1e-3, student_batch=8, text_length=24,
 )  # fmt: skip
 
 

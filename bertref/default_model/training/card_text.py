@@ -85,8 +85,12 @@ def value(name: str, figures: Figures, part: str) -> str:
     """A metric, with its interval if there is one."""
     found = figures["results"][part]
     interval = found.get("intervals", {}).get(name)
-    between = f" ({interval['low']:.4f} to {interval['high']:.4f})" if interval else ""
-    return f"{found['metrics'][name]:.4f}{between}"
+    between = f" ({_number(interval['low'])} to {_number(interval['high'])})" if interval else ""
+    return f"{_number(found['metrics'][name])}{between}"
+
+
+def _number(found: float | None) -> str:
+    return "undefined" if found is None else f"{found:.4f}"
 
 
 def _shares(what: str, rows: Sequence[dict[str, Any]], shown: Callable[[float], str]) -> Iterator[str]:

@@ -28,7 +28,7 @@ from ...text.encoding import Truncate
 from ...text.vocab import MASK, PAD
 from ..loaded import Loaded, batches
 from .gradients import Vectors, sequences_at_once, values_and_gradients, word_vectors
-from .reading import Reading, WordPlace, read
+from .reading import ReadText, WordPlace, read
 from .records import TOLERANCE, Explanation, WordValue
 from .targets import Target, label_target, named, word_target
 
@@ -95,7 +95,7 @@ def task_of(loaded: Loaded, text: str, task: str | None) -> str:
     return chosen
 
 
-def integrated(loaded: Loaded, target: Target, reading: Reading, moved: npt.NDArray[np.bool_]) -> Attributed:
+def integrated(loaded: Loaded, target: Target, reading: ReadText, moved: npt.NDArray[np.bool_]) -> Attributed:
     """Integrated gradients of the `moved` (S) tokens from the vector of [PAD]."""
     ids = reading.encoding.input_ids
     x = word_vectors(loaded, ids)
@@ -110,7 +110,7 @@ def integrated(loaded: Loaded, target: Target, reading: Reading, moved: npt.NDAr
 
 
 def _mean_gradient(
-    loaded: Loaded, target: Target, reading: Reading, start: Vectors, end: Vectors, nodes: int
+    loaded: Loaded, target: Target, reading: ReadText, start: Vectors, end: Vectors, nodes: int
 ) -> Vectors:
     """∫ of the gradient (S, H) along the straight line from start to end, by the Gauss-Legendre rule on [0, 1]."""
     places, weights = gauss_legendre(nodes)
@@ -129,7 +129,7 @@ def gauss_legendre(nodes: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.
 
 
 def gradient_times_input(
-    loaded: Loaded, target: Target, reading: Reading, moved: npt.NDArray[np.bool_]
+    loaded: Loaded, target: Target, reading: ReadText, moved: npt.NDArray[np.bool_]
 ) -> Attributed:
     """The gradient at the text times the vectors of the `moved` (S) tokens."""
     x = word_vectors(loaded, reading.encoding.input_ids)
@@ -138,13 +138,13 @@ def gradient_times_input(
     return Attributed((x * gradient).sum(axis=1) * moved, last, last - first, 1)
 
 
-def _at(loaded: Loaded, target: Target, reading: Reading, vectors: Vectors) -> tuple[float, Vectors]:
+def _at(loaded: Loaded, target: Target, reading: ReadText, vectors: Vectors) -> tuple[float, Vectors]:
     """F and its gradient (S, H) for one set of word vectors (S, H)."""
     (value,), (gradient,) = values_and_gradients(loaded, target, reading.encoding, vectors[None])
     return float(value), gradient
 
 
-METHODS: dict[str, tuple[str, Callable[[Loaded, Target, Reading, npt.NDArray[np.bool_]], Attributed]]] = {
+METHODS: dict[str, tuple[str, Callable[[Loaded, Target, ReadText, npt.NDArray[np.bool_]], Attributed]]] = {
     "integrated": (PAD, integrated),
     "gradient": ("0", gradient_times_input),
 }
@@ -152,7 +152,7 @@ METHODS: dict[str, tuple[str, Callable[[Loaded, Target, Reading, npt.NDArray[np.
 
 
 def _record(
-    reading: Reading, method: str, target: Target, words: list[WordPlace], baseline: str, found: Attributed
+    reading: ReadText, method: str, target: Target, words: list[WordPlace], baseline: str, found: Attributed
 ) -> Explanation:
     values = tuple(
         WordValue(

@@ -51,5 +51,5 @@ def sequences_at_once(loaded: Loaded, length: int) -> int:
     config = loaded.config
     # a layer keeps about 12 arrays (T, H), 3 (T, I) and 3 (B, A, S, S)
     row = 12 * config.hidden_size + 3 * config.intermediate_size + 3 * config.num_attention_heads * length
-    size = int(loaded.ops.xp.to_numpy(loaded.params[heads.WORD_EMBEDDINGS][:1]).itemsize)
+    size = int(loaded.ops.xp.to_numpy(loaded.params[heads.WORD_EMBEDDINGS][:1, :]).itemsize)
     return max(1, CACHE_BYTES // (config.num_hidden_layers * length * row * size))

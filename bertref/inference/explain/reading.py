@@ -20,7 +20,7 @@ class WordPlace(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Reading:
+class ReadText:
     """One sequence of S tokens. `words` don't include [CLS] and [SEP] around the segments."""
 
     texts: tuple[str, ...]
@@ -28,7 +28,7 @@ class Reading:
     words: tuple[WordPlace, ...]
 
 
-def read(loaded: Loaded, text: str, pair: str | None, truncate: Truncate | None) -> Reading:
+def read(loaded: Loaded, text: str, pair: str | None, truncate: Truncate | None) -> ReadText:
     """The text, or a pair, as the model reads it.
 
     Raises `TextError` where it is too long and `truncate` doesn't say what is kept, and where it has no words.
@@ -44,7 +44,7 @@ def read(loaded: Loaded, text: str, pair: str | None, truncate: Truncate | None)
         words += _words(1, [pieces[1][i] for i in second], len(first) + 2)
     if not words:
         raise TextError({0: "can't be explained: it has no words"})
-    return Reading(texts, encoding, tuple(words))
+    return ReadText(texts, encoding, tuple(words))
 
 
 def _words(segment: int, pieces: list[Piece], position: int) -> list[WordPlace]:

@@ -26,7 +26,7 @@ from ..loaded import Loaded, encode, require, settings_of
 from ..sequence_classification import logits_of, problem_of
 
 
-class Answered(NamedTuple):
+class TargetValues(NamedTuple):
     """The target's values (N,) for N sequences, and its gradients for what the head read: `sequence` (T, H) or `pooled`
     (N, H)."""
 
@@ -44,7 +44,7 @@ class Target(Protocol):
     def other(self) -> str | None: ...
     @property
     def position(self) -> int | None: ...
-    def answer(self, loaded: Loaded, ops: OpSet, encoded: Encoded, x: Inputs) -> Answered: ...
+    def answer(self, loaded: Loaded, ops: OpSet, encoded: Encoded, x: Inputs) -> TargetValues: ...
 
 
 def named(target: Target) -> str:
@@ -62,14 +62,14 @@ class LabelTarget:
     weights: npt.NDArray[np.float64]
     position: int | None = None
 
-    def answer(self, loaded: Loaded, ops: OpSet, encoded: Encoded, x: Inputs) -> Answered:
-        """N sequences' pooled output -> `Answered`."""
+    def answer(self, loaded: Loaded, ops: OpSet, encoded: Encoded, x: Inputs) -> TargetValues:
+        """N sequences' pooled output -> `TargetValues`."""
         assert encoded.pooled is not None  # of a model with this head
         logits, cache = heads.sequence_classification_forward(ops, loaded.params, encoded.pooled)
         values = _host(ops, logits) @ self.weights
         d_logits = _rows(ops, self.weights, len(values), logits.dtype)
         d_pooled, _ = heads.sequence_classification_backward(ops, d_logits, cache)
-        return Answered(values, None, d_pooled)
+        return TargetValues(values, None, d_pooled)
 
 
 @dataclass(frozen=True)
@@ -86,8 +86,8 @@ class WordTarget:
     weights: npt.NDArray[np.float64]
     bias: float
 
-    def answer(self, loaded: Loaded, ops: OpSet, encoded: Encoded, x: Inputs) -> Answered:
-        """N sequences' tokens -> `Answered`."""
+    def answer(self, loaded: Loaded, ops: OpSet, encoded: Encoded, x: Inputs) -> TargetValues:
+        """N sequences' tokens -> `TargetValues`."""
         rows = x.layout.first + self.position
         transformed, cache = heads.transform_forward(
             ops, loaded.params, encoded.sequence, rows, settings_of(loaded)
@@ -95,7 +95,7 @@ class WordTarget:
         values = _host(ops, transformed) @ self.weights + self.bias
         d_transformed = _rows(ops, self.weights, len(values), transformed.dtype)
         d_sequence, _ = heads.transform_backward(ops, d_transformed, cache)
-        return Answered(values, d_sequence, None)
+        return TargetValues(values, d_sequence, None)
 
 
 def label_target(loaded: Loaded, encoding: Encoding, label: str | None) -> LabelTarget:

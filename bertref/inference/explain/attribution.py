@@ -27,6 +27,7 @@ from ...heads import HEADS, tasks
 from ...text.encoding import Truncate
 from ...text.vocab import MASK, PAD
 from ..loaded import Loaded, batches
+from ..sequence_classification import windows_of
 from .gradients import Vectors, sequences_at_once, values_and_gradients, word_vectors
 from .reading import ReadText, WordPlace, read
 from .records import TOLERANCE, Explanation, WordValue
@@ -72,6 +73,7 @@ def explain(
             raise InputError(f"{option} goes with {belongs}, not with {chosen}")
     reading = read(loaded, text, pair, truncate)
     if chosen == LABELS:
+        _check_one_window(loaded, len(reading.encoding.input_ids), truncate)
         target: Target = label_target(loaded, reading.encoding, label)
     else:
         target = word_target(loaded, reading.encoding, mask)
@@ -93,6 +95,16 @@ def task_of(loaded: Loaded, text: str, task: str | None) -> str:
         does = f"this model does {', '.join(able)}" if able else "this model is an encoder alone"
         raise InputError(f"answers of {' and '.join(EXPLAINED)} can be explained, no others; {does}")
     return chosen
+
+
+def _check_one_window(loaded: Loaded, length: int, truncate: Truncate | None) -> None:
+    """Raises `TextError` where the label would be that of several windows: it is no function of one sequence."""
+    windows = windows_of(loaded, truncate, None)
+    if windows is not None and length > windows.max_length:
+        raise TextError({
+            0: f"can't be explained: it has {length} tokens, and this model answers through windows of "
+            f"{windows.max_length}. Shorten it, or cut it: truncate (--truncate head)"
+        })
 
 
 def integrated(loaded: Loaded, target: Target, reading: ReadText, moved: npt.NDArray[np.bool_]) -> Attributed:

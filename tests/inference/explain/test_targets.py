@@ -1,11 +1,13 @@
 """Which logits are explained, and what is refused."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 import bertref
+from bertref.checkpoint.text_windows import TextWindows
 from tests.inference.saved import labels, make
 
 KINDS = {
@@ -60,6 +62,17 @@ def test_labels_that_each_hold_and_numbers_stand_alone(models: dict[str, bertref
     assert found.value == pytest.approx(models["grade"].classify(TEXT)[0].score, rel=1e-9)
     wet = models["numbers"].explain(TEXT, label="wet")
     assert wet.value == pytest.approx(models["numbers"].classify(TEXT)[1].score, rel=1e-9)
+
+
+def test_an_answer_through_windows_is_not_explained(models: dict[str, bertref.Model]) -> None:
+    """It is a mean over several sequences; of one window, or of a text that is cut, the explanation is the answer's."""
+    model = replace(models["two"], windows=TextWindows(20))
+    for text, options in (("it " * 18, {}), ("it " * 19, {"truncate": "head"}), ("it " * 60, {"truncate": "tail"})):
+        scores = dict(model.classify(text, **options))
+        found = model.explain(text, **options)
+        assert found.value == pytest.approx(np.log(scores[found.label] / scores[str(found.other)]), rel=1e-9)
+    with pytest.raises(bertref.InputError, match=r"text 1 can't be explained: it has 21 tokens.*through windows of 20"):
+        model.explain("it " * 19)
 
 
 @pytest.mark.parametrize(

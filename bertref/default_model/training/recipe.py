@@ -16,6 +16,7 @@ class Recipe:
     """Sizes of the stages.
 
     vocab_size        tokens
+    taught_share      one in so many unlabelled reviews is among the texts that the student is taught on
     words_length      of the sequences of masked words, and `words_steps` of `words_batch` of them
     teacher_epochs    over the labelled texts
     student_epochs    over labelled and unlabelled texts; one step in `words_every` is of masked words
@@ -23,12 +24,14 @@ class Recipe:
     """
 
     vocab_size: int = 8000
+    taught_share: int = 2
     words_length: int = 256
     words_batch: int = 32
-    words_steps: int = 1600
+    words_steps: int = 1200
     words_rate: float = 1e-3
     teacher_epochs: float = 1.0
     teacher_rate: float = 5e-5
+    teacher_batch: int = 64
     student_epochs: float = 1.0
     student_rate: float = 3e-4
     student_batch: int = 64
@@ -41,5 +44,5 @@ class Recipe:
 
 SHORT = Recipe()
 """Two hours on two cores that multiply at 0.1 TFLOP/s together."""
-LONG = Recipe(words_steps=8000, teacher_epochs=2.0, student_epochs=3.0, text_length=192)
+LONG = Recipe(taught_share=1, words_steps=8000, teacher_epochs=2.0, student_epochs=3.0, text_length=192)
 """Better, and several times as long."""

@@ -8,7 +8,7 @@
     report.jsonl  of 10 %: read once, at the end
     phrases.jsonl the development part of the phrases, which is judged as well
     labelled.jsonl  fit and phrases: what the teacher learns
-    taught.jsonl    fit, phrases, and the unlabelled reviews: what the student is taught on
+    taught.jsonl    fit, phrases, and unlabelled reviews: what the student is taught on
     corpus.txt    fit and unlabelled: vocabulary and masked words; a review a paragraph
     tune.txt      the reviews of tune: the held-out loss of masked words
 
@@ -55,8 +55,8 @@ def split_by_film(films: Iterable[str]) -> dict[str, str]:
     return dict.fromkeys(report, "report") | dict.fromkeys(tune, "tune") | dict.fromkeys(fit, "fit")
 
 
-def write_data(reviews: Path, phrases: Path, out: Path) -> dict[str, int]:
-    """Writes all files into `out`; part -> its number of texts.
+def write_data(reviews: Path, phrases: Path, out: Path, *, taught_share: int = 1) -> dict[str, int]:
+    """Writes all files into `out`; part -> its number of texts. One in `taught_share` unlabelled reviews is taught on.
 
     Raises `InputError` for folders that are not laid out as above.
     """
@@ -76,7 +76,7 @@ def write_data(reviews: Path, phrases: Path, out: Path) -> dict[str, int]:
     for part in rows:
         _write(out / f"{part}.jsonl", rows[part])
     _write(out / "labelled.jsonl", [*rows["fit"], *short])
-    _write(out / "taught.jsonl", [*rows["fit"], *short, *unlabelled])
+    _write(out / "taught.jsonl", [*rows["fit"], *short, *unlabelled[::taught_share]])
     _write_text(out / "corpus.txt", [*rows["fit"], *unlabelled])
     _write_text(out / "tune.txt", rows["tune"])
     return {**{part: len(kept) for part, kept in rows.items()}, "unlabelled": len(unlabelled), "short": len(short)}

@@ -63,7 +63,7 @@ def bertref(*arguments: object) -> None:
 def stages(places: Places, recipe: Recipe) -> Iterator[Stage]:
     """All of them, in their order."""
     data = places / "data"
-    yield Stage("data", data / "counts.json", lambda: _data(places))
+    yield Stage("data", data / "counts.json", lambda: _data(places, recipe))
     yield Stage(
         "vocabulary", places / "vocab.txt",
         lambda: bertref("vocab", data / "corpus.txt", *READING, "--size", recipe.vocab_size, "--out",
@@ -92,8 +92,8 @@ def _runs(*arguments: object) -> Callable[[], None]:
     return lambda: bertref(*arguments)
 
 
-def _data(places: Places) -> None:
-    counts = write_data(places.reviews, places.phrases, places / "data")
+def _data(places: Places, recipe: Recipe) -> None:
+    counts = write_data(places.reviews, places.phrases, places / "data", taught_share=recipe.taught_share)
     write_file(places / "data" / "counts.json", json.dumps(counts).encode())
 
 
@@ -121,7 +121,8 @@ def _teacher(places: Places, recipe: Recipe) -> Stage:
     run = _runs(
         "finetune", "classification", places / "data" / "labelled.jsonl", "--dev", places / "data" / "tune.jsonl",
         "--model", places.teacher, "--out", places / "teacher", "--epochs", recipe.teacher_epochs,
-        "--learning-rate", recipe.teacher_rate, "--max-length", recipe.text_length, "--truncate", "head+tail",
+        "--batch-size", recipe.teacher_batch, "--learning-rate", recipe.teacher_rate,
+        "--max-length", recipe.text_length, "--truncate", "head+tail",
         "--save-every", 100, "--seed", recipe.seed, "--log-json", places / "teacher.jsonl", "--resume",
     )  # fmt: skip
     return Stage("teacher", places / "teacher" / "model.safetensors", run, places / "teacher.jsonl")

@@ -22,6 +22,7 @@ from .text import Tokenizer
 from .text.encoding import Truncate
 
 if TYPE_CHECKING:
+    from .inference.explain import AttentionMap, Explanation
     from .inference.fill_mask import Guess, MaskGuesses
     from .inference.multiple_choice import ChoiceScore
     from .inference.question_answering import AnswerOptions, SpanAnswer, SpanAnswers
@@ -173,6 +174,31 @@ class Model:
         from .inference.question_answering import answer
 
         return answer(self, questions, contexts, options)
+
+    def explain(
+        self, text: str, pair: str | None = None, *, method: str = "integrated", task: str | None = None,
+        label: str | None = None, mask: int = 0, truncate: Truncate | None = None,
+    ) -> "Explanation":
+        """What each word added to the label of a text or a pair, or to the guess for its [MASK] of number `mask`.
+
+        `method` is "integrated" (integrated gradients) or "gradient" (gradient x input, which is not complete); `label`
+        the label to be explained, None: the best. `task` chooses for a model that does both, "sequence-classification"
+        or "fill-mask"; None: the second where the text has a [MASK]. See `inference.explain`.
+        """
+        from .inference.explain import explain
+
+        return explain(
+            self, text, pair, method=method, task=task, label=label, mask=mask, truncate=truncate
+        )
+
+    def attention(
+        self, text: str, pair: str | None = None, *, layer: int = -1, head: int | None = None,
+        truncate: Truncate | None = None,
+    ) -> "AttentionMap":
+        """With which weight each token reads each other in a layer's head; without `head` the mean over all."""
+        from .inference.explain import attention_map
+
+        return attention_map(self, text, pair, layer=layer, head=head, truncate=truncate)
 
     def embed(
         self, texts: Sequence[str], *, pooling: str | Sequence[str] | None = None, normalize: bool | None = None

@@ -4,7 +4,7 @@ import itertools
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ import click
 
 from ..errors import InputError, TextError
 from . import render
+from .explaining import Explaining, explain_options
 from .options import (
     allow_option,
     backend_option,
@@ -57,6 +58,7 @@ class Wish:
     doc_stride: int | None
     truncate: "Truncate | None"
     top_k: int
+    explain: Explaining = field(default_factory=Explaining)
 
 
 Answer = tuple[dict[str, Any], Callable[[], None]]
@@ -158,6 +160,7 @@ TASKS = tuple(ANSWERS)
 @click.option("--null-threshold", type=float, metavar="X", help="Allow 'no answer', if it scores more than X better.")
 @click.option("--max-answer-length", type=click.IntRange(min=1), help="In word pieces.  [default: 30]")
 @click.option("--doc-stride", type=click.IntRange(min=1), help="Step between windows over a context.  [default: 128]")
+@explain_options
 @model_option
 @allow_option
 @backend_option
@@ -179,21 +182,24 @@ def predict(
         bertref predict --model bertref-model "The [MASK] statement is used to raise an exception."
         bertref predict --model bertref-model "It rained." --pair "We stayed at home."
         bertref predict --model bertref-model --file texts.txt --json
+        bertref predict --model reviews-model "The film was creative." --explain --html why.html
         bertref predict --model squad-model --question "Who wrote it?" --file pages.txt
         bertref predict --model ner-model "Ada Lovelace lived in London."
         bertref predict --model swag-model "He opened the door." --choice "He went in." --choice "It rained."
     """
 
-    wish = Wish(choice=choice or None, **options)
+    wish = Wish(explain=Explaining.taken(options), choice=choice or None, **options)
     lines = _lines(texts, file, wish)
     first = next(lines, None)
     if first is None:
         raise InputError(f"{named(file or '')}: no texts in it")
     model = load_model(model_dir, backend=backend, dtype=dtype, allow=allow)
     task = chosen_task(model.heads, wish)
+    wish.explain.check(task)
     _check_words(model, wish)
+    one_by_one = wish.explain.method is not None and first.number is not None
     failed = 0
-    for some in _chunks(itertools.chain([first], lines)):
+    for some in _chunks(itertools.chain([first], lines), 1 if one_by_one else CHUNK):
         answers, reasons = _answered(model, task, some, wish)
         for values, draw in answers:
             if as_json:
@@ -203,6 +209,7 @@ def predict(
         for line, reason in reasons:
             render.message(f"{named(file or '')}, line {line.number} {reason}")
         failed += len(reasons)
+    wish.explain.finish()
     if failed:
         render.message(f"{failed:,} {'lines have' if failed > 1 else 'line has'} no answer")
         sys.exit(1)
@@ -216,7 +223,8 @@ def _answered(
     failed: list[tuple[Line, str]] = []
     while lines:
         try:
-            return list(ANSWERS[task](model, [line.text for line in lines], wish)), failed
+            answers = ANSWERS[task](model, [line.text for line in lines], wish)
+            return list(wish.explain.beside(model, task, answers, wish.truncate)), failed
         except TextError as error:
             if any(line.number is None for line in lines):
                 raise
@@ -273,7 +281,7 @@ def _lines(texts: tuple[str, ...], file: str | None, wish: Wish) -> Iterator[Lin
     return read_lines(texts, file)
 
 
-def _chunks(lines: Iterable[Line]) -> Iterator[list[Line]]:
+def _chunks(lines: Iterable[Line], size: int) -> Iterator[list[Line]]:
     iterator = iter(lines)
-    while some := list(itertools.islice(iterator, CHUNK)):
+    while some := list(itertools.islice(iterator, size)):
         yield some

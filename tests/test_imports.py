@@ -70,7 +70,7 @@ MAY_IMPORT = {
     "bertref": {"api", "checkpoint", "config", "errors", "evaluation", "text", "train", "verify"},
     "cli": _TRAIN | _TOP | {
         "workload", "api", "backends.numpy", "bench", "convert", "default_model", "evaluation", "train", "verify",
-    },  # fmt: skip
+    },
 }
 """Room -> the rooms that it may import besides itself. `bertref` is the package's own `__init__`: its version."""
 

@@ -1,0 +1,94 @@
+"""The kernels on the CPU, and how far their results may be from the truth."""
+
+from collections.abc import Callable
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from bertref import backends
+from bertref.backends.cupy.kernels import kernels
+from bertref.golden.generate.op_inputs import OpCase
+from bertref.ops import OPS, Op
+from bertref.ops.op import Kernel
+
+from ...ops.harness import solve
+from ..numpy.kernels.pairs import FACTOR, UNITS, as_op, changed, check_error, truth_of
+from .on_cpu import Cpu
+
+XP = backends.get("numpy").xp
+DTYPES = ("float32", "float16", "bfloat16")
+EPS = {"float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
+
+
+def on_cpu(device: Cpu | None = None) -> dict[str, Kernel]:
+    """All kernels on a device, which is new unless one is given."""
+    return kernels(device or Cpu())
+
+
+def in_dtype(case: OpCase, upstream: Any, dtype: str) -> tuple[OpCase, Any]:
+    """The case with its real numbers rounded to `dtype`, in float64; what losses divide by stays in float32."""
+
+    def narrow(x: Any) -> Any:
+        return np.asarray(x).astype(XP.dtype(dtype)).astype(np.float64)
+
+    rounded = changed(case, narrow)
+    for name in ("weights", "denominator"):
+        if case.inputs.get(name) is not None:
+            rounded.inputs[name] = np.asarray(case.inputs[name]).astype(np.float32)
+    return rounded, narrow(upstream)
+
+
+def errors(op: Op, case: OpCase, upstream: Any, dtype: str, truth: dict[str, Any]) -> dict[str, float]:
+    """The largest error of the output and of every gradient, in units of the true array's largest element."""
+    y, gradients = solve(op, _Halves(), case, upstream, dtype)
+    found = {"output": y, **gradients}
+    assert found.keys() == truth.keys()
+    largest = max(float(np.max(np.abs(true), initial=0.0)) for true in truth.values())
+    worst = {}
+    for name, true in truth.items():
+        assert found[name].shape == true.shape, name
+        scale = float(np.max(np.abs(true), initial=0.0)) or 1.0
+        if "norm" in op.name and case.inputs["x"].shape[-1] == 2:
+            scale = max(scale, largest)  # of two numbers a norm makes -1 and 1: what is left of its gradient is rounding
+        worst[name] = float(np.max(np.abs(found[name].astype(np.float64) - true), initial=0.0)) / scale
+    return worst
+
+
+class _Halves:
+    """NumPy's namespace in which the arrays of losses stay float32: `place` brings all real numbers to one type."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(XP, name)
+
+    def from_numpy(self, array: Any, dtype: Any = None) -> Any:
+        return XP.from_numpy(array, array.dtype if np.asarray(array).dtype == np.float32 else dtype)
+
+
+def check(kernel: Kernel, case: OpCase, upstream: Any, dtype: str) -> None:
+    """The kernel's error against float64 is at most `FACTOR` times the reference pair's own in the same type, or `UNITS`
+    in the last place."""
+    if dtype == "float32":
+        check_error(kernel, case, upstream, dtype)
+        return
+    case, upstream = in_dtype(case, upstream, dtype)
+    reference = OPS[kernel.name]
+    with np.errstate(all="ignore"):
+        wide = OpCase({n: _float64(a) for n, a in case.inputs.items()}, case.options)
+        truth = truth_of(reference, wide, upstream)
+        own = errors(reference, case, upstream, dtype, truth)
+        got = errors(as_op(kernel), case, upstream, dtype, truth)
+    for name, error in got.items():
+        limit = max(FACTOR * own[name], UNITS * EPS[dtype])
+        assert error <= limit, f"{kernel.name}, {name}: off by {error:.3g}, the reference pair by {own[name]:.3g}"
+
+
+def _float64(a: Any) -> Any:
+    return a.astype(np.float64) if isinstance(a, np.ndarray) and a.dtype.kind == "f" else a
+
+
+def watched(make: Callable[[], dict[str, Kernel]]) -> dict[str, Kernel]:
+    return make()
+
+
+__all__ = ["DTYPES", "XP", "check", "ml_dtypes", "on_cpu"]

@@ -46,11 +46,16 @@ EXPRESSIONS: dict[str, tuple[str, ...]] = {
 """File, without its ending -> all instantiations."""
 
 
-@cache
-def source(name: str) -> str:
-    """The text of a CUDA file with the files that it includes from this folder in their places."""
+def included(text: str) -> str:
+    """A CUDA text with the files that it includes from this folder in their places, each once."""
 
-    def included(match: re.Match[str]) -> str:
+    def file(match: re.Match[str]) -> str:
         return (FOLDER / match[1]).read_text(encoding="utf-8").replace("#pragma once\n", "")
 
-    return re.sub(r'^#include "(.+)"$', included, (FOLDER / f"{name}.cu").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return re.sub(r'^#include "(.+)"$', file, text, flags=re.MULTILINE)
+
+
+@cache
+def source(name: str) -> str:
+    """The text of a CUDA file, with what it includes."""
+    return included((FOLDER / f"{name}.cu").read_text(encoding="utf-8"))

@@ -5,6 +5,7 @@ copies of the arrays, and must give the same bits each time.
 """
 
 import ctypes
+import hashlib
 import shutil
 import subprocess
 import tempfile
@@ -22,27 +23,38 @@ SHIM = Path(__file__).parent / "shim"
 ORDERS = {"ascending": 0, "descending": 1, "shuffled": 2}
 ALIGNMENT = 256
 """Of the beginning of an array that owns its memory, as CuPy's pool has it."""
-FOLDER = tempfile.TemporaryDirectory(prefix="bertref-shim-")
+SHARED = {"folder": Path(tempfile.gettempdir()) / "bertref-shim"}
+"""Where libraries are kept, by what they are made of; `conftest.py` names a folder of pytest's cache."""
+FLAGS = ("-std=c++20", "-shared", "-fPIC", "-O0", "-fno-exceptions", "-ffp-contract=off", "-Wall", "-Werror",
+         "-Wno-sign-compare", "-Wno-unknown-pragmas")  # fmt: skip
 
 
 def compiled(name: str, text: str, expressions: tuple[str, ...]) -> ctypes.CDLL:
-    """A library with those instantiations of the kernels in a CUDA text."""
+    """A library with those instantiations of the kernels in a CUDA text; made once, and kept for other processes."""
     compiler = shutil.which("g++") or shutil.which("clang++")
     if compiler is None:
         pytest.skip("no C++ compiler is here")
     listed = ",\n".join(f'{{"{e}", SHIM_KERNEL({e})}}' for e in expressions)
-    folder = Path(tempfile.mkdtemp(prefix=name, dir=FOLDER.name))
-    program = folder / f"{name}.cpp"
-    program.write_text(
-        f'#include "cuda_on_cpu.h"\n{text}\n#include "launch.h"\nKERNELS({listed})\n', encoding="utf-8"
-    )
-    command = [compiler, "-std=c++20", "-shared", "-fPIC", "-O0", "-fno-exceptions", "-ffp-contract=off", "-Wall",
-               "-Werror", "-Wno-sign-compare", "-Wno-unknown-pragmas", f"-I{SHIM}", str(program), "-o", str(folder / "kernels.so")]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[:1000]
-    library = ctypes.CDLL(str(folder / "kernels.so"))
-    library.launch.restype = library.kinds_of.restype = ctypes.c_char_p
-    return library
+    program = f'#include "cuda_on_cpu.h"\n{text}\n#include "launch.h"\nKERNELS({listed})\n'
+    headers = "".join(path.read_text(encoding="utf-8") for path in sorted(SHIM.glob("*.h")))
+    made_of = "\n".join((compiler, *FLAGS, headers, program))
+    library = SHARED["folder"] / f"{name}-{hashlib.sha256(made_of.encode()).hexdigest()[:24]}.so"
+    if not library.exists():
+        _compile(compiler, program, library)
+    loaded = ctypes.CDLL(str(library))
+    loaded.launch.restype = loaded.kinds_of.restype = ctypes.c_char_p
+    return loaded
+
+
+def _compile(compiler: str, program: str, library: Path) -> None:
+    library.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=library.parent) as folder:
+        source, made = Path(folder) / "kernels.cpp", Path(folder) / "kernels.so"
+        source.write_text(program, encoding="utf-8")
+        command = [compiler, *FLAGS, f"-I{SHIM}", str(source), "-o", str(made)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[:2000]
+        made.replace(library)
 
 
 @cache

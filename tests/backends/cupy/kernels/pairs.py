@@ -1,9 +1,7 @@
 """The kernels on the CPU, and how far their results may be from the truth."""
 
-from collections.abc import Callable
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
 from bertref import backends
@@ -12,8 +10,8 @@ from bertref.golden.generate.op_inputs import OpCase
 from bertref.ops import OPS, Op
 from bertref.ops.op import Kernel
 
-from ...ops.harness import solve
-from ..numpy.kernels.pairs import FACTOR, UNITS, as_op, changed, check_error, truth_of
+from ....ops.harness import solve
+from ...numpy.kernels.pairs import FACTOR, UNITS, as_op, changed, check_error, truth_of
 from .on_cpu import Cpu
 
 XP = backends.get("numpy").xp
@@ -22,7 +20,7 @@ EPS = {"float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
 
 
 def on_cpu(device: Cpu | None = None) -> dict[str, Kernel]:
-    """All kernels on a device, which is new unless one is given."""
+    """All kernels, on a new device unless one is given."""
     return kernels(device or Cpu())
 
 
@@ -87,8 +85,24 @@ def _float64(a: Any) -> Any:
     return a.astype(np.float64) if isinstance(a, np.ndarray) and a.dtype.kind == "f" else a
 
 
-def watched(make: Callable[[], dict[str, Kernel]]) -> dict[str, Kernel]:
-    return make()
+def small(name: str) -> dict[str, int]:
+    """Sizes of a case, none a multiple of what a thread moves at once."""
+    return dict(SMALL[name])
 
 
-__all__ = ["DTYPES", "XP", "check", "ml_dtypes", "on_cpu"]
+def wide(name: str) -> dict[str, int]:
+    """Sizes of a case whose rows are moved several elements at a time, but for their ends."""
+    return {letter: 8 * size if letter in "HIDVS" else size for letter, size in SMALL[name].items()}
+
+
+SMALL = {
+    "attention": {"B": 2, "S": 5, "A": 2, "D": 4},
+    "bias_activation": {"B": 2, "S": 9, "I": 7},
+    "decoder_cross_entropy": {"N": 9, "V": 11, "H": 5},
+    "dropout_add_norm": {"B": 2, "S": 5, "H": 7},
+    "embedding": {"V": 9, "H": 5, "N": 12},
+    "gather": {"T": 9, "H": 5, "N": 12},
+    "layer_norm": {"B": 2, "S": 5, "H": 7},
+    "pack": {"B": 3, "S": 5, "H": 4},
+    "unpack": {"B": 3, "S": 5, "H": 4},
+}

@@ -16,7 +16,7 @@ from ....ops.edges import EDGES
 from ....ops.harness import arguments, same_bits
 from ....ops.strategies import options, sizes
 from .on_cpu import Cpu
-from .pairs import DTYPES, SMALL, XP, as_op, check, in_dtype, on_cpu, small, wide
+from .pairs import DTYPES, SMALL, XP, as_op, check, many, on_cpu, small, wide
 
 KERNELS = on_cpu()
 NAMES = sorted(KERNELS)
@@ -27,12 +27,11 @@ def test_every_kernel_is_tested() -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("sizes_of", [small, wide])
+@pytest.mark.parametrize("sizes_of", [small, wide, many])
 @pytest.mark.parametrize("name", NAMES)
 def test_the_error_is_of_the_size_of_the_references_own(name: str, sizes_of: Any, dtype: str) -> None:
-    for seed in range(2):
-        case, upstream, _ = checks.random_case(name, seed, sizes_of(name))
-        check(KERNELS[name], case, upstream, dtype)
+    case, upstream, _ = checks.random_case(name, 1, sizes_of(name))
+    check(KERNELS[name], case, upstream, dtype)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,5 +1,6 @@
 """CuPy: one CUDA GPU. The import works without a GPU; `create` proves that the device computes."""
 
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -16,6 +17,7 @@ from ..host_arrays import native
 from ..namespace import HostArray, Namespace, widened_product
 from .kernels import kernels, updates
 from .kernels.loaded import Loaded
+from .kernels.philox import Drawn
 from .order import sorted_rows
 
 INDEX_ADD = r"""
@@ -151,5 +153,6 @@ def create(device: str | None) -> Backend:
     loaded = Loaded()
     return Backend(
         "cupy", spec, namespace, dtypes, kernels=MappingProxyType(kernels(loaded)),
-        updates=MappingProxyType(updates(loaded)), array_modules=("cupy",), device_of=device_of,
+        updates=MappingProxyType(updates(loaded)), draw=partial(Drawn, loaded), array_modules=("cupy",),
+        device_of=device_of,
     )  # fmt: skip

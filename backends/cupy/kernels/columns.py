@@ -31,8 +31,7 @@ def parts_of(rows: int) -> int:
 
 def column_sums(device: Device, x: Array, weights: Array | None = None) -> Array:
     """x (N, I), weights (N) float32 or None -> sums over the rows (I), float32; a row of weight 0 adds 0."""
-    rows, width = x.shape
-    return added(device, _summed(device, x, weights, parts_of(rows)))
+    return added(device, _summed(device, x, weights, parts_of(x.shape[0])))
 
 
 def added(device: Device, parts: Array) -> Array:
@@ -43,10 +42,8 @@ def added(device: Device, parts: Array) -> Array:
 def _summed(device: Device, x: Array, weights: Array | None, parts: int) -> Array:
     rows, width = x.shape
     out = device.empty((parts, width), np.float32)
-    if parts == 1:  # few blocks: threads of one column each make more of them
-        V = 1
-    else:
-        V = device.elements_at_once(width, x, out)
+    # where there is one part, there are few blocks: threads of one column each make more of them
+    V = 1 if parts == 1 else device.elements_at_once(width, x, out)
     if width:
         shape = Shape((ceil_div(width, 32 * V), parts), (32, LANES))
         kernel = expression("column_sum", x.dtype.name, V)

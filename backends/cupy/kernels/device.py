@@ -52,8 +52,8 @@ class Device:
         return self.library.empty(shape, dtype=dtype)
 
     def elements_at_once(self, width: int, *arrays: Array | None, most: int = WIDTHS[0]) -> int:
-        """How many neighbours a thread may move: `most` if rows of that width in all of these arrays begin at a multiple
-        of so many elements, else 1."""
+        """How many neighbours a thread may move: `most` if rows of that width in all of these arrays begin at a
+        multiple of so many elements, else 1."""
         fits = all(a is None or self.address(a) % (most * a.dtype.itemsize) == 0 for a in arrays)
         return most if fits and width % most == 0 else 1
 

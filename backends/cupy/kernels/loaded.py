@@ -1,5 +1,5 @@
-"""CuPy's side of the kernels: it compiles a CUDA file when one of its kernels is first launched, and keeps the result on
-disk as it does with its own (`CUPY_CACHE_DIR`)."""
+"""CuPy's side of the kernels: it compiles a CUDA file when one of its kernels is first launched, and keeps the result
+on disk as it does with its own (`CUPY_CACHE_DIR`)."""
 
 from functools import cache
 from typing import Any

@@ -22,7 +22,7 @@ LARGEST = ELEMENTS * MOST_THREADS
 
 
 class Cache(NamedTuple):
-    """The normalised rows (..., H), of x's type; 1/√(v + ε) (rows), float32; γ; what the dropout kept, and its scale."""
+    """The normalised rows (..., H), of x's type; 1/√(v + ε) (rows), float32; γ; what the dropout kept, its scale."""
 
     normalised: Array
     reciprocal: Array
@@ -86,7 +86,7 @@ def dropout_add_norm(device: Device) -> Kernel:
 
 
 def _rows_are_served(x: Array) -> bool:
-    return x.ndim >= 2 and x.size > 0 and x.shape[-1] <= LARGEST
+    return bool(x.ndim >= 2 and x.size > 0 and x.shape[-1] <= LARGEST)
 
 
 def _threads(width: int) -> tuple[int, int]:

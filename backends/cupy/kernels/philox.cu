@@ -4,12 +4,13 @@
 // (block, step, example, 0) with blocks from 1. A block is four words of 64 bits, sixteen lanes of 16 bits, lowest first;
 // lane j of an example decides its element j, which is kept if the lane is not below the threshold.
 //
-//     keep_hidden    element j = (row, column) of (length, H)         -> keep[first of example + j]
-//     keep_probs     element j = (head, query, key) of (A, L, L)      -> keep[example, head, query, key] of (B, A, S, S)
+//     keep_hidden    element j = (token, column) of (length, H)        -> keep[row of the token, column]
+//     keep_probs     element j = (head, query, key) of (A, L, L)       -> keep[example, head, query, key] of (B, A, S, S)
 //
-// keep: one byte an element, 0 or 1. What belongs to padding is not written.
+// keep: one byte an element, 0 or 1. What belongs to padding is not written. Tokens are numbered through the batch, those
+// of an example from firsts[example] on; places[token] is its row in the padded layout, (B S); null: the row is the token.
 //
-// Grid: x the blocks of words, one a thread; y the examples.
+// Grid: x the examples; y the blocks of words, one a thread.
 #include "half.cuh"
 
 const int OF_A_BLOCK = 16;
@@ -39,37 +40,36 @@ __device__ inline bool kept(const Words& words, int lane, unsigned threshold)
 }
 
 __global__ void __launch_bounds__(256)
-    keep_hidden(Out<unsigned char> keep, In<long long> examples, In<long long> firsts, In<long long> lengths,
-                long long width, unsigned long long seed, unsigned long long stream, unsigned long long step,
-                int threshold)
+    keep_hidden(Out<unsigned char> keep, In<long long> examples, In<long long> lengths, In<long long> firsts,
+                In<long long> places, long long width, unsigned long long seed, unsigned long long stream,
+                unsigned long long step, int threshold)
 {
-    const long long block = (long long)blockIdx.x * blockDim.x + threadIdx.x, count = lengths[blockIdx.y] * width;
+    const long long block = (long long)blockIdx.y * blockDim.x + threadIdx.x, count = lengths[blockIdx.x] * width;
     if (block * OF_A_BLOCK >= count) return;
-    const unsigned long long example = examples[blockIdx.y];
+    const unsigned long long example = examples[blockIdx.x];
     const Words words = philox({block + 1ull, step, example, 0}, seed, stream);
-    const long long start = firsts[blockIdx.y] * width;
-#pragma unroll
     for (int lane = 0; lane < OF_A_BLOCK; ++lane) {
-        const long long j = block * OF_A_BLOCK + lane;
-        if (j < count) keep[start + j] = kept(words, lane, threshold);
+        const long long j = block * OF_A_BLOCK + lane, token = firsts[blockIdx.x] + j / width;
+        if (j < count) keep[(places ? places[token] : token) * width + j % width] = kept(words, lane, threshold);
     }
 }
 
 __global__ void __launch_bounds__(256)
-    keep_probs(Out<unsigned char> keep, In<long long> examples, In<long long> lengths, int heads, int width,
-               unsigned long long seed, unsigned long long stream, unsigned long long step, int threshold)
+    keep_probs(Out<unsigned char> keep, In<long long> examples, In<long long> lengths, In<long long> firsts,
+               In<long long> places, int heads, int width, unsigned long long seed, unsigned long long stream,
+               unsigned long long step, int threshold)
 {
-    const long long length = lengths[blockIdx.y], count = heads * length * length;
-    const long long block = (long long)blockIdx.x * blockDim.x + threadIdx.x;
+    const long long length = lengths[blockIdx.x], count = heads * length * length;
+    const long long block = (long long)blockIdx.y * blockDim.x + threadIdx.x;
     if (block * OF_A_BLOCK >= count) return;
-    const unsigned long long example = examples[blockIdx.y];
+    const unsigned long long example = examples[blockIdx.x];
     const Words words = philox({block + 1ull, step, example, 0}, seed, stream);
-#pragma unroll
     for (int lane = 0; lane < OF_A_BLOCK; ++lane) {
         const long long j = block * OF_A_BLOCK + lane;
         if (j >= count) break;
-        const long long row = j / length, head = row / length;  // of (A L, L)
-        const long long to = ((blockIdx.y * heads + head) * width + row % length) * width + j % length;
-        keep[to] = kept(words, lane, threshold);
+        const long long head = j / (length * length), start = (long long)blockIdx.x * width;
+        const long long query = places[firsts[blockIdx.x] + j / length % length] - start;
+        const long long key = places[firsts[blockIdx.x] + j % length] - start;
+        keep[((blockIdx.x * heads + head) * width + query) * width + key] = kept(words, lane, threshold);
     }
 }

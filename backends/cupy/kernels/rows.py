@@ -127,7 +127,7 @@ def _scatter(device: Device, values: Array, index: Array, rows: int) -> Array:
     y = device.empty((rows, width), values.dtype)
     order, first = sorted_rows(device.library, index, rows)
     V = device.elements_at_once(width, values, y)
-    lanes = MANY_LANES if N > OFTEN * rows else LANES
+    lanes = MANY_LANES if OFTEN * rows < N else LANES
     shape = Shape((rows, ceil_div(width, 32 * V)), (32, lanes))
     kernel = expression("scatter_rows", values.dtype.name, V)
     device.launch("rows", kernel, shape, values, order, first, y, np.int64(width))

@@ -7,6 +7,8 @@
 //              p' = p - η ‖p‖/‖u‖ u, and ‖p‖/‖u‖ is 1 where either is 0     lamb_apply
 //     squares, total     Σ a²                                           scaled     a' = factor a
 //
+// All arrays are (size); rate, corrections and factor are single numbers, (1).
+//
 // Sums: every block of a grid leaves one (`parts`), and a block adds those of all, in an order that only the array's size
 // decides. p, m, v, u and a are written in place.
 //

@@ -39,7 +39,7 @@ def updates(device: Device) -> dict[str, UpdateKernel]:
         return alike and arrays[0].dtype == np.float32 and arrays[0].size > 0
 
     passes = _Passes(device)
-    found = {
+    found: dict[str, Callable[..., Any]] = {
         "adamw_update": passes.adamw,
         "google_update": passes.google,
         "lamb_update": passes.lamb,

@@ -1,7 +1,8 @@
-"""The CUDA files of `backends/cupy/kernels` compiled as C++ and run on the CPU (`shim/`), behind the host side's `Device`.
+"""The CUDA files of `backends/cupy/kernels` compiled as C++ and run on the CPU (`shim/`), behind the host side's
+`Device`.
 
-NumPy arrays are the device's memory. Every launch happens in ascending, descending and shuffled order of the threads, on
-copies of the arrays, and must give the same bits each time.
+NumPy arrays are the device's memory. Every launch happens in ascending, descending and shuffled order of the threads,
+on copies of the arrays, and must give the same bits each time.
 """
 
 import ctypes
@@ -133,7 +134,8 @@ def check_kinds(kinds: list[str], arguments: tuple[Any, ...], kernel: str) -> No
             size = int(kind.lstrip("inout"))
             assert value is None or (value.flags.c_contiguous and value.dtype.itemsize == size), (kernel, kind, value)
         else:
-            assert isinstance(value, np.generic) and f"{value.dtype.kind}{value.dtype.itemsize}" == kind, (kernel, kind)
+            assert isinstance(value, np.generic), (kernel, kind)
+            assert f"{value.dtype.kind}{value.dtype.itemsize}" == kind, (kernel, kind)
 
 
 def run(

@@ -51,7 +51,7 @@ def errors(op: Op, case: OpCase, upstream: Any, dtype: str, truth: dict[str, Any
         assert found[name].shape == true.shape, name
         scale = float(np.max(np.abs(true), initial=0.0)) or 1.0
         if "norm" in op.name and case.inputs["x"].shape[-1] == 2:
-            scale = max(scale, largest)  # of two numbers a norm makes -1 and 1: what is left of its gradient is rounding
+            scale = max(scale, largest)  # it makes -1 and 1 of them: what is left of its gradient is rounding
         worst[name] = float(np.max(np.abs(found[name].astype(np.float64) - true), initial=0.0)) / scale
     return worst
 
@@ -67,8 +67,8 @@ class _Halves:
 
 
 def check(kernel: Kernel, case: OpCase, upstream: Any, dtype: str) -> None:
-    """The kernel's error against float64 is at most `FACTOR` times the reference pair's own in the same type, or `UNITS`
-    in the last place."""
+    """The kernel's error against float64 is at most `FACTOR` times the reference pair's own in the same type, or
+    `UNITS` in the last place."""
     if dtype == "float32":
         check_error(kernel, case, upstream, dtype)
         return
@@ -94,15 +94,16 @@ def small(name: str) -> dict[str, int]:
 
 
 def wide(name: str) -> dict[str, int]:
-    """Sizes of a case whose rows are moved several elements at a time, by more than one warp where a block has a row."""
+    """Sizes of a case whose rows are moved several elements at a time, by several warps where a block has a row."""
     times = 40 if "norm" in name else 8
-    return {letter: times * size if letter in "HIDV" or name == "attention" and letter == "S" else size
+    return {letter: times * size if letter in "HIDV" or (name == "attention" and letter == "S") else size
             for letter, size in SMALL[name].items()}  # fmt: skip
 
 
 def many(name: str) -> dict[str, int]:
     """Sizes of a case whose rows are shared out among more parts than a block adds at once."""
-    return {letter: 30 * size if letter in "SN" and name != "attention" else size for letter, size in SMALL[name].items()}
+    letters = "" if name == "attention" else "SN"
+    return {letter: 30 * size if letter in letters else size for letter, size in SMALL[name].items()}
 
 
 SMALL = {

@@ -1,4 +1,4 @@
-"""The shim's own half types round as NumPy's and ml_dtypes' do: every number of 16 bits, and floats around all of them."""
+"""The shim's own half types round as NumPy's and ml_dtypes' do: every number of 16 bits, and floats around them."""
 
 import ctypes
 from typing import Any

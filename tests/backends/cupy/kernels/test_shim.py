@@ -109,12 +109,15 @@ FAULTS = {
 }
 
 
+ONE = np.int32(1)
+
+
 @pytest.fixture(scope="module")
 def library() -> ctypes.CDLL:
     return on_cpu.compiled("faults", TEXT, ("right", *FAULTS))
 
 
-def launch(library: ctypes.CDLL, kernel: str, *, threads: int = 64, x: Any = None, last: Any = np.int32(1)) -> Any:
+def launch(library: ctypes.CDLL, kernel: str, *, threads: int = 64, x: Any = None, last: Any = ONE) -> Any:
     y = np.zeros(64, np.float32)
     x = np.arange(64, dtype=np.float32) if x is None else x
     on_cpu.Cpu({"faults": library}).launch("faults", kernel, Shape((2, 1), (threads, 1)), x, y, last)

@@ -8,7 +8,7 @@ template <class A> struct Argument {
     static A from(void* place) { return *(A*)place; }
     static std::string kind()
     {
-        return std::is_floating_point_v<A> ? "f" + std::to_string(sizeof(A)) : "i" + std::to_string(sizeof(A));
+        return (std::is_floating_point_v<A> ? "f" : std::is_signed_v<A> ? "i" : "u") + std::to_string(sizeof(A));
     }
 };
 template <class T> struct Argument<Checked<T>> {

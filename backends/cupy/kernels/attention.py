@@ -66,7 +66,8 @@ def attention(device: Device) -> Kernel:
     ) -> tuple[Array, Cache]:
         """query, key, value (B, S, H), mask (B, S) boolean, keep (B, A, S, S) boolean or None -> context (B, S, H)."""
         q, k, v = (split_heads(xp, x, heads) for x in (query, key, value))
-        probs = product(device, xp, q * scale if scale_query else q, xp.matrix_transpose(k), query.dtype)
+        factored = xp.astype(q * scale, q.dtype, copy=False) if scale_query else q
+        probs = product(device, xp, factored, xp.matrix_transpose(k), query.dtype)
         factor = 1.0 if scale_query else scale
         keep = None if keep is None else device.contiguous(keep)
         dropped = _softmax(device, probs, device.contiguous(mask), keep, factor, mask_value, dropout_scale)

@@ -3,19 +3,23 @@
 // shows. Checked are every access to an argument (inside its array, aligned), every access to shared memory (inside,
 // written before, no other thread's since the last barrier), barriers that not all threads reach, masks of shuffles.
 #pragma once
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <ucontext.h>
 
-#include <cmath>
-#include <cstdarg>
-#include <cstdint>
-#include <cstdio>
-#include <cstring>
-#include <string>
-#include <tuple>
 #include <type_traits>
 #include <utility>
-#include <vector>
+
+// What kernels and this file may call; all of <cmath> takes longer to read than most kernels take to compile.
+extern "C" {
+float erff(float), expf(float), fabsf(float), fmaxf(float, float), frexpf(float, int*), ldexpf(float, int), log1pf(float),
+    logf(float), nearbyintf(float), sqrtf(float), tanhf(float);
+}
+#define INFINITY __builtin_inff()
 
 #define __global__
 #define __device__ __attribute__((always_inline))
@@ -34,10 +38,15 @@ namespace shim {
 enum State { READY, AT_BARRIER, AT_SHUFFLE, DONE };
 enum Order { ASCENDING, DESCENDING, SHUFFLED };
 const int MOST = 1024, WARP = 32;
+const int MOST_ARRAYS = 64, MOST_SHARED = 64;
 const size_t STACK = 1 << 16;
 
+// Every thread has a stack of its own. A context puts the first call on it; from then on a jump is enough, which, unlike
+// a change of contexts, asks nothing of the system. A fiber outlives its block and serves the same thread of the next.
 struct Fiber {
     ucontext_t context;
+    jmp_buf place;           // where it waits
+    bool started;
     State state;
     int line;                // of the barrier it waits at
     unsigned shuffles;       // it has taken part in
@@ -51,31 +60,25 @@ struct Poisonable {
 };
 
 static Fiber fibers[MOST];
-static ucontext_t scheduler;
+static jmp_buf scheduler;
 static int current, threads;
 static unsigned epoch;  // barriers that the block has passed
-static std::vector<Array> arrays;
-static std::string error;
+static Array arrays[MOST_ARRAYS];
+static int number_of_arrays;
+static Poisonable* shared[MOST_SHARED];
+static int number_of_shared;
+static char error[400];
 static char* stacks;
-
-inline std::vector<Poisonable*>& shared()
-{
-    static std::vector<Poisonable*> all;
-    return all;
-}
 
 // Ends the launch; the first fault is what is reported.
 [[noreturn]] __attribute__((format(printf, 1, 2))) inline void fail(const char* format, ...)
 {
-    char text[300];
     va_list values;
     va_start(values, format);
-    vsnprintf(text, sizeof text, format, values);
+    const int length = vsnprintf(error, 300, format, values);
     va_end(values);
-    error = std::string(text) + ", block " + std::to_string(blockIdx.x) + "," + std::to_string(blockIdx.y) +
-            ", thread " + std::to_string(current);
-    setcontext(&scheduler);
-    __builtin_unreachable();
+    snprintf(error + length, 100, ", block %u,%u, thread %d", blockIdx.x, blockIdx.y, current);
+    _longjmp(scheduler, 1);
 }
 
 inline void place_thread()
@@ -83,11 +86,20 @@ inline void place_thread()
     threadIdx = {current % blockDim.x, current / blockDim.x % blockDim.y, current / (blockDim.x * blockDim.y)};
 }
 
-inline void wait(State why)
+// Of a fiber: lets others run until it is resumed.
+__attribute__((noinline)) inline void wait(State why)
 {
-    Fiber& self = fibers[current];
-    self.state = why;
-    swapcontext(&self.context, &scheduler);
+    fibers[current].state = why;
+    if (!_setjmp(fibers[current].place)) _longjmp(scheduler, 1);
+}
+
+// Of the scheduler: runs the current fiber until it waits.
+__attribute__((noinline)) inline void resume()
+{
+    if (_setjmp(scheduler)) return;
+    if (fibers[current].started) _longjmp(fibers[current].place, 1);
+    fibers[current].started = true;
+    setcontext(&fibers[current].context);
 }
 
 inline void barrier(int line)
@@ -102,9 +114,9 @@ template <class T> T shuffle(unsigned mask, T value, int other)
     if (other < 0 || other >= WARP) fail("a shuffle with lane %d", other);
     Fiber& self = fibers[current];
     const unsigned turn = self.shuffles++ % 2;
-    std::memcpy(&self.handed_over[turn], &value, sizeof value);
+    memcpy(&self.handed_over[turn], &value, sizeof value);
     wait(AT_SHUFFLE);
-    std::memcpy(&value, &fibers[current / WARP * WARP + other].handed_over[turn], sizeof value);
+    memcpy(&value, &fibers[current / WARP * WARP + other].handed_over[turn], sizeof value);
     return value;
 }
 
@@ -116,9 +128,9 @@ template <class T> struct Checked {
     explicit Checked(T* pointer) : at(pointer), end(pointer)
     {
         if (pointer == nullptr) return;
-        for (const Array& array : arrays)
-            if ((char*)pointer >= array.first && (char*)pointer <= array.end) {
-                end = (T*)(array.first + (array.end - array.first) / sizeof(T) * sizeof(T));
+        for (int i = 0; i < number_of_arrays; ++i)
+            if ((char*)pointer >= arrays[i].first && (char*)pointer <= arrays[i].end) {
+                end = (T*)(arrays[i].first + (arrays[i].end - arrays[i].first) / sizeof(T) * sizeof(T));
                 return;
             }
         fail("an argument that points into no array");
@@ -143,12 +155,13 @@ template <class T, int N> struct Shared : Poisonable {
 
     Shared()
     {
-        shared().push_back(this);
+        if (number_of_shared == MOST_SHARED) fail("more than %d arrays in shared memory", MOST_SHARED);
+        shared[number_of_shared++] = this;
         poison();
     }
     void poison() override
     {
-        std::memset(values, 0xff, sizeof values);
+        memset(values, 0xff, sizeof values);
         for (int i = 0; i < N; ++i) writer[i] = reader[i] = NOBODY;
     }
     struct Element {
@@ -188,13 +201,13 @@ template <class T, int N> struct Shared : Poisonable {
 inline float as_float(uint32_t bits)
 {
     float x;
-    std::memcpy(&x, &bits, sizeof x);
+    memcpy(&x, &bits, sizeof x);
     return x;
 }
 inline uint32_t as_bits(float x)
 {
     uint32_t bits;
-    std::memcpy(&bits, &x, sizeof bits);
+    memcpy(&bits, &x, sizeof bits);
     return bits;
 }
 
@@ -210,21 +223,21 @@ struct __nv_bfloat16 {
 inline float __half2float(__half h)
 {
     const int sign = h.bits >> 15 ? -1 : 1, exponent = h.bits >> 10 & 31, fraction = h.bits & 1023;
-    if (exponent == 31) return fraction ? NAN : sign * INFINITY;
-    return sign * std::ldexp((float)(exponent ? fraction + 1024 : fraction), (exponent ? exponent : 1) - 25);
+    if (exponent == 31) return fraction ? __builtin_nanf("") : sign * INFINITY;
+    return sign * ldexpf((float)(exponent ? fraction + 1024 : fraction), (exponent ? exponent : 1) - 25);
 }
 
 inline __half __float2half_rn(float x)
 {
     const uint16_t sign = shim::as_bits(x) >> 16 & 0x8000;
-    if (std::isnan(x)) return {(uint16_t)(sign | 0x7fff)};
-    const float size = std::fabs(x);
+    if (x != x) return {(uint16_t)(sign | 0x7fff)};
+    const float size = fabsf(x);
     if (size >= 65520.0f) return {(uint16_t)(sign | 0x7c00)};
     if (size == 0.0f) return {sign};
     int exponent;
-    std::frexp(size, &exponent);                                   // size = f 2^exponent, 1/2 <= f < 1
+    frexpf(size, &exponent);                                   // size = f 2^exponent, 1/2 <= f < 1
     const int last = exponent < -13 ? -24 : exponent - 11;         // weight of the last of its binary digits
-    const int digits = (int)std::nearbyint(std::ldexp(size, -last));  // exact but for this, which rounds ties to even
+    const int digits = (int)nearbyintf(ldexpf(size, -last));       // exact but for this, which rounds ties to even
     return {(uint16_t)(sign | (exponent < -13 ? digits : ((exponent + 13) << 10) + digits))};
 }
 
@@ -233,7 +246,7 @@ inline float __bfloat162float(__nv_bfloat16 b) { return shim::as_float((uint32_t
 inline __nv_bfloat16 __float2bfloat16_rn(float x)
 {
     const uint32_t bits = shim::as_bits(x);
-    if (std::isnan(x)) return {(uint16_t)(bits >> 16 | 0x40)};
+    if (x != x) return {(uint16_t)(bits >> 16 | 0x40)};
     return {(uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16)};
 }
 
@@ -257,10 +270,10 @@ template <class T, int V> struct alignas(sizeof(T) * V) Pack {
 template <int V, class T> Pack<std::remove_const_t<T>, V> read(shim::Checked<T> p, long long i)
 {
     Pack<std::remove_const_t<T>, V> pack;
-    std::memcpy(&pack, p.place(i, V), sizeof pack);
+    memcpy(&pack, p.place(i, V), sizeof pack);
     return pack;
 }
 template <int V, class T> void write(shim::Checked<T> p, long long i, const Pack<T, V>& pack)
 {
-    std::memcpy(p.place(i, V), &pack, sizeof pack);
+    memcpy(p.place(i, V), &pack, sizeof pack);
 }

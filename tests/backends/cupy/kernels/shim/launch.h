@@ -6,20 +6,19 @@ namespace shim {
 
 template <class A> struct Argument {
     static A from(void* place) { return *(A*)place; }
-    static std::string kind()
-    {
-        return (std::is_floating_point_v<A> ? "f" : std::is_signed_v<A> ? "i" : "u") + std::to_string(sizeof(A));
-    }
+    static constexpr const char* kind = std::is_floating_point_v<A> ? "f" : std::is_signed_v<A> ? "i" : "u";
+    static constexpr int size = sizeof(A);
 };
 template <class T> struct Argument<Checked<T>> {
     static Checked<T> from(void* place) { return Checked<T>(*(T**)place); }
-    static std::string kind() { return (std::is_const_v<T> ? "in" : "out") + std::to_string(sizeof(T)); }
+    static constexpr const char* kind = std::is_const_v<T> ? "in" : "out";
+    static constexpr int size = sizeof(T);
 };
 
 struct Kernel {
     const char* name;
     void (*run)(void**);
-    std::string kinds;
+    int (*describe)(char*);  // writes the kinds of its arguments, "in4 out2 i8 "
 };
 
 template <auto kernel, class... A, size_t... I> void run(void (*)(A...), void** places, std::index_sequence<I...>)
@@ -30,11 +29,13 @@ template <auto kernel> void run(void** places)
 {
     []<class... A>(void (*k)(A...), void** all) { run<kernel>(k, all, std::index_sequence_for<A...>()); }(kernel, places);
 }
-template <class... A> std::string kinds(void (*)(A...))
+template <auto kernel> int describe(char* text)
 {
-    std::string all;
-    ((all += Argument<A>::kind() + " "), ...);
-    return all;
+    return []<class... A>(void (*)(A...), char* end) {
+        int length = 0;
+        ((length += sprintf(end + length, "%s%d ", Argument<A>::kind, Argument<A>::size)), ...);
+        return length;
+    }(kernel, text);
 }
 
 extern Kernel kernels[];
@@ -45,9 +46,10 @@ static void** places;
 
 inline void fiber()
 {
-    body(places);
-    fibers[current].state = DONE;
-    setcontext(&scheduler);
+    for (;;) {
+        body(places);
+        wait(DONE);
+    }
 }
 
 inline uint32_t random_number()
@@ -57,7 +59,9 @@ inline uint32_t random_number()
     return state;
 }
 
-inline void arrange(std::vector<int>& turn, Order order)
+static int turn[MOST];
+
+inline void arrange(Order order)
 {
     for (int i = 0; i < threads; ++i) turn[i] = order == DESCENDING ? threads - 1 - i : i;
     if (order != SHUFFLED) return;
@@ -86,10 +90,11 @@ inline bool release()
 inline void begin_block()
 {
     epoch = 0;
-    for (Poisonable* array : shared()) array->poison();
+    for (int i = 0; i < number_of_shared; ++i) shared[i]->poison();
     for (int i = 0; i < threads; ++i) {
         Fiber& one = fibers[i];
         one.state = READY, one.shuffles = 0;
+        if (one.started) continue;
         getcontext(&one.context);
         one.context.uc_stack.ss_sp = stacks + i * STACK, one.context.uc_stack.ss_size = STACK;
         one.context.uc_link = nullptr;
@@ -97,22 +102,23 @@ inline void begin_block()
     }
 }
 
-inline bool run_block(std::vector<int>& turn, Order order)
+inline bool run_block(Order order)
 {
     begin_block();
     for (int done = 0; done < threads;) {
         bool moved = false;
-        arrange(turn, order);
-        for (int i : turn) {
+        arrange(order);
+        for (int k = 0; k < threads; ++k) {
+            const int i = turn[k];
             if (fibers[i].state != READY) continue;
             current = i, moved = true;
             place_thread();
-            swapcontext(&scheduler, &fibers[i].context);
-            if (!error.empty()) return false;
+            resume();
+            if (*error) return false;
             done += fibers[i].state == DONE;
         }
         if (!release() && !moved) {
-            error = "threads wait for ever: not all of a block reach one barrier, or of a warp one shuffle";
+            strcpy(error, "threads wait for ever: not all of a block reach one barrier, or of a warp one shuffle");
             return false;
         }
     }
@@ -121,7 +127,7 @@ inline bool run_block(std::vector<int>& turn, Order order)
 
 }  // namespace shim
 
-#define SHIM_KERNEL(...) &shim::run<&__VA_ARGS__>, shim::kinds(&__VA_ARGS__)
+#define SHIM_KERNEL(...) &shim::run<&__VA_ARGS__>, &shim::describe<&__VA_ARGS__>
 #define KERNELS(...)                         \
     shim::Kernel shim::kernels[] = {__VA_ARGS__}; \
     const int shim::number_of_kernels = sizeof shim::kernels / sizeof *shim::kernels;
@@ -133,7 +139,12 @@ extern "C" int find_kernel(const char* name)
     return -1;
 }
 
-extern "C" const char* kinds_of(int kernel) { return shim::kernels[kernel].kinds.c_str(); }
+extern "C" const char* kinds_of(int kernel)
+{
+    static char text[1000];
+    shim::kernels[kernel].describe(text);
+    return text;
+}
 
 // Runs blocks first ... last - 1 of a grid (counted with x fastest). `bounds`: begin and end of every array. Returns
 // null, or what is wrong.
@@ -141,22 +152,23 @@ extern "C" const char* launch(int kernel, const unsigned* grid, const unsigned* 
                               int arrays, int order, long long first, long long last)
 {
     using namespace shim;
-    error.clear(), shim::arrays.clear();
-    for (int i = 0; i < arrays; ++i) shim::arrays.push_back({(char*)bounds[2 * i], (char*)bounds[2 * i + 1]});
+    *error = 0, number_of_arrays = arrays;
+    for (int i = 0; i < arrays; ++i) shim::arrays[i] = {(char*)bounds[2 * i], (char*)bounds[2 * i + 1]};
     gridDim = {grid[0], grid[1], grid[2]}, blockDim = {block[0], block[1], block[2]};
     threads = block[0] * block[1] * block[2];
     if (threads % WARP || threads < 1 || threads > MOST) {
-        error = "a block of " + std::to_string(threads) + " threads";
-        return error.c_str();
+        sprintf(error, "a block of %d threads", threads);
+        return error;
     }
     if (!stacks)
         stacks = (char*)mmap(nullptr, MOST * STACK, PROT_READ | PROT_WRITE,
                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     body = kernels[kernel].run, shim::places = places;
-    std::vector<int> turn(threads);
     for (long long b = first; b < last; ++b) {
         blockIdx = {(unsigned)(b % grid[0]), (unsigned)(b / grid[0] % grid[1]), (unsigned)(b / grid[0] / grid[1])};
-        if (!run_block(turn, (Order)order)) return error.c_str();
+        if (run_block((Order)order)) continue;
+        for (Fiber& one : fibers) one.started = false;  // some stand in the middle of the kernel
+        return error;
     }
     return nullptr;
 }

@@ -122,9 +122,7 @@ class Model:
 
         return classify(self, texts, pairs, truncate=truncate)
 
-    def choose(
-        self, context: str, choices: Sequence[str], *, truncate: Truncate | None = None
-    ) -> "list[ChoiceScore]":
+    def choose(self, context: str, choices: Sequence[str], *, truncate: Truncate | None = None) -> "list[ChoiceScore]":
         """The choices by how well they go on from the context, best first."""
         return self.choose_batch([context], [choices], truncate=truncate)[0]
 

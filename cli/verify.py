@@ -154,13 +154,20 @@ def _report(subject: Any, case: Any, options: dict[str, Any]) -> Any:
 
 
 class _Shown:
-    """A subject that says what is going on."""
+    """A subject that says what is going on. A command's precision is known once it has answered, so it is looked up
+    whenever it is asked for."""
 
     def __init__(self, subject: Any, show: Any) -> None:
         self._subject, self.show = subject, show
-        self.name, self.precision, self.live = subject.name, subject.precision, subject.live
+        self.name, self.live = subject.name, subject.live
         if hasattr(subject, "answer_step"):
             self.answer_step = subject.answer_step
+
+    @property
+    def precision(self) -> str | None:
+        """What the subject declares."""
+        found: str | None = self._subject.precision
+        return found
 
     def answer(self, case: Any, wanted: Any = None) -> Any:
         """The subject's answers."""

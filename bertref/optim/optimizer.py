@@ -148,4 +148,3 @@ class Optimizer:
                 raise InputError(
                     f"optimizer: {name} is {p.dtype} and its gradient {grads[name].dtype}; cast the gradient"
                 )
-

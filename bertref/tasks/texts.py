@@ -84,9 +84,7 @@ def blocks_of(examples: Iterable[TextExample], size: int = BLOCK) -> Iterator[li
         yield some
 
 
-def encoded(
-    tokenizer: Tokenizer, some: Sequence[TextExample], settings: TextSettings
-) -> list[list[Encoding]]:
+def encoded(tokenizer: Tokenizer, some: Sequence[TextExample], settings: TextSettings) -> list[list[Encoding]]:
     """The sequences of each example of a block."""
     pairs = None if some[0].pair is None else [example.pair or "" for example in some]
     return sequences_of(tokenizer, [example.text for example in some], pairs, settings)

@@ -70,7 +70,11 @@ def ours(work: Work, precision: str) -> Losses:
     """The loss of every step, on torch."""
     ops = OpSet(backends.get("torch"))
     recipe = TrainingRecipe(
-        PretrainingObjective(), Settings(work.config, NUMERICS), OPTIMIZER, work.schedule, Precision.preset(precision),
+        PretrainingObjective(),
+        Settings(work.config, NUMERICS),
+        OPTIMIZER,
+        work.schedule,
+        Precision.preset(precision),
         clip_norm=CLIP,
     )
     state = initial_state(ops, recipe, work.weights)

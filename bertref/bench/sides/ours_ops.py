@@ -80,4 +80,3 @@ class Ops:
             _, run = op.forward(*arguments, **options)
             op.backward(dy, run)
         self.ops.xp.synchronize()
-

@@ -1,15 +1,15 @@
 """Other ways to compute an op that are as right as the reference's, for the emulated implementations.
 
-    wide-activations  the activation in float32 and rounded once, as fused kernels do, not step by step
-    flash             the softmax's gradient takes the sum of dprobs probs as that of dcontext context, which is equal,
-                      and makes the probabilities again from the logarithm of their sum; fused attention does, because
-                      it does not keep them
-    narrow            what one op hands to another, and to its own backward, is in the half type: a norm's mean and
-                      reciprocal deviation, log-probabilities, losses, gradients of parameters (torch's operators on
-                      bfloat16 tensors). Without it they are float32. In mixed precision this is so only where an op
-                      works on halves
-    narrow-sums       sums over tokens that make gradients of biases, gains and tables are accumulated in the half
-                      type, one after the other (beside `narrow`; torch's embeddings and norms do on the CPU)
+wide-activations  the activation in float32 and rounded once, as fused kernels do, not step by step
+flash             the softmax's gradient takes the sum of dprobs probs as that of dcontext context, which is equal,
+                  and makes the probabilities again from the logarithm of their sum; fused attention does, because
+                  it does not keep them
+narrow            what one op hands to another, and to its own backward, is in the half type: a norm's mean and
+                  reciprocal deviation, log-probabilities, losses, gradients of parameters (torch's operators on
+                  bfloat16 tensors). Without it they are float32. In mixed precision this is so only where an op
+                  works on halves
+narrow-sums       sums over tokens that make gradients of biases, gains and tables are accumulated in the half
+                  type, one after the other (beside `narrow`; torch's embeddings and norms do on the CPU)
 """
 
 import math
@@ -183,8 +183,13 @@ def _loss(xp: Xp, logits: Array, *args: Any) -> tuple[Array, Any]:
 
 
 def _decoder_loss(
-    xp: Xp, x: Array, table: Array, bias: Array, *args: Any,
-    probe: InnerProbe | None = None, figure: InnerProbe | None = None,
+    xp: Xp,
+    x: Array,
+    table: Array,
+    bias: Array,
+    *args: Any,
+    probe: InnerProbe | None = None,
+    figure: InnerProbe | None = None,
 ) -> tuple[Array, Any]:
     logits, product = dense.forward(xp, x, table, bias)
     if probe:

@@ -15,11 +15,13 @@ import numpy as np
 from ...errors import InputError
 from ..emulation.formats import FORMATS, Format, nearest
 from ..emulation.simulate import LOSS_SCALE
-from ..judgement.judge import HALVES, admit, largest_ratio, largest_scatter, last_right, overflow_allowed
+from ..judgement.bias_correction import explaining
+from ..judgement.given import admit, overflow_allowed
+from ..judgement.judge import HALVES, largest_ratio, largest_scatter, last_right
 from ..judgement.limit import LIMIT
 from ..judgement.localise import place
 from ..judgement.measures import Measures, mean_square
-from ..judgement.noise_floor import Truth, compare_with, noise_floor
+from ..judgement.noise_floor import Truth, compare_with, noise_floor, own_error
 from ..records import WRONG, Arrays, Case, Finding, Report
 from ..report.words import listed
 from ..subject import ComputesOps
@@ -107,9 +109,24 @@ class Feeder:
         found = overflow_allowed(self.case, self.precision, found)
         values = {name: v for name, v in admitted.values.items() if np.isfinite(self.right(name)).all()}
         floor = self._floors(values)
+        self._refit(values, floor)
         found |= {name: self._finding(name, values, floor[name]) for name in values}
         return {step.name: found[step.name] for step in self.graph
                 if step.name in found and found[step.name].status != "unjudged"}  # fmt: skip
+
+    def _refit(self, values: Arrays, floor: Mapping[str, Measures]) -> None:
+        """Updates are replayed with bias corrections in float32, if these explain what the reference's don't."""
+        step = self.case.optimizer
+        if step is None or self.precision == "float64":
+            return
+
+        def ratio(right: Replay, name: str) -> float:
+            return largest_ratio(own_error(self.graph, values, name, right), floor[name])[0]
+
+        before = {name: ratio(self.right, name) for name in values if name.startswith("update:")}
+        chosen = explaining(step, before, lambda optimizer, name: ratio(self.right.with_optimizer(optimizer), name))
+        if chosen is not None:
+            self.right = self.right.with_optimizer(chosen)
 
     def _floors(self, values: Arrays) -> Mapping[str, Measures]:
         """The noise floor of a subject that records everything: of each step alone. In half precision a subject may

@@ -2,26 +2,25 @@
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ...errors import InputError
+from ...optim import Optimizer
 from ..cases.case import describe
-from ..emulation.simulate import simulate
-from ..emulation.variants import arithmetics
-from ..graph.axes import Axes, AxesOf, masked_rows, split
+from ..graph.axes import Axes, split
 from ..graph.replay import Replay, sources
 from ..graph.steps import Graph
 from ..records import PRECISIONS, WRONG, Answers, Arrays, Case, Finding, Report
+from . import bias_correction
 from .detect import detect
+from .given import admit, overflow_allowed
 from .limit import LIMIT
 from .localise import place
 from .measures import Measures, mean_square, scatter
 from .noise_floor import (
-    SAMPLES,
     NoiseFloor,
     Truth,
     compare_with,
@@ -29,9 +28,12 @@ from .noise_floor import (
     is_large,
     judged_names,
     noise_floor,
+    own_error,
     ratios,
 )
-from .reference import answer_names
+
+Errors = tuple[Measures, Measures]
+"""An answer's error in total, and the one that its step added."""
 
 HALVES = ("bfloat16", "float16", "mixed-bfloat16", "mixed-float16")
 
@@ -59,84 +61,6 @@ def compare(
     judgement = Judgement(case, precision, given.values)
     found = {**findings, **judgement.findings(findings)}
     return _report(case, subject, precision, found, judgement, (*remarks, *judgement.notes))
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# what was given
-
-
-@dataclass(frozen=True)
-class Given:
-    """Answers that can be judged, in their shapes; findings on those that can't; remarks."""
-
-    values: Arrays
-    findings: dict[str, Finding]
-    notes: tuple[str, ...]
-
-
-def admit(case: Case, values: Mapping[str, Any]) -> Given:
-    """Separates what is known, of the right shape and finite from what isn't."""
-    axes, names = AxesOf(case), answer_names(case)
-    known = set(names)
-    unknown = sorted(name for name in values if name not in known)
-    listed = ", ".join(unknown[:5]) + (", ..." if unknown[5:] else "")
-    notes = [f"not known, and not looked at: {listed}"] if unknown else []
-    good: Arrays = {}
-    findings: dict[str, Finding] = {}
-    unjudged = _unjudged(case)
-    for name in (name for name in names if name in values):
-        value = _shaped(case, axes, name, np.asarray(values[name]))
-        shape = axes(name).shape
-        if value.shape != shape:
-            findings[name] = Finding(name, "shape", note=f"shape {value.shape}; {shape} is expected")
-        elif name in unjudged or split(name)[0] in unjudged:
-            findings[name] = Finding(name, "unjudged", note="depends on a row without any token")
-        elif not np.isfinite(axes(name).clean(value)).all():
-            findings[name] = _not_finite(name, axes(name).clean(value))
-        else:
-            good[name] = value
-    return Given(good, findings, tuple(notes))
-
-
-def _unjudged(case: Case) -> frozenset[str]:
-    """What depends on a row without tokens, for which finite masks, infinite ones and fused kernels differ."""
-    if not masked_rows(case).any():
-        return frozenset()
-    return frozenset({"loss.nsp", "loss.total", "grad", "update"})
-
-
-def _shaped(case: Case, axes: AxesOf, name: str, value: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Numbers as (), and MLM values at every position gathered at the predicted ones."""
-    shape = axes(name).shape
-    if value.size == 1 and shape == ():
-        return value.reshape(())
-    B, S = case.batch.input_ids.shape
-    if split(name)[1].startswith("mlm.") and value.shape == (B, S, *shape[2:]) and value.shape != shape:
-        return np.take_along_axis(value, case.batch.masked_lm_positions[..., None].astype(np.int64), axis=1)
-    return value
-
-
-def _not_finite(name: str, value: npt.NDArray[Any]) -> Finding:
-    nan, infinite = int(np.isnan(value).sum()), int(np.isinf(value).sum())
-    words = [f"{number} {what}" for number, what in ((nan, "NaN"), (infinite, "infinite")) if number]
-    return Finding(name, "not-finite", note=f"{' and '.join(words)} of {value.size} elements")
-
-
-def overflow_allowed(case: Case, precision: str, findings: Mapping[str, Finding]) -> dict[str, Finding]:
-    """float16 ends at 65504: what overflows in correct implementations, too, is no mistake of the subject's."""
-    suspects = [name for name, finding in findings.items() if finding.status == "not-finite"]
-    if not suspects or "float16" not in precision.replace("bfloat16", ""):
-        return dict(findings)
-    axes, beyond = AxesOf(case), set()
-    for arithmetic in arithmetics(precision, SAMPLES):
-        for name, value in simulate(case, arithmetic, suspects).items():
-            if not np.isfinite(axes(name).clean(value)).all():
-                beyond.add(name)
-    note = "correct implementations overflow float16 here, too"
-    return {
-        name: replace(finding, status="unjudged", note=note) if name in beyond else finding
-        for name, finding in findings.items()
-    }
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -199,6 +123,7 @@ class Judgement:
         names = judged_names(self.graph, self.values)
         with ThreadPoolExecutor(2 if is_large(self.case) else 1) as pool:
             measured = dict(zip(names, pool.map(self._compared, names), strict=True))
+        measured |= self._with_single_corrections(measured)
         for step in self.graph:
             behind = any(name in wrong for name in step.inputs)
             if step.name in self.values:
@@ -207,8 +132,28 @@ class Judgement:
                 wrong.add(step.name)
         return found
 
-    def _compared(self, name: str) -> tuple[Measures, Measures]:
+    def _compared(self, name: str) -> Errors:
         return compare_with(self.truth, self.values, name, self.replay)
+
+    def _own_ratio(self, name: str, own: Measures) -> float:
+        return largest_ratio(own, self.noise_floor.own[name])[0]
+
+    def _with_single_corrections(self, measured: Mapping[str, Errors]) -> dict[str, Errors]:
+        """The updates measured once more, if bias corrections in float32 explain some that the reference's don't."""
+        before = {name: self._own_ratio(name, own) for name, (_, own) in measured.items() if name[:7] == "update:"}
+        if self.case.optimizer is None or self.truth.precision == "float64":
+            return {}
+
+        def ratio(optimizer: Optimizer, name: str) -> float:
+            replay = self.replay.with_optimizer(optimizer)
+            return self._own_ratio(name, own_error(self.graph, self.values, name, replay))
+
+        chosen = bias_correction.explaining(self.case.optimizer, before, ratio)
+        if chosen is None:
+            return {}
+        self.truth, self.replay = self.truth.with_optimizer(chosen), self.replay.with_optimizer(chosen)
+        self.notes.append(bias_correction.NOTE)
+        return {name: self._compared(name) for name in before}
 
     def _finding(self, name: str, behind: bool, total: Measures, own: Measures) -> Finding:
         floor = self.noise_floor.total[name]

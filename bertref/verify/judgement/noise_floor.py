@@ -13,12 +13,14 @@ gets lower, right implementations exceed the limit; where it gets higher, small 
 
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from dataclasses import dataclass
 from threading import RLock
 from typing import Any
 
 import numpy as np
 
+from ...optim import Optimizer
 from ..emulation.formats import FORMATS
 from ..emulation.rounding import Arithmetic
 from ..emulation.simulate import held_params, simulate
@@ -81,6 +83,13 @@ class Truth:
         with self._making:  # whoever comes second finds it made
             return self._replay(name)
 
+    def with_optimizer(self, optimizer: Optimizer) -> "Truth":
+        """The same answers, with the updates of another optimiser."""
+        with self._making:
+            other = copy(self)
+            other._replay = self._replay.with_optimizer(optimizer)
+        return other
+
 
 class Terms:
     """The squared terms that a sum adds up: what its rounding is in proportion to, however much of them cancels.
@@ -136,10 +145,14 @@ def compare_with(truth: Truth, answers: Mapping[str, Any], name: str, replay: Re
     """Measures of an answer's total error and of the error that its step added."""
     axes = truth.graph.axes(name)
     found = axes.clean(np.asarray(answers[name]))
-    right, own = truth(name), replay(name)
-    along = truth.graph.steps[name].along
+    return compared(found, truth(name), axes, drift=False), own_error(truth.graph, answers, name, replay)
+
+
+def own_error(graph: Graph, answers: Mapping[str, Any], name: str, replay: Replay) -> Measures:
+    """Measures of the error that an answer's step added."""
+    axes, along = graph.axes(name), graph.steps[name].along
     guide = replay.input(along) if along else None
-    return compared(found, right, axes, drift=False), compared(found, own, axes, guide, drift=True)
+    return compared(axes.clean(np.asarray(answers[name])), replay(name), axes, guide, drift=True)
 
 
 def noise_floor(truth: Truth, recorded: Collection[str], *, wide_activations: bool = True) -> NoiseFloor:

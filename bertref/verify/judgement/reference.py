@@ -1,6 +1,7 @@
 """The right answers: the reference in float64, every probe, gradient and update of a case."""
 
 from collections.abc import Collection, Iterator, Mapping
+from copy import copy
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from ...heads import parameter_shapes
 from ...layers import Settings
 from ...objectives import PretrainingObjective, losses_and_gradients
 from ...opset import OpSet
+from ...optim import Optimizer
 from ...optim.clip import clipping_factor, global_norm, scaled
 from ...probes import Recorder
 from ...topology import probe_names
@@ -92,6 +94,12 @@ class CaseUpdates:
         rows = max(PIECE * p.shape[0] // size, 1)
         parts = [slice(start, start + rows) for start in range(0, p.shape[0], rows)]
         return self._xp.concat([self._piece(name, p[part], g[part], part) for part in parts])
+
+    def with_optimizer(self, optimizer: Optimizer) -> "CaseUpdates":
+        """The same step by another optimiser."""
+        other = copy(self)
+        other._step = replace(self._step, optimizer=optimizer)
+        return other
 
     def _piece(self, name: str, p: Array, g: Array, rows: slice) -> Array:
         xp, step = self._xp, self._step

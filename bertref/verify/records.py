@@ -64,10 +64,15 @@ class Case:
 @dataclass(frozen=True, eq=False)
 class Answers:
     """`values` under canonical names, in canonical shapes (padded layout, predictions (B, P, ...)). `notes` are
-    remarks for the user: what was fused, gathered, cast or is not available, and why."""
+    remarks for the user: what was fused, gathered, cast or is not available, and why.
+
+    `apart` holds "grad" if gradients come from another run than the forward values, "update" if updates come from
+    another run than the gradients: two runs may round otherwise, and a gradient follows the values of its own.
+    """
 
     values: Arrays
     notes: tuple[str, ...] = ()
+    apart: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

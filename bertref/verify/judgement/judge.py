@@ -58,7 +58,7 @@ def compare(
         precision = detect(case, given.values)
         remarks.append(f"precision not declared; the numbers look like {precision}")
     findings = overflow_allowed(case, precision, given.findings)
-    judgement = Judgement(case, precision, given.values)
+    judgement = Judgement(case, precision, given.values, answers.apart)
     found = {**findings, **judgement.findings(findings)}
     return _report(case, subject, precision, found, judgement, (*remarks, *judgement.notes))
 
@@ -68,10 +68,11 @@ def compare(
 
 
 class Judgement:
-    """The comparison of a case's answers, all of them known, of the right shape and finite, with what is right."""
+    """The comparison of a case's answers, all of them known, of the right shape and finite, with what is right. `apart`
+    as in `Answers`."""
 
-    def __init__(self, case: Case, precision: str, values: Arrays) -> None:
-        self.case, self.values = case, values
+    def __init__(self, case: Case, precision: str, values: Arrays, apart: frozenset[str] = frozenset()) -> None:
+        self.case, self.values, self.apart = case, values, apart
         self.truth = Truth(case, precision)
         self.graph = self.truth.graph
         self.replay = Replay(self.graph, values)
@@ -82,13 +83,13 @@ class Judgement:
         """Of implementations that round an activation once, unless its errors scatter from one input to the next, as
         they do where every operation inside it rounds: another function than the right one would differ smoothly. The
         way back is looked at by itself, because there an upstream gradient makes any error scatter."""
-        once = noise_floor(self.truth, self.values)
+        once = noise_floor(self.truth, self.values, apart=self.apart)
         if precision not in HALVES:
             return once
         forward, back = self._scatters(once, ""), self._scatters(once, "grad")
         if forward and max(*forward, *back, 0.0) <= LIMIT:
             return once
-        stepwise = noise_floor(self.truth, self.values, wide_activations=False)
+        stepwise = noise_floor(self.truth, self.values, wide_activations=False, apart=self.apart)
         if not forward or max(forward) > LIMIT:
             self.notes.append("activations are judged as computed step by step in half precision")
             return stepwise

@@ -25,7 +25,7 @@ from ..emulation.formats import FORMATS
 from ..emulation.rounding import Arithmetic
 from ..emulation.simulate import held_params, simulate
 from ..emulation.variants import arithmetics
-from ..graph.axes import AxesOf, kind
+from ..graph.axes import AxesOf, kind, split
 from ..graph.replay import Replay
 from ..graph.steps import Graph
 from ..records import Arrays, Case
@@ -155,30 +155,39 @@ def own_error(graph: Graph, answers: Mapping[str, Any], name: str, replay: Repla
     return compared(axes.clean(np.asarray(answers[name])), replay(name), axes, guide, drift=True)
 
 
-def noise_floor(truth: Truth, recorded: Collection[str], *, wide_activations: bool = True) -> NoiseFloor:
+def noise_floor(
+    truth: Truth, recorded: Collection[str], *, wide_activations: bool = True, apart: frozenset[str] = frozenset()
+) -> NoiseFloor:
     """`sample`, or what it gave when it was asked the same before."""
 
     def draw() -> cache.Sample:
-        drawn = sample(truth, recorded, wide_activations=wide_activations)
+        drawn = sample(truth, recorded, wide_activations=wide_activations, apart=apart)
         return dict(drawn.total), dict(drawn.own)
 
-    name = cache.key(truth.case, truth.precision, recorded, SAMPLES, PRIOR, wide_activations)
+    name = cache.key(truth.case, truth.precision, recorded, SAMPLES, PRIOR, wide_activations, sorted(apart))
     return NoiseFloor(truth.precision, *cache.kept(name, draw))
 
 
 def sample(
-    truth: Truth, recorded: Collection[str], *, wide_activations: bool = True, count: int | None = None
+    truth: Truth,
+    recorded: Collection[str],
+    *,
+    wide_activations: bool = True,
+    apart: frozenset[str] = frozenset(),
+    count: int | None = None,
 ) -> NoiseFloor:
-    """The noise floor for a subject of `truth.precision` that gave the answers in `recorded`."""
+    """The noise floor for a subject of `truth.precision` that gave the answers in `recorded`. What it gave from another
+    run (`Answers.apart`) is sampled so: its steps are replayed from what another implementation recorded."""
     case, graph = truth.case, truth.graph
     names = judged_names(graph, recorded)
     if count is None:
         count = 2 if is_large(case) else SAMPLES
     samples: Samples = ({name: [] for name in names}, {name: [] for name in names})
     chosen = arithmetics(truth.precision, count, wide_activations=wide_activations)
+    runs = [_runs(chosen, i, apart) for i in range(count)]
     # two at a time where that pays: what is drawn is each one's own, so the sample doesn't depend on it
     with ThreadPoolExecutor(2 if is_large(case) else 1) as pool:
-        for drawn in pool.map(lambda arithmetic: _errors(truth, arithmetic, names), chosen):
+        for drawn in pool.map(lambda some: _errors(truth, some, names), runs):
             for name, both in drawn.items():
                 for into, found in zip(samples, both, strict=True):
                     into[name].append(found)
@@ -187,9 +196,21 @@ def sample(
     return NoiseFloor(truth.precision, total, own)
 
 
-def _errors(truth: Truth, arithmetic: Arithmetic, names: list[str]) -> dict[str, tuple[Measures, Measures]]:
-    """Total and own errors of one emulated implementation, by answer."""
-    answers: Arrays = simulate(truth.case, arithmetic, names)
+def _runs(chosen: list[Arithmetic], i: int, apart: frozenset[str]) -> dict[str, Arithmetic]:
+    """Who computes each part of the i-th sample: forward values (""), gradients, updates; the next implementation what
+    is from a run of its own. Each takes part in every role once."""
+    found = {}
+    for prefix in ("", "grad", "update"):
+        i += prefix in apart
+        found[prefix] = chosen[i % len(chosen)]
+    return found
+
+
+def _errors(truth: Truth, runs: Mapping[str, Arithmetic], names: list[str]) -> dict[str, tuple[Measures, Measures]]:
+    """Total and own errors of one sample, by answer."""
+    answers: Arrays = {}
+    for arithmetic in dict.fromkeys(runs.values()):
+        answers |= simulate(truth.case, arithmetic, [name for name in names if runs[split(name)[0]] == arithmetic])
     replay = Replay(truth.graph, answers)
     return {name: compare_with(truth, answers, name, replay) for name in names}
 

@@ -1,7 +1,7 @@
 """A BERT in torch whose norm, softmax and GELU are composed of single operations, as many people write them.
 
 In half precision each of these operations rounds. Constants may be rounded to the type, too, and scores be scaled
-before or after their product. All of that is right; `eps` and `scale` other than None are mistakes.
+before or after their product. All of that is right; `eps`, `scale` and `tanh` are mistakes.
 """
 
 import math
@@ -18,7 +18,8 @@ LOSS_SCALE = 1024.0
 
 
 class ComposedBert:
-    """Values and gradients of one run, of everything that `show` says (all, if None)."""
+    """Values and gradients of one run. `composed` says how softmax and GELU are made, `norm` and `scaled` the rest;
+    `tanh` is the wrong one of two fused GELUs."""
 
     def __init__(
         self,
@@ -29,10 +30,12 @@ class ComposedBert:
         scaled: str = "after",
         eps: float | None = None,
         scale: float | None = None,
+        tanh: bool = False,
     ) -> None:
         self.precision, self.name = precision, f"composed:{precision},{norm},{scaled}"
         self._type = getattr(torch, precision)
-        self._norm, self._composed, self._scaled, self._eps, self._scale = norm, composed, scaled, eps, scale
+        self._norm, self._composed, self._scaled = norm, composed, scaled
+        self._eps, self._scale, self._tanh = eps, scale, tanh
 
     def forward(self, case: Any) -> dict[str, Tensor]:
         """Probes and gradients."""
@@ -125,7 +128,9 @@ class ComposedBert:
         return e / e.sum(-1, keepdim=True)
 
     def _gelu(self, x: Tensor) -> Tensor:
-        return x * 0.5 * (1 + torch.erf(x / math.sqrt(2))) if self._composed else F.gelu(x)
+        if self._composed:
+            return x * 0.5 * (1 + torch.erf(x / math.sqrt(2)))
+        return F.gelu(x, approximate="tanh" if self._tanh else "none")
 
     def _heads(
         self, seen: dict[str, Tensor], x: Tensor, p: dict[str, Tensor], batch: dict[str, Tensor], dense: Any, norm: Any

@@ -129,6 +129,16 @@ def _norm(xp: Xp, x: Array, gamma: Array, beta: Array, *, eps: float) -> tuple[A
     return y, layer_norm.LayerNormCache((w - mean) * reciprocal, reciprocal, gamma)
 
 
+def _stepwise(xp: Xp, x: Array, gamma: Array, beta: Array, *, eps: float) -> tuple[Array, layer_norm.LayerNormCache]:
+    """The norm, written out in x's own type. Whoever adds up in another order multiplies by the reciprocal root."""
+    centred = x - xp.mean(x, axis=-1, keepdims=True)
+    root = xp.sqrt(xp.mean(centred * centred, axis=-1, keepdims=True) + eps)
+    reciprocal = 1 / root
+    normalised = centred * reciprocal if xp.arithmetic.order == "permuted" else centred / root
+    y = xp.astype(normalised * gamma + beta, x.dtype, copy=False)
+    return y, layer_norm.LayerNormCache(wide(xp, normalised), wide(xp, reciprocal), gamma)
+
+
 def _over_tokens(xp: Xp, rows: Array) -> Array:
     """The sum over all axes but the last, in float32, or in the rows' own type one after the other."""
     if "narrow-sums" not in xp.arithmetic.variants or rows.dtype.bits != 16:
@@ -163,7 +173,7 @@ def _add_norm(
     s = x + residual
     if probe:
         probe("sum", s)
-    y, inner = _norm(xp, s, gamma, beta, eps=eps)
+    y, inner = (_stepwise if "stepwise-norms" in xp.arithmetic.variants else _norm)(xp, s, gamma, beta, eps=eps)
     return y, (inner, x.dtype)
 
 
@@ -225,16 +235,20 @@ VARIANTS: dict[str, dict[str, tuple[Callable[..., Any], Callable[..., Any]]]] = 
         "dense": (dense.forward, _dense_back),
     },
     "narrow-sums": {"embedding": (embedding.forward, _table_back)},
+    "stepwise-norms": {"layer_norm": (_stepwise, _norm_back), "dropout_add_norm": (_add_norm, _add_norm_back)},
 }
 
 
-def arithmetics(precision: str, count: int, *, wide_activations: bool = True) -> list[Arithmetic]:
+def arithmetics(precision: str, count: int, *, composed: frozenset[str] = frozenset()) -> list[Arithmetic]:
     """`count` correct implementations in a precision, as different as the free choices allow, the most telling first.
+    `composed`: "activations", "norms" or both, which are computed step by step instead of being rounded once.
 
     Rounding to the nearest half gives nearly the same errors whatever the order of sums, so halves are mostly rounded
     by chance: a sample of equal members says little.
     """
-    wide_names = frozenset({"wide-activations"} if wide_activations else ())
+    wide_names = frozenset({"wide-activations"} if "activations" not in composed else ())
+    if "norms" in composed:
+        wide_names |= {"stepwise-norms"}
     flash, narrow = wide_names | {"flash"}, wide_names | {"narrow"}
     sums = narrow | {"narrow-sums"}
     if precision.endswith("float16"):

@@ -16,8 +16,9 @@ from ...errors import InputError
 from ..emulation.formats import FORMATS, Format, nearest
 from ..emulation.simulate import LOSS_SCALE
 from ..judgement.bias_correction import explaining
+from ..judgement.composition import HALVES, norms_are_composed, scatters
 from ..judgement.given import admit, overflow_allowed
-from ..judgement.judge import HALVES, largest_ratio, largest_scatter, last_right
+from ..judgement.judge import largest_ratio, last_right
 from ..judgement.limit import LIMIT
 from ..judgement.localise import place
 from ..judgement.measures import Measures, mean_square
@@ -129,24 +130,19 @@ class Feeder:
             self.right = self.right.with_optimizer(chosen)
 
     def _floors(self, values: Arrays) -> Mapping[str, Measures]:
-        """The noise floor of a subject that records everything: of each step alone. In half precision a subject may
-        round inside its activations, forward or backward, if its errors there scatter (`Judgement`)."""
+        """The noise floor of a subject that records everything: of each step alone, as the subject composes it."""
         backwards = any(split(name)[0] for name in values)
         recorded = {step.name for step in self.graph if backwards or not split(step.name)[0]}
         once = noise_floor(self.truth, recorded).own
         if self.precision not in HALVES:
             return once
-        scattered = {split(name)[0] for name in values if self._scatter(name, values[name], once[name]) > LIMIT}
-        if not scattered:
-            return once
-        stepwise = noise_floor(self.truth, recorded, wide_activations=False).own
-        return {name: (stepwise if split(name)[0] in scattered else once)[name] for name in once}
-
-    def _scatter(self, name: str, value: Any, floor: Measures) -> float:
-        axes, along = self.graph.axes(name), self.graph.steps[name].along
-        if not along:
-            return 0.0
-        return largest_scatter(axes.clean(value) - self.right(name), self.right.input(along), axes, floor)
+        composed = {"norms"} if norms_are_composed(self.graph, self.right, values, once) else set()
+        floors = {}
+        for which in ("", "grad"):
+            jumps = max(scatters(self.graph, self.right, values, once, which), default=0.0)
+            parts = composed | ({"activations"} if jumps > LIMIT else set())
+            floors[which] = noise_floor(self.truth, recorded, composed=frozenset(parts)).own
+        return {name: floors.get(split(name)[0], floors["grad"])[name] for name in once}
 
     def _finding(self, name: str, values: Arrays, floor: Measures) -> Finding:
         axes, expected = self.graph.axes(name), self.right(name)

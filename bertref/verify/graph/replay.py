@@ -26,7 +26,7 @@ class Replay:
     """
 
     def __init__(self, graph: Graph, recorded: Mapping[str, Values]) -> None:
-        self._graph, self._recorded = graph, recorded
+        self._graph, self.recorded = graph, recorded
         self._made: dict[str, Values] = {}
         self._updates: CaseUpdates | None = None
         self._kept: OrderedDict[str, Values] = OrderedDict()
@@ -43,19 +43,19 @@ class Replay:
             else:
                 values = [self.input(other) for other in step.inputs]
                 made = self._graph.axes(name).clean(np.asarray(step.compute(*values)))
-        if name not in self._recorded:  # only those are anybody's inputs
+        if name not in self.recorded:  # only those are anybody's inputs
             self._made[name] = made
         return made
 
     def input(self, name: str) -> Values:
         """The recorded answer, 0 where nothing is asked; made if there is none."""
-        if name not in self._recorded:
+        if name not in self.recorded:
             return self(name)
         kept = self._kept.get(name)
         if kept is not None:
             return kept
         axes = self._graph.axes(name)
-        value = axes.clean(np.asarray(self._recorded[name], np.float64))
+        value = axes.clean(np.asarray(self.recorded[name], np.float64))
         if axes.counts is not None:  # what other steps start from; gradients of parameters are looked at once
             self._kept[name] = value
             while len(self._kept) > KEPT:

@@ -63,6 +63,10 @@ class Graph:
     def __iter__(self) -> Iterator[Step]:
         return iter(self.steps.values())
 
+    def norms(self) -> Iterator[Step]:
+        """The forward steps that are layer norms."""
+        return (self.steps[row.name] for row in self._rows if row.op == "layer_norm")
+
     def _forward(self) -> Iterator[Step]:
         for row in self._rows:
             yield _step(row.name, self._arithmetic.forward(row))

@@ -3,39 +3,34 @@
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from ...errors import InputError
 from ...optim import Optimizer
 from ..cases.case import describe
-from ..graph.axes import Axes, split
 from ..graph.replay import Replay, sources
 from ..graph.steps import Graph
 from ..records import PRECISIONS, WRONG, Answers, Arrays, Case, Finding, Report
 from . import bias_correction
+from .composition import fitting_floor
 from .detect import detect
 from .given import admit, overflow_allowed
 from .limit import LIMIT
 from .localise import place
-from .measures import Measures, mean_square, scatter
+from .measures import Measures, mean_square
 from .noise_floor import (
-    NoiseFloor,
     Truth,
     compare_with,
     for_larger,
     is_large,
     judged_names,
-    noise_floor,
     own_error,
     ratios,
 )
 
 Errors = tuple[Measures, Measures]
 """An answer's error in total, and the one that its step added."""
-
-HALVES = ("bfloat16", "float16", "mixed-bfloat16", "mixed-float16")
 
 
 def compare(
@@ -72,45 +67,12 @@ class Judgement:
     as in `Answers`."""
 
     def __init__(self, case: Case, precision: str, values: Arrays, apart: frozenset[str] = frozenset()) -> None:
-        self.case, self.values, self.apart = case, values, apart
+        self.case, self.values = case, values
         self.truth = Truth(case, precision)
         self.graph = self.truth.graph
         self.replay = Replay(self.graph, values)
-        self.notes: list[str] = []
-        self.noise_floor = self._noise_floor(precision)
-
-    def _noise_floor(self, precision: str) -> NoiseFloor:
-        """Of implementations that round an activation once, unless its errors scatter from one input to the next, as
-        they do where every operation inside it rounds: another function than the right one would differ smoothly. The
-        way back is looked at by itself, because there an upstream gradient makes any error scatter."""
-        once = noise_floor(self.truth, self.values, apart=self.apart)
-        if precision not in HALVES:
-            return once
-        forward, back = self._scatters(once, ""), self._scatters(once, "grad")
-        if forward and max(*forward, *back, 0.0) <= LIMIT:
-            return once
-        stepwise = noise_floor(self.truth, self.values, wide_activations=False, apart=self.apart)
-        if not forward or max(forward) > LIMIT:
-            self.notes.append("activations are judged as computed step by step in half precision")
-            return stepwise
-        self.notes.append("gradients of activations are judged as computed step by step in half precision")
-        total, own = (
-            {name: (second if split(name)[0] else first)[name] for name in first}
-            for first, second in ((once.total, stepwise.total), (once.own, stepwise.own))
-        )
-        return NoiseFloor(precision, total, own)
-
-    def _scatters(self, floor: NoiseFloor, which: str) -> list[float]:
-        """`_scatter` of every activation: of its output, or of the gradient that comes out of it ("grad")."""
-        return [
-            self._scatter(step.name, step.along, floor.own[step.name])
-            for step in self.graph
-            if step.along and step.name in self.values and step.along in self.values and split(step.name)[0] == which
-        ]
-
-    def _scatter(self, name: str, along: str, floor: Measures) -> float:
-        error = self.replay.input(name) - self.replay(name)
-        return largest_scatter(error, self.replay.input(along), self.graph.axes(name), floor)
+        self.noise_floor, notes = fitting_floor(self.truth, self.replay, values, apart)
+        self.notes = list(notes)
 
     def findings(self, before: Mapping[str, Finding]) -> dict[str, Finding]:
         """By name; `before` are the findings on answers that can't be judged.
@@ -200,13 +162,6 @@ def last_right(graph: Graph, first: str, found: Mapping[str, Finding]) -> str | 
         if step.name in right:
             before.append(step.name)
     return before[-1] if before else None
-
-
-def largest_scatter(error: Any, along: Any, axes: Axes, floor: Measures) -> float:
-    """`scatter` of an elementwise step's error over the noise floor, where it is largest."""
-    found = scatter(error, along, axes)
-    both = min(len(found), len(floor.get("bin", ())))
-    return float(np.sqrt(np.max(found[:both] / floor["bin"][:both]))) if both else 0.0
 
 
 def largest_ratio(found: Measures, floor: Measures) -> tuple[float, str]:

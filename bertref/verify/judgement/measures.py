@@ -212,3 +212,22 @@ def scatter(error: Floats, along: Floats, axes: Axes) -> Floats:
     number = np.bincount(bin_of, minlength=bins)
     sums = np.bincount(bin_of, weights=jumps, minlength=bins)
     return np.asarray(np.where(number >= SMALLEST_BLOCK, sums / np.maximum(number, 1), 0.0))
+
+
+def row_gain_jumps(error: Floats, expected: Floats, inputs: Floats, axes: Axes) -> float:
+    """The part of a norm's error that is a factor for each row and jumps from one row to the next, as a mean square
+    like the drift "gain by row": half the squared differences of the factors of rows whose inputs have neighbouring
+    variances."""
+    rows = (x.reshape(-1, x.shape[-1]) for x in (error, expected, inputs))
+    if axes.counts is not None:
+        used = axes.counts.reshape(-1, axes.counts.shape[-1]).any(axis=1)
+        rows = (x[used] for x in rows)
+    wrong, goal, given = rows
+    goal = goal - goal.mean(axis=1, keepdims=True)
+    lengths = np.einsum("ij,ij->i", goal, goal)
+    real = lengths > 0
+    if np.count_nonzero(real) < SMALLEST_BLOCK:
+        return 0.0
+    factors = np.einsum("ij,ij->i", wrong, goal)[real] / lengths[real]
+    jumps = np.diff(factors[np.argsort(given[real].var(axis=1), kind="stable")])
+    return float(np.mean(jumps**2) / 2 * np.mean(lengths[real]))

@@ -156,15 +156,19 @@ def own_error(graph: Graph, answers: Mapping[str, Any], name: str, replay: Repla
 
 
 def noise_floor(
-    truth: Truth, recorded: Collection[str], *, wide_activations: bool = True, apart: frozenset[str] = frozenset()
+    truth: Truth,
+    recorded: Collection[str],
+    *,
+    composed: frozenset[str] = frozenset(),
+    apart: frozenset[str] = frozenset(),
 ) -> NoiseFloor:
     """`sample`, or what it gave when it was asked the same before."""
 
     def draw() -> cache.Sample:
-        drawn = sample(truth, recorded, wide_activations=wide_activations, apart=apart)
+        drawn = sample(truth, recorded, composed=composed, apart=apart)
         return dict(drawn.total), dict(drawn.own)
 
-    name = cache.key(truth.case, truth.precision, recorded, SAMPLES, PRIOR, wide_activations, sorted(apart))
+    name = cache.key(truth.case, truth.precision, recorded, SAMPLES, PRIOR, sorted(composed), sorted(apart))
     return NoiseFloor(truth.precision, *cache.kept(name, draw))
 
 
@@ -172,18 +176,19 @@ def sample(
     truth: Truth,
     recorded: Collection[str],
     *,
-    wide_activations: bool = True,
+    composed: frozenset[str] = frozenset(),
     apart: frozenset[str] = frozenset(),
     count: int | None = None,
 ) -> NoiseFloor:
-    """The noise floor for a subject of `truth.precision` that gave the answers in `recorded`. What it gave from another
-    run (`Answers.apart`) is sampled so: its steps are replayed from what another implementation recorded."""
+    """The noise floor for a subject of `truth.precision` that gave the answers in `recorded` and composes the parts
+    `composed` (`variants.arithmetics`). What it gave from another run (`Answers.apart`) is sampled so: its steps are
+    replayed from what another implementation recorded."""
     case, graph = truth.case, truth.graph
     names = judged_names(graph, recorded)
     if count is None:
         count = 2 if is_large(case) else SAMPLES
     samples: Samples = ({name: [] for name in names}, {name: [] for name in names})
-    chosen = arithmetics(truth.precision, count, wide_activations=wide_activations)
+    chosen = arithmetics(truth.precision, count, composed=composed)
     runs = [_runs(chosen, i, apart) for i in range(count)]
     # two at a time where that pays: what is drawn is each one's own, so the sample doesn't depend on it
     with ThreadPoolExecutor(2 if is_large(case) else 1) as pool:

@@ -30,6 +30,9 @@ PRECISIONS = ("float64", "float32", "tf32", "bfloat16", "float16", "mixed-bfloat
 """What a subject can compute in. tf32: float32 whose products round their factors to 10 bits; mixed: products in the
 half type, the rest in float32 (autocast)."""
 
+HALVES = ("bfloat16", "float16", "mixed-bfloat16", "mixed-float16")
+"""Those whose products are numbers of 16 bits."""
+
 
 @dataclass(frozen=True)
 class OptimizerCase:

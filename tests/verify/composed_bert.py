@@ -52,6 +52,7 @@ class ComposedBert:
 
     def _probes(self, config: Any, p: dict[str, Tensor], batch: dict[str, Tensor]) -> dict[str, Tensor]:
         eps = config["layer_norm_eps"] if self._eps is None else self._eps
+        self._relu = config["hidden_act"] == "relu"
         seen: dict[str, Tensor] = {}
 
         def dense(x: Tensor, name: str) -> Tensor:
@@ -77,7 +78,7 @@ class ComposedBert:
             seen[own + "attention_sum"] = seen[own + "attention_output"] + x
             x = seen[own + "attention_norm"] = norm(seen[own + "attention_sum"], name + "attention.output.LayerNorm")
             seen[own + "ffn_pre"] = dense(x, name + "intermediate.dense")
-            seen[own + "ffn_act"] = self._gelu(seen[own + "ffn_pre"])
+            seen[own + "ffn_act"] = self._activation(seen[own + "ffn_pre"])
             seen[own + "ffn_output"] = dense(seen[own + "ffn_act"], name + "output.dense")
             seen[own + "ffn_sum"] = seen[own + "ffn_output"] + x
             x = seen[own + "output"] = norm(seen[own + "ffn_sum"], name + "output.LayerNorm")
@@ -127,7 +128,9 @@ class ComposedBert:
         e = torch.exp(x - x.detach().amax(-1, keepdim=True))
         return e / e.sum(-1, keepdim=True)
 
-    def _gelu(self, x: Tensor) -> Tensor:
+    def _activation(self, x: Tensor) -> Tensor:
+        if self._relu:
+            return F.relu(x)
         if self._composed:
             return x * 0.5 * (1 + torch.erf(x / math.sqrt(2)))
         return F.gelu(x, approximate="tanh" if self._tanh else "none")
@@ -139,7 +142,7 @@ class ComposedBert:
         seen["pooled"] = torch.tanh(seen["pooled_pre"])
         rows = x[torch.arange(len(x))[:, None], batch["masked_lm_positions"].long()]
         seen["mlm.dense"] = dense(rows, "cls.predictions.transform.dense")
-        seen["mlm.act"] = self._gelu(seen["mlm.dense"])
+        seen["mlm.act"] = self._activation(seen["mlm.dense"])
         seen["mlm.transform"] = norm(seen["mlm.act"], "cls.predictions.transform.LayerNorm")
         words, bias = p["bert.embeddings.word_embeddings.weight"], p["cls.predictions.bias"]
         logits = seen["mlm.logits"] = F.linear(seen["mlm.transform"], words, bias)

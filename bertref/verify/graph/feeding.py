@@ -8,22 +8,24 @@ rounding is left. Noise floor and limit are those of every other judgement.
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from ...errors import InputError
+from ...optim import Optimizer
 from ..emulation.formats import FORMATS, Format, nearest
 from ..emulation.simulate import LOSS_SCALE
-from ..judgement.bias_correction import explaining
-from ..judgement.composition import HALVES, norms_are_composed, scatters
+from ..judgement import bias_correction, score_scale
+from ..judgement.composition import norms_are_composed, scatters
 from ..judgement.given import admit, overflow_allowed
 from ..judgement.judge import largest_ratio, last_right
 from ..judgement.limit import LIMIT
 from ..judgement.localise import place
 from ..judgement.measures import Measures, mean_square
 from ..judgement.noise_floor import Truth, compare_with, noise_floor, own_error
-from ..records import WRONG, Arrays, Case, Finding, Report
+from ..records import HALVES, WRONG, Arrays, Case, Finding, Report
 from ..report.words import listed
 from ..subject import ComputesOps
 from .axes import split
@@ -116,18 +118,28 @@ class Feeder:
                 if step.name in found and found[step.name].status != "unjudged"}  # fmt: skip
 
     def _refit(self, values: Arrays, floor: Mapping[str, Measures]) -> None:
-        """Updates are replayed with bias corrections in float32, if these explain what the reference's don't."""
-        step = self.case.optimizer
-        if step is None or self.precision == "float64":
-            return
+        """Takes other right ways to compute scores and updates, if these explain more (`judgement.alternatives`)."""
 
         def ratio(right: Replay, name: str) -> float:
             return largest_ratio(own_error(self.graph, values, name, right), floor[name])[0]
 
+        def scaled(gain: float, name: str) -> float:
+            return ratio(replays(gain), name)
+
+        def stepped(optimizer: Optimizer, name: str) -> float:
+            return ratio(self.right.with_optimizer(optimizer), name)
+
+        replays, step = cache(self.right.with_gain), self.case.optimizer
+        before = {name: ratio(self.right, name) for name in values if name in self.graph.scaled()}
+        gain = score_scale.explaining(self.precision, self.case.config.head_size, before, scaled)
+        if gain is not None:
+            self.right = replays(gain)
+        if step is None or self.precision == "float64":
+            return
         before = {name: ratio(self.right, name) for name in values if name.startswith("update:")}
-        chosen = explaining(step, before, lambda optimizer, name: ratio(self.right.with_optimizer(optimizer), name))
-        if chosen is not None:
-            self.right = self.right.with_optimizer(chosen)
+        optimizer = bias_correction.explaining(step, before, stepped)
+        if optimizer is not None:
+            self.right = self.right.with_optimizer(optimizer)
 
     def _floors(self, values: Arrays) -> Mapping[str, Measures]:
         """The noise floor of a subject that records everything: of each step alone, as the subject composes it."""

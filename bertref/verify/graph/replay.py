@@ -62,6 +62,10 @@ class Replay:
                 self._kept.popitem(last=False)
         return value
 
+    def with_gain(self, gain: float) -> "Replay":
+        """The same recorded values, and attention's scores multiplied by `gain`."""
+        return Replay(self._graph.with_gain(gain), self.recorded)
+
     def with_optimizer(self, optimizer: Optimizer) -> "Replay":
         """The same recorded values, whose updates another optimiser makes."""
         other = copy(self)

@@ -6,7 +6,7 @@ others. So where a subject doesn't fit, its steps are replayed the other way, an
 answers that the reference's way doesn't.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -16,18 +16,26 @@ from .limit import LIMIT
 T = TypeVar("T")
 
 
-def fitting(ways: Iterable[T], names: Sequence[str], ratio: Callable[[T, str], float], right: int) -> T | None:
-    """The way that explains most of `names`, and of those that explain as many the closest one; None if none explains
-    more than the `right` ones that the reference's way does.
+def wrong_of(before: Mapping[str, float]) -> list[str]:
+    """The answers whose own error is beyond the limit."""
+    return [name for name, size in before.items() if size > LIMIT]
 
-    `ratio(way, name)` is the error of an answer that is left if its step is computed in that way, over the noise floor.
+
+def fitting(
+    ways: Iterable[T], before: Mapping[str, float], ratio: Callable[[T, str], float], tried: Sequence[str]
+) -> T | None:
+    """The way that explains most of `tried`, and of those that explain as many the closest one, if it leaves no more
+    than half of the answers wrong that are wrong in the reference's way; else None.
+
+    before  own error over the noise floor of every answer that the ways bear on, computed in the reference's way
+    ratio   the same for a way and the name of an answer
     """
-    best: tuple[int, float] = (right, -np.inf)
-    chosen = None
-    for way in ways:
-        ratios = np.asarray([ratio(way, name) for name in names])
-        fits = int(np.count_nonzero(ratios <= LIMIT))
-        close = -float(np.log(np.maximum(ratios, 1e-3)).sum())
-        if fits > right and (fits, close) > best:
-            best, chosen = (fits, close), way
+    best, chosen = (0, -np.inf), None
+    for way in ways if tried else ():
+        ratios = np.asarray([ratio(way, name) for name in tried])
+        found = int(np.count_nonzero(ratios <= LIMIT)), -float(np.log(np.maximum(ratios, 1e-3)).sum())
+        if found[0] and found > best:
+            best, chosen = found, way
+    if chosen is None or 2 * sum(ratio(chosen, name) > LIMIT for name in before) > len(wrong_of(before)):
+        return None
     return chosen

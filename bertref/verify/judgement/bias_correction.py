@@ -16,8 +16,7 @@ import numpy as np
 
 from ...optim import Optimizer
 from ..records import OptimizerCase
-from .alternatives import fitting
-from .limit import LIMIT
+from .alternatives import fitting, wrong_of
 
 NOTE = "bias corrections, or betas, are judged as computed in float32"
 
@@ -49,12 +48,8 @@ def explaining(
     before  each update's own error over the noise floor, by its name ("update:..."), as the step's own optimiser has it
     ratio   the same for another optimiser and a name
     """
-    wrong = [name for name, size in before.items() if size > LIMIT]
-    smallest = sorted(wrong, key=lambda name: step.moments[f"{name.removeprefix('update:')}/m"].size)
-    chosen = fitting(candidates(step), smallest[:TRIED], ratio, 0) if wrong else None
-    if chosen is None or sum(ratio(chosen, name) > LIMIT for name in before) >= len(wrong):
-        return None
-    return chosen
+    smallest = sorted(wrong_of(before), key=lambda name: step.moments[f"{name.removeprefix('update:')}/m"].size)
+    return fitting(candidates(step), before, ratio, smallest[:TRIED])
 
 
 def candidates(step: OptimizerCase) -> Iterator[Optimizer]:

@@ -19,12 +19,11 @@ import numpy as np
 from ..graph.axes import Axes, split
 from ..graph.replay import Replay
 from ..graph.steps import Graph
-from ..records import Arrays
+from ..records import HALVES, Arrays
 from .limit import LIMIT
 from .measures import Measures, row_gain_jumps, scatter
 from .noise_floor import NoiseFloor, Truth, noise_floor
 
-HALVES = ("bfloat16", "float16", "mixed-bfloat16", "mixed-float16")
 COMPOSED_NORMS = 1.5
 """How far the factors of rows jump, over the noise floor of fused norms, in subjects whose norms are composed.
 Measured: 0.7 to 0.9 where they are fused; 2.0 to 3.0 where they are composed and 24 wide, in proportion to the root of

@@ -3,16 +3,17 @@
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 
 from ...errors import InputError
 from ...optim import Optimizer
 from ..cases.case import describe
-from ..graph.replay import Replay, sources
+from ..graph.replay import Replay, sources, span
 from ..graph.steps import Graph
 from ..records import PRECISIONS, WRONG, Answers, Arrays, Case, Finding, Report
-from . import bias_correction
+from . import bias_correction, score_scale
 from .composition import fitting_floor
 from .detect import detect
 from .given import admit, overflow_allowed
@@ -86,6 +87,7 @@ class Judgement:
         names = judged_names(self.graph, self.values)
         with ThreadPoolExecutor(2 if is_large(self.case) else 1) as pool:
             measured = dict(zip(names, pool.map(self._compared, names), strict=True))
+        measured |= self._with_rounded_scale(measured)
         measured |= self._with_single_corrections(measured)
         for step in self.graph:
             behind = any(name in wrong for name in step.inputs)
@@ -100,6 +102,26 @@ class Judgement:
 
     def _own_ratio(self, name: str, own: Measures) -> float:
         return largest_ratio(own, self.noise_floor.own[name])[0]
+
+    def _with_rounded_scale(self, measured: Mapping[str, Errors]) -> dict[str, Errors]:
+        """What the factor of the scores takes part in, measured once more if a rounded one explains more of it."""
+        scaled = self.graph.scaled()
+        before = {
+            name: self._own_ratio(name, own)
+            for name, (_, own) in measured.items()
+            if not scaled.isdisjoint(span(self.graph, name, self.values))
+        }
+        replays = cache(self.replay.with_gain)
+
+        def ratio(gain: float, name: str) -> float:
+            return self._own_ratio(name, own_error(self.graph, self.values, name, replays(gain)))
+
+        chosen = score_scale.explaining(self.truth.precision, self.case.config.head_size, before, ratio)
+        if chosen is None:
+            return {}
+        self.replay = replays(chosen)
+        self.notes.append(score_scale.NOTE)
+        return {name: self._compared(name) for name in before}
 
     def _with_single_corrections(self, measured: Mapping[str, Errors]) -> dict[str, Errors]:
         """The updates measured once more, if bias corrections in float32 explain some that the reference's don't."""

@@ -14,7 +14,8 @@ Tensor = torch.Tensor
 NORMS = ("division", "reciprocal", "fused")
 SCALES = ("after", "rounded", "divided", "query", "both")
 """after: by a number of higher precision; rounded, divided, query, both: by constants of the type itself."""
-LOSS_SCALE = 1024.0
+LOSS_SCALE = 64.0
+"""In float16. The way back through a quotient of small roots overflows with larger ones."""
 
 
 class ComposedBert:

@@ -158,6 +158,21 @@ def _drifts(products: Floats, lengths: Floats, row_sums: Floats, column_sums: Fl
     return found
 
 
+def gains_of_rounding(x: Floats) -> Measures:
+    """What the drifts along x are for independent errors as large as the elements of x themselves: where few elements
+    are much larger than the others, far more than the mean square of them all."""
+    rows = x.reshape(-1, x.shape[-1]) if x.ndim else x.reshape(1, 1)
+    centred = np.square(rows - rows.mean(axis=1, keepdims=True))
+    lengths, fourth = centred.sum(axis=1), np.einsum("ij,ij->i", centred, centred)
+    real = lengths > 0
+    if not real.any():
+        return {}
+    return {
+        DRIFT + "gain by row": np.asarray([np.mean(fourth[real] / lengths[real])]),
+        DRIFT + "gain": np.asarray([fourth.sum() / lengths.sum()]),
+    }
+
+
 def binned(error: Floats, along: Floats | None, axes: Axes, expected: Floats | None = None) -> Measures:
     """Blocks of elements whose input, or else expected size, is about the same; none for few elements.
 

@@ -30,7 +30,7 @@ from ..graph.replay import Replay
 from ..graph.steps import Graph
 from ..records import Arrays, Case
 from . import cache
-from .measures import DRIFT, Measures, blocks_of, compared, elements, mean_square, size_blocks
+from .measures import DRIFT, Measures, blocks_of, compared, elements, gains_of_rounding, mean_square, size_blocks
 
 SAMPLES = 6
 """Emulated implementations a case. Fewer: the floor of a small block depends on chance; more: a check takes longer."""
@@ -336,7 +336,8 @@ def for_larger(truth: Truth, replay: Replay, name: str, floor: Measures) -> Meas
 
     A step's rounding is in proportion to what it computes with. Where the subject's inputs are amplified rounding, as
     gradients are that come through a softmax of large scores, one position may have a hundred times the gradient that
-    it has in the reference. What exceeds the reference's size gets the tensor's own share of error.
+    it has in the reference. What exceeds the reference's size gets the tensor's own share of error; so does a gain
+    along few large elements.
     """
     axes, along = truth.graph.axes(name), truth.graph.steps[name].along
 
@@ -346,10 +347,13 @@ def for_larger(truth: Truth, replay: Replay, name: str, floor: Measures) -> Meas
     given = sizes(replay, replay.input(along) if along else None)
     right = sizes(truth, truth(along) if along else None)
     share = float(floor["all"][0]) / max(_size(truth, name), np.finfo(np.float64).tiny)
+    more, less = gains_of_rounding(replay(name)), gains_of_rounding(truth(name))
     found = {}
     for m, value in floor.items():
         if m.startswith(DRIFT):
             found[m] = value * (1 + share * np.maximum(given["all"] - right["all"], 0.0) / floor["all"])
+            if m in more and m in less:
+                found[m] = found[m] + share * np.maximum(more[m] - less[m], 0.0)
         else:
             found[m] = value + share * np.maximum(given[m] - right[m], 0.0) if m in given else value
     return found

@@ -73,9 +73,7 @@ def _windowed(tokenizer: Tokenizer, whole: Encoding, settings: TextSettings) -> 
     return [frame(vocab, fixed, moving[a:b], None) for a, b in found]
 
 
-def pooled_by_text(
-    logits: npt.NDArray[np.float64], sequences: Sequence[Sequence[Any]]
-) -> npt.NDArray[np.float64]:
+def pooled_by_text(logits: npt.NDArray[np.float64], sequences: Sequence[Sequence[Any]]) -> npt.NDArray[np.float64]:
     """Logits of all sequences (M, K) -> their means over each text's (N, K)."""
     counts = np.array([len(each) for each in sequences])
     starts = np.cumsum([0, *counts[:-1]])

@@ -41,6 +41,4 @@ def write(folder: Path, seed: int = 1, reviews: int = 60, films: int = 20) -> Pl
         (phrases / f"{part}.tsv").write_text("sentence\tlabel\n" + "".join(rows))
     config = replace(running.CONFIG, max_position_embeddings=32)
     assert isinstance(config, BertConfig)
-    return Places(
-        folder / "aclImdb", phrases, str(running.model(folder / "teacher" / "model", config)), folder / "out"
-    )
+    return Places(folder / "aclImdb", phrases, str(running.model(folder / "teacher" / "model", config)), folder / "out")

@@ -88,9 +88,11 @@ def float16_constants(case: Case, draw: np.random.Generator) -> Asked:
 
 
 def composed_norms(case: Case, draw: np.random.Generator) -> Asked:
-    """Norm, softmax and GELU of single operations."""
-    made = ComposedBert(str(draw.choice(HALVES)), norm=str(draw.choice(NORMS[:2])))
-    return PythonSubject(made), case
+    """Norm, softmax and GELU of single operations; in float16 by division, because the way back through a reciprocal
+    root has its cube, which overflows for embeddings as small as these: no right code."""
+    precision = str(draw.choice(HALVES))
+    norm = str(draw.choice(NORMS[:2])) if precision == "bfloat16" else NORMS[0]
+    return PythonSubject(ComposedBert(precision, norm=norm)), case
 
 
 WAYS: dict[str, Callable[[Case, np.random.Generator], Asked]] = {

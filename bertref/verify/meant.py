@@ -57,7 +57,10 @@ def case_for(subject: Subject, seed: int = 0, *, size: str = "tiny", **options: 
         return generate(seed, size=size, **options)
     if options:
         raise InputError(f"{subject.name}: brings its own model, so that {', '.join(sorted(options))} can't be chosen")
-    return generate_for(brought.config, brought.numerics, seed, params=brought.params, **numbers(brought.config, size))
+    return generate_for(
+        brought.config, brought.numerics, seed, params=brought.params, heads=brought.heads,
+        num_labels=brought.num_labels, **numbers(brought.config, size),
+    )  # fmt: skip
 
 
 def chosen(case: Case, patterns: Sequence[str] = (), only: str | None = None) -> tuple[str, ...] | None:

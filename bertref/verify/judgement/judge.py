@@ -33,6 +33,9 @@ from .noise_floor import (
 )
 from .reference import answer_names
 
+APART = "when nothing inside is looked at; looking changes how it is fused"
+"""What is said of an answer that is wrong in a run of its own alone."""
+
 HALVES = ("bfloat16", "float16", "mixed-bfloat16", "mixed-float16")
 
 
@@ -58,7 +61,18 @@ def compare(
     findings = overflow_allowed(case, precision, given.findings)
     judgement = Judgement(case, precision, given.values)
     found = {**findings, **judgement.findings(findings)}
-    return _report(case, subject, precision, found, judgement, (*remarks, *judgement.notes))
+    found |= judgement.apart(found, admit(case, answers.apart))
+    report = _report(case, subject, precision, found, judgement, (*remarks, *judgement.notes))
+    return report if answers.outputs is None else _with_outputs(report, answers.outputs)
+
+
+def _with_outputs(report: Report, outputs: tuple[str, ...]) -> Report:
+    """Nothing is right whose own outputs aren't."""
+    right = {finding.name for finding in report.findings if finding.status == "right"}
+    if report.verdict != "right" or right.intersection(outputs):
+        return report
+    note = "none of its own outputs could be judged, so it can't be called right, whatever is inside"
+    return replace(report, verdict="could not run", notes=(*report.notes, note))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -206,6 +220,22 @@ class Judgement:
             if behind or (step.name in found and found[step.name].status in WRONG):
                 wrong.add(step.name)
         return found
+
+    def apart(self, found: Mapping[str, Finding], given: Given) -> dict[str, Finding]:
+        """Findings on answers of a run of their own, where they are wrong and those looked at beside their inputs
+        aren't: farther from the reference than rounding explains, and than what rounding has been amplified to."""
+        wrong = {name: finding for name, finding in given.findings.items() if finding.status in WRONG}
+        for name, value in given.values.items():
+            if name in found and found[name].status == "right":
+                total, _ = compare_with(self.truth, {name: value}, name, Replay(self.graph, self.values))
+                ratio, _ = largest_ratio(total, self.noise_floor.total[name])
+                if ratio > LIMIT * max(found[name].total or 1.0, 1.0):
+                    wrong[name] = replace(found[name], status="wrong", total=ratio, own=None)
+        return {
+            name: replace(finding, note="; ".join(filter(None, (finding.note, APART))))
+            for name, finding in wrong.items()
+            if name not in found or found[name].status not in WRONG
+        }
 
     def _compared(self, name: str) -> tuple[Measures, Measures]:
         return compare_with(self.truth, self.values, name, self.replay)

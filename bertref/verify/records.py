@@ -89,14 +89,16 @@ class Answers:
     """`values` under canonical names, in canonical shapes (padded layout, predictions (B, P, ...)). `notes` are
     remarks for the user: what was fused, gathered, cast or is not available, and why.
 
-    apart    values of the same names from a run of its own, in which nothing inside was looked at: judged in total
-    outputs  what the subject gives its users, of what it was asked: unless one of them is judged, it isn't right.
-             None: all values are alike
+    untouched  values of the same names from a run in which nothing inside was looked at: judged in total
+    composed   tensors that the subject is known to compute by single operations in a half type, each of which rounds
+    outputs    what the subject gives its users, of what it was asked: unless one of them is judged, it isn't right.
+               None: all values are alike
     """
 
     values: Arrays
     notes: tuple[str, ...] = ()
-    apart: Arrays = field(default_factory=dict)
+    untouched: Arrays = field(default_factory=dict)
+    composed: frozenset[str] = frozenset()
     outputs: tuple[str, ...] | None = None
 
 

@@ -33,7 +33,7 @@ from .noise_floor import (
 )
 from .reference import answer_names
 
-APART = "when nothing inside is looked at; looking changes how it is fused"
+UNTOUCHED = "when nothing inside is looked at; looking changes how it is fused"
 """What is said of an answer that is wrong in a run of its own alone."""
 
 HALVES = ("bfloat16", "float16", "mixed-bfloat16", "mixed-float16")
@@ -59,9 +59,9 @@ def compare(
         precision = detect(case, given.values)
         remarks.append(f"precision not declared; the numbers look like {precision}")
     findings = overflow_allowed(case, precision, given.findings)
-    judgement = Judgement(case, precision, given.values)
+    judgement = Judgement(case, precision, given.values, answers.composed)
     found = {**findings, **judgement.findings(findings)}
-    found |= judgement.apart(found, admit(case, answers.apart))
+    found |= judgement.untouched(found, admit(case, answers.untouched))
     report = _report(case, subject, precision, found, judgement, (*remarks, *judgement.notes))
     return report if answers.outputs is None else _with_outputs(report, answers.outputs)
 
@@ -158,10 +158,11 @@ def overflow_allowed(case: Case, precision: str, findings: Mapping[str, Finding]
 
 
 class Judgement:
-    """The comparison of a case's answers, all of them known, of the right shape and finite, with what is right."""
+    """The comparison of a case's answers, all of them known, of the right shape and finite, with what is right.
+    `composed` as in `Answers`."""
 
-    def __init__(self, case: Case, precision: str, values: Arrays) -> None:
-        self.case, self.values = case, values
+    def __init__(self, case: Case, precision: str, values: Arrays, composed: frozenset[str] = frozenset()) -> None:
+        self.case, self.values, self._composed = case, values, composed
         self.truth = Truth(case, precision)
         self.graph = self.truth.graph
         self.replay = Replay(self.graph, values)
@@ -176,9 +177,12 @@ class Judgement:
         if precision not in HALVES:
             return once
         forward, back = self._scatters(once, ""), self._scatters(once, "grad")
-        if forward and max(*forward, *back, 0.0) <= LIMIT:
+        if forward and max(*forward, *back, 0.0) <= LIMIT and not self._composed:
             return once
         stepwise = noise_floor(self.truth, self.values, wide_activations=False)
+        if forward and max(*forward, *back, 0.0) <= LIMIT:
+            known = {name: stepwise.own[name] for name in self._composed if name in stepwise.own}
+            return NoiseFloor(precision, once.total, {**once.own, **known})
         if not forward or max(forward) > LIMIT:
             self.notes.append("activations are judged as computed step by step in half precision")
             return stepwise
@@ -221,20 +225,20 @@ class Judgement:
                 wrong.add(step.name)
         return found
 
-    def apart(self, found: Mapping[str, Finding], given: Given) -> dict[str, Finding]:
+    def untouched(self, found: Mapping[str, Finding], given: Given) -> dict[str, Finding]:
         """Findings on answers of a run of their own, where they are wrong and those looked at beside their inputs
         aren't: farther from the reference than rounding explains, and than what rounding has been amplified to."""
         wrong = {name: finding for name, finding in given.findings.items() if finding.status in WRONG}
         for name, value in given.values.items():
-            if name in found and found[name].status == "right":
-                total, _ = compare_with(self.truth, {name: value}, name, Replay(self.graph, self.values))
+            if name in found:
+                total, _ = compare_with(self.truth, {name: value}, name, self.replay)
                 ratio, _ = largest_ratio(total, self.noise_floor.total[name])
                 if ratio > LIMIT * max(found[name].total or 1.0, 1.0):
                     wrong[name] = replace(found[name], status="wrong", total=ratio, own=None)
         return {
-            name: replace(finding, note="; ".join(filter(None, (finding.note, APART))))
+            name: replace(finding, note="; ".join(filter(None, (finding.note, UNTOUCHED))))
             for name, finding in wrong.items()
-            if name not in found or found[name].status not in WRONG
+            if name in found and found[name].status == "right"
         }
 
     def _compared(self, name: str) -> tuple[Measures, Measures]:

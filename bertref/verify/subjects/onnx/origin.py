@@ -16,6 +16,8 @@ from ...records import PRETRAINING, Arrays
 from .graph import Values
 
 CLASSIFIERS = ("sequence_classification", "token_classification", "multiple_choice")
+HALF, TINY = 2.0**-11, 2.0**-23
+"""Half a unit of float16 in the last place, and what converters make of numbers that are too small for it."""
 POOLER, CLASSIFIER, SPANS = "pooler.dense.bias", "classifier.bias", "qa_outputs.bias"
 
 
@@ -86,7 +88,7 @@ def merged(file: Mapping[str, Values], model: Mapping[str, Values], names: Itera
     others = []
     for name in names:
         own, right = file.get(name), model.get(name)
-        if own is not None and (right is None or _rounded(own, right)):
+        if own is not None and (right is None or rounded(own, right)):
             found[name] = own.astype(np.float64)
         elif right is not None:
             found[name] = right.astype(np.float64)
@@ -94,14 +96,16 @@ def merged(file: Mapping[str, Values], model: Mapping[str, Values], names: Itera
     return found, others
 
 
-def _rounded(own: Values, right: Values) -> bool:
-    """Whether these are the same numbers, as they are, or rounded to the type that holds them or to float16."""
+def rounded(own: Values, right: Values) -> bool:
+    """Whether these are the same numbers: as they are, or rounded to the type that holds them, or to float16."""
     if own.shape != right.shape:
         return False
     if np.array_equal(own, right.astype(own.dtype)):
         return True
-    half = own.astype(np.float16)
-    return np.array_equal(half.astype(own.dtype), own) and np.array_equal(half, right.astype(np.float16))
+    if not np.array_equal(own.astype(np.float16).astype(own.dtype), own):
+        return False
+    apart = np.abs(own.astype(np.float64) - right)
+    return bool((apart <= HALF * np.abs(right) + TINY).all())
 
 
 def _weights(path: Path) -> Arrays:

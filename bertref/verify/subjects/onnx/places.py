@@ -55,6 +55,17 @@ class Places:
         scaled = node is not None and attribute(node, "alpha", 1.0) != 1.0  # a factor that was drawn out of it
         return None if node is None or scaled else str(node.input[first])
 
+    def composed(self) -> list[str]:
+        """The activations that aren't made by one node: each of the nodes rounds."""
+        found = []
+        for row in self._rows.values():
+            value, before = self.values.get(row.name), self.values.get(row.inputs[0]) if row.inputs else None
+            if row.op == "activation" and value is not None and before is not None:
+                made = self._graph.maker.get(self._graph.back(value, SAME))
+                whole = made is not None and len(made.input) == 1 and self._graph.back(made.input[0], SAME) == before
+                found += [] if whole else [row.name]
+        return found
+
     def _value(self, row: TensorRow) -> str | None:
         match row.op:
             case "lookup":

@@ -14,7 +14,7 @@ from ...records import Answers, Arrays, Case
 from ...subject import Weights as Brought
 from ..arrays import gather_predictions
 from .graph import OnnxGraph, Values
-from .origin import heads_of, merged, read_origin
+from .origin import heads_of, merged, read_origin, rounded
 from .outputs import known_outputs
 from .places import Places
 from .session import Session, inputs_for, libraries
@@ -76,14 +76,14 @@ class OnnxSubject:
         outputs = {name: value for name, value in self._outputs.items() if wanted is None or name in wanted}
         inside = {name: (value,) for name, value in self._inside.items() if wanted is None or name in wanted}
         asked = inside | outputs
-        apart: Arrays = {}
+        untouched: Arrays = {}
         if inside.keys() - outputs.keys():
             values = self._run(True, asked, feed, case)
-            apart = self._run(False, outputs, feed, case)
+            untouched = self._run(False, outputs, feed, case)
         else:
             values = self._run(False, asked, feed, case)
         own = tuple(outputs) if outputs or wanted is None else None
-        return Answers(values, tuple(self._notes), apart, own)
+        return Answers(values, tuple(self._notes), untouched, self._composed, own)
 
     # -- the file ----------------------------------------------------------------------------------------------------
 
@@ -105,7 +105,7 @@ class OnnxSubject:
             self._note(f"the file's {others[0]} is not the model's" + _and_more(others))
         decoder = weights.decoder()
         words = found.get("bert.embeddings.word_embeddings.weight")
-        if decoder is not None and words is not None and not np.array_equal(decoder, words):
+        if decoder is not None and words is not None and not (rounded(decoder, words) or rounded(words, decoder)):
             self._note("the file's decoder has another table than its word embeddings; BERT ties the two")
         return params
 
@@ -118,6 +118,7 @@ class OnnxSubject:
         """What is inside, and which outputs are known; nothing that is made with weights that aren't known."""
         places = Places(self._graph, weights, self._rows)
         self._extra = places.extra
+        self._composed = frozenset(places.composed() if self.precision == "float16" else ())
         known: set[str] = set()
         for row in self._rows:
             if known.issuperset(row.inputs) and all(name in self._params for name, _ in row.parameters):

@@ -30,9 +30,10 @@ PRETRAINING = ("pretraining",)
 WRONG = ("added", "inherited", "wrong", "not-finite", "shape", "unsteady")
 """The statuses of a finding that make an implementation diverge."""
 
-PRECISIONS = ("float64", "float32", "tf32", "bfloat16", "float16", "mixed-bfloat16", "mixed-float16")
+PRECISIONS = ("float64", "float32", "tf32", "bfloat16", "float16", "mixed-bfloat16", "mixed-float16", "int8")
 """What a subject can compute in. tf32: float32 whose products round their factors to 10 bits; mixed: products in the
-half type, the rest in float32 (autocast)."""
+half type, the rest in float32 (autocast); int8: products of integers, judged as float32 but for what quantisation
+explains."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,8 @@ class Answers:
     composed   tensors that the subject is known to compute by single operations in a half type, each of which rounds
     outputs    what the subject gives its users, of what it was asked: unless one of them is judged, it isn't right.
                None: all values are alike
+    unquantised  values without what quantisation does to them, as the subject's own scales say: what their step is
+               judged by; the values themselves are what other steps start from
     """
 
     values: Arrays
@@ -100,6 +103,7 @@ class Answers:
     untouched: Arrays = field(default_factory=dict)
     composed: frozenset[str] = frozenset()
     outputs: tuple[str, ...] | None = None
+    unquantised: Arrays = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,9 @@ def compare(
         precision = detect(case, given.values)
         remarks.append(f"precision not declared; the numbers look like {precision}")
     findings = overflow_allowed(case, precision, given.findings)
-    judgement = Judgement(case, precision, given.values, answers.composed)
+    unquantised = admit(case, answers.unquantised).values
+    computed = "float32" if precision == "int8" else precision
+    judgement = Judgement(case, computed, given.values, answers.composed, unquantised)
     found = {**findings, **judgement.findings(findings)}
     found |= judgement.untouched(found, admit(case, answers.untouched))
     report = _report(case, subject, precision, found, judgement, (*remarks, *judgement.notes))
@@ -159,10 +162,13 @@ def overflow_allowed(case: Case, precision: str, findings: Mapping[str, Finding]
 
 class Judgement:
     """The comparison of a case's answers, all of them known, of the right shape and finite, with what is right.
-    `composed` as in `Answers`."""
+    `composed` and `unquantised` as in `Answers`."""
 
-    def __init__(self, case: Case, precision: str, values: Arrays, composed: frozenset[str] = frozenset()) -> None:
-        self.case, self.values, self._composed = case, values, composed
+    def __init__(
+        self, case: Case, precision: str, values: Arrays, composed: frozenset[str] = frozenset(),
+        unquantised: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:  # fmt: skip
+        self.case, self.values, self._composed, self._unquantised = case, values, composed, unquantised
         self.truth = Truth(case, precision)
         self.graph = self.truth.graph
         self.replay = Replay(self.graph, values)
@@ -242,7 +248,10 @@ class Judgement:
         }
 
     def _compared(self, name: str) -> tuple[Measures, Measures]:
-        return compare_with(self.truth, self.values, name, self.replay)
+        total, own = compare_with(self.truth, self.values, name, self.replay)
+        if name in self._unquantised:
+            _, own = compare_with(self.truth, self._unquantised, name, self.replay)
+        return total, own
 
     def _finding(self, name: str, behind: bool, total: Measures, own: Measures) -> Finding:
         floor = self.noise_floor.total[name]
@@ -270,6 +279,8 @@ class Judgement:
     def _wrong(self, finding: Finding, status: str, note: str) -> Finding:
         name = finding.name
         found = self.replay.input(name)
+        if name in self._unquantised and status != "inherited":
+            found = self.graph.axes(name).clean(np.asarray(self._unquantised[name]))
         expected = self.truth(name) if status == "inherited" else self.replay(name)
         where = place(self.graph, name, found - expected, expected, found)
         return replace(finding, status=status, place=where, note=note)

@@ -1,7 +1,7 @@
 """What is known of the model that a file was exported from: config, dialect, heads, and its weights."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -81,9 +81,12 @@ def heads_of(origin: Origin, stored: Iterable[str], ranks: Iterable[int]) -> tup
     return ("sequence_classification",) if has(POOLER) else ("token_classification",)
 
 
-def merged(file: Mapping[str, Values], model: Mapping[str, Values], names: Iterable[str]) -> tuple[Arrays, list[str]]:
+def merged(
+    file: Mapping[str, Values], model: Mapping[str, Values], names: Iterable[str],
+    quantised: Callable[[str, Values], bool],
+) -> tuple[Arrays, list[str]]:  # fmt: skip
     """The weights that a file has to compute with: its own, where they are the model's but for rounding to the type
-    that it stores, else the model's; and the names of those that aren't."""
+    that it stores, else the model's; and the names of those that aren't, unless they are `quantised` from them."""
     found: Arrays = {}
     others = []
     for name in names:
@@ -92,7 +95,7 @@ def merged(file: Mapping[str, Values], model: Mapping[str, Values], names: Itera
             found[name] = own.astype(np.float64)
         elif right is not None:
             found[name] = right.astype(np.float64)
-            others += [name] if own is not None else []
+            others += [name] if own is not None and not quantised(name, right) else []
     return found, others
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from ....row import TensorRow
 from ....topology import readers
 from .graph import QUANTISERS, SAME, SHAPES, OnnxGraph, Use, attribute
+from .quantised import scaled_output
 from .weights import Weights, bias_of
 
 NORMS = {"LayerNormalization": (1, 2), "SkipLayerNormalization": (2, 3), "EmbedLayerNormalization": (5, 6)}
@@ -30,30 +31,34 @@ ACTIVATED = frozenset({"Tanh", "Relu", "Gelu", "FastGelu", "Erf", "Sigmoid"})
 
 class Places:
     """The values of the network's `rows`: `values` by the tensor's name. `extra` are values that nodes don't give out
-    yet: name -> (node, number of its output)."""
+    yet: name -> (node, number of its output); `added` are biases that fused nodes add to a value inside: tensor ->
+    bias."""
 
     def __init__(self, graph: OnnxGraph, weights: Weights, rows: Sequence[TensorRow]) -> None:
         self._graph, self._weights = graph, weights
         self._readers = readers(rows)
         self._rows = {row.name: row for row in rows}
         self.extra: dict[str, tuple[Any, int]] = {}
+        self.added: dict[str, str] = {}
         self.values: dict[str, str] = {}
         for row in rows:
             value = self._value(row)
             if value is not None:
-                self.values[row.name] = value
+                self.values[row.name] = self._graph.on(value, QUANTISERS)  # what all who read it are given
 
     def operand(self, row: TensorRow, at: int) -> str | None:
         """The value that the op of a row takes as its input number `at`: the tensor, or what became of it on its way,
         by quantisation; None where that isn't certain."""
-        node, first = None, 0
+        node = self.product(row)
+        scaled = node is not None and attribute(node, "alpha", 1.0) != 1.0  # a factor that was drawn out of it
+        return None if node is None or scaled else str(node.input[at])
+
+    def product(self, row: TensorRow) -> Any:
+        """The node that multiplies for a row; None where there isn't exactly one."""
         if row.op in ("dense", "decoder"):
             use = self._weights.product(row)
-            node, first = (use.node, 1 - use.at) if use else (None, 0)
-        elif row.op in ("scores", "context"):
-            node, first = self._product_of(row), at
-        scaled = node is not None and attribute(node, "alpha", 1.0) != 1.0  # a factor that was drawn out of it
-        return None if node is None or scaled else str(node.input[first])
+            return use.node if use else None
+        return self._product_of(row) if row.op in ("scores", "context") else None
 
     def composed(self) -> list[str]:
         """The activations that aren't made by one node: each of the nodes rounds."""
@@ -92,7 +97,7 @@ class Places:
         gathers = [use for use in self._weights.uses(row.parameters[0].name) if use.node.op_type == "Gather"]
         if len(gathers) != 1 or gathers[0].at:
             return None
-        return self._graph.on(str(gathers[0].node.output[0]), {"DequantizeLinear"})
+        return str(gathers[0].node.output[0])
 
     def _dense(self, row: TensorRow) -> str | None:
         """With its bias; without one, if the graph has none for it, a fused node's among them."""
@@ -105,7 +110,10 @@ class Places:
         if bias in use.node.input:
             return str(use.node.output[0])
         adding = next((one.node for one in self._graph.users(bias) if self._adds(one, use.node)), None)
-        return str(adding.output[0]) if adding is not None else None
+        if adding is not None:
+            return str(adding.output[0])
+        self.added[row.name] = bias
+        return scaled_output(self._graph, use.node)
 
     def _adds(self, use: Use, product: Any) -> bool:
         """Whether this is the plain sum of a bias and this product."""
@@ -248,7 +256,7 @@ class Places:
         made = self._graph.maker.get(masked)
         inputs = [] if made is None or made.op_type not in ("Add", "Where") else list(made.input)
         for name in (masked, *inputs):
-            name = self._unquantised(self._graph.back(str(name), SAME))
+            name = self._graph.back(str(name), SAME)
             product = self._graph.maker.get(self._graph.back(name, SCALED))
             if product is not None and product.op_type in FACTORS and self._two_factors(product):
                 return name

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ....errors import InputError
-from ....heads import labelled, parameter_shapes
+from ....heads import WORD_EMBEDDINGS, labelled, parameter_shapes
 from ....topology import last_output, rows
 from ...graph.axes import AxesOf
 from ...records import Answers, Arrays, Case
@@ -18,10 +18,16 @@ from .origin import heads_of, merged, read_origin, rounded
 from .outputs import known_outputs
 from .places import Places
 from .session import Session, inputs_for, libraries
+from .unquantised import Unquantised, unquantised
 from .weights import Weights
 
+INTEGER = ("MatMulInteger", "QuantizeLinear", "DynamicQuantizeLinear", "DequantizeLinear")
+"""What stands in quantised graphs."""
 PRECISIONS = {1: "float32", 10: "float16", 11: "float64", 16: "bfloat16"}
 """onnx.TensorProto's numbers of the floating-point types."""
+
+
+INT8 = "quantised: judged for int8, where the nearest integer is right; what that costs the outputs isn't judged"
 
 
 class OnnxSubject:
@@ -77,13 +83,13 @@ class OnnxSubject:
         inside = {name: (value,) for name, value in self._inside.items() if wanted is None or name in wanted}
         asked = inside | outputs
         untouched: Arrays = {}
-        if inside.keys() - outputs.keys():
-            values = self._run(True, asked, feed, case)
-            untouched = self._run(False, outputs, feed, case)
+        if inside.keys() - outputs.keys() or self._unquantised:
+            values, clean = self._run(True, asked, feed, case)
+            untouched, _ = self._run(False, outputs, feed, case)
         else:
-            values = self._run(False, asked, feed, case)
+            values, clean = self._run(False, asked, feed, case)
         own = tuple(outputs) if outputs or wanted is None else None
-        return Answers(values, tuple(self._notes), untouched, self._composed, own)
+        return Answers(values, tuple(self._notes), untouched, self._composed, own, clean)
 
     # -- the file ----------------------------------------------------------------------------------------------------
 
@@ -93,7 +99,10 @@ class OnnxSubject:
         self._num_labels = len(found.get(label, model.get(label, [0, 0]))) if label else 2
         shapes = parameter_shapes(config, self._heads, num_labels=self._num_labels)
         found = {name: array for name, array in found.items() if array.shape == shapes[name]}
-        params, others = merged(found, model, shapes)
+        params, others = merged(found, model, shapes, weights.explained)
+        for name in filter(weights.looked_up_in_integers, found):
+            if name not in model or weights.explained(name, model[name]):
+                params[name] = found[name].astype(np.float64)
         encoder = [name for name in shapes if name.startswith(("bert.embeddings.", "bert.encoder."))]
         missing = [name for name in encoder if name not in params]
         if missing:
@@ -104,12 +113,15 @@ class OnnxSubject:
         if others:
             self._note(f"the file's {others[0]} is not the model's" + _and_more(others))
         decoder = weights.decoder()
-        words = found.get("bert.embeddings.word_embeddings.weight")
-        if decoder is not None and words is not None and not (rounded(decoder, words) or rounded(words, decoder)):
+        words = found.get(WORD_EMBEDDINGS)
+        same = decoder is None or words is None or rounded(decoder, words) or rounded(words, decoder)
+        if not same and not weights.explained(WORD_EMBEDDINGS, model.get(WORD_EMBEDDINGS, params[WORD_EMBEDDINGS])):
             self._note("the file's decoder has another table than its word embeddings; BERT ties the two")
         return params
 
     def _stored_precision(self) -> str | None:
+        if any(node.op_type in INTEGER for node in self._graph.nodes):
+            return "int8"
         tables = [tensor.data_type for tensor in self._graph.initializers.values() if len(tensor.dims) == 2]
         kinds = {PRECISIONS[kind] for kind in tables if kind in PRECISIONS}
         return kinds.pop() if len(kinds) == 1 else "float16" if "float16" in kinds else None
@@ -117,12 +129,18 @@ class OnnxSubject:
     def _recognise(self, weights: Weights) -> None:
         """What is inside, and which outputs are known; nothing that is made with weights that aren't known."""
         places = Places(self._graph, weights, self._rows)
-        self._extra = places.extra
+        self._extra, self._added = places.extra, places.added
         self._composed = frozenset(places.composed() if self.precision == "float16" else ())
         known: set[str] = set()
         for row in self._rows:
             if known.issuperset(row.inputs) and all(name in self._params for name, _ in row.parameters):
                 known.add(row.name)
+        self._unquantised: dict[str, Unquantised] = {}
+        if self.precision == "int8":
+            self._unquantised = unquantised(
+                self._graph, weights, places, self._rows, self._params, self._origin.weights
+            )
+            self._note(INT8)
         last = last_output(self._origin.config)
         outputs = known_outputs(self._graph, self._rows, places.values, last)
         self._inside = {name: value for name, value in places.values.items() if name in known}
@@ -148,19 +166,31 @@ class OnnxSubject:
 
     # -- running -----------------------------------------------------------------------------------------------------
 
-    def _run(self, inside: bool, asked: Mapping[str, tuple[str, ...]], feed: dict[str, Any], case: Case) -> Arrays:
+    def _run(
+        self, inside: bool, asked: Mapping[str, tuple[str, ...]], feed: dict[str, Any], case: Case
+    ) -> tuple[Arrays, Arrays]:  # fmt: skip
+        """The tensors, and those of them from which quantisation can be taken, without it."""
         if not asked:
-            return {}
+            return {}, {}
+        cleaned = {name: self._unquantised[name] for name in asked if name in self._unquantised} if inside else {}
         if inside not in self._sessions:
-            names = self._inside.values() if inside else ()
-            extra = {name: (node.output[0], number) for name, (node, number) in self._extra.items()}
-            self._sessions[inside] = Session(self._path, names, extra if inside else None)
-        found = self._sessions[inside].run([name for names in asked.values() for name in names], feed)
+            self._sessions[inside] = self._looking_inside() if inside else Session(self._path)
+        needed = {name for names in asked.values() for name in names}.union(*(one.names() for one in cleaned.values()))
+        found = self._sessions[inside].run(needed, feed)
         axes = AxesOf(case)
-        return {
-            tensor: canonical(tensor, _joined([found[name] for name in names]), case, axes(tensor).shape)
-            for tensor, names in asked.items()
-        }
+
+        def shaped(tensor: str, value: Values) -> Values:
+            if tensor in self._added:
+                value = value + self._graph.constant(self._added[tensor])
+            return canonical(tensor, value, case, axes(tensor).shape)
+
+        values = {tensor: shaped(tensor, _joined([found[name] for name in names])) for tensor, names in asked.items()}
+        return values, {tensor: shaped(tensor, clean(found)) for tensor, clean in cleaned.items()}
+
+    def _looking_inside(self) -> Session:
+        seen = set(self._inside.values()).union(*(one.names() for one in self._unquantised.values()))
+        extra = {name: (node.output[0], number) for name, (node, number) in self._extra.items()}
+        return Session(self._path, sorted(seen), extra)
 
     def _note(self, text: str) -> None:
         if text not in self._notes:

@@ -14,6 +14,7 @@ from ....heads import DECODER, WORD_EMBEDDINGS
 from ....row import TensorRow
 from ...records import Arrays
 from .graph import QUANTISERS, SAME, OnnxGraph, Use, Values, attribute
+from .quantised import stored as quantised_weight
 
 PRODUCTS = {"MatMul": 1, "Gemm": 1, "FusedMatMul": 1, "FusedGemm": 1, "MatMulInteger": 1}
 """Op -> where it takes its second factor."""
@@ -53,7 +54,8 @@ class Weights:
         """The values of the parameters that were found, as BERT has them: a dense layer's weight is (out, in)."""
         found = {}
         for name in self._names:
-            value = next((value for value in map(self._upright, self.uses(name)) if value is not None), None)
+            uses = sorted(self.uses(name), key=lambda use: use.node.op_type != "Gather")  # tables as they are looked up
+            value = next((value for value in map(self.upright, uses) if value is not None), None)
             if value is not None:
                 found[name] = value
         return found
@@ -62,15 +64,31 @@ class Weights:
         """The table with which the decoder compares, (V, H)."""
         row = next((row for row in self._rows if row.op == "decoder"), None)
         use = row and self.product(row)
-        return self._upright(use) if use else None
+        return self.upright(use) if use else None
 
-    def _upright(self, use: Use) -> Values | None:
-        value = self._graph.constant(use.node.input[use.at])
+    def explained(self, parameter: str, right: Values) -> bool:
+        """Whether the quantised values that the file stores of a parameter, all of them, are the nearest to the right
+        ones; False where none is quantised."""
+        found = [(use, quantised_weight(self._graph, use)) for use in self.uses(parameter)]
+        held = [(use, value) for use, value in found if value is not None]
+        return bool(held) and all(value.explains(right.T if self._lies(use) else right) for use, value in held)
+
+    def looked_up_in_integers(self, parameter: str) -> bool:
+        """Whether a table is quantised where it is looked up."""
+        gathers = [use for use in self.uses(parameter) if use.node.op_type == "Gather"]
+        return any(quantised_weight(self._graph, use) is not None for use in gathers)
+
+    def _lies(self, use: Use) -> bool:
+        """Whether a product takes the weight as (in, out)."""
+        return PRODUCTS.get(use.node.op_type) == use.at and not attribute(use.node, "transB", 0)
+
+    def upright(self, use: Use) -> Values | None:
+        """The values of the weight that a node takes, a dense layer's as (out, in)."""
+        held = quantised_weight(self._graph, use)
+        value = self._graph.constant(use.node.input[use.at]) if held is None else held.values
         if value is None or value.dtype.kind != "f":
             return None
-        if PRODUCTS.get(use.node.op_type) == use.at and not attribute(use.node, "transB", 0):
-            return value.T
-        return value
+        return value.T if self._lies(use) else value
 
     # -- finding them ------------------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from . import backends
 from .arrays import Array
 from .checkpoint import Coverage, load_model
+from .checkpoint.text_windows import TextWindows
 from .config import BertConfig, Numerics
 from .errors import InputError
 from .opset import OpSet
@@ -21,6 +22,7 @@ from .text import Tokenizer
 from .text.encoding import Truncate
 
 if TYPE_CHECKING:
+    from .inference.explain import AttentionMap, Explanation
     from .inference.fill_mask import Guess, MaskGuesses
     from .inference.multiple_choice import ChoiceScore
     from .inference.question_answering import AnswerOptions, SpanAnswer, SpanAnswers
@@ -65,8 +67,8 @@ class Model:
     """A model in memory on one backend; `load` makes it. `params` are arrays of the backend in the compute dtype, and
     read-only where `load` froze them.
 
-    `heads`, `labels`, `problem_type`, `activation` and `coverage` are those of `checkpoint.SavedModel`; `recipe` says
-    how a folder of sentence-transformers makes a vector of a text, None elsewhere.
+    `heads`, `labels`, `problem_type`, `activation`, `windows` and `coverage` are those of `checkpoint.SavedModel`;
+    `recipe` says how a folder of sentence-transformers makes a vector of a text, None elsewhere.
 
     A text that is too long for the model is refused unless `truncate` says which of its tokens are kept: "head",
     "tail", or "head+tail", both ends (see `text.encoding`). Texts that can't be answered raise one `TextError`, whose
@@ -85,6 +87,7 @@ class Model:
     recipe: "EmbeddingModules | None" = None
     coverage: Coverage | None = field(default=None, repr=False)
     activation: str | None = None
+    windows: TextWindows | None = None
 
     def predict(self, text: str, *, top_k: int = 5, truncate: Truncate | None = None) -> "list[MaskGuesses]":
         """The `top_k` likeliest words for every [MASK] of a text. Raises `InputError` if it has no mask."""
@@ -110,17 +113,28 @@ class Model:
 
         return follow(self, first, second, truncate=truncate)
 
-    def classify(self, text: str, pair: str | None = None, *, truncate: Truncate | None = None) -> "list[LabelScore]":
-        """Every label of a text or a pair with its score, best first; of a regression its numbers."""
-        return self.classify_batch([text], None if pair is None else [pair], truncate=truncate)[0]
+    def classify(
+        self, text: str, pair: str | None = None, *, truncate: Truncate | None = None, windows: bool | None = None
+    ) -> "list[LabelScore]":
+        """Every label of a text or a pair with its score, best first; of a regression its numbers.
+
+        A longer text than the model reads is cut by `truncate`, or seen through windows: where the model's folder
+        records them (`windows` of the model), or where `windows` asks for them.
+        """
+        return self.classify_batch([text], None if pair is None else [pair], truncate=truncate, windows=windows)[0]
 
     def classify_batch(
-        self, texts: Sequence[str], pairs: Sequence[str] | None = None, *, truncate: Truncate | None = None
+        self,
+        texts: Sequence[str],
+        pairs: Sequence[str] | None = None,
+        *,
+        truncate: Truncate | None = None,
+        windows: bool | None = None,
     ) -> "list[list[LabelScore]]":
         """`classify` for many texts."""
         from .inference.sequence_classification import classify
 
-        return classify(self, texts, pairs, truncate=truncate)
+        return classify(self, texts, pairs, truncate=truncate, windows=windows)
 
     def choose(
         self, context: str, choices: Sequence[str], *, truncate: Truncate | None = None
@@ -160,6 +174,31 @@ class Model:
         from .inference.question_answering import answer
 
         return answer(self, questions, contexts, options)
+
+    def explain(
+        self, text: str, pair: str | None = None, *, method: str = "integrated", task: str | None = None,
+        label: str | None = None, mask: int = 0, truncate: Truncate | None = None,
+    ) -> "Explanation":
+        """What each word added to the label of a text or a pair, or to the guess for its [MASK] of number `mask`.
+
+        `method` is "integrated" (integrated gradients) or "gradient" (gradient x input, which is not complete); `label`
+        the label to be explained, None: the best. `task` chooses for a model that does both, "sequence-classification"
+        or "fill-mask"; None: the second where the text has a [MASK]. See `inference.explain`.
+        """
+        from .inference.explain import explain
+
+        return explain(
+            self, text, pair, method=method, task=task, label=label, mask=mask, truncate=truncate
+        )
+
+    def attention(
+        self, text: str, pair: str | None = None, *, layer: int = -1, head: int | None = None,
+        truncate: Truncate | None = None,
+    ) -> "AttentionMap":
+        """With which weight each token reads each other in a layer's head; without `head` the mean over all."""
+        from .inference.explain import attention_map
+
+        return attention_map(self, text, pair, layer=layer, head=head, truncate=truncate)
 
     def embed(
         self, texts: Sequence[str], *, pooling: str | Sequence[str] | None = None, normalize: bool | None = None
@@ -241,7 +280,7 @@ def load(
     return Model(
         saved.config, saved.numerics, saved.tokenizer, params, ops, packed=not chosen.static_shapes, heads=saved.heads,
         labels=saved.labels, problem_type=saved.problem_type, recipe=recipe, coverage=saved.coverage,
-        activation=saved.activation,
+        activation=saved.activation, windows=saved.windows,
     )  # fmt: skip
 
 

@@ -191,7 +191,7 @@ HIDDEN_ACTS = {"gelu": ("gelu", "erf"), "gelu_new": ("gelu", "tanh"), "gelu_pyto
                "relu": ("relu", None), "tanh": ("tanh", None)}  # fmt: skip
 """Hugging Face's names -> (hidden_act, what `gelu` means)."""
 
-_ARCHITECTURE = (*(f.name for f in fields(BertConfig)), "layer_norm_eps", "bertref_numerics")
+_ARCHITECTURE = (*(f.name for f in fields(BertConfig)), "layer_norm_eps", "bertref_numerics", "bertref_windows")
 """The keys that are read; `config_keys` knows the others."""
 
 

@@ -102,6 +102,12 @@ class BoundOp(Generic[P, G]):
         other._keep = False
         return other
 
+    def for_backward(self) -> "BoundOp[P, G]":
+        """The same op, keeping what a backward needs: undoes `forward_only`."""
+        other = copy.copy(self)
+        other._keep = True
+        return other
+
     def hinted(self, **hints: Any) -> "BoundOp[P, G]":
         """The same op, with options for a kernel that knows them; the reference does not see them."""
         other = copy.copy(self)
@@ -212,6 +218,10 @@ class OpSet:
     def forward_only(self) -> "OpSet":
         """The same ops for those who will not call backward: what an op would keep for it is let go at once."""
         return self.mapped(lambda op: op.forward_only())
+
+    def for_backward(self) -> "OpSet":
+        """The same ops for those who will: undoes `forward_only`."""
+        return self.mapped(lambda op: op.for_backward())
 
     def mapped(self, change: Callable[[BoundOp[..., Any]], Any]) -> "OpSet":
         """The same set with something else in place of every op, which can do what a `BoundOp` can."""

@@ -16,6 +16,7 @@ from .options import allow_option, config_option, debug_option, dialect_option, 
 @click.option("--to", type=click.Choice(["huggingface", "tensorflow", "onnx"]),
               help="Format of DST; else onnx for a name ending in .onnx, and huggingface.")  # fmt: skip
 @click.option("--optimizer", is_flag=True, help="Carry the optimiser's state (Adam's moments, the step) over as well.")
+@click.option("--dtype", type=click.Choice(["float16"]), help="Store the weights so, at half the size.")
 @click.option("--check", is_flag=True, help="Prove the result in numbers against transformers or onnxruntime.")
 @allow_option
 @config_option
@@ -24,7 +25,7 @@ from .options import allow_option, config_option, debug_option, dialect_option, 
 @debug_option
 def convert(
     source: str, target: str, to: str | None, optimizer: bool, check: bool, allow: tuple[str, ...],
-    config: str | None, dialect: str | None, as_json: bool,
+    config: str | None, dialect: str | None, as_json: bool, dtype: str | None,
 ) -> None:  # fmt: skip
     """Convert a checkpoint, with a report on every tensor.
 
@@ -44,7 +45,7 @@ def convert(
     chosen = Numerics.preset(dialect) if dialect else None
     done = conversion.convert(
         source, target, to=cast(conversion.Format | None, to), allow=allow, dialect=chosen, optimizer=optimizer,
-        config=config, check=check,
+        config=config, check=check, dtype=dtype,
     )  # fmt: skip
     if as_json:
         proofs = [

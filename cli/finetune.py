@@ -71,6 +71,13 @@ shown = defaulted(FinetuneOptions(model="-", data="-"))
 @shown("hidden", type=click.Choice(CHOICES["hidden"]), help="Imitate the last layer's vectors: their direction (equal "
        "widths), or through a learned projection.")  # fmt: skip
 @shown("hidden-weight", help="Weight of that loss.")
+@shown("masked-words", metavar="CORPUS", help="Learn masked words of this prepared corpus, too, so that the model "
+       "keeps its head for them.")  # fmt: skip
+@shown("masked-words-every", help="One step of so many is one of masked words.")
+@click.option("--answer-windows", is_flag=True, help="Cut texts to learn from, but evaluate, and let the model "
+              "answer, through windows.")  # fmt: skip
+@click.option("--calibrate", is_flag=True, help="In the end divide the classifier's logits by the temperature that "
+              "fits the evaluated part best.")  # fmt: skip
 @click.option("--grid", "grid", multiple=True, metavar="OPTION=A,B,...", help="Run every combination of such values, "
               "and compare: learning-rate=2e-5,3e-5; epochs=2,3,4; seed=1,2,3.")  # fmt: skip
 @click.option("--predict-on", metavar="WHAT", multiple=True, help="Afterwards answer a part of DATA (test, ...) or a "

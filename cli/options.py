@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from .. import default_model
 from ..errors import InputError
 
 if TYPE_CHECKING:
@@ -80,9 +81,10 @@ def json_option(command: F) -> F:
 
 def model_option(command: F) -> F:
     """--model DIR"""
-    return click.option("--model", "model_dir", metavar="DIR", default=None, help="Model folder; else $BERTREF_MODEL.")(
-        command
-    )
+    return click.option(
+        "--model", "model_dir", metavar="DIR", default=None,
+        help="Model folder; else $BERTREF_MODEL, else the one inside bertref.",
+    )(command)  # fmt: skip
 
 
 def load_model(given: str | None, *, backend: str, dtype: str, allow: Sequence[str]) -> "Model":
@@ -90,8 +92,11 @@ def load_model(given: str | None, *, backend: str, dtype: str, allow: Sequence[s
     from ..api import load
     from . import render
 
-    model = load(model_folder(given), backend=backend, dtype=dtype, allow=allow, freeze=False)  # it serves one command
-    if model.coverage:
+    folder = model_folder(given)
+    model = load(folder, backend=backend, dtype=dtype, allow=allow, freeze=False)  # it serves one command
+    if folder == str(default_model.FOLDER):
+        render.message("bertref's own model, for texts about films in English; --model names another")
+    elif model.coverage:
         render.message(f"{model.coverage.file}: {model.coverage.summary()}")
         for note in model.coverage.notes:
             render.message(note)
@@ -99,8 +104,11 @@ def load_model(given: str | None, *, backend: str, dtype: str, allow: Sequence[s
 
 
 def model_folder(given: str | None) -> str:
-    """The model to use. Raises `InputError` saying how to get one if none is named."""
+    """The model to use: the named one, or that inside the package. Raises `InputError` saying how to get one if there
+    is none."""
     folder = given or os.environ.get("BERTREF_MODEL")
+    if not folder and default_model.available():
+        return str(default_model.FOLDER)
     if not folder:
         raise InputError(
             "no model: run `bertref pretrain` to make one in ./bertref-model, then add --model bertref-model "

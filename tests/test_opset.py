@@ -87,7 +87,7 @@ def test_forward_only_keeps_nothing(xp: Any) -> None:
     ops = OpSet(WithKernels(xp, {"dense": kernel}))
     x, weight = xp.from_numpy(np.ones((3, 4))), xp.from_numpy(np.ones((2, 4)))
     for op, args in (("dense", (x, weight)), ("tanh", (x,))):
-        for chosen, kept in ((ops, True), (ops.forward_only(), False)):
+        for chosen, kept in ((ops, True), (ops.forward_only(), False), (ops.forward_only().for_backward(), True)):
             y, run = getattr(chosen, op).forward(*args)
             assert (run.cache is not None) == kept
             if kept:
@@ -95,7 +95,7 @@ def test_forward_only_keeps_nothing(xp: Any) -> None:
             else:
                 with pytest.raises(ValueError, match=f"{op}: forward kept nothing"):
                     getattr(chosen, op).backward(y, run)
-    assert told == [True, False]
+    assert told == [True, False, True]
 
 
 def test_what_a_kernel_does_not_serve_the_reference_does(xp: Any, caplog: pytest.LogCaptureFixture) -> None:

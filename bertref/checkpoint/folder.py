@@ -20,6 +20,7 @@ from ..text import Tokenizer
 from . import tensors
 from .activation import activation_to_dict
 from .names import BIAS, DECODER_BIAS, GLOBAL_STEP, to_tensorflow, transposed_in_tensorflow
+from .text_windows import TextWindows, windows_to_dict
 
 CONFIG = "config.json"
 GOOGLE_CONFIG = "bert_config.json"
@@ -41,12 +42,16 @@ def describe_model(
     problem_type: str | None = None,
     activation: str | None = None,
     max_length: int | None = None,
+    windows: TextWindows | None = None,
+    dtype: str | None = None,
 ) -> None:
     """Writes everything but the weights into an existing folder. `max_length` is the longest text that the tokenizer
-    announces, if that is less than the model reads."""
+    announces, if that is less than the model reads; `windows` is how a classifier answers for longer ones; `dtype` is
+    what Hugging Face's loaders compute in, if not in the type that is stored."""
     if tokenizer:
         tokenizer.save_pretrained(folder, max_length=max_length or config.max_position_embeddings)
     values = config_to_dict(config, numerics, architecture, tied=tied) | _labels(labels, problem_type, activation)
+    values |= windows_to_dict(windows) | ({"dtype": dtype} if dtype else {})
     write_file(folder / CONFIG, _json(values))
 
 

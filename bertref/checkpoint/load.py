@@ -17,6 +17,7 @@ from .folder import CONFIG, GOOGLE_CONFIG
 from .plan import architectures_of
 from .source import Source
 from .sources import folder_of, open_source
+from .text_windows import TextWindows, windows_of
 from .training import MOMENTS, STATE, checkpoints
 from .training import load as load_training
 from .weights import LoadedWeights, read_weights
@@ -49,6 +50,7 @@ class SavedModel:
     labels        of its classifier, () without one
     problem_type  regression, single_label_classification, multi_label_classification, or None: not said
     activation    what a cross-encoder makes of its logits, one of `activation.ACTIVATIONS`; None: it is none
+    windows       how a classifier answers for texts that are longer than it reads, None: not said
     tokenizer     None if there is no vocabulary and none was asked for
     moments, step the optimiser's state, if it was asked for
     """
@@ -65,6 +67,7 @@ class SavedModel:
     path: Path
     moments: dict[str, npt.NDArray[Any]] | None = None
     step: int | None = None
+    windows: TextWindows | None = None
 
 
 def load_model(
@@ -109,6 +112,7 @@ def load_model(
     return SavedModel(
         weights.params, described.config, described.numerics, tokenizer, weights.heads, labels_of(described, weights),
         described.problem_type, scores_of(described, weights.heads, weights.num_labels), coverage, path, moments, step,
+        windows_of(described.values, described.config.max_position_embeddings, str(described.file)),
     )  # fmt: skip
 
 

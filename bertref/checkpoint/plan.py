@@ -178,8 +178,9 @@ def architectures_of(values: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def class_of(heads: Sequence[str]) -> str:
-    """Hugging Face's class for a model with these heads. Raises `CheckpointError` if it has none."""
-    found = architecture_of(heads)
+    """Hugging Face's class for a model with these heads. A head for masked words may stand beside another one, whose
+    class it is then: transformers leaves it out. Raises `CheckpointError` if there is no class."""
+    found = architecture_of(heads) or architecture_of([head for head in heads if head != "masked_lm"])
     if found is None:
         raise CheckpointError(f"no class of Hugging Face's has the heads {', '.join(heads)} together; drop some")
     return found

@@ -5,9 +5,11 @@ print(conversion.coverage.summary())
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
+
+import numpy as np
 
 from ..checkpoint import Coverage, SavedModel, load_model
 from ..checkpoint.folder import describe_model, describe_tensorflow, save_tensorflow, save_weights
@@ -60,6 +62,7 @@ def convert(
     optimizer: bool = False,
     config: str | Path | None = None,
     check: bool = False,
+    dtype: str | None = None,
 ) -> Conversion:
     """Reads `source` as `bertref.checkpoint.load_model` does and writes `target`, a new folder or a new `.onnx` file.
 
@@ -69,6 +72,8 @@ def convert(
     to         the format; None: onnx for a name that ends so, else huggingface
     optimizer  carry the optimiser's state over as well (not into ONNX)
     check      run the model against independent readers of the source and of the target, see `proof`
+    dtype      "float16": weights of a Hugging Face folder are rounded to that on the disk, half the size; they are
+               computed with in float32 all the same
 
     Raises `CheckpointError` for a source that can't be read, `InputError` for a target that exists or can't hold it.
     """
@@ -80,9 +85,13 @@ def convert(
         raise InputError(f"{target}: exists already; choose another name or remove it")
     if optimizer and kind == "onnx":
         raise InputError(f"{target}: an ONNX file holds no optimiser state; leave --optimizer out")
+    if dtype is not None and (dtype != "float16" or kind != "huggingface" or optimizer):
+        raise InputError(f"{target}: only the weights of a Hugging Face folder are stored in float16, and nothing else")
     place = encoder_place(source)
     saved = load_model(source / place, dialect=dialect, allow=allow, optimizer=optimizer, config=config)
-    notes = _onnx(saved, source, target) if kind == "onnx" else _folder(saved, source, target, kind)
+    if dtype:
+        saved = replace(saved, params=_rounded(saved.params, source))
+    notes = _onnx(saved, source, target) if kind == "onnx" else _folder(saved, source, target, kind, dtype)
     proofs: list[Proof] = []
     unproved: list[str] = []
     if check:
@@ -98,7 +107,17 @@ def format_of(target: Path) -> Format:
     return "onnx" if target.suffix == ".onnx" else "huggingface"
 
 
-def _folder(saved: SavedModel, source: Path, target: Path, kind: Format) -> tuple[str, ...]:
+def _rounded(params: dict[str, Any], source: Path) -> dict[str, Any]:
+    """The values that float16 has for the parameters, in float32. Raises `InputError` for one that is too large."""
+    with np.errstate(over="ignore"):
+        found = {name: array.astype(np.float16).astype(np.float32) for name, array in params.items()}
+    for name, array in found.items():
+        if not np.isfinite(array).all():
+            raise InputError(f"{source}: {name} holds values beyond those of float16 (65,504); leave --dtype out")
+    return found
+
+
+def _folder(saved: SavedModel, source: Path, target: Path, kind: Format, dtype: str | None) -> tuple[str, ...]:
     """A model's folder in one of the two formats, with what lay beside the encoder in the source."""
     architecture = class_of(saved.heads)
     place = encoder_place(source)
@@ -106,22 +125,26 @@ def _folder(saved: SavedModel, source: Path, target: Path, kind: Format) -> tupl
     def fill(folder: Path) -> None:
         copy_beside(source, folder)
         (folder / place).mkdir(parents=True, exist_ok=True)
-        {"huggingface": _huggingface, "tensorflow": _tensorflow}[kind](saved, folder / place, architecture)
+        if kind == "huggingface":
+            _huggingface(saved, folder / place, architecture, dtype)
+        else:
+            _tensorflow(saved, folder / place, architecture)
 
     write_folder(target, fill)
     kept = files_beside(source)
     return (f"kept beside the encoder: {', '.join(map(str, kept))}",) if kept else ()
 
 
-def _huggingface(saved: SavedModel, folder: Path, architecture: str) -> None:
+def _huggingface(saved: SavedModel, folder: Path, architecture: str, dtype: str | None) -> None:
     describe_model(
         folder, saved.config, saved.numerics, saved.tokenizer, architecture=architecture,
         tied=DECODER not in saved.params, labels=saved.labels, problem_type=saved.problem_type,
-        activation=saved.activation, max_length=_max_length(saved),
+        activation=saved.activation, max_length=_max_length(saved), windows=saved.windows,
+        dtype="float32" if dtype else None,
     )  # fmt: skip
     if saved.moments is not None:
         save_state(folder, saved.moments, saved.step or 0)
-    save_weights(folder, saved.params)
+    save_weights(folder, {n: a.astype(dtype) for n, a in saved.params.items()} if dtype else saved.params)
 
 
 def _tensorflow(saved: SavedModel, folder: Path, architecture: str) -> None:

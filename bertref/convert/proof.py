@@ -22,7 +22,7 @@ import numpy.typing as npt
 from .. import backends
 from ..checkpoint import SavedModel
 from ..checkpoint.plan import class_of
-from ..heads import expanded
+from ..heads import architectures, expanded
 from ..layers import Settings
 from ..layout import inputs
 from ..onnx_export.answers import answers
@@ -143,7 +143,7 @@ def transformers_reads(folder: Path, saved: SavedModel, batch: Arrays) -> Arrays
         arguments = {name: tensor[:, None] for name, tensor in arguments.items()}
     with torch.no_grad():
         found = loaded.eval()(**arguments, output_hidden_states=True)
-    outputs = [name for head in expanded(saved.heads) for name in head.outputs]
+    outputs = [name for head in expanded(architectures()[architecture]) for name in head.outputs]
     renamed = {"logits": outputs[0]} if len(outputs) == 1 else {}  # a single output has no other name there
     last = {"last_hidden_state": found.hidden_states[-1]}
     tensors = {**last, **{renamed.get(n, n): t for n, t in found.items() if isinstance(t, torch.Tensor)}}

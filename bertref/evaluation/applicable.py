@@ -40,7 +40,7 @@ def check_kinds(options: Any, kind: str, kinds_of: Mapping[str, tuple[str, ...]]
     for name in sorted(given & kinds_of.keys()):
         if kind not in kinds_of[name]:
             raise InputError(f"--{shown(name)} does nothing for {kind}; leave it out")
-    if "stride" in given and kind in TEXTS and not options.windows:
+    if "stride" in given and kind in TEXTS and not given & {"windows", "answer_windows"}:
         raise InputError("--stride does nothing without --windows; leave it out")
 
 

@@ -16,7 +16,7 @@ from ..errors import InputError
 from ..inference.loaded import Loaded, require
 from ..inference.sequence_classification import logits_of, problem_of, scores
 from ..tasks.labels import number_of, numbers_of
-from ..tasks.texts import TextSettings, blocks_of, encoded, indicators, number
+from ..tasks.texts import TextSettings, blocks_of, encoded, indicators, number, pooled_by_text
 
 Floats = npt.NDArray[np.float64]
 
@@ -99,11 +99,3 @@ def target_of(kind: str, label: Any, table: dict[str, int], place: str) -> Any:
     if kind == "classification":
         return number_of(table, str(label), place)
     return [number(label, place)] if kind == "regression" else indicators(label, table, place)
-
-
-def pooled_by_text(logits: Floats, sequences: Sequence[Sequence[Any]]) -> Floats:
-    """Logits of all sequences (M, K) -> their means over each text's (N, K)."""
-    counts = np.array([len(each) for each in sequences])
-    starts = np.cumsum([0, *counts[:-1]])
-    found: Floats = np.add.reduceat(logits, starts, axis=0) / counts[:, None]
-    return found

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from .. import model
 from ..arrays import Array
+from ..checkpoint.text_windows import TextWindows
 from ..config import BertConfig, Numerics
 from ..errors import InputError, TextError
 from ..heads import HEADS, tasks
@@ -50,6 +51,8 @@ class Loaded(Protocol):
     def problem_type(self) -> str | None: ...
     @property
     def activation(self) -> str | None: ...
+    @property
+    def windows(self) -> TextWindows | None: ...
 
 
 def require(loaded: Loaded, head: str) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from ..arrays import Array
+from ..checkpoint.text_windows import TextWindows
 from ..config import BertConfig, Numerics
 from ..opset import OpSet
 from ..text import Tokenizer
@@ -22,3 +23,4 @@ class InMemory:
     labels: tuple[str, ...] = ()
     problem_type: str | None = None
     activation: str | None = None
+    windows: TextWindows | None = None

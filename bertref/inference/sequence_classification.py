@@ -9,7 +9,7 @@ models; its pipeline puts a single label through a sigmoid even so. A cross-enco
 itself (`checkpoint.activation`), and its scores are what that makes of the logits.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +17,9 @@ import numpy.typing as npt
 
 from .. import heads
 from ..arrays import Array
+from ..checkpoint.text_windows import TextWindows
+from ..errors import InputError
+from ..tasks.texts import TextSettings, pooled_by_text, sequences_of
 from ..text.encoding import Encoding, Truncate
 from .loaded import Loaded, batches, by_length, framed, pooled, require
 
@@ -40,21 +43,54 @@ def problem_of(loaded: Loaded) -> str:
 
 
 def classify(
-    loaded: Loaded, texts: Sequence[str], pairs: Sequence[str] | None = None, *, truncate: Truncate | None = None
+    loaded: Loaded,
+    texts: Sequence[str],
+    pairs: Sequence[str] | None = None,
+    *,
+    truncate: Truncate | None = None,
+    windows: bool | None = None,
 ) -> list[list[LabelScore]]:
     """Every label with its score, best first; of regression the numbers in the order of the labels.
 
-    Raises `TextError` for texts that are too long (unless they are cut, see `measured`), `InputError` for a model
-    without the head.
+    Texts that are too long are cut (`truncate`), or seen through windows: those that the model records, or, with
+    `windows`, of as many tokens as it reads. A text's logits are then the means of its windows'.
+
+    Raises `TextError` for texts that are too long where neither is asked for or recorded, `InputError` where both are
+    asked for, and for a model without the head.
     """
     require(loaded, "sequence_classification")
     problem = problem_of(loaded)
     result: list[list[LabelScore]] = []
-    for some in batches(framed(loaded, texts, pairs, truncate)):
-        for row in scores(loaded, _logits(loaded, some)):
+    for rows in _rows(loaded, texts, pairs, truncate, windows_of(loaded, truncate, windows)):
+        for row in rows:
             labelled = [LabelScore(label, float(p)) for label, p in zip(loaded.labels, row, strict=True)]
             result.append(labelled if problem == "regression" else sorted(labelled, key=lambda found: -found.score))
     return result
+
+
+def windows_of(loaded: Loaded, truncate: Truncate | None, windows: bool | None) -> TextWindows | None:
+    """The windows to answer through, None for none; see `classify`."""
+    if windows and truncate is not None:
+        raise InputError("truncate cuts a long text, windows read all of it; choose one")
+    if windows is False or truncate is not None:
+        return None
+    return loaded.windows or (TextWindows(loaded.config.max_position_embeddings) if windows else None)
+
+
+def _rows(
+    loaded: Loaded, texts: Sequence[str], pairs: Sequence[str] | None, truncate: Truncate | None,
+    windows: TextWindows | None,
+) -> Iterator[npt.NDArray[Any]]:  # fmt: skip
+    """Scores (B, K), some texts at a time."""
+    if windows is None:
+        for some in batches(framed(loaded, texts, pairs, truncate)):
+            yield scores(loaded, _logits(loaded, some))
+        return
+    settings = TextSettings(windows.max_length, windows=True, stride=windows.stride)
+    sequences = sequences_of(loaded.tokenizer, texts, pairs, settings)
+    for each in batches(sequences):
+        logits = pooled_by_text(logits_of(loaded, [s for own in each for s in own]), each)
+        yield scores(loaded, loaded.ops.xp.from_numpy(logits))
 
 
 def logits_of(loaded: Loaded, encodings: Sequence[Encoding]) -> npt.NDArray[np.float64]:

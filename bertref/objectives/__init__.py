@@ -10,6 +10,7 @@ from .classification import ClassificationObjective
 from .distillation import DistillationObjective, Teacher
 from .gradients import losses_and_gradients
 from .head_objective import HeadObjective
+from .mixture import MixtureObjective
 from .multi_label import MultiLabelObjective
 from .pretraining import PretrainingObjective
 from .regression import RegressionObjective
@@ -25,6 +26,7 @@ __all__ = [
     "Figure",
     "HeadObjective",
     "HostBatch",
+    "MixtureObjective",
     "MultiLabelObjective",
     "Objective",
     "Outcome",

@@ -6,7 +6,8 @@ answer.
     labels        T² KL of every label's yes and no at σ(t/T), mean over the B*K answers
     numbers       (x - t)², mean over the B*K numbers: T² times the squared error of x/T and t/T, at any temperature
 
-A row counts where it counts for the hard loss; class weights have no part in it.
+A token counts where it counts for the hard loss. Of texts and choices every row counts: one without a label (a negative
+one) is learnt from by the teacher's answer alone. Class weights have no part in it.
 
 Source: Hinton et al. 2015, section 2; Sanh et al. 2019, section 2.
 """
@@ -74,15 +75,15 @@ class SoftClasses:
     """Classes of texts, of tokens, and choices."""
 
     def count(self, batch: Any) -> float:
-        return float((batch.labels >= 0).sum())
+        return float(_counted(batch.labels).sum())
 
     def targets(
         self, xp: Namespace, batch: Any, layout: Layout, hard: Any, denominator: float, dtype: str, temperature: float
     ) -> RowTargets:
-        logits, labels = batch.teacher_logits, batch.labels
-        if labels.ndim == 2:  # of tokens
-            logits, labels = (rows_of(array, batch.attention_mask, layout) for array in (logits, labels))
-        return RowTargets(send(xp, logits, dtype), send(xp, labels >= 0, dtype), send(xp, denominator, dtype))
+        logits, counted = batch.teacher_logits, _counted(batch.labels)
+        if counted.ndim == 2:  # of tokens
+            logits, counted = (rows_of(array, batch.attention_mask, layout) for array in (logits, counted))
+        return RowTargets(send(xp, logits, dtype), send(xp, counted, dtype), send(xp, denominator, dtype))
 
     def compare(self, ops: OpSet, logits: Array, targets: RowTargets, temperature: float) -> tuple[Array, Any]:
         check_width(logits, targets.logits)
@@ -92,6 +93,11 @@ class SoftClasses:
 
     def compare_backward(self, ops: OpSet, d_loss: Array, cache: Any, temperature: float) -> Array:
         return ops.kl_divergence.backward(d_loss, cache).logits
+
+
+def _counted(labels: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Which rows count: tokens (B, S) with a label, and every text or choice (B,)."""
+    return np.asarray(labels >= 0 if labels.ndim == 2 else np.ones_like(labels, bool))
 
 
 @dataclass(frozen=True)

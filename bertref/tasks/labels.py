@@ -12,14 +12,17 @@ MOST = 10_000
 UNNAMED = re.compile(r"LABEL_\d+")
 
 
-def found_labels(labels: Iterable[Any]) -> tuple[str, ...]:
+def found_labels(labels: Iterable[Any], *, unlabelled: bool = False) -> tuple[str, ...]:
     """The different labels, each a word or several words (multi-label, or a sentence's), in order: as numbers where
     all are numbers, else as words. "O", which is no entity, comes first.
 
-    Raises `InputError` where a label is missing, there is none at all, or there are more than `MOST`.
+    Raises `InputError` where a label is missing (unless examples may be `unlabelled`), there is none at all, or there
+    are more than `MOST`.
     """
     found: dict[str, None] = {}
     for each in labels:
+        if each is None and unlabelled:
+            continue
         if each is None:
             raise InputError("an example of the training part has no label")
         for label in (each,) if isinstance(each, str) else each:
@@ -74,8 +77,8 @@ def _scheme_hint(table: dict[str, int], label: str) -> str:
 
 
 def counts_of(labels: Iterable[Any], table: dict[str, int]) -> list[int]:
-    """How often each label stands, in the order of the numbers."""
+    """How often each label stands, in the order of the numbers; None, no label, counts for none."""
     counts = [0] * len(table)
-    for label in chain.from_iterable((each,) if isinstance(each, str) else each for each in labels):
+    for label in chain.from_iterable((each,) if isinstance(each, str) else each or () for each in labels):
         counts[table[label]] += 1
     return counts

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from ..data.batch import Batch
+from ..data.batch import IGNORED_LABEL, Batch
 from ..data.tasks.batches import ClassificationBatch, MultiLabelBatch, RegressionBatch
 from ..data.tasks.examples import TextExample
 from ..errors import InputError
@@ -23,6 +24,7 @@ from .windows import windows
 
 BLOCK = 512
 """Examples that are tokenised at once."""
+UNLABELLED = "have no label and are learnt from by the teacher's answers alone"
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,16 @@ def _windowed(tokenizer: Tokenizer, whole: Encoding, settings: TextSettings) -> 
     return [frame(vocab, fixed, moving[a:b], None) for a, b in found]
 
 
+def pooled_by_text(
+    logits: npt.NDArray[np.float64], sequences: Sequence[Sequence[Any]]
+) -> npt.NDArray[np.float64]:
+    """Logits of all sequences (M, K) -> their means over each text's (N, K)."""
+    counts = np.array([len(each) for each in sequences])
+    starts = np.cumsum([0, *counts[:-1]])
+    found: npt.NDArray[np.float64] = np.add.reduceat(logits, starts, axis=0) / counts[:, None]
+    return found
+
+
 def blocks_of(examples: Iterable[TextExample], size: int = BLOCK) -> Iterator[list[TextExample]]:
     """The examples, some at a time. Raises `InputError` where some have a second text and others have not."""
     stream = iter(examples)
@@ -95,11 +107,12 @@ def encoded(
 @dataclass(frozen=True)
 class TextFeatures:
     """Features of `kind` "classification", "regression" or "multi-label". A window is a unit of its own, with the label
-    of its text."""
+    of its text. A class may be missing where `unlabelled` says so: the label is then `IGNORED_LABEL`."""
 
     kind: str
     labels: tuple[str, ...]
     settings: TextSettings
+    unlabelled: bool = False
 
     width = 1
 
@@ -117,12 +130,16 @@ class TextFeatures:
             for example, sequences in zip(some, encoded(tokenizer, some, self.settings), strict=True):
                 target = self._target(example, table)
                 counted["examples"] += 1
+                if example.label is None:
+                    counted[UNLABELLED] = counted.get(UNLABELLED, 0) + 1
                 counted["cut"] += len(sequences) > 1 or len(sequences[0].input_ids) == self.settings.max_length
                 for sequence in sequences:
                     yield Unit((sequence,), {"labels": target})
 
     def _target(self, example: TextExample, table: dict[str, int]) -> Any:
         label = example.label
+        if label is None and self.unlabelled:
+            return IGNORED_LABEL
         if label is None:
             raise InputError(f"{example.place}: has no label")
         if self.kind == "classification":

@@ -13,7 +13,7 @@ from safetensors.numpy import load_file, save_file
 import bertref as library
 from bertref import heads
 from bertref.api import AnswerOptions
-from bertref.cli.predict import BELONGS, TASKS, Wish, chosen_task
+from bertref.cli.prediction_tasks import BELONGS, TASKS, Wish, chosen_task
 from tests.cli_helpers import bertref, beside_the_load, in_process
 from tests.inference.saved import TEXT, labels, make
 
@@ -56,6 +56,8 @@ def test_texts_get_labels(models: Path) -> None:
     want = model.classify_batch(["It rained.", "Who?"])
     for line, text, scores in zip(found, ["It rained.", "Who?"], want, strict=True):
         assert line.pop("labels") == [{"label": s.label, "score": pytest.approx(s.score)} for s in scores]
+        assert line.pop("scores") == pytest.approx(dict(scores))
+        assert (line.pop("label"), line.pop("score")) == (scores[0].label, pytest.approx(scores[0].score))
         assert line == {"task": "sequence-classification", "text": text, "problem_type": "single_label_classification"}
     (pair,) = predicted(models / "texts", "It rained.", "--pair", "Who?")
     assert pair["pair"] == "Who?"

@@ -77,7 +77,8 @@ def test_architectures_lead_there_and_back() -> None:
     assert class_of(()) == "BertModel"
     assert architecture_of(("next_sentence", "masked_lm")) == "BertForPreTraining"
     with pytest.raises(CheckpointError, match="no class of Hugging Face's"):
-        class_of(("masked_lm", "question_answering"))
+        class_of(("next_sentence", "question_answering"))
+    assert class_of(("masked_lm", "question_answering")) == "BertForQuestionAnswering"
 
 
 def test_heads_of_one_name_are_known_as_rivals() -> None:

@@ -25,13 +25,15 @@ class ReadingOptions:
     """How files are read, as far as they don't say it themselves.
 
     `columns` of a table of texts, `form`: a table's delimiter and header, `words`: the columns of a column file,
-    `language` of XNLI, `notes`: who is told what was left out or moved.
+    `language` of XNLI, `unlabelled`: whether texts to learn from may lack a label; `notes`: who is told what was left
+    out or moved.
     """
 
     columns: Columns = field(default_factory=Columns)
     form: TableFormat = field(default_factory=TableFormat)
     words: WordColumns = field(default_factory=WordColumns)
     language: str = "en"
+    unlabelled: bool = False
     notes: Notes | None = None
 
 
@@ -157,7 +159,8 @@ def _texts_folder(folder: Path, info: DataSetInfo, how: ReadingOptions) -> dict[
 def _texts_file(part: str, path: Path, info: DataSetInfo, how: ReadingOptions) -> Part:
     if path.is_dir():
         return folder_part(part, path)
-    return text_part(part, path, info.kind, how.columns, how.form, labelled=_is_labelled(part))
+    labelled = _is_labelled(part) and not (how.unlabelled and part == "train")
+    return text_part(part, path, info.kind, how.columns, how.form, labelled=labelled)
 
 
 def _columns_folder(folder: Path, info: DataSetInfo, how: ReadingOptions) -> dict[str, Part]:

@@ -9,11 +9,14 @@ KINDS_OF: dict[str, tuple[str, ...]] = {
     **applicable.KINDS_OF,
     "label_smoothing": ("classification", "token-classification"),
     "class_weights": ("classification", "token-classification"),
+    "answer_windows": applicable.TEXTS,
+    "calibrate": ("classification",),
 }
 """Option -> the kinds for which it means something."""
 
 NEEDS: dict[str, str] = {
     "temperature": "teacher", "hard_weight": "teacher", "hidden": "teacher", "hidden_weight": "hidden",
+    "masked_words_every": "masked_words",
 }  # fmt: skip
 """Option -> the one without which it does nothing."""
 

@@ -3,7 +3,7 @@
 import json
 import math
 import platform
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,22 @@ SHOWN = (
 """Options that the card lists."""
 
 
-def write_results(out: Path, setup: FinetuneSetup, history: History, step: int) -> None:
+@dataclass(frozen=True)
+class Kept:
+    """The model that was kept: the step and the metrics of its evaluation (None, {} without one), and the temperature
+    that its logits are divided by, None if it was not calibrated."""
+
+    step: int | None
+    metrics: dict[str, float]
+    temperature: float | None = None
+
+
+def write_results(out: Path, setup: FinetuneSetup, history: History, step: int, kept: Kept) -> None:
     """Everything as JSON: `metrics` are those of the model that was kept, `evaluations` all on the way."""
-    best = history.best
     content: dict[str, Any] = {
         "schema": 1, "task": setup.basis.options.task, "metric": history.metric, "steps": step,
-        "best_step": best[0] if best else step, "metrics": to_json(best[1]) if best else {},
+        "best_step": step if kept.step is None else kept.step, "metrics": to_json(kept.metrics),
+        **({} if kept.temperature is None else {"temperature": kept.temperature}),
         "evaluations": [{"step": at, "metrics": to_json(metrics)} for at, metrics in history.evaluations],
         "labels": list(setup.labels), "examples": setup.store.counted["examples"],
         "evaluated_on": {name: part.name for name, part in setup.evaluated.items()},
@@ -53,9 +63,9 @@ def versions() -> dict[str, str]:
     return {"bertref": __version__, "numpy": np.__version__, "python": platform.python_version()}
 
 
-def write_card(out: Path, setup: FinetuneSetup, history: History, step: int) -> None:
+def write_card(out: Path, setup: FinetuneSetup, history: History, step: int, kept: Kept) -> None:
     """The model card."""
-    options, best = setup.basis.options, history.best
+    options = setup.basis.options
     settings = {name: getattr(options, name) for name in SHOWN} | {"optimizer": setup.recipe.optimizer.kind}
     settings["steps"] = setup.steps
     lines = [
@@ -67,7 +77,7 @@ def write_card(out: Path, setup: FinetuneSetup, history: History, step: int) -> 
         *(f"- evaluated on: {part.name} ({name})" for name, part in setup.evaluated.items()),
         *([f"- labels: {', '.join(setup.labels)}"] if setup.labels else []),
         "", "## Results", "",
-        *_table(best, step), "", "## Training", "",
+        *_table(kept, step), "", "## Training", "",
         *(f"- {name}: {value}" for name, value in settings.items() if value is not None),
         f"- time: {history.seconds:.0f} s",
         f"- versions: {', '.join(f'{name} {version}' for name, version in versions().items())}",
@@ -75,12 +85,15 @@ def write_card(out: Path, setup: FinetuneSetup, history: History, step: int) -> 
     write_file(out / CARD, ("\n".join(lines) + "\n").encode())
 
 
-def _table(best: tuple[int, dict[str, float]] | None, step: int) -> list[str]:
-    if best is None:
+def _table(kept: Kept, step: int) -> list[str]:
+    if kept.step is None:
         return [f"The weights are those after step {step}; nothing was evaluated."]
-    shown = {name: "undefined" if math.isnan(value) else f"{value:.4f}" for name, value in best[1].items()}
+    shown = {name: "undefined" if math.isnan(value) else f"{value:.4f}" for name, value in kept.metrics.items()}
     rows = [f"| {name} | {value} |" for name, value in shown.items()]
-    return [f"The weights are those after step {best[0]} of {step}.", "", "| metric | value |", "|---|---|", *rows]
+    said = f"The weights are those after step {kept.step} of {step}."
+    if kept.temperature is not None:
+        said += f" The classifier's logits are divided by {kept.temperature:.4f}."
+    return [said, "", "| metric | value |", "|---|---|", *rows]
 
 
 PIPELINES = {

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ...data.batch import Batch
-from ...data.tasks.catalogue import DataSetInfo
+from ...data.tasks.catalogue import DataSetInfo, data_set_info
 from ...data.tasks.examples import Part, TextExample
 from ...errors import InputError
 from ...evaluation.settings import choice_settings, span_settings, text_settings, token_settings
@@ -81,7 +81,13 @@ def _known_labels(example: TextExample, table: dict[str, int]) -> None:
 
 def _labels(options: FinetuneOptions, part: Part) -> tuple[str, ...]:
     """Those that are given, else those of the training part."""
-    return options.labels or found_labels(example.label for example in part.read())
+    labels = (example.label for example in part.read())
+    return options.labels or found_labels(labels, unlabelled=may_be_unlabelled(options))
+
+
+def may_be_unlabelled(options: FinetuneOptions) -> bool:
+    """Whether examples to learn from may lack a label: a teacher's answers are there to learn from."""
+    return options.teacher is not None and data_set_info(options.task).kind == "classification"
 
 
 def _several(options: FinetuneOptions, part: Part) -> tuple[str, ...]:
@@ -123,7 +129,7 @@ def _classification(options: FinetuneOptions, labels: tuple[str, ...], part: Par
 
 
 def _text(kind: str) -> Callable[[FinetuneOptions, tuple[str, ...], Any, Part], Features]:
-    return lambda options, labels, settings, part: TextFeatures(kind, labels, settings)
+    return lambda options, labels, settings, part: TextFeatures(kind, labels, settings, may_be_unlabelled(options))
 
 
 def _token_labels(options: FinetuneOptions, part: Part) -> tuple[str, ...]:

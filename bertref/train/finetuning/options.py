@@ -77,6 +77,10 @@ class FinetuneOptions:
     hard_weight: float = 0.5
     hidden: str | None = None
     hidden_weight: float = 1.0
+    masked_words: str | None = None
+    masked_words_every: int = 5
+    answer_windows: bool = False
+    calibrate: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "precision", canonical(self.precision))
@@ -91,7 +95,7 @@ class FinetuneOptions:
             raise InputError("--model names the model to fine-tune; give a folder or a file of weights")
         if not self.data:
             raise InputError("DATA names what to fine-tune on; give a file or a folder")
-        for name in ("data", "model", "out", "dev", "test", "teacher"):
+        for name in ("data", "model", "out", "dev", "test", "teacher", "masked_words"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, str(getattr(self, name)))
         if self.dev is not None and self.held_out is not None:
@@ -101,6 +105,8 @@ class FinetuneOptions:
                 f"a batch of {self.batch_size} can't be split into {self.accumulate} chunks; use --accumulate 1 to "
                 f"{self.batch_size}"
             )
+        if self.windows and self.answer_windows:
+            raise InputError("--windows reads every text through windows; leave --answer-windows out")
         if self.epochs is not None and self.steps is not None:
             raise InputError("--epochs and --steps both say how long the run is; leave one out")
         for name in COUNTS:
@@ -110,6 +116,7 @@ class FinetuneOptions:
         self._require("held_out", lambda value: 0 < value < 1, "a share between 0 and 1")
         self._require("epochs", lambda value: 0 < value < float("inf"), "above 0, and finite")
         self._require("eval_every", lambda value: value >= 0, "0 or more")
+        self._require("masked_words_every", lambda value: value >= 2, "at least 2")
         self._require("layer_decay", lambda value: 0 < value <= 1, "in (0, 1]")
         self._require("temperature", lambda value: value > 0, "above 0")
         self._require("hard_weight", lambda value: 0 <= value <= 1, "in [0, 1]")

@@ -7,7 +7,7 @@ Source: Devlin et al. 2019, section 4 and appendix A.3; `run_classifier.py`.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -15,11 +15,13 @@ from typing import Any, cast
 from ...checkpoint import describe_model, latest, save_weights
 from ...checkpoint import training as states
 from ...checkpoint.plan import class_of
+from ...checkpoint.text_windows import TextWindows
 from ...data.batch import Batch
 from ...errors import BertrefError
 from ...evaluation import Evaluation, evaluate_part
 from ...inference.memory import InMemory
 from ...params import count
+from ...tasks.texts import TextSettings
 from .. import checkpoints
 from ..diverged import DivergenceWatch
 from ..loop import Pace, train
@@ -28,7 +30,8 @@ from ..run_folder import claim, give_back, is_finished
 from ..start import differences, starting_params, weights_digest
 from ..step import State, initial_state, working_ops, working_params
 from . import predictions
-from .card import read_results, write_card, write_results
+from .calibration import calibrated, fitted_temperature
+from .card import Kept, read_results, write_card, write_results
 from .history import History, from_json
 from .options import FinetuneOptions, default_options, recorded
 from .setup import FinetuneBasis, FinetuneSetup, basis_of, set_up
@@ -93,13 +96,12 @@ def finetune(
     trained = train(setup.ops, setup.recipe, state, task, pace, watch, report, should_stop)
     status = "interrupted" if trained.interrupted else "finished"
     if not trained.interrupted:
-        task.finish(trained.state)
+        step, metrics = task.finish(trained.state)
         predictions.predict(options, out, report)
     else:
         history.seconds += task.seconds
         history.write()
-    best = history.best
-    step, metrics = best if best else (None, {})
+        step, metrics = history.best or (None, {})
     report("done", {"status": status, "step": trained.state.step, "out": str(out), "best_step": step, **metrics})
     return FinetuneResult(status, trained.state.step, out, metrics, step, trained.curve)
 
@@ -137,7 +139,7 @@ def _overview(setup: FinetuneSetup, state: State) -> dict[str, Any]:
         "backend": options.backend, "precision": options.precision, "model": options.model,
         "parameters": count(state.params), "labels": len(setup.labels), "examples": setup.store.counted["examples"],
         "units": len(setup.store), "first_step": state.step, "steps": setup.steps,
-        "epochs": setup.steps / setup.order.steps, "batch_size": options.batch_size,
+        "epochs": setup.steps / setup.turns.steps(setup.order.steps), "batch_size": options.batch_size,
         "max_length": options.max_length, "optimizer": setup.recipe.optimizer.kind,
         "learning_rate": setup.recipe.schedule.peak, "out": options.out,
     }  # fmt: skip
@@ -157,7 +159,7 @@ class _Finetuning:
     @property
     def pace(self) -> Pace:
         options, setup = self.setup.basis.options, self.setup
-        every = options.eval_every or setup.order.steps
+        every = options.eval_every or setup.turns.steps(setup.order.steps)
         return Pace(setup.steps, options.log_every, options.save_every, every if setup.evaluated else 0)
 
     @property
@@ -165,16 +167,22 @@ class _Finetuning:
         return time.perf_counter() - self.started
 
     def batch(self, step: int) -> Batch:
-        batch = self.setup.features.batch(self.setup.store, self.setup.order.batch(step))
-        batch.validate(self.setup.basis.config)
+        setup, before = self.setup, self.setup.turns.words_before(step)
+        if setup.words and setup.turns.is_words(step):
+            batch = setup.words.batch(before)
+        else:
+            batch = setup.features.batch(setup.store, setup.order.batch(step - before))
+        batch.validate(setup.basis.config)
         return batch
 
     def describe(self, folder: Path) -> None:
         """Writes everything of a model but its weights."""
-        basis = self.setup.basis
+        basis, settings = self.setup.basis, self.setup.settings
+        through = isinstance(settings, TextSettings) and settings.windows
         describe_model(
-            folder, basis.config, basis.numerics, basis.tokenizer, architecture=class_of((basis.kind.head,)),
+            folder, basis.config, basis.numerics, basis.tokenizer, architecture=class_of(basis.heads),
             labels=self.setup.labels, problem_type=basis.kind.problem,
+            windows=TextWindows(settings.max_length, settings.stride) if through else None,
         )  # fmt: skip
 
     def save(self, state: State) -> None:
@@ -200,11 +208,8 @@ class _Finetuning:
         return patience is None or self.history.since_best < patience
 
     def metrics(self, state: State) -> dict[str, float]:
-        """Those of the first evaluated part by their names, those of others as "part/metric"."""
-        found: dict[str, float] = {}
-        for name, evaluation in self.evaluations(state).items():
-            found |= {f"{name}/{m}" if found else m: v.value for m, v in evaluation.metrics.items()}
-        return found
+        """Of all evaluated parts, see `by_name`."""
+        return by_name(self.evaluations(state))
 
     def evaluations(self, state: State) -> dict[str, Evaluation]:
         setup = self.setup
@@ -224,17 +229,47 @@ class _Finetuning:
         """The model's parameters on the host: without what only the objective needs."""
         return checkpoints.to_host(self.setup.ops.xp, {name: state.params[name] for name in self.setup.shapes})
 
-    def finish(self, state: State) -> None:
-        """Evaluates once more if need be, and writes the best model, its results and its card."""
+    def finish(self, state: State) -> tuple[int | None, dict[str, float]]:
+        """Evaluates once more if need be, and writes the best model, its results and its card; of the model the step
+        and the metrics."""
         if not self.pace.saves(state.step):
             self.save(state)
         if not self.history.has(state.step):
             self.evaluate(state)
         best = self.history.best
         weights = self.history.best_weights() if best and best[0] != state.step else self._weights(state)
+        kept = Kept(best[0] if best else None, best[1] if best else {})
+        if self.setup.basis.options.calibrate:
+            weights, kept = self._calibrate(state, weights, kept)
         self.history.seconds += self.seconds
         self.history.write()
-        write_results(self.out, self.setup, self.history, state.step)
-        write_card(self.out, self.setup, self.history, state.step)
+        write_results(self.out, self.setup, self.history, state.step, kept)
+        write_card(self.out, self.setup, self.history, state.step, kept)
         save_weights(self.out, weights)
         self.history.remove_best()
+        return kept.step, kept.metrics
+
+    def _calibrate(self, state: State, weights: dict[str, Any], kept: Kept) -> tuple[dict[str, Any], Kept]:
+        """The weights with the temperature that fits the first evaluated part best, and what they are worth then."""
+        xp = self.setup.ops.xp
+
+        def evaluations(weights: dict[str, Any]) -> dict[str, Evaluation]:
+            params = {name: xp.from_numpy(array) for name, array in weights.items()}
+            return self.evaluations(replace(state, params=params))
+
+        answers = next(iter(evaluations(weights).values())).answers
+        if answers.targets is None:
+            self.report("message", {"text": "Not calibrated: what is evaluated on has no labels."})
+            return weights, kept
+        temperature = fitted_temperature(answers.logits, answers.targets)
+        self.report("message", {"text": f"Calibrated: the logits are divided by {temperature:.4f}."})
+        weights = calibrated(weights, temperature)
+        return weights, Kept(kept.step, by_name(evaluations(weights)), temperature)
+
+
+def by_name(evaluations: Mapping[str, Evaluation]) -> dict[str, float]:
+    """The metrics of the first part by their names, those of others as "part/metric"."""
+    found: dict[str, float] = {}
+    for name, evaluation in evaluations.items():
+        found |= {f"{name}/{m}" if found else m: v.value for m, v in evaluation.metrics.items()}
+    return found

@@ -20,7 +20,7 @@ from ...errors import InputError
 from ...evaluation import check_metrics
 from ...heads import parameter_shapes
 from ...layers import Settings
-from ...objectives import DistillationObjective
+from ...objectives import DistillationObjective, MixtureObjective
 from ...opset import OpSet
 from ...optim import Optimizer, Schedule
 from ...precision import Precision
@@ -29,7 +29,8 @@ from ...text import Tokenizer
 from ..report import Report
 from ..step import TrainingRecipe
 from .applicable import check_applicable
-from .kinds import KINDS, Features, Kind
+from .kinds import KINDS, Features, Kind, may_be_unlabelled
+from .masked_words import MaskedWords, Turns, check_tied, open_masked_words, turns_of
 from .options import FinetuneOptions
 from .order import Order
 from .scales import rate_scales
@@ -55,6 +56,11 @@ class FinetuneBasis:
     tokenizer: Tokenizer
     model: SavedModel | None
 
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """The task's head, and that of masked words where they are learnt beside it."""
+        return (self.kind.head, *(("masked_lm",) if self.options.masked_words else ()))
+
 
 def basis_of(options: FinetuneOptions, out: Path) -> FinetuneBasis:
     """Raises `BackendUnavailable` where the backend can't be used here, what `load_model` raises, and `InputError` for
@@ -71,6 +77,8 @@ def basis_of(options: FinetuneOptions, out: Path) -> FinetuneBasis:
         described = describe(open_source(checkpoint), checkpoint)
         model, config, numerics = None, described.config, described.numerics
         tokenizer = Tokenizer.from_pretrained(checkpoint)
+    if model is not None and options.masked_words:
+        check_tied(model.params, options.model)
     config = _with_dropout(config, options)
     options = resolved(options, info, config)
     check_metrics(info.kind, (options.metric,) if options.metric else ())
@@ -102,8 +110,9 @@ def _with_dropout(config: BertConfig, options: FinetuneOptions) -> BertConfig:
 
 @dataclass(frozen=True)
 class FinetuneSetup:
-    """What the loop works with. `evaluated` are the parts that it is evaluated on, by name; `settings` say how examples
-    become sequences."""
+    """What the loop works with. `evaluated` are the parts that it is evaluated on, by name; `settings` say how their
+    examples become sequences. Where masked words are learnt beside the task, `words` gives their batches, in `turns`.
+    """
 
     basis: FinetuneBasis
     ops: OpSet
@@ -112,6 +121,8 @@ class FinetuneSetup:
     features: Features
     store: FeatureStore
     order: Order
+    turns: Turns
+    words: MaskedWords | None
     steps: int
     settings: Any
     evaluated: dict[str, Part]
@@ -128,12 +139,14 @@ class FinetuneSetup:
     def extra(self) -> dict[str, tuple[int, ...]]:
         """The parameters that only the objective has: kept with the run, and not saved with the model."""
         objective = self.recipe.objective
+        if isinstance(objective, MixtureObjective):
+            objective = objective.task
         return objective.extra_parameters(self.basis.config) if isinstance(objective, DistillationObjective) else {}
 
 
 def model_shapes(basis: FinetuneBasis, labels: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
-    """Name -> shape of every parameter of the encoder with the task's head."""
-    return parameter_shapes(basis.config, (basis.kind.head,), num_labels=max(len(labels), 1))
+    """Name -> shape of every parameter of the encoder with its heads."""
+    return parameter_shapes(basis.config, basis.heads, num_labels=max(len(labels), 1))
 
 
 def set_up(basis: FinetuneBasis, report: Report) -> FinetuneSetup:
@@ -153,20 +166,29 @@ def set_up(basis: FinetuneBasis, report: Report) -> FinetuneSetup:
     store, digest = _features(basis, features, train, labels, settings, report)
     if not len(store):
         raise InputError(f"{train.name}: holds no example to learn from")
-    order = Order(len(store), cast(int, options.batch_size), options.seed)
-    steps = options.steps or max(1, round(cast(float, options.epochs) * order.steps))
+    order, turns = Order(len(store), cast(int, options.batch_size), options.seed), turns_of(options)
+    words = open_masked_words(options, basis.tokenizer)
+    steps = options.steps or turns.steps(max(1, round(cast(float, options.epochs) * order.steps)))
     recipe, ops = recipe_of(basis, labels, train, steps), OpSet(basis.backend, kernels=options.kernels)
     if options.teacher:
         report("message", {"text": f"Asking the teacher {options.teacher} about every example, once."})
         teacher = load_teacher(options, kind, basis.info.kind, labels, basis.tokenizer, ops, packed=recipe.packed)
         features = taught_features(teacher, kind, features, store, digest, train)
         recipe = replace(recipe, objective=distilled(recipe.objective, teacher, options))
-    return FinetuneSetup(basis, ops, recipe, labels, features, store, order, steps, settings, evaluated, data, digest)
+    if words:
+        recipe = replace(recipe, objective=MixtureObjective(recipe.objective))
+        digest = f"{digest}-{words.digest}"
+    if options.answer_windows:
+        settings = replace(settings, windows=True)
+    return FinetuneSetup(
+        basis, ops, recipe, labels, features, store, order, turns, words, steps, settings, evaluated, data, digest
+    )
 
 
 def open_parts(options: FinetuneOptions, note: Callable[[str], None]) -> DataSet:
     """The data set that the options name."""
     reading = reading_of(data_set_info(options.task), options, note)
+    reading = replace(reading, unlabelled=may_be_unlabelled(options))
     dev, test = (Path(name) if name else None for name in (options.dev, options.test))
     return open_data_set(options.task, Path(options.data), dev=dev, test=test, reading=reading)
 

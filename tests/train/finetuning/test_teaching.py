@@ -123,3 +123,19 @@ def test_what_cant_teach_is_refused(taught_folder: Path) -> None:
         run(taught_folder, "c", model=str(taught_folder / "narrow"), teacher=str(taught_folder / "teacher"),
             hidden="cosine")  # fmt: skip
     assert not (taught_folder / "c").exists()
+
+
+def test_texts_without_a_label_are_learnt_from_by_the_teachers_answers(taught_folder: Path) -> None:
+    rows = [f'"{text}",{label if i < 12 else ""}\n' for i, (text, label) in enumerate(running.sentences(40))]
+    (taught_folder / "some.csv").write_text("text,label\n" + "".join(rows))
+    changes = {"data": str(taught_folder / "some.csv"), "teacher": str(taught_folder / "teacher")}
+    result, log = run(taught_folder, "student", steps=120, learning_rate=1e-2, dropout=0.0, eval_every=120, **changes)
+    assert result.metrics["accuracy"] > 0.8
+    said = [each["text"] for each in log.of("message")]
+    assert "train: 28 of 40 examples have no label and are learnt from by the teacher's answers alone." in said
+
+
+def test_without_a_teacher_every_text_needs_a_label(taught_folder: Path) -> None:
+    (taught_folder / "some.csv").write_text("text,label\nthe river,wet\nthe road,dry\nthe sea,\n")
+    with pytest.raises(InputError, match=r"some\.csv, line 4: no label"):
+        run(taught_folder, "student", data=str(taught_folder / "some.csv"))

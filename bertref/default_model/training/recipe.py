@@ -1,0 +1,48 @@
+"""What the training of the default model consists of, in numbers."""
+
+from dataclasses import dataclass
+
+from ...config import BertConfig
+
+STUDENT = BertConfig(
+    vocab_size=8000, hidden_size=256, num_hidden_layers=4, num_attention_heads=4, intermediate_size=1024,
+    max_position_embeddings=256, hidden_dropout_prob=0.1, attention_probs_dropout_prob=0.1,
+)  # fmt: skip
+"""The model that is shipped: 3.2 million parameters in its layers, 5.5 in all."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Sizes of the stages.
+
+    vocab_size        tokens
+    taught_share      one in so many unlabelled reviews is among the texts that the student is taught on
+    words_length      of the sequences of masked words, and `words_steps` of `words_batch` of them
+    teacher_epochs    over the labelled texts
+    student_epochs    over labelled and unlabelled texts; one step in `words_every` is of masked words
+    text_length       tokens of a text, both for the teacher and for the student: of longer ones both ends
+    """
+
+    vocab_size: int = 8000
+    taught_share: int = 2
+    words_length: int = 256
+    words_batch: int = 32
+    words_steps: int = 1200
+    words_rate: float = 1e-3
+    teacher_epochs: float = 1.0
+    teacher_rate: float = 5e-5
+    teacher_batch: int = 64
+    student_epochs: float = 1.0
+    student_rate: float = 3e-4
+    student_batch: int = 64
+    words_every: int = 5
+    text_length: int = 128
+    temperature: float = 2.0
+    hard_weight: float = 0.3
+    seed: int = 1
+
+
+SHORT = Recipe()
+"""Two hours on two cores that multiply at 0.1 TFLOP/s together."""
+LONG = Recipe(taught_share=1, words_steps=8000, teacher_epochs=2.0, student_epochs=3.0, text_length=192)
+"""Better, and several times as long."""

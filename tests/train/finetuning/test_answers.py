@@ -1,0 +1,170 @@
+"""How the fine-tuned classifier answers: through windows that its folder records, and with calibrated probabilities."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.optimize import minimize_scalar
+
+import bertref
+from bertref.checkpoint.text_windows import TextWindows, windows_of, windows_to_dict
+from bertref.convert import convert
+from bertref.errors import InputError, TextError
+from bertref.inference.sequence_classification import logits_of
+from bertref.text.encoding import frame
+from bertref.train.finetuning.calibration import HIGHEST, LOWEST, calibrated, fitted_temperature
+from bertref.train.finetuning.card import read_results
+
+from . import running
+from .running import cache, run, weights  # noqa: F401
+
+LONG = " and ".join(text for text, _ in running.sentences(12, seed=8))
+TRAINED: dict[str, Any] = {"steps": 60, "learning_rate": 5e-3, "dropout": 0.0, "eval_every": 60}
+
+
+def mean_loss(logits: np.ndarray, labels: np.ndarray, temperature: float) -> float:
+    scaled = logits / temperature
+    largest = scaled.max(axis=1)
+    return float(np.mean(largest + np.log(np.exp(scaled - largest[:, None]).sum(axis=1))
+                         - scaled[np.arange(len(labels)), labels]))  # fmt: skip
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(2, 5), st.floats(0.05, 20))
+def test_the_temperature_is_the_best_one(seed: int, classes: int, scale: float) -> None:
+    random = np.random.default_rng(seed)
+    logits, labels = scale * random.normal(size=(40, classes)), random.integers(0, classes, 40)
+    logits[np.arange(40), labels] += scale * random.normal(0.5)
+    found = fitted_temperature(logits, labels)
+    best = minimize_scalar(
+        lambda log: mean_loss(logits, labels, np.exp(log)), bounds=(np.log(LOWEST), np.log(HIGHEST)), method="bounded"
+    )
+    assert mean_loss(logits, labels, found) <= best.fun + 1e-9
+
+
+def test_at_the_ends_it_stays_in_its_interval() -> None:
+    logits, right = np.array([[2.0, -1.0], [-3.0, 1.0]]), np.array([0, 1])
+    assert fitted_temperature(logits, right) == pytest.approx(LOWEST)
+    assert fitted_temperature(logits, 1 - right) == pytest.approx(HIGHEST)
+
+
+def test_only_the_classifier_is_divided() -> None:
+    params = {"classifier.weight": np.ones((2, 3), np.float32), "classifier.bias": np.ones(2, np.float32),
+              "bert.pooler.dense.bias": np.ones(3, np.float32)}  # fmt: skip
+    found = calibrated(params, 2.0)
+    assert {name: float(array.max()) for name, array in found.items()} == {
+        "classifier.weight": 0.5, "classifier.bias": 0.5, "bert.pooler.dense.bias": 1.0,
+    }  # fmt: skip
+    assert all(found[name].dtype == np.float32 for name in found)
+
+
+def test_calibration_changes_probabilities_and_no_answer(tmp_path: Path) -> None:
+    plain, _ = run(tmp_path, "plain", **TRAINED)
+    found, log = run(tmp_path, "calibrated", calibrate=True, **TRAINED)
+    results = read_results(tmp_path / "calibrated")
+    temperature = results["temperature"]
+    assert found.metrics["accuracy"] == plain.metrics["accuracy"]
+    assert found.metrics["loss"] < plain.metrics["loss"]
+    assert results["metrics"]["loss"] == found.metrics["loss"]
+    one, other = weights(tmp_path / "plain"), weights(tmp_path / "calibrated")
+    np.testing.assert_allclose(other["classifier.weight"] * temperature, one["classifier.weight"], rtol=1e-6)
+    assert f"divided by {temperature:.4f}" in (tmp_path / "calibrated" / "README.md").read_text()
+    assert any("Calibrated" in each["text"] for each in log.of("message"))
+    judged = bertref.evaluate(bertref.EvaluateOptions(
+        "classification", str(tmp_path / "dev.csv"), model=str(tmp_path / "calibrated"), max_length=24,
+    ))  # fmt: skip
+    assert judged.metrics["loss"] == pytest.approx(found.metrics["loss"], rel=1e-6)
+
+
+def test_calibration_is_for_classes(tmp_path: Path) -> None:
+    running.prepared(tmp_path)
+    (tmp_path / "numbers.csv").write_text("text,label\nthe river,1\nthe sea,2\n")
+    with pytest.raises(InputError, match="--calibrate does nothing for regression"):
+        run(tmp_path, task="regression", data=str(tmp_path / "numbers.csv"), calibrate=True)
+
+
+def test_a_model_answers_long_texts_through_the_windows_that_it_records(tmp_path: Path) -> None:
+    run(tmp_path, answer_windows=True, stride=9, **TRAINED)
+    model = bertref.load(tmp_path / "out", dtype="float64")
+    assert model.windows == TextWindows(24, 9)
+    found = {each.label: each.score for each in model.classify(LONG)}
+    # by hand: the mean of the logits of every window, softmax
+    ids = model.tokenizer.encode_batch([LONG], None)[0].input_ids[1:-1]
+    starts = list(range(0, len(ids), 9))
+    last = next(i for i, start in enumerate(starts) if start + 22 >= len(ids))
+    pieces = [frame(model.tokenizer.vocab, ids[a : a + 22], None, None) for a in starts[: last + 1]]
+    logits = logits_of(model, pieces).mean(axis=0)
+    p = np.exp(logits) / np.exp(logits).sum()
+    assert len(pieces) > 3
+    assert found == pytest.approx(dict(zip(model.labels, p, strict=True)), abs=1e-9)
+
+
+def test_windows_are_evaluated_though_learning_cuts(tmp_path: Path) -> None:
+    running.prepared(tmp_path)
+    rows = [f'"{LONG}",wet\n', f'"{LONG} {LONG}",dry\n']
+    (tmp_path / "dev.csv").write_text("text,label\n" + "".join(rows))
+    _, log = run(tmp_path, answer_windows=True, **TRAINED)
+    assert log.of("start")[0]["units"] == 40  # of the training part each text is one
+    model = bertref.load(tmp_path / "out")
+    losses = [-np.log({e.label: e.score for e in model.classify(text)}[label])
+              for text, label in ((LONG, "wet"), (f"{LONG} {LONG}", "dry"))]  # fmt: skip
+    assert read_results(tmp_path / "out")["metrics"]["loss"] == pytest.approx(np.mean(losses), rel=1e-4)
+
+
+def test_windows_that_nobody_records_are_asked_for(tmp_path: Path) -> None:
+    run(tmp_path, **TRAINED)
+    model = bertref.load(tmp_path / "out")
+    assert model.windows is None
+    with pytest.raises(TextError):
+        model.classify(LONG)
+    assert model.classify(LONG, windows=True)[0].score > 0.5
+    with pytest.raises(InputError, match="choose one"):
+        model.classify(LONG, windows=True, truncate="head")
+
+
+@pytest.mark.parametrize(
+    ("stored", "message"),
+    [([], "an object with"), ({"width": 3}, "an object with"), ({"max_length": 49}, "must be in 4 to 48"),
+     ({"max_length": "24"}, "must be in 4 to 48"), ({"max_length": 24, "stride": 0}, "must be at least 1")],
+)  # fmt: skip
+def test_windows_that_make_no_sense_are_refused(stored: Any, message: str) -> None:
+    with pytest.raises(InputError, match=f"^config.json: bertref_windows .*{message}"):
+        windows_of({"bertref_windows": stored}, 48, "config.json")
+
+
+@given(st.integers(4, 48), st.none() | st.integers(1, 48))
+def test_windows_go_to_json_and_back(length: int, stride: int | None) -> None:
+    windows = TextWindows(length, stride)
+    assert windows_of(windows_to_dict(windows), 48, "") == windows
+    assert windows_of(windows_to_dict(None), 48, "") is None
+
+
+def test_halves_on_the_disk_compute_as_their_values(tmp_path: Path) -> None:
+    import torch
+    import transformers
+
+    run(tmp_path, answer_windows=True, **TRAINED)
+    convert(tmp_path / "out", tmp_path / "half", dtype="float16")
+    one, half = weights(tmp_path / "out"), weights(tmp_path / "half")
+    assert all(array.dtype == np.float16 for array in half.values())
+    assert all(np.array_equal(half[name], one[name].astype(np.float16)) for name in one)
+    model = bertref.load(tmp_path / "half")
+    assert model.windows == TextWindows(24)
+    assert all(array.dtype == np.float32 for array in model.params.values())
+    theirs = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "half")
+    assert theirs.dtype == torch.float32
+
+
+def test_what_halves_cannot_hold_is_refused(tmp_path: Path) -> None:
+    from bertref.checkpoint import save_weights
+
+    folder = running.model(tmp_path / "model")
+    large = weights(folder) | {"bert.pooler.dense.bias": np.full(16, 70000, np.float32)}
+    save_weights(folder, large)
+    with pytest.raises(InputError, match=r"bert\.pooler\.dense\.bias holds values beyond those of float16"):
+        convert(folder, tmp_path / "half", dtype="float16")
+    with pytest.raises(InputError, match="only the weights of a Hugging Face folder"):
+        convert(folder, tmp_path / "half", dtype="float16", to="tensorflow")
+    assert not (tmp_path / "half").exists()

@@ -268,23 +268,25 @@ def from_model(
     *,
     optimizer: bool = True,
     name: str = "model",
+    heads: tuple[str, ...] = PRETRAINING,
+    num_labels: int = 2,
 ) -> Case:
-    """A case of the user's weights (every parameter of `BertForPreTraining`; float32 values are kept, wider ones
+    """A case of the user's weights (every parameter of a model with these heads; float32 values are kept, wider ones
     rounded) and texts.
 
     A text is a row; if it holds a tab, what follows is the second segment. Rows that are too long are cut. Tokens are
     hidden as in pre-training, drawn from `seed`; the next-sentence labels alternate. Raises `InputError` for weights
     that don't fit the config, without texts, and for a vocabulary without [MASK].
     """
-    check(params, config)
+    check(params, config, heads, num_labels=num_labels)
     if not texts:
         raise InputError("case: no texts; at least one line is needed")
     held = {key: single(np.asarray(value)) for key, value in params.items()}
     batch = batch_of_texts(config, tokenizer, texts, seed)
-    step = optimizer_case(held, numerics, seed) if optimizer else None
+    step = optimizer_case(held, numerics, seed) if optimizer and heads == PRETRAINING else None
     marks = f"{arrays_digest(held)}-{zlib.crc32(chr(10).join(texts).encode('utf-8')):08x}"
     origin = {"made": "model and texts", "name": name, "texts": len(texts), "seed": seed, "digest": marks}
-    return Case(f"{name}, {len(texts)} texts, seed {seed}", config, numerics, held, batch, step, origin)
+    return Case(f"{name}, {len(texts)} texts, seed {seed}", config, numerics, held, batch, step, origin, heads)
 
 
 def batch_of_texts(config: BertConfig, tokenizer: Any, texts: Sequence[str], seed: int) -> PretrainingBatch:

@@ -65,8 +65,15 @@ def compare(
     judgement = Judgement(case, computed, given.values, answers.composed, unquantised)
     found = {**findings, **judgement.findings(findings)}
     found |= judgement.untouched(found, admit(case, answers.untouched))
+    if precision == "int8":
+        found = {name: _for_int8(finding) for name, finding in found.items()}
     report = _report(case, subject, precision, found, judgement, (*remarks, *judgement.notes))
     return report if answers.outputs is None else _with_outputs(report, answers.outputs)
+
+
+def _for_int8(finding: Finding) -> Finding:
+    """How far a quantised tensor is from the float32 model's isn't held against it where its own step is right."""
+    return replace(finding, total=None, note="") if finding.status == "right" else finding
 
 
 def _with_outputs(report: Report, outputs: tuple[str, ...]) -> Report:

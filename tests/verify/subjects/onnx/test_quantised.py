@@ -11,6 +11,7 @@ import pytest
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_dynamic, quantize_static
 
 from bertref.verify.records import Report
+from bertref.verify.report.words import explain
 from bertref.verify.subjects.onnx import OnnxSubject
 from tests.model_cases import probes_of_depth
 
@@ -72,6 +73,7 @@ def assert_right(report: Report) -> None:
     assert (report.verdict, report.precision) == ("right", "int8"), report
     assert {name for name, status in statuses(report).items() if status == "right"} == PROBES
     assert max(finding.own or 0.0 for finding in report.findings) < 4
+    assert "right for int8" in explain(report)
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -14,6 +14,8 @@ from bertref.config import config_to_dict
 from bertref.errors import InputError
 from bertref.onnx_export import export
 from bertref.verify.cases.case import generate, generate_for
+from bertref.verify.checking import check
+from bertref.verify.meant import case_of_texts
 from bertref.verify.records import Case
 from bertref.verify.subject import BringsWeights
 from bertref.verify.subjects import torch_model
@@ -21,6 +23,7 @@ from bertref.verify.subjects.onnx import OnnxSubject
 from tests.model_cases import probes_of_depth
 
 from ..compare import worst
+from . import exported
 
 CASE = generate(71)
 PROBES = [name for name in probes_of_depth(2) if not name.startswith("loss.")]
@@ -36,13 +39,13 @@ def case_of(subject: OnnxSubject, seed: int = 3) -> Case:
     )
 
 
-def exported(path: Path, **options: Any) -> Path:
+def own_file(path: Path, **options: Any) -> Path:
     return export(CASE.params, CASE.config, CASE.numerics, path, **{"heads": ("pretraining",), **options})
 
 
 @pytest.mark.parametrize(("dtype", "limit"), [("float32", 2e-6), ("float64", 1e-12), ("float16", 2e-2)])
 def test_own_file_with_probes(tmp_path: Path, dtype: str, limit: float) -> None:
-    subject = OnnxSubject(exported(tmp_path / "model.onnx", probes=PROBES, dtype=dtype))
+    subject = OnnxSubject(own_file(tmp_path / "model.onnx", probes=PROBES, dtype=dtype))
     assert subject.precision == dtype
     case = case_of(subject)
     answers = subject.answer(case)
@@ -51,7 +54,7 @@ def test_own_file_with_probes(tmp_path: Path, dtype: str, limit: float) -> None:
 
 
 def test_own_file_without_probes_shows_what_it_computes(tmp_path: Path) -> None:
-    subject = OnnxSubject(exported(tmp_path / "model.onnx"))
+    subject = OnnxSubject(own_file(tmp_path / "model.onnx"))
     case = case_of(subject)
     values = subject.answer(case).values
     assert set(values) == set(PROBES)
@@ -141,6 +144,22 @@ def test_what_a_file_cannot_know_is_noted(tmp_path: Path) -> None:
     assert "no input token_type_ids" in subject.answer(case_of(subject)).notes[0]
 
 
+def test_a_case_of_texts(tmp_path: Path) -> None:
+    """Read with the model's vocabulary, for the file's own weights and head."""
+    exported.folder(tmp_path / "hf")
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "of", "##s"]
+    words = [*special, *(f"w{i}" for i in range(exported.CASE.config.vocab_size - len(special)))]
+    (tmp_path / "hf/vocab.txt").write_text("\n".join(words) + "\n", encoding="utf-8")
+    subject = OnnxSubject(exported.own(tmp_path / "model.onnx", ("token_classification",)))
+    case = case_of_texts(subject, tmp_path / "hf", ["the of\tthes", "of"])
+    assert case.heads == ("token_classification",)
+    assert case.batch.input_ids.shape == (2, 7)
+    report = check(subject, case, repeat=False)
+    assert report.verdict == "right"
+    with pytest.raises(InputError, match="name it with --model"):
+        case_of_texts(subject, None, ["the"])
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # what is refused
 
@@ -184,7 +203,7 @@ def test_weights_that_were_folded_away(tmp_path: Path) -> None:
 
 
 def test_an_unknown_input(tmp_path: Path) -> None:
-    path = exported(tmp_path / "model.onnx")
+    path = own_file(tmp_path / "model.onnx")
     model = onnx.load(str(path))
     model.graph.input.append(onnx.helper.make_tensor_value_info("past", onnx.TensorProto.INT64, ["batch"]))
     onnx.save(model, str(path))
@@ -194,7 +213,7 @@ def test_an_unknown_input(tmp_path: Path) -> None:
 
 
 def test_a_case_of_other_weights(tmp_path: Path) -> None:
-    subject = OnnxSubject(exported(tmp_path / "model.onnx"))
+    subject = OnnxSubject(own_file(tmp_path / "model.onnx"))
     with pytest.raises(InputError, match="make the case from `weights"):
         subject.answer(generate(72))
 

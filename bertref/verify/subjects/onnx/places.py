@@ -126,16 +126,18 @@ class Places:
 
     def _bare(self, row: TensorRow, use: Use) -> str | None:
         """A product alone, where its bias isn't added elsewhere, nor in a fused node that reads it."""
-        if use.node.op_type == "MatMulInteger" or self._weights.uses(row.parameters[1].name):
+        if self._weights.uses(row.parameters[1].name):
             return None
-        made = str(use.node.output[0])
+        made = scaled_output(self._graph, use.node)
         reading = self._graph.users(self._graph.on(made, SAME | SHAPES))
         return None if any(one.node.domain not in STANDARD for one in reading) else made
 
     def _norm(self, row: TensorRow) -> str | None:
         node = self._norm_node(row)
-        if node is None or node.op_type in NORMS:
-            return None if node is None else str(node.output[0])
+        if node is None:
+            return self._read_by_all(row)
+        if node.op_type in NORMS:
+            return str(node.output[0])
         made = str(node.output[0])
         for use in self._graph.users(self._graph.on(made, SAME)):
             other = str(use.node.input[1 - use.at]) if use.node.op_type == "Add" else ""
@@ -143,6 +145,15 @@ class Places:
             if value is not None and value.ndim == 1:
                 return str(use.node.output[0])
         return None if self._weights.uses(row.parameters[1].name) else made
+
+    def _read_by_all(self, row: TensorRow) -> str | None:
+        """Where the graph doesn't use a norm's parameters: what all dense layers behind it multiply."""
+        behind = [one for one in self._readers[row.name] if one.op in ("dense", "decoder")]
+        taken = {self.operand(one, 0) for one in behind if one.arguments != ("first_token",)}
+        found = taken.pop() if len(taken) == 1 else None
+        return (
+            self._unquantised(found) if found is not None and not self._weights.uses(row.parameters[0].name) else None
+        )
 
     def _norm_node(self, row: TensorRow) -> Any:
         """The node that applies a norm's gain; None unless there is exactly one."""

@@ -32,14 +32,21 @@ def libraries() -> tuple[Any, Any]:
 
 class Session:
     """The file at `path`. `inside` are values of its graph that become outputs; {} runs the file untouched. `extra`:
-    those among them that a node gives only if it is asked to: name -> (the node's first output, number of this one)."""
+    those among them that a node gives only if it is asked to: name -> (the node's first output, number of this one).
+
+    `wide` shows what is inside in float32, whatever type it has: on a CPU onnxruntime computes float16 nodes in it,
+    and hands results on from node to node without rounding them. A float16 output would be another value than the one
+    that the next node computes with.
+    """
 
     def __init__(
-        self, path: Path, inside: Iterable[str] = (), extra: Mapping[str, tuple[str, int]] | None = None
-    ) -> None:
+        self, path: Path, inside: Iterable[str] = (), extra: Mapping[str, tuple[str, int]] | None = None, *,
+        wide: bool = False,
+    ) -> None:  # fmt: skip
         self._onnx, self._runtime = libraries()
         self._path = path
         self._inside, self._extra = list(dict.fromkeys(inside)), dict(extra or {})
+        self._wide = wide
         self._running: Any = None
 
     def run(self, names: Iterable[str], feed: Mapping[str, Any]) -> Arrays:
@@ -48,11 +55,14 @@ class Session:
         try:
             if self._running is None:
                 self._running = self._started()
-            arrays = self._running.run(asked, dict(feed))
+            arrays = self._running.run([self._shown(name) for name in asked], dict(feed))
         except Exception as error:  # onnxruntime's own classes, which share no base
             reason = str(error).partition("\n")[0]
             raise InputError(f"onnx:{self._path}: onnxruntime can't run it: {reason}") from None
         return {name: to_numpy(array, name) for name, array in zip(asked, arrays, strict=True)}
+
+    def _shown(self, name: str) -> str:
+        return f"{name}:wide" if self._wide else name
 
     def _started(self) -> Any:
         options = self._runtime.SessionOptions()
@@ -74,7 +84,11 @@ class Session:
             outputs.extend([""] * (number + 1 - len(outputs)))
             outputs[number] = name
         there = {value.name for value in model.graph.output}
-        for name in self._inside:
+        if self._wide:
+            single = self._onnx.TensorProto.FLOAT
+            for name in dict.fromkeys((*self._inside, *there)):
+                model.graph.node.append(self._onnx.helper.make_node("Cast", [name], [self._shown(name)], to=single))
+        for name in map(self._shown, dict.fromkeys((*self._inside, *there))):
             if name not in there:
                 model.graph.output.append(self._onnx.helper.make_empty_tensor_value_info(name))
         return bytes(model.SerializeToString())

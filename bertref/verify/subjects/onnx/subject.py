@@ -190,7 +190,7 @@ class OnnxSubject:
     def _looking_inside(self) -> Session:
         seen = set(self._inside.values()).union(*(one.names() for one in self._unquantised.values()))
         extra = {name: (node.output[0], number) for name, (node, number) in self._extra.items()}
-        return Session(self._path, sorted(seen), extra)
+        return Session(self._path, sorted(seen), extra, wide=self.precision == "float16")
 
     def _note(self, text: str) -> None:
         if text not in self._notes:

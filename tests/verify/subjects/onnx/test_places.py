@@ -112,6 +112,18 @@ def test_wrong_twins_are_found(files: Files, tmp_path: Path, change: Callable[[A
         assert (report.first, report.last_right) == (FIRST[change], LAST_RIGHT[change])
 
 
+def without_norms(model: Any) -> None:
+    model.bert.embeddings.LayerNorm = torch.nn.Identity()
+    model.cls.predictions.transform.LayerNorm = torch.nn.Identity()
+
+
+def test_a_norm_that_the_graph_lacks_is_what_is_read_in_its_place(files: Files, tmp_path: Path) -> None:
+    path = from_torch(tmp_path / "wrong.onnx", hugging_face(without_norms))
+    found = statuses(verdict(path, files.model))
+    wrong = [name for name, status in found.items() if status in ("added", "wrong")]
+    assert wrong == ["embeddings.norm", "mlm.transform"]
+
+
 def test_a_weight_that_is_not_the_model_s_is_named(files: Files, tmp_path: Path) -> None:
     path = from_torch(tmp_path / "wrong.onnx", hugging_face(transposed))
     report = verdict(path, files.model)

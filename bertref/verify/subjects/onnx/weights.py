@@ -156,6 +156,9 @@ class Weights:
         for use in self._graph.users(stored):
             if use.node.op_type == "DequantizeLinear" and use.at == 0:
                 return self._graph.constant(use.node.output[0])
+            held = quantised_weight(self._graph, use) if PRODUCTS.get(use.node.op_type) == use.at else None
+            if held is not None:
+                return held.values
         return None
 
 

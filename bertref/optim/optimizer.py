@@ -21,7 +21,8 @@ from .rules import RULES
 class Optimizer:
     """Settings of one of the optimisers.
 
-    kind              one of `RULES`: "google" (AdamWeightDecay, no bias correction), "adamw" (torch's), "lamb", "lion"
+    kind              one of `RULES`: "google" (AdamWeightDecay, no bias correction), "adamw" (torch's), "lamb", "lion",
+                      and those of `adam_variants`
     beta2, epsilon    None stands for the kind's own default, `Rule.defaults`; else 0.999 and, for a kind without one, 0
     weight_decay      0.01 in all of BERT's recipes
     decay_exclusions  a parameter whose name contains one of these isn't decayed

@@ -26,8 +26,8 @@ class Recipe:
     vocab_size: int = 8000
     taught_share: int = 2
     words_length: int = 256
-    words_batch: int = 32
-    words_steps: int = 1200
+    words_batch: int = 8
+    words_steps: int = 4800
     words_rate: float = 1e-3
     teacher_epochs: float = 1.0
     teacher_rate: float = 5e-5
@@ -44,5 +44,5 @@ class Recipe:
 
 SHORT = Recipe()
 """Two hours on two cores that multiply at 0.1 TFLOP/s together."""
-LONG = Recipe(taught_share=1, words_steps=8000, teacher_epochs=2.0, student_epochs=3.0, text_length=192)
+LONG = Recipe(taught_share=1, words_steps=30_000, teacher_epochs=2.0, student_epochs=3.0, text_length=192)
 """Better, and several times as long."""

@@ -110,7 +110,7 @@ def _words(places: Places, recipe: Recipe) -> Stage:
             "pretrain", places / "corpus", "--config", places / "student.json", "--objective", "mlm",
             "--seq-len", recipe.words_length, "--batch-size", recipe.words_batch, "--steps", recipe.words_steps,
             "--learning-rate", recipe.words_rate, "--dropout", 0, "--eval-corpus", places / "tune",
-            "--eval-every", 400, "--eval-batches", 40, "--save-every", 100, "--seed", recipe.seed,
+            "--eval-every", 1200, "--eval-batches", 100, "--save-every", 200, "--seed", recipe.seed,
             "--out", places / "words", "--log-json", places / "words.jsonl", "--resume",
         )  # fmt: skip
 

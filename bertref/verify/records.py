@@ -30,10 +30,12 @@ PRETRAINING = ("pretraining",)
 WRONG = ("added", "inherited", "wrong", "not-finite", "shape", "unsteady")
 """The statuses of a finding that make an implementation diverge."""
 
-PRECISIONS = ("float64", "float32", "tf32", "bfloat16", "float16", "mixed-bfloat16", "mixed-float16", "int8")
+PRECISIONS = ("float64", "float32", "tf32", "bfloat16", "float16", "mixed-bfloat16", "mixed-float16")
 """What a subject can compute in. tf32: float32 whose products round their factors to 10 bits; mixed: products in the
-half type, the rest in float32 (autocast); int8: products of integers, judged as float32 but for what quantisation
-explains."""
+half type, the rest in float32 (autocast)."""
+
+QUANTISED = "int8"
+"""The precision of a subject whose products are of integers: judged as float32, but for what quantisation explains."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,6 @@ class Answers:
     remarks for the user: what was fused, gathered, cast or is not available, and why.
 
     untouched  values of the same names from a run in which nothing inside was looked at: judged in total
-    composed   tensors that the subject is known to compute by single operations in a half type, each of which rounds
     outputs    what the subject gives its users, of what it was asked: unless one of them is judged, it isn't right.
                None: all values are alike
     unquantised  values without what quantisation does to them, as the subject's own scales say: what their step is
@@ -101,7 +102,6 @@ class Answers:
     values: Arrays
     notes: tuple[str, ...] = ()
     untouched: Arrays = field(default_factory=dict)
-    composed: frozenset[str] = frozenset()
     outputs: tuple[str, ...] | None = None
     unquantised: Arrays = field(default_factory=dict)
 

@@ -16,7 +16,7 @@ from ..emulation.variants import arithmetics
 from ..graph.axes import Axes, AxesOf, masked_rows, split
 from ..graph.replay import Replay, sources
 from ..graph.steps import Graph
-from ..records import PRECISIONS, WRONG, Answers, Arrays, Case, Finding, Report
+from ..records import PRECISIONS, QUANTISED, WRONG, Answers, Arrays, Case, Finding, Report
 from .detect import detect
 from .limit import LIMIT
 from .localise import place
@@ -52,7 +52,7 @@ def compare(
 
     Raises `InputError` for an unknown precision.
     """
-    if precision is not None and precision not in PRECISIONS:
+    if precision is not None and precision not in (*PRECISIONS, QUANTISED):
         raise InputError(f"precision: {precision!r} is none of {', '.join(PRECISIONS)}")
     given = admit(case, answers.values)
     remarks = [*notes, *answers.notes, *given.notes]
@@ -61,11 +61,11 @@ def compare(
         remarks.append(f"precision not declared; the numbers look like {precision}")
     findings = overflow_allowed(case, precision, given.findings)
     unquantised = admit(case, answers.unquantised).values
-    computed = "float32" if precision == "int8" else precision
-    judgement = Judgement(case, computed, given.values, answers.composed, unquantised)
+    computed = "float32" if precision == QUANTISED else precision
+    judgement = Judgement(case, computed, given.values, unquantised)
     found = {**findings, **judgement.findings(findings)}
     found |= judgement.untouched(found, admit(case, answers.untouched))
-    if precision == "int8":
+    if precision == QUANTISED:
         found = {name: _for_int8(finding) for name, finding in found.items()}
     report = _report(case, subject, precision, found, judgement, (*remarks, *judgement.notes))
     return report if answers.outputs is None else _with_outputs(report, answers.outputs)
@@ -169,13 +169,12 @@ def overflow_allowed(case: Case, precision: str, findings: Mapping[str, Finding]
 
 class Judgement:
     """The comparison of a case's answers, all of them known, of the right shape and finite, with what is right.
-    `composed` and `unquantised` as in `Answers`."""
+    `unquantised` as in `Answers`."""
 
     def __init__(
-        self, case: Case, precision: str, values: Arrays, composed: frozenset[str] = frozenset(),
-        unquantised: Mapping[str, Any] = MappingProxyType({}),
-    ) -> None:  # fmt: skip
-        self.case, self.values, self._composed, self._unquantised = case, values, composed, unquantised
+        self, case: Case, precision: str, values: Arrays, unquantised: Mapping[str, Any] = MappingProxyType({})
+    ) -> None:
+        self.case, self.values, self._unquantised = case, values, unquantised
         self.truth = Truth(case, precision)
         self.graph = self.truth.graph
         self.replay = Replay(self.graph, values)
@@ -190,12 +189,9 @@ class Judgement:
         if precision not in HALVES:
             return once
         forward, back = self._scatters(once, ""), self._scatters(once, "grad")
-        if forward and max(*forward, *back, 0.0) <= LIMIT and not self._composed:
+        if forward and max(*forward, *back, 0.0) <= LIMIT:
             return once
         stepwise = noise_floor(self.truth, self.values, wide_activations=False)
-        if forward and max(*forward, *back, 0.0) <= LIMIT:
-            known = {name: stepwise.own[name] for name in self._composed if name in stepwise.own}
-            return NoiseFloor(precision, once.total, {**once.own, **known})
         if not forward or max(forward) > LIMIT:
             self.notes.append("activations are judged as computed step by step in half precision")
             return stepwise

@@ -60,17 +60,6 @@ class Places:
             return use.node if use else None
         return self._product_of(row) if row.op in ("scores", "context") else None
 
-    def composed(self) -> list[str]:
-        """The activations that aren't made by one node: each of the nodes rounds."""
-        found = []
-        for row in self._rows.values():
-            value, before = self.values.get(row.name), self.values.get(row.inputs[0]) if row.inputs else None
-            if row.op == "activation" and value is not None and before is not None:
-                made = self._graph.maker.get(self._graph.back(value, SAME))
-                whole = made is not None and len(made.input) == 1 and self._graph.back(made.input[0], SAME) == before
-                found += [] if whole else [row.name]
-        return found
-
     def _value(self, row: TensorRow) -> str | None:
         match row.op:
             case "lookup":

@@ -89,7 +89,7 @@ class OnnxSubject:
         else:
             values, clean = self._run(False, asked, feed, case)
         own = tuple(outputs) if outputs or wanted is None else None
-        return Answers(values, tuple(self._notes), untouched, self._composed, own, clean)
+        return Answers(values, tuple(self._notes), untouched, own, clean)
 
     # -- the file ----------------------------------------------------------------------------------------------------
 
@@ -130,7 +130,6 @@ class OnnxSubject:
         """What is inside, and which outputs are known; nothing that is made with weights that aren't known."""
         places = Places(self._graph, weights, self._rows)
         self._extra, self._added = places.extra, places.added
-        self._composed = frozenset(places.composed() if self.precision == "float16" else ())
         known: set[str] = set()
         for row in self._rows:
             if known.issuperset(row.inputs) and all(name in self._params for name, _ in row.parameters):

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from ..emulation.variants import arithmetics
 from ..graph.axes import Axes, AxesOf, masked_rows, split
 from ..graph.replay import Replay, sources
 from ..graph.steps import Graph
-from ..records import PRECISIONS, WRONG, Answers, Arrays, Case, Finding, Report
+from ..records import PRECISIONS, QUANTISED, WRONG, Answers, Arrays, Case, Finding, Report
 from .detect import detect
 from .limit import LIMIT
 from .localise import place
@@ -33,6 +34,9 @@ from .noise_floor import (
 )
 from .reference import answer_names
 
+UNTOUCHED = "when nothing inside is looked at; looking changes how it is fused"
+"""What is said of an answer that is wrong in a run of its own alone."""
+
 HALVES = ("bfloat16", "float16", "mixed-bfloat16", "mixed-float16")
 
 
@@ -48,7 +52,7 @@ def compare(
 
     Raises `InputError` for an unknown precision.
     """
-    if precision is not None and precision not in PRECISIONS:
+    if precision is not None and precision not in (*PRECISIONS, QUANTISED):
         raise InputError(f"precision: {precision!r} is none of {', '.join(PRECISIONS)}")
     given = admit(case, answers.values)
     remarks = [*notes, *answers.notes, *given.notes]
@@ -56,9 +60,29 @@ def compare(
         precision = detect(case, given.values)
         remarks.append(f"precision not declared; the numbers look like {precision}")
     findings = overflow_allowed(case, precision, given.findings)
-    judgement = Judgement(case, precision, given.values)
+    unquantised = admit(case, answers.unquantised).values
+    computed = "float32" if precision == QUANTISED else precision
+    judgement = Judgement(case, computed, given.values, unquantised)
     found = {**findings, **judgement.findings(findings)}
-    return _report(case, subject, precision, found, judgement, (*remarks, *judgement.notes))
+    found |= judgement.untouched(found, admit(case, answers.untouched))
+    if precision == QUANTISED:
+        found = {name: _for_int8(finding) for name, finding in found.items()}
+    report = _report(case, subject, precision, found, judgement, (*remarks, *judgement.notes))
+    return report if answers.outputs is None else _with_outputs(report, answers.outputs)
+
+
+def _for_int8(finding: Finding) -> Finding:
+    """How far a quantised tensor is from the float32 model's isn't held against it where its own step is right."""
+    return replace(finding, total=None, note="") if finding.status == "right" else finding
+
+
+def _with_outputs(report: Report, outputs: tuple[str, ...]) -> Report:
+    """Nothing is right whose own outputs aren't."""
+    right = {finding.name for finding in report.findings if finding.status == "right"}
+    if report.verdict != "right" or right.intersection(outputs):
+        return report
+    note = "none of its own outputs could be judged, so it can't be called right, whatever is inside"
+    return replace(report, verdict="could not run", notes=(*report.notes, note))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -144,10 +168,13 @@ def overflow_allowed(case: Case, precision: str, findings: Mapping[str, Finding]
 
 
 class Judgement:
-    """The comparison of a case's answers, all of them known, of the right shape and finite, with what is right."""
+    """The comparison of a case's answers, all of them known, of the right shape and finite, with what is right.
+    `unquantised` as in `Answers`."""
 
-    def __init__(self, case: Case, precision: str, values: Arrays) -> None:
-        self.case, self.values = case, values
+    def __init__(
+        self, case: Case, precision: str, values: Arrays, unquantised: Mapping[str, Any] = MappingProxyType({})
+    ) -> None:
+        self.case, self.values, self._unquantised = case, values, unquantised
         self.truth = Truth(case, precision)
         self.graph = self.truth.graph
         self.replay = Replay(self.graph, values)
@@ -207,8 +234,27 @@ class Judgement:
                 wrong.add(step.name)
         return found
 
+    def untouched(self, found: Mapping[str, Finding], given: Given) -> dict[str, Finding]:
+        """Findings on answers of a run of their own, where they are wrong and those looked at beside their inputs
+        aren't: farther from the reference than rounding explains, and than what rounding has been amplified to."""
+        wrong = {name: finding for name, finding in given.findings.items() if finding.status in WRONG}
+        for name, value in given.values.items():
+            if name in found:
+                total, _ = compare_with(self.truth, {name: value}, name, self.replay)
+                ratio, _ = largest_ratio(total, self.noise_floor.total[name])
+                if ratio > LIMIT * max(found[name].total or 1.0, 1.0):
+                    wrong[name] = replace(found[name], status="wrong", total=ratio, own=None)
+        return {
+            name: replace(finding, note="; ".join(filter(None, (finding.note, UNTOUCHED))))
+            for name, finding in wrong.items()
+            if name in found and found[name].status == "right"
+        }
+
     def _compared(self, name: str) -> tuple[Measures, Measures]:
-        return compare_with(self.truth, self.values, name, self.replay)
+        total, own = compare_with(self.truth, self.values, name, self.replay)
+        if name in self._unquantised:
+            _, own = compare_with(self.truth, self._unquantised, name, self.replay)
+        return total, own
 
     def _finding(self, name: str, behind: bool, total: Measures, own: Measures) -> Finding:
         floor = self.noise_floor.total[name]
@@ -236,6 +282,8 @@ class Judgement:
     def _wrong(self, finding: Finding, status: str, note: str) -> Finding:
         name = finding.name
         found = self.replay.input(name)
+        if name in self._unquantised and status != "inherited":
+            found = self.graph.axes(name).clean(np.asarray(self._unquantised[name]))
         expected = self.truth(name) if status == "inherited" else self.replay(name)
         where = place(self.graph, name, found - expected, expected, found)
         return replace(finding, status=status, place=where, note=note)

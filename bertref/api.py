@@ -136,7 +136,9 @@ class Model:
 
         return classify(self, texts, pairs, truncate=truncate, windows=windows)
 
-    def choose(self, context: str, choices: Sequence[str], *, truncate: Truncate | None = None) -> "list[ChoiceScore]":
+    def choose(
+        self, context: str, choices: Sequence[str], *, truncate: Truncate | None = None
+    ) -> "list[ChoiceScore]":
         """The choices by how well they go on from the context, best first."""
         return self.choose_batch([context], [choices], truncate=truncate)[0]
 
@@ -174,15 +176,8 @@ class Model:
         return answer(self, questions, contexts, options)
 
     def explain(
-        self,
-        text: str,
-        pair: str | None = None,
-        *,
-        method: str = "integrated",
-        task: str | None = None,
-        label: str | None = None,
-        mask: int = 0,
-        truncate: Truncate | None = None,
+        self, text: str, pair: str | None = None, *, method: str = "integrated", task: str | None = None,
+        label: str | None = None, mask: int = 0, truncate: Truncate | None = None,
     ) -> "Explanation":
         """What each word added to the label of a text or a pair, or to the guess for its [MASK] of number `mask`.
 
@@ -192,15 +187,12 @@ class Model:
         """
         from .inference.explain import explain
 
-        return explain(self, text, pair, method=method, task=task, label=label, mask=mask, truncate=truncate)
+        return explain(
+            self, text, pair, method=method, task=task, label=label, mask=mask, truncate=truncate
+        )
 
     def attention(
-        self,
-        text: str,
-        pair: str | None = None,
-        *,
-        layer: int = -1,
-        head: int | None = None,
+        self, text: str, pair: str | None = None, *, layer: int = -1, head: int | None = None,
         truncate: Truncate | None = None,
     ) -> "AttentionMap":
         """With which weight each token reads each other in a layer's head; without `head` the mean over all."""

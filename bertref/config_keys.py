@@ -97,7 +97,9 @@ class OtherKeys:
         if self.unsupported:
             raise InputError(f"{where}: {self.unsupported[0]}")
         if self.unknown:
-            raise InputError(f"{where}: unknown key{_s(self.unknown)} {', '.join(self.unknown)}; correct or remove it")
+            raise InputError(
+                f"{where}: unknown key{_s(self.unknown)} {', '.join(self.unknown)}; correct or remove it"
+            )
 
     def notes(self, where: str) -> tuple[str, ...]:
         """One line that names the harmless keys; nothing if there is none."""

@@ -114,7 +114,9 @@ class Explaining:
             return [model.attention(text, pair, layer=self.layer, head=self.head, truncate=truncate)]
         assert self.method is not None
         return [
-            model.explain(text, pair, method=self.method, task=task, label=self.label, mask=number, truncate=truncate)
+            model.explain(
+                text, pair, method=self.method, task=task, label=self.label, mask=number, truncate=truncate
+            )
             for number in range(len(values.get("masks", [None])))
         ]
 

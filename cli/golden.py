@@ -26,21 +26,10 @@ def golden() -> None:
 @golden.command()
 @click.argument("folder", metavar="DIR")
 @case_options
-@click.option(
-    "--expected",
-    metavar="GROUPS",
-    default="none",
-    show_default=True,
-    help="Right answers to write, too: probes, gradients, updates (any, with commas), all or none.",
-)
-@click.option(
-    "--format",
-    "formats",
-    metavar="FORMATS",
-    default="bin",
-    show_default=True,
-    help="bin, npy, safetensors, with commas; the index points into the first.",
-)
+@click.option("--expected", metavar="GROUPS", default="none", show_default=True,
+              help="Right answers to write, too: probes, gradients, updates (any, with commas), all or none.")
+@click.option("--format", "formats", metavar="FORMATS", default="bin", show_default=True,
+              help="bin, npy, safetensors, with commas; the index points into the first.")
 @click.option("--precision", metavar="NAME", help="What the program is asked to compute in, such as float32.")
 @json_option
 @debug_option

@@ -71,7 +71,9 @@ def read_manifest(path: Path) -> dict[str, Golden]:
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise InputError(f"{path}: the manifest of the goldens can't be read: {error}") from None
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise InputError(f"{path}: this bertref reads format {FORMAT} of the goldens' manifest, and this is another")
+        raise InputError(
+            f"{path}: this bertref reads format {FORMAT} of the goldens' manifest, and this is another"
+        )
     return {name: _entry(name, values) for name, values in manifest["goldens"].items()}
 
 

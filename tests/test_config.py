@@ -128,7 +128,9 @@ def test_round_trip_through_json(config: BertConfig, numerics: Numerics) -> None
     assert config_from_dict(json.loads(text)) == (config, numerics)
 
 
-@pytest.mark.parametrize(("gelu", "theirs"), [("erf", "gelu"), ("tanh", "gelu_new")], ids=["gelu", "gelu_new"])
+@pytest.mark.parametrize(
+    ("gelu", "theirs"), [("erf", "gelu"), ("tanh", "gelu_new")], ids=["gelu", "gelu_new"]
+)
 def test_hugging_face_opens_what_we_write(gelu: Any, theirs: str) -> None:
     config = BertConfig.preset("mini", vocab_size=321, attention_probs_dropout_prob=0.25)
     written = config_to_dict(config, replace(GOOGLE, gelu=gelu, layer_norm_eps=1e-6))

@@ -62,33 +62,14 @@ MAY_IMPORT = {
     "verify": _TRAIN | _TOP | {"ops", "row", "topology", "train"},
     "bench": _TRAIN | {"api", "backends.numpy", "backends.report", "bertref", "onnx_export", "train"},
     "default_model": {
-        "backends.report",
-        "bench",
-        "bertref",
-        "checkpoint",
-        "config",
-        "data",
-        "errors",
-        "metrics",
-        "plumbing",
-        "rng",
+        "backends.report", "bench", "bertref", "checkpoint", "config", "data", "errors", "metrics", "plumbing", "rng",
         "text",
     },
     "__main__": {"cli"},
     "api": _MODEL | {"backends", "checkpoint", "inference", "text"},
     "bertref": {"api", "checkpoint", "config", "errors", "evaluation", "text", "train", "verify"},
-    "cli": _TRAIN
-    | _TOP
-    | {
-        "workload",
-        "api",
-        "backends.numpy",
-        "bench",
-        "convert",
-        "default_model",
-        "evaluation",
-        "train",
-        "verify",
+    "cli": _TRAIN | _TOP | {
+        "workload", "api", "backends.numpy", "bench", "convert", "default_model", "evaluation", "train", "verify",
     },
 }
 """Room -> the rooms that it may import besides itself. `bertref` is the package's own `__init__`: its version."""

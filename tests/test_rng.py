@@ -52,25 +52,16 @@ def test_the_table_of_streams_is_literal() -> None:
 
 LITERAL = {
     (0, "masking", 0, 0): [
-        0x6DDD30B2E7A29A82,
-        0xA4F65AB2DDB46C74,
-        0x7BE2E1C74434C648,
-        0x6F41DE311FBA317D,
-        0x5AD1829EA1DC5D1C,
+        0x6ddd30b2e7a29a82, 0xa4f65ab2ddb46c74, 0x7be2e1c74434c648, 0x6f41de311fba317d,
+        0x5ad1829ea1dc5d1c,
     ],
     (1, "data_order", 2, 3): [
-        0xFBDED958790038A6,
-        0x6E66FC083F7898EF,
-        0xD6349E4E8EBC6FBB,
-        0xEA3BAAE687AD2E31,
-        0x6B5C03D204CA773E,
+        0xfbded958790038a6, 0x6e66fc083f7898ef, 0xd6349e4e8ebc6fbb, 0xea3baae687ad2e31,
+        0x6b5c03d204ca773e,
     ],
     (12345, "held_out", 2**40, 2**63): [
-        0x806F10C860A4E798,
-        0x1B04359D90BD1859,
-        0x7F29196BC88C4BA4,
-        0x93C65FF8887332FE,
-        0x87FA8CAF14613635,
+        0x806f10c860a4e798, 0x1b04359d90bd1859, 0x7f29196bc88c4ba4, 0x93c65ff8887332fe,
+        0x87fa8caf14613635,
     ],
 }
 
@@ -86,7 +77,9 @@ numbers = st.integers(0, 2**64 - 1)
 
 
 @given(numbers, numbers, numbers, numbers, st.integers(1, 9))
-def test_every_address_follows_the_definition(seed: int, stream: int, step: int, example: int, count: int) -> None:
+def test_every_address_follows_the_definition(
+    seed: int, stream: int, step: int, example: int, count: int
+) -> None:
     drawn = rng.philox(seed, stream, step, example).random_raw(count)
     assert np.atleast_1d(drawn).tolist() == words(seed, stream, step, example, count)
 

@@ -111,7 +111,9 @@ def write_model(folder: Path, job: Job) -> None:
 def rows(job: Job, vocab_size: int) -> list[list[int]]:
     """The ids of every sequence, framed: [CLS], words, [SEP]."""
     random = np.random.default_rng(job.seed)
-    return [[CLS, *random.integers(FIRST_WORD, vocab_size, length - 2).tolist(), SEP] for length in job.lengths]
+    return [
+        [CLS, *random.integers(FIRST_WORD, vocab_size, length - 2).tolist(), SEP] for length in job.lengths
+    ]
 
 
 def with_a_mask(row: list[int]) -> list[int]:

@@ -101,7 +101,9 @@ def kept_by_a_layer(config: BertConfig, shape: Shapes, factors: Factors, size: i
     return rows, scores * (size + (1 if dropout else 0))
 
 
-def kept(config: BertConfig, shape: Shapes, factors: Factors, size: int, dropout: bool, recompute: str = "none") -> int:
+def kept(
+    config: BertConfig, shape: Shapes, factors: Factors, size: int, dropout: bool, recompute: str = "none"
+) -> int:
     """Bytes that forward leaves for backward: layers and embeddings."""
     H, L = config.hidden_size, config.num_hidden_layers
     rows, probs = kept_by_a_layer(config, shape, factors, size, dropout)

@@ -1,10 +1,10 @@
 """A race: both sides in processes of their own, checked against each other, then timed in turn.
 
-1  the model or the text is written where both sides read it
-2  each side sets itself up in its own process, with all threads
-3  both answer with figures, dropout off; if they don't agree nothing is timed
-4  each side does the work once to warm up
-5  round by round each side does the work, alternating which goes first, while the other waits
+    1  the model or the text is written where both sides read it
+    2  each side sets itself up in its own process, with all threads
+    3  both answer with figures, dropout off; if they don't agree nothing is timed
+    4  each side does the work once to warm up
+    5  round by round each side does the work, alternating which goes first, while the other waits
 """
 
 import contextlib

@@ -1,10 +1,10 @@
 """Answers that somebody else computed, read from their file, one for each example of a part and in its order.
 
-.jsonl, .ndjson   {"prediction": ...}, or {"scores": {"label": 0.9, ...}} or {"scores": [0.1, 0.9]}; where they have
-                  "index" (from 0) or "place" (as `predictions.jsonl` has it), these are held against the examples
-.tsv, .csv        a column "prediction", and maybe "index" or "id" (GLUE's files); or, without a header, the
-                  probabilities of all labels in a row (`test_results.tsv`)
-anything else     a prediction a line
+    .jsonl, .ndjson   {"prediction": ...}, or {"scores": {"label": 0.9, ...}} or {"scores": [0.1, 0.9]}; where they have
+                      "index" (from 0) or "place" (as `predictions.jsonl` has it), these are held against the examples
+    .tsv, .csv        a column "prediction", and maybe "index" or "id" (GLUE's files); or, without a header, the
+                      probabilities of all labels in a row (`test_results.tsv`)
+    anything else     a prediction a line
 """
 
 import math

@@ -1,9 +1,9 @@
 """Labels of words that somebody else computed, in columns as conlleval.pl reads them, or in JSON lines.
 
-EU B-ORG B-ORG      the predicted label is the last column; the word, if there are several columns, the first
-rejects O O
+    EU B-ORG B-ORG      the predicted label is the last column; the word, if there are several columns, the first
+    rejects O O
 
-{"prediction": ["B-ORG", "O"]}
+    {"prediction": ["B-ORG", "O"]}
 """
 
 from collections.abc import Iterator, Sequence

@@ -70,7 +70,9 @@ class AnswerOptions:
     def settings(self, positions: int) -> SpanSettings:
         """What a model that reads so many positions makes of these options."""
         length = min(positions, 384 if self.max_seq_length is None else self.max_seq_length)
-        return SpanSettings(length, self.doc_stride, self.max_query_length, self.max_answer_length, self.null_threshold)
+        return SpanSettings(
+            length, self.doc_stride, self.max_query_length, self.max_answer_length, self.null_threshold
+        )
 
 
 def answer(

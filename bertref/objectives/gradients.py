@@ -37,7 +37,9 @@ def losses_and_gradients(
         xp, batch, settings.numerics, packed=packed, dtype=loss_dtype(xp, params), divide_by=divide_by
     )
     probe = Probe(recorder, xp, prepared.inputs.layout) if recorder else None
-    outcome, cache = objective.forward(ops, params, prepared, settings, dropout=dropout, probe=probe, figures=figures)
+    outcome, cache = objective.forward(
+        ops, params, prepared, settings, dropout=dropout, probe=probe, figures=figures
+    )
     grads: dict[str, Array] = {}
     if gradients:
         d_total = xp.full_like(outcome.losses[TOTAL], loss_scale)

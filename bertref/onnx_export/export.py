@@ -89,7 +89,9 @@ def recorded_inputs(xp: RecordingNamespace, graph: OnnxGraph) -> Inputs:
     return Inputs(layout, *(xp.reshape(x, (rows,)) for x in (ids, columns, types)))
 
 
-def _num_labels(params: Mapping[str, npt.NDArray[Any]], heads: Sequence[str], labels: Sequence[str] | None) -> int:
+def _num_labels(
+    params: Mapping[str, npt.NDArray[Any]], heads: Sequence[str], labels: Sequence[str] | None
+) -> int:
     weight = params.get(labelled(heads) or "")
     width = 1 if weight is None else int(weight.shape[0])
     if labels is not None and (weight is None or len(labels) != width):

@@ -15,9 +15,7 @@ from .rules import RULES
 from .schedule import Schedule, constant_rate, google_rate, huggingface_rate
 
 PASSES: dict[Callable[..., Any], int] = {
-    **{rule.update: 2 + len(rule.moments) for rule in RULES.values()},
-    squared_norm: 1,
-    scaled: 1,
+    **{rule.update: 2 + len(rule.moments) for rule in RULES.values()}, squared_norm: 1, scaled: 1
 }
 """Passes over the parameters that a backend may bring a faster version of (`faster`) -> how many arrays each takes."""
 

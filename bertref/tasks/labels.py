@@ -28,7 +28,9 @@ def found_labels(labels: Iterable[Any], *, unlabelled: bool = False) -> tuple[st
         for label in (each,) if isinstance(each, str) else each:
             found[label] = None
         if len(found) > MOST:
-            raise InputError(f"more than {MOST:,} different labels; is it the right column? (for numbers: regression)")
+            raise InputError(
+                f"more than {MOST:,} different labels; is it the right column? (for numbers: regression)"
+            )
     if not found:
         raise InputError("the training part has no labels")
     return tuple(sorted(found, key=_order))

@@ -73,7 +73,9 @@ def _windowed(tokenizer: Tokenizer, whole: Encoding, settings: TextSettings) -> 
     return [frame(vocab, fixed, moving[a:b], None) for a, b in found]
 
 
-def pooled_by_text(logits: npt.NDArray[np.float64], sequences: Sequence[Sequence[Any]]) -> npt.NDArray[np.float64]:
+def pooled_by_text(
+    logits: npt.NDArray[np.float64], sequences: Sequence[Sequence[Any]]
+) -> npt.NDArray[np.float64]:
     """Logits of all sequences (M, K) -> their means over each text's (N, K)."""
     counts = np.array([len(each) for each in sequences])
     starts = np.cumsum([0, *counts[:-1]])
@@ -94,7 +96,9 @@ def blocks_of(examples: Iterable[TextExample], size: int = BLOCK) -> Iterator[li
         yield some
 
 
-def encoded(tokenizer: Tokenizer, some: Sequence[TextExample], settings: TextSettings) -> list[list[Encoding]]:
+def encoded(
+    tokenizer: Tokenizer, some: Sequence[TextExample], settings: TextSettings
+) -> list[list[Encoding]]:
     """The sequences of each example of a block."""
     pairs = None if some[0].pair is None else [example.pair or "" for example in some]
     return sequences_of(tokenizer, [example.text for example in some], pairs, settings)

@@ -105,7 +105,9 @@ def tokens_of(vocab: Vocab, ids: Sequence[int]) -> list[str]:
     """The tokens of ids; raises `InputError` naming the first that is outside of the vocabulary."""
     for position, number in enumerate(ids):
         if not 0 <= number < len(vocab):
-            raise InputError(f"id {number} at position {position} is outside of the vocabulary's 0 to {len(vocab) - 1}")
+            raise InputError(
+                f"id {number} at position {position} is outside of the vocabulary's 0 to {len(vocab) - 1}"
+            )
     return [vocab.tokens[number] for number in ids]
 
 

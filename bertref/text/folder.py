@@ -53,14 +53,18 @@ def read_folder(folder: Path) -> tuple[Vocab, dict[str, Any]]:
     holds another kind of tokenizer.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; a model's folder with vocab.txt or tokenizer.json is expected")
+        raise InputError(
+            f"{folder}: no such folder; a model's folder with vocab.txt or tokenizer.json is expected"
+        )
     config_path, library_path, vocab_path = (folder / name for name in (CONFIG, LIBRARY, "vocab.txt"))
     files = {name: _read_json(folder / name) for name in (CONFIG, LIBRARY, ADDED, SPECIAL) if (folder / name).exists()}
     config, library = files.get(CONFIG, {}), files.get(LIBRARY)
     _check_config(config, config_path, plain=library is None)
     _check_specials(files.get(SPECIAL, {}), folder / SPECIAL)
     if library is None and not vocab_path.exists():
-        raise InputError(f"{folder}: neither vocab.txt nor tokenizer.json in it; a model's vocabulary is needed")
+        raise InputError(
+            f"{folder}: neither vocab.txt nor tokenizer.json in it; a model's vocabulary is needed"
+        )
     vocab = load_vocab(vocab_path) if vocab_path.exists() else _library_vocab(library or {}, library_path)
     options = {} if library is None else _library_options(library, library_path)
     if library is not None and vocab_path.exists():
@@ -162,7 +166,9 @@ def _library_options(library: dict[str, Any], path: Path) -> dict[str, Any]:
     for name, (given, expected) in parts.items():
         if given != expected:
             raise InputError(f"{path}: {name} is {given!r}; BERT's tokenizer has {expected!r}")
-    options = {ours: normalizer[theirs] for theirs, ours in NORMALIZER_OPTIONS.items() if theirs in normalizer}
+    options = {
+        ours: normalizer[theirs] for theirs, ours in NORMALIZER_OPTIONS.items() if theirs in normalizer
+    }
     if "max_input_chars_per_word" in model:
         options["max_chars_per_word"] = model["max_input_chars_per_word"]
     return _checked(options, path)
@@ -173,14 +179,18 @@ def _config_options(config: dict[str, Any], path: Path) -> dict[str, Any]:
     own = config.get(OWN_KEY, {})
     unknown = sorted(set(own) - set(OWN_OPTIONS)) if isinstance(own, dict) else [repr(own)]
     if unknown:
-        raise InputError(f"{path}: {OWN_KEY} has {', '.join(unknown)}; it may only have {', '.join(OWN_OPTIONS)}")
+        raise InputError(
+            f"{path}: {OWN_KEY} has {', '.join(unknown)}; it may only have {', '.join(OWN_OPTIONS)}"
+        )
     options = {ours: config[theirs] for theirs, ours in CONFIG_OPTIONS.items() if theirs in config}
     return _checked(options | own, path)
 
 
 def write_folder(folder: Path, vocab: Vocab, options: dict[str, Any], max_length: int | None) -> None:
     """Writes `vocab.txt` and `tokenizer_config.json`, each replaced whole; `InputError` if they can't be."""
-    specials = {name: token for name, token in zip(SPECIAL_NAMES, SPECIAL_TOKENS, strict=True) if token in vocab.ids}
+    specials = {
+        name: token for name, token in zip(SPECIAL_NAMES, SPECIAL_TOKENS, strict=True) if token in vocab.ids
+    }
     config = {
         "tokenizer_class": "BertTokenizer",
         **{theirs: options[ours] for theirs, ours in CONFIG_OPTIONS.items()},

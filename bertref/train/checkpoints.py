@@ -32,7 +32,9 @@ def save(
     return states.save(out, saved, describe, keep=keep)
 
 
-def restored(xp: Namespace, saved: states.TrainingState, path: Path, shapes: Mapping[str, tuple[int, ...]]) -> State:
+def restored(
+    xp: Namespace, saved: states.TrainingState, path: Path, shapes: Mapping[str, tuple[int, ...]]
+) -> State:
     """The state of a model with parameters of these shapes that was saved at `path`, on the device.
 
     Raises `CheckpointError` if it is another model's.

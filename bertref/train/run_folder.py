@@ -61,7 +61,9 @@ class RunRecord:
         was, given = ({**defaults, **record.options} for record in (self, now))
         different = sorted(name for name in was.keys() | given.keys() if was.get(name) != given.get(name))
         if different:
-            pairs = ", ".join(f"--{n.replace('_', '-')} was {was.get(n)!r} and is {given.get(n)!r}" for n in different)
+            pairs = ", ".join(
+                f"--{n.replace('_', '-')} was {was.get(n)!r} and is {given.get(n)!r}" for n in different
+            )
             raise InputError(
                 f"{folder}: can't be resumed with other options: {pairs}. Give the same ones, or another --out"
             )

@@ -157,12 +157,8 @@ def train_step(
             norm = global_norm(xp, grads, ops.updates)
         else:
             grads, norm = clip_by_global_norm(
-                xp,
-                grads,
-                recipe.clip_norm,
-                epsilon=recipe.settings.numerics.clip_epsilon,
-                updates=ops.updates,
-                donate=donate,
+                xp, grads, recipe.clip_norm, epsilon=recipe.settings.numerics.clip_epsilon,
+                updates=ops.updates, donate=donate,
             )
         losses = {name: float(xp.to_numpy(loss)) for name, loss in outcome.losses.items()}
         length = float(xp.to_numpy(norm))

@@ -63,7 +63,8 @@ def write(
         "oracle": {"method": oracle, **{library: version(library) for library in libraries}},
         "command": command or f"{COMMAND} {name}",
         "tolerances": {
-            dtype: {"relative": relative, "reason": reason} for dtype, (relative, reason) in tolerances.items()
+            dtype: {"relative": relative, "reason": reason}
+            for dtype, (relative, reason) in tolerances.items()
         },
     }
     path = folder / "manifest.json"

@@ -89,7 +89,9 @@ def remez(f: Function, weight: Function, a: mpf, b: mpf, degree: int) -> tuple[l
         if worst < level * mpf("1.0001"):
             return coefficients, worst
         points = alternating_extrema(errors, count)
-    raise ArithmeticError(f"no convergence for degree {degree}: error {mp.nstr(worst, 3)}, level {mp.nstr(level, 3)}")
+    raise ArithmeticError(
+        f"no convergence for degree {degree}: error {mp.nstr(worst, 3)}, level {mp.nstr(level, 3)}"
+    )
 
 
 def chebyshev_points(a: mpf, b: mpf, count: int) -> list[mpf]:

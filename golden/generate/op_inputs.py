@@ -128,7 +128,9 @@ def soft_cross_entropy(rng: Random, N: int, C: int, spread: float = 2.0) -> OpCa
 
 def kl_divergence(rng: Random, N: int, C: int, temperature: float = 2.0, spread: float = 2.0) -> OpCase:
     logits, teacher = spread * rng.normal(size=(2, N, C))
-    return OpCase({"logits": logits, "teacher_logits": teacher, **_weights(rng, N, True)}, {"temperature": temperature})
+    return OpCase(
+        {"logits": logits, "teacher_logits": teacher, **_weights(rng, N, True)}, {"temperature": temperature}
+    )
 
 
 def cosine(rng: Random, N: int, H: int, eps: float = 1e-12) -> OpCase:

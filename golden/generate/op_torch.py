@@ -108,7 +108,9 @@ TORCH: dict[str, Callable[..., Tensor]] = {
     "unpack": unpack,
     "cross_entropy": cross_entropy,
     "span_cross_entropy": span_cross_entropy,
-    "squared_error": lambda predictions, targets, denominator: ((predictions - targets) ** 2).sum() / denominator,
+    "squared_error": lambda predictions, targets, denominator: (
+        ((predictions - targets) ** 2).sum() / denominator
+    ),
     "binary_cross_entropy": lambda logits, targets, denominator: (
         F.binary_cross_entropy_with_logits(logits, targets, reduction="sum") / denominator
     ),

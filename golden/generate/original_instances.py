@@ -242,5 +242,7 @@ def generate() -> None:
         oracle="the published algorithm on lists of token strings, without spans and without bertref; the script in "
         "bert-tensorflow 1.0.4, which has no whole-word masking, was run on the same tokens and gives the same",
         libraries=(),
-        tolerances={"int64": (0.0, "choices, not measurements: every token, position and label is the same or wrong")},
+        tolerances={
+            "int64": (0.0, "choices, not measurements: every token, position and label is the same or wrong")
+        },
     )

@@ -15,7 +15,7 @@ from bertref.inference.explain import Explanation, WordValue
 from tests.cli_helpers import bertref, beside_the_load, in_process
 from tests.inference.saved import labels, make
 
-TEXT = "It <script>alert(\"rain\")</script> & 'New  York' rained!"
+TEXT = 'It <script>alert("rain")</script> & \'New  York\' rained!'
 MASKED = "he [MASK] to [MASK] york ."
 
 

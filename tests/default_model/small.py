@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bertref.config import BertConfig
-from bertref.default_model.training.recipe import Recipe
+from bertref.default_model.training.recipe import Recipe, Words
 from bertref.default_model.training.stages import Places
 from tests.train.finetuning import running
 
@@ -13,7 +13,7 @@ GOOD = ("wonderful", "moving", "funny", "clever", "warm")
 BAD = ("dull", "awful", "boring", "stupid", "cold")
 THINGS = ("film", "story", "plot", "acting", "music", "ending", "script", "scene")
 RECIPE = Recipe(
-    vocab_size=200, words_length=32, words_batch=4, words_steps=12, teacher_epochs=4.0, teacher_rate=2e-3,
+    vocab_size=200, words=(Words(16, 8, 8, 1e-3), Words(32, 4, 6, 1e-3)), teacher_epochs=4.0, teacher_rate=2e-3,
     teacher_batch=16, student_epochs=3.0, student_rate=1e-3, student_batch=8, text_length=24,
 )  # fmt: skip
 
@@ -41,4 +41,6 @@ def write(folder: Path, seed: int = 1, reviews: int = 60, films: int = 20) -> Pl
         (phrases / f"{part}.tsv").write_text("sentence\tlabel\n" + "".join(rows))
     config = replace(running.CONFIG, max_position_embeddings=32)
     assert isinstance(config, BertConfig)
-    return Places(folder / "aclImdb", phrases, str(running.model(folder / "teacher" / "model", config)), folder / "out")
+    return Places(
+        folder / "aclImdb", phrases, str(running.model(folder / "teacher" / "model", config)), folder / "out"
+    )

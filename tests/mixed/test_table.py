@@ -31,7 +31,9 @@ def pretrained(ops: Any, weights: Any) -> tuple[Any, dict[str, Any], dict[str, A
     """The losses of the case, all probes, and the gradients of the parameters."""
     recorder = Recorder()
     settings = Settings(CASE.config, CASE.numerics)
-    outcome, grads = losses_and_gradients(PretrainingObjective(), ops, weights, CASE.batch, settings, recorder=recorder)
+    outcome, grads = losses_and_gradients(
+        PretrainingObjective(), ops, weights, CASE.batch, settings, recorder=recorder
+    )
     return outcome.losses, recorder.values, grads
 
 

@@ -210,15 +210,8 @@ def _compare(got: Arrays, expected: Arrays) -> None:
 
 @pytest.mark.parametrize(
     "op",
-    [
-        "cross_entropy",
-        "decoder_cross_entropy",
-        "squared_error",
-        "binary_cross_entropy",
-        "soft_cross_entropy",
-        "kl_divergence",
-        "cosine",
-    ],
+    ["cross_entropy", "decoder_cross_entropy", "squared_error", "binary_cross_entropy", "soft_cross_entropy",
+     "kl_divergence", "cosine"],
 )
 @given(data=st.data(), seed=seeds, cut=st.integers(0, 6))
 def test_losses_of_chunks_add_up(op: str, xp: Any, data: st.DataObject, seed: int, cut: int) -> None:
@@ -247,7 +240,9 @@ def test_cross_entropy_ignores_a_shift(xp: Any, data: st.DataObject, seed: int, 
 
 
 @given(data=st.data(), seed=seeds, weights=st.booleans())
-def test_soft_cross_entropy_of_a_label_is_cross_entropy(xp: Any, data: st.DataObject, seed: int, weights: bool) -> None:
+def test_soft_cross_entropy_of_a_label_is_cross_entropy(
+    xp: Any, data: st.DataObject, seed: int, weights: bool
+) -> None:
     case, dy, _ = random_case("cross_entropy", seed, data.draw(sizes("cross_entropy")), weights=weights)
     logits, counts = case.inputs["logits"], case.inputs["weights"]
     targets = np.eye(logits.shape[1])[case.inputs["labels"]] * (1.0 if counts is None else counts[:, None])

@@ -180,6 +180,7 @@ SQUARED_ERROR = [
 ]  # fmt: skip
 
 
+
 def _sigmoid(xp: Any, x: Any) -> Any:
     return 1 / (1 + xp.exp(-x))
 

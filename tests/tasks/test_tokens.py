@@ -114,11 +114,8 @@ def test_a_batch_has_ignored_padding(tmp_path: Path) -> None:
     [
         (None, "dev.txt, line 7: has no labels"),
         (("O", "B-Y"), "dev.txt, line 7, word 2: the label 'B-Y' is unknown; there are O, B-X, I-X$"),
-        (
-            ("O", "S-X"),
-            "word 2: the label 'S-X' is unknown; there are O, B-X, I-X. If these data mark entities in "
-            r"another scheme \(IOB1, IOB2, BIOES\), convert all to one$",
-        ),
+        (("O", "S-X"), "word 2: the label 'S-X' is unknown; there are O, B-X, I-X. If these data mark entities in "
+         r"another scheme \(IOB1, IOB2, BIOES\), convert all to one$"),
         (("O",), "dev.txt, line 7: there are 2 words and 1 labels"),
     ],
 )

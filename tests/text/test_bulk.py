@@ -23,7 +23,9 @@ STRANGE = (
     "\u2029\u3000\u4e00\u9fff\ud55c\ud800\udfff\ue000\ufb01\ufeff\ufffd\U0001f4a9\U0002b820\U0010ffff"
     "'\"[]#$. \n\tAaBbZz"
 )
-CHARACTERS = st.one_of(st.sampled_from(STRANGE), st.sampled_from("abAB .#"), st.characters(exclude_categories=()))
+CHARACTERS = st.one_of(
+    st.sampled_from(STRANGE), st.sampled_from("abAB .#"), st.characters(exclude_categories=())
+)
 TEXTS = st.lists(st.text(CHARACTERS, max_size=30), max_size=6)
 OPTIONS = st.fixed_dictionaries(
     {
@@ -50,7 +52,11 @@ def vocab_for(texts: Sequence[str], cuts: Sequence[int], options: dict[str, Any]
     for number, word in enumerate(words):
         cut = cuts[number % len(cuts)]
         pieces |= dict.fromkeys([word[: cut + 1], "##" + word[cut + 1 :], "##" + word[:cut]])
-    ours = [piece for piece in pieces if piece == piece.strip() and not any("\ud800" <= c <= "\udfff" for c in piece)]
+    ours = [
+        piece
+        for piece in pieces
+        if piece == piece.strip() and not any("\ud800" <= c <= "\udfff" for c in piece)
+    ]
     return Vocab(tuple(piece for piece in ours if piece and "\n" not in piece and "\r" not in piece))
 
 
@@ -86,7 +92,9 @@ def code_points(stride: int) -> list[str]:
 def test_equal_on_every_code_point(stride: int, lower: bool) -> None:
     texts = [f"a{char}B" for char in code_points(stride)]
     assert len(texts) > 30_000
-    words = bulk.Words(lower_case=lower, strip_accents=None, tokenize_chinese_chars=True, control="Cc+Cf").split(texts)
+    words = bulk.Words(
+        lower_case=lower, strip_accents=None, tokenize_chinese_chars=True, control="Cc+Cf"
+    ).split(texts)
     basic = BasicTokenizer(lower)
     expected = [word for text in texts for word in [*basic.tokenize(text), bulk.SEPARATOR]][:-1]
     assert words == expected
@@ -125,7 +133,10 @@ def test_blocks_and_a_small_table_change_nothing(
 
 def test_many_different_special_characters(small_vocab: Vocab) -> None:
     text = (
-        "the " + "".join(map(chr, range(0x4E00, 0x4E00 + 3 * bulk.FEW))) + " fox" + "!?;:,.()[]{}<>@#$%^&*_+-=/|\\`~\"'"
+        "the "
+        + "".join(map(chr, range(0x4E00, 0x4E00 + 3 * bulk.FEW)))
+        + " fox"
+        + "!?;:,.()[]{}<>@#$%^&*_+-=/|\\`~\"'"
     )
     assert Tokenizer(small_vocab).ids_batch([text]) == readable(small_vocab, [text])
 

@@ -164,7 +164,8 @@ def test_published_vocabulary(bert_vocab: Vocab) -> None:
 def load_parity(data_dir: Path) -> tuple[list[dict[str, Any]], list[list[int]]]:
     with tarfile.open(data_dir / "data" / "tokenizer_parity.tar.gz") as archive:
         files = [
-            archive.extractfile(f"tokenizer_parity/{name}.json") for name in ("question_tokens", "tokenized_questions")
+            archive.extractfile(f"tokenizer_parity/{name}.json")
+            for name in ("question_tokens", "tokenized_questions")
         ]
         questions, ids = (json.loads(file.read()) for file in files if file)
     return questions, ids

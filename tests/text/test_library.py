@@ -60,7 +60,9 @@ def test_cased_rows_and_private_use() -> None:
     text = "a\U000111c9b"
     assert BasicTokenizer(False).tokenize(text) == [text]
     assert library_words(text, lower=False) == ["a", "\U000111c9", "b"]
-    assert BasicTokenizer(control="Cc+Cf+Co").tokenize("a\ue000b\U0010fffdc") == library_words("a\ue000b\U0010fffdc")
+    assert BasicTokenizer(control="Cc+Cf+Co").tokenize("a\ue000b\U0010fffdc") == library_words(
+        "a\ue000b\U0010fffdc"
+    )
 
 
 def test_lone_surrogates() -> None:

@@ -18,7 +18,9 @@ from bertref.text.encoding import cut, shorten
 
 
 def test_importing_the_room_imports_no_tokenizers() -> None:
-    code = "import sys, bertref.text; assert 'tokenizers' not in sys.modules; assert 'torch' not in sys.modules"
+    code = (
+        "import sys, bertref.text; assert 'tokenizers' not in sys.modules; assert 'torch' not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
@@ -29,7 +31,9 @@ def test_encode(small_vocab: Vocab) -> None:
     assert [small_vocab.tokens[i] for i in single.input_ids] == str.split("[CLS] the [MASK] jump ##s . [SEP]")
     assert single.token_type_ids == [0] * 7
     pair = tokenizer.encode("the fox", "lazy dog .")
-    assert [small_vocab.tokens[i] for i in pair.input_ids] == str.split("[CLS] the fox [SEP] lazy dog . [SEP]")
+    assert [small_vocab.tokens[i] for i in pair.input_ids] == str.split(
+        "[CLS] the fox [SEP] lazy dog . [SEP]"
+    )
     assert pair.token_type_ids == [0, 0, 0, 0, 1, 1, 1, 1]
     assert tokenizer.encode("the[MASK][MASK]").input_ids[1:-1] == [ids["the"], ids["[MASK]"], ids["[MASK]"]]
     assert ids["[MASK]"] not in tokenizer.encode("[MASK]", specials=False).input_ids
@@ -138,7 +142,9 @@ def test_decode(small_vocab: Vocab) -> None:
 
 @given(st.text("abc .,'()[]!?-", max_size=40))
 def test_decoded_text_has_the_same_ids(text: str) -> None:
-    vocab = Vocab((*str.split("[PAD] [UNK] [CLS] [SEP] [MASK] a b c ##a ##b ##c ab ##bc . , ' ( ) [ ] ! ? -"),))
+    vocab = Vocab(
+        (*str.split("[PAD] [UNK] [CLS] [SEP] [MASK] a b c ##a ##b ##c ab ##bc . , ' ( ) [ ] ! ? -"),)
+    )
     tokenizer = Tokenizer(vocab)
     (ids,) = tokenizer.ids_batch([text])
     assert tokenizer.ids_batch([tokenizer.decode(ids)]) == [ids]
@@ -220,7 +226,9 @@ def test_tokenizer_json_alone_and_overridden(small_vocab: Vocab, tmp_path: Path)
     assert opened.vocab == small_vocab
     assert opened.options == {"lower_case": False, "strip_accents": None, "tokenize_chinese_chars": False,
                               "max_chars_per_word": 50, "control": "Cc+Cf"}  # fmt: skip
-    (tmp_path / "tokenizer_config.json").write_text('{"do_lower_case": true, "tokenizer_class": "TokenizersBackend"}')
+    (tmp_path / "tokenizer_config.json").write_text(
+        '{"do_lower_case": true, "tokenizer_class": "TokenizersBackend"}'
+    )
     assert Tokenizer.from_pretrained(tmp_path).lower_case is True
     assert Tokenizer.from_pretrained(tmp_path).tokenize_chinese_chars is False
 
@@ -249,7 +257,9 @@ def test_a_folder_with_only_a_vocabulary_is_uncased(small_vocab: Vocab, tmp_path
 def test_another_tokenizer_json_is_refused(
     changes: dict[str, Any], says: str, small_vocab: Vocab, tmp_path: Path
 ) -> None:
-    (tmp_path / "tokenizer.json").write_text(json.dumps(library_file(small_vocab, **changes)), encoding="utf-8")
+    (tmp_path / "tokenizer.json").write_text(
+        json.dumps(library_file(small_vocab, **changes)), encoding="utf-8"
+    )
     with pytest.raises(InputError) as error:
         Tokenizer.from_pretrained(tmp_path)
     assert says in str(error.value)

@@ -15,11 +15,15 @@ from bertref.errors import InputError
 from bertref.text import SPECIAL_TOKENS, BasicTokenizer, Tokenizer, train_vocab, training
 
 
-def plain_training(counts: Mapping[str, int], pieces: Sequence[str], size: int, min_frequency: int) -> list[str]:
+def plain_training(
+    counts: Mapping[str, int], pieces: Sequence[str], size: int, min_frequency: int
+) -> list[str]:
     """Byte-pair merging as a definition: count all pairs, merge the most frequent, and again."""
     tokens = [*SPECIAL_TOKENS, *pieces]
     ids = {token: number for number, token in enumerate(tokens)}
-    words = [([word[0], *("##" + char for char in word[1:])], count) for word, count in sorted(counts.items())]
+    words = [
+        ([word[0], *("##" + char for char in word[1:])], count) for word, count in sorted(counts.items())
+    ]
     while len(tokens) < size:
         pairs: Counter[tuple[str, str]] = Counter()
         for word, count in words:

@@ -116,7 +116,9 @@ def test_the_published_vocabulary(bert_vocab: Vocab, data_dir: Path) -> None:
     assert int(bert_vocab.is_subword.sum()) == 5828
 
 
-def test_full_disk_leaves_the_old_file(small_vocab: Vocab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_leaves_the_old_file(
+    small_vocab: Vocab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "vocab.txt"
     path.write_text("old\n")
 

@@ -70,11 +70,7 @@ def ours(work: Work, precision: str) -> Losses:
     """The loss of every step, on torch."""
     ops = OpSet(backends.get("torch"))
     recipe = TrainingRecipe(
-        PretrainingObjective(),
-        Settings(work.config, NUMERICS),
-        OPTIMIZER,
-        work.schedule,
-        Precision.preset(precision),
+        PretrainingObjective(), Settings(work.config, NUMERICS), OPTIMIZER, work.schedule, Precision.preset(precision),
         clip_norm=CLIP,
     )
     state = initial_state(ops, recipe, work.weights)

@@ -39,7 +39,9 @@ class Cache(NamedTuple):
     counts: HostArray
 
 
-def serves(x: Any, table: Any, bias: Any, labels: Any, weights: Any, denominator: Any, *, figure: Any = None) -> bool:
+def serves(
+    x: Any, table: Any, bias: Any, labels: Any, weights: Any, denominator: Any, *, figure: Any = None
+) -> bool:
     """float32 and float64, x (N, H) of at least one row; weights and denominator in the same type."""
     types = {a.dtype for a in (x, weights, denominator)}
     return reals(x, table, bias) and len(types) == 1 and x.ndim == 2 and min(x.shape) > 0

@@ -46,7 +46,9 @@ class _Model:
 class _TrainingSide(_Model):
     """A class that answers with its loss, with clipping, the faster AdamW and a linear schedule, one step a batch."""
 
-    def __init__(self, job: Job, architecture: str, optimizer: Optimizer, schedule: Schedule, clip_norm: float) -> None:
+    def __init__(
+        self, job: Job, architecture: str, optimizer: Optimizer, schedule: Schedule, clip_norm: float
+    ) -> None:
         super().__init__(job, architecture)
         from .torch_training import Trainer
 

@@ -43,7 +43,9 @@ def write_fused(
 class _Graph:
     """Nodes and weights, as they are added."""
 
-    def __init__(self, onnx: Any, params: dict[str, npt.NDArray[Any]], config: BertConfig, numerics: Numerics) -> None:
+    def __init__(
+        self, onnx: Any, params: dict[str, npt.NDArray[Any]], config: BertConfig, numerics: Numerics
+    ) -> None:
         self.onnx, self.params, self.config = onnx, params, config
         self.epsilon = numerics.layer_norm_eps
         self.gelu = FUSED_GELU[numerics.activation(config.hidden_act)]

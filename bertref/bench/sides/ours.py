@@ -100,7 +100,9 @@ class EncodingSide:
     units = (STEP,)
 
     def __init__(self, job: Job) -> None:
-        self.model = api.load(Path(job.folder) / "model", backend=job.backend, dtype=job.dtype, kernels=job.kernels)
+        self.model = api.load(
+            Path(job.folder) / "model", backend=job.backend, dtype=job.dtype, kernels=job.kernels
+        )
         texts = inputs.texts(inputs.rows(job, self.model.config.vocab_size), self.model.tokenizer.vocab)
         self.batches = [texts[i : i + job.batch_size] for i in range(0, len(texts), job.batch_size)]
         self.ragged = job.ragged is not None
@@ -125,7 +127,9 @@ class PredictionSide:
     units = (STEP,)
 
     def __init__(self, job: Job) -> None:
-        self.model = api.load(Path(job.folder) / "model", backend=job.backend, dtype=job.dtype, kernels=job.kernels)
+        self.model = api.load(
+            Path(job.folder) / "model", backend=job.backend, dtype=job.dtype, kernels=job.kernels
+        )
         masked = [inputs.with_a_mask(row) for row in inputs.rows(job, self.model.config.vocab_size)]
         self.texts = inputs.texts(masked, self.model.tokenizer.vocab)
         self.first = min(FEW, job.batch_size)

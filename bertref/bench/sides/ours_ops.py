@@ -80,3 +80,4 @@ class Ops:
             _, run = op.forward(*arguments, **options)
             op.backward(dy, run)
         self.ops.xp.synchronize()
+

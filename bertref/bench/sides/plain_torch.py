@@ -134,7 +134,9 @@ class PretrainingSide(_Model):
         from .torch_training import Trainer
 
         rule, clip_norm = Optimizer.from_numerics(self.numerics), inputs.options(job).clip_norm
-        self.trainer = Trainer(self.model, rule, inputs.peer_schedule(job), clip_norm, job.peer_dtype, self.decays)
+        self.trainer = Trainer(
+            self.model, rule, inputs.peer_schedule(job), clip_norm, job.peer_dtype, self.decays
+        )
         self.batches = [tensors_of(batch) for batch in inputs.pretraining_batches(job, self.config.vocab_size)]
         self.model.train()
 
@@ -178,7 +180,9 @@ class EncodingSide(_Model):
         self.model.eval()
         rows = inputs.rows(job, self.config.vocab_size)
         batches = (rows[i : i + job.batch_size] for i in range(0, len(rows), job.batch_size))
-        self.batches = [[torch.from_numpy(array) for array in inputs.padded(batch).values()] for batch in batches]
+        self.batches = [
+            [torch.from_numpy(array) for array in inputs.padded(batch).values()] for batch in batches
+        ]
 
     def figures(self) -> dict[str, Any]:
         """As `ours.Encoding.figures`."""

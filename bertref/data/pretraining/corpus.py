@@ -143,7 +143,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
-        raise InputError(f"{folder}: not a prepared corpus (no {MANIFEST}); make one with `bertref prepare`") from None
+        raise InputError(
+            f"{folder}: not a prepared corpus (no {MANIFEST}); make one with `bertref prepare`"
+        ) from None
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: can't be read as JSON: {error}") from None
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
@@ -154,7 +156,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             f"{FORMAT_VERSION}. Prepare the corpus again"
         )
     if not _is_complete(manifest):
-        raise InputError(f"{path}: damaged: an entry is missing or of the wrong kind; prepare the corpus again")
+        raise InputError(
+            f"{path}: damaged: an entry is missing or of the wrong kind; prepare the corpus again"
+        )
     return manifest
 
 
@@ -177,7 +181,9 @@ def _is_complete(manifest: dict[str, Any]) -> bool:
         return False
 
 
-def _map_shard(folder: Path, shard: dict[str, Any], dtype: np.dtype[Any], vocab_size: int) -> list[npt.NDArray[Any]]:
+def _map_shard(
+    folder: Path, shard: dict[str, Any], dtype: np.dtype[Any], vocab_size: int
+) -> list[npt.NDArray[Any]]:
     """Its tokens, sentence offsets and document offsets, on the disk, once they have been looked at."""
     lengths = {
         "tokens": shard["tokens"],

@@ -80,7 +80,9 @@ def pair_spans(
         is_random_next = in_chunk == 1 or rng.random() < 0.5
         if is_random_next:
             wanted = target - (a_end - a_start)
-            b_start, b_end = _random_segment(position, documents, document_offsets, sentence_offsets, wanted, rng)
+            b_start, b_end = _random_segment(
+                position, documents, document_offsets, sentence_offsets, wanted, rng
+            )
             sentence = b_chunk - 1  # the rest of the chunk was not used: the next chunk starts with it
         else:
             b_start, b_end = a_end, starts[sentence + 1]

@@ -53,7 +53,9 @@ class MaskingRules:
         if max_predictions < 1:
             raise InputError(f"max_predictions is {max_predictions}; at least 1 is needed")
         flags = tuple(vocab.is_subword.tolist()) if whole_word else ()
-        return cls(probability, max_predictions, whole_word, vocab.cls, vocab.sep, vocab.mask, vocab.size, flags)
+        return cls(
+            probability, max_predictions, whole_word, vocab.cls, vocab.sep, vocab.mask, vocab.size, flags
+        )
 
 
 class MaskedTokens(NamedTuple):

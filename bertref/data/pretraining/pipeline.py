@@ -165,7 +165,9 @@ class PretrainingData:
         spans = self.instances(pass_number)
         if pass_number not in self._orders:
             _make_room(self._orders)
-            self._orders[pass_number] = generator(self.seed, "data_order", pass_number).permutation(len(spans))
+            self._orders[pass_number] = generator(self.seed, "data_order", pass_number).permutation(
+                len(spans)
+            )
         instance = int(self._orders[pass_number][number - self._starts[pass_number]])
         a_start, a_end, b_start, b_end, is_random_next = spans[instance].tolist()
         return _Place(self._source(pass_number), instance, (a_start, a_end, b_start, b_end, is_random_next))
@@ -227,7 +229,9 @@ def _make_room(cache: dict[int, Any]) -> None:
         del cache[next(iter(cache))]
 
 
-def split_documents(corpus: Corpus, fraction: float, seed: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def split_documents(
+    corpus: Corpus, fraction: float, seed: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """(train, held out): rising numbers of whole documents, so that no text is on both sides.
 
     Documents are looked at in a random order and held out while that brings the held-out share of the tokens

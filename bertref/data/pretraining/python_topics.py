@@ -24,4 +24,6 @@ def python_topics() -> Iterator[Document]:
         ) from None
     for name, text in sorted(topics.items()):
         paragraphs = (" ".join(paragraph.split()) for paragraph in BLANK_LINES.split(text))
-        yield Document(name, [sentence for paragraph in paragraphs for sentence in split_sentences(paragraph)])
+        yield Document(
+            name, [sentence for paragraph in paragraphs for sentence in split_sentences(paragraph)]
+        )

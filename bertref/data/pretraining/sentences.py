@@ -132,7 +132,9 @@ def line_width(lines: Sequence[str]) -> int:
     return lengths[int(0.9 * (len(lengths) - 1))] if lengths else 0
 
 
-def paragraphs(lines: Iterable[str], style: LineStyle, width: int = 0, *, one_case: bool = False) -> Iterator[str]:
+def paragraphs(
+    lines: Iterable[str], style: LineStyle, width: int = 0, *, one_case: bool = False
+) -> Iterator[str]:
     """Joins the lines of running text to paragraphs; white space is evened out.
 
     A blank line and a `<br>` end a paragraph, and with style "paragraphs" every line does. A "wrapped" line

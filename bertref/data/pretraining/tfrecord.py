@@ -108,7 +108,9 @@ class Writer:
 
     def _refused(self, error: OSError) -> InputError:
         names = self.paths[0] if len(self.paths) == 1 else f"{self.paths[0]} and {len(self.paths) - 1} more"
-        return InputError(f"{names}: can't be written ({error.strerror or error}); make room or choose another place")
+        return InputError(
+            f"{names}: can't be written ({error.strerror or error}); make room or choose another place"
+        )
 
 
 def is_record_file(path: Path) -> bool:

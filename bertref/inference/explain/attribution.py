@@ -101,12 +101,10 @@ def _check_one_window(loaded: Loaded, length: int, truncate: Truncate | None) ->
     """Raises `TextError` where the label would be that of several windows: it is no function of one sequence."""
     windows = windows_of(loaded, truncate, None)
     if windows is not None and length > windows.max_length:
-        raise TextError(
-            {
-                0: f"can't be explained: it has {length} tokens, and this model answers through windows of "
-                f"{windows.max_length}. Shorten it, or cut it: truncate (--truncate head)"
-            }
-        )
+        raise TextError({
+            0: f"can't be explained: it has {length} tokens, and this model answers through windows of "
+            f"{windows.max_length}. Shorten it, or cut it: truncate (--truncate head)"
+        })
 
 
 def integrated(loaded: Loaded, target: Target, reading: ReadText, moved: npt.NDArray[np.bool_]) -> Attributed:
@@ -142,7 +140,9 @@ def gauss_legendre(nodes: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.
     return (places + 1) / 2, weights / 2
 
 
-def gradient_times_input(loaded: Loaded, target: Target, reading: ReadText, moved: npt.NDArray[np.bool_]) -> Attributed:
+def gradient_times_input(
+    loaded: Loaded, target: Target, reading: ReadText, moved: npt.NDArray[np.bool_]
+) -> Attributed:
     """The gradient at the text times the vectors of the `moved` (S) tokens."""
     x = word_vectors(loaded, reading.encoding.input_ids)
     first, _ = _at(loaded, target, reading, np.where(moved[:, None], 0, x))

@@ -89,7 +89,9 @@ class WordTarget:
     def answer(self, loaded: Loaded, ops: OpSet, encoded: Encoded, x: Inputs) -> TargetValues:
         """N sequences' tokens -> `TargetValues`."""
         rows = x.layout.first + self.position
-        transformed, cache = heads.transform_forward(ops, loaded.params, encoded.sequence, rows, settings_of(loaded))
+        transformed, cache = heads.transform_forward(
+            ops, loaded.params, encoded.sequence, rows, settings_of(loaded)
+        )
         values = _host(ops, transformed) @ self.weights + self.bias
         d_transformed = _rows(ops, self.weights, len(values), transformed.dtype)
         d_sequence, _ = heads.transform_backward(ops, d_transformed, cache)

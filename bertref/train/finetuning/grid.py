@@ -74,7 +74,7 @@ class GridResult:
 
 
 def parse_axes(given: Sequence[str]) -> dict[str, tuple[Any, ...]]:
-    """ "learning-rate=2e-5,3e-5", "seed=1,2,3" -> option -> values.
+    """"learning-rate=2e-5,3e-5", "seed=1,2,3" -> option -> values.
 
     Raises `InputError` for what is no option with a number or a word, no value, or the same axis twice.
     """

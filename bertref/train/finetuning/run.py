@@ -108,7 +108,9 @@ def finetune(
 
 def _already_finished(out: Path) -> FinetuneResult:
     found = read_results(out)
-    return FinetuneResult("already finished", found["steps"], out, from_json(found["metrics"]), found["best_step"])
+    return FinetuneResult(
+        "already finished", found["steps"], out, from_json(found["metrics"]), found["best_step"]
+    )
 
 
 def _start(basis: FinetuneBasis, setup: FinetuneSetup, out: Path, report: Report) -> State:

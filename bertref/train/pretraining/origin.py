@@ -26,7 +26,6 @@ SIZES = ("num_hidden_layers", "hidden_size", "num_attention_heads", "intermediat
 """What the name of a preset says of a config."""
 DROPOUT = ("hidden_dropout_prob", "attention_probs_dropout_prob")
 
-
 @dataclass(frozen=True)
 class Origin:
     """The model that `name` (the value of `--init`) names.

@@ -155,11 +155,7 @@ class _Pretraining:
             return True
         recipe, params = setup.recipe, working_params(setup.ops, setup.recipe, state)
         self.metrics = evaluate(
-            working_ops(setup.ops, recipe),
-            recipe.objective,
-            params,
-            setup.evaluation,
-            recipe.settings,
+            working_ops(setup.ops, recipe), recipe.objective, params, setup.evaluation, recipe.settings,
             packed=recipe.packed,
         )
         found = {"step": state.step, "on": self.options.eval_on, **self.metrics, "unigram_loss": setup.unigram}

@@ -88,7 +88,9 @@ def basis_of(options: PretrainOptions, origin: Origin | None = None) -> Basis:
     return Basis(backend, config, numerics, given_vocab(options, origin), origin)
 
 
-def set_up(options: PretrainOptions, basis: Basis, out: Path, report: Report, pass_counts: Sequence[int] = ()) -> Setup:
+def set_up(
+    options: PretrainOptions, basis: Basis, out: Path, report: Report, pass_counts: Sequence[int] = ()
+) -> Setup:
     """Reads or makes everything; what is made of the text is kept in `out`, so that a resumed run finds it.
 
     `pass_counts` are those of the run that is resumed: a pass of another length is refused."""

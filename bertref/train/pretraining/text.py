@@ -81,7 +81,9 @@ def open_text(
 def _documents(options: PretrainOptions) -> Iterator[Document]:
     if not options.corpus:
         return python_topics()
-    return read_documents(options.corpus, layout=cast(Any, options.documents), sentences=cast(Any, options.sentences))
+    return read_documents(
+        options.corpus, layout=cast(Any, options.documents), sentences=cast(Any, options.sentences)
+    )
 
 
 def _trained_vocab(options: PretrainOptions, report: Report) -> Vocab:

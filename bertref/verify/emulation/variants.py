@@ -1,15 +1,17 @@
 """Other ways to compute an op that are as right as the reference's, for the emulated implementations.
 
-wide-activations  the activation in float32 and rounded once, as fused kernels do, not step by step
-flash             the softmax's gradient takes the sum of dprobs probs as that of dcontext context, which is equal,
-                  and makes the probabilities again from the logarithm of their sum; fused attention does, because
-                  it does not keep them
-narrow            what one op hands to another, and to its own backward, is in the half type: a norm's mean and
-                  reciprocal deviation, log-probabilities, losses, gradients of parameters (torch's operators on
-                  bfloat16 tensors). Without it they are float32. In mixed precision this is so only where an op
-                  works on halves
-narrow-sums       sums over tokens that make gradients of biases, gains and tables are accumulated in the half
-                  type, one after the other (beside `narrow`; torch's embeddings and norms do on the CPU)
+    wide-activations  the activation in float32 and rounded once, as fused kernels do, not step by step
+    flash             the softmax's gradient takes the sum of dprobs probs as that of dcontext context, which is equal,
+                      and makes the probabilities again from the logarithm of their sum; fused attention does, because
+                      it does not keep them
+    narrow            what one op hands to another, and to its own backward, is in the half type: a norm's mean and
+                      reciprocal deviation, log-probabilities, losses, gradients of parameters (torch's operators on
+                      bfloat16 tensors). Without it they are float32. In mixed precision this is so only where an op
+                      works on halves
+    stepwise-norms    a norm's mean, variance, root, quotient and products are each rounded to the half type, as in
+                      one that is written out; some multiply by the reciprocal root instead
+    narrow-sums       sums over tokens that make gradients of biases, gains and tables are accumulated in the half
+                      type, one after the other (beside `narrow`; torch's embeddings and norms do on the CPU)
 """
 
 import math
@@ -193,13 +195,8 @@ def _loss(xp: Xp, logits: Array, *args: Any) -> tuple[Array, Any]:
 
 
 def _decoder_loss(
-    xp: Xp,
-    x: Array,
-    table: Array,
-    bias: Array,
-    *args: Any,
-    probe: InnerProbe | None = None,
-    figure: InnerProbe | None = None,
+    xp: Xp, x: Array, table: Array, bias: Array, *args: Any,
+    probe: InnerProbe | None = None, figure: InnerProbe | None = None,
 ) -> tuple[Array, Any]:
     logits, product = dense.forward(xp, x, table, bias)
     if probe:
@@ -246,22 +243,22 @@ def arithmetics(precision: str, count: int, *, composed: frozenset[str] = frozen
     Rounding to the nearest half gives nearly the same errors whatever the order of sums, so halves are mostly rounded
     by chance: a sample of equal members says little.
     """
-    wide_names = frozenset({"wide-activations"} if "activations" not in composed else ())
+    plain = frozenset({"wide-activations"} if "activations" not in composed else ())
     if "norms" in composed:
-        wide_names |= {"stepwise-norms"}
-    flash, narrow = wide_names | {"flash"}, wide_names | {"narrow"}
+        plain |= {"stepwise-norms"}
+    flash, narrow = plain | {"flash"}, plain | {"narrow"}
     sums = narrow | {"narrow-sums"}
     if precision.endswith("float16"):
         choices = [
             ("nearest", "native", False, narrow), ("stochastic", "permuted", True, sums | flash),
-            ("stochastic", "sequential", True, sums), ("stochastic", "native", False, wide_names),
+            ("stochastic", "sequential", True, sums), ("stochastic", "native", False, plain),
             ("nearest", "permuted", True, flash), ("stochastic", "permuted", False, narrow | flash),
         ]  # fmt: skip
     else:
         choices = [
-            ("nearest", "permuted", True, flash), ("nearest", "sequential", True, wide_names),
-            ("nearest", "native", False, wide_names), ("stochastic", "permuted", False, flash),
-            ("nearest", "permuted", False, flash), ("stochastic", "native", True, wide_names),
+            ("nearest", "permuted", True, flash), ("nearest", "sequential", True, plain),
+            ("nearest", "native", False, plain), ("stochastic", "permuted", False, flash),
+            ("nearest", "permuted", False, flash), ("stochastic", "native", True, plain),
         ]  # fmt: skip
     if precision == "float64":  # the plain one is the reference itself
         choices.pop(2)

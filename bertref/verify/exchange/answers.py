@@ -96,7 +96,9 @@ class Dump:
                                      f"answer to this case{similar(name, known)}")  # fmt: skip
             yield tensor, rule
 
-    def _converted(self, tensor: Located, rule: Rule, mapping: Mapping, case: Case, known: dict[str, Shape]) -> Arrays:
+    def _converted(
+        self, tensor: Located, rule: Rule, mapping: Mapping, case: Case, known: dict[str, Shape]
+    ) -> Arrays:
         where, letters = f"{self.index}: {tensor.name!r}", sizes(case)
         value = self._read(tensor, where)
         weights = all(_is_weight(name, known) for name in rule.to)
@@ -108,7 +110,9 @@ class Dump:
         if rule.split:
             axis = rule.axis if rule.axis is not None else 0 if _is_parameter(rule.to[0]) else -1
             parts = transforms.split(value, len(rule.to), rule.split, axis, letters["A"], where)
-        return {name: _fitted(name, part, case, known[name], where) for name, part in zip(rule.to, parts, strict=True)}
+        return {
+            name: _fitted(name, part, case, known[name], where) for name, part in zip(rule.to, parts, strict=True)
+        }
 
     def _read(self, tensor: Located, where: str) -> npt.NDArray[Any]:
         bits = raw(tensor)

@@ -72,7 +72,7 @@ class RowArithmetic:
         self._mask = case.batch.attention_mask.astype(bool)
         B, S = self._mask.shape
         self._predicted = (np.arange(B)[:, None] * S + case.batch.masked_lm_positions).reshape(-1).astype(np.int64)
-        self._first = np.arange(B) * S
+        self._first, self._choices = np.arange(B) * S, case.choices
         self._denominators = PretrainingObjective().denominators(case.batch, case.numerics)
 
     def forward(self, row: TensorRow) -> Contribution:
@@ -142,11 +142,12 @@ class RowArithmetic:
 
     def _dense(self, row: TensorRow) -> Contribution:
         read, (weight, bias) = self._read(row), (name for name, _ in row.parameters)
-        shape = self._batch.masked_lm_positions.shape if row.arguments == ("masked_lm_positions",) else None
+        shape = (*self._batch.masked_lm_positions.shape, -1) if row.arguments == ("masked_lm_positions",) else None
+        shape = (-1, self._choices) if row.axes == "B C" else shape
 
         def compute(x: Values) -> Values:
             y = times(read(x), self._p[weight].T) + self._p[bias]
-            return y if shape is None else y.reshape(*shape, -1)
+            return y if shape is None else y.reshape(shape)
 
         return summed(row.inputs, compute)
 

@@ -26,11 +26,11 @@ import numpy as np
 
 from ...backends import get
 from ...row import TensorRow
-from ...topology import readers, rows, users
+from ...topology import readers, users
 from ..judgement.reference import CaseUpdates
 from ..records import Case
 from .arithmetic import Contribution, RowArithmetic, added
-from .axes import AxesOf
+from .axes import AxesOf, rows_of
 from .order import backward_order
 
 Values = Any
@@ -55,7 +55,7 @@ class Graph:
     def __init__(self, case: Case, params: Mapping[str, Values] | None = None, *, gain: float = 1.0) -> None:
         self.case, self._params = case, params
         self.axes = AxesOf(case)
-        self._rows = rows(case.config)
+        self._rows = rows_of(case)
         self._readers, self._users = readers(self._rows), users(self._rows)
         self._arithmetic = RowArithmetic(case, case.params if params is None else params, gain)
         self.steps: dict[str, Step] = {step.name: step for step in (*self._forward(), *self._backward())}
@@ -82,7 +82,7 @@ class Graph:
             yield _step(row.name, self._arithmetic.forward(row))
 
     def _backward(self) -> Iterator[Step]:
-        for part in backward_order(self._rows):
+        for part in backward_order(self._rows) if self.case.objective else ():
             inside = {row.name for row in part}
             late = [row for row in part if not inside & set(row.inputs)]
             for row in part:

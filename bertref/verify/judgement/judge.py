@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -12,11 +14,11 @@ from ...optim import Optimizer
 from ..cases.case import describe
 from ..graph.replay import Replay, sources, span
 from ..graph.steps import Graph
-from ..records import PRECISIONS, WRONG, Answers, Arrays, Case, Finding, Report
+from ..records import PRECISIONS, QUANTISED, WRONG, Answers, Arrays, Case, Finding, Report
 from . import bias_correction, score_scale
 from .composition import fitting_floor
 from .detect import detect
-from .given import admit, overflow_allowed
+from .given import Given, admit, overflow_allowed
 from .limit import LIMIT
 from .localise import place
 from .measures import Measures, mean_square
@@ -32,6 +34,8 @@ from .noise_floor import (
 
 Errors = tuple[Measures, Measures]
 """An answer's error in total, and the one that its step added."""
+UNTOUCHED = "when nothing inside is looked at; looking changes how it is fused"
+"""What is said of an answer that is wrong in a run of its own alone."""
 
 
 def compare(
@@ -46,7 +50,7 @@ def compare(
 
     Raises `InputError` for an unknown precision.
     """
-    if precision is not None and precision not in PRECISIONS:
+    if precision is not None and precision not in (*PRECISIONS, QUANTISED):
         raise InputError(f"precision: {precision!r} is none of {', '.join(PRECISIONS)}")
     given = admit(case, answers.values)
     remarks = [*notes, *answers.notes, *given.notes]
@@ -54,9 +58,29 @@ def compare(
         precision = detect(case, given.values)
         remarks.append(f"precision not declared; the numbers look like {precision}")
     findings = overflow_allowed(case, precision, given.findings)
-    judgement = Judgement(case, precision, given.values, answers.apart)
+    unquantised = admit(case, answers.unquantised).values
+    computed = "float32" if precision == QUANTISED else precision
+    judgement = Judgement(case, computed, given.values, unquantised, answers.apart)
     found = {**findings, **judgement.findings(findings)}
-    return _report(case, subject, precision, found, judgement, (*remarks, *judgement.notes))
+    found |= judgement.untouched(found, admit(case, answers.untouched))
+    if precision == QUANTISED:
+        found = {name: _for_int8(finding) for name, finding in found.items()}
+    report = _report(case, subject, precision, found, judgement, (*remarks, *judgement.notes))
+    return report if answers.outputs is None else _with_outputs(report, answers.outputs)
+
+
+def _for_int8(finding: Finding) -> Finding:
+    """How far a quantised tensor is from the float32 model's isn't held against it where its own step is right."""
+    return replace(finding, total=None, note="") if finding.status == "right" else finding
+
+
+def _with_outputs(report: Report, outputs: tuple[str, ...]) -> Report:
+    """Nothing is right whose own outputs aren't."""
+    right = {finding.name for finding in report.findings if finding.status == "right"}
+    if report.verdict != "right" or right.intersection(outputs):
+        return report
+    note = "none of its own outputs could be judged, so it can't be called right, whatever is inside"
+    return replace(report, verdict="could not run", notes=(*report.notes, note))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -64,11 +88,18 @@ def compare(
 
 
 class Judgement:
-    """The comparison of a case's answers, all of them known, of the right shape and finite, with what is right. `apart`
-    as in `Answers`."""
+    """The comparison of a case's answers, all of them known, of the right shape and finite, with what is right.
+    `unquantised` and `apart` as in `Answers`."""
 
-    def __init__(self, case: Case, precision: str, values: Arrays, apart: frozenset[str] = frozenset()) -> None:
-        self.case, self.values = case, values
+    def __init__(
+        self,
+        case: Case,
+        precision: str,
+        values: Arrays,
+        unquantised: Mapping[str, Any] = MappingProxyType({}),
+        apart: frozenset[str] = frozenset(),
+    ) -> None:
+        self.case, self.values, self._unquantised = case, values, unquantised
         self.truth = Truth(case, precision)
         self.graph = self.truth.graph
         self.replay = Replay(self.graph, values)
@@ -97,8 +128,30 @@ class Judgement:
                 wrong.add(step.name)
         return found
 
+    def untouched(self, found: Mapping[str, Finding], given: Given) -> dict[str, Finding]:
+        """Findings on answers of a run of their own, where they are wrong and those looked at beside their inputs
+        aren't: farther from the reference than rounding explains, and than what rounding has been amplified to."""
+        wrong = {name: finding for name, finding in given.findings.items() if finding.status in WRONG}
+        for name, value in given.values.items():
+            if name in found:
+                total, _ = compare_with(self.truth, {name: value}, name, self.replay)
+                ratio, _ = largest_ratio(total, self.noise_floor.total[name])
+                if ratio > LIMIT * max(found[name].total or 1.0, 1.0):
+                    wrong[name] = replace(found[name], status="wrong", total=ratio, own=None)
+        return {
+            name: replace(finding, note="; ".join(filter(None, (finding.note, UNTOUCHED))))
+            for name, finding in wrong.items()
+            if name in found and found[name].status == "right"
+        }
+
     def _compared(self, name: str) -> Errors:
-        return compare_with(self.truth, self.values, name, self.replay)
+        total, own = compare_with(self.truth, self.values, name, self.replay)
+        return total, self._own(name, self.replay) if name in self._unquantised else own
+
+    def _own(self, name: str, replay: Replay) -> Measures:
+        """The own error of an answer, without what quantisation does to it."""
+        judged = self._unquantised if name in self._unquantised else self.values
+        return own_error(self.graph, judged, name, replay)
 
     def _own_ratio(self, name: str, own: Measures) -> float:
         return largest_ratio(own, self.noise_floor.own[name])[0]
@@ -114,7 +167,7 @@ class Judgement:
         replays = cache(self.replay.with_gain)
 
         def ratio(gain: float, name: str) -> float:
-            return self._own_ratio(name, own_error(self.graph, self.values, name, replays(gain)))
+            return self._own_ratio(name, self._own(name, replays(gain)))
 
         chosen = score_scale.explaining(self.truth.precision, self.case.config.head_size, before, ratio)
         if chosen is None:
@@ -130,8 +183,7 @@ class Judgement:
             return {}
 
         def ratio(optimizer: Optimizer, name: str) -> float:
-            replay = self.replay.with_optimizer(optimizer)
-            return self._own_ratio(name, own_error(self.graph, self.values, name, replay))
+            return self._own_ratio(name, self._own(name, self.replay.with_optimizer(optimizer)))
 
         chosen = bias_correction.explaining(self.case.optimizer, before, ratio)
         if chosen is None:
@@ -166,6 +218,8 @@ class Judgement:
     def _wrong(self, finding: Finding, status: str, note: str) -> Finding:
         name = finding.name
         found = self.replay.input(name)
+        if name in self._unquantised and status != "inherited":
+            found = self.graph.axes(name).clean(np.asarray(self._unquantised[name]))
         expected = self.truth(name) if status == "inherited" else self.replay(name)
         where = place(self.graph, name, found - expected, expected, found)
         return replace(finding, status=status, place=where, note=note)

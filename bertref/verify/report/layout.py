@@ -146,4 +146,4 @@ def axis_names(name: str, ndim: int) -> tuple[str, ...]:
     _, rest = split(name)
     if rest.startswith(("bert.", "cls.")):
         return parameter_axes(rest, ndim)
-    return named_axes(row_like(rest).axes)
+    return named_axes(row_like(rest, ndim).axes)

@@ -24,7 +24,8 @@ def headline(report: Report) -> str:
     given = [finding for finding in report.findings if finding.status not in ("missing", "unjudged")]
     about = f"{report.precision}, {report.case['name']}"
     if report.verdict == "right":
-        return f"RIGHT: {report.subject}: {len(given)} tensors within rounding ({about})"
+        how = "right for int8" if report.precision == "int8" else "within rounding"
+        return f"RIGHT: {report.subject}: {len(given)} tensors {how} ({about})"
     if report.verdict == "diverges":
         return f"DIVERGES: {report.subject}: first wrong tensor {report.first} ({about})"
     return f"COULD NOT RUN: {report.subject} ({about})"

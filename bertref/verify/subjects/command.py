@@ -39,7 +39,7 @@ class CommandSubject:
         self.name = f"cmd:{command}"
         for place in ("{case}", "{out}"):
             if place not in command:
-                raise InputError(f'{self.name}: {place} does not occur; write "cmd:./program {{case}} {{out}}"')
+                raise InputError(f"{self.name}: {place} does not occur; write \"cmd:./program {{case}} {{out}}\"")
         try:
             self._parts = shlex.split(command)
         except ValueError as error:

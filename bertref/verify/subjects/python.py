@@ -164,7 +164,7 @@ class PythonSubject:
             ):
                 notes.append(f"{self.name} has no method {method}(case)")
         notes += [TWO_RUNS[part] for part in sorted(apart)]
-        return Answers(values, tuple(notes), frozenset(apart))
+        return Answers(values, tuple(notes), apart=frozenset(apart))
 
     def _named(self, method: str, prefix: str, known: list[str], case: Case, wanted: Collection[str] | None) -> Arrays:
         """What a method gave, by full names."""

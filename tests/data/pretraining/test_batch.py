@@ -55,14 +55,18 @@ def test_padding_adds_zeros_and_never_cuts() -> None:
     assert np.array_equal(wide.input_ids[:, :8], batch.input_ids)
     assert not wide.attention_mask[:, 8:].any()
     assert not wide.masked_lm_weights[:, 3:].any()
-    assert {name: array.dtype for name, array in wide.items()} == {name: array.dtype for name, array in batch.items()}
+    assert {name: array.dtype for name, array in wide.items()} == {
+        name: array.dtype for name, array in batch.items()
+    }
     with pytest.raises(InputError, match="has 8 columns"):
         padded(batch, 7, 3)
     with pytest.raises(InputError, match="has 3 columns"):
         padded(batch, 8, 2)
 
 
-label_rows = st.lists(st.lists(st.sampled_from([-100, -100, 0, 3, 49]), min_size=6, max_size=6), min_size=1, max_size=5)
+label_rows = st.lists(
+    st.lists(st.sampled_from([-100, -100, 0, 3, 49]), min_size=6, max_size=6), min_size=1, max_size=5
+)
 
 
 @given(label_rows)
@@ -150,7 +154,9 @@ def changed(name: str, place: tuple[Any, ...], value: float) -> PretrainingBatch
         ("next_sentence_label", (2,), 2, "next_sentence_label, row 2: 2 is not in 0 to 1"),
     ],
 )
-def test_what_the_model_cannot_read_is_refused(name: str, place: tuple[Any, ...], value: float, message: str) -> None:
+def test_what_the_model_cannot_read_is_refused(
+    name: str, place: tuple[Any, ...], value: float, message: str
+) -> None:
     with pytest.raises(InputError, match=message):
         changed(name, place, value).validate(CONFIG)
 

@@ -163,7 +163,9 @@ def test_short_sequences_are_as_frequent_as_asked() -> None:
 
     def longest(short: float) -> list[int]:
         best: dict[int, int] = {}
-        for document, _, (a_start, a_end, b_start, b_end, is_random) in all_pairs(corpus, PairingRules(33, short), 5):
+        for document, _, (a_start, a_end, b_start, b_end, is_random) in all_pairs(
+            corpus, PairingRules(33, short), 5
+        ):
             if not is_random:
                 best[document] = max(best.get(document, 0), a_end - a_start + b_end - b_start)
         return list(best.values())

@@ -24,7 +24,9 @@ def instance(first: list[int], second: list[int]) -> list[int]:
 @given(
     WORDS, WORDS, st.floats(0.01, 1), st.integers(1, 30), st.booleans(), st.integers(0, 2**32)
 )  # fmt: skip
-def test_laws(first: list[int], second: list[int], probability: float, most: int, whole_word: bool, seed: int) -> None:
+def test_laws(
+    first: list[int], second: list[int], probability: float, most: int, whole_word: bool, seed: int
+) -> None:
     ids = instance(first, second)
     before = list(ids)
     rules = MaskingRules.of(VOCAB, probability=probability, max_predictions=most, whole_word=whole_word)
@@ -42,7 +44,9 @@ def test_laws(first: list[int], second: list[int], probability: float, most: int
 
 
 @given(WORDS, WORDS, st.floats(0.01, 1), st.integers(0, 2**32))
-def test_whole_words_are_hidden_completely(first: list[int], second: list[int], probability: float, seed: int) -> None:
+def test_whole_words_are_hidden_completely(
+    first: list[int], second: list[int], probability: float, seed: int
+) -> None:
     ids = instance(first, second)
     rules = MaskingRules.of(VOCAB, probability=probability, max_predictions=20, whole_word=True)
     chosen = set(mask_tokens(ids, rules, random.Random(seed)).positions)

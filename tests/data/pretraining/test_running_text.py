@@ -21,7 +21,9 @@ def stretches(corpus: list[list[int]], rules: PairingRules, seed: int) -> list[l
     document_offsets = offsets([len(document) for document in corpus])
     sentence_offsets = offsets([length for document in corpus for length in document])
     rng = random.Random(seed)
-    return [list(text_spans(number, document_offsets, sentence_offsets, rules, rng)) for number in range(len(corpus))]
+    return [
+        list(text_spans(number, document_offsets, sentence_offsets, rules, rng)) for number in range(len(corpus))
+    ]
 
 
 @given(lengths_of_corpora, st.integers(5, 40), st.sampled_from([0.0, 0.1, 1.0]), st.integers(0, 2**32))

@@ -166,7 +166,9 @@ def test_what_is_no_example_is_refused_or_read_but_never_breaks(data: bytes) -> 
 def test_lists_of_bytes_are_refused() -> None:
     example = EXAMPLE()
     example.features.feature["image"].bytes_list.value.append(b"x")
-    with pytest.raises(InputError, match=r"file, record 3: not a tf\.train\.Example of numbers: an unexpected field 1"):
+    with pytest.raises(
+        InputError, match=r"file, record 3: not a tf\.train\.Example of numbers: an unexpected field 1"
+    ):
         decode(example.SerializeToString(), "file, record 3")
 
 

@@ -23,7 +23,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> PretrainingData:
 
 
 def joined(batches: list[PretrainingBatch]) -> dict[str, np.ndarray]:
-    return {name: np.concatenate([dict(batch.items())[name] for batch in batches]) for name, _ in batches[0].items()}
+    return {
+        name: np.concatenate([dict(batch.items())[name] for batch in batches]) for name, _ in batches[0].items()
+    }
 
 
 @pytest.mark.parametrize("files", [1, 3])

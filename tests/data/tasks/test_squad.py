@@ -105,11 +105,8 @@ def test_the_nearest_occurrence(context: str, text: str, start: int) -> None:
     [
         ("{", "not JSON"),
         ("[]", "'data' is missing or not a list; SQuAD's JSON has it"),
-        (
-            '{"id": "1"}\n{"id": "2"}\n',
-            "more than one JSON value; SQuAD's own layout is read, "
-            '{"data": [{"title", "paragraphs": [{"context", "qas"}]}]}',
-        ),
+        ('{"id": "1"}\n{"id": "2"}\n', "more than one JSON value; SQuAD's own layout is read, "
+         '{"data": [{"title", "paragraphs": [{"context", "qas"}]}]}'),
         ('{"id": "1", "question": "a", "context": "b"}', "are not SQuAD's articles; SQuAD's own layout is read"),
         ('[{"id": "1", "question": "a", "context": "b"}]', "are not SQuAD's articles; SQuAD's own layout is read"),
         ('{"version": "1", "data": [{"id": "1", "question": "a", "context": "b"}]}', "are not SQuAD's articles"),

@@ -136,7 +136,9 @@ def wrong_sign(patch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("fault", [wrong_baseline, scaled_weights, cls_included, shifted_nodes, wrong_sign])
-def test_a_twin_with_a_fault_is_caught(folder: Path, network: Any, fault: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_twin_with_a_fault_is_caught(
+    folder: Path, network: Any, fault: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     texts = TEXTS[1]
     model = load(folder / "three")
     oracle = oracle_of(folder / "three", network, texts, model.explain(*texts))

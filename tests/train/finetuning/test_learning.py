@@ -1,14 +1,14 @@
 """Real data, real weights (6 layers, 384 wide): what is learnt, and that transformers learns the same. All slow.
 
-pytest --slow -k test_sst2            accuracy on SST-2 after one epoch (quarter of an hour on two cores)
-pytest --slow -k test_glue            MRPC, RTE, CoLA, STS-B, WNLI, three epochs, against the commonest label
-pytest --slow -k test_parity          the same predictions as transformers, dropout off, same batches
-pytest --slow -k test_spread          three seeds of each on MRPC, dropout on
-pytest --slow -k test_grid_on_mrpc    three rates by three numbers of epochs
-pytest --slow -k test_squad           articles learnt from, others asked about; version 2.0 against "no answer"
-pytest --slow -k test_imdb            the protocol of "The Annotated BERT", split by film
-pytest --slow -k test_entities        WNUT-17
-pytest --slow -k test_swag            the true next sentence of a novel among four
+    pytest --slow -k test_sst2            accuracy on SST-2 after one epoch (quarter of an hour on two cores)
+    pytest --slow -k test_glue            MRPC, RTE, CoLA, STS-B, WNLI, three epochs, against the commonest label
+    pytest --slow -k test_parity          the same predictions as transformers, dropout off, same batches
+    pytest --slow -k test_spread          three seeds of each on MRPC, dropout on
+    pytest --slow -k test_grid_on_mrpc    three rates by three numbers of epochs
+    pytest --slow -k test_squad           articles learnt from, others asked about; version 2.0 against "no answer"
+    pytest --slow -k test_imdb            the protocol of "The Annotated BERT", split by film
+    pytest --slow -k test_entities        WNUT-17
+    pytest --slow -k test_swag            the true next sentence of a novel among four
 """
 
 import importlib.resources

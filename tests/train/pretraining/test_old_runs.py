@@ -46,7 +46,9 @@ def test_defaults_that_are_not_written_down_are_those_of_then(tmp_path: Path) ->
     ],
     ids=str,
 )
-def test_another_value_than_the_default_is_refused(tmp_path: Path, changes: dict[str, object], message: str) -> None:
+def test_another_value_than_the_default_is_refused(
+    tmp_path: Path, changes: dict[str, object], message: str
+) -> None:
     run(tmp_path, "out", 2)
     made_old(tmp_path / "out")
     with pytest.raises(InputError, match=message):

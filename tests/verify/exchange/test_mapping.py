@@ -98,7 +98,6 @@ LAYOUTS: dict[str, tuple[Any, dict[str, Any], Arrays]] = {
                                     "do": [{"reshape": ["B", "S", -1]}]}, dict(zip(ROW_NAMES, ROWS, strict=True))),
 }  # fmt: skip
 
-
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_a_layout_is_undone(tmp_path: Path, name: str) -> None:
     value, rule, wanted = LAYOUTS[name]
@@ -243,7 +242,9 @@ def test_a_mapping_file_that_can_not_be_read(tmp_path: Path) -> None:
 
 @given(parts=st.integers(1, 4), heads=st.integers(1, 4), width=st.integers(1, 3), axis=st.integers(0, 2),
        order=st.sampled_from(["blocks", "heads"]), negative=st.booleans())  # fmt: skip
-def test_a_split_undoes_every_fusion(parts: int, heads: int, width: int, axis: int, order: str, negative: bool) -> None:
+def test_a_split_undoes_every_fusion(
+    parts: int, heads: int, width: int, axis: int, order: str, negative: bool
+) -> None:
     """By index: element (h, w) of part p stands at place (p, h, w) for blocks and at (h, p, w) for heads."""
     shape = [2, 3, 2]
     shape[axis] = parts * heads * width

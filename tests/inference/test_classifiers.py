@@ -9,7 +9,7 @@ import torch
 import transformers
 
 import bertref
-from bertref.inference import loaded
+from bertref.inference import loaded, sequence_classification
 from bertref.inference.sequence_classification import sigmoid
 
 from .saved import TEXT, labels, make, pipeline
@@ -80,17 +80,17 @@ def test_many_texts_keep_their_order_and_share_batches_by_length(
     texts = [" ".join(random.choice(words, n)) for n in random.integers(0, 50 if windows else 20, 150)]
     alone = [dict(model.classify(text, windows=windows)) for text in texts]
     shapes: list[tuple[int, int]] = []
-    encode = loaded.encode
+    pooled = loaded.pooled
 
     def watched(own: Any, encodings: Any) -> Any:
         lengths = [len(encoding.input_ids) for encoding in encodings]
         shapes.append((min(lengths), max(lengths)))
         assert len(lengths) <= loaded.BATCH or sum(lengths) <= loaded.TOKENS
-        return encode(own, encodings)
+        return pooled(own, encodings)
 
     monkeypatch.setattr(loaded, "BATCH", 16)
     monkeypatch.setattr(loaded, "TOKENS", 300)
-    monkeypatch.setattr(loaded, "encode", watched)
+    monkeypatch.setattr(sequence_classification, "pooled", watched)
     for found, want in zip(model.classify_batch(texts, windows=windows), alone, strict=True):
         assert dict(found) == pytest.approx(want, rel=1e-12, abs=1e-14)
     assert len(shapes) > 4

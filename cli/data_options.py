@@ -54,8 +54,7 @@ format_options = _all(
 
 sequence_options = _all(
     click.option("--max-length", type=int, help="Tokens of a sequence.  [default: 128; questions 384]"),
-    click.option("--truncate", type=click.Choice(TRUNCATE), default="head", show_default=True,
-                 help="What is kept of a longer text."),
+    click.option("--truncate", type=click.Choice(TRUNCATE), help="What is kept of a longer text.  [default: head]"),
     click.option("--windows", is_flag=True, help="Read longer texts through windows; their scores are pooled."),
     click.option("--stride", type=int, help="How far apart windows begin.  [default: questions 128, else half a "
                  "window]"),

@@ -12,10 +12,11 @@ STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1b1f24; background: #fff; margin: 0 auto; max-width: 1080px;
   padding: 24px; }
 h1 { font-size: 22px; } h2 { font-size: 17px; margin-top: 32px; overflow-wrap: anywhere; }
-.text { white-space: pre-wrap; overflow-wrap: anywhere; line-height: 2.6; font-size: 17px; }
-ruby { padding: 1px 2px; border-radius: 3px; } rt { font-size: 10px; color: #4a525b; }
+.text { white-space: pre-wrap; overflow-wrap: anywhere; line-height: 2.6; font-size: 17px; overflow-x: auto; }
+ruby { padding: 1px 2px; border-radius: 3px; white-space: nowrap; } rt { font-size: 10px; color: #4a525b; }
 ruby.dark { color: #fff; } table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums; }
-td, th { padding: 2px 8px; text-align: left; font-weight: normal; } td.value { text-align: right; }
+td, th { padding: 2px 8px; text-align: left; font-weight: normal; max-width: 320px; overflow-wrap: anywhere; }
+td.value { text-align: right; }
 tr.sum td { border-top: 1px solid #1b1f24; font-weight: 600; } .wide { overflow-x: auto; }
 .bar { display: inline-block; height: 10px; } .soft { color: #5c6670; } .map td { padding: 2px 4px; }
 """

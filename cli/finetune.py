@@ -104,6 +104,7 @@ def finetune(as_json: bool, kernels: str, no_header: bool, labels: str | None, g
     from ..train.finetuning.grid import parse_axes, run_grid
     from ..train.finetuning.run import finetune as run
 
+    values["truncate"] = values["truncate"] or "head"
     options = FinetuneOptions(**values, labels=names_of(labels), header=not no_header, kernels=kernels == "on")
 
     def run_all(report: Report, should_stop: Callable[[], bool]) -> Ended:

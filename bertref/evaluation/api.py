@@ -21,7 +21,7 @@ from ..metrics.registry import METRICS
 from .applicable import check_applicable
 from .files import write_evaluation
 from .kinds import KINDS, EvaluationKind
-from .opening import Note, max_length, open_model, open_parts, trained
+from .opening import Note, as_recorded, max_length, open_model, open_parts, trained
 from .options import EvaluateOptions
 from .records import Record, worst
 from .results import EvaluateResult, Evaluation, PartResult
@@ -69,7 +69,8 @@ def _by_model(options: EvaluateOptions, info: DataSetInfo, kind: EvaluationKind,
         raise InputError(f"--plot-vectors is for texts; {info.name} is {info.kind}")
     model: Model = open_model(options, info, note)
     _check_labels(options, info, model)
-    settings = kind.settings(replace(options, max_length=max_length(options, info, model.config)))
+    asked = as_recorded(options, info.kind, model, note)
+    settings = kind.settings(replace(asked, max_length=max_length(asked, info, model.config)))
     return _Answered(
         lambda part: kind.answer(model, part, settings, None),
         lambda part: cls_vectors(model, part, settings, options.vectors),

@@ -13,6 +13,7 @@ from ..data.tasks.opening import ReadingOptions, open_data_set, reading_of
 from ..data.tasks.splits import sampled
 from ..errors import InputError
 from ..tasks.labels import unnamed
+from .applicable import TEXTS
 from .options import EvaluateOptions
 
 Note = Callable[[str], None]
@@ -108,6 +109,16 @@ def max_length(options: EvaluateOptions, info: DataSetInfo, config: BertConfig) 
         raise InputError(f"--max-length {options.max_length} is longer than the model's {limit} positions")
     known = trained(options.model).get("max_length")
     return options.max_length or min(known or info.max_length, limit)
+
+
+def as_recorded(options: EvaluateOptions, kind: str, model: Model, note: Note) -> EvaluateOptions:
+    """The options with the windows that the model's folder records, where nothing is said of lengths."""
+    given = (options.truncate, options.max_length, options.stride, options.windows or None)
+    if model.windows is None or kind not in TEXTS or any(each is not None for each in given):
+        return options
+    length, stride = model.windows
+    note(f"Longer texts are seen through windows of {length} tokens, as the model's folder says (--truncate cuts).")
+    return replace(options, windows=True, max_length=length, stride=stride)
 
 
 def trained(model: str | None) -> dict[str, int]:

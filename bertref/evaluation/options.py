@@ -20,8 +20,9 @@ class EvaluateOptions:
 
     `task` is a kind of task or the name of a data set. The answers come from `model` or from the file `predictions`.
     `parts` are names of the data's parts, (): those for development, else for test; a file `data` is itself the part.
-    `bootstrap` resamples give intervals that hold the share `confidence` of them; 0: none. `worst` mistakes are kept;
-    `vectors` of so many examples are projected onto a plane, 0: of none.
+    `truncate` None is "head", unless the model's folder records windows: then longer texts are seen through these, as
+    long as nothing else is said of lengths. `bootstrap` resamples give intervals that hold the share `confidence` of
+    them; 0: none. `worst` mistakes are kept; `vectors` of so many examples are projected onto a plane, 0: of none.
     """
 
     task: str
@@ -39,7 +40,7 @@ class EvaluateOptions:
     delimiter: str | None = None
     header: bool = True
     max_length: int | None = None
-    truncate: str = "head"
+    truncate: str | None = None
     windows: bool = False
     stride: int | None = None
     max_query_length: int = 64
@@ -59,7 +60,8 @@ class EvaluateOptions:
         object.__setattr__(self, "task", known_name(self.task))
         object.__setattr__(self, "labels", tuple(self.labels))
         object.__setattr__(self, "parts", (self.parts,) if isinstance(self.parts, str) else tuple(self.parts))
-        check_truncate(self.truncate)
+        if self.truncate is not None:
+            check_truncate(self.truncate)
         if (self.model is None) == (self.predictions is None):
             raise InputError(
                 "give --model (or set BERTREF_MODEL), whose answers are judged, or --predictions, answers in a file"

@@ -18,7 +18,7 @@ class SequenceOptions(Protocol):
     @property
     def max_length(self) -> int | None: ...
     @property
-    def truncate(self) -> str: ...
+    def truncate(self) -> str | None: ...
     @property
     def windows(self) -> bool: ...
     @property
@@ -57,4 +57,4 @@ def _length(options: SequenceOptions) -> int:
 
 
 def _truncate(options: SequenceOptions) -> Truncate:
-    return cast(Truncate, options.truncate)
+    return cast(Truncate, options.truncate or "head")

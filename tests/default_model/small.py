@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bertref.config import BertConfig
-from bertref.default_model.training.recipe import Recipe
+from bertref.default_model.training.recipe import Recipe, Words
 from bertref.default_model.training.stages import Places
 from tests.train.finetuning import running
 
@@ -13,7 +13,7 @@ GOOD = ("wonderful", "moving", "funny", "clever", "warm")
 BAD = ("dull", "awful", "boring", "stupid", "cold")
 THINGS = ("film", "story", "plot", "acting", "music", "ending", "script", "scene")
 RECIPE = Recipe(
-    vocab_size=200, words_length=32, words_batch=4, words_steps=12, teacher_epochs=4.0, teacher_rate=2e-3,
+    vocab_size=200, words=(Words(16, 8, 8, 1e-3), Words(32, 4, 6, 1e-3)), teacher_epochs=4.0, teacher_rate=2e-3,
     teacher_batch=16, student_epochs=3.0, student_rate=1e-3, student_batch=8, text_length=24,
 )  # fmt: skip
 

@@ -16,7 +16,7 @@ from ...config import Numerics, config_to_dict
 from ...errors import BertrefError
 from ...plumbing.files import write_file
 from ...text import load_vocab
-from .recipe import STUDENT, Recipe
+from .recipe import STUDENT, Recipe, Words
 from .reviews import write_data
 from .sentences import SENTENCES
 
@@ -71,7 +71,7 @@ def stages(places: Places, recipe: Recipe) -> Iterator[Stage]:
     )  # fmt: skip
     for name, text in (("corpus", "corpus.txt"), ("tune", "tune.txt")):
         yield Stage(name, places / name, _prepare(places, data / text, name))
-    yield _words(places, recipe)
+    yield from _words(places, recipe)
     yield _teacher(places, recipe)
     yield _student(places, recipe)
     yield Stage(
@@ -101,20 +101,29 @@ def _prepare(places: Places, text: Path, name: str) -> Callable[[], None]:
     return _runs("prepare", text, *READING, "--vocab", places / "vocab.txt", "--out", places / name)
 
 
-def _words(places: Places, recipe: Recipe) -> Stage:
-    def run() -> None:
+def _words(places: Places, recipe: Recipe) -> Iterator[Stage]:
+    """Masked words: short sequences first, then long ones."""
+
+    def describe() -> None:
         size = load_vocab(places / "vocab.txt").size
         config = config_to_dict(replace(STUDENT, vocab_size=size), Numerics.preset("huggingface"), "BertForMaskedLM")
         write_file(places / "student.json", json.dumps(config, indent=2).encode())
-        bertref(
-            "pretrain", places / "corpus", "--config", places / "student.json", "--objective", "mlm",
-            "--seq-len", recipe.words_length, "--batch-size", recipe.words_batch, "--steps", recipe.words_steps,
-            "--learning-rate", recipe.words_rate, "--dropout", 0, "--eval-corpus", places / "tune",
-            "--eval-every", 400, "--eval-batches", 40, "--save-every", 100, "--seed", recipe.seed,
-            "--out", places / "words", "--log-json", places / "words.jsonl", "--resume",
+
+    def learn(words: Words, name: str, *begin: object) -> Callable[[], None]:
+        return _runs(
+            "pretrain", places / "corpus", *begin, "--objective", "mlm", "--seq-len", words.length,
+            "--batch-size", words.batch, "--steps", words.steps, "--learning-rate", words.rate, "--dropout", 0,
+            "--eval-corpus", places / "tune", "--eval-every", 1200, "--eval-batches", 50, "--save-every", 200,
+            "--seed", recipe.seed, "--out", places / name, "--log-json", places / f"{name}.jsonl", "--resume",
         )  # fmt: skip
 
-    return Stage("masked words", places / "words" / "model.safetensors", run, places / "words.jsonl")
+    def first() -> None:
+        describe()
+        learn(recipe.words[0], "words-short", "--config", places / "student.json")()
+
+    for name, run in (("words-short", first),
+                      ("words", learn(recipe.words[1], "words", "--init", places / "words-short"))):  # fmt: skip
+        yield Stage(name, places / name / "model.safetensors", run, places / f"{name}.jsonl")
 
 
 def _teacher(places: Places, recipe: Recipe) -> Stage:
@@ -163,6 +172,6 @@ def _words_loss(places: Places, recipe: Recipe, name: str, model: str) -> Callab
     """The held-out loss of masked words, on the reviews of tune."""
     return _runs(
         "pretrain", places / "corpus", "--init", places / model, "--objective", "mlm", "--steps", 0,
-        "--seq-len", recipe.words_length, "--eval-corpus", places / "tune", "--eval-batches", 100,
+        "--seq-len", recipe.words[1].length, "--eval-corpus", places / "tune", "--eval-batches", 100,
         "--seed", recipe.seed, "--out", places / name, "--log-json", places / f"{name}.jsonl",
     )  # fmt: skip

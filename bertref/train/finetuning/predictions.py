@@ -47,6 +47,7 @@ def predict(options: FinetuneOptions, out: Path, report: Report) -> None:
 
 def _wanted(options: FinetuneOptions, out: Path) -> list[EvaluateOptions]:
     shared = {name: getattr(options, name) for name in SHARED}
+    shared["windows"] = options.windows or options.answer_windows
     dtype = "float64" if options.precision == "float64" else "float32"
     found = []
     for name in options.predict_on:

@@ -1,5 +1,6 @@
 """How the fine-tuned classifier answers: through windows that its folder records, and with calibrated probabilities."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -168,3 +169,27 @@ def test_what_halves_cannot_hold_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="only the weights of a Hugging Face folder"):
         convert(folder, tmp_path / "half", dtype="float16", to="tensorflow")
     assert not (tmp_path / "half").exists()
+
+
+def test_an_evaluation_follows_the_folder_where_nothing_is_said_of_lengths(tmp_path: Path) -> None:
+    running.prepared(tmp_path)
+    (tmp_path / "dev.csv").write_text(f'text,label\n"{LONG}",wet\n"{LONG} {LONG}",dry\n')
+    run(tmp_path, answer_windows=True, predict_on=("dev",), **TRAINED)
+    notes: list[str] = []
+
+    def losses(**changes: Any) -> float:
+        asked = bertref.EvaluateOptions(
+            "classification", str(tmp_path / "dev.csv"), model=str(tmp_path / "out"), **changes
+        )
+        return bertref.evaluate(asked, notes.append).metrics["loss"]
+
+    recorded = read_results(tmp_path / "out")["metrics"]["loss"]
+    assert losses() == pytest.approx(recorded, rel=1e-6)
+    assert sum("windows of 24 tokens" in note for note in notes) == 1
+    assert losses(windows=True, max_length=24) == pytest.approx(recorded, rel=1e-6)
+    assert losses(truncate="head") != pytest.approx(recorded, rel=1e-3)
+    rows = [json.loads(line) for line in (tmp_path / "out/predictions/dev/predictions.jsonl").read_text().splitlines()]
+    truth = ("wet", "dry")
+    assert np.mean([-np.log(row["scores"][t]) for row, t in zip(rows, truth, strict=True)]) == pytest.approx(
+        recorded, rel=1e-6
+    )

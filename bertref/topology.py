@@ -26,7 +26,7 @@ from dataclasses import replace
 from functools import cache
 
 from .config import BertConfig
-from .heads import expanded, with_pooler
+from .heads import HEADS, expanded, with_pooler
 from .objectives.pretraining import ROWS as PRETRAINING
 from .row import (
     ACTIVATION,
@@ -178,14 +178,23 @@ def places(table: Sequence[TensorRow]) -> Iterator[tuple[str, str, str]]:
 
 
 @cache
-def _one_layer() -> tuple[dict[str, TensorRow], dict[str, Parameter]]:
-    table = rows(BertConfig(num_hidden_layers=1))
-    return {row.name: row for row in table}, {p.name: p for row in table for p in row.parameters}
+def _one_layer() -> tuple[dict[str, tuple[TensorRow, ...]], dict[str, Parameter]]:
+    """All rows of a name, of whatever head, and all parameters."""
+    config = BertConfig(num_hidden_layers=1)
+    table = list(rows(config))
+    for head in HEADS:
+        table += (row for row in rows(config, (head,), None) if row not in table)
+    by_name: dict[str, tuple[TensorRow, ...]] = {}
+    for row in table:
+        by_name[row.name] = (*by_name.get(row.name, ()), row)
+    return by_name, {p.name: p for row in table for p in row.parameters}
 
 
-def row_like(name: str) -> TensorRow:
-    """The row of a tensor in a model of any depth: the same tensor of layer 0. Raises `KeyError` for an unknown one."""
-    return _one_layer()[0][_in_layer_0(name)]
+def row_like(name: str, ndim: int | None = None) -> TensorRow:
+    """The row of a tensor in a model of any depth: the same tensor of layer 0. Heads share a name: the row with `ndim`
+    axes is meant, or the first. Raises `KeyError` for an unknown one."""
+    found = _one_layer()[0][_in_layer_0(name)]
+    return next((row for row in found if len(row.axes.split()) == ndim), found[0])
 
 
 def parameter_like(name: str) -> Parameter:

@@ -12,6 +12,7 @@ from . import render
 from . import render_verify as draw
 from .case_options import case_of, case_options
 from .options import debug_option, json_option
+from .texts import read_texts
 
 PRECISIONS = ("float64", "float32", "tf32", "bfloat16", "float16", "mixed-bfloat16", "mixed-float16")
 
@@ -128,8 +129,11 @@ def _reports(spec: str, options: dict[str, Any], context: click.Context) -> Iter
 
 def _case(subject: Any, kind: str, options: dict[str, Any], chosen: set[str]) -> Any:
     """The case that the options mean; where they leave it open, one that the subject can compute."""
-    from ..verify.meant import case_for
+    from ..verify.meant import case_for, case_of_texts
 
+    if kind == "onnx" and options["file"] and not options["config"]:
+        texts = tuple(read_texts((), options["file"]))
+        return case_of_texts(subject, options["model_dir"], texts, options["seed"])
     own_model = options["model_dir"] if kind != "onnx" else None
     generated = {name: options[name] for name in ("dialect", "edge", "optimizer") if options[name]}
     by_hand = chosen & {"seed", "size", "dialect", "edge", "optimizer"}
@@ -154,13 +158,20 @@ def _report(subject: Any, case: Any, options: dict[str, Any]) -> Any:
 
 
 class _Shown:
-    """A subject that says what is going on."""
+    """A subject that says what is going on. A command's precision is known once it has answered, so it is looked up
+    whenever it is asked for."""
 
     def __init__(self, subject: Any, show: Any) -> None:
         self._subject, self.show = subject, show
-        self.name, self.precision, self.live = subject.name, subject.precision, subject.live
+        self.name, self.live = subject.name, subject.live
         if hasattr(subject, "answer_step"):
             self.answer_step = subject.answer_step
+
+    @property
+    def precision(self) -> str | None:
+        """What the subject declares."""
+        found: str | None = self._subject.precision
+        return found
 
     def answer(self, case: Any, wanted: Any = None) -> Any:
         """The subject's answers."""

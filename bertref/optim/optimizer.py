@@ -21,7 +21,8 @@ from .rules import RULES
 class Optimizer:
     """Settings of one of the optimisers.
 
-    kind              one of `RULES`: "google" (AdamWeightDecay, no bias correction), "adamw" (torch's), "lamb", "lion"
+    kind              one of `RULES`: "google" (AdamWeightDecay, no bias correction), "adamw" (torch's), "lamb", "lion",
+                      and those of `adam_variants`
     beta2, epsilon    None stands for the kind's own default, `Rule.defaults`; else 0.999 and, for a kind without one, 0
     weight_decay      0.01 in all of BERT's recipes
     decay_exclusions  a parameter whose name contains one of these isn't decayed
@@ -119,10 +120,14 @@ class Optimizer:
             new_state |= zip(kept, moments, strict=True)
         return new_params, new_state
 
+    def numbers(self, rate: float, step: int) -> dict[str, float]:
+        """What changes from step to step (`Rule.numbers`): the rate and the bias corrections, in float64."""
+        beta1, beta2 = self.betas
+        return {"rate": rate, "correction1": 1.0 - beta1**step, "correction2": 1.0 - beta2**step}
+
     def _numbers(self, xp: Namespace, dtype: Any, rate: float, step: int) -> list[Array]:
         """The numbers that change with the step, as 0-d arrays: inputs, not constants, to a compiler."""
-        beta1, beta2 = self.betas
-        values = {"rate": rate, "correction1": 1.0 - beta1**step, "correction2": 1.0 - beta2**step}
+        values = self.numbers(rate, step)
         return [xp.full((), values[name], dtype=dtype) for name in self.rule.numbers]
 
     def _settings(self, name: str) -> dict[str, Any]:
@@ -148,4 +153,3 @@ class Optimizer:
                 raise InputError(
                     f"optimizer: {name} is {p.dtype} and its gradient {grads[name].dtype}; cast the gradient"
                 )
-

@@ -4,10 +4,12 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any
 
+from ..checkpoint import load_model
 from ..errors import InputError
-from .cases.case import generate, generate_for
+from .cases.case import from_model, generate, generate_for, rich_parameters
 from .cases.make import numbers
 from .graph.axes import split
 from .judgement.reference import answer_names
@@ -57,7 +59,29 @@ def case_for(subject: Subject, seed: int = 0, *, size: str = "tiny", **options: 
         return generate(seed, size=size, **options)
     if options:
         raise InputError(f"{subject.name}: brings its own model, so that {', '.join(sorted(options))} can't be chosen")
-    return generate_for(brought.config, brought.numerics, seed, params=brought.params, **numbers(brought.config, size))
+    return generate_for(
+        brought.config, brought.numerics, seed, params=brought.params, heads=brought.heads,
+        num_labels=brought.num_labels, **numbers(brought.config, size),
+    )  # fmt: skip
+
+
+def case_of_texts(subject: Subject, model: str | Path | None, texts: Sequence[str], seed: int = 0) -> Case:
+    """A case of the weights that a subject brings, and of texts, read with the vocabulary in the folder `model`.
+
+    Raises `InputError` for a subject that brings no weights and for a folder without a vocabulary.
+    """
+    brought = subject.weights() if isinstance(subject, BringsWeights) else None
+    if brought is None or brought.params is None or model is None:
+        raise InputError(f"{subject.name}: texts need its model's folder, with the vocabulary; name it with --model")
+    tokenizer = load_model(model).tokenizer
+    if tokenizer is None:
+        raise InputError(f"{model}: has no vocabulary to read the texts with; leave out the texts")
+    options: dict[str, Any] = {"heads": brought.heads, "num_labels": brought.num_labels}
+    params = rich_parameters(brought.config, seed, **options) | brought.params
+    return from_model(
+        params, brought.config, brought.numerics, tokenizer, texts, seed, optimizer=False, name=Path(model).name,
+        **options,
+    )  # fmt: skip
 
 
 def chosen(case: Case, patterns: Sequence[str] = (), only: str | None = None) -> tuple[str, ...] | None:

@@ -19,9 +19,13 @@ import numpy.typing as npt
 
 from ..config import BertConfig, Numerics
 from ..data.pretraining.batch import PretrainingBatch
+from ..heads import labelled
 from ..optim import Optimizer
 
 Arrays = dict[str, npt.NDArray[Any]]
+
+PRETRAINING = ("pretraining",)
+"""The heads of a case unless it says otherwise."""
 
 WRONG = ("added", "inherited", "wrong", "not-finite", "shape", "unsteady")
 """The statuses of a finding that make an implementation diverge."""
@@ -29,6 +33,11 @@ WRONG = ("added", "inherited", "wrong", "not-finite", "shape", "unsteady")
 PRECISIONS = ("float64", "float32", "tf32", "bfloat16", "float16", "mixed-bfloat16", "mixed-float16")
 """What a subject can compute in. tf32: float32 whose products round their factors to 10 bits; mixed: products in the
 half type, the rest in float32 (autocast)."""
+
+HALVES = ("bfloat16", "float16", "mixed-bfloat16", "mixed-float16")
+"""Those whose products are numbers of 16 bits."""
+QUANTISED = "int8"
+"""The precision of a subject whose products are of integers: judged as float32, but for what quantisation explains."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +59,8 @@ class OptimizerCase:
 @dataclass(frozen=True, eq=False)
 class Case:
     """`params` are float64 arrays whose values are exact in float32. `origin` holds what makes the case again: the
-    generator's arguments and seed, or the user's model and texts."""
+    generator's arguments and seed, or the user's model and texts. `heads` are the model's (`bertref.heads`); only those
+    of pre-training have losses here, so only they are judged backward."""
 
     name: str
     config: BertConfig
@@ -59,15 +69,46 @@ class Case:
     batch: PretrainingBatch
     optimizer: OptimizerCase | None
     origin: Mapping[str, Any]
+    heads: tuple[str, ...] = PRETRAINING
+
+    @property
+    def objective(self) -> str | None:
+        """The name of the losses that its answers go on to; None: it is asked forward only."""
+        return "pretraining" if self.heads == PRETRAINING else None
+
+    @property
+    def num_labels(self) -> int:
+        """The width of its classifier."""
+        name = labelled(self.heads)
+        return len(self.params[name]) if name else 2
+
+    @property
+    def choices(self) -> int:
+        """How many sequences a question of a multiple choice has: the fewest that the rows can be cut into evenly."""
+        rows = len(self.batch)
+        return next((n for n in range(2, rows) if rows % n == 0), rows)
 
 
 @dataclass(frozen=True, eq=False)
 class Answers:
     """`values` under canonical names, in canonical shapes (padded layout, predictions (B, P, ...)). `notes` are
-    remarks for the user: what was fused, gathered, cast or is not available, and why."""
+    remarks for the user: what was fused, gathered, cast or is not available, and why.
+
+    untouched  values of the same names from a run in which nothing inside was looked at: judged in total
+    outputs    what the subject gives its users, of what it was asked: unless one of them is judged, it isn't right.
+               None: all values are alike
+    unquantised  values without what quantisation does to them, as the subject's own scales say: what their step is
+               judged by; the values themselves are what other steps start from
+    apart      "grad" if gradients come from another run than the forward values, "update" if updates come from another
+               run than the gradients: two runs may round otherwise, and a gradient follows the values of its own
+    """
 
     values: Arrays
     notes: tuple[str, ...] = ()
+    untouched: Arrays = field(default_factory=dict)
+    outputs: tuple[str, ...] | None = None
+    unquantised: Arrays = field(default_factory=dict)
+    apart: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from ..config import BertConfig, Numerics
-from .records import Answers, Arrays, Case
+from .records import PRETRAINING, Answers, Arrays, Case
 
 
 class Subject(Protocol):
@@ -56,6 +56,8 @@ class Weights:
     config: BertConfig
     numerics: Numerics
     params: Arrays | None
+    heads: tuple[str, ...] = PRETRAINING
+    num_labels: int = 2
 
 
 @runtime_checkable

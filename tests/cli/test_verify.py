@@ -3,6 +3,7 @@
 import io
 import json
 import shlex
+import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,6 +37,19 @@ def answer_step(case, name, inputs):
 forward.answer_step = answer_step
 """
 """A subject that shows nothing of its run, with a wrong residual."""
+
+MIXED = """
+import os, sys
+from bertref.verify.emulation.rounding import Arithmetic
+from bertref.verify.emulation.simulate import simulate
+from bertref.verify.exchange import read_case, write_answers
+
+case = read_case(sys.argv[1])
+values = simulate(case, Arithmetic("mixed-bfloat16", seed=1000), ["layer.0.output", "layer.1.output"])
+os.rmdir(sys.argv[2])
+write_answers(values, case, sys.argv[2], precision="mixed-bfloat16")
+"""
+"""A program that says what it computed in; its numbers alone look like float32."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -213,6 +227,15 @@ def test_errors_are_short(verify: Any, arguments: tuple[str, ...], message: str)
     assert len(done.stderr.splitlines()) <= 3
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
+
+
+def test_a_command_is_judged_in_the_precision_that_its_answers_declare(verify: Any, tmp_path: Path) -> None:
+    program = tmp_path / "mixed.py"
+    program.write_text(MIXED, encoding="utf-8")
+    done = verify(f"cmd:{sys.executable} {program} {{case}} {{out}}", "--only", "forward")
+    assert done.returncode == 0, done.stdout
+    assert "mixed-bfloat16" in done.stdout
+    assert "not declared" not in done.stdout
 
 
 @pytest.mark.parametrize("option", [("--cases", "2"), ("--shrink",)], ids=["cases", "shrink"])

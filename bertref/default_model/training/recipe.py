@@ -1,6 +1,7 @@
 """What the training of the default model consists of, in numbers."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ...config import BertConfig
 
@@ -11,13 +12,23 @@ STUDENT = BertConfig(
 """The model that is shipped: 3.2 million parameters in its layers, 5.5 in all."""
 
 
+class WordsStage(NamedTuple):
+    """A stage of masked words: tokens of a sequence, sequences a step, steps, peak rate."""
+
+    length: int
+    batch: int
+    steps: int
+    rate: float
+
+
 @dataclass(frozen=True)
 class Recipe:
     """Sizes of the stages.
 
     vocab_size        tokens
     taught_share      one in so many unlabelled reviews is among the texts that the student is taught on
-    words_length      of the sequences of masked words, and `words_steps` of `words_batch` of them
+    words             masked words: first of short sequences, in which a word's neighbours are found sooner, then of
+                      long ones, which teach the other positions
     teacher_epochs    over the labelled texts
     student_epochs    over labelled and unlabelled texts; one step in `words_every` is of masked words
     text_length       tokens of a text, both for the teacher and for the student: of longer ones both ends
@@ -25,10 +36,7 @@ class Recipe:
 
     vocab_size: int = 8000
     taught_share: int = 2
-    words_length: int = 256
-    words_batch: int = 8
-    words_steps: int = 4800
-    words_rate: float = 1e-3
+    words: tuple[WordsStage, WordsStage] = (WordsStage(64, 32, 3600, 5e-4), WordsStage(256, 8, 900, 3e-4))
     teacher_epochs: float = 1.0
     teacher_rate: float = 5e-5
     teacher_batch: int = 64
@@ -44,5 +52,8 @@ class Recipe:
 
 SHORT = Recipe()
 """Two hours on two cores that multiply at 0.1 TFLOP/s together."""
-LONG = Recipe(taught_share=1, words_steps=30_000, teacher_epochs=2.0, student_epochs=3.0, text_length=192)
+LONG = Recipe(
+    taught_share=1, words=(WordsStage(64, 32, 20_000, 5e-4), WordsStage(256, 8, 6000, 3e-4)), teacher_epochs=2.0,
+    student_epochs=3.0, text_length=192,
+)  # fmt: skip
 """Better, and several times as long."""

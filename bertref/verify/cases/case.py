@@ -28,7 +28,7 @@ from ...errors import InputError
 from ...heads import check, parameter_shapes
 from ...optim import RULES, Optimizer
 from ...rng import generator
-from ..records import Arrays, Case, OptimizerCase
+from ..records import PRETRAINING, Arrays, Case, OptimizerCase
 
 SIZES: dict[str, dict[str, int]] = {
     "tiny": {"B": 5, "S": 13, "L": 2, "H": 24, "A": 3, "I": 56, "V": 67, "P": 4},
@@ -101,24 +101,28 @@ def generate_for(
     length: int = 24,
     predictions: int = 4,
     optimizer: bool = True,
+    heads: tuple[str, ...] = PRETRAINING,
+    num_labels: int = 2,
 ) -> Case:
     """A generated batch for a subject's own architecture and, where `params` are given, its own weights.
 
     Of `params` the absent names get generated values. `length` is cut to what the model allows. Raises `InputError`
     for a parameter of another shape than the config's or that it doesn't have.
+
+    heads, num_labels   those of the model; other heads than pre-training's have no optimiser step
     """
-    held = rich_parameters(config, seed)
+    held = rich_parameters(config, seed, heads=heads, num_labels=num_labels)
     if params is not None:
         held |= {name: single(np.asarray(value)) for name, value in params.items()}
-        check(held, config)
+        check(held, config, heads, num_labels=num_labels)
     S = min(length, config.max_position_embeddings)
     batch = ragged_batch(config, rows, S, min(predictions, max(S - 1, 1)), seed)
-    step = optimizer_case(held, numerics, seed) if optimizer else None
+    step = optimizer_case(held, numerics, seed) if optimizer and heads == PRETRAINING else None
     origin = {
         "made": "for the subject's model", "seed": seed, "rows": rows, "length": S, "predictions": predictions,
         "digest": arrays_digest(held),
     }  # fmt: skip
-    return Case(f"the subject's model, seed {seed}", config, numerics, held, batch, step, origin)
+    return Case(f"the subject's model, seed {seed}", config, numerics, held, batch, step, origin, heads)
 
 
 def arrays_digest(arrays: Mapping[str, npt.NDArray[Any]]) -> str:
@@ -153,7 +157,9 @@ def single(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return values.astype(np.float32).astype(np.float64)
 
 
-def rich_parameters(config: BertConfig, seed: int, *, sharp: float = 1.0) -> Arrays:
+def rich_parameters(
+    config: BertConfig, seed: int, *, sharp: float = 1.0, heads: tuple[str, ...] = PRETRAINING, num_labels: int = 2
+) -> Arrays:
     """Weights under which nothing is without effect; `sharp` multiplies the queries' and keys' weights."""
 
     def drawn(number: int, name: str, shape: tuple[int, ...]) -> npt.NDArray[Any]:
@@ -171,7 +177,7 @@ def rich_parameters(config: BertConfig, seed: int, *, sharp: float = 1.0) -> Arr
             values = gain / np.sqrt(shape[-1]) * values
         return single(values)
 
-    shapes = parameter_shapes(config)
+    shapes = parameter_shapes(config, heads, num_labels=num_labels)
     return dict(zip(shapes, _together(drawn, range(len(shapes)), shapes, shapes.values()), strict=True))
 
 
@@ -262,23 +268,25 @@ def from_model(
     *,
     optimizer: bool = True,
     name: str = "model",
+    heads: tuple[str, ...] = PRETRAINING,
+    num_labels: int = 2,
 ) -> Case:
-    """A case of the user's weights (every parameter of `BertForPreTraining`; float32 values are kept, wider ones
+    """A case of the user's weights (every parameter of a model with these heads; float32 values are kept, wider ones
     rounded) and texts.
 
     A text is a row; if it holds a tab, what follows is the second segment. Rows that are too long are cut. Tokens are
     hidden as in pre-training, drawn from `seed`; the next-sentence labels alternate. Raises `InputError` for weights
     that don't fit the config, without texts, and for a vocabulary without [MASK].
     """
-    check(params, config)
+    check(params, config, heads, num_labels=num_labels)
     if not texts:
         raise InputError("case: no texts; at least one line is needed")
     held = {key: single(np.asarray(value)) for key, value in params.items()}
     batch = batch_of_texts(config, tokenizer, texts, seed)
-    step = optimizer_case(held, numerics, seed) if optimizer else None
+    step = optimizer_case(held, numerics, seed) if optimizer and heads == PRETRAINING else None
     marks = f"{arrays_digest(held)}-{zlib.crc32(chr(10).join(texts).encode('utf-8')):08x}"
     origin = {"made": "model and texts", "name": name, "texts": len(texts), "seed": seed, "digest": marks}
-    return Case(f"{name}, {len(texts)} texts, seed {seed}", config, numerics, held, batch, step, origin)
+    return Case(f"{name}, {len(texts)} texts, seed {seed}", config, numerics, held, batch, step, origin, heads)
 
 
 def batch_of_texts(config: BertConfig, tokenizer: Any, texts: Sequence[str], seed: int) -> PretrainingBatch:
@@ -322,6 +330,7 @@ def describe(case: Case) -> dict[str, Any]:
         "numerics": numerics_to_dict(case.numerics),
         "rows": len(case.batch),
         "length": int(case.batch.input_ids.shape[1]),
+        **({} if case.heads == PRETRAINING else {"heads": list(case.heads)}),
         "optimizer": None if step is None else {
             **step.optimizer.to_dict(), "step": step.step, "rate": step.rate, "clip_norm": step.clip_norm,
             "clip_epsilon": step.clip_epsilon,

@@ -38,7 +38,7 @@ def reduce_case(
     config, params, step = case.config, case.params, case.optimizer if optimizer else None
     if layers is not None:
         config = replace(config, num_hidden_layers=layers)
-        params = {name: params[name] for name in parameter_shapes(config)}
+        params = {name: params[name] for name in parameter_shapes(config, case.heads, num_labels=case.num_labels)}
         step = step and _of_parameters(step, params)
     asked: dict[str, Any] = {
         "rows": None if rows is None else [int(row) for row in rows], "length": length, "layers": layers,

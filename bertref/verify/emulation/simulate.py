@@ -5,11 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from ...layers import Settings
-from ...objectives import PretrainingObjective, losses_and_gradients
 from ...probes import Recorder
 from ..graph.axes import split
 from ..judgement.reference import CaseUpdates, answer_names
+from ..judgement.reference import compute as compute_case
 from ..records import Arrays, Case
 from .formats import FORMATS, Format, nearest
 from .rounding import Arithmetic
@@ -44,10 +43,7 @@ def simulate(case: Case, arithmetic: Arithmetic, wanted: Collection[str] | None 
     recorder = Recorder({name for name in names if split(name)[1] not in params})
     backwards = any(split(name)[0] for name in names)
     with np.errstate(all="ignore"):
-        _, grads = losses_and_gradients(
-            PretrainingObjective(), ops, params, case.batch, Settings(case.config, case.numerics), loss_scale=scale,
-            recorder=recorder, gradients=backwards,
-        )  # fmt: skip
+        grads = compute_case(case, ops, params, recorder, gradients=backwards, loss_scale=scale)
         values = {name: xp.to_numpy(value) for name, value in recorder.values.items()}
         master = FORMATS["float64" if compute.bits == 64 else "float32"]
         own = {}

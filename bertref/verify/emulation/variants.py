@@ -8,6 +8,8 @@
                       reciprocal deviation, log-probabilities, losses, gradients of parameters (torch's operators on
                       bfloat16 tensors). Without it they are float32. In mixed precision this is so only where an op
                       works on halves
+    stepwise-norms    a norm's mean, variance, root, quotient and products are each rounded to the half type, as in
+                      one that is written out; some multiply by the reciprocal root instead
     narrow-sums       sums over tokens that make gradients of biases, gains and tables are accumulated in the half
                       type, one after the other (beside `narrow`; torch's embeddings and norms do on the CPU)
 """
@@ -129,6 +131,16 @@ def _norm(xp: Xp, x: Array, gamma: Array, beta: Array, *, eps: float) -> tuple[A
     return y, layer_norm.LayerNormCache((w - mean) * reciprocal, reciprocal, gamma)
 
 
+def _stepwise(xp: Xp, x: Array, gamma: Array, beta: Array, *, eps: float) -> tuple[Array, layer_norm.LayerNormCache]:
+    """The norm, written out in x's own type. Whoever adds up in another order multiplies by the reciprocal root."""
+    centred = x - xp.mean(x, axis=-1, keepdims=True)
+    root = xp.sqrt(xp.mean(centred * centred, axis=-1, keepdims=True) + eps)
+    reciprocal = 1 / root
+    normalised = centred * reciprocal if xp.arithmetic.order == "permuted" else centred / root
+    y = xp.astype(normalised * gamma + beta, x.dtype, copy=False)
+    return y, layer_norm.LayerNormCache(wide(xp, normalised), wide(xp, reciprocal), gamma)
+
+
 def _over_tokens(xp: Xp, rows: Array) -> Array:
     """The sum over all axes but the last, in float32, or in the rows' own type one after the other."""
     if "narrow-sums" not in xp.arithmetic.variants or rows.dtype.bits != 16:
@@ -163,7 +175,7 @@ def _add_norm(
     s = x + residual
     if probe:
         probe("sum", s)
-    y, inner = _norm(xp, s, gamma, beta, eps=eps)
+    y, inner = (_stepwise if "stepwise-norms" in xp.arithmetic.variants else _norm)(xp, s, gamma, beta, eps=eps)
     return y, (inner, x.dtype)
 
 
@@ -220,29 +232,33 @@ VARIANTS: dict[str, dict[str, tuple[Callable[..., Any], Callable[..., Any]]]] = 
         "dense": (dense.forward, _dense_back),
     },
     "narrow-sums": {"embedding": (embedding.forward, _table_back)},
+    "stepwise-norms": {"layer_norm": (_stepwise, _norm_back), "dropout_add_norm": (_add_norm, _add_norm_back)},
 }
 
 
-def arithmetics(precision: str, count: int, *, wide_activations: bool = True) -> list[Arithmetic]:
+def arithmetics(precision: str, count: int, *, composed: frozenset[str] = frozenset()) -> list[Arithmetic]:
     """`count` correct implementations in a precision, as different as the free choices allow, the most telling first.
+    `composed`: "activations", "norms" or both, which are computed step by step instead of being rounded once.
 
     Rounding to the nearest half gives nearly the same errors whatever the order of sums, so halves are mostly rounded
     by chance: a sample of equal members says little.
     """
-    wide_names = frozenset({"wide-activations"} if wide_activations else ())
-    flash, narrow = wide_names | {"flash"}, wide_names | {"narrow"}
+    plain = frozenset({"wide-activations"} if "activations" not in composed else ())
+    if "norms" in composed:
+        plain |= {"stepwise-norms"}
+    flash, narrow = plain | {"flash"}, plain | {"narrow"}
     sums = narrow | {"narrow-sums"}
     if precision.endswith("float16"):
         choices = [
             ("nearest", "native", False, narrow), ("stochastic", "permuted", True, sums | flash),
-            ("stochastic", "sequential", True, sums), ("stochastic", "native", False, wide_names),
+            ("stochastic", "sequential", True, sums), ("stochastic", "native", False, plain),
             ("nearest", "permuted", True, flash), ("stochastic", "permuted", False, narrow | flash),
         ]  # fmt: skip
     else:
         choices = [
-            ("nearest", "permuted", True, flash), ("nearest", "sequential", True, wide_names),
-            ("nearest", "native", False, wide_names), ("stochastic", "permuted", False, flash),
-            ("nearest", "permuted", False, flash), ("stochastic", "native", True, wide_names),
+            ("nearest", "permuted", True, flash), ("nearest", "sequential", True, plain),
+            ("nearest", "native", False, plain), ("stochastic", "permuted", False, flash),
+            ("nearest", "permuted", False, flash), ("stochastic", "native", True, plain),
         ]  # fmt: skip
     if precision == "float64":  # the plain one is the reference itself
         choices.pop(2)

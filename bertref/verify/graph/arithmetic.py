@@ -57,21 +57,22 @@ def added(parts: list[Contribution]) -> Contribution:
 
 
 class RowArithmetic:
-    """A case's numbers. `params` are the weights that it computes with. The methods are named after the ops: `_NAME`
-    makes the tensor, `_NAME_back` the gradient of an input, `_NAME_grad` that of a parameter.
+    """A case's numbers. `params` are the weights that it computes with, `gain` multiplies 1/√D. The methods are named
+    after the ops: `_NAME` makes the tensor, `_NAME_back` the gradient of an input, `_NAME_grad` that of a parameter.
 
     `forward(row)` makes the tensor, `backward(row, i)` the gradient that its input i gets through it, and
     `parameter(row, i)` the gradient that its parameter i gets.
     """
 
-    def __init__(self, case: Case, params: Mapping[str, Values]) -> None:
+    def __init__(self, case: Case, params: Mapping[str, Values], gain: float = 1.0) -> None:
         self._p, self._batch = params, case.batch
         self._s = Settings(case.config, case.numerics)
+        self._scale = self._s.scale * gain
         self._xp = get("numpy").xp
         self._mask = case.batch.attention_mask.astype(bool)
         B, S = self._mask.shape
         self._predicted = (np.arange(B)[:, None] * S + case.batch.masked_lm_positions).reshape(-1).astype(np.int64)
-        self._first = np.arange(B) * S
+        self._first, self._choices = np.arange(B) * S, case.choices
         self._denominators = PretrainingObjective().denominators(case.batch, case.numerics)
 
     def forward(self, row: TensorRow) -> Contribution:
@@ -141,11 +142,12 @@ class RowArithmetic:
 
     def _dense(self, row: TensorRow) -> Contribution:
         read, (weight, bias) = self._read(row), (name for name, _ in row.parameters)
-        shape = self._batch.masked_lm_positions.shape if row.arguments == ("masked_lm_positions",) else None
+        shape = (*self._batch.masked_lm_positions.shape, -1) if row.arguments == ("masked_lm_positions",) else None
+        shape = (-1, self._choices) if row.axes == "B C" else shape
 
         def compute(x: Values) -> Values:
             y = times(read(x), self._p[weight].T) + self._p[bias]
-            return y if shape is None else y.reshape(*shape, -1)
+            return y if shape is None else y.reshape(shape)
 
         return summed(row.inputs, compute)
 
@@ -217,11 +219,11 @@ class RowArithmetic:
         return attention.merge_heads(self._xp, x)
 
     def _scores(self, row: TensorRow) -> Contribution:
-        scale = self._s.scale
+        scale = self._scale
         return summed(row.inputs, lambda q, k: self._heads(q) @ self._heads(k).swapaxes(-1, -2) * scale)
 
     def _scores_back(self, row: TensorRow, i: int) -> Contribution:
-        scale, inputs = self._s.scale, (f"grad:{row.name}", row.inputs[1 - i])
+        scale, inputs = self._scale, (f"grad:{row.name}", row.inputs[1 - i])
         if i:
             return summed(inputs, lambda d, q: self._merged(d.swapaxes(-1, -2) @ self._heads(q)) * scale)
         return summed(inputs, lambda d, k: self._merged(d @ self._heads(k)) * scale)

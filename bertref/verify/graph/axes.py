@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...heads import parameter_shapes
+from ...row import TensorRow
 from ...topology import rows
 from ..records import Case
 
@@ -28,6 +29,11 @@ class Axes:
     def clean(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """The values with 0 wherever nothing is asked, so that garbage can't spread from there."""
         return values if self.counts is None else np.where(self.counts, values, 0)
+
+
+def rows_of(case: Case) -> tuple[TensorRow, ...]:
+    """The table of the case's network."""
+    return rows(case.config, case.heads, case.objective)
 
 
 def split(name: str) -> tuple[str, str]:
@@ -52,7 +58,7 @@ def masked_rows(case: Case) -> Bools:
 
 def named_axes(letters: str) -> tuple[str, ...]:
     """What the axes of a tensor are called, by their letters in the network's table."""
-    names = {"B": "row", "S": "position", "A": "head", "P": "prediction"}
+    names = {"B": "row", "S": "position", "A": "head", "P": "prediction", "C": "choice"}
     found = [names.get(letter, "channel") for letter in letters.split()]
     return tuple("key" if name in found[:i] else name for i, name in enumerate(found))
 
@@ -70,15 +76,16 @@ class AxesOf:
 
     def __init__(self, case: Case) -> None:
         self._known: dict[str, Axes] = {}
-        self._parameters = parameter_shapes(case.config)
-        self._rows = {row.name: row for row in rows(case.config)}
+        self._parameters = parameter_shapes(case.config, case.heads, num_labels=case.num_labels)
+        self._rows = {row.name: row for row in rows_of(case)}
         tokens: Bools = case.batch.attention_mask.astype(bool)
         B, S = tokens.shape
         c = case.config
         self._sizes = {
             "B": B, "S": S, "P": case.batch.masked_lm_positions.shape[1], "A": c.num_attention_heads,
-            "H": c.hidden_size, "I": c.intermediate_size, "V": c.vocab_size, "2": 2,
+            "H": c.hidden_size, "I": c.intermediate_size, "V": c.vocab_size, "2": 2, "labels": case.num_labels,
         }  # fmt: skip
+        self._choices = case.choices
         queries = np.asarray(tokens[:, None, :, None])
         self._counts: dict[str, Bools] = {
             "tokens": tokens[..., None],
@@ -100,6 +107,9 @@ class AxesOf:
             shape = self._parameters[rest]
             return Axes(shape, parameter_axes(rest, len(shape)))
         row = self._rows[rest]
+        if row.axes == "B C":
+            shape = (self._sizes["B"] // self._choices, self._choices)
+            return Axes(shape, named_axes(row.axes), self._counts["rows"].reshape(shape))
         shape = tuple(self._sizes[letter] for letter in row.axes.split())
         # forward, a padded key has a probability, 0; its score and both gradients are nobody's business
         counts = "pairs" if row.counts == "queries" and prefix else row.counts

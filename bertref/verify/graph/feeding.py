@@ -8,19 +8,24 @@ rounding is left. Noise floor and limit are those of every other judgement.
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from ...errors import InputError
+from ...optim import Optimizer
 from ..emulation.formats import FORMATS, Format, nearest
 from ..emulation.simulate import LOSS_SCALE
-from ..judgement.judge import HALVES, admit, largest_ratio, largest_scatter, last_right, overflow_allowed
+from ..judgement import bias_correction, score_scale
+from ..judgement.composition import norms_are_composed, scatters
+from ..judgement.given import admit, overflow_allowed
+from ..judgement.judge import largest_ratio, last_right
 from ..judgement.limit import LIMIT
 from ..judgement.localise import place
 from ..judgement.measures import Measures, mean_square
-from ..judgement.noise_floor import Truth, compare_with, noise_floor
-from ..records import WRONG, Arrays, Case, Finding, Report
+from ..judgement.noise_floor import Truth, compare_with, noise_floor, own_error
+from ..records import HALVES, WRONG, Arrays, Case, Finding, Report
 from ..report.words import listed
 from ..subject import ComputesOps
 from .axes import split
@@ -107,29 +112,49 @@ class Feeder:
         found = overflow_allowed(self.case, self.precision, found)
         values = {name: v for name, v in admitted.values.items() if np.isfinite(self.right(name)).all()}
         floor = self._floors(values)
+        self._refit(values, floor)
         found |= {name: self._finding(name, values, floor[name]) for name in values}
         return {step.name: found[step.name] for step in self.graph
                 if step.name in found and found[step.name].status != "unjudged"}  # fmt: skip
 
+    def _refit(self, values: Arrays, floor: Mapping[str, Measures]) -> None:
+        """Takes other right ways to compute scores and updates, if these explain more (`judgement.alternatives`)."""
+
+        def ratio(right: Replay, name: str) -> float:
+            return largest_ratio(own_error(self.graph, values, name, right), floor[name])[0]
+
+        def scaled(gain: float, name: str) -> float:
+            return ratio(replays(gain), name)
+
+        def stepped(optimizer: Optimizer, name: str) -> float:
+            return ratio(self.right.with_optimizer(optimizer), name)
+
+        replays, step = cache(self.right.with_gain), self.case.optimizer
+        before = {name: ratio(self.right, name) for name in values if name in self.graph.scaled()}
+        gain = score_scale.explaining(self.precision, self.case.config.head_size, before, scaled)
+        if gain is not None:
+            self.right = replays(gain)
+        if step is None or self.precision == "float64":
+            return
+        before = {name: ratio(self.right, name) for name in values if name.startswith("update:")}
+        optimizer = bias_correction.explaining(step, before, stepped)
+        if optimizer is not None:
+            self.right = self.right.with_optimizer(optimizer)
+
     def _floors(self, values: Arrays) -> Mapping[str, Measures]:
-        """The noise floor of a subject that records everything: of each step alone. In half precision a subject may
-        round inside its activations, forward or backward, if its errors there scatter (`Judgement`)."""
+        """The noise floor of a subject that records everything: of each step alone, as the subject composes it."""
         backwards = any(split(name)[0] for name in values)
         recorded = {step.name for step in self.graph if backwards or not split(step.name)[0]}
         once = noise_floor(self.truth, recorded).own
         if self.precision not in HALVES:
             return once
-        scattered = {split(name)[0] for name in values if self._scatter(name, values[name], once[name]) > LIMIT}
-        if not scattered:
-            return once
-        stepwise = noise_floor(self.truth, recorded, wide_activations=False).own
-        return {name: (stepwise if split(name)[0] in scattered else once)[name] for name in once}
-
-    def _scatter(self, name: str, value: Any, floor: Measures) -> float:
-        axes, along = self.graph.axes(name), self.graph.steps[name].along
-        if not along:
-            return 0.0
-        return largest_scatter(axes.clean(value) - self.right(name), self.right.input(along), axes, floor)
+        composed = {"norms"} if norms_are_composed(self.graph, self.right, values, once) else set()
+        floors = {}
+        for which in ("", "grad"):
+            jumps = max(scatters(self.graph, self.right, values, once, which), default=0.0)
+            parts = composed | ({"activations"} if jumps > LIMIT else set())
+            floors[which] = noise_floor(self.truth, recorded, composed=frozenset(parts)).own
+        return {name: floors.get(split(name)[0], floors["grad"])[name] for name in once}
 
     def _finding(self, name: str, values: Arrays, floor: Measures) -> Finding:
         axes, expected = self.graph.axes(name), self.right(name)

@@ -1,12 +1,14 @@
 """What the steps make of somebody's recorded values; what was not recorded is made from what was."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Container, Iterator, Mapping
+from copy import copy
 from threading import RLock
 from typing import Any
 
 import numpy as np
 
+from ...optim import Optimizer
 from ..judgement.reference import CaseUpdates
 from .steps import Graph
 
@@ -24,7 +26,7 @@ class Replay:
     """
 
     def __init__(self, graph: Graph, recorded: Mapping[str, Values]) -> None:
-        self._graph, self._recorded = graph, recorded
+        self._graph, self.recorded = graph, recorded
         self._made: dict[str, Values] = {}
         self._updates: CaseUpdates | None = None
         self._kept: OrderedDict[str, Values] = OrderedDict()
@@ -41,30 +43,44 @@ class Replay:
             else:
                 values = [self.input(other) for other in step.inputs]
                 made = self._graph.axes(name).clean(np.asarray(step.compute(*values)))
-        if name not in self._recorded:  # only those are anybody's inputs
+        if name not in self.recorded:  # only those are anybody's inputs
             self._made[name] = made
         return made
 
     def input(self, name: str) -> Values:
         """The recorded answer, 0 where nothing is asked; made if there is none."""
-        if name not in self._recorded:
+        if name not in self.recorded:
             return self(name)
         kept = self._kept.get(name)
         if kept is not None:
             return kept
         axes = self._graph.axes(name)
-        value = axes.clean(np.asarray(self._recorded[name], np.float64))
+        value = axes.clean(np.asarray(self.recorded[name], np.float64))
         if axes.counts is not None:  # what other steps start from; gradients of parameters are looked at once
             self._kept[name] = value
             while len(self._kept) > KEPT:
                 self._kept.popitem(last=False)
         return value
 
-    def _update(self, name: str) -> Values:
+    def with_gain(self, gain: float) -> "Replay":
+        """The same recorded values, and attention's scores multiplied by `gain`."""
+        return Replay(self._graph.with_gain(gain), self.recorded)
+
+    def with_optimizer(self, optimizer: Optimizer) -> "Replay":
+        """The same recorded values, whose updates another optimiser makes."""
+        other = copy(self)
+        other._made = {name: value for name, value in self._made.items() if not name.startswith("update:")}
+        other._updates = self._stepper().with_optimizer(optimizer)
+        return other
+
+    def _stepper(self) -> CaseUpdates:
         with self._one:
             if self._updates is None:
                 self._updates = self._graph.updates(_Gradients(self._graph.case.params, self.input))
-        return np.asarray(self._updates(name))
+            return self._updates
+
+    def _update(self, name: str) -> Values:
+        return np.asarray(self._stepper()(name))
 
 
 class _Gradients(Mapping[str, Values]):
@@ -85,17 +101,18 @@ class _Gradients(Mapping[str, Values]):
 
 def sources(graph: Graph, name: str, recorded: Mapping[str, Any]) -> tuple[tuple[str, ...], bool]:
     """The nearest recorded answers that `name` is made from, and whether these are all its direct inputs."""
-    found: dict[str, None] = {}
-    direct = all(other in recorded for other in graph.steps[name].inputs)
-    open_, seen = list(graph.steps[name].inputs), set()
-    while open_:
-        other = open_.pop()
-        if other in seen:
-            continue
-        seen.add(other)
-        if other in recorded:
-            found[other] = None
-        else:
-            open_.extend(graph.steps[other].inputs)
+    through = span(graph, name, recorded)
+    found = {other for one in through for other in graph.steps[one].inputs if other in recorded}
     order = list(graph.steps)
-    return tuple(sorted(found, key=order.index)), direct
+    return tuple(sorted(found, key=order.index)), len(through) == 1
+
+
+def span(graph: Graph, name: str, recorded: Container[str]) -> set[str]:
+    """The steps whose errors together are the own error of `name`: its own one, and those before it whose answers were
+    not recorded."""
+    found, open_ = {name}, [name]
+    while open_:
+        new = [other for other in graph.steps[open_.pop()].inputs if other not in recorded and other not in found]
+        found |= set(new)
+        open_ += new
+    return found

@@ -26,11 +26,11 @@ import numpy as np
 
 from ...backends import get
 from ...row import TensorRow
-from ...topology import readers, rows, users
+from ...topology import readers, users
 from ..judgement.reference import CaseUpdates
 from ..records import Case
 from .arithmetic import Contribution, RowArithmetic, added
-from .axes import AxesOf
+from .axes import AxesOf, rows_of
 from .order import backward_order
 
 Values = Any
@@ -49,26 +49,40 @@ class Step:
 
 class Graph:
     """The steps of a case by name, in order. `params` are the weights that the model computes with where they aren't
-    the case's own: rounded ones. The optimiser updates the case's own all the same."""
+    the case's own: rounded ones. The optimiser updates the case's own all the same. `gain` multiplies the factor of
+    attention's scores."""
 
-    def __init__(self, case: Case, params: Mapping[str, Values] | None = None) -> None:
-        self.case = case
+    def __init__(self, case: Case, params: Mapping[str, Values] | None = None, *, gain: float = 1.0) -> None:
+        self.case, self._params = case, params
         self.axes = AxesOf(case)
-        self._rows = rows(case.config)
+        self._rows = rows_of(case)
         self._readers, self._users = readers(self._rows), users(self._rows)
-        self._arithmetic = RowArithmetic(case, case.params if params is None else params)
+        self._arithmetic = RowArithmetic(case, case.params if params is None else params, gain)
         self.steps: dict[str, Step] = {step.name: step for step in (*self._forward(), *self._backward())}
         self.steps |= {step.name: step for step in self._updates()}
 
     def __iter__(self) -> Iterator[Step]:
         return iter(self.steps.values())
 
+    def with_gain(self, gain: float) -> "Graph":
+        """The same with another factor of the scores."""
+        return Graph(self.case, self._params, gain=gain)
+
+    def norms(self) -> Iterator[Step]:
+        """The forward steps that are layer norms."""
+        return (self.steps[row.name] for row in self._rows if row.op == "layer_norm")
+
+    def scaled(self) -> set[str]:
+        """The names of the steps that multiply by the factor of the scores."""
+        scores = [row for row in self._rows if row.op == "scores"]
+        return {row.name for row in scores} | {f"grad:{name}" for row in scores for name in row.inputs}
+
     def _forward(self) -> Iterator[Step]:
         for row in self._rows:
             yield _step(row.name, self._arithmetic.forward(row))
 
     def _backward(self) -> Iterator[Step]:
-        for part in backward_order(self._rows):
+        for part in backward_order(self._rows) if self.case.objective else ():
             inside = {row.name for row in part}
             late = [row for row in part if not inside & set(row.inputs)]
             for row in part:

@@ -2,38 +2,40 @@
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import cache
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ...errors import InputError
+from ...optim import Optimizer
 from ..cases.case import describe
-from ..emulation.simulate import simulate
-from ..emulation.variants import arithmetics
-from ..graph.axes import Axes, AxesOf, masked_rows, split
-from ..graph.replay import Replay, sources
+from ..graph.replay import Replay, sources, span
 from ..graph.steps import Graph
-from ..records import PRECISIONS, WRONG, Answers, Arrays, Case, Finding, Report
+from ..records import PRECISIONS, QUANTISED, WRONG, Answers, Arrays, Case, Finding, Report
+from . import bias_correction, score_scale
+from .composition import fitting_floor
 from .detect import detect
+from .given import Given, admit, overflow_allowed
 from .limit import LIMIT
 from .localise import place
-from .measures import Measures, mean_square, scatter
+from .measures import Measures, mean_square
 from .noise_floor import (
-    SAMPLES,
-    NoiseFloor,
     Truth,
     compare_with,
     for_larger,
     is_large,
     judged_names,
-    noise_floor,
+    own_error,
     ratios,
 )
-from .reference import answer_names
 
-HALVES = ("bfloat16", "float16", "mixed-bfloat16", "mixed-float16")
+Errors = tuple[Measures, Measures]
+"""An answer's error in total, and the one that its step added."""
+UNTOUCHED = "when nothing inside is looked at; looking changes how it is fused"
+"""What is said of an answer that is wrong in a run of its own alone."""
 
 
 def compare(
@@ -48,7 +50,7 @@ def compare(
 
     Raises `InputError` for an unknown precision.
     """
-    if precision is not None and precision not in PRECISIONS:
+    if precision is not None and precision not in (*PRECISIONS, QUANTISED):
         raise InputError(f"precision: {precision!r} is none of {', '.join(PRECISIONS)}")
     given = admit(case, answers.values)
     remarks = [*notes, *answers.notes, *given.notes]
@@ -56,87 +58,29 @@ def compare(
         precision = detect(case, given.values)
         remarks.append(f"precision not declared; the numbers look like {precision}")
     findings = overflow_allowed(case, precision, given.findings)
-    judgement = Judgement(case, precision, given.values)
+    unquantised = admit(case, answers.unquantised).values
+    computed = "float32" if precision == QUANTISED else precision
+    judgement = Judgement(case, computed, given.values, unquantised, answers.apart)
     found = {**findings, **judgement.findings(findings)}
-    return _report(case, subject, precision, found, judgement, (*remarks, *judgement.notes))
+    found |= judgement.untouched(found, admit(case, answers.untouched))
+    if precision == QUANTISED:
+        found = {name: _for_int8(finding) for name, finding in found.items()}
+    report = _report(case, subject, precision, found, judgement, (*remarks, *judgement.notes))
+    return report if answers.outputs is None else _with_outputs(report, answers.outputs)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# what was given
+def _for_int8(finding: Finding) -> Finding:
+    """How far a quantised tensor is from the float32 model's isn't held against it where its own step is right."""
+    return replace(finding, total=None, note="") if finding.status == "right" else finding
 
 
-@dataclass(frozen=True)
-class Given:
-    """Answers that can be judged, in their shapes; findings on those that can't; remarks."""
-
-    values: Arrays
-    findings: dict[str, Finding]
-    notes: tuple[str, ...]
-
-
-def admit(case: Case, values: Mapping[str, Any]) -> Given:
-    """Separates what is known, of the right shape and finite from what isn't."""
-    axes, names = AxesOf(case), answer_names(case)
-    known = set(names)
-    unknown = sorted(name for name in values if name not in known)
-    listed = ", ".join(unknown[:5]) + (", ..." if unknown[5:] else "")
-    notes = [f"not known, and not looked at: {listed}"] if unknown else []
-    good: Arrays = {}
-    findings: dict[str, Finding] = {}
-    unjudged = _unjudged(case)
-    for name in (name for name in names if name in values):
-        value = _shaped(case, axes, name, np.asarray(values[name]))
-        shape = axes(name).shape
-        if value.shape != shape:
-            findings[name] = Finding(name, "shape", note=f"shape {value.shape}; {shape} is expected")
-        elif name in unjudged or split(name)[0] in unjudged:
-            findings[name] = Finding(name, "unjudged", note="depends on a row without any token")
-        elif not np.isfinite(axes(name).clean(value)).all():
-            findings[name] = _not_finite(name, axes(name).clean(value))
-        else:
-            good[name] = value
-    return Given(good, findings, tuple(notes))
-
-
-def _unjudged(case: Case) -> frozenset[str]:
-    """What depends on a row without tokens, for which finite masks, infinite ones and fused kernels differ."""
-    if not masked_rows(case).any():
-        return frozenset()
-    return frozenset({"loss.nsp", "loss.total", "grad", "update"})
-
-
-def _shaped(case: Case, axes: AxesOf, name: str, value: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Numbers as (), and MLM values at every position gathered at the predicted ones."""
-    shape = axes(name).shape
-    if value.size == 1 and shape == ():
-        return value.reshape(())
-    B, S = case.batch.input_ids.shape
-    if split(name)[1].startswith("mlm.") and value.shape == (B, S, *shape[2:]) and value.shape != shape:
-        return np.take_along_axis(value, case.batch.masked_lm_positions[..., None].astype(np.int64), axis=1)
-    return value
-
-
-def _not_finite(name: str, value: npt.NDArray[Any]) -> Finding:
-    nan, infinite = int(np.isnan(value).sum()), int(np.isinf(value).sum())
-    words = [f"{number} {what}" for number, what in ((nan, "NaN"), (infinite, "infinite")) if number]
-    return Finding(name, "not-finite", note=f"{' and '.join(words)} of {value.size} elements")
-
-
-def overflow_allowed(case: Case, precision: str, findings: Mapping[str, Finding]) -> dict[str, Finding]:
-    """float16 ends at 65504: what overflows in correct implementations, too, is no mistake of the subject's."""
-    suspects = [name for name, finding in findings.items() if finding.status == "not-finite"]
-    if not suspects or "float16" not in precision.replace("bfloat16", ""):
-        return dict(findings)
-    axes, beyond = AxesOf(case), set()
-    for arithmetic in arithmetics(precision, SAMPLES):
-        for name, value in simulate(case, arithmetic, suspects).items():
-            if not np.isfinite(axes(name).clean(value)).all():
-                beyond.add(name)
-    note = "correct implementations overflow float16 here, too"
-    return {
-        name: replace(finding, status="unjudged", note=note) if name in beyond else finding
-        for name, finding in findings.items()
-    }
+def _with_outputs(report: Report, outputs: tuple[str, ...]) -> Report:
+    """Nothing is right whose own outputs aren't."""
+    right = {finding.name for finding in report.findings if finding.status == "right"}
+    if report.verdict != "right" or right.intersection(outputs):
+        return report
+    note = "none of its own outputs could be judged, so it can't be called right, whatever is inside"
+    return replace(report, verdict="could not run", notes=(*report.notes, note))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -144,48 +88,23 @@ def overflow_allowed(case: Case, precision: str, findings: Mapping[str, Finding]
 
 
 class Judgement:
-    """The comparison of a case's answers, all of them known, of the right shape and finite, with what is right."""
+    """The comparison of a case's answers, all of them known, of the right shape and finite, with what is right.
+    `unquantised` and `apart` as in `Answers`."""
 
-    def __init__(self, case: Case, precision: str, values: Arrays) -> None:
-        self.case, self.values = case, values
+    def __init__(
+        self,
+        case: Case,
+        precision: str,
+        values: Arrays,
+        unquantised: Mapping[str, Any] = MappingProxyType({}),
+        apart: frozenset[str] = frozenset(),
+    ) -> None:
+        self.case, self.values, self._unquantised = case, values, unquantised
         self.truth = Truth(case, precision)
         self.graph = self.truth.graph
         self.replay = Replay(self.graph, values)
-        self.notes: list[str] = []
-        self.noise_floor = self._noise_floor(precision)
-
-    def _noise_floor(self, precision: str) -> NoiseFloor:
-        """Of implementations that round an activation once, unless its errors scatter from one input to the next, as
-        they do where every operation inside it rounds: another function than the right one would differ smoothly. The
-        way back is looked at by itself, because there an upstream gradient makes any error scatter."""
-        once = noise_floor(self.truth, self.values)
-        if precision not in HALVES:
-            return once
-        forward, back = self._scatters(once, ""), self._scatters(once, "grad")
-        if forward and max(*forward, *back, 0.0) <= LIMIT:
-            return once
-        stepwise = noise_floor(self.truth, self.values, wide_activations=False)
-        if not forward or max(forward) > LIMIT:
-            self.notes.append("activations are judged as computed step by step in half precision")
-            return stepwise
-        self.notes.append("gradients of activations are judged as computed step by step in half precision")
-        total, own = (
-            {name: (second if split(name)[0] else first)[name] for name in first}
-            for first, second in ((once.total, stepwise.total), (once.own, stepwise.own))
-        )
-        return NoiseFloor(precision, total, own)
-
-    def _scatters(self, floor: NoiseFloor, which: str) -> list[float]:
-        """`_scatter` of every activation: of its output, or of the gradient that comes out of it ("grad")."""
-        return [
-            self._scatter(step.name, step.along, floor.own[step.name])
-            for step in self.graph
-            if step.along and step.name in self.values and step.along in self.values and split(step.name)[0] == which
-        ]
-
-    def _scatter(self, name: str, along: str, floor: Measures) -> float:
-        error = self.replay.input(name) - self.replay(name)
-        return largest_scatter(error, self.replay.input(along), self.graph.axes(name), floor)
+        self.noise_floor, notes = fitting_floor(self.truth, self.replay, values, apart)
+        self.notes = list(notes)
 
     def findings(self, before: Mapping[str, Finding]) -> dict[str, Finding]:
         """By name; `before` are the findings on answers that can't be judged.
@@ -199,6 +118,8 @@ class Judgement:
         names = judged_names(self.graph, self.values)
         with ThreadPoolExecutor(2 if is_large(self.case) else 1) as pool:
             measured = dict(zip(names, pool.map(self._compared, names), strict=True))
+        measured |= self._with_rounded_scale(measured)
+        measured |= self._with_single_corrections(measured)
         for step in self.graph:
             behind = any(name in wrong for name in step.inputs)
             if step.name in self.values:
@@ -207,8 +128,69 @@ class Judgement:
                 wrong.add(step.name)
         return found
 
-    def _compared(self, name: str) -> tuple[Measures, Measures]:
-        return compare_with(self.truth, self.values, name, self.replay)
+    def untouched(self, found: Mapping[str, Finding], given: Given) -> dict[str, Finding]:
+        """Findings on answers of a run of their own, where they are wrong and those looked at beside their inputs
+        aren't: farther from the reference than rounding explains, and than what rounding has been amplified to."""
+        wrong = {name: finding for name, finding in given.findings.items() if finding.status in WRONG}
+        for name, value in given.values.items():
+            if name in found:
+                total, _ = compare_with(self.truth, {name: value}, name, self.replay)
+                ratio, _ = largest_ratio(total, self.noise_floor.total[name])
+                if ratio > LIMIT * max(found[name].total or 1.0, 1.0):
+                    wrong[name] = replace(found[name], status="wrong", total=ratio, own=None)
+        return {
+            name: replace(finding, note="; ".join(filter(None, (finding.note, UNTOUCHED))))
+            for name, finding in wrong.items()
+            if name in found and found[name].status == "right"
+        }
+
+    def _compared(self, name: str) -> Errors:
+        total, own = compare_with(self.truth, self.values, name, self.replay)
+        return total, self._own(name, self.replay) if name in self._unquantised else own
+
+    def _own(self, name: str, replay: Replay) -> Measures:
+        """The own error of an answer, without what quantisation does to it."""
+        judged = self._unquantised if name in self._unquantised else self.values
+        return own_error(self.graph, judged, name, replay)
+
+    def _own_ratio(self, name: str, own: Measures) -> float:
+        return largest_ratio(own, self.noise_floor.own[name])[0]
+
+    def _with_rounded_scale(self, measured: Mapping[str, Errors]) -> dict[str, Errors]:
+        """What the factor of the scores takes part in, measured once more if a rounded one explains more of it."""
+        scaled = self.graph.scaled()
+        before = {
+            name: self._own_ratio(name, own)
+            for name, (_, own) in measured.items()
+            if not scaled.isdisjoint(span(self.graph, name, self.values))
+        }
+        replays = cache(self.replay.with_gain)
+
+        def ratio(gain: float, name: str) -> float:
+            return self._own_ratio(name, self._own(name, replays(gain)))
+
+        chosen = score_scale.explaining(self.truth.precision, self.case.config.head_size, before, ratio)
+        if chosen is None:
+            return {}
+        self.replay = replays(chosen)
+        self.notes.append(score_scale.NOTE)
+        return {name: self._compared(name) for name in before}
+
+    def _with_single_corrections(self, measured: Mapping[str, Errors]) -> dict[str, Errors]:
+        """The updates measured once more, if bias corrections in float32 explain some that the reference's don't."""
+        before = {name: self._own_ratio(name, own) for name, (_, own) in measured.items() if name[:7] == "update:"}
+        if self.case.optimizer is None or self.truth.precision == "float64":
+            return {}
+
+        def ratio(optimizer: Optimizer, name: str) -> float:
+            return self._own_ratio(name, self._own(name, self.replay.with_optimizer(optimizer)))
+
+        chosen = bias_correction.explaining(self.case.optimizer, before, ratio)
+        if chosen is None:
+            return {}
+        self.truth, self.replay = self.truth.with_optimizer(chosen), self.replay.with_optimizer(chosen)
+        self.notes.append(bias_correction.NOTE)
+        return {name: self._compared(name) for name in before}
 
     def _finding(self, name: str, behind: bool, total: Measures, own: Measures) -> Finding:
         floor = self.noise_floor.total[name]
@@ -236,6 +218,8 @@ class Judgement:
     def _wrong(self, finding: Finding, status: str, note: str) -> Finding:
         name = finding.name
         found = self.replay.input(name)
+        if name in self._unquantised and status != "inherited":
+            found = self.graph.axes(name).clean(np.asarray(self._unquantised[name]))
         expected = self.truth(name) if status == "inherited" else self.replay(name)
         where = place(self.graph, name, found - expected, expected, found)
         return replace(finding, status=status, place=where, note=note)
@@ -254,13 +238,6 @@ def last_right(graph: Graph, first: str, found: Mapping[str, Finding]) -> str | 
         if step.name in right:
             before.append(step.name)
     return before[-1] if before else None
-
-
-def largest_scatter(error: Any, along: Any, axes: Axes, floor: Measures) -> float:
-    """`scatter` of an elementwise step's error over the noise floor, where it is largest."""
-    found = scatter(error, along, axes)
-    both = min(len(found), len(floor.get("bin", ())))
-    return float(np.sqrt(np.max(found[:both] / floor["bin"][:both]))) if both else 0.0
 
 
 def largest_ratio(found: Measures, floor: Measures) -> tuple[float, str]:

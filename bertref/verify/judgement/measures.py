@@ -158,6 +158,21 @@ def _drifts(products: Floats, lengths: Floats, row_sums: Floats, column_sums: Fl
     return found
 
 
+def gains_of_rounding(x: Floats) -> Measures:
+    """What the drifts along x are for independent errors as large as the elements of x themselves: where few elements
+    are much larger than the others, far more than the mean square of them all."""
+    rows = x.reshape(-1, x.shape[-1]) if x.ndim else x.reshape(1, 1)
+    centred = np.square(rows - rows.mean(axis=1, keepdims=True))
+    lengths, fourth = centred.sum(axis=1), np.einsum("ij,ij->i", centred, centred)
+    real = lengths > 0
+    if not real.any():
+        return {}
+    return {
+        DRIFT + "gain by row": np.asarray([np.mean(fourth[real] / lengths[real])]),
+        DRIFT + "gain": np.asarray([fourth.sum() / lengths.sum()]),
+    }
+
+
 def binned(error: Floats, along: Floats | None, axes: Axes, expected: Floats | None = None) -> Measures:
     """Blocks of elements whose input, or else expected size, is about the same; none for few elements.
 
@@ -212,3 +227,22 @@ def scatter(error: Floats, along: Floats, axes: Axes) -> Floats:
     number = np.bincount(bin_of, minlength=bins)
     sums = np.bincount(bin_of, weights=jumps, minlength=bins)
     return np.asarray(np.where(number >= SMALLEST_BLOCK, sums / np.maximum(number, 1), 0.0))
+
+
+def row_gain_jumps(error: Floats, expected: Floats, inputs: Floats, axes: Axes) -> float:
+    """The part of a norm's error that is a factor for each row and jumps from one row to the next, as a mean square
+    like the drift "gain by row": half the squared differences of the factors of rows whose inputs have neighbouring
+    variances."""
+    rows = (x.reshape(-1, x.shape[-1]) for x in (error, expected, inputs))
+    if axes.counts is not None:
+        used = axes.counts.reshape(-1, axes.counts.shape[-1]).any(axis=1)
+        rows = (x[used] for x in rows)
+    wrong, goal, given = rows
+    goal = goal - goal.mean(axis=1, keepdims=True)
+    lengths = np.einsum("ij,ij->i", goal, goal)
+    real = lengths > 0
+    if np.count_nonzero(real) < SMALLEST_BLOCK:
+        return 0.0
+    factors = np.einsum("ij,ij->i", wrong, goal)[real] / lengths[real]
+    jumps = np.diff(factors[np.argsort(given[real].var(axis=1), kind="stable")])
+    return float(np.mean(jumps**2) / 2 * np.mean(lengths[real]))

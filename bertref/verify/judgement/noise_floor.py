@@ -13,22 +13,24 @@ gets lower, right implementations exceed the limit; where it gets higher, small 
 
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from dataclasses import dataclass
 from threading import RLock
 from typing import Any
 
 import numpy as np
 
+from ...optim import Optimizer
 from ..emulation.formats import FORMATS
 from ..emulation.rounding import Arithmetic
 from ..emulation.simulate import held_params, simulate
 from ..emulation.variants import arithmetics
-from ..graph.axes import AxesOf, kind
+from ..graph.axes import AxesOf, kind, split
 from ..graph.replay import Replay
 from ..graph.steps import Graph
 from ..records import Arrays, Case
 from . import cache
-from .measures import DRIFT, Measures, blocks_of, compared, elements, mean_square, size_blocks
+from .measures import DRIFT, Measures, blocks_of, compared, elements, gains_of_rounding, mean_square, size_blocks
 
 SAMPLES = 6
 """Emulated implementations a case. Fewer: the floor of a small block depends on chance; more: a check takes longer."""
@@ -80,6 +82,13 @@ class Truth:
     def __call__(self, name: str) -> Any:
         with self._making:  # whoever comes second finds it made
             return self._replay(name)
+
+    def with_optimizer(self, optimizer: Optimizer) -> "Truth":
+        """The same answers, with the updates of another optimiser."""
+        with self._making:
+            other = copy(self)
+            other._replay = self._replay.with_optimizer(optimizer)
+        return other
 
 
 class Terms:
@@ -136,36 +145,54 @@ def compare_with(truth: Truth, answers: Mapping[str, Any], name: str, replay: Re
     """Measures of an answer's total error and of the error that its step added."""
     axes = truth.graph.axes(name)
     found = axes.clean(np.asarray(answers[name]))
-    right, own = truth(name), replay(name)
-    along = truth.graph.steps[name].along
+    return compared(found, truth(name), axes, drift=False), own_error(truth.graph, answers, name, replay)
+
+
+def own_error(graph: Graph, answers: Mapping[str, Any], name: str, replay: Replay) -> Measures:
+    """Measures of the error that an answer's step added."""
+    axes, along = graph.axes(name), graph.steps[name].along
     guide = replay.input(along) if along else None
-    return compared(found, right, axes, drift=False), compared(found, own, axes, guide, drift=True)
+    return compared(axes.clean(np.asarray(answers[name])), replay(name), axes, guide, drift=True)
 
 
-def noise_floor(truth: Truth, recorded: Collection[str], *, wide_activations: bool = True) -> NoiseFloor:
+def noise_floor(
+    truth: Truth,
+    recorded: Collection[str],
+    *,
+    composed: frozenset[str] = frozenset(),
+    apart: frozenset[str] = frozenset(),
+) -> NoiseFloor:
     """`sample`, or what it gave when it was asked the same before."""
 
     def draw() -> cache.Sample:
-        drawn = sample(truth, recorded, wide_activations=wide_activations)
+        drawn = sample(truth, recorded, composed=composed, apart=apart)
         return dict(drawn.total), dict(drawn.own)
 
-    name = cache.key(truth.case, truth.precision, recorded, SAMPLES, PRIOR, wide_activations)
+    name = cache.key(truth.case, truth.precision, recorded, SAMPLES, PRIOR, sorted(composed), sorted(apart))
     return NoiseFloor(truth.precision, *cache.kept(name, draw))
 
 
 def sample(
-    truth: Truth, recorded: Collection[str], *, wide_activations: bool = True, count: int | None = None
+    truth: Truth,
+    recorded: Collection[str],
+    *,
+    composed: frozenset[str] = frozenset(),
+    apart: frozenset[str] = frozenset(),
+    count: int | None = None,
 ) -> NoiseFloor:
-    """The noise floor for a subject of `truth.precision` that gave the answers in `recorded`."""
+    """The noise floor for a subject of `truth.precision` that gave the answers in `recorded` and composes the parts
+    `composed` (`variants.arithmetics`). What it gave from another run (`Answers.apart`) is sampled so: its steps are
+    replayed from what another implementation recorded."""
     case, graph = truth.case, truth.graph
     names = judged_names(graph, recorded)
     if count is None:
         count = 2 if is_large(case) else SAMPLES
     samples: Samples = ({name: [] for name in names}, {name: [] for name in names})
-    chosen = arithmetics(truth.precision, count, wide_activations=wide_activations)
+    chosen = arithmetics(truth.precision, count, composed=composed)
+    runs = [_runs(chosen, i, apart) for i in range(count)]
     # two at a time where that pays: what is drawn is each one's own, so the sample doesn't depend on it
     with ThreadPoolExecutor(2 if is_large(case) else 1) as pool:
-        for drawn in pool.map(lambda arithmetic: _errors(truth, arithmetic, names), chosen):
+        for drawn in pool.map(lambda some: _errors(truth, some, names), runs):
             for name, both in drawn.items():
                 for into, found in zip(samples, both, strict=True):
                     into[name].append(found)
@@ -174,9 +201,21 @@ def sample(
     return NoiseFloor(truth.precision, total, own)
 
 
-def _errors(truth: Truth, arithmetic: Arithmetic, names: list[str]) -> dict[str, tuple[Measures, Measures]]:
-    """Total and own errors of one emulated implementation, by answer."""
-    answers: Arrays = simulate(truth.case, arithmetic, names)
+def _runs(chosen: list[Arithmetic], i: int, apart: frozenset[str]) -> dict[str, Arithmetic]:
+    """Who computes each part of the i-th sample: forward values (""), gradients, updates; the next implementation what
+    is from a run of its own. Each takes part in every role once."""
+    found = {}
+    for prefix in ("", "grad", "update"):
+        i += prefix in apart
+        found[prefix] = chosen[i % len(chosen)]
+    return found
+
+
+def _errors(truth: Truth, runs: Mapping[str, Arithmetic], names: list[str]) -> dict[str, tuple[Measures, Measures]]:
+    """Total and own errors of one sample, by answer."""
+    answers: Arrays = {}
+    for arithmetic in dict.fromkeys(runs.values()):
+        answers |= simulate(truth.case, arithmetic, [name for name in names if runs[split(name)[0]] == arithmetic])
     replay = Replay(truth.graph, answers)
     return {name: compare_with(truth, answers, name, replay) for name in names}
 
@@ -297,7 +336,8 @@ def for_larger(truth: Truth, replay: Replay, name: str, floor: Measures) -> Meas
 
     A step's rounding is in proportion to what it computes with. Where the subject's inputs are amplified rounding, as
     gradients are that come through a softmax of large scores, one position may have a hundred times the gradient that
-    it has in the reference. What exceeds the reference's size gets the tensor's own share of error.
+    it has in the reference. What exceeds the reference's size gets the tensor's own share of error; so does a gain
+    along few large elements.
     """
     axes, along = truth.graph.axes(name), truth.graph.steps[name].along
 
@@ -307,10 +347,13 @@ def for_larger(truth: Truth, replay: Replay, name: str, floor: Measures) -> Meas
     given = sizes(replay, replay.input(along) if along else None)
     right = sizes(truth, truth(along) if along else None)
     share = float(floor["all"][0]) / max(_size(truth, name), np.finfo(np.float64).tiny)
+    more, less = gains_of_rounding(replay(name)), gains_of_rounding(truth(name))
     found = {}
     for m, value in floor.items():
         if m.startswith(DRIFT):
             found[m] = value * (1 + share * np.maximum(given["all"] - right["all"], 0.0) / floor["all"])
+            if m in more and m in less:
+                found[m] = found[m] + share * np.maximum(more[m] - less[m], 0.0)
         else:
             found[m] = value + share * np.maximum(given[m] - right[m], 0.0) if m in given else value
     return found

@@ -1,20 +1,25 @@
 """The right answers: the reference in float64, every probe, gradient and update of a case."""
 
 from collections.abc import Collection, Iterator, Mapping
+from copy import copy
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from ... import model
 from ...arrays import Array
 from ...backends import get
 from ...config import Numerics
-from ...heads import parameter_shapes
+from ...heads import expanded, parameter_shapes
+from ...heads.classifier import LOGITS as CLASSES
 from ...layers import Settings
+from ...layout import inputs
 from ...objectives import PretrainingObjective, losses_and_gradients
 from ...opset import OpSet
+from ...optim import Optimizer
 from ...optim.clip import clipping_factor, global_norm, scaled
-from ...probes import Recorder
+from ...probes import Probe, Recorder
 from ...topology import probe_names
 from ..records import Answers, Arrays, Case, OptimizerCase
 
@@ -23,7 +28,9 @@ REFERENCE_OPS = "numpy"
 
 def answer_names(case: Case) -> list[str]:
     """Everything that can be asked about a case, forward probes first."""
-    probes = probe_names(case.config)
+    probes = probe_names(case.config, case.heads, case.objective)
+    if case.objective is None:
+        return probes
     parameters = list(parameter_shapes(case.config))
     updates = [f"update:{name}" for name in parameters] if case.optimizer else []
     return [*probes, *(f"grad:{name}" for name in [*probes, *parameters]), *updates]
@@ -52,16 +59,40 @@ def reference(
     recorder = Recorder({name for name in names if name.removeprefix("grad:") not in params})
     backwards = any(name.startswith(("grad:", "update:")) for name in names)
     with np.errstate(all="ignore"):  # what overflows is judged, not warned of
-        _, grads = losses_and_gradients(
-            PretrainingObjective(), ops, params, case.batch, Settings(case.config, case.numerics), recorder=recorder,
-            gradients=backwards,
-        )  # fmt: skip
+        grads = compute(case, ops, params, recorder, gradients=backwards)
         step = CaseUpdates(xp, case.optimizer, params, grads) if case.optimizer and backwards else None
         updates = {f"update:{name}": step(name) for name in params if step and f"update:{name}" in names}
     values: dict[str, Array] = dict(recorder.values)
     values |= {f"grad:{name}": grad for name, grad in grads.items() if f"grad:{name}" in names}
     values |= updates
     return Answers({name: np.asarray(xp.to_numpy(value)) for name, value in values.items()})
+
+
+def compute(
+    case: Case, ops: OpSet, params: dict[str, Array], recorder: Recorder, *, gradients: bool, loss_scale: float = 1.0
+) -> dict[str, Array]:
+    """The whole of a case with our own model: the probes go to the recorder, the gradients of the parameters (times
+    `loss_scale`; {} if they aren't asked for or the case has no loss) are returned."""
+    settings = Settings(case.config, case.numerics)
+    if case.objective is not None:
+        _, grads = losses_and_gradients(
+            PretrainingObjective(), ops, params, case.batch, settings, loss_scale=loss_scale, recorder=recorder,
+            gradients=gradients,
+        )  # fmt: skip
+        return grads
+    batch = case.batch
+    x = inputs(ops.xp, batch.input_ids, batch.attention_mask, batch.token_type_ids, packed=False)
+    probe = Probe(recorder, ops.xp, x.layout)
+    ops = ops.forward_only()
+    encoded, _ = model.forward(ops, params, x, settings, probe=probe)
+    for head in expanded(case.heads):
+        read = encoded.pooled if head.pooler else encoded.sequence
+        assert read is not None, "a head that reads the pooled output comes with a pooler"
+        head.answer(ops, params, read, settings, x.layout, probe)
+    recorder.finish()
+    if "multiple_choice" in case.heads and CLASSES in recorder.values:  # the head answers with a row for each choice
+        recorder.values[CLASSES] = ops.xp.reshape(recorder.values[CLASSES], (-1, case.choices))
+    return {}
 
 
 PIECE = 1 << 18
@@ -92,6 +123,12 @@ class CaseUpdates:
         rows = max(PIECE * p.shape[0] // size, 1)
         parts = [slice(start, start + rows) for start in range(0, p.shape[0], rows)]
         return self._xp.concat([self._piece(name, p[part], g[part], part) for part in parts])
+
+    def with_optimizer(self, optimizer: Optimizer) -> "CaseUpdates":
+        """The same step by another optimiser."""
+        other = copy(self)
+        other._step = replace(self._step, optimizer=optimizer)
+        return other
 
     def _piece(self, name: str, p: Array, g: Array, rows: slice) -> Array:
         xp, step = self._xp, self._step

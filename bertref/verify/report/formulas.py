@@ -13,6 +13,7 @@ from ...optim import RULES
 from ...row import ADD, DENSE, GATHER, SOFTMAX, TensorRow
 from ...topology import readers, rows, users
 from ..graph.axes import split
+from ..records import PRETRAINING
 
 FORWARD = {
     "lookup": "the rows {ids} of {weight}",
@@ -80,7 +81,7 @@ def formula(name: str, case: Mapping[str, Any]) -> Formula:
         kind = case["optimizer"]["kind"]
         text = f"one step of {kind} from grad:NAME of all parameters, which are clipped together first"
         return Formula(text, (f"{RULES[kind].update.__module__.replace('.', '/')}.py", "bertref/optim/clip.py"))
-    table = _Table(case["config"], case["numerics"])
+    table = _Table(case["config"], case["numerics"], tuple(case.get("heads", PRETRAINING)))
     if not prefix:
         return table.forward(rest)
     return table.parameter(rest) if rest in table.users else table.backward(rest)
@@ -89,8 +90,8 @@ def formula(name: str, case: Mapping[str, Any]) -> Formula:
 class _Table:
     """The templates of a network's rows, filled in."""
 
-    def __init__(self, config: Mapping[str, Any], numerics: Mapping[str, Any]) -> None:
-        found = rows(BertConfig(**config))
+    def __init__(self, config: Mapping[str, Any], numerics: Mapping[str, Any], heads: tuple[str, ...]) -> None:
+        found = rows(BertConfig(**config), heads, "pretraining" if heads == PRETRAINING else None)
         self._rows, self._readers, self.users = {row.name: row for row in found}, readers(found), users(found)
         self._activation = f"gelu_{numerics['gelu']}" if config["hidden_act"] == "gelu" else str(config["hidden_act"])
         self._epsilon = f"epsilon {numerics['layer_norm_eps']:g}"

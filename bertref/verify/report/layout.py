@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ...topology import LAYER, parameter_like, row_like
 from ..graph.axes import named_axes, parameter_axes, split
+from ..judgement.limit import LIMIT
 from ..records import Finding, Report
 
 LEGEND = {
@@ -101,12 +102,20 @@ def maps(report: Report) -> list[Map]:
 
 
 def ratio(finding: Finding) -> float | None:
-    """The number of a cell: what its own step adds where that is the fault, else the larger one."""
-    if finding.status in ("added", "wrong"):
+    """The number of a cell: what its own step adds where that is the fault, or where it is right and the computation
+    before it amplified rounding; else the larger one."""
+    if finding.status in ("added", "wrong") or amplified(finding):
         return finding.own
     if finding.status == "inherited":
         return finding.total
     return max((r for r in (finding.own, finding.total) if r is not None), default=None)
+
+
+def amplified(finding: Finding) -> bool:
+    """Whether a tensor is far from the reference in total and right all the same: right for what it was made from, and
+    that was right, too."""
+    far = finding.total is not None and finding.total > LIMIT
+    return finding.status == "right" and far and finding.own is not None
 
 
 def cell(finding: Finding | None) -> str:
@@ -137,4 +146,4 @@ def axis_names(name: str, ndim: int) -> tuple[str, ...]:
     _, rest = split(name)
     if rest.startswith(("bert.", "cls.")):
         return parameter_axes(rest, ndim)
-    return named_axes(row_like(rest).axes)
+    return named_axes(row_like(rest, ndim).axes)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ..graph.axes import split
 from ..records import WRONG, Finding, Place, Report
 from .formulas import formula
-from .layout import axis_names, number
+from .layout import amplified, axis_names, number, ratio
 
 LISTED = 4
 """So many names are written out; of more, the number."""
@@ -24,7 +24,8 @@ def headline(report: Report) -> str:
     given = [finding for finding in report.findings if finding.status not in ("missing", "unjudged")]
     about = f"{report.precision}, {report.case['name']}"
     if report.verdict == "right":
-        return f"RIGHT: {report.subject}: {len(given)} tensors within rounding ({about})"
+        how = "right for int8" if report.precision == "int8" else "within rounding"
+        return f"RIGHT: {report.subject}: {len(given)} tensors {how} ({about})"
     if report.verdict == "diverges":
         return f"DIVERGES: {report.subject}: first wrong tensor {report.first} ({about})"
     return f"COULD NOT RUN: {report.subject} ({about})"
@@ -80,14 +81,20 @@ def _reduced(report: Report) -> Lines:
 
 
 def _closest(report: Report) -> Lines:
-    """How far from the limit the worst tensor of a right report is."""
-    judged = [(max(r for r in (f.own, f.total) if r is not None), f.name) for f in report.findings
-              if f.status == "right" and (f.own is not None or f.total is not None)]  # fmt: skip
+    """How far from the limit the worst tensor of a right report is, and what rounding alone put beyond it."""
+    rights = [finding for finding in report.findings if finding.status == "right"]
+    judged = [(size, finding.name) for finding in rights if (size := ratio(finding)) is not None]
     if not judged:
         return []
     worst, name = max(judged)
-    return [("largest", f"{number(worst)} times what rounding explains, at {name}; the limit is "
-                              f"{report.limit:g}")]  # fmt: skip
+    lines = [("largest", f"{number(worst)} times what rounding explains, at {name}; the limit is {report.limit:g}")]
+    far = [(finding.total or 0.0, finding.name) for finding in rights if amplified(finding)]
+    if far:
+        most, at = max(far)
+        which = f"{len(far)} tensors are" if len(far) > 1 else "1 tensor is"
+        lines.append(("amplified", f"{which} up to {number(most)} times off in total ({at}) and right all the same: "
+                                   "each step is right for its inputs, and these were right"))  # fmt: skip
+    return lines
 
 
 def _size(first: Finding, report: Report) -> Lines:

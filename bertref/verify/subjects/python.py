@@ -6,11 +6,19 @@ The simplest subject is a function that takes a case and gives a dict of what it
         ...
         return {"layer.0.output": x, "pooled": pooled, "loss.total": loss}
 
-A subject with more to show is an object with a method for each, of which only the first is needed:
+Gradients of loss.total, by parameter or probe, and new minus old parameters after one optimiser step stand in the same
+dict, all from the same run:
 
-    forward(case)      probes, "layer.0.output", ...
-    gradients(case)    gradients of loss.total by parameter or probe; "grad:" before the name may be left out
-    update(case)       new minus old parameters after one optimiser step; "update:" may be left out
+    (loss, seen), grads = value_and_grad(...)
+    return seen | {"grad:" + name: grad for name, grad in grads.items()}
+
+Then every gradient is judged by the values that it was made from. Where they come from calls of their own, a subject is
+an object with a method for each, of which only the first is needed. Two runs may round otherwise, as a compiled and a
+plain one do, so that gradients are judged less closely: as those of one implementation from the values of another.
+
+    forward(case)      probes, "layer.0.output", ..., and whatever else the same run made
+    gradients(case)    "grad:" before the name may be left out
+    update(case)       "update:" may be left out
     precision          an attribute: "float64", "float32" (if absent), "tf32", "bfloat16", "float16",
                        "mixed-bfloat16", "mixed-float16"
     name               an attribute: what reports call it
@@ -71,6 +79,12 @@ OWN_FAILURES = (Exception, SystemExit)
 """Whatever the subject's own code raises is its failure to run; only an interrupt is the user's."""
 METHODS = {"forward": "", "gradients": "grad:", "update": "update:"}
 """A method -> what the names of its answers begin with."""
+
+TWO_RUNS = {
+    "grad": "values and gradients of two runs; if forward(case) gives both, gradients are judged closer",
+    "update": "gradients and updates of two runs",
+}
+"""What is from another run than what it is made from -> what the report says of it."""
 
 
 def case_dict(case: Case, precision: str | None = None, wanted: Collection[str] | None = None) -> dict[str, Any]:
@@ -136,15 +150,30 @@ class PythonSubject:
         exist or something that is not an array."""
         known = answer_names(case)
         values: Arrays = {}
+        apart, notes = set(), []
         for method, prefix in METHODS.items():
             if method in self._parts and _needed(prefix, wanted):
-                for name, value in self._run(method, case, wanted).items():
-                    full = _full_name(str(name), prefix, known, f"{self.name}: {method}(case)")
-                    if value is not None and (wanted is None or full in wanted):
-                        values[full] = canonical(full, to_numpy(value, f"{self.name}: {full}"), case)
-        missing = [method for method in METHODS if method not in self._parts]
-        notes = [f"{self.name} has no method {method}(case)" for method in missing if len(self._parts) > 1]
-        return Answers(values, tuple(notes))
+                found = self._named(method, prefix, known, case, wanted)
+                if found and values and prefix:
+                    apart.add(prefix.rstrip(":"))
+                values |= found
+            elif (
+                method not in self._parts
+                and len(self._parts) > 1
+                and not any(name.startswith(prefix) for name in values)
+            ):
+                notes.append(f"{self.name} has no method {method}(case)")
+        notes += [TWO_RUNS[part] for part in sorted(apart)]
+        return Answers(values, tuple(notes), apart=frozenset(apart))
+
+    def _named(self, method: str, prefix: str, known: list[str], case: Case, wanted: Collection[str] | None) -> Arrays:
+        """What a method gave, by full names."""
+        found: Arrays = {}
+        for name, value in self._run(method, case, wanted).items():
+            full = _full_name(str(name), prefix, known, f"{self.name}: {method}(case)")
+            if value is not None and (wanted is None or full in wanted):
+                found[full] = canonical(full, to_numpy(value, f"{self.name}: {full}"), case)
+        return found
 
     def _answer_step(self, case: Case, name: str, inputs: Arrays) -> Arrays:
         """What the subject makes of these inputs. All steps of a case get the same dict of it."""

@@ -16,6 +16,9 @@ from ..records import OptimizerCase
 CLIP_EPSILON = 1e-6
 """What `torch.nn.utils.clip_grad_norm_` adds to the norm; it can't be told otherwise."""
 
+OPTIMIZERS: dict[str, Any] = {"adamw": torch.optim.AdamW, "adam-l2": torch.optim.Adam}
+"""A case's optimiser -> torch's own."""
+
 Step = Callable[[dict[str, Any], OptimizerCase, dict[str, Any]], None]
 """(parameters by canonical name, with their gradients, the case's settings, the moments NAME/m and NAME/v): updates the
 parameters in place, and may overwrite the moments."""
@@ -65,7 +68,7 @@ def losses(logits: Any, next_sentence: Any, batch: PretrainingBatch, numerics: N
 
 def why_no_step(step: OptimizerCase) -> str | None:
     """The reason for which torch has no such step; None if it has one."""
-    if step.optimizer.kind != "adamw":
+    if step.optimizer.kind not in OPTIMIZERS:
         return f"torch has no optimiser like {step.optimizer.kind!r}"
     if step.clip_norm is not None and step.clip_epsilon != CLIP_EPSILON:
         return f"torch's clipping adds {CLIP_EPSILON:g} to the norm, the case {step.clip_epsilon:g}"
@@ -73,7 +76,7 @@ def why_no_step(step: OptimizerCase) -> str | None:
 
 
 def adamw_step(params: dict[str, Any], step: OptimizerCase, moments: dict[str, Any]) -> None:
-    """`clip_grad_norm_`, then `torch.optim.AdamW` with two groups, as Hugging Face's Trainer makes them."""
+    """`clip_grad_norm_`, then torch's optimiser with two groups, as Hugging Face's Trainer makes them."""
     if (reason := why_no_step(step)) is not None:
         raise InputError(reason)
     settings = step.optimizer
@@ -82,7 +85,7 @@ def adamw_step(params: dict[str, Any], step: OptimizerCase, moments: dict[str, A
     decayed = [p for name, p in params.items() if settings.decays(name)]
     others = [p for name, p in params.items() if not settings.decays(name)]
     groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(
+    optimizer = OPTIMIZERS[settings.kind](
         [group for group in groups if group["params"]],
         lr=step.rate, betas=(settings.beta1, settings.beta2), eps=settings.epsilon,
     )  # fmt: skip

@@ -9,7 +9,16 @@ from bertref.verify.graph.axes import Axes
 from bertref.verify.graph.replay import Replay
 from bertref.verify.judgement import cache, measures
 from bertref.verify.judgement import noise_floor as noise
-from bertref.verify.judgement.measures import DRIFT, binned, blocks_of, compared, measure, scatter, size_blocks
+from bertref.verify.judgement.measures import (
+    DRIFT,
+    binned,
+    blocks_of,
+    compared,
+    gains_of_rounding,
+    measure,
+    scatter,
+    size_blocks,
+)
 from bertref.verify.judgement.noise_floor import Terms, Truth, for_larger, noise_floor, ratios, sample
 from bertref.verify.judgement.reference import answer_names, reference
 
@@ -237,3 +246,21 @@ def test_large_answers_are_measured_as_small_ones_are(monkeypatch: pytest.Monkey
         assert one.keys() == other.keys()
         for m, value in one.items():
             np.testing.assert_allclose(other[m], value, rtol=1e-9, err_msg=m)
+
+
+def test_rounding_of_few_large_elements_is_a_gain() -> None:
+    """Errors of each element's own size, independent: where one row carries nearly everything, so does its rounding."""
+    draw = np.random.default_rng(4)
+    even = draw.normal(size=(200, 50))
+    steep = even * np.where(np.arange(200) == 7, 100.0, 1.0)[:, None]
+    for x, least in ((even, 1.0), (steep, 20.0)):
+        found = []
+        for _ in range(200):
+            error = x * draw.normal(size=x.shape)
+            found.append(measure(error, x, Axes(x.shape, ("row", "channel")), drift=True))
+        want = gains_of_rounding(x)
+        for name in (DRIFT + "gain", DRIFT + "gain by row"):
+            sampled = np.mean([one[name] for one in found])
+            np.testing.assert_allclose(sampled, want[name][0], rtol=0.3, err_msg=name)
+        assert want[DRIFT + "gain"] > least * np.mean(x**2)
+    assert gains_of_rounding(np.ones(5)) == {}

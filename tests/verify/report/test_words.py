@@ -4,6 +4,7 @@ import pytest
 
 from bertref.verify.records import WRONG, Finding, Place
 from bertref.verify.report import words
+from bertref.verify.report.layout import cell
 from tests.verify.report.reports import names, report, wrong
 
 
@@ -18,6 +19,16 @@ def test_a_right_report_says_how_close_it_came() -> None:
     assert words.headline(found).startswith(f"RIGHT: torch: {len(names())} tensors within rounding (float32, tiny")
     assert line(words.details(found), "largest").startswith("6.5 times what rounding explains, at layer.1.probs")
     assert words.advice(found, "bertref verify torch") == ""
+
+
+def test_what_rounding_amplified_is_not_held_against_the_limit() -> None:
+    """Right for its inputs, which were right, and 12 times off in total: 12 is not what the limit of 8 is about."""
+    far = Finding("grad:layer.1.scores", "right", 12.3, 1.5, 1e-6, 1e-7, note="far from the reference")
+    found = words.details(report(far, Finding("layer.1.probs", "right", 2.5, 2.0, 1e-7, 1e-7)))
+    assert line(found, "largest").startswith("2.5 times what rounding explains, at layer.1.probs; the limit is")
+    assert line(found, "amplified").startswith("1 tensor is up to 12 times off in total (grad:layer.1.scores)")
+    assert cell(far) == "1.5"
+    assert "amplified" not in dict(words.details(report()))
 
 
 def test_an_added_error() -> None:

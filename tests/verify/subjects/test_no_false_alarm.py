@@ -5,83 +5,48 @@ cases here have the seeds 20,000 to 20,199 and heads of 5, 7 or 12, so that none
 """
 
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 
-from bertref.onnx_export import export
-from bertref.topology import probe_names
-from bertref.verify.cases.case import generate
-from bertref.verify.checking import check
-from bertref.verify.records import Case
-from bertref.verify.subject import Subject
-from bertref.verify.subjects import parse
-from bertref.verify.subjects.onnx import OnnxSubject
+from tests.verify.loop import CASES, FIRST_SEED, KINDS, main, verified
+from tests.verify.right import IMPLEMENTATIONS
 
-FIRST_SEED, CASES = 20_000, 200
 FAST = (20_029, 20_035)
 """Seeds of the fast suite, small cases: without and with a masked row."""
 
-IMPLEMENTATIONS = (
-    "numpy:dtype=float64",
-    "numpy:dtype=float32",
-    "torch:dtype=float64",
-    "torch:dtype=float32",
-    "torch:dtype=bfloat16",
-    "torch:dtype=float16",
-    "transformers:attention=eager,dtype=float64",
-    "transformers:attention=eager,dtype=float32",
-    "transformers:attention=eager,dtype=bfloat16",
-    "transformers:attention=sdpa,dtype=float64",
-    "transformers:attention=sdpa,dtype=float32",
-    "transformers:attention=sdpa,dtype=bfloat16",
-    "onnx:float64",
-    "onnx:float32",
-)
 
-
-def random_case(seed: int) -> Case:
-    """A case whose sizes, edge and activation are drawn from the seed; transformers can compute it, too."""
-    draw = np.random.default_rng(seed)
-    heads = int(draw.integers(1, 6))
-    sizes = {
-        "B": int(draw.integers(1, 9)), "S": int(draw.integers(5, 44)), "L": int(draw.integers(1, 4)), "A": heads,
-        "H": heads * int(draw.choice([5, 7, 12])), "I": int(draw.integers(21, 180)),
-        "V": int(draw.integers(40, 350)), "P": int(draw.integers(1, 7)),
-    }  # fmt: skip
-    edge = str(draw.choice(["", "", "", "large-scores", "masked-row"])) if sizes["B"] > 2 else ""
-    return generate(seed, edge=edge, hidden_act=str(draw.choice(["gelu", "gelu", "relu"])), **sizes)
-
-
-def subject_of(implementation: str, case: Case, folder: Path) -> Subject:
-    """The implementation; for ONNX Runtime the case's model is exported first, in half of the cases with probes."""
-    kind, _, dtype = implementation.partition(":")
-    if kind != "onnx":
-        return parse(implementation)
-    probes: list[Any] = []
-    if int(case.origin["seed"]) % 2:
-        probes = [name for name in probe_names(case.config) if not name.startswith("loss.")]
-    path = folder / "model.onnx"
-    export(case.params, case.config, case.numerics, path, heads=("pretraining",), probes=probes, dtype=dtype)
-    return OnnxSubject(path)
-
-
-def assert_right(implementation: str, seed: int, folder: Path) -> None:
-    case = random_case(seed)
-    report = check(subject_of(implementation, case, folder), case, repeat=False)
-    assert report.verdict == "right", f"seed {seed}: {next(f for f in report.findings if f.name == report.first)}"
-    assert len(report.findings) > 3
+def assert_right(kind: str, seed: int, folder: Path) -> None:
+    line = verified(kind, seed, folder)
+    assert line["verdict"] == "right", line
+    assert line["judged"] > 3
 
 
 @pytest.mark.parametrize("seed", FAST)
-@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
-def test_a_correct_implementation_is_right(implementation: str, seed: int, tmp_path: Path) -> None:
-    assert_right(implementation, seed, tmp_path)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_correct_implementation_is_right(kind: str, seed: int, tmp_path: Path) -> None:
+    assert_right(kind, seed, tmp_path)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
-def test_no_false_alarm_in_200_cases(implementation: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_false_alarm_in_200_cases(kind: str, tmp_path: Path) -> None:
     for seed in range(FIRST_SEED, FIRST_SEED + CASES):
-        assert_right(implementation, seed, tmp_path)
+        assert_right(kind, seed, tmp_path)
+
+
+def test_the_loop_writes_a_line_a_case_and_resumes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, kind = tmp_path / "lines.jsonl", IMPLEMENTATIONS[0]
+    assert main(["--kind", kind, "--cases", "1", "--out", str(out), "--seed", "20029"]) == 0
+    first = out.read_text(encoding="utf-8")
+    out.write_text(first + '{"kind": "numpy:dty', encoding="utf-8")  # a run that was killed
+    assert main(["--kind", kind, "--cases", "2", "--out", str(out), "--seed", "20029"]) == 0
+    text = out.read_text(encoding="utf-8")
+    assert text.startswith(first)
+    assert text.count("\n") == 2
+    assert "2 cases, 0 alarms" in capsys.readouterr().out
+
+
+def test_an_alarm_is_the_loop_s_exit_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bertref.verify.judgement.judge.LIMIT", 0.1)
+    arguments = ["--kind", IMPLEMENTATIONS[0], "--cases", "1", "--out", str(tmp_path / "x"), "--seed", "20029"]
+    assert main(arguments) == 1

@@ -1,0 +1,87 @@
+"""Adam's bias corrections as float32 gives them: 1 - βᵗ with β, the power and the difference each rounded.
+
+optax, MLX, Keras, TensorFlow and tinygrad compute them so. Where βᵗ is close to 1, the difference keeps its rounding:
+at step 7 and β₂ = 0.999 it is off by 1e-5, forty to ninety times what a float32 update rounds. All updates have the
+same error, so it can be told from any other: a few candidates, each of which is exactly what some implementation
+computes, are tried on the smallest updates.
+
+Some hold β in float32 for the moments, too, so that 1 - β is the difference of float32 numbers.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from itertools import product
+
+import numpy as np
+
+from ...optim import Optimizer
+from ..records import OptimizerCase
+from .alternatives import fitting, wrong_of
+
+NOTE = "bias corrections, or betas, are judged as computed in float32"
+
+ULPS = 2
+"""By so many units in the last place a library's power may be off. Fewer: right implementations with a vectorised
+power don't fit; more: an update takes longer to judge, and errors as large as those units are excused."""
+SAME = 2.0**-23
+"""Corrections closer than this give the same update: each of its operations rounds by up to half of it."""
+TRIED = 8
+"""So many updates choose the correction, the smallest that don't fit; more take longer, and all have the same one."""
+
+
+@dataclass(frozen=True)
+class Corrected(Optimizer):
+    """An optimiser whose corrections are given instead of computed."""
+
+    corrections: tuple[float, float] = (1.0, 1.0)
+
+    def numbers(self, rate: float, step: int) -> dict[str, float]:
+        """As the optimiser's, with the given corrections."""
+        return super().numbers(rate, step) | dict(zip(("correction1", "correction2"), self.corrections, strict=True))
+
+
+def explaining(
+    step: OptimizerCase, before: Mapping[str, float], ratio: Callable[[Optimizer, str], float]
+) -> Optimizer | None:
+    """The candidate that explains more of the updates than the step's own optimiser does, if there is one.
+
+    before  each update's own error over the noise floor, by its name ("update:..."), as the step's own optimiser has it
+    ratio   the same for another optimiser and a name
+    """
+    smallest = sorted(wrong_of(before), key=lambda name: step.moments[f"{name.removeprefix('update:')}/m"].size)
+    return fitting(candidates(step), before, ratio, smallest[:TRIED])
+
+
+def candidates(step: OptimizerCase) -> Iterator[Optimizer]:
+    """The step's optimiser with its corrections, and perhaps its betas, as implementations in float32 have them."""
+    optimizer = step.optimizer
+    beta1, beta2 = optimizer.betas
+    for made in (optimizer, replace(optimizer, beta1=_single(beta1), beta2=_single(beta2))):
+        if "correction1" not in optimizer.rule.numbers:
+            if made != optimizer:
+                yield made
+            continue
+        for both in product(_corrections(beta1, step.step), _corrections(beta2, step.step)):
+            yield Corrected(**asdict(made), corrections=both)
+
+
+def _corrections(beta: float, step: int) -> list[float]:
+    """1 - βᵗ in float32, for every float32 power that a library may have: the nearest and its neighbours, and the
+    product of t factors that is kept from step to step."""
+    one = np.float32(1)
+    exact = np.float32(_single(beta) ** step)
+    powers = [exact, np.multiply.accumulate(np.full(step, beta, np.float32))[-1]]
+    for towards in (np.float32(0), np.float32(2)):
+        near = exact
+        for _ in range(ULPS):
+            near = np.nextafter(near, towards)
+            powers.append(near)
+    found: list[float] = []
+    for correction in (float(one - power) for power in powers):
+        if correction > 0 and all(abs(correction - other) > SAME * other for other in found):
+            found.append(correction)
+    return found
+
+
+def _single(value: float) -> float:
+    return float(np.float32(value))

@@ -1,0 +1,130 @@
+"""What is known of the model that a file was exported from: config, dialect, heads, and its weights."""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ....checkpoint.names import from_huggingface, from_tensorflow
+from ....checkpoint.sources import CANDIDATES, open_source
+from ....config import BertConfig, Numerics, config_from_dict, numerics_from_dict, read_config
+from ....errors import InputError
+from ....heads import architectures
+from ...records import PRETRAINING, Arrays
+from .graph import Values
+
+CLASSIFIERS = ("sequence_classification", "token_classification", "multiple_choice")
+HALF, TINY = 2.0**-11, 2.0**-23
+"""Half a unit of float16 in the last place, and what converters make of numbers that are too small for it."""
+POOLER, CLASSIFIER, SPANS = "pooler.dense.bias", "classifier.bias", "qa_outputs.bias"
+
+
+class ExportOrigin(NamedTuple):
+    """`architecture` is Hugging Face's class, "" where it isn't known; `weights` are those of `folder`, {} where it
+    has none or none is named."""
+
+    config: BertConfig
+    numerics: Numerics
+    architecture: str
+    heads: tuple[str, ...] | None
+    weights: Arrays
+
+
+def read_origin(path: Path, metadata: Mapping[str, str], model: Path | None) -> ExportOrigin:
+    """From what bertref writes into its files, else from the config.json in the folder `model`, or beside the file.
+
+    Raises `InputError` where there is neither, and what `config` and `checkpoint` raise for folders that are damaged.
+    """
+    weights = {} if model is None else _weights(model)
+    if "bertref_config" in metadata:
+        dialect = metadata.get("bertref_numerics")
+        numerics = numerics_from_dict(json.loads(dialect)) if dialect else None
+        both = config_from_dict(json.loads(metadata["bertref_config"]), dialect=numerics, where=str(path))
+        heads = tuple(json.loads(metadata["bertref_heads"])) if "bertref_heads" in metadata else None
+        return ExportOrigin(*both, "", heads, weights)
+    folder = path.parent if model is None else model
+    folder = folder if folder.is_dir() else folder.parent
+    file = folder / "config.json"
+    if not file.is_file():
+        raise InputError(
+            f"{path}: says nothing of its architecture, and there is no config.json in {folder}; "
+            "name the folder of the model that it was exported from with --model"
+        )
+    both = read_config(file)
+    named = json.loads(file.read_text(encoding="utf-8")).get("architectures") or [""]
+    return ExportOrigin(*both, str(named[0]), None, weights)
+
+
+def heads_of(origin: ExportOrigin, stored: Iterable[str], ranks: Iterable[int]) -> tuple[str, ...]:
+    """The heads of a file: those that it says, or by the parameters that it, or the model, has. `stored` are the names
+    of its tensors, `ranks` the numbers of its inputs' axes.
+
+    A classifier is one of tokens unless there is a pooler, if the model's architecture doesn't say."""
+    if origin.heads is not None:
+        return origin.heads if {*origin.heads} & {*CLASSIFIERS, "question_answering"} else PRETRAINING
+    names = [*stored, *origin.weights]
+
+    def has(ending: str) -> bool:
+        return any(name.endswith(ending) for name in names)
+
+    known = architectures().get(origin.architecture, ())
+    if has(SPANS) or known == ("question_answering",):
+        return ("question_answering",)
+    if known and known[0] in CLASSIFIERS:
+        return known
+    if not has(CLASSIFIER):
+        return PRETRAINING
+    if 3 in ranks:
+        return ("multiple_choice",)
+    return ("sequence_classification",) if has(POOLER) else ("token_classification",)
+
+
+def merged(
+    file: Mapping[str, Values], model: Mapping[str, Values], names: Iterable[str],
+    quantised: Callable[[str, Values], bool],
+) -> tuple[Arrays, list[str]]:  # fmt: skip
+    """The weights that a file has to compute with: its own, where they are the model's but for rounding to the type
+    that it stores, else the model's; and the names of those that aren't, unless they are `quantised` from them."""
+    found: Arrays = {}
+    others = []
+    for name in names:
+        own, right = file.get(name), model.get(name)
+        if own is not None and (right is None or rounded(own, right)):
+            found[name] = own.astype(np.float64)
+        elif right is not None:
+            found[name] = right.astype(np.float64)
+            others += [name] if own is not None and not quantised(name, right) else []
+    return found, others
+
+
+def rounded(own: Values, right: Values) -> bool:
+    """Whether these are the same numbers: as they are, or rounded to the type that holds them, or to float16."""
+    if own.shape != right.shape:
+        return False
+    if np.array_equal(own, right.astype(own.dtype)):
+        return True
+    if not np.array_equal(own.astype(np.float16).astype(own.dtype), own):
+        return False
+    apart = np.abs(own.astype(np.float64) - right)
+    return bool((apart <= HALF * np.abs(right) + TINY).all())
+
+
+def _weights(path: Path) -> Arrays:
+    """What a folder or a file of weights holds; {} for a folder with a config alone."""
+    if path.is_dir() and not any((path / name).is_file() for name in CANDIDATES) and not _tensorflow(path):
+        return {}
+    source = open_source(path)
+    translate: Any = from_tensorflow if source.format == "tensorflow" else from_huggingface
+    found: Arrays = {}
+    for stored in source.entries:
+        meaning = translate(stored)
+        if meaning is not None and meaning.kind == "parameter":
+            array = source.read(stored)
+            found[meaning.name] = array.T if meaning.transposed else array
+    return found
+
+
+def _tensorflow(folder: Path) -> bool:
+    return any(folder.glob("*.index")) or any(folder.glob("*.ckpt"))

@@ -1,0 +1,77 @@
+"""Quantised graphs: what is stored as integers, their scale and their zero, and which weight it stands for.
+
+A stored weight is right if each of its integers is the nearest one to the model's weight.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .graph import SAME, NodeInput, ReadGraph, Values, attribute, dequantised
+
+HALF_A_STEP = 0.501
+"""Of a scale: nearest integers, and float32's rounding where a value lies between two."""
+
+
+class Stored(NamedTuple):
+    """A quantised weight as it is stored: `values` are what it stands for, `step` one integer's worth, from `low` to
+    `high`."""
+
+    values: Values
+    step: Values
+    low: Values
+    high: Values
+
+    def explains(self, right: Values) -> bool:
+        """Whether each is the nearest to a right one."""
+        if right.shape != self.values.shape:
+            return False
+        apart = np.abs(self.values - np.clip(right, self.low, self.high))
+        return bool((apart <= HALF_A_STEP * self.step).all())
+
+
+def stored(graph: ReadGraph, use: NodeInput) -> Stored | None:
+    """The quantised weight that a node takes; None for one that isn't quantised."""
+    if use.node.op_type == "MatMulInteger":
+        scales = graph.maker.get(_scales(graph, use.node))
+        factors = [] if scales is None else [graph.constant(name) for name in scales.input]
+        scale = next((value for value in factors if value is not None), None)
+        zero = graph.constant(use.node.input[3]) if len(use.node.input) > 3 else None
+        return _stored(graph.constant(use.node.input[1]), scale, zero, 1)
+    if use.node.op_type == "Gather":
+        reader = next((one.node for one in graph.users(use.node.output[0])), None)
+        if reader is not None and reader.op_type == "DequantizeLinear" and not graph.made_by(use.node.input[0]):
+            return _stored(graph.constant(use.node.input[0]), *scale_and_zero(graph, reader), 0)
+    made = graph.maker.get(graph.back(use.node.input[use.at], SAME | {"Transpose"}))
+    if made is None or made.op_type != "DequantizeLinear":
+        return None
+    found = _stored(graph.constant(made.input[0]), *scale_and_zero(graph, made), attribute(made, "axis", 1))
+    turned = graph.made_by(use.node.input[use.at]) == "Transpose"
+    return Stored(*(np.transpose(value) for value in found)) if found is not None and turned else found
+
+
+def _scales(graph: ReadGraph, product: Any) -> str:
+    """The name of what a product of integers is multiplied with: the scales of both factors."""
+    scaling = graph.maker.get(scaled_output(graph, product))
+    return str(scaling.input[1]) if scaling is not None and scaling.op_type == "Mul" else ""
+
+
+def scaled_output(graph: ReadGraph, product: Any) -> str:
+    """A product's result; of a product of integers, what it becomes when it is scaled."""
+    made = str(product.output[0])
+    return graph.on(made, SAME | {"Mul"}) if product.op_type == "MatMulInteger" else made
+
+
+def scale_and_zero(graph: ReadGraph, node: Any) -> tuple[Values | None, Values | None]:
+    """Scale and zero of a QuantizeLinear or a DequantizeLinear."""
+    zero = graph.constant(node.input[2]) if len(node.input) > 2 else None
+    return graph.constant(node.input[1]), zero
+
+
+def _stored(values: Values | None, scale: Values | None, zero: Values | None, axis: int) -> Stored | None:
+    if values is None or scale is None or values.dtype.kind not in "iu":
+        return None
+    ends = np.iinfo(values.dtype)
+    low, high = (dequantised(np.full(values.shape, end), scale, zero, axis) for end in (ends.min, ends.max))
+    step = dequantised(np.ones(values.shape), scale, None, axis)
+    return Stored(dequantised(values, scale, zero, axis), step, low, high)

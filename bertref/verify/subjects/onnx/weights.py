@@ -1,0 +1,193 @@
+"""Which of a graph's stored tensors is which of BERT's parameters, and its values.
+
+In this order: by its own name, which exporters keep for what they don't convert; by the bias that is added to what it
+makes; by its values, where those of the model that was exported are known. The names of nodes aren't looked at:
+optimisers keep them where the node has become another, or give it away with another.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ....heads import DECODER, WORD_EMBEDDINGS
+from ....row import TensorRow
+from ...records import Arrays
+from .graph import QUANTISERS, SAME, NodeInput, ReadGraph, Values, attribute
+from .quantised import stored as quantised_weight
+
+PRODUCTS = {"MatMul": 1, "Gemm": 1, "FusedMatMul": 1, "FusedGemm": 1, "MatMulInteger": 1}
+"""Op -> where it takes its second factor."""
+BIASED = {"BiasGelu": 1, "FastGelu": 1, "SkipLayerNormalization": 4}
+"""Op of a fused node that adds a bias to what it is given -> where it takes the bias."""
+ALIKE = 0.1
+"""The relative L2 difference below which a tensor is taken for a rounded or quantised parameter: int8 makes one of
+0.02 at most, any other parameter one above 1."""
+QUANTISED = ("_quantized", "_scale", "_zero_point")
+"""What quantisers add to a name: values, their scale and their zero."""
+
+
+class StoredWeights:
+    """The parameters of the network's `rows` in a graph. `known` are the values of the model that was exported, as far
+    as they are known."""
+
+    def __init__(self, graph: ReadGraph, rows: Sequence[TensorRow], known: Mapping[str, Values]) -> None:
+        self._graph = graph
+        self._rows = [row for row in rows if row.parameters]
+        self._names = list(dict.fromkeys(p.name for row in self._rows for p in row.parameters))
+        self._stored: dict[str, list[str]] = {}
+        """Parameter -> the stored tensors that hold it."""
+        taken = self._by_name()
+        taken |= self._by_bias(taken)
+        self._by_value(known, taken)
+
+    def uses(self, parameter: str) -> list[NodeInput]:
+        """The nodes that compute with a parameter."""
+        return [use for stored in self._stored.get(parameter, ()) for use in self._graph.uses(stored)]
+
+    def product(self, row: TensorRow) -> NodeInput | None:
+        """The product that makes the tensor of a dense row or of a decoder; None unless there is exactly one."""
+        found = [use for use in self.uses(row.parameters[0].name) if PRODUCTS.get(use.node.op_type) == use.at]
+        return found[0] if len(found) == 1 else None
+
+    def arrays(self) -> Arrays:
+        """The values of the parameters that were found, as BERT has them: a dense layer's weight is (out, in)."""
+        found = {}
+        for name in self._names:
+            uses = sorted(self.uses(name), key=lambda use: use.node.op_type != "Gather")  # tables as they are looked up
+            value = next((value for value in map(self.upright, uses) if value is not None), None)
+            if value is not None:
+                found[name] = value
+        return found
+
+    def decoder(self) -> Values | None:
+        """The table with which the decoder compares, (V, H)."""
+        row = next((row for row in self._rows if row.op == "decoder"), None)
+        use = row and self.product(row)
+        return self.upright(use) if use else None
+
+    def explained(self, parameter: str, right: Values) -> bool:
+        """Whether the quantised values that the file stores of a parameter, all of them, are the nearest to the right
+        ones; False where none is quantised."""
+        found = [(use, quantised_weight(self._graph, use)) for use in self.uses(parameter)]
+        held = [(use, value) for use, value in found if value is not None]
+        return bool(held) and all(value.explains(right.T if self._lies(use) else right) for use, value in held)
+
+    def looked_up_in_integers(self, parameter: str) -> bool:
+        """Whether a table is quantised where it is looked up."""
+        gathers = [use for use in self.uses(parameter) if use.node.op_type == "Gather"]
+        return any(quantised_weight(self._graph, use) is not None for use in gathers)
+
+    def _lies(self, use: NodeInput) -> bool:
+        """Whether a product takes the weight as (in, out)."""
+        return PRODUCTS.get(use.node.op_type) == use.at and not attribute(use.node, "transB", 0)
+
+    def upright(self, use: NodeInput) -> Values | None:
+        """The values of the weight that a node takes, a dense layer's as (out, in)."""
+        held = quantised_weight(self._graph, use)
+        value = self._graph.constant(use.node.input[use.at]) if held is None else held.values
+        if value is None or value.dtype.kind != "f":
+            return None
+        return value.T if self._lies(use) else value
+
+    # -- finding them ------------------------------------------------------------------------------------------------
+
+    def _add(self, parameter: str, stored: str) -> None:
+        held = self._stored.setdefault(parameter, [])
+        if stored not in held:
+            held.append(stored)
+
+    def _by_name(self) -> set[str]:
+        """By the end of the stored tensor's name: wrapped models have something in front of it."""
+        others = {DECODER: WORD_EMBEDDINGS, "cls.predictions.decoder.bias": "cls.predictions.bias"}
+        endings = {name: name for name in self._names} | {
+            other: name for other, name in others.items() if name in self._names
+        }
+        endings |= {name.removeprefix("bert."): kept for name, kept in endings.items()}
+        taken = set()
+        for stored in self._graph.initializers:
+            plain = stored
+            for ending in QUANTISED:
+                plain = plain.removesuffix(ending)
+            parts = plain.split(".")
+            ends = (".".join(parts[i:]) for i in range(len(parts)))
+            found = next((endings[end] for end in ends if end in endings), None)
+            if found is not None:
+                taken.add(stored)
+                if not stored.endswith(QUANTISED[1:]):
+                    self._add(found, stored)
+        return taken
+
+    def _by_bias(self, taken: set[str]) -> set[str]:
+        """The weight of a product to which a known bias is added."""
+        owners = {row.parameters[1].name: row.parameters[0].name for row in self._rows if len(row.parameters) > 1}
+        biases = {stored: owners[name] for name in owners for stored in self._stored.get(name, ())}
+        found = set()
+        for node in self._graph.nodes:
+            at = PRODUCTS.get(node.op_type)
+            if at is None or self._graph.constant(node.input[at]) is None:
+                continue
+            stored = self._graph.stored_as(node.input[at])
+            bias = bias_of(self._graph, node)
+            if stored not in taken and bias is not None and self._graph.stored_as(bias) in biases:
+                self._add(biases[self._graph.stored_as(bias)], stored)
+                found.add(stored)
+        return found
+
+    def _by_value(self, known: Mapping[str, Values], taken: Iterable[str]) -> None:
+        """The parameters that are still missing, by their values, upright or transposed."""
+        missing = {name: known[name] for name in self._names if name in known and name not in self._stored}
+        if not missing:
+            return
+        left = [name for name in self._graph.initializers if name not in set(taken)]
+        for stored in left:
+            value = self._meant(stored)
+            if value is None or value.ndim not in (1, 2) or value.dtype.kind != "f":
+                continue
+            found = next((name for name, right in missing.items() if _alike(value, right)), None)
+            if found is not None:
+                self._add(found, stored)
+
+    def _meant(self, stored: str) -> Values | None:
+        """The values of a stored tensor; of a quantised one what they stand for."""
+        value = self._graph.constant(stored)
+        if value is None or value.dtype.kind == "f":
+            return value
+        for use in self._graph.users(stored):
+            if use.node.op_type == "DequantizeLinear" and use.at == 0:
+                return self._graph.constant(use.node.output[0])
+            held = quantised_weight(self._graph, use) if PRODUCTS.get(use.node.op_type) == use.at else None
+            if held is not None:
+                return held.values
+        return None
+
+
+def bias_of(graph: ReadGraph, product: Any) -> str | None:
+    """The name of the constant that is added to a product, by itself or inside a fused node; None without one."""
+    if product.op_type in ("Gemm", "FusedGemm") and len(product.input) > 2:
+        return str(product.input[2])
+    made = str(product.output[0])
+    through = SAME | QUANTISERS | ({"Mul"} if product.op_type == "MatMulInteger" else set())
+    for use in graph.users(graph.on(made, through | {"Reshape"})):
+        if use.node.op_type == "Add":
+            other = str(use.node.input[1 - use.at])
+            value = graph.constant(other)
+            if value is not None and value.ndim == 1:
+                return other
+        elif use.node.op_type in BIASED and use.at < 2 and len(use.node.input) > BIASED[use.node.op_type]:
+            return str(use.node.input[BIASED[use.node.op_type]]) or None
+    return None
+
+
+def _alike(value: Values, right: Values) -> bool:
+    """Whether a tensor holds a parameter's values, but for rounding; a matrix may lie the other way."""
+    ways = [value] if value.ndim == 1 else [value, value.T]
+    for way in ways:
+        if way.shape == right.shape and (size := float(np.linalg.norm(right))):
+            with np.errstate(all="ignore"):
+                apart = float(np.linalg.norm(way.reshape(-1)[:4096] - right.reshape(-1)[:4096]))
+                if apart > 2 * ALIKE * size:  # most are told apart by a part of them
+                    continue
+                if float(np.linalg.norm(way - right)) < ALIKE * size:
+                    return True
+    return False

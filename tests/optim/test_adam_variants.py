@@ -1,0 +1,115 @@
+"""Optimisers as other libraries have them: each against its oracle, and each rejected by the oracles of the others."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import mpmath
+import numpy as np
+import pytest
+import torch
+
+from bertref.optim import Optimizer
+from bertref.optim.adam_variants import VARIANTS
+
+from .optim_oracles import (
+    BETAS,
+    CLIP,
+    DECAY,
+    RATE,
+    Arrays,
+    Case,
+    Numbers,
+    _decay,
+    _in_digits,
+    adamw,
+    excluded,
+    google,
+    lamb,
+)  # fmt: skip
+from .test_updates import CASES, compare, run
+
+
+def hat(case: Case, epsilon: float, clip_epsilon: float) -> tuple[Arrays, Arrays]:
+    """Kingma and Ba 2015, section 2: rate √(1 - β₂ᵗ) / (1 - β₁ᵗ), and ε̂ beside the uncorrected root."""
+
+    def rule(name: str, p: Numbers, m: Numbers, v: Numbers, number: int, eps: Any) -> Numbers:
+        c1, c2 = (1 - mpmath.mpf(beta) ** number for beta in BETAS)
+        rate = mpmath.mpf(RATE) * mpmath.sqrt(c2) / c1
+        return [pi * (1 - RATE * _decay(name)) - rate * mi / (mpmath.sqrt(vi) + eps)
+                for pi, mi, vi in zip(p, m, v, strict=True)]  # fmt: skip
+
+    return _in_digits(case, rule, epsilon, clip_epsilon)
+
+
+def root(case: Case, epsilon: float, clip_epsilon: float) -> tuple[Arrays, Arrays]:
+    """optax.scale_by_adam with eps = 0 and eps_root = ε, then decoupled decay."""
+
+    def rule(name: str, p: Numbers, m: Numbers, v: Numbers, number: int, eps: Any) -> Numbers:
+        c1, c2 = (1 - mpmath.mpf(beta) ** number for beta in BETAS)
+        return [pi - RATE * ((mi / c1) / mpmath.sqrt(vi / c2 + eps) + _decay(name) * pi)
+                for pi, mi, vi in zip(p, m, v, strict=True)]  # fmt: skip
+
+    return _in_digits(case, rule, epsilon, clip_epsilon)
+
+
+def penalty(case: Case, epsilon: float, clip_epsilon: float) -> tuple[Arrays, Arrays]:
+    """torch.optim.Adam with weight_decay, which is an L2 penalty, in float64."""
+    params = {n: torch.nn.Parameter(torch.tensor(p)) for n, p in case.params.items()}
+    groups = [
+        {"params": [p for n, p in params.items() if excluded(n) is left], "weight_decay": 0.0 if left else DECAY}
+        for left in (True, False)
+    ]
+    optimizer = torch.optim.Adam(groups, lr=RATE, betas=BETAS, eps=epsilon)
+    for n, p in params.items():
+        m, v = torch.tensor(case.state[f"{n}/m"]), torch.tensor(case.state[f"{n}/v"])
+        optimizer.state[p] = {"step": torch.tensor(float(case.first - 1)), "exp_avg": m, "exp_avg_sq": v}
+    for grads in case.grads:
+        for n, p in params.items():
+            p.grad = torch.tensor(grads[n])
+        torch.nn.utils.clip_grad_norm_(list(params.values()), CLIP)
+        optimizer.step()
+    kept = {"m": "exp_avg", "v": "exp_avg_sq"}
+    moments = {f"{n}/{ours}": optimizer.state[p][theirs].numpy() for n, p in params.items()
+               for ours, theirs in kept.items()}  # fmt: skip
+    return {n: p.detach().numpy() for n, p in params.items()}, moments
+
+
+ORACLES: dict[str, Callable[..., Any]] = {
+    "adamw-epsilon-hat": hat, "adamw-eps-root": root, "adamw-no-correction": google, "adam-l2": penalty,
+    "lamb-all": partial(lamb, adapt_excluded=True),
+}  # fmt: skip
+OTHERS = {**ORACLES, "adamw": adamw, "lamb": lamb}
+LARGE = 1e-3
+"""An epsilon that shows where it stands."""
+
+
+def check(xp: Any, kind: str, oracle: str) -> None:
+    for each in CASES:
+        wanted = OTHERS[oracle](each, epsilon=LARGE, clip_epsilon=1e-6)
+        compare(each, run(xp, Optimizer(kind, epsilon=LARGE), each), wanted)
+
+
+def test_every_variant_has_an_oracle() -> None:
+    assert set(ORACLES) == {rule.name for rule in VARIANTS}
+    assert [Optimizer(rule.name).epsilon for rule in VARIANTS] == [1e-8] * 4 + [1e-6]
+
+
+@pytest.mark.parametrize("kind", ORACLES)
+def test_update_equals_its_oracle(xp: Any, kind: str) -> None:
+    check(xp, kind, kind)
+
+
+@pytest.mark.parametrize("kind", ORACLES)
+@pytest.mark.parametrize("other", OTHERS)
+def test_no_variant_passes_for_another(xp: Any, kind: str, other: str) -> None:
+    if kind != other:
+        with pytest.raises(AssertionError):
+            check(xp, kind, other)
+
+
+def test_without_correction_and_with_its_epsilon_it_is_googles(xp: Any) -> None:
+    for each in CASES:
+        one, other = (run(xp, Optimizer(kind, epsilon=1e-6), each)[0] for kind in ("adamw-no-correction", "google"))
+        for name, p in one.items():
+            np.testing.assert_allclose(p, other[name], rtol=1e-12, err_msg=name)

@@ -14,6 +14,15 @@ def _default_device(array: Array) -> str | None:
 
 
 @dataclass(frozen=True)
+class UpdateKernel:
+    """A faster version of the function of that name in `bertref.optim`; `serves(*arrays)` says for which."""
+
+    name: str
+    compute: Callable[..., Any]
+    serves: Callable[..., bool]
+
+
+@dataclass(frozen=True)
 class Backend:
     """An array library on one device.
 
@@ -25,7 +34,7 @@ class Backend:
     kernels         op name -> a faster pair for the same op
     updates         name of a function of `bertref.optim` -> a faster version of it
     share           calls a function with 0 to n - 1, several at once, on threads of its own; None: it has none
-    draw            makes dropout's decisions for a batch on the device (`bertref.dropout.Drawn`); None: the host does
+    draw            makes a `bertref.dropout.DrawnDropout`, which decides on the device; None: the host decides
     freeze          makes arrays read-only, so that kernels may keep what they make of them; None: it has no use for it
     array_modules   the top-level modules that its array classes come from, by which `of` recognises them
     device_of       tells the device of one of its arrays, as `device` is written

@@ -49,9 +49,8 @@ def _device_names(spec: str) -> dict[str, str]:
 
         return {f"{spec}:{i}": torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())}
     if spec == "cupy":
-        from .cupy.backend import devices
-
-        return {f"{spec}:{i}": name for i, name in enumerate(devices())}
+        cupy = importlib.import_module(f"{__package__}.cupy.backend")
+        return {f"{spec}:{i}": name for i, name in enumerate(cupy.devices())}
     return {spec: "accelerator" if "xla" in spec else "CPU"}
 
 

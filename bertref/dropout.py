@@ -50,7 +50,7 @@ def kept(seed: int, site: int, step: int, example: int, count: int, probability:
     return np.asarray(lanes >= threshold(probability))
 
 
-class Drawn(Protocol):
+class DrawnDropout(Protocol):
     """The decisions for one batch in one step, made where they are needed: the same as here, to the bit. `stream` is
     that of the site; shapes are those of `Dropout`'s methods."""
 
@@ -74,10 +74,10 @@ class Dropout:
     hidden_prob: float
     probs_prob: float
     share: Callable[[Callable[[int], None], int], None] | None = None
-    draw: Callable[[int, int, np.ndarray, np.ndarray, bool], Drawn] | None = None
+    draw: Callable[[int, int, np.ndarray, np.ndarray, bool], DrawnDropout] | None = None
 
     @cached_property
-    def _drawn(self) -> Drawn | None:
+    def _drawn(self) -> DrawnDropout | None:
         """Who decides on the device; None where the host does."""
         if self.draw is None or not len(self.examples):
             return None

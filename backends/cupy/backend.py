@@ -16,7 +16,7 @@ from ..backend import Backend
 from ..host_arrays import native
 from ..namespace import HostArray, Namespace, widened_product
 from .kernels import kernels, updates
-from .kernels.loaded import Loaded
+from .kernels.loaded import CupyDevice
 from .kernels.philox import Drawn
 from .order import sorted_rows
 
@@ -150,9 +150,9 @@ def create(device: str | None) -> Backend:
         raise BackendUnavailable(f"backend 'cupy': GPU {index} does not compute: {_why(error)}") from error
     dtypes = (*half.dtypes(), "float32", "float64")
     spec = str(index) if index else ""
-    loaded = Loaded()
+    gpu = CupyDevice()
     return Backend(
-        "cupy", spec, namespace, dtypes, kernels=MappingProxyType(kernels(loaded)),
-        updates=MappingProxyType(updates(loaded)), draw=partial(Drawn, loaded), array_modules=("cupy",),
+        "cupy", spec, namespace, dtypes, kernels=MappingProxyType(kernels(gpu)),
+        updates=MappingProxyType(updates(gpu)), draw=partial(Drawn, gpu), array_modules=("cupy",),
         device_of=device_of,
     )  # fmt: skip

@@ -65,7 +65,8 @@ def decoder_cross_entropy(device: Device) -> Kernel:
         _cross_entropy(device, logits, device.contiguous(bias), whole, factors, losses, predicted)
         if figure:
             figure("predicted", predicted)
-        return xp.sum(losses), Cache(x, table, logits, factors)
+        loss = column_sums(device, losses.reshape(-1, 1)).reshape(())
+        return loss, Cache(x, table, logits, factors)
 
     def backward(xp: Namespace, dy: Array, cache: Cache) -> DecoderCrossEntropyGrads:
         """dy (), the gradient of the loss -> gradients of x and table, in their type, and bias, in float32."""

@@ -20,7 +20,7 @@ def module(file: str) -> Any:
     return cupy.RawModule(code=source(file), options=OPTIONS, name_expressions=EXPRESSIONS[file])
 
 
-class Loaded(Device):
+class CupyDevice(Device):
     """The current GPU and its current stream."""
 
     def __init__(self) -> None:

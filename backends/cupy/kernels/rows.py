@@ -1,6 +1,6 @@
 """Embedding, gather, packing and unpacking: rows taken by their numbers, and added to where they were taken from."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from ....arrays import Array, Namespace
 from ....ops.embedding import EmbeddingCache, EmbeddingGrads
 from ....ops.gather import GatherCache, GatherGrads
 from ....ops.op import Kernel
-from ....ops.packing import PackingGrads
+from ....ops.packing import PackingCache, PackingGrads
 from ..order import sorted_rows
 from .device import Device, Shape, ceil_div, warps
 from .sources import expression
@@ -18,14 +18,6 @@ MOST_THREADS = 256
 LANES, MANY_LANES = 4, 16
 """Rows that a block of scatter_rows adds at once: more where a row of the table is met often."""
 OFTEN = 4
-
-
-class PackingCache(NamedTuple):
-    """The three index arrays, as the reference has them."""
-
-    slots: Array
-    valid: Array
-    places: Array
 
 
 def embedding(device: Device) -> Kernel:

@@ -7,27 +7,18 @@ number passes the host: rates and corrections stay 0-d arrays on the device.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ....arrays import Array, Namespace
+from ...backend import UpdateKernel
 from .device import Device, Shape, ceil_div
 
 THREADS = 256
 """Of a block of update.cu."""
 OF_A_THREAD, MOST_BLOCKS = 4, 1024
 """Elements of a thread at least, and blocks at most: each leaves a number where a sum is made."""
-
-
-@dataclass(frozen=True)
-class UpdateKernel:
-    """A faster version of the function of that name in `bertref.optim`; `serves(*arrays)` says for which."""
-
-    name: str
-    compute: Callable[..., Any]
-    serves: Callable[..., bool]
 
 
 def updates(device: Device) -> dict[str, UpdateKernel]:

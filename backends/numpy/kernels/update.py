@@ -9,23 +9,14 @@ does not reach.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ....arrays import Namespace
+from ...backend import UpdateKernel
 from .buffers import HostArray, empty, scratch
 from .rows import over_rows, reals, row_blocks
-
-
-@dataclass(frozen=True)
-class UpdateKernel:
-    """A faster version of the function of that name in `bertref.optim`; `serves(*arrays)` says for which."""
-
-    name: str
-    compute: Callable[..., Any]
-    serves: Callable[..., bool]
 
 
 def serves(*arrays: Any) -> bool:

@@ -42,7 +42,7 @@ def test_a_launch_is_handed_to_cupy(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(loaded, "module", Module)
     x = object()
-    loaded.Loaded().launch("rows", "gather_rows<float, 8>", Shape((5, 2), (32, 4)), x, None, np.int64(7))
+    loaded.CupyDevice().launch("rows", "gather_rows<float, 8>", Shape((5, 2), (32, 4)), x, None, np.int64(7))
     ((file, kernel, blocks, threads, arguments),) = called
     assert (file, kernel, blocks, threads) == ("rows", "gather_rows<float, 8>", (5, 2), (32, 4))
     assert arguments[0] is x

@@ -59,6 +59,23 @@ def test_functions_are_the_files_own_or_allowed(name: str) -> None:
     assert sorted(called - defined - ALLOWED) == []
 
 
+def early_exits(text: str) -> list[str]:
+    """Kernels that wait for other threads, and that a thread may leave before their end."""
+    bodies = re.split(r"^__global__", text, flags=re.MULTILINE)[1:]
+    waits = r"__syncthreads|over_block|over_warp|__shfl"
+    return [body.split("(In<")[0] for body in bodies if re.search(waits, body) and re.search(r"\breturn;", body)]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_nobody_leaves_before_a_barrier(name: str) -> None:
+    assert early_exits(code(name)) == []
+
+
+def test_an_early_exit_is_seen() -> None:
+    assert len(early_exits("__global__ void f(In<float> x)\n{\n    if (!x) return;\n    __syncthreads();\n}\n")) == 1
+    assert early_exits("__global__ void f(In<float> x)\n{\n    if (!x) return;\n}\n") == []
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_arguments_are_pointers_that_the_shim_checks(name: str) -> None:
     """A kernel's arguments are In, Out and numbers: no plain pointer, which nobody would check."""

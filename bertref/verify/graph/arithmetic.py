@@ -57,15 +57,17 @@ def added(parts: list[Contribution]) -> Contribution:
 
 
 class RowArithmetic:
-    """A case's numbers. `params` are the weights that it computes with, `gain` multiplies 1/√D. The methods are named
-    after the ops: `_NAME` makes the tensor, `_NAME_back` the gradient of an input, `_NAME_grad` that of a parameter.
+    """A case's numbers. `params` are the weights that it computes with, `gain` multiplies 1/√D; without `padding_row`
+    words at padded positions get no gradient, as with torch's `padding_idx`. The methods are named after the ops: `_NAME` makes the tensor, `_NAME_back` the gradient of an input, `_NAME_grad` that of a parameter.
 
     `forward(row)` makes the tensor, `backward(row, i)` the gradient that its input i gets through it, and
     `parameter(row, i)` the gradient that its parameter i gets.
     """
 
-    def __init__(self, case: Case, params: Mapping[str, Values], gain: float = 1.0) -> None:
-        self._p, self._batch = params, case.batch
+    def __init__(
+        self, case: Case, params: Mapping[str, Values], gain: float = 1.0, *, padding_row: bool = True
+    ) -> None:
+        self._p, self._batch, self._padding_row = params, case.batch, padding_row
         self._s = Settings(case.config, case.numerics)
         self._scale = self._s.scale * gain
         self._xp = get("numpy").xp
@@ -99,8 +101,10 @@ class RowArithmetic:
 
     def _lookup_grad(self, row: TensorRow, i: int) -> Contribution:
         name, at = row.parameters[i].name, self._ids(row)
+        left_out = row.arguments == ("input_ids",) and not self._padding_row
 
         def spread(d: Values) -> Values:
+            d = np.where(self._mask[..., None], d, 0) if left_out else d
             table = np.zeros(self._p[name].shape)
             np.add.at(table, np.asarray(at).reshape(-1), _rows(d))
             return table

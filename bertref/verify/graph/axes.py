@@ -72,13 +72,13 @@ def parameter_axes(name: str, ndim: int) -> tuple[str, ...]:
 
 
 class AxesOf:
-    """The axes of every answer of a case."""
+    """The axes of every answer of a case. `tokens` (B, S) are the positions that count, if not the real ones."""
 
-    def __init__(self, case: Case) -> None:
+    def __init__(self, case: Case, tokens: Bools | None = None) -> None:
         self._known: dict[str, Axes] = {}
         self._parameters = parameter_shapes(case.config, case.heads, num_labels=case.num_labels)
         self._rows = {row.name: row for row in rows_of(case)}
-        tokens: Bools = case.batch.attention_mask.astype(bool)
+        tokens = case.batch.attention_mask.astype(bool) if tokens is None else tokens
         B, S = tokens.shape
         c = case.config
         self._sizes = {

@@ -34,6 +34,8 @@ from .noise_floor import (
 
 Errors = tuple[Measures, Measures]
 """An answer's error in total, and the one that its step added."""
+WORDS = "grad:bert.embeddings.word_embeddings.weight"
+PADDING_ROW = "words at padded positions, to which real ones attend, may have no gradient (torch's padding_idx)"
 UNTOUCHED = "when nothing inside is looked at; looking changes how it is fused"
 """What is said of an answer that is wrong in a run of its own alone."""
 
@@ -118,6 +120,7 @@ class Judgement:
         names = judged_names(self.graph, self.values)
         with ThreadPoolExecutor(2 if is_large(self.case) else 1) as pool:
             measured = dict(zip(names, pool.map(self._compared, names), strict=True))
+        measured |= self._without_padding_row(measured)
         measured |= self._with_rounded_scale(measured)
         measured |= self._with_single_corrections(measured)
         for step in self.graph:
@@ -155,6 +158,18 @@ class Judgement:
 
     def _own_ratio(self, name: str, own: Measures) -> float:
         return largest_ratio(own, self.noise_floor.own[name])[0]
+
+    def _without_padding_row(self, measured: Mapping[str, Errors]) -> dict[str, Errors]:
+        """The gradient of the words where padding takes part, measured once more if torch's `padding_idx` explains it:
+        that's no mistake, whatever else is."""
+        if WORDS not in measured or self._own_ratio(WORDS, measured[WORDS][1]) <= LIMIT:
+            return {}
+        other = self.replay.without_padding_row()
+        own = None if other is None else self._own(WORDS, other)
+        if own is None or self._own_ratio(WORDS, own) > LIMIT:
+            return {}
+        self.notes.append(PADDING_ROW)
+        return {WORDS: (measured[WORDS][0], own)}
 
     def _with_rounded_scale(self, measured: Mapping[str, Errors]) -> dict[str, Errors]:
         """What the factor of the scores takes part in, measured once more if a rounded one explains more of it."""
@@ -217,7 +232,7 @@ class Judgement:
 
     def _wrong(self, finding: Finding, status: str, note: str) -> Finding:
         name = finding.name
-        found = self.replay.input(name)
+        found = self.graph.axes(name).clean(self.replay.input(name))
         if name in self._unquantised and status != "inherited":
             found = self.graph.axes(name).clean(np.asarray(self._unquantised[name]))
         expected = self.truth(name) if status == "inherited" else self.replay(name)

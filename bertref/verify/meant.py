@@ -12,6 +12,8 @@ from ..errors import InputError
 from .cases.case import from_model, generate, generate_for, rich_parameters
 from .cases.make import numbers
 from .graph.axes import split
+from .graph.steps import Graph
+from .judgement.bracket import bracketed
 from .judgement.reference import answer_names
 from .records import WRONG, Case, Report
 from .subject import BringsWeights, Subject
@@ -108,18 +110,21 @@ def chosen(case: Case, patterns: Sequence[str] = (), only: str | None = None) ->
     )
 
 
-def part(report: Report, only: str) -> Report:
-    """The report on one part of the computation alone."""
+def part(report: Report, only: str, case: Case) -> Report:
+    """The report on one part of the computation alone, of an answer to `case`."""
     findings = tuple(f for f in report.findings if split(f.name)[0] == GROUPS[only])
     if report.verdict == "could not run" or all(finding.status == "missing" for finding in findings):
         note = f"the subject gave nothing of the {only} part"
         return replace(report, verdict="could not run", first=None, last_right=None, findings=findings,
                        notes=(*report.notes, note))  # fmt: skip
     wrong = [finding.name for finding in findings if finding.status in WRONG]
-    if not wrong:
-        return replace(report, verdict="right", first=None, last_right=None, findings=findings)
-    if report.first == wrong[0]:
-        return replace(report, findings=findings)
-    before = [f.name for f in findings[: [f.name for f in findings].index(wrong[0])] if f.status == "right"]
-    last = before[-1] if before else None
-    return replace(report, verdict="diverges", first=wrong[0], last_right=last, findings=findings)
+    verdict, first = ("diverges", wrong[0]) if wrong else ("right", None)
+    whole = bracketed(replace(report, verdict=verdict), Graph(case), first, report.findings)
+
+    def inside(names: Sequence[str]) -> tuple[str, ...]:
+        return tuple(name for name in names if split(name)[0] == GROUPS[only])
+
+    return replace(
+        whole, findings=findings, alone=inside(whole.alone), in_blocks=inside(whole.in_blocks),
+        not_judged=inside(whole.not_judged),
+    )  # fmt: skip

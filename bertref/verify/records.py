@@ -114,12 +114,13 @@ class Answers:
 @dataclass(frozen=True)
 class Place:
     """Where the error sits: the worst element's index, and the shares of it by named axis ("row 3", "head 1",
-    "position 7", "segment B", "padding") that stand out, in words."""
+    "position 7", "segment B", "padding") that stand out, in words. `single`: its row has a single token."""
 
     index: tuple[int, ...]
     expected: float
     found: float
     concentrated: tuple[str, ...] = ()
+    single: bool = False
 
 
 @dataclass(frozen=True)
@@ -133,12 +134,14 @@ class Finding:
              "missing"    not among the answers
              "not-finite" NaN or infinity where the reference has a number
              "shape"      of another shape
-             "unsteady"   differs between two runs by more than rounding explains: dropout, or a race
+             "unsteady"   two runs make it otherwise of the same inputs, by more than rounding explains: dropout, a race
              "unjudged"   given, but nobody can say what is right there (see `note`)
     total    the error of the tensor over the error that a correct implementation makes there, the worst block
     own      the same for the error that its op added to its inputs; None where that can't be known
     error    relative L2 error against the reference, on the positions that count; None if it can't be computed
     noise    the relative L2 error of a correct implementation
+    explained_by  the earlier wrong tensor whose mistake may be all that is wrong here, too: a step that was not given
+             is behind both. "": there is none, so this is a mistake of its own, unless it is inherited
     """
 
     name: str
@@ -149,13 +152,21 @@ class Finding:
     noise: float | None = None
     place: Place | None = None
     note: str = ""
+    explained_by: str = ""
 
 
 @dataclass(frozen=True)
 class Report:
     """`verdict` is "right", "diverges" or "could not run"; `first` is the first wrong tensor in the order of the
-    computation (forward, loss, backward from the loss down, update), `last_right` the last one known right before
-    it. `limit` is the calibrated ratio above which a tensor is wrong."""
+    computation (forward, loss, backward from the loss down, update), `last_right` the nearest one known right that it
+    is made from. `limit` is the calibrated ratio above which a tensor is wrong.
+
+    between     what was not given on the way from tensors known right to the first wrong one, in order
+    ask         those of them that the first wrong one is made from directly
+    alone       of a right report: the steps that were judged by themselves
+    in_blocks   those that were judged only together with others, because what is between them was not given
+    not_judged  those on which nothing that was judged depends
+    """
 
     subject: str
     precision: str
@@ -167,6 +178,11 @@ class Report:
     limit: float
     notes: tuple[str, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
+    between: tuple[str, ...] = ()
+    ask: tuple[str, ...] = ()
+    alone: tuple[str, ...] = ()
+    in_blocks: tuple[str, ...] = ()
+    not_judged: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:

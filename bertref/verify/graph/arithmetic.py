@@ -58,7 +58,8 @@ def added(parts: list[Contribution]) -> Contribution:
 
 class RowArithmetic:
     """A case's numbers. `params` are the weights that it computes with, `gain` multiplies 1/√D; without `padding_row`
-    words at padded positions get no gradient, as with torch's `padding_idx`. The methods are named after the ops: `_NAME` makes the tensor, `_NAME_back` the gradient of an input, `_NAME_grad` that of a parameter.
+    words at padded positions get no gradient, as with torch's `padding_idx`. The methods are named
+    after the ops: `_NAME` makes the tensor, `_NAME_back` the gradient of an input, `_NAME_grad` that of a parameter.
 
     `forward(row)` makes the tensor, `backward(row, i)` the gradient that its input i gets through it, and
     `parameter(row, i)` the gradient that its parameter i gets.

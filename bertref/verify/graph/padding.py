@@ -1,8 +1,8 @@
 """Padded positions that take part, because somebody's real tokens attend to them.
 
-Nothing is asked of padding as long as the mask keeps it out. Where a subject ignores the mask, its padded positions make
-values of real ones, and have gradients: then they are as much an input of its next steps as the real ones are. Used so,
-an ignored mask is one mistake, where the probabilities are made, and what follows from it is right for its inputs.
+Nothing is asked of padding as long as the mask keeps it out. Where a subject ignores the mask, its padded positions
+make values of real ones, and have gradients: then they are as much an input of its next steps as the real ones are.
+Used so, an ignored mask is one mistake, where the probabilities are made; what follows is right for its inputs.
 """
 
 from collections.abc import Mapping

@@ -13,15 +13,15 @@ from ...errors import InputError
 from ...optim import Optimizer
 from ..cases.case import describe
 from ..graph.replay import Replay, sources, span
-from ..graph.steps import Graph
 from ..records import PRECISIONS, QUANTISED, WRONG, Answers, Arrays, Case, Finding, Report
 from . import bias_correction, score_scale
+from .bracket import bracketed, explained
 from .composition import fitting_floor
 from .detect import detect
 from .given import Given, admit, overflow_allowed
 from .limit import LIMIT
 from .localise import place
-from .measures import Measures, mean_square
+from .measures import Measures, in_words, mean_square
 from .noise_floor import (
     Truth,
     compare_with,
@@ -31,6 +31,7 @@ from .noise_floor import (
     own_error,
     ratios,
 )
+from .steadiness import unsteady
 
 Errors = tuple[Measures, Measures]
 """An answer's error in total, and the one that its step added."""
@@ -47,8 +48,10 @@ def compare(
     *,
     subject: str = "answers",
     notes: tuple[str, ...] = (),
+    again: Mapping[str, Any] = MappingProxyType({}),
 ) -> Report:
-    """Judges answers to a case. `precision` is one of `records.PRECISIONS`; None: it is detected.
+    """Judges answers to a case. `precision` is one of `records.PRECISIONS`; None: it is detected. `again` has what
+    another run gave, of the names whose values differ from these answers.
 
     Raises `InputError` for an unknown precision.
     """
@@ -64,6 +67,8 @@ def compare(
     computed = "float32" if precision == QUANTISED else precision
     judgement = Judgement(case, computed, given.values, unquantised, answers.apart)
     found = {**findings, **judgement.findings(findings)}
+    found |= judgement.unsteady(found, again)
+    found |= explained(judgement.graph, found)
     found |= judgement.untouched(found, admit(case, answers.untouched))
     if precision == QUANTISED:
         found = {name: _for_int8(finding) for name, finding in found.items()}
@@ -130,6 +135,17 @@ class Judgement:
             if behind or (step.name in found and found[step.name].status in WRONG):
                 wrong.add(step.name)
         return found
+
+    def unsteady(self, found: Mapping[str, Finding], again: Mapping[str, Any]) -> dict[str, Finding]:
+        """Findings on answers that another run makes otherwise of the same inputs."""
+        changed = unsteady(self.truth, self.noise_floor, self.values, again, found)
+        if changed:
+            where = next(step.name for step in self.graph if step.name in changed)
+            self.notes.insert(0, f"two runs of the same case differ from {where} on: dropout is on, or threads race; "
+                                 "what is behind it is judged by the inputs of its own run")  # fmt: skip
+        elif again:
+            self.notes.append(f"two runs differ in {len(again)} answers, by no more than rounding")
+        return changed
 
     def untouched(self, found: Mapping[str, Finding], given: Given) -> dict[str, Finding]:
         """Findings on answers of a run of their own, where they are wrong and those looked at beside their inputs
@@ -240,21 +256,6 @@ class Judgement:
         return replace(finding, status=status, place=where, note=note)
 
 
-def last_right(graph: Graph, first: str, found: Mapping[str, Finding]) -> str | None:
-    """The nearest answer known right that `first` is made from; else the last one before it."""
-    right = {name: None for name, finding in found.items() if finding.status == "right"}
-    known, _ = sources(graph, first, right)
-    if known:
-        return known[-1]
-    before = []
-    for step in graph:
-        if step.name == first:
-            break
-        if step.name in right:
-            before.append(step.name)
-    return before[-1] if before else None
-
-
 def largest_ratio(found: Measures, floor: Measures) -> tuple[float, str]:
     """The largest ratio of any measure and block, and the measure in words."""
     best, words = 0.0, ""
@@ -263,8 +264,7 @@ def largest_ratio(found: Measures, floor: Measures) -> tuple[float, str]:
             continue
         at = int(np.nanargmax(values))
         if values[at] > best:
-            place = f" {at}" if len(values) > 1 else ""
-            best, words = float(values[at]), f"largest: {name}{place}"
+            best, words = float(values[at]), f"largest: {in_words(name, at, len(values))}"
     return best, words
 
 
@@ -277,6 +277,5 @@ def _report(
     verdict = "diverges" if wrong else "right" if found else "could not run"
     if not found:
         notes = (*notes, "none of the answers has a known name")
-    first = wrong[0] if wrong else None
-    last = last_right(judgement.graph, first, found) if first else None
-    return Report(subject, precision, describe(case), verdict, first, last, findings, LIMIT, notes)
+    report = Report(subject, precision, describe(case), verdict, None, None, findings, LIMIT, notes)
+    return bracketed(report, judgement.graph, wrong[0] if wrong else None, findings)

@@ -81,17 +81,23 @@ def formula(name: str, case: Mapping[str, Any]) -> Formula:
         kind = case["optimizer"]["kind"]
         text = f"one step of {kind} from grad:NAME of all parameters, which are clipped together first"
         return Formula(text, (f"{RULES[kind].update.__module__.replace('.', '/')}.py", "bertref/optim/clip.py"))
-    table = _Table(case["config"], case["numerics"], tuple(case.get("heads", PRETRAINING)))
+    table = _Table(case)
     if not prefix:
         return table.forward(rest)
     return table.parameter(rest) if rest in table.users else table.backward(rest)
 
 
+def rows_of(case: Mapping[str, Any]) -> tuple[TensorRow, ...]:
+    """The table of the network of a report's case."""
+    heads = tuple(case.get("heads", PRETRAINING))
+    return rows(BertConfig(**case["config"]), heads, "pretraining" if heads == PRETRAINING else None)
+
+
 class _Table:
     """The templates of a network's rows, filled in."""
 
-    def __init__(self, config: Mapping[str, Any], numerics: Mapping[str, Any], heads: tuple[str, ...]) -> None:
-        found = rows(BertConfig(**config), heads, "pretraining" if heads == PRETRAINING else None)
+    def __init__(self, case: Mapping[str, Any]) -> None:
+        found, config, numerics = rows_of(case), case["config"], case["numerics"]
         self._rows, self._readers, self.users = {row.name: row for row in found}, readers(found), users(found)
         self._activation = f"gelu_{numerics['gelu']}" if config["hidden_act"] == "gelu" else str(config["hidden_act"])
         self._epsilon = f"epsilon {numerics['layer_norm_eps']:g}"

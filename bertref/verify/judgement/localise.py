@@ -31,7 +31,9 @@ def place(graph: Graph, name: str, error: Floats, expected: Floats, found: Float
     weights = np.where(np.isinf(size), 1.0, 0.0) if np.isinf(size).any() else size**2
     words = tuple(_concentrated(graph, name, weights, np.square(expected)))
     at = tuple(int(i) for i in index)
-    single = graph.axes(name).names[:1] == ("row",) and _tokens(graph.case, at[0]) == 1
+    axes = graph.axes(name)
+    by_row = axes.names[:1] == ("row",) and axes.shape[0] == len(graph.case.batch)  # of choices, a row has several
+    single = by_row and _tokens(graph.case, at[0]) == 1
     return Place(at, float(expected[at]), float(found[at]), words, single)
 
 

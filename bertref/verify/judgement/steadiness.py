@@ -1,7 +1,9 @@
 """What two runs of the same case make otherwise: dropout that is on, or threads that race.
 
-Behind the first such tensor everything differs. So of each tensor only what its own step makes of that run's own inputs
-is compared between the runs; the rest is judged as ever, and a mistake behind dropout still shows.
+Behind the first such tensor everything differs. So of each tensor only what its own step adds to that run's own inputs
+is compared between the runs; the rest is judged as ever, and a mistake behind dropout still shows: where the inputs
+differ, what a wrong formula adds differs, too, but it is about the same, while two runs of dropout have nothing in
+common.
 """
 
 from collections.abc import Mapping
@@ -10,12 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from ..graph.replay import Replay
+from ..graph.replay import Replay, sources
 from ..graph.steps import Graph
 from ..records import Arrays, Finding
 from .limit import LIMIT
 from .measures import compared
 from .noise_floor import NoiseFloor, Truth, for_larger
+
+ALIKE = 0.5
+"""Above this cosine what a step adds in two runs is a mistake in it. Independent masks have about 0, a factor or
+another function of inputs that differ by dropout of a tenth has 0.9 or more."""
 
 
 def unsteady(
@@ -30,12 +36,14 @@ def unsteady(
     changed = {}
     for name in far:
         own = floor.own[name]
-        size = _own_difference(truth.graph, one, two, name)
+        size, alike = _own_difference(truth.graph, one, two, name)
+        if alike > ALIKE and not set(sources(truth.graph, name, values)[0]).isdisjoint(far):
+            continue
         ratio = float(np.sqrt(size / own["all"][0]))
         if not ratio <= LIMIT:
             ratio = float(np.sqrt(size / for_larger(truth, one, name, own)["all"][0]))
         if not ratio <= LIMIT:  # nor if it isn't a number in one of them
-            note = f"from the same inputs two runs differ by {ratio:.1f} times the rounding"
+            note = f"from the same inputs two runs differ by {ratio:.2g} times the rounding"
             changed[name] = replace(found[name], status="unsteady", note=note)
     return changed
 
@@ -48,8 +56,10 @@ def _apart(graph: Graph, floor: NoiseFloor, values: Arrays, again: Mapping[str, 
     return float(np.sqrt(size / floor.total[name]["all"][0])) if np.isfinite(size) else np.inf
 
 
-def _own_difference(graph: Graph, one: Replay, two: Replay, name: str) -> float:
-    """The mean square of what the step of `name` adds in one run and not in the other."""
+def _own_difference(graph: Graph, one: Replay, two: Replay, name: str) -> tuple[float, float]:
+    """The mean square of what the step of `name` adds in one run and not in the other, and the cosine of the two."""
     axes = graph.axes(name)
-    errors = [axes.clean(np.asarray(run.recorded[name], np.float64)) - run(name) for run in (one, two)]
-    return float(compared(errors[0], errors[1], axes, drift=False)["all"][0])
+    first, second = (axes.clean(np.asarray(run.recorded[name], np.float64)) - run(name) for run in (one, two))
+    lengths = float(np.linalg.norm(first) * np.linalg.norm(second))
+    alike = float(np.vdot(first, second)) / lengths if lengths else 0.0
+    return float(compared(first, second, axes, drift=False)["all"][0]), alike

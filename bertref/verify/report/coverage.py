@@ -15,7 +15,7 @@ def coverage(report: Report) -> list[tuple[str, str]]:
     every = (*report.alone, *report.in_blocks, *report.not_judged)
     lines = []
     if report.alone:
-        lines.append(("alone", f"judged by themselves: {_counted(report.alone, every)} steps"))
+        lines.append(("alone", f"judged by themselves: {_counted(report.alone, every)}"))
     if report.in_blocks:
         names = compressed(report.in_blocks, layers)
         lines.append(("in blocks", f"judged only together with steps beside them: {names}"))
@@ -29,12 +29,12 @@ def _of(part: str, names: Sequence[str]) -> list[str]:
 
 
 def _counted(names: Sequence[str], every: Sequence[str]) -> str:
-    """How many of each part: "30 of 56 forward, all 42 of the update"."""
+    """How many of each part: "30 of 56 steps forward, all 42 steps of the update"."""
     texts = []
     for part, words in PARTS.items():
         some, total = len(_of(part, names)), len(_of(part, every))
         if some:
-            texts.append(f"all {total} {words}" if some == total else f"{some} of {total} {words}")
+            texts.append(f"all {total} steps {words}" if some == total else f"{some} of {total} steps {words}")
     return ", ".join(texts)
 
 

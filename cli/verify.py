@@ -152,7 +152,7 @@ def _report(subject: Any, case: Any, options: dict[str, Any]) -> Any:
     report = check(subject, case, **asked)
     if not options["shrink"] or report.verdict != "diverges":
         return report
-    from ..verify.checking import smallest
+    from ..verify.shrinking import smallest
 
     return check(subject, smallest(subject, case, report, **asked), **asked)
 

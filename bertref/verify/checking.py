@@ -9,14 +9,13 @@ import numpy as np
 
 from ..errors import InputError
 from ..layout import check_ids
-from .cases.shrink import shrink
-from .graph.axes import AxesOf, kind
+from .graph.axes import AxesOf
 from .graph.feeding import feed as feed_steps
 from .judgement.judge import compare
 from .meant import as_subject, case_for, chosen, part
 from .records import Answers, Arrays, Case, Report
 from .report.words import explain
-from .subject import ComputesOps, Subject
+from .subject import ComputesOps
 
 
 def check(
@@ -74,25 +73,6 @@ def check(
         seconds["feeding"] = time.perf_counter() - start
     report = replace(report, seconds=seconds)
     return report if only is None else part(report, only, case)
-
-
-def smallest(subject: Subject, case: Case, report: Report, **asked: Any) -> Case:
-    """The smallest part of `case` (`shrink`) in which the subject still makes the mistake of `report`, a report on that
-    case that diverges: the same tensor is the first wrong one, of whatever layer. `asked` is what `check` was asked.
-
-    A part that the subject can't compute is not taken; nor is any, if runs differ.
-    """
-    if report.first is None or any(finding.status == "unsteady" for finding in report.findings):
-        return case
-
-    def fails(smaller: Case) -> bool:
-        try:
-            found = check(subject, smaller, repeat=False, **asked)
-        except InputError:
-            return False
-        return found.first is not None and kind(found.first) == kind(str(report.first))
-
-    return shrink(case, fails)
 
 
 def differences(case: Case, first: Answers, second: Answers) -> Arrays:

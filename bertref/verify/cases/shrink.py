@@ -54,7 +54,8 @@ def reduce_case(
 
 def shrink(case: Case, fails: Callable[[Case], bool]) -> Case:
     """The smallest part of `case` that still `fails`, found greedily: fewer layers, rows, columns, predictions, and no
-    optimiser step, each as far as it goes, until nothing can be taken away. `case` itself must fail."""
+    optimiser step, each as far as it goes, until nothing can be taken away. `case` itself must fail. Where it has
+    predictions, the smaller one has some, too: a loss over none of them is another question."""
     if case.origin.get("reduced"):
         raise InputError("case: it is reduced already; shrink the case that it was made from")
     now: dict[str, Any] = {}
@@ -62,10 +63,15 @@ def shrink(case: Case, fails: Callable[[Case], bool]) -> Case:
     while smaller:
         smaller = False
         for change in _smaller(reduce_case(case, **now), now):
-            if fails(reduce_case(case, **{**now, **change})):
+            smaller_case = reduce_case(case, **{**now, **change})
+            if _predicts(smaller_case) == _predicts(case) and fails(smaller_case):
                 now, smaller = {**now, **change}, True
                 break
     return reduce_case(case, **now) if now else case
+
+
+def _predicts(case: Case) -> bool:
+    return bool((case.batch.masked_lm_weights > 0).any())
 
 
 def _smaller(case: Case, now: dict[str, Any]) -> Iterator[dict[str, Any]]:

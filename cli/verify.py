@@ -10,7 +10,7 @@ import click
 
 from . import render
 from . import render_verify as draw
-from .case_options import case_of, case_options
+from .case_options import case_of, case_options, numerics_of
 from .options import debug_option, json_option
 from .texts import read_texts
 
@@ -135,8 +135,10 @@ def _case(subject: Any, kind: str, options: dict[str, Any], chosen: set[str]) ->
         texts = tuple(read_texts((), options["file"]))
         return case_of_texts(subject, options["model_dir"], texts, options["seed"])
     own_model = options["model_dir"] if kind != "onnx" else None
-    generated = {name: options[name] for name in ("dialect", "edge", "optimizer") if options[name]}
-    by_hand = chosen & {"seed", "size", "dialect", "edge", "optimizer"}
+    generated = {name: options[name] for name in ("dialect", "edge", "optimizer", "step") if options[name]}
+    if options["numerics"]:
+        generated["numerics"] = numerics_of(options["numerics"])
+    by_hand = chosen & {"seed", "size", "dialect", "numerics", "edge", "optimizer", "step"}
     if own_model or options["config"] or options["file"] or (not subject.live and by_hand):
         return case_of(options)
     if generated.get("optimizer") == "none":

@@ -10,7 +10,7 @@ from typing import Any
 from ..checkpoint import load_model
 from ..errors import InputError
 from .cases.case import from_model, generate, generate_for, rich_parameters
-from .cases.make import numbers
+from .cases.make import chosen_case, numbers
 from .graph.axes import split
 from .graph.steps import Graph
 from .judgement.bracket import bracketed
@@ -19,25 +19,20 @@ from .records import WRONG, Case, Report
 from .subject import BringsWeights, Subject
 from .subjects import parse
 from .subjects.dump import DumpSubject
-from .subjects.python import PythonSubject
+from .subjects.python import wrap
 
 GROUPS = {"forward": "", "backward": "grad", "update": "update"}
 """A part of the computation -> what the names of its answers begin with."""
 
 
 def as_subject(subject: Any) -> Subject:
-    """A `Subject` itself, or one for its name (`subjects.parse`), for a torch module, which is taken for a Hugging Face
-    model, or for any function or object of the protocol in `subjects.python`. Raises `InputError` for anything else."""
+    """A `Subject` itself, or one for its name (`subjects.parse`), a torch module of Hugging Face's build, or any
+    function or object of the protocol in `subjects.python`. Raises `InputError` for anything else."""
     if isinstance(subject, str):
         return parse(subject)
-    if hasattr(subject, "answer") and hasattr(subject, "live"):
-        return subject  # type: ignore[no-any-return]
-    if hasattr(subject, "named_parameters"):
-        from .subjects.transformers import TransformersSubject
-
-        return TransformersSubject(subject)
-    if callable(subject) or callable(getattr(subject, "forward", None)):
-        return PythonSubject(subject)
+    is_subject = hasattr(subject, "answer") and hasattr(subject, "live")
+    if is_subject or callable(subject) or callable(getattr(subject, "forward", None)):
+        return wrap(subject, None)
     kind = type(subject).__name__
     raise InputError(
         f"verify: {kind} is no subject; give a name such as 'numpy', a torch model, a function of a case, or an object "
@@ -47,7 +42,8 @@ def as_subject(subject: Any) -> Subject:
 
 def case_for(subject: Subject, seed: int = 0, *, size: str = "tiny", **options: Any) -> Case:
     """A case that the subject can compute: the one that a dump answers; one of the subject's own architecture and
-    weights, if it brings them; else a generated one (`case.generate` with these options).
+    weights, if it brings them; else a generated one (`case.generate` with these options). For its own model
+    optimizer (None for no step), step and numerics may be chosen.
 
     Raises `InputError` for options that a subject's own model leaves no choice about.
     """
@@ -59,12 +55,16 @@ def case_for(subject: Subject, seed: int = 0, *, size: str = "tiny", **options: 
     brought = subject.weights() if isinstance(subject, BringsWeights) else None
     if brought is None:
         return generate(seed, size=size, **options)
+    chosen = {name: options.pop(name) for name in ("optimizer", "step", "numerics") if name in options}
     if options:
         raise InputError(f"{subject.name}: brings its own model, so that {', '.join(sorted(options))} can't be chosen")
-    return generate_for(
+    case = generate_for(
         brought.config, brought.numerics, seed, params=brought.params, heads=brought.heads,
         num_labels=brought.num_labels, **numbers(brought.config, size),
     )  # fmt: skip
+    if chosen.get("optimizer", "") is None:
+        chosen["optimizer"] = "none"
+    return chosen_case(case, seed, **chosen) if chosen else case
 
 
 def case_of_texts(subject: Subject, model: str | Path | None, texts: Sequence[str], seed: int = 0) -> Case:

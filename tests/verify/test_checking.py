@@ -13,7 +13,7 @@ from bertref.verify.checking import assert_matches, check
 from bertref.verify.graph.replay import Replay
 from bertref.verify.graph.steps import Graph
 from bertref.verify.judgement.reference import reference
-from bertref.verify.meant import case_for
+from bertref.verify.meant import as_subject, case_for
 from bertref.verify.records import Answers, Case
 from bertref.verify.subject import Weights
 
@@ -157,6 +157,15 @@ def test_a_torch_model_is_a_subject() -> None:
     )  # fmt: skip
     report = assert_matches(transformers.BertForPreTraining(config).eval())
     assert report.case["config"]["num_hidden_layers"] == 1
+    subject = as_subject(transformers.BertForPreTraining(config).eval())
+    case = case_for(subject, optimizer="adam-l2", step=3, numerics={"mlm_denominator_epsilon": 1e-5})
+    report = check(subject, case, repeat=False)
+    assert report.verdict == "right"
+    assert (report.case["optimizer"]["kind"], report.case["optimizer"]["step"]) == ("adam-l2", 3)
+    assert "update:cls.predictions.bias" in {f.name for f in report.findings if f.status == "right"}
+    assert case_for(subject, optimizer=None).optimizer is None
+    with pytest.raises(InputError, match="brings its own model, so that dialect can't be chosen"):
+        case_for(subject, dialect="google")
 
 
 def test_the_case_is_of_the_subject_s_own_weights() -> None:

@@ -44,8 +44,11 @@ EDGES = ("", "masked-row", "large-scores")
 """masked-row: the last row is all padding; implementations legitimately differ there, so only the other rows are
 judged, up to the sequence output. large-scores: queries and keys so long that the softmax is nearly one-hot."""
 
-OPTIONS = frozenset({"dialect", "edge", "optimizer", "hidden_act", "numerics", *SIZES["tiny"]})
+OPTIONS = frozenset({"dialect", "edge", "optimizer", "step", "hidden_act", "numerics", *SIZES["tiny"]})
 """What `generate` takes besides seed and size; the letters are those of `SIZES`."""
+
+STEP = 7
+"""The number of the update that is asked for, unless another is: moments and both bias corrections count."""
 
 JUDGED = tuple(name for name, rule in RULES.items() if rule.continuous)
 """The optimisers whose updates can be judged."""
@@ -60,6 +63,7 @@ def generate(seed: int, *, size: str = "tiny", **options: Any) -> Case:
 
     dialect     "huggingface" (the default) or "google"; `numerics` are single fields of `Numerics` that differ from it
     optimizer   one of `JUDGED` instead of the dialect's own; None for no optimiser step
+    step        the number of its update, from 1, instead of `STEP`
     hidden_act  "gelu", "relu" or "tanh"
     edge        one of `EDGES`
     B, S, ...   numbers that differ from the size's
@@ -85,9 +89,10 @@ def generate(seed: int, *, size: str = "tiny", **options: Any) -> Case:
     params = rich_parameters(config, seed, sharp=8.0 if edge == "large-scores" else 1.0)
     batch = ragged_batch(config, n["B"], n["S"], n["P"], seed, masked_row=edge == "masked-row")
     kind = options.get("optimizer", numerics.optimizer)
-    step = None if kind is None else optimizer_case(params, numerics, seed, kind)
+    step = None if kind is None else optimizer_case(params, numerics, seed, kind, step=options.get("step", STEP))
     origin = {"made": "generated", "seed": seed, "size": size, "options": dict(sorted(options.items()))}
-    words = [size, f"seed {seed}", *(f"{name}={value}" for name, value in sorted(options.items()))]
+    shown = {name: value for name, value in options.items() if name != "numerics"} | dict(options.get("numerics", {}))
+    words = [size, f"seed {seed}", *(f"{name}={value}" for name, value in sorted(shown.items()))]
     return Case(", ".join(words), config, numerics, params, batch, step, origin)
 
 
@@ -222,17 +227,19 @@ def ragged_batch(
     return batch
 
 
-def optimizer_case(params: Arrays, numerics: Numerics, seed: int, kind: str | None = None) -> OptimizerCase:
-    """Step 7 of a run by the optimiser `kind`, None for the dialect's: moments as gradients of the clipped length leave
-    them, so that every term of the update counts.
+def optimizer_case(
+    params: Arrays, numerics: Numerics, seed: int, kind: str | None = None, *, step: int = STEP
+) -> OptimizerCase:
+    """One step of a run by the optimiser `kind`, None for the dialect's: moments as gradients of the clipped length
+    leave them, so that every term of the update counts.
 
     The second moments differ from element to element, the first are small beside the gradients: an update made of
-    moments alone would hide wrong gradients. Both are those of means that started at 0 six steps ago, as bias
+    moments alone would hide wrong gradients. Both are those of means that started at 0 before the first step, as bias
     correction expects. The clipping norm lies far below the norm of any rich case's gradients.
 
     Raises `InputError` for an optimiser whose update can't be judged (`Rule.continuous`).
     """
-    clip, step = 0.125, 7
+    clip = 0.125
     optimizer = Optimizer.from_numerics(numerics, **({"kind": kind} if kind else {}))
     if not optimizer.rule.continuous:
         raise InputError(

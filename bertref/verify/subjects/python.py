@@ -247,16 +247,33 @@ def import_subject(target: str) -> Subject:
     return wrap(_made(found, target), f"python:{target}")
 
 
-def wrap(thing: Any, name: str) -> Subject:
-    """A subject as it is; hooks on a transformers model; the protocol of this module on anything else."""
+def wrap(thing: Any, name: str | None) -> Subject:
+    """A subject as it is; hooks on a model of Hugging Face's build; the protocol of this module on anything else.
+
+    Raises `InputError` for any other torch module, unless its `forward` takes a case."""
     if hasattr(thing, "answer") and hasattr(thing, "live"):
         subject: Subject = thing
         return subject
-    if any(base.__name__ == "PreTrainedModel" for base in type(thing).__mro__):
-        from .transformers import TransformersSubject
+    if not hasattr(thing, "named_parameters") or _takes_a_case(thing.forward):
+        return PythonSubject(thing, name=name)
+    from .transformers import TransformersSubject, is_huggingface
 
-        return TransformersSubject(thing)
-    return PythonSubject(thing, name=name)
+    if not is_huggingface(thing):
+        raise InputError(NOT_HUGGINGFACE.format(name=name or "verify", kind=type(thing).__name__))
+    return TransformersSubject(thing)
+
+
+NOT_HUGGINGFACE = (
+    "{name}: {kind} is a torch module, but not of Hugging Face's build (bert.embeddings, bert.encoder.layer), so it "
+    "isn't known where its tensors are; put its weights into a transformers model and give TransformersSubject(model), "
+    'or give an object with forward(case) that runs it and returns {{"layer.0.output": ..., "pooled": ...}}'
+)
+"""What is said of a torch module that is no subject."""
+
+
+def _takes_a_case(function: Any) -> bool:
+    """Whether it is written for the protocol: its first parameter is called so."""
+    return next(iter(inspect.signature(function).parameters), None) == "case"
 
 
 def _import(module_name: str) -> ModuleType:

@@ -92,6 +92,17 @@ class TransformersSubject:
         return Answers(values, (*answers.notes, note))
 
 
+def is_huggingface(model: Any) -> bool:
+    """Whether a torch module is a BERT of Hugging Face's build."""
+    from . import torch_model
+
+    try:
+        torch_model.parts(model)
+    except InputError:
+        return False
+    return hasattr(model, "config")
+
+
 def _model_of(model: Any, attention: str | None) -> tuple[Any, Builder | None, str, frozenset[str]]:
     """The model object or the function that makes one for a case, the words for it, and the parameters that its folder
     lacks."""

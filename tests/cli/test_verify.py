@@ -234,8 +234,9 @@ def test_a_dump_brings_its_case(verify: Any, tmp_path: Path) -> None:
         (("cmd:false {case} {out}",), "false"),
         (("cmd:false {case} {out}", "--feed"), "--feed needs a subject that can do single steps (answer_step)"),
     ],
-    ids=["subject", "probe", "dtype", "field", "number", "amsgrad", "mapping", "html", "dump", "file", "module", "command", "feed"],
-)
+    ids=["subject", "probe", "dtype", "field", "number", "amsgrad", "mapping", "html", "dump", "file", "module",
+         "command", "feed"],
+)  # fmt: skip
 def test_errors_are_short(verify: Any, arguments: tuple[str, ...], message: str) -> None:
     done = verify(*arguments)
     assert done.returncode == 2

@@ -49,7 +49,7 @@ def in_words(measure: str, at: int, blocks: int) -> str:
     if measure.startswith(DRIFT):
         return f"{measure}, {DRIFTS[measure.removeprefix(DRIFT)]}"
     if measure == "bin":
-        return f"bin {at}, number {at + 1} of {blocks} groups of elements by their input or size"
+        return f"bin {at} of {blocks}, elements of about the same input or size"
     return "all elements together" if measure == "all" else f"{measure} {at} taken by itself"
 
 

@@ -61,7 +61,8 @@ def case_for(subject: Subject, seed: int = 0, *, size: str = "tiny", **options: 
         raise InputError(f"{subject.name}: brings its own model, so that {', '.join(sorted(options))} can't be chosen")
     return generate_for(
         brought.config, brought.numerics, seed, params=brought.params, heads=brought.heads,
-        num_labels=brought.num_labels, **numbers(brought.config, size),
+        num_labels=brought.num_labels, objective=brought.objective, tied=brought.tied, token_types=brought.token_types,
+        **numbers(brought.config, size),
     )  # fmt: skip
 
 

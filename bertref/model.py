@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from .arrays import Array
 from .dropout import Dropout
-from .layers import Settings, embeddings, encoder_layer, pooler
+from .layers import Settings, embeddings, encoder_layer, first_token, pooler
 from .layout import Inputs
 from .opset import OpSet
 from .params import prefixed, scope
@@ -55,6 +55,20 @@ def forward(
     if POOLER + ".dense.weight" in params:
         pooled, pooling = pooler.forward(ops, scope(params, POOLER), hidden, x.layout, probe)
     return Encoded(hidden, pooled), ModelCache(embedded, layers, pooling)
+
+
+def pooled(ops: OpSet, params: dict[str, Array], x: Inputs, settings: Settings) -> Array:
+    """Ids -> the pooled output (B, H) alone, nothing dropped: that of `forward`, without the last layer's work at the
+    tokens that the pooler does not read. The model has a pooler."""
+    hidden, _ = embeddings.forward(ops, scope(params, "bert.embeddings"), x, settings, None, None)
+    layers = [scope(params, f"bert.encoder.layer.{i}") for i in range(settings.config.num_hidden_layers)]
+    for i, p in enumerate(layers[:-1]):
+        hidden, _ = encoder_layer.forward(ops, p, hidden, x.layout, settings, None, i)
+    if layers:
+        first = first_token.forward(ops, layers[-1], hidden, x.layout, settings)
+    else:
+        first, _ = ops.gather.forward(hidden, x.layout.first)
+    return pooler.of_first(ops, scope(params, POOLER), first)
 
 
 def backward(

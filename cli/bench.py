@@ -1,6 +1,7 @@
 """bertref bench"""
 
 import json
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -10,11 +11,14 @@ from types import FrameType
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
+from .. import default_model
 from ..bench.job import COMMANDS, PEERS, TEXT_COMMANDS, Job
+from ..bench.lengths import MIXES
 from ..errors import InputError
 from . import render, render_bench
-from .options import backend_option, debug_option, json_option
+from .options import backend_option, debug_option, json_option, model_folder
 
 ANYONE = tuple(dict.fromkeys(peer for peers in PEERS.values() for peer in peers))
 
@@ -26,7 +30,8 @@ ANYONE = tuple(dict.fromkeys(peer for peers in PEERS.values() for peer in peers)
 @click.option("--batch-size", type=int, default=32, show_default=True, help="Sequences at a time.")
 @click.option("--seq-len", type=int, help="Tokens of a sequence, all of them real.  [default: 128; --ragged: 512]")
 @click.option("--ragged", metavar="MIX|FILE",
-              help="Sequences of many lengths, unsorted: imdb, squad, squad-windows, or a file's lines.")  # fmt: skip
+              help="Sequences of many lengths, unsorted: imdb, squad, squad-windows, or those of a file's lines; "
+              "predict classifies the lines themselves, from text.")  # fmt: skip
 @backend_option
 @click.option("--dtype", default="float32", show_default=True, help="What ours computes in.")
 @click.option("--kernels", type=click.Choice(["on", "off"]), default="on", show_default=True, help="Faster kernels.")
@@ -43,6 +48,8 @@ ANYONE = tuple(dict.fromkeys(peer for peers in PEERS.values() for peer in peers)
 @click.option("--masked", type=int, help="Masked positions of a full sequence.  [default: 15 %: 20 of 128]")
 @click.option("--corpus", metavar="PATH", multiple=True, help="Text of tokenize and prepare; may be given again.")
 @click.option("--vocab", metavar="FILE", help="Vocabulary of tokenize and prepare, and of a --ragged file.")
+@click.option("--model", metavar="DIR", help="Classifier that predict gives the texts of a --ragged file to; else "
+              "$BERTREF_MODEL, else the one inside bertref.")  # fmt: skip
 @click.option("--roofline", is_flag=True, help="Measure the machine's product speed, and the share that is reached.")
 @click.option("--memory", is_flag=True, help="Show the peak: predicted from the shapes, and measured.")
 @click.option("--plot", metavar="FILE",
@@ -50,19 +57,20 @@ ANYONE = tuple(dict.fromkeys(peer for peers in PEERS.values() for peer in peers)
 @json_option
 @debug_option
 def bench(
-    what: str, peers: tuple[str, ...], seq_len: int | None, ragged: str | None, kernels: str, threads: int | None,
-    repeat: int, roofline: bool, memory: bool, plot: str | None, as_json: bool, **values: Any,
+    what: str, peers: tuple[str, ...], seq_len: int | None, ragged: str | None, model: str | None, kernels: str,
+    threads: int | None, repeat: int, roofline: bool, memory: bool, plot: str | None, as_json: bool, **values: Any,
 ) -> None:  # fmt: skip
     """How fast bertref is here, alone or in a race: both sides in turn, each in its own process with all threads.
 
-    Before anything is timed both sides must compute the same, dropout off: losses and gradient norms, or vectors, or
-    token ids. The ratio is how many times as fast ours is, the median and the spread over the rounds.
+    Before anything is timed both sides must compute the same, dropout off: losses and gradient norms, vectors,
+    probabilities, or token ids. The ratio is how many times as fast ours is, the median and the spread over the rounds.
 
     \b
     Example:
         bertref bench pretrain --config mini --peer transformers --roofline --memory
         bertref bench finetune --config base --ragged squad-windows --batch-size 16 --peer transformers
         bertref bench encode --config base --ragged imdb --peer onnxruntime
+        bertref bench predict --ragged reviews.txt --peer onnxruntime
         bertref bench pretrain --config base --peer transformers --peer-dtype bfloat16
         bertref bench encode --config mini --peer transformers --peer onnxruntime --plot encode.png
         bertref bench tokenize --peer reference
@@ -72,8 +80,10 @@ def bench(
     from ..bench.sweep import sweep
 
     _check(what, peers, ragged, plot)
+    if _reads_texts(what, ragged):
+        model = _classifier(model)
     job = Job(
-        what, kernels=kernels == "on", threads=threads or all_threads(), ragged=ragged,
+        what, kernels=kernels == "on", threads=threads or all_threads(), ragged=ragged, model=model,
         seq_len=seq_len or (512 if ragged else 128), **values,
     )  # fmt: skip
     options: Any = {"repeat": repeat, "with_roofline": roofline, "with_memory": memory}
@@ -106,6 +116,26 @@ def _check(what: str, peers: tuple[str, ...], ragged: str | None, plot: str | No
         render_bench.need_matplotlib()
         if not Path(plot).resolve().parent.is_dir():
             raise InputError(f"{plot}: its folder does not exist")
+
+
+def _reads_texts(what: str, ragged: str | None) -> bool:
+    """Whether `predict` classifies the lines of a file. Raises `InputError` for options that say what the model and the
+    file say."""
+    if what != "predict" or ragged is None or ragged in MIXES:
+        return False
+    context = click.get_current_context()
+    for name in ("config", "seq_len", "vocab", "masked"):
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            option = name.replace("_", "-")
+            raise InputError(f"--{option} is the model's where predict reads a file's texts; leave it out")
+    return True
+
+
+def _classifier(given: str | None) -> str:
+    """The folder of the model to race with. Raises `InputError` if none is named and there is none in the package."""
+    if not (given or os.environ.get("BERTREF_MODEL") or default_model.available()):
+        raise InputError("predict on a file's texts needs a classifier: give its folder with --model DIR")
+    return model_folder(given)
 
 
 @contextmanager

@@ -321,6 +321,24 @@ def test_a_model_without_a_pooler_has_no_pooled_output(ops: OpSet) -> None:
         model.backward(ops, None, None, cache)
 
 
+@LAYOUTS
+@DIALECTS
+@pytest.mark.parametrize("layers", [0, 1, 3])
+@pytest.mark.parametrize("kernels", [False, True])
+def test_the_pooled_output_alone_is_that_of_the_whole_model(
+    ops: OpSet, packed: bool, dialect: str, layers: int, kernels: bool
+) -> None:
+    """The last layer at the first tokens, with keys of every length, against all of the layer."""
+    c = case(layers=layers, dialect=dialect)
+    ops = OpSet(ops.backend, kernels=kernels).forward_only()
+    params = {name: ops.xp.from_numpy(a) for name, a in c.params.items()}
+    x = inputs(ops.xp, c.batch.input_ids, c.batch.attention_mask, c.batch.token_type_ids, packed=packed)
+    settings = Settings(c.config, c.numerics)
+    whole = model.forward(ops, params, x, settings)[0].pooled
+    found = model.pooled(ops, params, x, settings)
+    assert error(ops.xp.to_numpy(found), ops.xp.to_numpy(whole)) < 1e-13
+
+
 def test_a_cache_serves_once(ops: OpSet) -> None:
     """What a layer kept is let go as soon as it has served, and its absence is not taken for a model of no layers."""
     c = case()

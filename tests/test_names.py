@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from .test_imports import modules
 
 PARALLEL = {
-    "Cache", "DropoutAddNormCache", "EncodingSide", "FinetuningSide", "Ops", "PredictionSide", "PretrainingSide",
-    "Tokenizing",
+    "Cache", "ClassificationSide", "DropoutAddNormCache", "EncodingSide", "FinetuningSide", "Ops", "PredictionSide",
+    "PretrainingSide", "Tokenizing",
 }  # fmt: skip
 """Modules that are alike may name their parts alike: kernels (also as the op they replace), the sides of a race."""
 

@@ -2,9 +2,11 @@
 
 import json
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from .lengths import MIXES
 
 PEERS: dict[str, tuple[str, ...]] = {
     "pretrain": ("transformers", "torch", "reference"),
@@ -37,6 +39,7 @@ class Job:
     folder       where the race keeps the model (`model`) and the text (`text`, `vocab.txt`) that both read
     ragged       None: every sequence has `seq_len` tokens; else the mix or file (see `lengths`) that theirs are of
     lengths      tokens of every sequence, in file order; `batch_size` at a time make a batch
+    model        the folder of the classifier that a file's texts are given to, see `from_text`; else made of the seed
     dtype        what ours computes in: float32, float64, or a preset of `bertref.precision`
     peer_dtype   "float32", or "bfloat16": the peer runs under autocast
     threads      how many each side may use
@@ -63,6 +66,7 @@ class Job:
     seed: int = 20181011
     corpus: tuple[str, ...] = ()
     vocab: str | None = None
+    model: str | None = None
 
     def __post_init__(self) -> None:
         _choice("command", self.command, COMMANDS)
@@ -72,11 +76,31 @@ class Job:
                 raise InputError(f"--{name.replace('_', '-')} is {getattr(self, name)}; it must be at least 1")
         if self.seq_len < 5:
             raise InputError(f"--seq-len is {self.seq_len}; two segments with their marks need at least 5")
-        if any(not 5 <= length <= self.seq_len for length in self.lengths):
+        least = 2 if self.from_text else 5
+        if any(not least <= length <= self.seq_len for length in self.lengths):
             raise InputError(f"every sequence must have 5 to {self.seq_len} tokens (--seq-len)")
         _choice("--peer-dtype", self.peer_dtype, ("float32", "bfloat16"))
         if self.peer_dtype == "bfloat16" and self.side not in ("ours", "transformers", "torch"):
             raise InputError("--peer-dtype bfloat16 goes with --peer transformers and --peer torch")
+        if self.from_text and self.model is None:
+            raise InputError("predict on a file's texts needs a classifier: give its folder with --model DIR")
+        if self.model is not None and not self.from_text:
+            raise InputError("--model goes with predict and --ragged FILE; elsewhere the model is made of the seed")
+
+    @property
+    def from_text(self) -> bool:
+        """Whether the work is to classify a file's lines, tokenising among it: `predict` with a file as `ragged`."""
+        return self.command == "predict" and self.ragged is not None and self.ragged not in MIXES
+
+    @property
+    def work(self) -> str:
+        """The command or, of `predict` on a file's texts, "classify"."""
+        return "classify" if self.from_text else self.command
+
+    @property
+    def model_folder(self) -> Path:
+        """The model that both sides read."""
+        return Path(self.model) if self.model is not None else Path(self.folder) / "model"
 
     @property
     def task(self) -> str:

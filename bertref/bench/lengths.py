@@ -59,15 +59,21 @@ def of_file(path: str, vocab: str | None = None) -> list[int]:
     from ..text import Tokenizer, load_vocab
     from ..text.basic import BasicTokenizer
 
-    if not Path(path).is_file():
-        raise InputError(f"--ragged {path}: neither a mix ({', '.join(MIXES)}) nor a file")
-    try:
-        lines = [line for line in Path(path).read_text(encoding="utf-8").splitlines() if line.strip()]
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 ({error.reason}); convert it first") from None
-    if not lines:
-        raise InputError(f"{path}: no text in it; a line is a text")
+    lines = lines_of(path)
     if vocab:
         return [len(ids) + 2 for ids in Tokenizer(load_vocab(vocab)).ids_batch(lines)]
     basic = BasicTokenizer()
     return [len(basic.tokenize(line)) + 2 for line in lines]
+
+
+def lines_of(path: str) -> list[str]:
+    """The lines of a text file that are not blank. Raises `InputError` if it can't be read or has none."""
+    if not Path(path).is_file():
+        raise InputError(f"--ragged {path}: neither a mix ({', '.join(MIXES)}) nor a file")
+    try:
+        lines = [line for line in Path(path).read_text(encoding="utf-8").split("\n") if line.strip()]
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 ({error.reason}); convert it first") from None
+    if not lines:
+        raise InputError(f"{path}: no text in it; a line is a text")
+    return lines

@@ -70,7 +70,7 @@ class Shapes:
 
 def predicted(job: Job) -> int | None:
     """Bytes that ours needs at most; None for text, for single ops, and for backends other than NumPy."""
-    if job.command not in ("pretrain", "finetune", "encode", "predict") or job.backend != "numpy":
+    if job.from_text or job.command not in ("pretrain", "finetune", "encode", "predict") or job.backend != "numpy":
         return None
     config, _ = inputs.architecture_of(job)
     factors = KERNELS if job.kernels else REFERENCE

@@ -18,7 +18,7 @@ from typing import Any
 
 from ..heads import HEADS
 from ..precision import canonical
-from . import agreement, flops, inputs, memory, roofline, statistics
+from . import agreement, classifying_inputs, flops, inputs, memory, roofline, statistics
 from .job import HALVES, TEXT_COMMANDS, Job
 from .lengths import ragged
 from .machine import machine
@@ -41,10 +41,12 @@ def silent(text: str) -> None:
 
 
 def with_lengths(job: Job) -> Job:
-    """The job with its sequences: one batch of full ones, or `RAGGED_BATCHES` of a mix."""
+    """The job with its sequences: one batch of full ones, or `RAGGED_BATCHES` of a mix or of a file's texts."""
     if job.ragged is None:
         return replace(job, lengths=(job.seq_len,) * job.batch_size)
     count = job.batch_size * RAGGED_BATCHES
+    if job.from_text:
+        return classifying_inputs.with_texts(job, count)
     return replace(job, lengths=ragged(job.ragged, count, job.seq_len, job.seed, job.vocab))
 
 
@@ -56,7 +58,7 @@ def arena(job: Job, report: Report = silent) -> Iterator[Path]:
         if job.command in TEXT_COMMANDS:
             report("choosing the vocabulary")
             _write_vocabulary(folder, job)
-        elif job.command != "ops":
+        elif job.command != "ops" and not job.from_text:
             report("writing the model that both sides read")
             inputs.write_model(folder / "model", job)
         yield folder
@@ -191,9 +193,10 @@ def _input(job: Job) -> dict[str, Any]:
     if job.command in TEXT_COMMANDS:
         return {"corpus": list(job.corpus) or "pydoc_data.topics", "vocab": job.vocab}
     return {
-        "config": job.config, "batch_size": job.batch_size, "seq_len": job.seq_len, "sequences": len(job.lengths),
-        "tokens": sum(job.lengths), "shortest": min(job.lengths), "longest": max(job.lengths), "ragged": job.ragged,
-        "task": job.task if job.command == "finetune" else None,
+        "config": job.model or job.config, "batch_size": job.batch_size, "seq_len": job.seq_len,
+        "sequences": len(job.lengths), "tokens": sum(job.lengths), "shortest": min(job.lengths),
+        "longest": max(job.lengths), "ragged": job.ragged,
+        "task": "sequence-classification" if job.from_text else job.task if job.command == "finetune" else None,
         "dropout": job.dropout if job.command in ("pretrain", "finetune", "ops") else 0.0,
         "masked_positions": inputs.options(job).predictions if job.command == "pretrain" else None,
     }  # fmt: skip
@@ -209,7 +212,7 @@ def work(job: Job) -> int | None:
     if job.command == "finetune":
         (head,) = inputs.heads_of(job)
         return flops.finetuning_step(config, job.lengths, HEADS[head])
-    if job.command == "encode":
+    if job.command == "encode" or job.from_text:  # a classifier's own 2 B H K are too few to count
         return flops.encoder(config, job.lengths)
     if job.command == "predict":
         return flops.encoder(config, job.lengths) + flops.masked_lm(config, len(job.lengths))

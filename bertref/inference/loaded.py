@@ -1,7 +1,7 @@
 """What every task needs of a model: which heads it has, and texts through its encoder in batches."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -152,22 +152,28 @@ def run(loaded: Loaded, x: Inputs, probe: Probe | None = None) -> model.Encoded:
 
 
 def encode(loaded: Loaded, encodings: Sequence[Encoding]) -> tuple[model.Encoded, Inputs]:
-    """One batch of encodings through the encoder.
+    """One batch of encodings through the encoder."""
+    x = inputs_of(loaded, encodings)
+    return model.Encoded(*_shared(loaded, encodings, x, lambda part: run(loaded, part))), x
+
+
+def _shared(
+    loaded: Loaded, encodings: Sequence[Encoding], x: Inputs, work: Callable[[Inputs], Sequence[Any]]
+) -> list[Any]:
+    """What `work` makes of one batch, `x`: arrays with rows in the order of the encodings, or None.
 
     Where the backend has threads, each takes a part of the batch through the whole network: none waits for another
     between two ops, and a part's activations stay in the cache."""
-    x = inputs_of(loaded, encodings)
     parts = parts_of(encodings) if loaded.packed else []
     if loaded.ops.share is None or len(parts) < 2:
-        return run(loaded, x), x
+        return list(work(x))
     found: list[Any] = [None] * len(parts)
 
     def part(i: int) -> None:
-        found[i] = run(loaded, inputs_of(loaded, parts[i]))
+        found[i] = work(inputs_of(loaded, parts[i]))
 
     loaded.ops.share(part, len(parts))
-    together = [None if columns[0] is None else loaded.ops.xp.concat(columns) for columns in zip(*found, strict=True)]
-    return model.Encoded(*together), x
+    return [None if columns[0] is None else loaded.ops.xp.concat(columns) for columns in zip(*found, strict=True)]
 
 
 def parts_of(encodings: Sequence[Encoding]) -> list[Sequence[Encoding]]:
@@ -181,11 +187,17 @@ def parts_of(encodings: Sequence[Encoding]) -> list[Sequence[Encoding]]:
 
 
 def pooled(loaded: Loaded, encodings: Sequence[Encoding]) -> Array:
-    """One batch's pooled output (B, H), for heads whose loading made sure of a pooler."""
-    encoded, _ = encode(loaded, encodings)
-    if encoded.pooled is None:
+    """One batch's pooled output (B, H), for heads whose loading made sure of a pooler. The last layer is computed as
+    far as that reads it (`model.pooled`)."""
+    if f"{model.POOLER}.dense.weight" not in loaded.params:
         raise InputError("this model has no pooler, which the head reads; load it from a folder that holds one")
-    return encoded.pooled
+    settings = settings_of(loaded)
+
+    def answer(x: Inputs) -> tuple[Array]:
+        return (model.pooled(loaded.ops, loaded.params, x, settings),)
+
+    found: Array = _shared(loaded, encodings, inputs_of(loaded, encodings), answer)[0]
+    return found
 
 
 def probabilities(loaded: Loaded, logits: npt.NDArray[Any]) -> npt.NDArray[Any]:

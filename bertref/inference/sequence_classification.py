@@ -9,7 +9,7 @@ models; its pipeline puts a single label through a sigmoid even so. A cross-enco
 itself (`checkpoint.activation`), and its scores are what that makes of the logits.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,7 +21,7 @@ from ..checkpoint.text_windows import TextWindows
 from ..errors import InputError
 from ..tasks.texts import TextSettings, pooled_by_text, sequences_of
 from ..text.encoding import Encoding, Truncate
-from .loaded import Loaded, batches, by_length, framed, pooled, require
+from .loaded import Loaded, by_length, framed, pooled, require
 
 ACTIVATIONS = {
     "single_label_classification": "softmax",
@@ -60,11 +60,11 @@ def classify(
     """
     require(loaded, "sequence_classification")
     problem = problem_of(loaded)
+    logits = _text_logits(loaded, texts, pairs, truncate, windows_of(loaded, truncate, windows))
     result: list[list[LabelScore]] = []
-    for rows in _rows(loaded, texts, pairs, truncate, windows_of(loaded, truncate, windows)):
-        for row in rows:
-            labelled = [LabelScore(label, float(p)) for label, p in zip(loaded.labels, row, strict=True)]
-            result.append(labelled if problem == "regression" else sorted(labelled, key=lambda found: -found.score))
+    for row in scores(loaded, loaded.ops.xp.from_numpy(logits)):
+        labelled = [LabelScore(label, float(p)) for label, p in zip(loaded.labels, row, strict=True)]
+        result.append(labelled if problem == "regression" else sorted(labelled, key=lambda found: -found.score))
     return result
 
 
@@ -77,20 +77,17 @@ def windows_of(loaded: Loaded, truncate: Truncate | None, windows: bool | None) 
     return loaded.windows or (TextWindows(loaded.config.max_position_embeddings) if windows else None)
 
 
-def _rows(
+def _text_logits(
     loaded: Loaded, texts: Sequence[str], pairs: Sequence[str] | None, truncate: Truncate | None,
     windows: TextWindows | None,
-) -> Iterator[npt.NDArray[Any]]:  # fmt: skip
-    """Scores (B, K), some texts at a time."""
+) -> npt.NDArray[np.float64]:  # fmt: skip
+    """Logits (N, K) of N texts or pairs in their order."""
     if windows is None:
-        for some in batches(framed(loaded, texts, pairs, truncate)):
-            yield scores(loaded, _logits(loaded, some))
-        return
+        return logits_of(loaded, framed(loaded, texts, pairs, truncate))
     settings = TextSettings(windows.max_length, windows=True, stride=windows.stride)
     sequences = sequences_of(loaded.tokenizer, texts, pairs, settings)
-    for each in batches(sequences):
-        logits = pooled_by_text(logits_of(loaded, [s for own in each for s in own]), each)
-        yield scores(loaded, loaded.ops.xp.from_numpy(logits))
+    logits = logits_of(loaded, [sequence for own in sequences for sequence in own])
+    return pooled_by_text(logits, sequences)
 
 
 def logits_of(loaded: Loaded, encodings: Sequence[Encoding]) -> npt.NDArray[np.float64]:

@@ -34,6 +34,12 @@ def forward(
     return y, PoolerCache(gather, dense, tanh)
 
 
+def of_first(ops: OpSet, p: dict[str, Array], first: Array) -> Array:
+    """x[first] (B, H) -> y (B, H), forward alone."""
+    pre, _ = ops.dense.forward(first, p["dense.weight"], p["dense.bias"])
+    return ops.tanh.forward(pre)[0]
+
+
 def backward(ops: OpSet, dy: Array, cache: PoolerCache, probe: Probe | None = None) -> tuple[Array, dict[str, Array]]:
     """dy (B, H) -> dx (T, H), 0 but at the first tokens, and the gradients of the dense layer."""
     # y = tanh(pre)

@@ -79,7 +79,10 @@ def forward(
     scale_query: bool = False,
     probe: InnerProbe | None = None,
 ) -> tuple[Array, AttentionCache]:
-    """query, key, value (B, S, H), mask (B, S) boolean (token), keep (B, A, S, S) boolean or None -> (B, S, H)."""
+    """query, key, value (B, S, H), mask (B, S) boolean (token), keep (B, A, S, S) boolean or None -> (B, S, H).
+
+    There may be fewer queries than keys, (B, Q, H): the context then has as many rows.
+    """
     q, k, v = (split_heads(xp, x, heads) for x in (query, key, value))
     scores = _product(xp, q * scale, k) if scale_query else _product(xp, q, k) * scale
     if probe:

@@ -77,8 +77,8 @@ def pooled_by_text(
     logits: npt.NDArray[np.float64], sequences: Sequence[Sequence[Any]]
 ) -> npt.NDArray[np.float64]:
     """Logits of all sequences (M, K) -> their means over each text's (N, K)."""
-    counts = np.array([len(each) for each in sequences])
-    starts = np.cumsum([0, *counts[:-1]])
+    counts = np.array([len(each) for each in sequences], np.int64)
+    starts = np.cumsum(counts) - counts
     found: npt.NDArray[np.float64] = np.add.reduceat(logits, starts, axis=0) / counts[:, None]
     return found
 

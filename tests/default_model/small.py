@@ -5,16 +5,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from bertref.config import BertConfig
-from bertref.default_model.training.recipe import Recipe, Words
-from bertref.default_model.training.stages import Places
+from bertref.default_model.training.recipe import Recipe, WordsStage
+from bertref.default_model.training.stages import TrainingPlaces
 from tests.train.finetuning import running
 
 GOOD = ("wonderful", "moving", "funny", "clever", "warm")
 BAD = ("dull", "awful", "boring", "stupid", "cold")
 THINGS = ("film", "story", "plot", "acting", "music", "ending", "script", "scene")
 RECIPE = Recipe(
-    vocab_size=200, words=(Words(16, 8, 8, 1e-3), Words(32, 4, 6, 1e-3)), teacher_epochs=4.0, teacher_rate=2e-3,
-    teacher_batch=16, student_epochs=3.0, student_rate=1e-3, student_batch=8, text_length=24,
+    vocab_size=200, words=(WordsStage(16, 8, 8, 1e-3), WordsStage(32, 4, 6, 1e-3)), teacher_epochs=4.0,
+    teacher_rate=2e-3, teacher_batch=16, student_epochs=3.0, student_rate=1e-3, student_batch=8, text_length=24,
 )  # fmt: skip
 
 
@@ -23,7 +23,7 @@ def review(rng: random.Random, words: tuple[str, ...], sentences: int = 4) -> st
     return ".<br /><br />".join(said) + "."
 
 
-def write(folder: Path, seed: int = 1, reviews: int = 60, films: int = 20) -> Places:
+def write(folder: Path, seed: int = 1, reviews: int = 60, films: int = 20) -> TrainingPlaces:
     """The data, and the places of a training in `folder`."""
     rng = random.Random(seed)
     root = folder / "aclImdb" / "train"
@@ -41,6 +41,6 @@ def write(folder: Path, seed: int = 1, reviews: int = 60, films: int = 20) -> Pl
         (phrases / f"{part}.tsv").write_text("sentence\tlabel\n" + "".join(rows))
     config = replace(running.CONFIG, max_position_embeddings=32)
     assert isinstance(config, BertConfig)
-    return Places(
+    return TrainingPlaces(
         folder / "aclImdb", phrases, str(running.model(folder / "teacher" / "model", config)), folder / "out"
     )

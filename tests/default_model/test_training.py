@@ -20,7 +20,7 @@ from bertref.default_model.training.__main__ import run
 from bertref.default_model.training.card import by
 from bertref.default_model.training.recipe import LONG, SHORT, STUDENT
 from bertref.default_model.training.sentences import SENTENCES
-from bertref.default_model.training.stages import Places, stages
+from bertref.default_model.training.stages import TrainingPlaces, stages
 
 from . import small
 
@@ -28,15 +28,16 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from bertref.default_model.training.__main__ import run
-from bertref.default_model.training.stages import Places
+from bertref.default_model.training.stages import TrainingPlaces
 from tests.default_model import small
 folder = Path(sys.argv[1])
-run(Places(folder / "aclImdb", folder / "SST-2", str(folder / "teacher" / "model"), folder / "out"), small.RECIPE)
+places = TrainingPlaces(folder / "aclImdb", folder / "SST-2", str(folder / "teacher" / "model"), folder / "out")
+run(places, small.RECIPE)
 """
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Places:
+def trained(tmp_path_factory: pytest.TempPathFactory) -> TrainingPlaces:
     folder = tmp_path_factory.mktemp("training")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BERTREF_CACHE", str(folder / "cache"))
@@ -45,7 +46,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Places:
     return places
 
 
-def test_the_model_has_both_heads_in_half_precision(trained: Places) -> None:
+def test_the_model_has_both_heads_in_half_precision(trained: TrainingPlaces) -> None:
     model = bertref.load(trained / "model")
     assert model.heads == ("masked_lm", "sequence_classification")
     assert model.labels == ("neg", "pos")
@@ -54,13 +55,13 @@ def test_the_model_has_both_heads_in_half_precision(trained: Places) -> None:
     assert {array.dtype for array in load_file(trained / "model" / "model.safetensors").values()} == {np.dtype("f2")}
 
 
-def test_it_has_learnt_from_its_teacher_and_from_labels(trained: Places) -> None:
+def test_it_has_learnt_from_its_teacher_and_from_labels(trained: TrainingPlaces) -> None:
     found = json.loads((trained / "figures.json").read_text())
     assert found["results"]["report-windows"]["metrics"]["accuracy"] > 0.8
     assert found["words"]["words-after"]["masked_lm_loss"] < found["words"]["words-after"]["unigram_loss"]
 
 
-def test_the_card_says_what_was_measured(trained: Places) -> None:
+def test_the_card_says_what_was_measured(trained: TrainingPlaces) -> None:
     card = (trained / "model" / "README.md").read_text()
     metrics = json.loads((trained / "report-windows" / "results.json").read_text())["metrics"]
     phrases = json.loads((trained / "report-phrases" / "results.json").read_text())["metrics"]
@@ -72,14 +73,14 @@ def test_the_card_says_what_was_measured(trained: Places) -> None:
     assert f"{counts['report']:,}, read once" in card
 
 
-def test_the_part_to_report_on_is_read_by_evaluations_alone(trained: Places) -> None:
+def test_the_part_to_report_on_is_read_by_evaluations_alone(trained: TrainingPlaces) -> None:
     for log in ("words-short.jsonl", "words.jsonl", "teacher.jsonl", "student.jsonl"):
         assert "report.jsonl" not in (trained / log).read_text()
     for name in ("words", "teacher", "student"):
         assert "report.jsonl" not in (trained / name / "run.json").read_text()
 
 
-def test_what_is_done_is_not_done_again(trained: Places, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_done_is_not_done_again(trained: TrainingPlaces, capsys: pytest.CaptureFixture[str]) -> None:
     def made() -> dict[str, int]:
         return {stage.name: stage.makes.stat().st_ino for stage in stages(trained, small.RECIPE)}
 
@@ -89,7 +90,7 @@ def test_what_is_done_is_not_done_again(trained: Places, capsys: pytest.CaptureF
     assert capsys.readouterr().out == f"the model: {trained / 'model'}\n"
 
 
-def test_plan_and_measurement_agree(trained: Places) -> None:
+def test_plan_and_measurement_agree(trained: TrainingPlaces) -> None:
     """The plan guesses tokens from words; here a word is a piece or several letters."""
     for stage in stages(trained, small.RECIPE):
         planned = plan.planned(stage.name, trained, small.RECIPE)
@@ -130,7 +131,7 @@ def test_the_student_is_as_large_as_it_is_said_to_be() -> None:
 
 
 @pytest.mark.slow
-def test_killed_at_any_moment_it_goes_on_bit_equal(trained: Places, tmp_path: Path) -> None:
+def test_killed_at_any_moment_it_goes_on_bit_equal(trained: TrainingPlaces, tmp_path: Path) -> None:
     """`pytest --slow -k killed_at_any_moment`: nine kills, and the same model file as without."""
     folder = tmp_path / "killed"
     for name in ("aclImdb", "SST-2", "teacher"):

@@ -9,6 +9,7 @@ import torch
 import transformers
 
 import bertref
+from bertref.inference import loaded, sequence_classification
 from bertref.inference.sequence_classification import sigmoid
 
 from .saved import TEXT, labels, make, pipeline
@@ -64,6 +65,37 @@ def test_pairs_and_batches(tmp_path: Path, backend: str) -> None:
     np.testing.assert_allclose(got, out, rtol=1e-11)
     assert dict(model.classify(first[1], second[1])) == pytest.approx(dict(found[1]), rel=1e-12)
     assert model.classify(first[1]) != found[1]
+
+
+@pytest.mark.parametrize("windows", [None, True])
+@pytest.mark.parametrize("problem", ["single_label_classification", "regression"])
+def test_many_texts_keep_their_order_and_share_batches_by_length(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problem: str, windows: bool | None
+) -> None:
+    """Each text is answered as by itself, whatever stands beside it; none is padded to a much longer one."""
+    make(tmp_path / "m", "BertForSequenceClassification", problem_type=problem, **labels("bad", "good"))
+    model = bertref.load(tmp_path / "m", dtype="float64")
+    random = np.random.default_rng(3)
+    words = "it rained who wrote the book".split()
+    texts = [" ".join(random.choice(words, n)) for n in random.integers(0, 50 if windows else 20, 150)]
+    alone = [dict(model.classify(text, windows=windows)) for text in texts]
+    shapes: list[tuple[int, int]] = []
+    pooled = loaded.pooled
+
+    def watched(own: Any, encodings: Any) -> Any:
+        lengths = [len(encoding.input_ids) for encoding in encodings]
+        shapes.append((min(lengths), max(lengths)))
+        assert len(lengths) <= loaded.BATCH or sum(lengths) <= loaded.TOKENS
+        return pooled(own, encodings)
+
+    monkeypatch.setattr(loaded, "BATCH", 16)
+    monkeypatch.setattr(loaded, "TOKENS", 300)
+    monkeypatch.setattr(sequence_classification, "pooled", watched)
+    for found, want in zip(model.classify_batch(texts, windows=windows), alone, strict=True):
+        assert dict(found) == pytest.approx(want, rel=1e-12, abs=1e-14)
+    assert len(shapes) > 4
+    assert all(longest <= below[0] for (_, longest), below in zip(shapes[1:], shapes, strict=False))
+    assert model.classify_batch([], windows=windows) == []
 
 
 def test_sigmoid_neither_overflows_nor_loses_small_values() -> None:

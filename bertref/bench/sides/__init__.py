@@ -34,6 +34,7 @@ HOMES: dict[tuple[str, str], tuple[str, str]] = {
     ("ours", "finetune"): ("ours", "FinetuningSide"),
     ("ours", "encode"): ("ours", "EncodingSide"),
     ("ours", "predict"): ("ours", "PredictionSide"),
+    ("ours", "classify"): ("ours", "ClassificationSide"),
     ("ours", "ops"): ("ours_ops", "Ops"),
     ("ours", "tokenize"): ("ours_text", "Tokenizing"),
     ("ours", "prepare"): ("ours_text", "Preparing"),
@@ -43,18 +44,20 @@ HOMES: dict[tuple[str, str], tuple[str, str]] = {
     ("transformers", "finetune"): ("huggingface", "FinetuningSide"),
     ("transformers", "encode"): ("huggingface", "EncodingSide"),
     ("transformers", "predict"): ("huggingface", "PredictionSide"),
+    ("transformers", "classify"): ("huggingface", "ClassificationSide"),
     ("transformers", "tokenize"): ("huggingface_text", "Tokenizing"),
     ("torch", "pretrain"): ("plain_torch", "PretrainingSide"),
     ("torch", "encode"): ("plain_torch", "EncodingSide"),
     ("torch", "ops"): ("torch_ops", "Ops"),
     ("onnxruntime", "encode"): ("onnx_runtime", "EncodingSide"),
     ("onnxruntime", "predict"): ("onnx_runtime", "PredictionSide"),
+    ("onnxruntime", "classify"): ("onnx_runtime", "ClassificationSide"),
 }
-"""(side, command) -> module here and class in it. A `reference` that is missing is ours, without kernels."""
+"""(side, `Job.work`) -> module here and class in it. A `reference` that is missing is ours, without kernels."""
 
 
 def make_side(job: Job) -> Side:
     """The contestant for a job. Raises `BackendUnavailable` naming what to install where its library is missing."""
-    module, name = HOMES.get((job.side, job.command)) or HOMES["ours", job.command]
+    module, name = HOMES.get((job.side, job.work)) or HOMES["ours", job.work]
     make: Callable[[Job], Side] = getattr(import_module(f".{module}", __name__), name)
     return make(job)

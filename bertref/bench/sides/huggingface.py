@@ -1,7 +1,6 @@
 """transformers on torch, with sdpa attention: as its users run it, on the same folder and the same batches."""
 
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +8,7 @@ import numpy as np
 from ...data.batch import IGNORED_LABEL, Batch
 from ...data.pretraining.batch import PretrainingBatch
 from ...optim import Optimizer, Schedule
-from .. import finetuning_inputs, inputs
+from .. import classifying_inputs, finetuning_inputs, inputs
 from ..gradient_norms import grouped_norms, squares
 from ..job import Job
 from . import STEP
@@ -28,7 +27,7 @@ class _Model:
         self.job = job
         self.torch = torch_with(job.threads)
         self.model = getattr(transformers, architecture).from_pretrained(
-            Path(job.folder) / "model", attn_implementation="sdpa", dtype=self.torch.float32, local_files_only=True,
+            job.model_folder, attn_implementation="sdpa", dtype=self.torch.float32, local_files_only=True,
             **settings,
         )  # fmt: skip
         self.about: dict[str, Any] = {
@@ -179,3 +178,32 @@ class PredictionSide(_Model):
         with self.torch.inference_mode(), self.autocast():
             for batch in self.batches:
                 self.best(batch).tolist()
+
+
+class ClassificationSide(_Model):
+    """`BertForSequenceClassification` from text: the fast tokenizer, batches in file order, each padded to its longest,
+    and softmax, as the text-classification pipeline does."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(job, "BertForSequenceClassification")
+        self.model.eval()
+        self.tokenizer = quiet_transformers().AutoTokenizer.from_pretrained(job.model_folder, local_files_only=True)
+        self.batches = classifying_inputs.batches(job)
+        self.about["tokenizer"] = type(self.tokenizer).__name__
+
+    def probabilities(self, texts: list[str]) -> Any:
+        """(B, K)."""
+        limit = self.model.config.max_position_embeddings
+        batch = self.tokenizer(texts, padding=True, truncation=True, max_length=limit, return_tensors="pt")
+        return self.model(**batch).logits.float().softmax(-1)
+
+    def figures(self) -> dict[str, Any]:
+        """As `ours.ClassificationSide.figures`."""
+        with self.torch.inference_mode():
+            found = self.probabilities(self.batches[0])
+        return {f"probabilities of text {i + 1}": found[i].tolist() for i in range(min(FEW, len(found)))}
+
+    def run(self, unit: str) -> None:
+        with self.torch.inference_mode(), self.autocast():
+            for texts in self.batches:
+                self.probabilities(texts).tolist()

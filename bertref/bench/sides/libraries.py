@@ -10,6 +10,7 @@ REMEDIES = {
     "transformers": "pip install transformers 'bertref[torch]'",
     "onnxruntime": "pip install 'bertref[onnx]'",
     "onnx": "pip install 'bertref[onnx]'",
+    "tokenizers": "pip install tokenizers",
 }
 
 

@@ -7,6 +7,7 @@ needs no exporter, and no pattern can be missed. Attention is one operator with 
 Source: ONNX Runtime's documentation of its contributed operators.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...config import BertConfig, Numerics
+from ...heads.classifier import BIAS, WEIGHT
 from ...heads.masked_lm import DECODER_BIAS, TRANSFORM, decoder_name
 from .libraries import library
 
@@ -28,15 +30,18 @@ def can_be_fused(config: BertConfig, numerics: Numerics) -> bool:
 
 
 def write_fused(
-    path: Path, params: dict[str, npt.NDArray[Any]], config: BertConfig, numerics: Numerics, *, masked_lm: bool
+    path: Path, params: dict[str, npt.NDArray[Any]], config: BertConfig, numerics: Numerics, *, heads: Sequence[str]
 ) -> None:
-    """Writes the encoder with its pooler, or with the masked language model, as an ONNX file."""
+    """Writes the encoder with its pooler, the masked language model or the classifier as an ONNX file."""
     onnx = library("onnx")
     graph = _Graph(onnx, params, config, numerics)
     x = graph.encoder()
-    answers = {"prediction_logits": graph.masked_lm(x)} if masked_lm else {
-        "last_hidden_state": x, "pooler_output": graph.pooler(x)
-    }  # fmt: skip
+    if "masked_lm" in heads:
+        answers = {"prediction_logits": graph.masked_lm(x)}
+    elif "sequence_classification" in heads:
+        answers = {"logits": graph.classifier(graph.pooler(x))}
+    else:
+        answers = {"last_hidden_state": x, "pooler_output": graph.pooler(x)}
     onnx.save(graph.model(answers), path)
 
 
@@ -109,6 +114,10 @@ class _Graph:
         first = self.add("Gather", [x, self.weight("first", np.array(0))], axis=1)
         weights = [self.weight("bert.pooler.dense.weight"), self.weight("bert.pooler.dense.bias")]
         return self.add("Tanh", [self.add("Gemm", [first, *weights], transB=1)])
+
+    def classifier(self, pooled: str) -> str:
+        """The logits of every sequence (B, K)."""
+        return self.add("Gemm", [pooled, self.weight(WEIGHT), self.weight(BIAS)], transB=1)
 
     def masked_lm(self, x: str) -> str:
         """The logits of every position."""

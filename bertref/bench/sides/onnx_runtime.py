@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...checkpoint import load_model
+from ...checkpoint import SavedModel, load_model
 from ...heads import parameter_shapes
 from ...onnx_export import export
-from .. import inputs
+from .. import classifying_inputs, inputs
 from ..job import Job
 from . import STEP
 from .libraries import library
+from .library_tokenizer import LibraryTokenizer
 from .onnx_fused import can_be_fused, write_fused
 from .ours import FEW
 
@@ -36,21 +37,17 @@ class _Session:
         library("onnx")
         self.job = job
         folder = Path(job.folder)
-        saved = load_model(folder / "model")
+        saved = load_model(job.model_folder)
         names = parameter_shapes(saved.config, heads)
         kept = {name: array for name, array in saved.params.items() if name in names}
-        plain = folder / f"{job.command}.onnx"
+        plain = folder / f"{job.work}.onnx"
         export(kept, saved.config, saved.numerics, plain, heads=heads)
         files = {"as exported": plain}
         if can_be_fused(saved.config, saved.numerics):
-            files["fused operators"] = folder / f"{job.command}-fused.onnx"
-            write_fused(
-                files["fused operators"], saved.params, saved.config, saved.numerics, masked_lm="masked_lm" in heads
-            )
-        self.vocab_size = saved.config.vocab_size
+            files["fused operators"] = folder / f"{job.work}-fused.onnx"
+            write_fused(files["fused operators"], saved.params, saved.config, saved.numerics, heads=heads)
+        self.batches = self.made(saved)
         del saved, kept
-        rows = [self.row(row) for row in inputs.rows(job, self.vocab_size)]
-        self.batches = [inputs.padded(rows[i : i + job.batch_size]) for i in range(0, len(rows), job.batch_size)]
         seconds = {name: self._try(path) for name, path in files.items()}
         chosen = min(seconds, key=lambda name: seconds[name])
         self.session = self._open(files[chosen])
@@ -58,6 +55,12 @@ class _Session:
             "name": "onnxruntime", "version": self.runtime.__version__, "optimization": "all", "file": chosen,
             "tried": seconds,
         }  # fmt: skip
+
+    def made(self, saved: SavedModel) -> list[dict[str, Any]]:
+        """The arguments of every batch of the job, those of the first at least: on it the files are tried."""
+        rows = [self.row(row) for row in inputs.rows(self.job, saved.config.vocab_size)]
+        size = self.job.batch_size
+        return [inputs.padded(rows[i : i + size]) for i in range(0, len(rows), size)]
 
     def row(self, row: list[int]) -> list[int]:
         """A sequence as this command wants it."""
@@ -132,3 +135,34 @@ class PredictionSide(_Session):
     def run(self, unit: str) -> None:
         for batch in self.batches:
             self.best(batch)
+
+
+class ClassificationSide(_Session):
+    """From text: the `tokenizers` library, batches in file order, each padded to its longest, the classifier's logits
+    and their softmax."""
+
+    outputs = ("logits",)
+
+    def __init__(self, job: Job) -> None:
+        self.texts = classifying_inputs.batches(job)
+        super().__init__(job, classifying_inputs.HEADS)
+        self.about["tokenizer"] = "tokenizers"
+
+    def made(self, saved: SavedModel) -> list[dict[str, Any]]:
+        self.tokenizer = LibraryTokenizer(saved.tokenizer, saved.config.max_position_embeddings)
+        return [self.tokenizer.batch(self.texts[0])]
+
+    def probabilities(self, texts: list[str]) -> npt.NDArray[Any]:
+        """(B, K)."""
+        logits = self.answer(self.tokenizer.batch(texts))
+        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+    def figures(self) -> dict[str, Any]:
+        """As `ours.ClassificationSide.figures`."""
+        found = self.probabilities(self.texts[0])
+        return {f"probabilities of text {i + 1}": found[i].tolist() for i in range(min(FEW, len(found)))}
+
+    def run(self, unit: str) -> None:
+        for texts in self.texts:
+            self.probabilities(texts).tolist()

@@ -16,11 +16,12 @@ from ...errors import InputError
 from ...objectives import TOTAL
 from ...opset import OpSet
 from ...optim import global_norm
+from ...text import Tokenizer
 from ...train.finetuning.setup import basis_of
 from ...train.finetuning.setup import recipe_of as finetuning_recipe
 from ...train.pretraining.setup import recipe_of as pretraining_recipe
 from ...train.step import TrainingRecipe, gradients, initial_state, train_step
-from .. import finetuning_inputs, inputs
+from .. import classifying_inputs, finetuning_inputs, inputs
 from ..gradient_norms import grouped_norms
 from ..job import Job
 from . import STEP
@@ -142,3 +143,31 @@ class PredictionSide:
 
     def run(self, unit: str) -> None:
         self.model.predict_batch(self.texts)
+
+
+class ClassificationSide:
+    """A file's texts to the labels' probabilities, from text, all at once: `Model.classify_batch`. Each time the
+    tokenizer is new, as it is in a process that begins: it has not seen the words before."""
+
+    units = (STEP,)
+
+    def __init__(self, job: Job) -> None:
+        self.model = api.load(job.model_folder, backend=job.backend, dtype=job.dtype, kernels=job.kernels)
+        self.texts = classifying_inputs.texts(job)
+        self.first = min(FEW, job.batch_size)
+        self.about = {**about(job), "call": "Model.classify_batch"}
+
+    def classify(self, texts: Sequence[str]) -> list[list[api.LabelScore]]:
+        tokenizer = Tokenizer(self.model.tokenizer.vocab, **self.model.tokenizer.options)
+        return replace(self.model, tokenizer=tokenizer).classify_batch(texts, truncate="head")
+
+    def figures(self) -> dict[str, Any]:
+        """The probabilities of the first texts, in the order of the labels."""
+        found = [dict(scores) for scores in self.classify(self.texts[: self.first])]
+        return {
+            f"probabilities of text {i + 1}": [scores[label] for label in self.model.labels]
+            for i, scores in enumerate(found)
+        }
+
+    def run(self, unit: str) -> None:
+        self.classify(self.texts)

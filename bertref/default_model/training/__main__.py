@@ -15,7 +15,7 @@ from ...errors import BertrefError
 from .card import TIMES, write_card
 from .plan import planned
 from .recipe import LONG, SHORT, Recipe
-from .stages import Places, Stage, stages
+from .stages import Stage, TrainingPlaces, stages
 from .work import logged
 
 
@@ -29,12 +29,13 @@ def main() -> None:
     parser.add_argument("--until", metavar="STAGE", help="Stop behind this stage.")
     given = parser.parse_args()
     try:
-        run(Places(given.reviews, given.phrases, given.teacher, given.out), LONG if given.long else SHORT, given.until)
+        places = TrainingPlaces(given.reviews, given.phrases, given.teacher, given.out)
+        run(places, LONG if given.long else SHORT, given.until)
     except BertrefError as error:
         sys.exit(str(error))
 
 
-def run(places: Places, recipe: Recipe, until: str | None = None) -> None:
+def run(places: TrainingPlaces, recipe: Recipe, until: str | None = None) -> None:
     """Runs the stages that are not done, and writes the model's card."""
     places.out.mkdir(parents=True, exist_ok=True)
     for stage in stages(places, recipe):
@@ -46,7 +47,7 @@ def run(places: Places, recipe: Recipe, until: str | None = None) -> None:
     print(f"the model: {places / 'model'}")
 
 
-def _run(stage: Stage, places: Places, recipe: Recipe) -> None:
+def _run(stage: Stage, places: TrainingPlaces, recipe: Recipe) -> None:
     """Runs a stage, and says what it had to compute and how fast it was; its seconds are noted for the card."""
     work = planned(stage.name, places, recipe)
     if work:

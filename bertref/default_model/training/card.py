@@ -15,18 +15,18 @@ from ...plumbing.files import write_file
 from .baseline import baselines
 from .card_text import card_text
 from .recipe import Recipe
-from .stages import Places
+from .stages import TrainingPlaces
 
 TIMES = "times.jsonl"
 BINS = 15
 """Of confidence, for the error of calibration."""
 LENGTHS = (0, 100, 200, 400, 10**9)
-"""Words of a review, for accuracy by length."""
+"""WordsStage of a review, for accuracy by length."""
 CONFIDENCES = (0.5, 0.7, 0.9, 0.97, 1.0)
 LIMITS = 5
 
 
-def write_card(places: Places, recipe: Recipe) -> None:
+def write_card(places: TrainingPlaces, recipe: Recipe) -> None:
     """Writes README.md into the model's folder, and `figures.json`, the same for programs, beside it."""
     figures = _figures(places)
     write_file(places / "figures.json", (json.dumps(figures, indent=2) + "\n").encode())
@@ -34,7 +34,7 @@ def write_card(places: Places, recipe: Recipe) -> None:
     write_file(places / "model" / "README.md", text.encode())
 
 
-def _figures(places: Places) -> dict[str, Any]:
+def _figures(places: TrainingPlaces) -> dict[str, Any]:
     results = {name: _results(places / name) for name in ("report-windows", "report-both-ends", "report-sentences",
                                                           "report-phrases")}  # fmt: skip
     answers = _answers(places / "report-windows" / "predictions.jsonl")

@@ -6,7 +6,7 @@ from ...checkpoint.load import describe
 from ...checkpoint.sources import open_source
 from ...config import BertConfig
 from .recipe import STUDENT, Recipe
-from .stages import Places
+from .stages import TrainingPlaces
 from .work import Work, asked, lengths, trained
 
 PREDICTED = 0.15
@@ -17,7 +17,7 @@ FILLED = 0.9
 """Of a sequence of running text, on the average: a review ends before the next begins."""
 
 
-def planned(stage: str, places: Places, recipe: Recipe) -> Work | None:
+def planned(stage: str, places: TrainingPlaces, recipe: Recipe) -> Work | None:
     """None for a stage that trains nothing."""
     if stage in WORDS:
         words = recipe.words[WORDS.index(stage)]
@@ -34,7 +34,7 @@ def _words(sequences: int, length: int) -> Work:
     return trained(STUDENT, round(FILLED * sequences * length), FILLED * length, predicted=PREDICTED)
 
 
-def _student(places: Places, recipe: Recipe) -> Work:
+def _student(places: TrainingPlaces, recipe: Recipe) -> Work:
     """The student's own steps, those of masked words between them, and the teacher's answers."""
     texts = lengths(places / "data" / "taught.jsonl", recipe.text_length)
     own = trained(STUDENT, round(recipe.student_epochs * sum(texts)), _mean(texts))

@@ -12,7 +12,7 @@ STUDENT = BertConfig(
 """The model that is shipped: 3.2 million parameters in its layers, 5.5 in all."""
 
 
-class Words(NamedTuple):
+class WordsStage(NamedTuple):
     """A stage of masked words: tokens of a sequence, sequences a step, steps, peak rate."""
 
     length: int
@@ -36,7 +36,7 @@ class Recipe:
 
     vocab_size: int = 8000
     taught_share: int = 2
-    words: tuple[Words, Words] = (Words(64, 32, 3600, 1e-3), Words(256, 8, 900, 3e-4))
+    words: tuple[WordsStage, WordsStage] = (WordsStage(64, 32, 3600, 5e-4), WordsStage(256, 8, 900, 3e-4))
     teacher_epochs: float = 1.0
     teacher_rate: float = 5e-5
     teacher_batch: int = 64
@@ -53,7 +53,7 @@ class Recipe:
 SHORT = Recipe()
 """Two hours on two cores that multiply at 0.1 TFLOP/s together."""
 LONG = Recipe(
-    taught_share=1, words=(Words(64, 32, 20_000, 1e-3), Words(256, 8, 6000, 3e-4)), teacher_epochs=2.0,
+    taught_share=1, words=(WordsStage(64, 32, 20_000, 5e-4), WordsStage(256, 8, 6000, 3e-4)), teacher_epochs=2.0,
     student_epochs=3.0, text_length=192,
 )  # fmt: skip
 """Better, and several times as long."""

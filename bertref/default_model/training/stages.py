@@ -16,7 +16,7 @@ from ...config import Numerics, config_to_dict
 from ...errors import BertrefError
 from ...plumbing.files import write_file
 from ...text import load_vocab
-from .recipe import STUDENT, Recipe, Words
+from .recipe import STUDENT, Recipe, WordsStage
 from .reviews import write_data
 from .sentences import SENTENCES
 
@@ -26,7 +26,7 @@ class StageFailed(BertrefError):
 
 
 @dataclass(frozen=True)
-class Places:
+class TrainingPlaces:
     """What is given (reviews, phrases, the teacher's model), and the folder where everything is made."""
 
     reviews: Path
@@ -60,7 +60,7 @@ def bertref(*arguments: object) -> None:
         raise StageFailed(f"`bertref {' '.join(command)}` ended with {done.returncode}")
 
 
-def stages(places: Places, recipe: Recipe) -> Iterator[Stage]:
+def stages(places: TrainingPlaces, recipe: Recipe) -> Iterator[Stage]:
     """All of them, in their order."""
     data = places / "data"
     yield Stage("data", data / "counts.json", lambda: _data(places, recipe))
@@ -92,16 +92,16 @@ def _runs(*arguments: object) -> Callable[[], None]:
     return lambda: bertref(*arguments)
 
 
-def _data(places: Places, recipe: Recipe) -> None:
+def _data(places: TrainingPlaces, recipe: Recipe) -> None:
     counts = write_data(places.reviews, places.phrases, places / "data", taught_share=recipe.taught_share)
     write_file(places / "data" / "counts.json", json.dumps(counts).encode())
 
 
-def _prepare(places: Places, text: Path, name: str) -> Callable[[], None]:
+def _prepare(places: TrainingPlaces, text: Path, name: str) -> Callable[[], None]:
     return _runs("prepare", text, *READING, "--vocab", places / "vocab.txt", "--out", places / name)
 
 
-def _words(places: Places, recipe: Recipe) -> Iterator[Stage]:
+def _words(places: TrainingPlaces, recipe: Recipe) -> Iterator[Stage]:
     """Masked words: short sequences first, then long ones."""
 
     def describe() -> None:
@@ -109,7 +109,7 @@ def _words(places: Places, recipe: Recipe) -> Iterator[Stage]:
         config = config_to_dict(replace(STUDENT, vocab_size=size), Numerics.preset("huggingface"), "BertForMaskedLM")
         write_file(places / "student.json", json.dumps(config, indent=2).encode())
 
-    def learn(words: Words, name: str, *begin: object) -> Callable[[], None]:
+    def learn(words: WordsStage, name: str, *begin: object) -> Callable[[], None]:
         return _runs(
             "pretrain", places / "corpus", *begin, "--objective", "mlm", "--seq-len", words.length,
             "--batch-size", words.batch, "--steps", words.steps, "--learning-rate", words.rate, "--dropout", 0,
@@ -126,7 +126,7 @@ def _words(places: Places, recipe: Recipe) -> Iterator[Stage]:
         yield Stage(name, places / name / "model.safetensors", run, places / f"{name}.jsonl")
 
 
-def _teacher(places: Places, recipe: Recipe) -> Stage:
+def _teacher(places: TrainingPlaces, recipe: Recipe) -> Stage:
     run = _runs(
         "finetune", "classification", places / "data" / "labelled.jsonl", "--dev", places / "data" / "tune.jsonl",
         "--model", places.teacher, "--out", places / "teacher", "--epochs", recipe.teacher_epochs,
@@ -137,7 +137,7 @@ def _teacher(places: Places, recipe: Recipe) -> Stage:
     return Stage("teacher", places / "teacher" / "model.safetensors", run, places / "teacher.jsonl")
 
 
-def _student(places: Places, recipe: Recipe) -> Stage:
+def _student(places: TrainingPlaces, recipe: Recipe) -> Stage:
     run = _runs(
         "finetune", "classification", places / "data" / "taught.jsonl", "--dev", places / "data" / "tune.jsonl",
         "--model", places / "words", "--teacher", places / "teacher", "--temperature", recipe.temperature,
@@ -156,7 +156,7 @@ def _sentences(path: Path) -> None:
     write_file(path, "".join(lines).encode())
 
 
-def evaluations(places: Places, recipe: Recipe) -> dict[str, Sequence[object]]:
+def evaluations(places: TrainingPlaces, recipe: Recipe) -> dict[str, Sequence[object]]:
     """Folder -> what `bertref evaluate` is asked for it. The part "report" is read here, and nowhere else."""
     model, report = ("--model", places / "model"), places / "data" / "report.jsonl"
     length = ("--max-length", recipe.text_length)
@@ -168,7 +168,7 @@ def evaluations(places: Places, recipe: Recipe) -> dict[str, Sequence[object]]:
     }
 
 
-def _words_loss(places: Places, recipe: Recipe, name: str, model: str) -> Callable[[], None]:
+def _words_loss(places: TrainingPlaces, recipe: Recipe, name: str, model: str) -> Callable[[], None]:
     """The held-out loss of masked words, on the reviews of tune."""
     return _runs(
         "pretrain", places / "corpus", "--init", places / model, "--objective", "mlm", "--steps", 0,

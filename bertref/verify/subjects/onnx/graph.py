@@ -15,14 +15,14 @@ SHAPES = frozenset({"Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten", "
 """What only arranges a value's elements."""
 
 
-class Use(NamedTuple):
+class NodeInput(NamedTuple):
     """A node, and which of its inputs is meant."""
 
     node: Any
     at: int
 
 
-class OnnxGraph:
+class ReadGraph:
     """`model` is an `onnx.ModelProto` with its data."""
 
     def __init__(self, model: Any) -> None:
@@ -31,13 +31,13 @@ class OnnxGraph:
         self.outputs = [value.name for value in model.graph.output]
         self.inputs = [value for value in model.graph.input if value.name not in self.initializers]
         self.maker = {name: node for node in self.nodes for name in node.output if name}
-        self._users: dict[str, list[Use]] = {}
+        self._users: dict[str, list[NodeInput]] = {}
         for node in self.nodes:
             for at, name in enumerate(node.input):
-                self._users.setdefault(name, []).append(Use(node, at))
+                self._users.setdefault(name, []).append(NodeInput(node, at))
         self._constants: dict[str, Values | None] = {}
 
-    def users(self, name: str) -> list[Use]:
+    def users(self, name: str) -> list[NodeInput]:
         """Who computes with a value; who only asks for its shape doesn't count."""
         return [use for use in self._users.get(name, []) if use.node.op_type != "Shape"]
 
@@ -72,7 +72,7 @@ class OnnxGraph:
         """The name of the stored tensor that a constant is made of."""
         return self.back(name, CONVERT.keys())
 
-    def uses(self, stored: str) -> Iterator[Use]:
+    def uses(self, stored: str) -> Iterator[NodeInput]:
         """Who computes with a stored tensor, as it is or converted."""
         for use in self.users(stored):
             if use.node.op_type in CONVERT and use.at == 0 and self.constant(use.node.output[0]) is not None:

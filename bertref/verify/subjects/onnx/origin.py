@@ -21,7 +21,7 @@ HALF, TINY = 2.0**-11, 2.0**-23
 POOLER, CLASSIFIER, SPANS = "pooler.dense.bias", "classifier.bias", "qa_outputs.bias"
 
 
-class Origin(NamedTuple):
+class ExportOrigin(NamedTuple):
     """`architecture` is Hugging Face's class, "" where it isn't known; `weights` are those of `folder`, {} where it
     has none or none is named."""
 
@@ -32,7 +32,7 @@ class Origin(NamedTuple):
     weights: Arrays
 
 
-def read_origin(path: Path, metadata: Mapping[str, str], model: Path | None) -> Origin:
+def read_origin(path: Path, metadata: Mapping[str, str], model: Path | None) -> ExportOrigin:
     """From what bertref writes into its files, else from the config.json in the folder `model`, or beside the file.
 
     Raises `InputError` where there is neither, and what `config` and `checkpoint` raise for folders that are damaged.
@@ -43,7 +43,7 @@ def read_origin(path: Path, metadata: Mapping[str, str], model: Path | None) -> 
         numerics = numerics_from_dict(json.loads(dialect)) if dialect else None
         both = config_from_dict(json.loads(metadata["bertref_config"]), dialect=numerics, where=str(path))
         heads = tuple(json.loads(metadata["bertref_heads"])) if "bertref_heads" in metadata else None
-        return Origin(*both, "", heads, weights)
+        return ExportOrigin(*both, "", heads, weights)
     folder = path.parent if model is None else model
     folder = folder if folder.is_dir() else folder.parent
     file = folder / "config.json"
@@ -54,10 +54,10 @@ def read_origin(path: Path, metadata: Mapping[str, str], model: Path | None) -> 
         )
     both = read_config(file)
     named = json.loads(file.read_text(encoding="utf-8")).get("architectures") or [""]
-    return Origin(*both, str(named[0]), None, weights)
+    return ExportOrigin(*both, str(named[0]), None, weights)
 
 
-def heads_of(origin: Origin, stored: Iterable[str], ranks: Iterable[int]) -> tuple[str, ...]:
+def heads_of(origin: ExportOrigin, stored: Iterable[str], ranks: Iterable[int]) -> tuple[str, ...]:
     """The heads of a file: those that it says, or by the parameters that it, or the model, has. `stored` are the names
     of its tensors, `ranks` the numbers of its inputs' axes.
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from ....heads.classifier import LOGITS as CLASSES
 from ....heads.question_answering import SPAN_LOGITS as SPANS
 from ....row import TensorRow
-from .graph import SAME, OnnxGraph
+from .graph import SAME, ReadGraph
 
 HIDDEN_STATE = re.compile(r"hidden_states?[._]?(\d+)")
 NAMES = {"pooler_output": "pooled", "prediction_logits": "mlm.logits", "seq_relationship_logits": "nsp.logits"}
@@ -18,7 +18,7 @@ PARTS = ARRANGED | {"Split", "Slice", "Gather"}
 
 
 def known_outputs(
-    graph: OnnxGraph, rows: Sequence[TensorRow], values: Mapping[str, str], last: str
+    graph: ReadGraph, rows: Sequence[TensorRow], values: Mapping[str, str], last: str
 ) -> dict[str, tuple[str, ...]]:
     """Tensor -> the outputs of the file that are it, in order: one, or the two halves of a span's logits. `values` are
     those recognised in the graph, `last` is the name of the sequence output."""

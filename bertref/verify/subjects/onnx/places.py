@@ -14,9 +14,9 @@ from typing import Any
 
 from ....row import TensorRow
 from ....topology import readers
-from .graph import QUANTISERS, SAME, SHAPES, OnnxGraph, Use, attribute
+from .graph import QUANTISERS, SAME, SHAPES, NodeInput, ReadGraph, attribute
 from .quantised import scaled_output
-from .weights import Weights, bias_of
+from .weights import StoredWeights, bias_of
 
 NORMS = {"LayerNormalization": (1, 2), "SkipLayerNormalization": (2, 3), "EmbedLayerNormalization": (5, 6)}
 """Op -> where it takes gain and offset."""
@@ -29,12 +29,12 @@ STANDARD = ("", "ai.onnx")
 ACTIVATED = frozenset({"Tanh", "Relu", "Gelu", "FastGelu", "Erf", "Sigmoid"})
 
 
-class Places:
+class TensorPlaces:
     """The values of the network's `rows`: `values` by the tensor's name. `extra` are values that nodes don't give out
     yet: name -> (node, number of its output); `added` are biases that fused nodes add to a value inside: tensor ->
     bias."""
 
-    def __init__(self, graph: OnnxGraph, weights: Weights, rows: Sequence[TensorRow]) -> None:
+    def __init__(self, graph: ReadGraph, weights: StoredWeights, rows: Sequence[TensorRow]) -> None:
         self._graph, self._weights = graph, weights
         self._readers = readers(rows)
         self._rows = {row.name: row for row in rows}
@@ -104,7 +104,7 @@ class Places:
         self.added[row.name] = bias
         return scaled_output(self._graph, use.node)
 
-    def _adds(self, use: Use, product: Any) -> bool:
+    def _adds(self, use: NodeInput, product: Any) -> bool:
         """Whether this is the plain sum of a bias and this product."""
         if use.node.op_type != "Add":
             return False
@@ -113,7 +113,7 @@ class Places:
             str(product.output[0]), through
         )
 
-    def _bare(self, row: TensorRow, use: Use) -> str | None:
+    def _bare(self, row: TensorRow, use: NodeInput) -> str | None:
         """A product alone, where its bias isn't added elsewhere, nor in a fused node that reads it."""
         if self._weights.uses(row.parameters[1].name):
             return None

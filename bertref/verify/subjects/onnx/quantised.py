@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .graph import SAME, OnnxGraph, Use, Values, attribute, dequantised
+from .graph import SAME, NodeInput, ReadGraph, Values, attribute, dequantised
 
 HALF_A_STEP = 0.501
 """Of a scale: nearest integers, and float32's rounding where a value lies between two."""
@@ -30,7 +30,7 @@ class Stored(NamedTuple):
         return bool((apart <= HALF_A_STEP * self.step).all())
 
 
-def stored(graph: OnnxGraph, use: Use) -> Stored | None:
+def stored(graph: ReadGraph, use: NodeInput) -> Stored | None:
     """The quantised weight that a node takes; None for one that isn't quantised."""
     if use.node.op_type == "MatMulInteger":
         scales = graph.maker.get(_scales(graph, use.node))
@@ -50,19 +50,19 @@ def stored(graph: OnnxGraph, use: Use) -> Stored | None:
     return Stored(*(np.transpose(value) for value in found)) if found is not None and turned else found
 
 
-def _scales(graph: OnnxGraph, product: Any) -> str:
+def _scales(graph: ReadGraph, product: Any) -> str:
     """The name of what a product of integers is multiplied with: the scales of both factors."""
     scaling = graph.maker.get(scaled_output(graph, product))
     return str(scaling.input[1]) if scaling is not None and scaling.op_type == "Mul" else ""
 
 
-def scaled_output(graph: OnnxGraph, product: Any) -> str:
+def scaled_output(graph: ReadGraph, product: Any) -> str:
     """A product's result; of a product of integers, what it becomes when it is scaled."""
     made = str(product.output[0])
     return graph.on(made, SAME | {"Mul"}) if product.op_type == "MatMulInteger" else made
 
 
-def scale_and_zero(graph: OnnxGraph, node: Any) -> tuple[Values | None, Values | None]:
+def scale_and_zero(graph: ReadGraph, node: Any) -> tuple[Values | None, Values | None]:
     """Scale and zero of a QuantizeLinear or a DequantizeLinear."""
     zero = graph.constant(node.input[2]) if len(node.input) > 2 else None
     return graph.constant(node.input[1]), zero

@@ -13,13 +13,13 @@ from ...graph.axes import AxesOf
 from ...records import Answers, Arrays, Case
 from ...subject import Weights as Brought
 from ..arrays import gather_predictions
-from .graph import OnnxGraph, Values
+from .graph import ReadGraph, Values
 from .origin import heads_of, merged, read_origin, rounded
 from .outputs import known_outputs
-from .places import Places
+from .places import TensorPlaces
 from .session import Session, inputs_for, libraries
 from .unquantised import Unquantised, unquantised
-from .weights import Weights
+from .weights import StoredWeights
 
 INTEGER = ("MatMulInteger", "QuantizeLinear", "DynamicQuantizeLinear", "DequantizeLinear")
 """What stands in quantised graphs."""
@@ -53,14 +53,14 @@ class OnnxSubject:
             proto = onnx.load(str(self._path))
         except Exception as error:  # protobuf, and whatever reading external data raises
             raise InputError(f"{path}: not an ONNX file that can be read ({type(error).__name__}: {error})") from None
-        self._graph = OnnxGraph(proto)
+        self._graph = ReadGraph(proto)
         metadata = {entry.key: entry.value for entry in proto.metadata_props}
         self._origin = read_origin(self._path, metadata, None if model is None else Path(model))
         ranks = [len(value.type.tensor_type.shape.dim) for value in self._graph.inputs]
         self._heads = heads_of(self._origin, self._graph.initializers, ranks)
         self._notes: list[str] = []
         self._rows = rows(self._origin.config, self._heads, None)
-        weights = Weights(self._graph, self._rows, self._origin.weights)
+        weights = StoredWeights(self._graph, self._rows, self._origin.weights)
         self._params = self._read_params(weights)
         self.precision: str | None = self._stored_precision()
         self._recognise(weights)
@@ -93,7 +93,7 @@ class OnnxSubject:
 
     # -- the file ----------------------------------------------------------------------------------------------------
 
-    def _read_params(self, weights: Weights) -> Arrays:
+    def _read_params(self, weights: StoredWeights) -> Arrays:
         config, found, model = self._origin.config, weights.arrays(), self._origin.weights
         label = labelled(self._heads)
         self._num_labels = len(found.get(label, model.get(label, [0, 0]))) if label else 2
@@ -126,9 +126,9 @@ class OnnxSubject:
         kinds = {PRECISIONS[kind] for kind in tables if kind in PRECISIONS}
         return kinds.pop() if len(kinds) == 1 else "float16" if "float16" in kinds else None
 
-    def _recognise(self, weights: Weights) -> None:
+    def _recognise(self, weights: StoredWeights) -> None:
         """What is inside, and which outputs are known; nothing that is made with weights that aren't known."""
-        places = Places(self._graph, weights, self._rows)
+        places = TensorPlaces(self._graph, weights, self._rows)
         self._extra, self._added = places.extra, places.added
         known: set[str] = set()
         for row in self._rows:

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from ....row import TensorRow
-from .graph import SAME, OnnxGraph, Use, Values, attribute, dequantised
-from .places import Places
+from .graph import SAME, NodeInput, ReadGraph, Values, attribute, dequantised
+from .places import TensorPlaces
 from .quantised import HALF_A_STEP, scale_and_zero, scaled_output, stored
-from .weights import Weights
+from .weights import StoredWeights
 
 ARRANGED = frozenset({"Reshape", "Squeeze", "Unsqueeze", "Flatten"})
 ELEMENTWISE = {"Mul": np.multiply, "Div": np.divide, "Add": np.add, "Sub": np.subtract}
@@ -33,7 +33,7 @@ class Unquantised:
     """
 
     def __init__(
-        self, graph: OnnxGraph, product: Any, value: str, weight: Values | None, stop: frozenset[str]
+        self, graph: ReadGraph, product: Any, value: str, weight: Values | None, stop: frozenset[str]
     ) -> None:  # fmt: skip
         self._graph, self._product, self._value, self._weight, self._stop = graph, product, value, weight, stop
         self._made = scaled_output(graph, product) if product is not None else ""
@@ -138,7 +138,7 @@ class Unquantised:
     def _stored_weight(self) -> Values | None:
         if self._weight is None:
             return None
-        held = stored(self._graph, Use(self._product, 1))
+        held = stored(self._graph, NodeInput(self._product, 1))
         return held.values if held is not None else self._graph.constant(self._product.input[1])
 
     def _rounded(self, name: str) -> Values:
@@ -156,8 +156,8 @@ class Unquantised:
 
 
 def unquantised(
-    graph: OnnxGraph, weights: Weights, places: Places, rows: Sequence[TensorRow], params: Mapping[str, Values],
-    model: Mapping[str, Values],
+    graph: ReadGraph, weights: StoredWeights, places: TensorPlaces, rows: Sequence[TensorRow],
+    params: Mapping[str, Values], model: Mapping[str, Values],
 ) -> dict[str, Unquantised]:  # fmt: skip
     """What takes quantisation out of the tensors that have any of it. `params` are the case's weights, `model` those of
     the model that was exported, as far as they are known."""
@@ -168,7 +168,7 @@ def unquantised(
             continue
         product, weight = places.product(row), None
         if product is not None and row.parameters:
-            weight = _right_weight(weights, row.parameters[0].name, Use(product, 1), params, model)
+            weight = _right_weight(weights, row.parameters[0].name, NodeInput(product, 1), params, model)
             weight = weight if attribute(product, "transB", 0) else weight.T
         clean = Unquantised(graph, product, places.values[row.name], weight, stop)
         if clean.touched():
@@ -177,7 +177,7 @@ def unquantised(
 
 
 def _right_weight(
-    weights: Weights, name: str, use: Use, params: Mapping[str, Values], model: Mapping[str, Values]
+    weights: StoredWeights, name: str, use: NodeInput, params: Mapping[str, Values], model: Mapping[str, Values]
 ) -> Values:
     """The weight with which a product has to be judged: the case's, unless what the product takes isn't the nearest
     that integers come to the model's. Without the model, a table that is looked up from other integers is taken as it

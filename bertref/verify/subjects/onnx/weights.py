@@ -13,7 +13,7 @@ import numpy as np
 from ....heads import DECODER, WORD_EMBEDDINGS
 from ....row import TensorRow
 from ...records import Arrays
-from .graph import QUANTISERS, SAME, OnnxGraph, Use, Values, attribute
+from .graph import QUANTISERS, SAME, NodeInput, ReadGraph, Values, attribute
 from .quantised import stored as quantised_weight
 
 PRODUCTS = {"MatMul": 1, "Gemm": 1, "FusedMatMul": 1, "FusedGemm": 1, "MatMulInteger": 1}
@@ -27,11 +27,11 @@ QUANTISED = ("_quantized", "_scale", "_zero_point")
 """What quantisers add to a name: values, their scale and their zero."""
 
 
-class Weights:
+class StoredWeights:
     """The parameters of the network's `rows` in a graph. `known` are the values of the model that was exported, as far
     as they are known."""
 
-    def __init__(self, graph: OnnxGraph, rows: Sequence[TensorRow], known: Mapping[str, Values]) -> None:
+    def __init__(self, graph: ReadGraph, rows: Sequence[TensorRow], known: Mapping[str, Values]) -> None:
         self._graph = graph
         self._rows = [row for row in rows if row.parameters]
         self._names = list(dict.fromkeys(p.name for row in self._rows for p in row.parameters))
@@ -41,11 +41,11 @@ class Weights:
         taken |= self._by_bias(taken)
         self._by_value(known, taken)
 
-    def uses(self, parameter: str) -> list[Use]:
+    def uses(self, parameter: str) -> list[NodeInput]:
         """The nodes that compute with a parameter."""
         return [use for stored in self._stored.get(parameter, ()) for use in self._graph.uses(stored)]
 
-    def product(self, row: TensorRow) -> Use | None:
+    def product(self, row: TensorRow) -> NodeInput | None:
         """The product that makes the tensor of a dense row or of a decoder; None unless there is exactly one."""
         found = [use for use in self.uses(row.parameters[0].name) if PRODUCTS.get(use.node.op_type) == use.at]
         return found[0] if len(found) == 1 else None
@@ -78,11 +78,11 @@ class Weights:
         gathers = [use for use in self.uses(parameter) if use.node.op_type == "Gather"]
         return any(quantised_weight(self._graph, use) is not None for use in gathers)
 
-    def _lies(self, use: Use) -> bool:
+    def _lies(self, use: NodeInput) -> bool:
         """Whether a product takes the weight as (in, out)."""
         return PRODUCTS.get(use.node.op_type) == use.at and not attribute(use.node, "transB", 0)
 
-    def upright(self, use: Use) -> Values | None:
+    def upright(self, use: NodeInput) -> Values | None:
         """The values of the weight that a node takes, a dense layer's as (out, in)."""
         held = quantised_weight(self._graph, use)
         value = self._graph.constant(use.node.input[use.at]) if held is None else held.values
@@ -162,7 +162,7 @@ class Weights:
         return None
 
 
-def bias_of(graph: OnnxGraph, product: Any) -> str | None:
+def bias_of(graph: ReadGraph, product: Any) -> str | None:
     """The name of the constant that is added to a product, by itself or inside a fused node; None without one."""
     if product.op_type in ("Gemm", "FusedGemm") and len(product.input) > 2:
         return str(product.input[2])

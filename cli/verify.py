@@ -135,8 +135,9 @@ def _case(subject: Any, kind: str, options: dict[str, Any], chosen: set[str]) ->
         texts = tuple(read_texts((), options["file"]))
         return case_of_texts(subject, options["model_dir"], texts, options["seed"])
     own_model = options["model_dir"] if kind != "onnx" else None
-    generated = {name: options[name] for name in ("dialect", "edge", "optimizer") if options[name]}
-    by_hand = chosen & {"seed", "size", "dialect", "edge", "optimizer"}
+    own_choice = ("dialect", "edge", "optimizer", "head", "labels", "choices")
+    generated = {name: options[name] for name in own_choice if options[name]}
+    by_hand = chosen & {"seed", "size", *own_choice}
     if own_model or options["config"] or options["file"] or (not subject.live and by_hand):
         return case_of(options)
     if generated.get("optimizer") == "none":

@@ -40,6 +40,14 @@ HEADS: Mapping[str, tuple[str, ...]] = {
 }
 """The objectives by the names with which users ask for them -> the heads of the model."""
 
+TASK_HEADS = ("sequence_classification", "token_classification", "multiple_choice", "question_answering")
+"""The heads of a model that belong to a task. Only Hugging Face's class tells them apart: three share a name."""
+PROBLEMS = {
+    "regression": "regression", "multi_label": "multi_label_classification",
+    "sequence_classification": "single_label_classification",
+}  # fmt: skip
+"""An objective of a sequence classifier -> what Hugging Face calls it."""
+
 LABELLED = ("sequence_classification", "regression", "multi_label", "token_classification")
 """Those that have a number of labels."""
 
@@ -87,6 +95,16 @@ def targets(
         case "encoder" | "pooler" | "sentence_embedding":
             return _gradients(draw, objective, batch, (B, S, hidden_size))
     return {}
+
+
+def check_targets(case: Case) -> None:
+    """Raises `InputError` unless a case has the targets of its objective, in their shapes."""
+    B, labels = len(case.batch), case.targets.get("labels")
+    choices = B // len(labels) if case.objective == "multiple_choice" and labels is not None and len(labels) else 1
+    choices = choices if B % choices == 0 else 1
+    wanted = targets(case.objective, case.batch, case.config.hidden_size, 0, labels=case.num_labels, choices=choices)
+    if {n: a.shape for n, a in wanted.items()} != {n: a.shape for n, a in case.targets.items()}:
+        raise InputError(f"targets: those of {case.objective} are {', '.join(wanted) or 'none'}, each in its shape")
 
 
 def _single(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:

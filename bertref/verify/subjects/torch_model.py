@@ -10,7 +10,7 @@ from ...errors import BackendUnavailable, InputError
 from ...heads import DECODER as OWN_DECODER
 from ...heads import architecture_of, architectures, labelled
 from ...topology import places
-from ..cases.targets import objective_of
+from ..cases.targets import PROBLEMS, TASK_HEADS, objective_of
 from ..graph.axes import rows_of
 from ..records import PRETRAINING, Arrays, Case
 
@@ -110,15 +110,6 @@ def parts(model: Any) -> Parts:
     )
 
 
-PROBLEMS = {
-    "regression": "regression", "multi_label": "multi_label_classification",
-    "sequence_classification": "single_label_classification",
-}  # fmt: skip
-"""An objective of a sequence classifier -> what Hugging Face calls it."""
-
-
-LABELLED_HEADS = ("sequence_classification", "token_classification", "multiple_choice", "question_answering")
-"""Those that only Hugging Face's class tells apart: they share a name, or none of their own."""
 PRETRAINING_HEADS: dict[tuple[bool, bool], tuple[str, ...]] = {
     (True, True): PRETRAINING, (True, False): ("masked_lm",), (False, True): ("next_sentence",),
 }  # fmt: skip
@@ -131,7 +122,7 @@ def heads_of(model: Any) -> tuple[tuple[str, ...], str | None]:
     known, found = architectures(), parts(model)
     names = [base.__name__ for base in type(model).__mro__]
     heads = next((known[name] for name in names if name in known), None)
-    if heads is None or not {*heads} & {*LABELLED_HEADS}:
+    if heads is None or not {*heads} & {*TASK_HEADS}:
         has = (found.predictions is not None, found.next_sentence is not None)
         heads = ("pooler",) if found.encoder.pooler is not None else ()
         heads = PRETRAINING_HEADS.get(has, heads)

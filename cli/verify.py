@@ -135,10 +135,11 @@ def _case(subject: Any, kind: str, options: dict[str, Any], chosen: set[str]) ->
         texts = tuple(read_texts((), options["file"]))
         return case_of_texts(subject, options["model_dir"], texts, options["seed"])
     own_model = options["model_dir"] if kind != "onnx" else None
-    generated = {name: options[name] for name in ("dialect", "edge", "optimizer", "step") if options[name]}
+    own_choice = ("dialect", "edge", "optimizer", "step", "head", "labels", "choices")
+    generated = {name: options[name] for name in own_choice if options[name]}
     if options["numerics"]:
         generated["numerics"] = numerics_of(options["numerics"])
-    by_hand = chosen & {"seed", "size", "dialect", "numerics", "edge", "optimizer", "step"}
+    by_hand = chosen & {"seed", "size", "numerics", *own_choice}
     if own_model or options["config"] or options["file"] or (not subject.live and by_hand):
         return case_of(options)
     if generated.get("optimizer") == "none":

@@ -9,14 +9,16 @@ from typing import Any
 
 from ..checkpoint import load_model
 from ..errors import InputError
+from ..heads import parameter_shapes
 from .cases.case import from_model, generate, generate_for, rich_parameters
 from .cases.make import chosen_case, numbers
+from .cases.targets import HEADS, check_head
 from .graph.axes import split
 from .graph.steps import Graph
 from .judgement.bracket import bracketed
 from .judgement.reference import answer_names
 from .records import WRONG, Case, Report
-from .subject import BringsWeights, Subject
+from .subject import BringsWeights, Subject, Weights
 from .subjects import parse
 from .subjects.dump import DumpSubject
 from .subjects.python import wrap
@@ -54,17 +56,35 @@ def case_for(subject: Subject, seed: int = 0, *, size: str = "tiny", **options: 
         return generate(seed if subject.seed is None else subject.seed, size=size, **options)
     brought = subject.weights() if isinstance(subject, BringsWeights) else None
     if brought is None:
-        return generate(seed, size=size, **options)
+        preferred = {} if "head" in options else getattr(subject, "prefers", {})
+        return generate(seed, size=size, **{**preferred, **options})
     chosen = {name: options.pop(name) for name in ("optimizer", "step", "numerics") if name in options}
+    choices, head = options.pop("choices", None), options.pop("head", None)
     if options:
         raise InputError(f"{subject.name}: brings its own model, so that {', '.join(sorted(options))} can't be chosen")
+    if head is not None:
+        brought = _with_head(brought, head, subject.name)
+    check_head(brought.objective or "pretraining", None, choices)
     case = generate_for(
         brought.config, brought.numerics, seed, params=brought.params, heads=brought.heads,
-        num_labels=brought.num_labels, **numbers(brought.config, size),
+        num_labels=brought.num_labels, objective=brought.objective, choices=choices,
+        tied=brought.tied, token_types=brought.token_types, **numbers(brought.config, size),
     )  # fmt: skip
     if chosen.get("optimizer", "") is None:
         chosen["optimizer"] = "none"
     return chosen_case(case, seed, **chosen) if chosen else case
+
+
+def _with_head(brought: Weights, head: str, name: str) -> Weights:
+    """The model asked about another of its objectives, or about what is inside it alone."""
+    if HEADS.get(head) == brought.heads:
+        return replace(brought, objective=head)
+    if head not in ("encoder", "pooler"):
+        check_head(head)
+        raise InputError(f"{name}: its model has the heads {', '.join(brought.heads)}; it can't be asked about {head}")
+    known, params = parameter_shapes(brought.config, HEADS[head]), brought.params
+    held = None if params is None else {key: value for key, value in params.items() if key in known}
+    return replace(brought, heads=HEADS[head], objective=head, params=held, tied=True)
 
 
 def case_of_texts(subject: Subject, model: str | Path | None, texts: Sequence[str], seed: int = 0) -> Case:

@@ -15,12 +15,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from ..config import BertConfig, Numerics
 from ..data.pretraining.batch import PretrainingBatch
-from ..heads import labelled
+from ..heads import DECODER, labelled, parameter_shapes
 from ..optim import Optimizer
+from ..params import Shape
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -59,8 +61,13 @@ class OptimizerCase:
 @dataclass(frozen=True, eq=False)
 class Case:
     """`params` are float64 arrays whose values are exact in float32. `origin` holds what makes the case again: the
-    generator's arguments and seed, or the user's model and texts. `heads` are the model's (`bertref.heads`); only those
-    of pre-training have losses here, so only they are judged backward."""
+    generator's arguments and seed, or the user's model and texts.
+
+    heads      the model's (`bertref.heads`)
+    objective  what its answers go on to, a name of `topology.OBJECTIVES`; None: it is asked forward only
+    targets    the labels of an objective, or the gradients that are given for outputs, by name (`cases.targets`); those
+               of pre-training are in the batch
+    """
 
     name: str
     config: BertConfig
@@ -70,11 +77,8 @@ class Case:
     optimizer: OptimizerCase | None
     origin: Mapping[str, Any]
     heads: tuple[str, ...] = PRETRAINING
-
-    @property
-    def objective(self) -> str | None:
-        """The name of the losses that its answers go on to; None: it is asked forward only."""
-        return "pretraining" if self.heads == PRETRAINING else None
+    objective: str | None = "pretraining"
+    targets: Arrays = field(default_factory=dict)
 
     @property
     def num_labels(self) -> int:
@@ -84,9 +88,27 @@ class Case:
 
     @property
     def choices(self) -> int:
-        """How many sequences a question of a multiple choice has: the fewest that the rows can be cut into evenly."""
+        """How many sequences a question of a multiple choice has: as many as there are for each right answer; without
+        those, the fewest that the rows can be cut into evenly."""
         rows = len(self.batch)
+        if self.objective == "multiple_choice":
+            return rows // len(self.targets["labels"])
         return next((n for n in range(2, rows) if rows % n == 0), rows)
+
+
+    @property
+    def tied(self) -> bool:
+        """Whether the decoder compares with the word embeddings."""
+        return DECODER not in self.params
+
+    @property
+    def shapes(self) -> dict[str, Shape]:
+        """Name -> shape of every parameter, in canonical order."""
+        return parameter_shapes(self.config, self.heads, num_labels=self.num_labels, tied=self.tied)
+
+    def given(self, name: str) -> npt.NDArray[Any]:
+        """An array of the batch or of the targets. Raises `AttributeError` for an unknown name."""
+        return self.targets[name] if name in self.targets else np.asarray(getattr(self.batch, name))
 
 
 @dataclass(frozen=True, eq=False)

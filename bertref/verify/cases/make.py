@@ -6,13 +6,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from ...checkpoint import load_model
+from ...checkpoint import SavedModel, load_model
 from ...config import BertConfig, Numerics, read_config
 from ...errors import InputError
-from ...heads import parameter_shapes
+from ...heads import DECODER, parameter_shapes
 from ...optim import LEFT_OUT, RULES
-from ..records import PRETRAINING, Case
-from .case import JUDGED, SIZES, STEP, from_model, generate, generate_for, optimizer_case
+from ..records import Case
+from .case import JUDGED, SIZES, STEP, asked_head, from_model, generate, generate_for, optimizer_case
+from .targets import HEADS, LABELLED, PROBLEMS, TASK_HEADS, objective_of
 
 OPTIMIZERS = (*JUDGED, "none")
 
@@ -29,6 +30,9 @@ def make_case(
     config: str | Path | None = None,
     model: str | Path | None = None,
     texts: Sequence[str] = (),
+    head: str | None = None,
+    labels: int | None = None,
+    choices: int | None = None,
 ) -> Case:
     """The case. `size` and `edge` are those of `case.generate`, `optimizer` one of `OPTIMIZERS`, or None for the
     dialect's own; `step` is the number of its update, `numerics` single fields of the dialect.
@@ -37,6 +41,8 @@ def make_case(
              longer than the model allows
     model    any checkpoint that `checkpoint.load_model` reads: the case has its weights; heads that it lacks get
              generated ones. Beside a model, `config` is the config that its weights lack.
+    head     one of `targets.HEADS`, with the number of `labels` or `choices`; None: the model's head of a task, if it
+             has one, else that of pre-training
     texts    rows for the model, a tab before the second segment; without them rows of random words
 
     Raises `InputError` where these contradict each other, `CheckpointError` for a model that can't be read.
@@ -51,10 +57,13 @@ def make_case(
     preset = Numerics.preset(dialect) if dialect else None
     asked: dict[str, Any] = {"optimizer": optimizer, "step": step, "numerics": numerics}
     if model is not None:
-        return chosen_case(_of_model(model, config, preset, texts, seed, size), seed, **asked)
+        return chosen_case(_of_model(model, config, preset, texts, seed, size, (head, labels, choices)), seed, **asked)
     if config is not None:
-        return chosen_case(_of_config(config, preset, seed, size), seed, **asked)
+        objective, num_labels, count = asked_head({"head": head, "labels": labels, "choices": choices})
+        own = {"heads": HEADS[objective], "objective": objective, "num_labels": num_labels, "choices": count}
+        return chosen_case(_of_config(config, preset, seed, size, own), seed, **asked)
     options: dict[str, Any] = {"dialect": dialect, "edge": edge, **asked}
+    options |= {"head": head, "labels": labels, "choices": choices}
     options = {name: value for name, value in options.items() if value}
     return generate(seed, size=size, **{**options, **({"optimizer": None} if optimizer == "none" else {})})
 
@@ -77,7 +86,7 @@ def chosen_case(
     numerics: Mapping[str, Any] = MappingProxyType({}),
 ) -> Case:
     """A case of somebody's model with what a user chooses about it: the optimiser, None for the dialect's, or "none",
-    the number of its step, fields of the dialect. Other heads than pre-training's have no step.
+    the number of its step, fields of the dialect.
 
     Raises `InputError` for values that there aren't."""
     check_optimizer(optimizer, step)
@@ -86,36 +95,53 @@ def chosen_case(
         case, numerics=replace(case.numerics, **numerics),
         origin={**case.origin, **{name: value for name, value in chosen.items() if value}},
     )  # fmt: skip
-    if optimizer == "none" or case.heads != PRETRAINING:
+    if optimizer == "none":
         return replace(changed, optimizer=None)
     made = optimizer_case(case.params, changed.numerics, seed, optimizer, step=step or STEP)
     return replace(changed, optimizer=made)
 
 
-def _of_config(path: str | Path, preset: Numerics | None, seed: int, size: str) -> Case:
+def _of_config(
+    path: str | Path, preset: Numerics | None, seed: int, size: str, own: dict[str, Any]
+) -> Case:
+    """`own`: the heads and their numbers."""
     config, numerics = read_config(path, dialect=preset)
-    case = generate_for(config, numerics, seed, optimizer=False, **numbers(config, size))
+    case = generate_for(config, numerics, seed, optimizer=False, **numbers(config, size), **own)
     return replace(case, name=f"{Path(path).name}, seed {seed}")
 
 
 def _of_model(
-    path: str | Path, config: str | Path | None, preset: Numerics | None, texts: Sequence[str], seed: int, size: str
-) -> Case:
+    path: str | Path, config: str | Path | None, preset: Numerics | None, texts: Sequence[str], seed: int, size: str,
+    head: tuple[str | None, int | None, int | None],
+) -> Case:  # fmt: skip
     saved = load_model(path, config=config, dialect=preset)
-    if "cls.predictions.decoder.weight" in saved.params:
-        raise InputError(f"{path}: its decoder is not tied to the word embeddings; such models can't be verified")
     if texts and saved.tokenizer is None:
         raise InputError(f"{path}: has no vocabulary to read the texts with; leave out the texts")
-    name, known = Path(path).name, parameter_shapes(saved.config)
+    own = _own_head(saved, *head)
+    name, shapes = Path(path).name, {"num_labels": own["num_labels"], "tied": DECODER not in saved.params}
+    known = parameter_shapes(saved.config, own["heads"], **shapes)
     params = {key: value for key, value in saved.params.items() if key in known}
-    rows = numbers(saved.config, size)
-    case = generate_for(saved.config, saved.numerics, seed, params=params, optimizer=False, **rows)
+    case = generate_for(
+        saved.config, saved.numerics, seed, params=params, optimizer=False, **numbers(saved.config, size), **own
+    )
     case = replace(case, name=f"{name}, seed {seed}")
     if texts:
         case = from_model(
-            case.params, saved.config, saved.numerics, saved.tokenizer, texts, seed, optimizer=False, name=name
+            case.params, saved.config, saved.numerics, saved.tokenizer, texts, seed, optimizer=False, name=name, **own
         )
     return case
+
+
+def _own_head(saved: SavedModel, head: str | None, labels: int | None, choices: int | None) -> dict[str, Any]:
+    """The heads of a saved model, or the one that is asked for, and their numbers: what `generate_for` takes."""
+    own = {problem: name for name, problem in PROBLEMS.items()}.get(saved.problem_type or "")
+    task = next((name for name in saved.heads if name in TASK_HEADS), None)
+    if head is None and task is not None:
+        head = own if task == "sequence_classification" and own else objective_of((task,), len(saved.labels) or 2)
+    if labels is None and head in LABELLED and saved.labels:
+        labels = len(saved.labels)
+    objective, num_labels, count = asked_head({"head": head, "labels": labels, "choices": choices})
+    return {"heads": HEADS[objective], "objective": objective, "num_labels": num_labels, "choices": count}
 
 
 def numbers(config: BertConfig, size: str) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...heads import parameter_shapes
 from ...row import TensorRow
 from ...topology import rows
 from ..records import Case
@@ -33,7 +32,7 @@ class Axes:
 
 def rows_of(case: Case) -> tuple[TensorRow, ...]:
     """The table of the case's network."""
-    return rows(case.config, case.heads, case.objective)
+    return rows(case.config, case.heads, case.objective, tied=case.tied)
 
 
 def split(name: str) -> tuple[str, str]:
@@ -76,7 +75,7 @@ class AxesOf:
 
     def __init__(self, case: Case, tokens: Bools | None = None) -> None:
         self._known: dict[str, Axes] = {}
-        self._parameters = parameter_shapes(case.config, case.heads, num_labels=case.num_labels)
+        self._parameters = case.shapes
         self._rows = {row.name: row for row in rows_of(case)}
         tokens = case.batch.attention_mask.astype(bool) if tokens is None else tokens
         B, S = tokens.shape

@@ -15,6 +15,7 @@ import numpy as np
 
 from ...errors import InputError
 from ...optim import Optimizer
+from ...topology import is_parameter
 from ..emulation.formats import FORMATS, Format, nearest
 from ..emulation.simulate import LOSS_SCALE
 from ..judgement import bias_correction, score_scale
@@ -209,4 +210,4 @@ def loss_scale(precision: str) -> float:
 def _is_upstream(name: str) -> bool:
     """Whether it is a gradient that other gradients are made from: not a parameter's."""
     prefix, rest = split(name)
-    return prefix == "grad" and not rest.startswith(("bert.", "cls."))
+    return prefix == "grad" and not is_parameter(rest)

@@ -29,8 +29,9 @@ from ...row import TensorRow
 from ...topology import readers, users
 from ..judgement.reference import CaseUpdates
 from ..records import Case
-from .arithmetic import Contribution, RowArithmetic, added
+from .arithmetic import RowArithmetic
 from .axes import AxesOf, rows_of
+from .contribution import Contribution, added
 from .order import backward_order
 
 Values = Any

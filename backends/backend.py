@@ -25,6 +25,7 @@ class Backend:
     kernels         op name -> a faster pair for the same op
     updates         name of a function of `bertref.optim` -> a faster version of it
     share           calls a function with 0 to n - 1, several at once, on threads of its own; None: it has none
+    draw            makes dropout's decisions for a batch on the device (`bertref.dropout.Drawn`); None: the host does
     freeze          makes arrays read-only, so that kernels may keep what they make of them; None: it has no use for it
     array_modules   the top-level modules that its array classes come from, by which `of` recognises them
     device_of       tells the device of one of its arrays, as `device` is written
@@ -38,6 +39,7 @@ class Backend:
     kernels: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     updates: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     share: Callable[[Callable[[int], None], int], None] | None = None
+    draw: Callable[..., Any] | None = None
     freeze: Callable[[Iterable[Array]], None] | None = None
     array_modules: tuple[str, ...] = ()
     device_of: Callable[[Array], str | None] = _default_device

@@ -14,6 +14,8 @@ elements.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 
@@ -48,10 +50,20 @@ def kept(seed: int, site: int, step: int, example: int, count: int, probability:
     return np.asarray(lanes >= threshold(probability))
 
 
+class Drawn(Protocol):
+    """The decisions for one batch in one step, made where they are needed: the same as here, to the bit. `stream` is
+    that of the site; shapes are those of `Dropout`'s methods."""
+
+    def hidden(self, stream: int, threshold: int, width: int) -> Array: ...
+    def first(self, stream: int, threshold: int, width: int) -> Array: ...
+    def probs(self, stream: int, threshold: int, heads: int) -> Array: ...
+
+
 @dataclass(frozen=True)
 class Dropout:
     """Makes the `keep` masks of one batch in one step. `mask` (B, S) and `examples` (B) are host arrays; `share`
-    are the threads that may make them (`Backend.share`)."""
+    are the threads that may make them (`Backend.share`), unless the device does: `draw(seed, step, examples, mask,
+    packed)` (`Backend.draw`)."""
 
     xp: Namespace
     seed: int
@@ -62,6 +74,14 @@ class Dropout:
     hidden_prob: float
     probs_prob: float
     share: Callable[[Callable[[int], None], int], None] | None = None
+    draw: Callable[[int, int, np.ndarray, np.ndarray, bool], Drawn] | None = None
+
+    @cached_property
+    def _drawn(self) -> Drawn | None:
+        """Who decides on the device; None where the host does."""
+        if self.draw is None or not len(self.examples):
+            return None
+        return self.draw(self.seed, self.step, self.examples, self.mask, self.packed)
 
     @property
     def hidden_scale(self) -> float:
@@ -75,6 +95,8 @@ class Dropout:
         """keep (T, width) for hidden states, or None if nothing is dropped."""
         if threshold(self.hidden_prob) == 0:
             return None
+        if self._drawn:
+            return self._drawn.hidden(stream("dropout", site), threshold(self.hidden_prob), width)
         bounds = np.cumsum([0, *self.mask.sum(axis=1)]).tolist()
         rows = np.empty((bounds[-1], width), bool)
 
@@ -93,6 +115,8 @@ class Dropout:
         """keep (B, width) for one vector a sequence: the heads'."""
         if threshold(self.hidden_prob) == 0:
             return None
+        if self._drawn:
+            return self._drawn.first(stream("dropout", site), threshold(self.hidden_prob), width)
         keep = [self._kept(b, site, self.hidden_prob, 1, width) for b in range(len(self.examples))]
         return self.xp.from_numpy(np.concatenate(keep) if keep else np.zeros((0, width), bool))
 
@@ -100,6 +124,8 @@ class Dropout:
         """keep (B, A, S, S) for attention probabilities, or None if nothing is dropped."""
         if threshold(self.probs_prob) == 0:
             return None
+        if self._drawn:
+            return self._drawn.probs(stream("dropout", site), threshold(self.probs_prob), heads)
         B, S = self.mask.shape
         keep = np.zeros((B, heads, S, S), bool)
 

@@ -173,8 +173,8 @@ class OpSet:
     """All ops on one backend, as attributes: `ops.dense`, `ops.layer_norm`, ... and `ops.xp`.
 
     `updates` are the backend's faster versions of the optimisers' functions (`bertref.optim.faster`), if it has any;
-    `share` are its threads (`Backend.share`), `freeze` is for weights that won't change (`Backend.freeze`). Without
-    kernels there is none of them.
+    `share` are its threads (`Backend.share`), `draw` makes dropout's decisions on the device (`Backend.draw`), `freeze`
+    is for weights that won't change (`Backend.freeze`). Without kernels there is none of them.
     """
 
     add = _OpAttribute(add.add)
@@ -212,6 +212,7 @@ class OpSet:
         self.xp = backend.xp
         self.updates: Mapping[str, Any] = getattr(backend, "updates", {}) if kernels else {}
         self.share = getattr(backend, "share", None) if kernels else None
+        self.draw = getattr(backend, "draw", None) if kernels else None
         self.freeze = getattr(backend, "freeze", None) if kernels else None
         self._ops: dict[str, Any] = {name: BoundOp(self.xp, op, chosen.get(name)) for name, op in OPS.items()}
 

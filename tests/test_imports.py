@@ -34,6 +34,7 @@ MAY_IMPORT = {
     "text": {"errors", "plumbing"},
     "golden": {"errors"},
     "backends": {"arrays", "errors", "plumbing"},
+    "backends.cupy": {"arrays", "backends", "errors", "ops"},
     "backends.numpy": {"arrays", "backends", "errors", "ops", "plumbing"},
     "backends.report": {"backends", "backends.numpy", "plumbing"},
     "ops": {"arrays"},

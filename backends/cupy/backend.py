@@ -1,5 +1,7 @@
 """CuPy: one CUDA GPU. The import works without a GPU; `create` proves that the device computes."""
 
+from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import array_api_compat.cupy as standard
@@ -13,6 +15,10 @@ from .. import half
 from ..backend import Backend
 from ..host_arrays import native
 from ..namespace import HostArray, Namespace, widened_product
+from .kernels import kernels, updates
+from .kernels.loaded import Loaded
+from .kernels.philox import Drawn
+from .order import sorted_rows
 
 INDEX_ADD = r"""
 // One thread owns one element of the result and adds that row's values in order: no atomics, so no chance.
@@ -32,13 +38,6 @@ REALS = {"float32": "float", "float64": "double"}
 THREADS = 256
 
 NO_DEVICE, DRIVER_TOO_OLD = 100, 35  # cudaErrorNoDevice, cudaErrorInsufficientDriver
-
-
-def sorted_rows(library: Any, index: Array, rows: int) -> tuple[Array, Array]:
-    """The kernel's arguments `order` and `first`; `library` is cupy, or numpy for a test."""
-    order = library.argsort(index, kind="stable")
-    first = library.searchsorted(index[order], library.arange(rows + 1, dtype=index.dtype))
-    return order.astype(np.int64), first.astype(np.int64)
 
 
 class CupyNamespace(Namespace):
@@ -151,4 +150,9 @@ def create(device: str | None) -> Backend:
         raise BackendUnavailable(f"backend 'cupy': GPU {index} does not compute: {_why(error)}") from error
     dtypes = (*half.dtypes(), "float32", "float64")
     spec = str(index) if index else ""
-    return Backend("cupy", spec, namespace, dtypes, array_modules=("cupy",), device_of=device_of)
+    loaded = Loaded()
+    return Backend(
+        "cupy", spec, namespace, dtypes, kernels=MappingProxyType(kernels(loaded)),
+        updates=MappingProxyType(updates(loaded)), draw=partial(Drawn, loaded), array_modules=("cupy",),
+        device_of=device_of,
+    )  # fmt: skip

@@ -98,7 +98,7 @@ def dropout_of(ops: OpSet, recipe: TrainingRecipe, batch: Batch, step: int) -> D
     mask = np.asarray(batch.attention_mask) != 0
     return Dropout(  # an example of several sequences, a multiple choice, is as many rows
         ops.xp, recipe.seed, step, np.asarray(batch.example).reshape(-1), mask.reshape(-1, mask.shape[-1]),
-        recipe.packed, config.hidden_dropout_prob, config.attention_probs_dropout_prob, ops.share,
+        recipe.packed, config.hidden_dropout_prob, config.attention_probs_dropout_prob, ops.share, ops.draw,
     )  # fmt: skip
 
 

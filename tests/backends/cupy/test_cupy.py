@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from bertref import backends
+from bertref.backends.cupy.order import sorted_rows
 from bertref.errors import BackendUnavailable
 
 cupy = pytest.importorskip("cupy", reason="cupy is not installed")
@@ -107,7 +108,7 @@ def test_the_kernel_adds_rows_in_order(on_the_cpu: tuple[type, ctypes.CDLL], row
     rng = np.random.default_rng(count)
     x, values = rng.standard_normal((rows, width)).astype(dtype), rng.standard_normal((count, width)).astype(dtype)
     index = rng.integers(0, rows, count)
-    order, first = cupy_backend.sorted_rows(np, index, rows)
+    order, first = sorted_rows(np, index, rows)
     out = np.full_like(x, np.nan)
     pointers = [array.ctypes.data_as(ctypes.c_void_p) for array in (x, values, order, first, out)]
     threads = cupy_backend.THREADS

@@ -1,0 +1,51 @@
+"""Launches that go down the columns of a matrix, and the sums over its rows that they make part by part."""
+
+import numpy as np
+
+from ....arrays import Array
+from .device import Device, Shape, ceil_div, warps
+from .sources import expression
+
+THREADS = 128
+"""The most of a block that goes down columns: small blocks, so that rows of 768 elements need no idle threads."""
+LANES = 16
+"""Of column_sum.cu."""
+ROWS_OF_A_PART, MOST_PARTS = 16, 256
+"""Rows that are summed by one block at least, and into how many parts rows are shared out at most: each leaves a row of
+float32 to be added."""
+MOST_BLOCKS = 65535
+"""In a grid's y, by CUDA's rules."""
+
+
+def down_columns(width: int, V: int, parts: int) -> Shape:
+    """A thread for V columns, in blocks of nearly equal size; `parts` of the rows."""
+    threads = ceil_div(width, V)
+    blocks = ceil_div(threads, THREADS)
+    return Shape((blocks, parts), (warps(ceil_div(threads, blocks)), 1))
+
+
+def parts_of(rows: int) -> int:
+    """Into how many parts rows are shared out whose sums are wanted."""
+    return min(max(1, ceil_div(rows, ROWS_OF_A_PART)), MOST_PARTS)
+
+
+def column_sums(device: Device, x: Array, weights: Array | None = None) -> Array:
+    """x (N, I), weights (N) float32 or None -> sums over the rows (I), float32; a row of weight 0 adds 0."""
+    return added(device, _summed(device, x, weights, parts_of(x.shape[0])))
+
+
+def added(device: Device, parts: Array) -> Array:
+    """Sums of parts (P, I), float32 -> (I)."""
+    return _summed(device, parts, None, 1)[0]
+
+
+def _summed(device: Device, x: Array, weights: Array | None, parts: int) -> Array:
+    rows, width = x.shape
+    out = device.empty((parts, width), np.float32)
+    # where there is one part, there are few blocks: threads of one column each make more of them
+    V = 1 if parts == 1 else device.elements_at_once(width, x, out)
+    if width:
+        shape = Shape((ceil_div(width, 32 * V), parts), (32, LANES))
+        kernel = expression("column_sum", x.dtype.name, V)
+        device.launch("column_sum", kernel, shape, x, weights, out, np.int64(rows), np.int64(width))
+    return out

@@ -1,0 +1,130 @@
+"""The optimisers' updates and what clipping does to a gradient: each element is read once and written once, in float32.
+
+The formulas are those of `bertref.optim` (adam, lamb, norms); this room may not import them, and a test compares. No
+number passes the host: rates and corrections stay 0-d arrays on the device.
+
+`donate=True` gives the arguments away: results take their memory.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ....arrays import Array, Namespace
+from .device import Device, Shape, ceil_div
+
+THREADS = 256
+"""Of a block of update.cu."""
+OF_A_THREAD, MOST_BLOCKS = 4, 1024
+"""Elements of a thread at least, and blocks at most: each leaves a number where a sum is made."""
+
+
+@dataclass(frozen=True)
+class UpdateKernel:
+    """A faster version of the function of that name in `bertref.optim`; `serves(*arrays)` says for which."""
+
+    name: str
+    compute: Callable[..., Any]
+    serves: Callable[..., bool]
+
+
+def updates(device: Device) -> dict[str, UpdateKernel]:
+    """The passes over parameters that a device makes faster."""
+
+    def serves(*arrays: Any) -> bool:
+        """Arrays of one shape in float32."""
+        alike = device.serves(*arrays) and all(a.shape == arrays[0].shape for a in arrays)
+        return alike and arrays[0].dtype == np.float32 and arrays[0].size > 0
+
+    passes = _Passes(device)
+    found: dict[str, Callable[..., Any]] = {
+        "adamw_update": passes.adamw,
+        "google_update": passes.google,
+        "lamb_update": passes.lamb,
+        "scaled": passes.scaled,
+        "squared_norm": passes.squared_norm,
+    }
+    return {name: UpdateKernel(name, compute, serves) for name, compute in found.items()}
+
+
+class _Passes:
+    """The functions of `bertref.optim`, with their arguments, on a device."""
+
+    def __init__(self, device: Device) -> None:
+        self.device = device
+
+    def google(
+        self, xp: Namespace, p: Array, g: Array, m: Array, v: Array, rate: Any,
+        *, beta1: float, beta2: float, epsilon: float, weight_decay: float, donate: bool = False,
+    ) -> tuple[Array, Array, Array]:  # fmt: skip
+        """p' = p - η (m' / (√v' + ε) + λ p)"""
+        return self._adam(p, g, m, v, rate, None, None, _settings(beta1, beta2, epsilon, weight_decay), donate)
+
+    def adamw(
+        self, xp: Namespace, p: Array, g: Array, m: Array, v: Array, rate: Any, correction1: Any, correction2: Any,
+        *, beta1: float, beta2: float, epsilon: float, weight_decay: float, donate: bool = False,
+    ) -> tuple[Array, Array, Array]:  # fmt: skip
+        """p' = (1 - η λ) p - η (m'/c₁) / (√(v'/c₂) + ε)"""
+        settings = _settings(beta1, beta2, epsilon, weight_decay)
+        return self._adam(p, g, m, v, rate, correction1, correction2, settings, donate)
+
+    def _adam(
+        self, p: Array, g: Array, m: Array, v: Array, rate: Any, correction1: Any, correction2: Any,
+        settings: tuple[np.float32, ...], donate: bool,
+    ) -> tuple[Array, Array, Array]:  # fmt: skip
+        p, m, v = (self._writable(a, donate) for a in (p, m, v))
+        numbers = (self._number(a) for a in (rate, correction1, correction2))
+        self._launch("adam", p.size, p, self.device.contiguous(g), m, v, *numbers, np.int64(p.size), *settings)
+        return p, m, v
+
+    def lamb(
+        self, xp: Namespace, p: Array, g: Array, m: Array, v: Array, rate: Any, correction1: Any, correction2: Any,
+        *, beta1: float, beta2: float, epsilon: float, weight_decay: float, adapt: bool = True, donate: bool = False,
+    ) -> tuple[Array, Array, Array]:  # fmt: skip
+        """p' = p - η ‖p‖/‖u‖ u with u = (m'/c₁) / (√(v'/c₂) + ε) + λ p"""
+        p, m, v = (self._writable(a, donate) for a in (p, m, v))
+        size, u = np.int64(p.size), self.device.empty(p.shape, np.float32)
+        parts = self.device.empty((2, _blocks(p.size)), np.float32)
+        settings = _settings(beta1, beta2, epsilon, weight_decay)
+        corrections = self._number(correction1), self._number(correction2)
+        g = self.device.contiguous(g)
+        self._launch("lamb_direction", p.size, p, g, m, v, u, *corrections, parts, size, *settings)
+        self._launch("lamb_apply", p.size, p, u, parts, self._number(rate), size, np.int32(adapt))
+        return p, m, v
+
+    def squared_norm(self, xp: Namespace, a: Array) -> Array:
+        """Σ a², a 0-d array."""
+        parts, out = self.device.empty((_blocks(a.size),), np.float32), self.device.empty((), np.float32)
+        self._launch("squares", a.size, self.device.contiguous(a), parts, np.int64(a.size))
+        self.device.launch("update", "total", Shape((1, 1), (THREADS, 1)), parts, out, np.int32(len(parts)))
+        return out
+
+    def scaled(self, xp: Namespace, a: Array, factor: Any, donate: bool = False) -> Array:
+        """a times a number."""
+        a = self._writable(a, donate)
+        self._launch("scaled", a.size, a, self._number(factor), np.int64(a.size))
+        return a
+
+    def _launch(self, kernel: str, size: int, *arguments: Any) -> None:
+        self.device.launch("update", kernel, Shape((_blocks(size), 1), (THREADS, 1)), *arguments)
+
+    def _writable(self, a: Array, donate: bool) -> Array:
+        """The array itself if it is given away, or a copy, in C order."""
+        if not donate:
+            return self.device.library.array(a, order="C")
+        return self.device.contiguous(a)
+
+    def _number(self, value: Any) -> Any:
+        """A number as a 0-d array on the device; None stays None."""
+        return None if value is None else self.device.library.asarray(value, dtype=np.float32)
+
+
+def _settings(beta1: float, beta2: float, epsilon: float, weight_decay: float) -> tuple[np.float32, ...]:
+    """1 - β is taken before it is rounded: of 0.999 a float32 keeps four digits of that."""
+    return tuple(np.float32(x) for x in (beta1, beta2, 1 - beta1, 1 - beta2, epsilon, weight_decay))
+
+
+def _blocks(size: int) -> int:
+    return min(ceil_div(size, THREADS * OF_A_THREAD), MOST_BLOCKS)

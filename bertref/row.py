@@ -8,6 +8,9 @@ ADD, ATTENTION, DENSE, EMBEDDING, GATHER, LAYER_NORM, SOFTMAX, TANH = (
     f"{OPS}{op}.py" for op in ("add", "attention", "dense", "embedding", "gather", "layer_norm", "softmax", "tanh")
 )
 CROSS_ENTROPY, ACTIVATION = f"{OPS}cross_entropy.py", f"{OPS}{{activation}}.py"
+BINARY_CROSS_ENTROPY, SPAN_CROSS_ENTROPY, SQUARED_ERROR = (
+    f"{OPS}{op}.py" for op in ("binary_cross_entropy", "span_cross_entropy", "squared_error")
+)
 
 
 class Parameter(NamedTuple):
@@ -30,7 +33,9 @@ class TensorRow:
     name        canonical, as the probe is called
     op          what makes it: lookup, add, residual (a branch, dropped out, and the stream), layer_norm, dense, decoder
                 (a dense layer over the words, whose table may be tied), scores, masked_softmax, context, activation,
-                tanh, weighted_cross_entropy, mean_cross_entropy
+                tanh; losses: weighted_cross_entropy, mean_cross_entropy, mean_binary_cross_entropy,
+                mean_squared_error, span_cross_entropy, inner_product (of tensors and what the batch has for them);
+                mean_of_tokens and unit_length of sentence embeddings
     inputs      the tensors that it is made from
     parameters  the weight first
     axes        a letter each, those of `ops.op`; "" for a number

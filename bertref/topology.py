@@ -26,8 +26,8 @@ from dataclasses import replace
 from functools import cache
 
 from .config import BertConfig
-from .heads import HEADS, expanded, with_pooler
-from .objectives.pretraining import ROWS as PRETRAINING
+from .heads import DECODER, HEADS, expanded, with_pooler
+from .objectives import choice, classification, multi_label, pretraining, regression, spans, tokens
 from .row import (
     ACTIVATION,
     ADD,
@@ -100,21 +100,62 @@ POOLER = (
               "pooled_pre", (DENSE,), "bert.pooler.dense", ("first_token",)),
     TensorRow("pooled", "tanh", ("pooled_pre",), (), "B H", "rows", "pooled", (TANH,), "bert.pooler"),
 )  # fmt: skip
-OBJECTIVES = {"pretraining": PRETRAINING}
-"""Name -> the rows of its losses."""
+GIVEN = "bertref/verify/given_gradient.py"
+
+
+def _inner_product(**outputs: str) -> TensorRow:
+    """The loss whose gradient at some outputs is a given one: the sum of their products with what is given for them."""
+    given = tuple(f"upstream.{name}" for name in outputs)
+    return TensorRow("loss.total", "inner_product", tuple(outputs.values()), (), "", "", "loss.total", (GIVEN,), "",
+                     given)  # fmt: skip
+
+
+SENTENCE = (
+    TensorRow("sentence.mean", "mean_of_tokens", ("{x}",), (), "B H", "rows", "mean", (GIVEN,)),
+    TensorRow("sentence.embedding", "unit_length", ("sentence.mean",), (), "B H", "rows", "embedding", (GIVEN,)),
+    _inner_product(sentence="sentence.embedding"),
+)
+OBJECTIVES = {
+    "pretraining": pretraining.ROWS,
+    "masked_lm": pretraining.WORDS_ALONE,
+    "next_sentence": pretraining.SENTENCES_ALONE,
+    "sequence_classification": classification.ROWS,
+    "regression": regression.ROWS,
+    "multi_label": multi_label.ROWS,
+    "multiple_choice": choice.ROWS,
+    "token_classification": tokens.ROWS,
+    "question_answering": spans.ROWS,
+    "encoder": (_inner_product(sequence="{x}"),),
+    "pooler": (_inner_product(sequence="{x}", pooled="pooled"),),
+    "sentence_embedding": SENTENCE,
+}
+"""Name -> the rows of its losses, and of what stands between the heads and them."""
 
 
 def rows(
-    config: BertConfig, heads: Sequence[str] = ("pretraining",), objective: str | None = "pretraining"
+    config: BertConfig,
+    heads: Sequence[str] = ("pretraining",),
+    objective: str | None = "pretraining",
+    *,
+    tied: bool = True,
 ) -> tuple[TensorRow, ...]:
     """Every tensor of the encoder, of the heads (names as in `bertref.heads`) and of the objective's losses (None:
-    without), in the order of the computation. Raises `InputError` for an unknown head."""
+    without), in the order of the computation. Unless `tied`, the decoder has a table of its own. Raises `InputError`
+    for an unknown head."""
     found = list(EMBEDDINGS)
     for i in range(config.num_hidden_layers):
         found += (_filled(row, i, layer_input(i)) for row in LAYER)
     above = [*(POOLER if with_pooler(heads) else ()), *(row for head in expanded(heads) for row in head.rows)]
     above += OBJECTIVES[objective] if objective else ()
+    above = above if tied else [_untied(row) for row in above]
     return *found, *(_filled(row, 0, last_output(config)) for row in above)
+
+
+def _untied(row: TensorRow) -> TensorRow:
+    """The decoder's row with its own table."""
+    if row.op != "decoder":
+        return row
+    return replace(row, parameters=(Parameter(DECODER, "decoder.w"), *row.parameters[1:]))
 
 
 def _filled(row: TensorRow, i: int, x: str) -> TensorRow:
@@ -184,6 +225,8 @@ def _one_layer() -> tuple[dict[str, tuple[TensorRow, ...]], dict[str, Parameter]
     table = list(rows(config))
     for head in HEADS:
         table += (row for row in rows(config, (head,), None) if row not in table)
+    table += (row for row in SENTENCE if row not in table)
+    table += (row for row in rows(config, tied=False) if row.op == "decoder")
     by_name: dict[str, tuple[TensorRow, ...]] = {}
     for row in table:
         by_name[row.name] = (*by_name.get(row.name, ()), row)
@@ -195,6 +238,11 @@ def row_like(name: str, ndim: int | None = None) -> TensorRow:
     axes is meant, or the first. Raises `KeyError` for an unknown one."""
     found = _one_layer()[0][_in_layer_0(name)]
     return next((row for row in found if len(row.axes.split()) == ndim), found[0])
+
+
+def is_parameter(name: str) -> bool:
+    """Whether it is the name of a parameter, of a model of any depth with any head."""
+    return _in_layer_0(name) in _one_layer()[1]
 
 
 def parameter_like(name: str) -> Parameter:

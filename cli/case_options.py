@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any, TypeVar
 
 import click
@@ -12,17 +13,27 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def case_options(command: F) -> F:
-    """--seed --size --dialect --edge --optimizer --config --model --file: the arguments of `case_of`."""
+    """--seed --size --dialect --numerics --edge --optimizer --step --head --labels --choices --config --model --file:
+    the arguments of `case_of`."""
     for option in reversed((
         click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Makes the case again."),
         click.option("--size", type=click.Choice(["tiny", "small", "medium", "base"]), default="tiny",
                      show_default=True, help="Of the model and the batch; base is BERT-Base."),
         click.option("--dialect", type=click.Choice(["google", "huggingface"]),
                      help="Numeric dialect; else the model's or config's, or huggingface."),
-        click.option("--edge", type=click.Choice(["masked-row", "large-scores"]), default=None,
-                     help="A generated case with a row of padding only, or with nearly one-hot attention."),
+        click.option("--numerics", metavar="FIELDS",
+                     help="Single fields of the dialect: 'mlm_denominator_epsilon=1e-5,gelu=erf'."),
+        click.option("--edge", type=click.Choice(["masked-row", "large-scores", "full-rows"]), default=None,
+                     help="A generated case with a row of padding only, with nearly one-hot attention, or without "
+                     "padding."),
         click.option("--optimizer", metavar="NAME",
-                     help="Of the step: google, adamw, lamb or none; else the dialect's."),
+                     help="Of the step: google, adamw, lamb, adam-l2, ... or none; else the dialect's."),
+        click.option("--step", type=click.IntRange(min=1), help="The number of the update, from 1; else 7."),
+        click.option("--head", metavar="NAME",
+                     help="What stands on the encoder: sequence_classification, regression, multi_label, encoder, ...; "
+                     "else the model's, or pretraining."),
+        click.option("--labels", type=click.IntRange(min=1), help="How many labels the head has."),
+        click.option("--choices", type=click.IntRange(min=2), help="How many choices a question has."),
         click.option("--config", metavar="FILE", help="A config.json: its architecture, with generated weights."),
         click.option("--model", "model_dir", metavar="DIR", help="A model: its weights instead of generated ones."),
         click.option("--file", "file", metavar="FILE",
@@ -39,7 +50,28 @@ def case_of(options: dict[str, Any]) -> Any:
     file = options["file"]
     return make_case(
         seed=options["seed"], size=options["size"], dialect=options["dialect"], edge=options["edge"] or "",
-        optimizer=options["optimizer"], config=options["config"],
+        optimizer=options["optimizer"], step=options["step"], numerics=numerics_of(options["numerics"]),
+        config=options["config"],
         model=options["model_dir"] or (os.environ.get("BERTREF_MODEL") if file else None),
-        texts=tuple(read_texts((), file)) if file else (),
+        texts=tuple(read_texts((), file)) if file else (), head=options["head"], labels=options["labels"],
+        choices=options["choices"],
     )  # fmt: skip
+
+
+def numerics_of(text: str | None) -> dict[str, Any]:
+    """Fields of a dialect from "name=value,name=value"; of names in a value, with + between them. Raises `InputError`
+    for an unknown name and for what is no number where one is needed."""
+    from ..config import Numerics
+    from ..errors import InputError
+
+    kinds: dict[str, Any] = {field.name: type(field.default) for field in fields(Numerics)}
+    found: dict[str, Any] = {}
+    for item in filter(None, (part.strip() for part in (text or "").split(","))):
+        name, equals, value = item.partition("=")
+        if name not in kinds or not equals:
+            raise InputError(f"--numerics: {item!r}; write name=value, the name one of {', '.join(kinds)}")
+        try:
+            found[name] = tuple(filter(None, value.split("+"))) if kinds[name] is tuple else kinds[name](value)
+        except ValueError:
+            raise InputError(f"--numerics: {name} is {value!r}; a number is expected") from None
+    return found

@@ -10,7 +10,7 @@ import click
 
 from . import render
 from . import render_verify as draw
-from .case_options import case_of, case_options
+from .case_options import case_of, case_options, numerics_of
 from .options import debug_option, json_option
 from .texts import read_texts
 
@@ -135,8 +135,11 @@ def _case(subject: Any, kind: str, options: dict[str, Any], chosen: set[str]) ->
         texts = tuple(read_texts((), options["file"]))
         return case_of_texts(subject, options["model_dir"], texts, options["seed"])
     own_model = options["model_dir"] if kind != "onnx" else None
-    generated = {name: options[name] for name in ("dialect", "edge", "optimizer") if options[name]}
-    by_hand = chosen & {"seed", "size", "dialect", "edge", "optimizer"}
+    own_choice = ("dialect", "edge", "optimizer", "step", "head", "labels", "choices")
+    generated = {name: options[name] for name in own_choice if options[name]}
+    if options["numerics"]:
+        generated["numerics"] = numerics_of(options["numerics"])
+    by_hand = chosen & {"seed", "size", "numerics", *own_choice}
     if own_model or options["config"] or options["file"] or (not subject.live and by_hand):
         return case_of(options)
     if generated.get("optimizer") == "none":
@@ -152,7 +155,7 @@ def _report(subject: Any, case: Any, options: dict[str, Any]) -> Any:
     report = check(subject, case, **asked)
     if not options["shrink"] or report.verdict != "diverges":
         return report
-    from ..verify.checking import smallest
+    from ..verify.shrinking import smallest
 
     return check(subject, smallest(subject, case, report, **asked), **asked)
 

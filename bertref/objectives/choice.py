@@ -11,9 +11,11 @@ from ..arrays import Array, Namespace
 from ..config import Numerics
 from ..dropout import Dropout
 from ..heads import HEADS, Head
+from ..heads.classifier import LOGITS
 from ..layout import Layout
 from ..opset import OpSet
 from ..probes import Probe
+from ..row import CROSS_ENTROPY, TensorRow
 from . import classes
 from .classes import ClassTargets, Weighing
 from .head_objective import Compared, HeadObjective, LabelledHostBatch
@@ -64,3 +66,11 @@ class ChoiceObjective(HeadObjective):
     def compare_backward(self, ops: OpSet, d_loss: Array, cache: Any) -> Array:
         """d_loss () -> gradient of the logits (B, C)."""
         return classes.compare_backward(ops, d_loss, cache)
+
+
+FILE = "bertref/objectives/choice.py"
+ROWS = (
+    TensorRow("loss.total", "mean_cross_entropy", (LOGITS,), (), "", "", "loss.total", (CROSS_ENTROPY, FILE),
+              arguments=("labels",)),
+)  # fmt: skip
+"""The loss in the table of the network (`topology`)."""

@@ -10,7 +10,9 @@ from typing import ClassVar
 from ..arrays import Namespace
 from ..config import Numerics
 from ..heads import HEADS, Head
+from ..heads.classifier import LOGITS
 from ..layout import Layout
+from ..row import CROSS_ENTROPY, TensorRow
 from . import classes
 from .classes import ClassesObjective, ClassTargets
 from .head_objective import LabelledHostBatch
@@ -33,3 +35,11 @@ class ClassificationObjective(ClassesObjective):
     ) -> ClassTargets:
         """labels (B)."""
         return classes.class_targets(xp, batch.labels, self, denominator, dtype)
+
+
+FILE = "bertref/objectives/classification.py"
+ROWS = (
+    TensorRow("loss.total", "mean_cross_entropy", (LOGITS,), (), "", "", "loss.total", (CROSS_ENTROPY, FILE),
+              arguments=("labels",)),
+)  # fmt: skip
+"""The loss in the table of the network (`topology`)."""

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..arrays import Array
+from ..heads.classifier import LOGITS
 from ..opset import OpSet
+from ..row import BINARY_CROSS_ENTROPY, TensorRow
 from . import numbers
 from .head_objective import Compared
 from .numbers import NumbersObjective, NumberTargets
@@ -26,3 +28,11 @@ class MultiLabelObjective(NumbersObjective):
     def compare_backward(self, ops: OpSet, d_loss: Array, cache: Any) -> Array:
         """d_loss () -> gradient of the logits (B, K)."""
         return ops.binary_cross_entropy.backward(d_loss, cache).logits
+
+
+FILE = "bertref/objectives/multi_label.py"
+ROWS = (
+    TensorRow("loss.total", "mean_binary_cross_entropy", (LOGITS,), (), "", "", "loss.total",
+              (BINARY_CROSS_ENTROPY, FILE), arguments=("labels",)),
+)  # fmt: skip
+"""The loss in the table of the network (`topology`)."""

@@ -237,11 +237,19 @@ def _rectangle(xp: Namespace, wanted: Targets, value: Array) -> Array:
 
 
 FILE = "bertref/objectives/pretraining.py"
+_MLM = TensorRow(
+    "loss.mlm", "weighted_cross_entropy", ("mlm.logits",), (), "", "", "loss.mlm", (CROSS_ENTROPY, FILE),
+    arguments=("masked_lm_ids", "masked_lm_weights"),
+)  # fmt: skip
 ROWS = (
-    TensorRow("loss.mlm", "weighted_cross_entropy", ("mlm.logits",), (), "", "", "loss.mlm", (CROSS_ENTROPY, FILE),
-        arguments=("masked_lm_ids", "masked_lm_weights")),
+    _MLM,
     TensorRow("loss.nsp", "mean_cross_entropy", ("nsp.logits",), (), "", "", "loss.nsp", (CROSS_ENTROPY, FILE),
         arguments=("next_sentence_label",)),
     TensorRow("loss.total", "add", ("loss.mlm", "loss.nsp"), (), "", "", "loss.total", (FILE,)),
 )  # fmt: skip
-"""The losses in the table of the network (`topology`)."""
+SENTENCES_ALONE = (
+    TensorRow("loss.total", "mean_cross_entropy", ("nsp.logits",), (), "", "", "loss.total", (CROSS_ENTROPY, FILE),
+              arguments=("next_sentence_label",)),
+)  # fmt: skip
+WORDS_ALONE = (_MLM, TensorRow("loss.total", "add", ("loss.mlm",), (), "", "", "loss.total", (FILE,)))
+"""The losses in the table of the network (`topology`): of both heads, and of each alone."""

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ..arrays import Array
+from ..heads.classifier import LOGITS
 from ..opset import ForwardRun, OpSet
+from ..row import SQUARED_ERROR, TensorRow
 from . import numbers
 from .head_objective import Compared
 from .numbers import NumbersObjective, NumberTargets
@@ -35,3 +37,11 @@ class RegressionObjective(NumbersObjective):
     def compare_backward(self, ops: OpSet, d_loss: Array, cache: Any) -> Array:
         """d_loss () -> gradient of the logits (B, K)."""
         return ops.xp.reshape(ops.squared_error.backward(d_loss, cache.run).predictions, cache.shape)
+
+
+FILE = "bertref/objectives/regression.py"
+ROWS = (
+    TensorRow("loss.total", "mean_squared_error", (LOGITS,), (), "", "", "loss.total", (SQUARED_ERROR, FILE),
+              arguments=("labels",)),
+)  # fmt: skip
+"""The loss in the table of the network (`topology`)."""

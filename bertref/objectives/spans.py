@@ -24,9 +24,11 @@ from ..config import Numerics
 from ..dropout import Dropout
 from ..errors import InputError
 from ..heads import HEADS, Head
+from ..heads.question_answering import SPAN_LOGITS
 from ..layout import Layout
 from ..opset import ForwardRun, OpSet
 from ..probes import Probe
+from ..row import SPAN_CROSS_ENTROPY, TensorRow
 from .base import Figure, HostBatch
 from .head_objective import LOSS, Compared, HeadObjective, send
 
@@ -154,3 +156,11 @@ def _figures(xp: Namespace, start: Array, end: Array, targets: SpanTargets, loss
         LOSS: Figure(loss * targets.denominator, count),
         "accuracy": Figure(xp.sum(targets.weights * right[0] * right[1]), count),
     }
+
+
+FILE = "bertref/objectives/spans.py"
+ROWS = (
+    TensorRow("loss.total", "span_cross_entropy", (SPAN_LOGITS,), (), "", "", "loss.total", (SPAN_CROSS_ENTROPY, FILE),
+              arguments=("start_positions", "end_positions")),
+)  # fmt: skip
+"""The loss in the table of the network (`topology`)."""

@@ -11,7 +11,9 @@ import numpy.typing as npt
 from ..arrays import Namespace
 from ..config import Numerics
 from ..heads import HEADS, Head
+from ..heads.classifier import LOGITS
 from ..layout import Layout
+from ..row import CROSS_ENTROPY, TensorRow
 from . import classes
 from .classes import ClassesObjective, ClassTargets
 from .head_objective import LabelledHostBatch
@@ -41,3 +43,11 @@ def rows_of(array: npt.NDArray[Any], attention_mask: npt.NDArray[Any], layout: L
     """A host array (B, S, ...) as the layout's rows (T, ...)."""
     rows = array.reshape(-1, *array.shape[2:])
     return rows[attention_mask.reshape(-1) != 0] if layout.packed else rows
+
+
+FILE = "bertref/objectives/tokens.py"
+ROWS = (
+    TensorRow("loss.total", "mean_cross_entropy", (LOGITS,), (), "", "", "loss.total", (CROSS_ENTROPY, FILE),
+              arguments=("labels",)),
+)  # fmt: skip
+"""The loss in the table of the network (`topology`)."""

@@ -5,6 +5,7 @@ from typing import Any
 
 from .accumulate import accumulate
 from .adam import adamw_update, google_update
+from .adam_variants import LEFT_OUT
 from .clip import clip_by_global_norm, global_norm, scaled
 from .lamb import lamb_update
 from .lion import lion_update
@@ -20,6 +21,7 @@ PASSES: dict[Callable[..., Any], int] = {
 """Passes over the parameters that a backend may bring a faster version of (`faster`) -> how many arrays each takes."""
 
 __all__ = [
+    "LEFT_OUT",
     "PASSES",
     "RULES",
     "Optimizer",

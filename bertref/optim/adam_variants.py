@@ -65,6 +65,11 @@ def _decayed(p: Array, rate: Array, weight_decay: float) -> Array:
 
 
 _ADAMW = ("m", "v"), NUMBERS, SETTINGS, {"epsilon": 1e-8}
+LEFT_OUT = {
+    "amsgrad": "the largest second moment so far, by which it divides, is a third state that no checkpoint of a BERT "
+    "holds; switch it off, or take adamw"
+}
+"""Optimisers that people ask for -> why there is none."""
 VARIANTS = (
     UpdateRule("adamw-epsilon-hat", epsilon_hat_update, *_ADAMW),
     UpdateRule("adamw-eps-root", eps_root_update, *_ADAMW),

@@ -12,6 +12,7 @@ from typing import Any
 from ..arrays import Array, Namespace
 from ..config import Numerics
 from ..errors import InputError
+from .adam_variants import LEFT_OUT
 from .faster import Updates, chosen
 from .rule import UpdateRule
 from .rules import RULES
@@ -41,7 +42,8 @@ class Optimizer:
 
     def __post_init__(self) -> None:
         if self.kind not in RULES:
-            raise InputError(f"optimizer: no kind {self.kind!r}; there are {', '.join(RULES)}")
+            why = LEFT_OUT.get(self.kind, f"there are {', '.join(RULES)}")
+            raise InputError(f"optimizer: no kind {self.kind!r}; {why}")
         object.__setattr__(self, "decay_exclusions", tuple(self.decay_exclusions))
         for name, usual in (("beta2", 0.999), ("epsilon", 0.0)):
             if getattr(self, name) is None:

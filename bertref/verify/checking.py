@@ -9,15 +9,13 @@ import numpy as np
 
 from ..errors import InputError
 from ..layout import check_ids
-from .cases.shrink import shrink
-from .graph.axes import AxesOf, kind
+from .graph.axes import AxesOf
 from .graph.feeding import feed as feed_steps
 from .judgement.judge import compare
-from .judgement.limit import LIMIT
 from .meant import as_subject, case_for, chosen, part
-from .records import Answers, Case, Finding, Report
+from .records import Answers, Arrays, Case, Report
 from .report.words import explain
-from .subject import ComputesOps, Subject
+from .subject import ComputesOps
 
 
 def check(
@@ -61,44 +59,24 @@ def check(
     start = time.perf_counter()
     answers = subject.answer(case, names)
     seconds["subject"] = time.perf_counter() - start
-    again: dict[str, float] = {}
+    again: Arrays = {}
     if subject.live and repeat:
         start = time.perf_counter()
         again = differences(case, answers, subject.answer(case, names))
         seconds["again"] = time.perf_counter() - start
     start = time.perf_counter()
-    report = compare(case, answers, precision or subject.precision, subject=subject.name)
+    report = compare(case, answers, precision or subject.precision, subject=subject.name, again=again)
     seconds["judging"] = time.perf_counter() - start
-    report = _with_differences(report, again)
     if feed:
         start = time.perf_counter()
         report = feed_steps(subject, case, report, names)
         seconds["feeding"] = time.perf_counter() - start
     report = replace(report, seconds=seconds)
-    return report if only is None else part(report, only)
+    return report if only is None else part(report, only, case)
 
 
-def smallest(subject: Subject, case: Case, report: Report, **asked: Any) -> Case:
-    """The smallest part of `case` (`shrink`) in which the subject still makes the mistake of `report`, a report on that
-    case that diverges: the same tensor is the first wrong one, of whatever layer. `asked` is what `check` was asked.
-
-    A part that the subject can't compute is not taken; nor is any, if runs differ.
-    """
-    if report.first is None or any(finding.status == "unsteady" for finding in report.findings):
-        return case
-
-    def fails(smaller: Case) -> bool:
-        try:
-            found = check(subject, smaller, repeat=False, **asked)
-        except InputError:
-            return False
-        return found.first is not None and kind(found.first) == kind(str(report.first))
-
-    return shrink(case, fails)
-
-
-def differences(case: Case, first: Answers, second: Answers) -> dict[str, float]:
-    """The relative L2 difference of two runs, for the answers that differ where they count."""
+def differences(case: Case, first: Answers, second: Answers) -> Arrays:
+    """What the second run gave, of the answers that differ where they count."""
     axes = AxesOf(case)
     found = {}
     for name, value in first.values.items():
@@ -111,36 +89,9 @@ def differences(case: Case, first: Answers, second: Answers) -> dict[str, float]
             continue
         if np.array_equal(value, other):  # as nearly always; the rest tells where they differ
             continue
-        a, b = (counts.clean(np.asarray(x, np.float64)) for x in (value, other))
-        if not np.array_equal(a, b, equal_nan=True):
-            size = float(np.linalg.norm(np.nan_to_num(a)))
-            found[name] = float(np.linalg.norm(np.nan_to_num(a) - np.nan_to_num(b))) / size if size else np.inf
+        if not np.array_equal(counts.clean(np.asarray(value)), counts.clean(np.asarray(other)), equal_nan=True):
+            found[name] = np.asarray(other)
     return found
-
-
-def _with_differences(report: Report, again: dict[str, float]) -> Report:
-    """The report with those findings that differ between runs by more than rounding explains."""
-    if not again:
-        return report
-    findings, unsteady = [], []
-    for finding in report.findings:
-        far = _runs_apart(finding, again.get(finding.name, 0.0))
-        if far > LIMIT:
-            finding = replace(finding, status="unsteady", note=f"two runs differ by {far:.1f} times the rounding")
-            unsteady.append(finding.name)
-        findings.append(finding)
-    if not unsteady:
-        note = f"two runs differ in {len(again)} answers, by no more than rounding"
-        return replace(report, notes=(*report.notes, note))
-    note = "two runs of the same case differ: dropout is on, or threads race; everything else is judged after that"
-    return replace(report, verdict="diverges", first=unsteady[0], findings=tuple(findings), notes=(note, *report.notes))
-
-
-def _runs_apart(finding: Finding, difference: float) -> float:
-    """The difference of two runs, relative to the answer like `noise`, over a correct implementation's error."""
-    if not difference:
-        return 0.0
-    return difference / finding.noise if finding.noise else float("inf")
 
 
 def assert_matches(subject: Any, case: Case | None = None, **options: Any) -> Report:

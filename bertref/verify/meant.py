@@ -9,33 +9,32 @@ from typing import Any
 
 from ..checkpoint import load_model
 from ..errors import InputError
+from ..heads import parameter_shapes
 from .cases.case import from_model, generate, generate_for, rich_parameters
-from .cases.make import numbers
+from .cases.make import chosen_case, numbers
+from .cases.targets import HEADS, check_head
 from .graph.axes import split
+from .graph.steps import Graph
+from .judgement.bracket import bracketed
 from .judgement.reference import answer_names
 from .records import WRONG, Case, Report
-from .subject import BringsWeights, Subject
+from .subject import BringsWeights, Subject, Weights
 from .subjects import parse
 from .subjects.dump import DumpSubject
-from .subjects.python import PythonSubject
+from .subjects.python import wrap
 
 GROUPS = {"forward": "", "backward": "grad", "update": "update"}
 """A part of the computation -> what the names of its answers begin with."""
 
 
 def as_subject(subject: Any) -> Subject:
-    """A `Subject` itself, or one for its name (`subjects.parse`), for a torch module, which is taken for a Hugging Face
-    model, or for any function or object of the protocol in `subjects.python`. Raises `InputError` for anything else."""
+    """A `Subject` itself, or one for its name (`subjects.parse`), a torch module of Hugging Face's build, or any
+    function or object of the protocol in `subjects.python`. Raises `InputError` for anything else."""
     if isinstance(subject, str):
         return parse(subject)
-    if hasattr(subject, "answer") and hasattr(subject, "live"):
-        return subject  # type: ignore[no-any-return]
-    if hasattr(subject, "named_parameters"):
-        from .subjects.transformers import TransformersSubject
-
-        return TransformersSubject(subject)
-    if callable(subject) or callable(getattr(subject, "forward", None)):
-        return PythonSubject(subject)
+    is_subject = hasattr(subject, "answer") and hasattr(subject, "live")
+    if is_subject or callable(subject) or callable(getattr(subject, "forward", None)):
+        return wrap(subject, None)
     kind = type(subject).__name__
     raise InputError(
         f"verify: {kind} is no subject; give a name such as 'numpy', a torch model, a function of a case, or an object "
@@ -45,7 +44,8 @@ def as_subject(subject: Any) -> Subject:
 
 def case_for(subject: Subject, seed: int = 0, *, size: str = "tiny", **options: Any) -> Case:
     """A case that the subject can compute: the one that a dump answers; one of the subject's own architecture and
-    weights, if it brings them; else a generated one (`case.generate` with these options).
+    weights, if it brings them; else a generated one (`case.generate` with these options). For its own model
+    optimizer (None for no step), step and numerics may be chosen.
 
     Raises `InputError` for options that a subject's own model leaves no choice about.
     """
@@ -56,13 +56,35 @@ def case_for(subject: Subject, seed: int = 0, *, size: str = "tiny", **options: 
         return generate(seed if subject.seed is None else subject.seed, size=size, **options)
     brought = subject.weights() if isinstance(subject, BringsWeights) else None
     if brought is None:
-        return generate(seed, size=size, **options)
+        preferred = {} if "head" in options else getattr(subject, "prefers", {})
+        return generate(seed, size=size, **{**preferred, **options})
+    chosen = {name: options.pop(name) for name in ("optimizer", "step", "numerics") if name in options}
+    choices, head = options.pop("choices", None), options.pop("head", None)
     if options:
         raise InputError(f"{subject.name}: brings its own model, so that {', '.join(sorted(options))} can't be chosen")
-    return generate_for(
+    if head is not None:
+        brought = _with_head(brought, head, subject.name)
+    check_head(brought.objective or "pretraining", None, choices)
+    case = generate_for(
         brought.config, brought.numerics, seed, params=brought.params, heads=brought.heads,
-        num_labels=brought.num_labels, **numbers(brought.config, size),
+        num_labels=brought.num_labels, objective=brought.objective, choices=choices,
+        tied=brought.tied, token_types=brought.token_types, **numbers(brought.config, size),
     )  # fmt: skip
+    if chosen.get("optimizer", "") is None:
+        chosen["optimizer"] = "none"
+    return chosen_case(case, seed, **chosen) if chosen else case
+
+
+def _with_head(brought: Weights, head: str, name: str) -> Weights:
+    """The model asked about another of its objectives, or about what is inside it alone."""
+    if HEADS.get(head) == brought.heads:
+        return replace(brought, objective=head)
+    if head not in ("encoder", "pooler"):
+        check_head(head)
+        raise InputError(f"{name}: its model has the heads {', '.join(brought.heads)}; it can't be asked about {head}")
+    known, params = parameter_shapes(brought.config, HEADS[head]), brought.params
+    held = None if params is None else {key: value for key, value in params.items() if key in known}
+    return replace(brought, heads=HEADS[head], objective=head, params=held, tied=True)
 
 
 def case_of_texts(subject: Subject, model: str | Path | None, texts: Sequence[str], seed: int = 0) -> Case:
@@ -108,18 +130,21 @@ def chosen(case: Case, patterns: Sequence[str] = (), only: str | None = None) ->
     )
 
 
-def part(report: Report, only: str) -> Report:
-    """The report on one part of the computation alone."""
+def part(report: Report, only: str, case: Case) -> Report:
+    """The report on one part of the computation alone, of an answer to `case`."""
     findings = tuple(f for f in report.findings if split(f.name)[0] == GROUPS[only])
     if report.verdict == "could not run" or all(finding.status == "missing" for finding in findings):
         note = f"the subject gave nothing of the {only} part"
         return replace(report, verdict="could not run", first=None, last_right=None, findings=findings,
                        notes=(*report.notes, note))  # fmt: skip
     wrong = [finding.name for finding in findings if finding.status in WRONG]
-    if not wrong:
-        return replace(report, verdict="right", first=None, last_right=None, findings=findings)
-    if report.first == wrong[0]:
-        return replace(report, findings=findings)
-    before = [f.name for f in findings[: [f.name for f in findings].index(wrong[0])] if f.status == "right"]
-    last = before[-1] if before else None
-    return replace(report, verdict="diverges", first=wrong[0], last_right=last, findings=findings)
+    verdict, first = ("diverges", wrong[0]) if wrong else ("right", None)
+    whole = bracketed(replace(report, verdict=verdict), Graph(case), first, report.findings)
+
+    def inside(names: Sequence[str]) -> tuple[str, ...]:
+        return tuple(name for name in names if split(name)[0] == GROUPS[only])
+
+    return replace(
+        whole, findings=findings, alone=inside(whole.alone), in_blocks=inside(whole.in_blocks),
+        not_judged=inside(whole.not_judged),
+    )  # fmt: skip

@@ -15,12 +15,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from ..config import BertConfig, Numerics
 from ..data.pretraining.batch import PretrainingBatch
-from ..heads import labelled
+from ..heads import DECODER, labelled, parameter_shapes
 from ..optim import Optimizer
+from ..params import Shape
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -59,8 +61,13 @@ class OptimizerCase:
 @dataclass(frozen=True, eq=False)
 class Case:
     """`params` are float64 arrays whose values are exact in float32. `origin` holds what makes the case again: the
-    generator's arguments and seed, or the user's model and texts. `heads` are the model's (`bertref.heads`); only those
-    of pre-training have losses here, so only they are judged backward."""
+    generator's arguments and seed, or the user's model and texts.
+
+    heads      the model's (`bertref.heads`)
+    objective  what its answers go on to, a name of `topology.OBJECTIVES`; None: it is asked forward only
+    targets    the labels of an objective, or the gradients that are given for outputs, by name (`cases.targets`); those
+               of pre-training are in the batch
+    """
 
     name: str
     config: BertConfig
@@ -70,11 +77,8 @@ class Case:
     optimizer: OptimizerCase | None
     origin: Mapping[str, Any]
     heads: tuple[str, ...] = PRETRAINING
-
-    @property
-    def objective(self) -> str | None:
-        """The name of the losses that its answers go on to; None: it is asked forward only."""
-        return "pretraining" if self.heads == PRETRAINING else None
+    objective: str | None = "pretraining"
+    targets: Arrays = field(default_factory=dict)
 
     @property
     def num_labels(self) -> int:
@@ -84,9 +88,27 @@ class Case:
 
     @property
     def choices(self) -> int:
-        """How many sequences a question of a multiple choice has: the fewest that the rows can be cut into evenly."""
+        """How many sequences a question of a multiple choice has: as many as there are for each right answer; without
+        those, the fewest that the rows can be cut into evenly."""
         rows = len(self.batch)
+        if self.objective == "multiple_choice":
+            return rows // len(self.targets["labels"])
         return next((n for n in range(2, rows) if rows % n == 0), rows)
+
+
+    @property
+    def tied(self) -> bool:
+        """Whether the decoder compares with the word embeddings."""
+        return DECODER not in self.params
+
+    @property
+    def shapes(self) -> dict[str, Shape]:
+        """Name -> shape of every parameter, in canonical order."""
+        return parameter_shapes(self.config, self.heads, num_labels=self.num_labels, tied=self.tied)
+
+    def given(self, name: str) -> npt.NDArray[Any]:
+        """An array of the batch or of the targets. Raises `AttributeError` for an unknown name."""
+        return self.targets[name] if name in self.targets else np.asarray(getattr(self.batch, name))
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,12 +136,13 @@ class Answers:
 @dataclass(frozen=True)
 class Place:
     """Where the error sits: the worst element's index, and the shares of it by named axis ("row 3", "head 1",
-    "position 7", "segment B", "padding") that stand out, in words."""
+    "position 7", "segment B", "padding") that stand out, in words. `single`: its row has a single token."""
 
     index: tuple[int, ...]
     expected: float
     found: float
     concentrated: tuple[str, ...] = ()
+    single: bool = False
 
 
 @dataclass(frozen=True)
@@ -133,12 +156,14 @@ class Finding:
              "missing"    not among the answers
              "not-finite" NaN or infinity where the reference has a number
              "shape"      of another shape
-             "unsteady"   differs between two runs by more than rounding explains: dropout, or a race
+             "unsteady"   two runs make it otherwise of the same inputs, by more than rounding explains: dropout, a race
              "unjudged"   given, but nobody can say what is right there (see `note`)
     total    the error of the tensor over the error that a correct implementation makes there, the worst block
     own      the same for the error that its op added to its inputs; None where that can't be known
     error    relative L2 error against the reference, on the positions that count; None if it can't be computed
     noise    the relative L2 error of a correct implementation
+    explained_by  the earlier wrong tensor whose mistake may be all that is wrong here, too: a step that was not given
+             is behind both. "": there is none, so this is a mistake of its own, unless it is inherited
     """
 
     name: str
@@ -149,13 +174,21 @@ class Finding:
     noise: float | None = None
     place: Place | None = None
     note: str = ""
+    explained_by: str = ""
 
 
 @dataclass(frozen=True)
 class Report:
     """`verdict` is "right", "diverges" or "could not run"; `first` is the first wrong tensor in the order of the
-    computation (forward, loss, backward from the loss down, update), `last_right` the last one known right before
-    it. `limit` is the calibrated ratio above which a tensor is wrong."""
+    computation (forward, loss, backward from the loss down, update), `last_right` the nearest one known right that it
+    is made from. `limit` is the calibrated ratio above which a tensor is wrong.
+
+    between     what was not given on the way from tensors known right to the first wrong one, in order
+    ask         those of them that the first wrong one is made from directly
+    alone       of a right report: the steps that were judged by themselves
+    in_blocks   those that were judged only together with others, because what is between them was not given
+    not_judged  those on which nothing that was judged depends
+    """
 
     subject: str
     precision: str
@@ -167,6 +200,11 @@ class Report:
     limit: float
     notes: tuple[str, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
+    between: tuple[str, ...] = ()
+    ask: tuple[str, ...] = ()
+    alone: tuple[str, ...] = ()
+    in_blocks: tuple[str, ...] = ()
+    not_judged: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:

@@ -51,13 +51,22 @@ class ComputesOps(Protocol):
 class Weights:
     """The model that a subject brings with it. `params` None: it takes any weights of that architecture, so the case's
     generator may choose them; else it computes with these alone, and the case has to be made of them (names that are
-    absent are not used by the subject and may have any value)."""
+    absent are not used by the subject and may have any value).
+
+    heads, num_labels  of the model
+    objective          what it is trained for, a name of `cases.targets.HEADS`; None: what its heads are mostly used for
+    tied               whether its decoder compares with the word embeddings, where `params` don't say
+    token_types        whether it reads them; else all are 0
+    """
 
     config: BertConfig
     numerics: Numerics
     params: Arrays | None
     heads: tuple[str, ...] = PRETRAINING
     num_labels: int = 2
+    objective: str | None = None
+    tied: bool = True
+    token_types: bool = True
 
 
 @runtime_checkable

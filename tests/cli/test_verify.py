@@ -140,6 +140,20 @@ def test_the_replayed_command_finds_the_same(verify: Any, mistaken: Path) -> Non
     assert first["case"]["optimizer"]["kind"] == "lamb"
 
 
+def test_fields_of_the_dialect_and_the_step_are_chosen_and_replayed(verify: Any) -> None:
+    fields = "mlm_denominator_epsilon=1e-5,gelu=tanh,decay_exclusions=bias+LayerNorm"
+    asked = ("--numerics", fields, "--step", "3", "--optimizer", "adamw-eps-root")
+    found = json.loads(verify("numpy", *asked, "--only", "update", "--json").stdout)
+    assert found["verdict"] == "right"
+    numerics, step = found["case"]["numerics"], found["case"]["optimizer"]
+    assert (numerics["gelu"], numerics["mlm_denominator_epsilon"]) == ("tanh", 1e-5)
+    assert list(numerics["decay_exclusions"]) == ["bias", "LayerNorm"]
+    assert (step["kind"], step["step"]) == ("adamw-eps-root", 3)
+    assert shlex.split(found["replay"])[3:] == [
+        "--seed", "0", "--numerics", fields, "--only", "update", "--optimizer", "adamw-eps-root",
+        "--step", "3"]  # fmt: skip
+
+
 def test_several_cases_are_summarised(verify: Any, mistaken: Path) -> None:
     done = verify(f"python:{mistaken}:forward", "--cases", "2", "--seed", "7", "--only", "forward")
     assert done.returncode == 1
@@ -209,6 +223,9 @@ def test_a_dump_brings_its_case(verify: Any, tmp_path: Path) -> None:
         (("nothing",), "can't be verified"),
         (("numpy", "--probes", "layer.9.query"), "no answer is called 'layer.9.query'; is it "),
         (("numpy", "--dtype", "int8"), "dtype"),
+        (("numpy", "--numerics", "gelu"), "--numerics: 'gelu'; write name=value, the name one of gelu, mask_value"),
+        (("numpy", "--numerics", "mask_value=x"), "mask_value is 'x'; a number is expected"),
+        (("numpy", "--optimizer", "amsgrad"), "the largest second moment so far"),
         (("numpy", "--mapping", "x.toml"), "a mapping (x.toml) can't be chosen for it"),
         (("numpy", "--html", "no/such/folder/x.html"), "its folder does not exist"),
         (("dump:no-such-folder",), "no-such-folder"),
@@ -217,8 +234,9 @@ def test_a_dump_brings_its_case(verify: Any, tmp_path: Path) -> None:
         (("cmd:false {case} {out}",), "false"),
         (("cmd:false {case} {out}", "--feed"), "--feed needs a subject that can do single steps (answer_step)"),
     ],
-    ids=["subject", "probe", "dtype", "mapping", "html", "dump", "file", "module", "command", "feed"],
-)
+    ids=["subject", "probe", "dtype", "field", "number", "amsgrad", "mapping", "html", "dump", "file", "module",
+         "command", "feed"],
+)  # fmt: skip
 def test_errors_are_short(verify: Any, arguments: tuple[str, ...], message: str) -> None:
     done = verify(*arguments)
     assert done.returncode == 2

@@ -117,7 +117,7 @@ def test_shares_by_length() -> None:
 
 def test_the_sentences_are_forty_of_both_kinds_with_the_documents_four() -> None:
     assert len({text for text, _ in SENTENCES}) == 40
-    assert [label for _, label in SENTENCES].count("pos") == 19
+    assert [label for _, label in SENTENCES].count("pos") == 20
     assert SENTENCES[:4] == (
         ("That movie was absolutely awful", "neg"), ("The acting was a bit lacking", "neg"),
         ("The film was creative and surprising", "pos"), ("Absolutely fantastic!", "pos"),

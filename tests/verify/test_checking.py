@@ -10,8 +10,10 @@ import pytest
 from bertref.errors import InputError
 from bertref.verify.cases.case import generate
 from bertref.verify.checking import assert_matches, check
+from bertref.verify.graph.replay import Replay
+from bertref.verify.graph.steps import Graph
 from bertref.verify.judgement.reference import reference
-from bertref.verify.meant import case_for
+from bertref.verify.meant import as_subject, case_for
 from bertref.verify.records import Answers, Case
 from bertref.verify.subject import Weights
 
@@ -79,6 +81,45 @@ def test_dropout_is_reported_as_itself() -> None:
     assert "two runs" in report.notes[0]
 
 
+def one_dropout(second: str = "") -> Any:
+    """The sum behind layer 0's feed-forward network is another in every run; `second` is off by a thousandth."""
+
+    def change(values: dict[str, Any], run: int) -> dict[str, Any]:
+        kept = np.random.default_rng(run).random(values["layer.0.ffn_output"].shape) > 0.1
+        recorded = {name: value for name, value in values.items() if not after("layer.0.ffn_output", name)}
+        recorded["layer.0.ffn_sum"] = values["layer.0.ffn_output"] * kept + values["layer.0.attention_norm"]
+        replay = Replay(Graph(generate(21)), recorded)
+        for step in Graph(generate(21)):
+            if ":" not in step.name and step.name not in recorded:
+                factor = np.float32(1.001) if step.name == second else 1
+                recorded[step.name] = replay(step.name).astype(np.float32) * factor
+        return recorded
+
+    return change
+
+
+def after(name: str, other: str) -> bool:
+    order = [step.name for step in Graph(generate(21))]
+    return order.index(other) > order.index(name)
+
+
+def test_behind_one_dropout_everything_is_right_for_its_inputs() -> None:
+    report = check(Subject(one_dropout()), generate(21), only="forward")
+    status = {f.name: f.status for f in report.findings}
+    assert report.first == "layer.0.ffn_sum"
+    assert report.last_right == "layer.0.ffn_output"
+    assert status.pop("layer.0.ffn_sum") == "unsteady"
+    assert set(status.values()) == {"right", "inherited"}
+    assert status["layer.1.query"] == "inherited"
+    assert "differ from layer.0.ffn_sum on" in report.notes[0]
+
+
+def test_a_mistake_behind_dropout_still_shows() -> None:
+    report = check(Subject(one_dropout("layer.1.key")), generate(21), only="forward")
+    wrong = {f.name: f.status for f in report.findings if f.status in ("unsteady", "added", "wrong")}
+    assert wrong == {"layer.0.ffn_sum": "unsteady", "layer.1.key": "added"}
+
+
 def test_runs_that_differ_by_rounding_are_steady_enough() -> None:
     report = check(Subject(noisy(2e-8)), generate(21))
     assert report.verdict == "right"
@@ -116,6 +157,15 @@ def test_a_torch_model_is_a_subject() -> None:
     )  # fmt: skip
     report = assert_matches(transformers.BertForPreTraining(config).eval())
     assert report.case["config"]["num_hidden_layers"] == 1
+    subject = as_subject(transformers.BertForPreTraining(config).eval())
+    case = case_for(subject, optimizer="adam-l2", step=3, numerics={"mlm_denominator_epsilon": 1e-5})
+    report = check(subject, case, repeat=False)
+    assert report.verdict == "right"
+    assert (report.case["optimizer"]["kind"], report.case["optimizer"]["step"]) == ("adam-l2", 3)
+    assert "update:cls.predictions.bias" in {f.name for f in report.findings if f.status == "right"}
+    assert case_for(subject, optimizer=None).optimizer is None
+    with pytest.raises(InputError, match="brings its own model, so that dialect can't be chosen"):
+        case_for(subject, dialect="google")
 
 
 def test_the_case_is_of_the_subject_s_own_weights() -> None:

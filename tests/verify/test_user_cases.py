@@ -9,6 +9,7 @@ import pytest
 from bertref.verify import generate
 from bertref.verify.checking import check
 from bertref.verify.meant import case_for
+from bertref.verify.report.mistakes import mistakes
 from bertref.verify.subjects import parse
 from tests.cli_helpers import bertref, environment
 
@@ -25,6 +26,36 @@ def test_a_composed_norm_in_bfloat16(cases: Path, seed: int) -> None:
     subject = parse(f"python:{cases / 'subjects.py'}:composed_norm")
     report = check(subject, case_for(subject, seed, size="small"), only="forward", repeat=False)
     assert report.verdict == "right", report.first
+
+
+def test_a_mask_that_is_not_passed_on_is_one_mistake(cases: Path) -> None:
+    subject = parse(f"python:{cases / 'subjects.py'}:no_mask")
+    report = check(subject, case_for(subject), only="forward", repeat=False)
+    assert report.first == "layer.0.probs"
+    assert [mistake.step for mistake in mistakes(report)] == ["layer.N.probs"]
+
+
+def test_one_dropout_that_is_on(cases: Path) -> None:
+    subject = parse(f"python:{cases / 'subjects.py'}:one_dropout")
+    report = check(subject, case_for(subject), only="backward")
+    assert [mistake.step for mistake in mistakes(report)] == ["layer.N.ffn_sum"]
+    assert {f.status for f in report.findings} == {"unsteady", "inherited", "right"}
+    assert check(subject, case_for(subject), only="forward").first == "layer.0.ffn_sum"
+
+
+def test_one_mistake_of_a_partial_dump_is_one(cases: Path) -> None:
+    report = check(parse(f"python:{cases / 'own.py'}:make"), generate(0), repeat=False)
+    assert [[f.name for f in mistake.findings] for mistake in mistakes(report)] == [["layer.1.output"]]
+    assert report.ask == ("layer.1.ffn_sum",)
+    assert {f.explained_by for f in report.findings if f.status == "wrong"} == {"", "layer.1.output"}
+
+
+def test_a_bracket_follows_the_graph(cases: Path) -> None:
+    report = check(parse(f"python:{cases / 'between.py'}:make"), generate(0), repeat=False)
+    assert (report.last_right, report.first) == ("layer.1.output", "mlm.logits")
+    assert report.between == ("mlm.dense", "mlm.act", "mlm.transform")
+    assert report.ask == ("mlm.transform",)
+    assert len(mistakes(report)) == 1
 
 
 @pytest.mark.parametrize("name", ["Wide", "Narrow"])

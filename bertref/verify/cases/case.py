@@ -25,10 +25,11 @@ import numpy.typing as npt
 from ...config import BertConfig, Numerics, architecture_to_dict, numerics_to_dict
 from ...data.pretraining.batch import PretrainingBatch
 from ...errors import InputError
-from ...heads import check, parameter_shapes
+from ...heads import DECODER, check, parameter_shapes
 from ...optim import RULES, Optimizer
 from ...rng import generator
 from ..records import PRETRAINING, Arrays, Case, OptimizerCase
+from .targets import HEADS, check_head, objective_of, targets
 
 SIZES: dict[str, dict[str, int]] = {
     "tiny": {"B": 5, "S": 13, "L": 2, "H": 24, "A": 3, "I": 56, "V": 67, "P": 4},
@@ -40,12 +41,18 @@ SIZES: dict[str, dict[str, int]] = {
 
 The small ones have odd and different numbers, so that a swapped axis can't hide."""
 
-EDGES = ("", "masked-row", "large-scores")
+EDGES = ("", "masked-row", "large-scores", "full-rows")
 """masked-row: the last row is all padding; implementations legitimately differ there, so only the other rows are
-judged, up to the sequence output. large-scores: queries and keys so long that the softmax is nearly one-hot."""
+judged, up to the sequence output. large-scores: queries and keys so long that the softmax is nearly one-hot. full-rows:
+no padding, so that a span's loss is the same whether padding is counted or not."""
 
-OPTIONS = frozenset({"dialect", "edge", "optimizer", "hidden_act", "numerics", *SIZES["tiny"]})
+OPTIONS = frozenset(
+    {"dialect", "edge", "optimizer", "step", "hidden_act", "numerics", "head", "labels", "choices", *SIZES["tiny"]}
+)
 """What `generate` takes besides seed and size; the letters are those of `SIZES`."""
+
+STEP = 7
+"""The number of the update that is asked for, unless another is: moments and both bias corrections count."""
 
 JUDGED = tuple(name for name, rule in RULES.items() if rule.continuous)
 """The optimisers whose updates can be judged."""
@@ -60,8 +67,10 @@ def generate(seed: int, *, size: str = "tiny", **options: Any) -> Case:
 
     dialect     "huggingface" (the default) or "google"; `numerics` are single fields of `Numerics` that differ from it
     optimizer   one of `JUDGED` instead of the dialect's own; None for no optimiser step
+    step        the number of its update, from 1, instead of `STEP`
     hidden_act  "gelu", "relu" or "tanh"
     edge        one of `EDGES`
+    head        one of `targets.HEADS`, with the number of `labels` (3; 1 for regression) or `choices` (3)
     B, S, ...   numbers that differ from the size's
 
     Raises `InputError` for an unknown size or option and for numbers that contradict each other.
@@ -74,7 +83,10 @@ def generate(seed: int, *, size: str = "tiny", **options: Any) -> Case:
     edge = options.get("edge", "")
     if edge not in EDGES:
         raise InputError(f"case: no edge {edge!r}; there are {', '.join(filter(None, EDGES))}")
+    head, labels, choices = asked_head(options)
     n = {**SIZES[size], **{letter: options[letter] for letter in SIZES[size] if letter in options}}
+    if head == "multiple_choice" and "B" not in options:
+        n["B"] = choices * max(n["B"] // choices, 2)
     if n["B"] < 1 or n["S"] < 3 or n["P"] < 1 or n["V"] < 16:
         raise InputError("case: at least 1 row (B), 3 tokens (S), 1 prediction (P) and 16 words (V) are needed")
     numerics = replace(Numerics.preset(options.get("dialect", "huggingface")), **options.get("numerics", {}))
@@ -82,13 +94,26 @@ def generate(seed: int, *, size: str = "tiny", **options: Any) -> Case:
         vocab_size=n["V"], hidden_size=n["H"], num_hidden_layers=n["L"], num_attention_heads=n["A"],
         intermediate_size=n["I"], max_position_embeddings=n["S"], hidden_act=options.get("hidden_act", "gelu"),
     )  # fmt: skip
-    params = rich_parameters(config, seed, sharp=8.0 if edge == "large-scores" else 1.0)
-    batch = ragged_batch(config, n["B"], n["S"], n["P"], seed, masked_row=edge == "masked-row")
+    heads = HEADS[head]
+    params = rich_parameters(
+        config, seed, sharp=8.0 if edge == "large-scores" else 1.0, heads=heads, num_labels=labels
+    )
+    batch = ragged_batch(config, n["B"], n["S"], n["P"], seed, edge=edge)
+    wanted = targets(head, batch, n["H"], seed, labels=labels, choices=choices)
     kind = options.get("optimizer", numerics.optimizer)
-    step = None if kind is None else optimizer_case(params, numerics, seed, kind)
+    step = None if kind is None else optimizer_case(params, numerics, seed, kind, step=options.get("step", STEP))
     origin = {"made": "generated", "seed": seed, "size": size, "options": dict(sorted(options.items()))}
-    words = [size, f"seed {seed}", *(f"{name}={value}" for name, value in sorted(options.items()))]
-    return Case(", ".join(words), config, numerics, params, batch, step, origin)
+    shown = {name: value for name, value in options.items() if name != "numerics"} | dict(options.get("numerics", {}))
+    words = [size, f"seed {seed}", *(f"{name}={value}" for name, value in sorted(shown.items()))]
+    return Case(", ".join(words), config, numerics, params, batch, step, origin, heads, head, wanted)
+
+
+def asked_head(options: Mapping[str, Any]) -> tuple[str, int, int]:
+    """Objective, labels and choices that options ask for. Raises `InputError` where they don't belong together."""
+    head, labels, choices = (options.get(name) for name in ("head", "labels", "choices"))
+    head = head or "pretraining"
+    check_head(head, labels, choices)
+    return head, labels or (1 if head == "regression" else 3), choices or 3
 
 
 def generate_for(
@@ -103,26 +128,41 @@ def generate_for(
     optimizer: bool = True,
     heads: tuple[str, ...] = PRETRAINING,
     num_labels: int = 2,
+    objective: str | None = None,
+    choices: int | None = None,
+    tied: bool = True,
+    token_types: bool = True,
 ) -> Case:
     """A generated batch for a subject's own architecture and, where `params` are given, its own weights.
 
     Of `params` the absent names get generated values. `length` is cut to what the model allows. Raises `InputError`
     for a parameter of another shape than the config's or that it doesn't have.
 
-    heads, num_labels   those of the model; other heads than pre-training's have no optimiser step
+    heads, num_labels   those of the model
+    objective, choices  what its answers go on to, a name of `targets.HEADS`; None: what the heads are mostly used for
+    tied                whether the decoder has no table of its own, where `params` hold none
+    token_types         whether the model reads them; else all are 0
     """
-    held = rich_parameters(config, seed, heads=heads, num_labels=num_labels)
+    tied = tied and (params is None or DECODER not in params)
+    held = rich_parameters(config, seed, heads=heads, num_labels=num_labels, tied=tied)
     if params is not None:
         held |= {name: single(np.asarray(value)) for name, value in params.items()}
         check(held, config, heads, num_labels=num_labels)
-    S = min(length, config.max_position_embeddings)
+    objective = objective or objective_of(heads, num_labels)
+    S, choices = min(length, config.max_position_embeddings), choices or 3
+    if objective == "multiple_choice":
+        rows = choices * max(rows // choices, 2)
     batch = ragged_batch(config, rows, S, min(predictions, max(S - 1, 1)), seed)
-    step = optimizer_case(held, numerics, seed) if optimizer and heads == PRETRAINING else None
+    if not token_types:
+        batch = replace(batch, token_type_ids=np.zeros_like(batch.token_type_ids))
+    step = optimizer_case(held, numerics, seed) if optimizer and objective else None
+    wanted = targets(objective, batch, config.hidden_size, seed, labels=num_labels, choices=choices)
     origin = {
         "made": "for the subject's model", "seed": seed, "rows": rows, "length": S, "predictions": predictions,
         "digest": arrays_digest(held),
     }  # fmt: skip
-    return Case(f"the subject's model, seed {seed}", config, numerics, held, batch, step, origin, heads)
+    name = f"the subject's model, seed {seed}"
+    return Case(name, config, numerics, held, batch, step, origin, heads, objective, wanted)
 
 
 def arrays_digest(arrays: Mapping[str, npt.NDArray[Any]]) -> str:
@@ -158,7 +198,13 @@ def single(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def rich_parameters(
-    config: BertConfig, seed: int, *, sharp: float = 1.0, heads: tuple[str, ...] = PRETRAINING, num_labels: int = 2
+    config: BertConfig,
+    seed: int,
+    *,
+    sharp: float = 1.0,
+    heads: tuple[str, ...] = PRETRAINING,
+    num_labels: int = 2,
+    tied: bool = True,
 ) -> Arrays:
     """Weights under which nothing is without effect; `sharp` multiplies the queries' and keys' weights."""
 
@@ -177,7 +223,7 @@ def rich_parameters(
             values = gain / np.sqrt(shape[-1]) * values
         return single(values)
 
-    shapes = parameter_shapes(config, heads, num_labels=num_labels)
+    shapes = parameter_shapes(config, heads, num_labels=num_labels, tied=tied)
     return dict(zip(shapes, _together(drawn, range(len(shapes)), shapes, shapes.values()), strict=True))
 
 
@@ -188,7 +234,7 @@ def _together(draw: Callable[..., Any], *arguments: Iterable[Any]) -> list[Any]:
 
 
 def ragged_batch(
-    config: BertConfig, rows: int, length: int, predictions: int, seed: int, *, masked_row: bool = False
+    config: BertConfig, rows: int, length: int, predictions: int, seed: int, *, edge: str = ""
 ) -> PretrainingBatch:
     """Rows of up to `length` tokens; the first is full, the second (of three or more) has one token, the others are in
     between. The first row has all predictions, the second none, the others 1, 2, ... again and again."""
@@ -198,8 +244,10 @@ def ragged_batch(
     lengths[0] = S
     if rows >= 3:
         lengths[1] = 1
-    if masked_row:
+    if edge == "masked-row":
         lengths[-1] = 0
+    if edge == "full-rows":
+        lengths[:] = S
     words = draw.choice(np.arange(5, config.vocab_size), size=min(max(6, S // 2), config.vocab_size - 5), replace=False)
     mask = np.arange(S) < lengths[:, None]
     second = np.arange(S) >= np.maximum(lengths // 2, 1)[:, None]
@@ -214,7 +262,8 @@ def ragged_batch(
         weights[b, :count] = 1
     batch = PretrainingBatch(
         input_ids=ids.astype(np.int32), attention_mask=mask.astype(np.int32),
-        token_type_ids=(second & mask).astype(np.int32), masked_lm_positions=positions, masked_lm_ids=labels,
+        token_type_ids=(second & mask & (config.type_vocab_size > 1)).astype(np.int32),
+        masked_lm_positions=positions, masked_lm_ids=labels,
         masked_lm_weights=weights, next_sentence_label=(np.arange(rows) % 3 == 1).astype(np.int32),
         example=np.arange(rows, dtype=np.int64),
     )  # fmt: skip
@@ -222,17 +271,19 @@ def ragged_batch(
     return batch
 
 
-def optimizer_case(params: Arrays, numerics: Numerics, seed: int, kind: str | None = None) -> OptimizerCase:
-    """Step 7 of a run by the optimiser `kind`, None for the dialect's: moments as gradients of the clipped length leave
-    them, so that every term of the update counts.
+def optimizer_case(
+    params: Arrays, numerics: Numerics, seed: int, kind: str | None = None, *, step: int = STEP
+) -> OptimizerCase:
+    """One step of a run by the optimiser `kind`, None for the dialect's: moments as gradients of the clipped length
+    leave them, so that every term of the update counts.
 
     The second moments differ from element to element, the first are small beside the gradients: an update made of
-    moments alone would hide wrong gradients. Both are those of means that started at 0 six steps ago, as bias
+    moments alone would hide wrong gradients. Both are those of means that started at 0 before the first step, as bias
     correction expects. The clipping norm lies far below the norm of any rich case's gradients.
 
     Raises `InputError` for an optimiser whose update can't be judged (`Rule.continuous`).
     """
-    clip, step = 0.125, 7
+    clip = 0.125
     optimizer = Optimizer.from_numerics(numerics, **({"kind": kind} if kind else {}))
     if not optimizer.rule.continuous:
         raise InputError(
@@ -270,6 +321,8 @@ def from_model(
     name: str = "model",
     heads: tuple[str, ...] = PRETRAINING,
     num_labels: int = 2,
+    objective: str | None = None,
+    choices: int | None = None,
 ) -> Case:
     """A case of the user's weights (every parameter of a model with these heads; float32 values are kept, wider ones
     rounded) and texts.
@@ -283,10 +336,13 @@ def from_model(
         raise InputError("case: no texts; at least one line is needed")
     held = {key: single(np.asarray(value)) for key, value in params.items()}
     batch = batch_of_texts(config, tokenizer, texts, seed)
-    step = optimizer_case(held, numerics, seed) if optimizer and heads == PRETRAINING else None
+    objective = objective or objective_of(heads, num_labels)
+    step = optimizer_case(held, numerics, seed) if optimizer and objective else None
+    wanted = targets(objective, batch, config.hidden_size, seed, labels=num_labels, choices=choices or len(batch))
     marks = f"{arrays_digest(held)}-{zlib.crc32(chr(10).join(texts).encode('utf-8')):08x}"
     origin = {"made": "model and texts", "name": name, "texts": len(texts), "seed": seed, "digest": marks}
-    return Case(f"{name}, {len(texts)} texts, seed {seed}", config, numerics, held, batch, step, origin, heads)
+    name = f"{name}, {len(texts)} texts, seed {seed}"
+    return Case(name, config, numerics, held, batch, step, origin, heads, objective, wanted)
 
 
 def batch_of_texts(config: BertConfig, tokenizer: Any, texts: Sequence[str], seed: int) -> PretrainingBatch:
@@ -330,7 +386,8 @@ def describe(case: Case) -> dict[str, Any]:
         "numerics": numerics_to_dict(case.numerics),
         "rows": len(case.batch),
         "length": int(case.batch.input_ids.shape[1]),
-        **({} if case.heads == PRETRAINING else {"heads": list(case.heads)}),
+        **({} if case.heads == PRETRAINING else {"heads": list(case.heads), "objective": case.objective}),
+        **({} if case.tied else {"tied": False}),
         "optimizer": None if step is None else {
             **step.optimizer.to_dict(), "step": step.step, "rate": step.rate, "clip_norm": step.clip_norm,
             "clip_epsilon": step.clip_epsilon,

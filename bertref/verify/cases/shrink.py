@@ -8,8 +8,8 @@ import numpy as np
 
 from ...data.pretraining.batch import PretrainingBatch
 from ...errors import InputError
-from ...heads import parameter_shapes
 from ..records import Case, OptimizerCase
+from .targets import cut, select
 
 
 def reduce_case(
@@ -26,19 +26,21 @@ def reduce_case(
 
     Raises `InputError` for rows that the case doesn't have and for lengths below 1.
     """
-    batch = case.batch
+    batch, wanted = case.batch, case
     if rows is not None:
         if not rows or not all(0 <= row < len(batch) for row in rows):
             raise InputError(f"case: rows {list(rows)} of a batch of {len(batch)}")
+        wanted = replace(wanted, targets=select(case, np.asarray(rows)))
         batch = batch[np.asarray(rows)]
     if length is not None:
+        wanted = replace(wanted, targets=cut(wanted, length))
         batch = _cut(batch, length)
     if predictions is not None:
         batch = _with_predictions(batch, predictions)
     config, params, step = case.config, case.params, case.optimizer if optimizer else None
     if layers is not None:
         config = replace(config, num_hidden_layers=layers)
-        params = {name: params[name] for name in parameter_shapes(config, case.heads, num_labels=case.num_labels)}
+        params = {name: params[name] for name in replace(case, config=config).shapes}
         step = step and _of_parameters(step, params)
     asked: dict[str, Any] = {
         "rows": None if rows is None else [int(row) for row in rows], "length": length, "layers": layers,
@@ -47,14 +49,15 @@ def reduce_case(
     if case.origin.get("reduced"):
         raise InputError("case: it is reduced already; reduce the case that it was made from")
     return replace(
-        case, name=f"{case.name}, reduced", config=config, params=params, batch=batch, optimizer=step,
+        wanted, name=f"{case.name}, reduced", config=config, params=params, batch=batch, optimizer=step,
         origin={**case.origin, "reduced": asked},
     )  # fmt: skip
 
 
 def shrink(case: Case, fails: Callable[[Case], bool]) -> Case:
     """The smallest part of `case` that still `fails`, found greedily: fewer layers, rows, columns, predictions, and no
-    optimiser step, each as far as it goes, until nothing can be taken away. `case` itself must fail."""
+    optimiser step, each as far as it goes, until nothing can be taken away. `case` itself must fail. Where it has
+    predictions, the smaller one has some, too: a loss over none of them is another question."""
     if case.origin.get("reduced"):
         raise InputError("case: it is reduced already; shrink the case that it was made from")
     now: dict[str, Any] = {}
@@ -62,10 +65,15 @@ def shrink(case: Case, fails: Callable[[Case], bool]) -> Case:
     while smaller:
         smaller = False
         for change in _smaller(reduce_case(case, **now), now):
-            if fails(reduce_case(case, **{**now, **change})):
+            smaller_case = reduce_case(case, **{**now, **change})
+            if _predicts(smaller_case) == _predicts(case) and fails(smaller_case):
                 now, smaller = {**now, **change}, True
                 break
     return reduce_case(case, **now) if now else case
+
+
+def _predicts(case: Case) -> bool:
+    return bool((case.batch.masked_lm_weights > 0).any())
 
 
 def _smaller(case: Case, now: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -78,11 +86,13 @@ def _smaller(case: Case, now: dict[str, Any]) -> Iterator[dict[str, Any]]:
         if 0 <= fewer < layers:
             yield {"layers": fewer}
     rows = now.get("rows") or list(range(B))
-    if len(rows) > 1:
-        yield from ({"rows": [row]} for row in rows)
-        yield {"rows": rows[: len(rows) // 2]}
-        yield {"rows": rows[len(rows) // 2 :]}
-        yield from ({"rows": [other for other in rows if other != row]} for row in rows)
+    step = case.choices if case.objective == "multiple_choice" else 1
+    ones = [rows[start : start + step] for start in range(0, len(rows), step)]
+    if len(ones) > 1:
+        yield from ({"rows": one} for one in ones)
+        yield {"rows": [row for one in ones[: len(ones) // 2] for row in one]}
+        yield {"rows": [row for one in ones[len(ones) // 2 :] for row in one]}
+        yield from ({"rows": [row for row in rows if row not in one]} for one in ones)
     for fewer in sorted({1, 2, S // 2, S - 1}):
         if 1 <= fewer < S:
             yield {"length": fewer}

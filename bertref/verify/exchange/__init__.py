@@ -26,23 +26,38 @@ words.
     moments     NAME/m and NAME/v of every parameter, as they stand before the step
     expected    right answers in float64, under the names below
 
-**settings.tsv.** `sizes.B` `.S` `.T` (real tokens) `.P` `.N` (real predictions) `.H` `.A` `.D` `.I` `.V` `.layers`;
-`config.*` as in Hugging Face's config.json (dropout is not applied in a case); `numerics.*`, the dialect;
-`activation` (gelu_erf, gelu_tanh, relu, tanh) and `scale` (of the scores, 1/sqrt(D));
-`loss.mlm_denominator`, `loss.nsp_denominator`:
+**settings.tsv.** Booleans are 0 and 1, lists have commas, what is absent is `none`. These are its
+keys, one for each word in the place of the star:
+
+    sizes.*         B, S, T (real tokens), P, N (real predictions), H, A, D, I, V, layers
+    config.*        as in Hugging Face's config.json; dropout is not applied in a case: vocab_size, hidden_size,
+                    num_hidden_layers, num_attention_heads, intermediate_size, hidden_act, hidden_dropout_prob,
+                    attention_probs_dropout_prob, max_position_embeddings, type_vocab_size, initializer_range,
+                    pad_token_id, classifier_dropout
+    numerics.*      the dialect: gelu, mask_value, scale_scores, layer_norm_eps, mlm_denominator_epsilon, optimizer,
+                    decay_exclusions, clip_epsilon, schedule, span_padding (if not "excluded"), initializer
+    activation      gelu_erf, gelu_tanh, relu or tanh
+    scale           of the scores, 1/sqrt(D)
+    loss.*          mlm_denominator, nsp_denominator
+    optimizer.*     kind, beta1, beta2, epsilon, weight_decay, decay_exclusions, adapt_excluded, step (the number of
+                    this update, from 1), rate, clip_norm ("none" = no clipping), clip_epsilon; `optimizer` is none
+                    where no step is asked for
+    decay.*         1 for the parameters that weight_decay applies to, by their names
 
     loss.mlm = sum(masked_lm_weights * cross entropy) / mlm_denominator
     loss.nsp = sum(cross entropy of next_sentence_label) / nsp_denominator       loss.total = loss.mlm + loss.nsp
 
-`optimizer.*`: kind, beta1, beta2, epsilon, weight_decay, step (the number of this update, from 1), rate, clip_norm
-("none" = no clipping), clip_epsilon; `decay.NAME` is 1 for the parameters that weight_decay applies to. All gradients
-are first multiplied by clip_norm / max(norm of all gradients + clip_epsilon, clip_norm). Then, with m and v updated as
-in Adam, c1 = 1 - beta1^step, c2 = 1 - beta2^step, and d = weight_decay for decayed parameters, else 0:
+All gradients are first multiplied by clip_norm / max(norm of all gradients + clip_epsilon, clip_norm). Then, with m and
+v updated as in Adam, c1 = 1 - beta1^step, c2 = 1 - beta2^step, and d = weight_decay for decayed parameters, else 0:
 
-    google   p -= rate * (m / (sqrt(v) + epsilon) + d * p)
-    adamw    p -= rate * (m/c1 / (sqrt(v/c2) + epsilon) + d * p)
-    lamb     u = m/c1 / (sqrt(v/c2) + epsilon) + d * p;   p -= rate * r * u, with r = |p|/|u| where decayed (or
-             optimizer.adapt_excluded is 1) and both norms are positive, else 1
+    google               p -= rate * (m / (sqrt(v) + epsilon) + d * p)
+    adamw                p -= rate * (m/c1 / (sqrt(v/c2) + epsilon) + d * p)
+    adamw-epsilon-hat    p -= rate * (sqrt(c2)/c1 * m / (sqrt(v) + epsilon) + d * p)
+    adamw-eps-root       p -= rate * (m/c1 / sqrt(v/c2 + epsilon) + d * p)
+    adamw-no-correction  p -= rate * (m / (sqrt(v) + epsilon) + d * p)
+    adam-l2              p -= rate * m/c1 / (sqrt(v/c2) + epsilon), m and v made of the clipped gradient + d * p
+    lamb, lamb-all       u = m/c1 / (sqrt(v/c2) + epsilon) + d * p;   p -= rate * r * u, with r = |p|/|u| where both
+                         norms are positive, else 1; in lamb only where decayed, or optimizer.adapt_excluded is 1
 
 **Answers.** Any subset of these, in a folder of its own with an `index.tsv` (or `index.json`) and files as above:
 

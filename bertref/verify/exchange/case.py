@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ... import __version__
 from ...data.pretraining.batch import PretrainingBatch
 from ...errors import InputError
 from ...heads import check
 from ...plumbing.files import write_folder
+from ..cases.targets import check_targets
 from ..records import PRECISIONS, Arrays, Case
 from . import index
 from .settings import flat, questions, restore, settings, settings_digest, stored
@@ -120,9 +122,11 @@ def read_case(folder: str | Path) -> Case:
     moments = {name: values(t) for name, t in kinds.get("moment", {}).items()}
     batch = _batch(kinds.get("batch", {}), where)
     parts = restore(found.fields, moments, where)
-    _check(params, batch, parts, where)
+    targets = {name: values(t) for name, t in kinds.get("target", {}).items()}
     case = Case(name=str(found.fields.get("name")), params=params, batch=batch,
-                origin=_origin(found), **parts)  # fmt: skip
+                origin=_origin(found), targets={name: _wide(array) for name, array in targets.items()},
+                **parts)  # fmt: skip
+    _check(case, where)
     if _digest(case) != found.fields.get("case"):
         raise InputError(f"{where}: the tensors or settings are not those that were exported; export the case again")
     return case
@@ -149,14 +153,21 @@ def _batch(tensors: dict[str, Located], where: str) -> PretrainingBatch:
     return PretrainingBatch(**{name: values(tensors[name]) for name in PretrainingBatch.LAYOUT})
 
 
-def _check(params: Arrays, batch: PretrainingBatch, parts: dict[str, Any], where: str) -> None:
+def _wide(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return array.astype(np.float64) if array.dtype.kind == "f" else array
+
+
+def _check(case: Case, where: str) -> None:
     """Whether a model of that configuration could read the tensors at all."""
     try:
-        check(params, parts["config"])
-        batch.validate(parts["config"])
-        step = parts["optimizer"]
+        check(case.params, case.config, case.heads, num_labels=case.num_labels)
+        case.batch.validate(case.config)
+        check_targets(case)
+        step = case.optimizer
         if step is not None:
-            wanted = {moment: array.shape for name, array in params.items() for moment in step.optimizer.names([name])}
+            wanted = {
+                moment: array.shape for name, array in case.params.items() for moment in step.optimizer.names([name])
+            }
             if {name: array.shape for name, array in step.moments.items()} != wanted:
                 raise InputError("moments: not those of the parameters")
     except InputError as error:

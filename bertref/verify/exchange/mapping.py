@@ -12,8 +12,9 @@
     do = ["packed"]                       # before it is split
     split = "heads"
 
-A `{word}` in a name stands for any text, `{layer}` for a number; on the right it is put in. Names that are canonical
-already need no line. `do` is a list of steps, done in order:
+A `{word}` in a name stands for any text, `{layer}` for a number; on the right it is put in. Where several lines fit a
+name, the one with most characters outside of words is meant, wherever in the file it stands; two with as many are an
+error. Names that are canonical already need no line. `do` is a list of steps, done in order:
 
     "transpose"             the last two axes change places
     "heads_first"           (B,A,S,D), or packed (A,T,D), to (B,S,H) or (T,H)
@@ -57,7 +58,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Mapping:
-    """A mapping file that was read. `rules` are tried in order, names without a {word} first."""
+    """A mapping file that was read."""
 
     where: str = "mapping"
     rules: Table[str, Rule] = field(default_factory=dict)
@@ -69,15 +70,28 @@ class Mapping:
         return any(fnmatch.fnmatchcase(name, pattern) for pattern in self.ignore)
 
     def find(self, name: str) -> Rule | None:
-        """The rule for a name of the other program, with the words put in."""
+        """The rule for a name of the other program, with the words put in. Raises `InputError` where two fit alike."""
         if name in self.rules:
             return self.rules[name]
-        for pattern, rule in self.rules.items():
-            match = re.fullmatch(_regex(pattern), name) if "{" in pattern else None
-            if match:
-                to = tuple(_filled(part, match) for part in rule.to)
-                return Rule(to, rule.do, rule.split, rule.axis)
-        return None
+        matches = {pattern: re.fullmatch(_regex(pattern), name) for pattern in self.rules if "{" in pattern}
+        fitting = sorted((-_literal(pattern), pattern) for pattern, match in matches.items() if match)
+        if not fitting:
+            return None
+        if len(fitting) > 1 and fitting[0][0] == fitting[1][0]:
+            one, two = sorted((fitting[0][1], fitting[1][1]), key=list(self.rules).index)
+            raise InputError(
+                f"{self.where}: {name!r} fits {one!r} and {two!r} equally well; write a line for the name itself, or "
+                "ignore it"
+            )
+        pattern = fitting[0][1]
+        match, rule = matches[pattern], self.rules[pattern]
+        assert match is not None
+        return Rule(tuple(_filled(part, match) for part in rule.to), rule.do, rule.split, rule.axis)
+
+
+def _literal(pattern: str) -> int:
+    """How many characters stand outside of words."""
+    return len(_WORD.sub("", pattern))
 
 
 def _filled(name: str, match: re.Match[str]) -> str:

@@ -3,26 +3,17 @@
 import difflib
 from collections.abc import Iterable
 
-from ...heads import parameter_shapes
-from ...topology import rows
+from ..graph.axes import AxesOf
+from ..judgement.reference import answer_names
 from ..records import Case
-from .settings import sizes
 
 Shape = tuple[int, ...]
 
 
 def answer_shapes(case: Case) -> dict[str, Shape]:
     """Canonical name -> shape of every answer that the case can have."""
-    letters = {**sizes(case), "2": 2}
-    shapes = {row.name: tuple(letters[letter] for letter in row.axes.split()) for row in rows(case.config)}
-    grads = {f"grad:{name}": shape for name, shape in shapes.items()}
-    params = parameter_shapes(case.config)
-    return {
-        **shapes,
-        **grads,
-        **{f"grad:{name}": shape for name, shape in params.items()},
-        **({f"update:{name}": shape for name, shape in params.items()} if case.optimizer else {}),
-    }
+    axes = AxesOf(case)
+    return {name: axes(name).shape for name in answer_names(case)}
 
 
 def similar(name: str, known: Iterable[str]) -> str:

@@ -12,9 +12,10 @@ import numpy.typing as npt
 
 from ...config import BertConfig, architecture_to_dict, numerics_from_dict, numerics_to_dict
 from ...errors import InputError
-from ...objectives import PretrainingObjective
 from ...optim import Optimizer
-from ..records import Arrays, Case, OptimizerCase
+from ..cases.targets import HEADS, check_head
+from ..own_model import asked
+from ..records import PRETRAINING, Arrays, Case, OptimizerCase
 
 STEP = ("step", "rate", "clip_norm", "clip_epsilon")
 
@@ -22,23 +23,54 @@ STEP = ("step", "rate", "clip_norm", "clip_epsilon")
 def settings(case: Case) -> dict[str, Any]:
     """Every number of the case that isn't in a tensor, in JSON form."""
     numerics, config = case.numerics, case.config
-    divide_by = PretrainingObjective().denominators(case.batch, numerics)
     return {
+        **head(case),
         "sizes": sizes(case),
         "config": architecture_to_dict(config),
         "numerics": numerics_to_dict(numerics),
         "activation": numerics.activation(config.hidden_act),
         "scale": 1 / math.sqrt(config.head_size),
-        "loss": {
-            "total": "mlm + nsp",
-            "mlm": "sum(masked_lm_weights * cross_entropy) / mlm_denominator",
-            "mlm_denominator": divide_by["mlm"],
-            "nsp": "sum(cross_entropy) / nsp_denominator",
-            "nsp_denominator": divide_by["nsp"],
-        },
+        "loss": losses(case),
         "optimizer": None if case.optimizer is None else _optimizer(case.optimizer),
         "decayed": [name for name in case.params if case.optimizer and case.optimizer.optimizer.decays(name)],
     }
+
+
+TEXTS = {
+    "next_sentence": "sum(cross_entropy of next_sentence_label) / denominator",
+    "sequence_classification": "sum(cross_entropy of labels) / denominator",
+    "regression": "sum((logits - labels)^2) / denominator",
+    "multi_label": "sum(log(1 + exp(logits)) - labels * logits) / denominator",
+    "token_classification": "sum(cross_entropy of labels, but -100) / denominator",
+    "question_answering": "sum(cross_entropy of start_positions and end_positions, over a row's tokens) / denominator",
+    "multiple_choice": "sum(cross_entropy of labels, over a question's choices) / denominator",
+    "encoder": "sum(upstream.sequence * the last layer's output)",
+    "pooler": "sum(upstream.sequence * the last layer's output) + sum(upstream.pooled * pooled)",
+    "sentence_embedding": "sum(upstream.sentence * sentence.embedding)",
+}
+"""What loss.total is, for heads other than pre-training's."""
+
+
+def head(case: Case) -> dict[str, Any]:
+    """The head of a case and its numbers; nothing for that of pre-training, which version 1 always had."""
+    if case.heads == PRETRAINING and case.tied:
+        return {}
+    numbers = {"labels": case.num_labels, "choices": case.choices if "multiple_choice" in case.heads else 0}
+    return {"head": {"name": case.objective, "tied": case.tied, **numbers}}
+
+
+def losses(case: Case) -> dict[str, Any]:
+    """What the losses are, in words, and what they are divided by."""
+    objective, batch = asked(case)
+    divide_by = objective.denominators(batch, case.numerics)
+    mlm = {"mlm": "sum(masked_lm_weights * cross_entropy) / mlm_denominator", "mlm_denominator": divide_by.get("mlm")}
+    nsp = {"nsp": "sum(cross_entropy) / nsp_denominator", "nsp_denominator": divide_by.get("nsp")}
+    if case.objective in ("pretraining", "masked_lm"):
+        return {"total": "mlm", **mlm} if case.objective == "masked_lm" else {"total": "mlm + nsp", **mlm, **nsp}
+    found = {"total": TEXTS[str(case.objective)]}
+    number = divide_by.get("loss")
+    twice = 2 if case.objective == "question_answering" else 1
+    return found if number is None else {**found, "denominator": number * twice}
 
 
 def sizes(case: Case) -> dict[str, int]:
@@ -59,7 +91,7 @@ def flat(case: Case) -> Iterator[tuple[str, str]]:
     """The lines of `settings.tsv`: key and value. Booleans are 0 and 1, an absent value is `none`."""
     values = settings(case) | {"config": asdict(case.config)}
     decayed = set(values.pop("decayed"))
-    del values["loss"]["total"], values["loss"]["mlm"], values["loss"]["nsp"]
+    values["loss"] = {name: value for name, value in values["loss"].items() if not isinstance(value, str)}
     yield from _flatten("", values)
     if case.optimizer:
         for name in case.params:
@@ -82,15 +114,21 @@ def restore(values: Mapping[str, Any], moments: Arrays, where: str) -> dict[str,
         config = BertConfig(**values["config"])
         numerics = numerics_from_dict(values["numerics"], where=where)
         step = dict(values["optimizer"]) if values["optimizer"] is not None else None
+        found = {"config": config, "numerics": numerics, "optimizer": None, **_restored_head(values)}
         if step is None:
-            return {"config": config, "numerics": numerics, "optimizer": None}
+            return found
         rest = {name: step.pop(name) for name in STEP}
-        return {"config": config, "numerics": numerics,
-                "optimizer": OptimizerCase(optimizer=Optimizer(**step), moments=moments, **rest)}  # fmt: skip
+        return {**found, "optimizer": OptimizerCase(optimizer=Optimizer(**step), moments=moments, **rest)}
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{where}: its settings are incomplete or damaged ({error}); export the case again") from None
+
+
+def _restored_head(values: Mapping[str, Any]) -> dict[str, Any]:
+    name = values.get("head", {}).get("name", "pretraining")
+    check_head(name)
+    return {"heads": HEADS[name], "objective": name}
 
 
 def stored(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -117,6 +155,8 @@ def questions(case: Case) -> Iterator[Question]:
         yield "parameter", name, stored(array)
     for name, array in case.batch.items():
         yield "batch", name, stored(array)
+    for name, array in case.targets.items():
+        yield "target", name, stored(array)
     for name, array in case.optimizer.moments.items() if case.optimizer else ():
         yield "moment", name, _little(array)  # of either width, which is kept
 
@@ -128,7 +168,7 @@ def settings_digest(case: Case, tensors: Iterable[Question] | None = None) -> st
     `questions`, if they were computed already.
     """
     values = settings(case)
-    kept = {key: values[key] for key in ("config", "numerics", "optimizer")}
+    kept = {key: values[key] for key in ("config", "numerics", "optimizer", "head") if key in values}
     total = hashlib.sha256(json.dumps(kept, sort_keys=True).encode())
     for kind, name, array in questions(case) if tensors is None else tensors:
         total.update(f"{kind} {name} {array.dtype.name} {array.shape}\n".encode())

@@ -1,71 +1,42 @@
 """What verify computes for each kind of op in the network's table, in float64 on NumPy: the tensor, and the gradients.
 
 The table (`topology`) says what is made from what; here stands how, a second time: products, sums, gathers, the
-gradients of dense layers, of attention and of sums are written out. Norm, softmax, activation and cross entropy call
-the reference's ops, whose own tests hold them against exact arithmetic, and so do the ways of attention heads and of
-the mask.
+gradients of dense layers, of attention and of sums are written out. Norm, softmax and activation call the reference's
+ops, whose own tests hold them against exact arithmetic, and so do the ways of attention heads and of the mask. The
+losses are `losses`'.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from ...backends import get
 from ...layers import Settings
-from ...objectives import PretrainingObjective
 from ...ops import OPS, attention, layer_norm
 from ...ops.bias_activation import ACTIVATIONS
 from ...row import TensorRow
 from ..records import Case
+from .contribution import Contribution, summed
+from .losses import LossArithmetic
 
 Values = Any
-Compute = Callable[..., Values]
 
 
-class Contribution(NamedTuple):
-    """`compute(*inputs)` makes an answer, or a term of one, from other answers. `along` is the input that an
-    elementwise function follows element by element. `terms` makes the sum of the squared terms that each element is the
-    sum of, from the squares of the inputs and of the parameters; None where an element isn't a sum. `linear`: each
-    element is a sum, or is handed on, so that a total of such parts is a sum again."""
-
-    inputs: tuple[str, ...]
-    compute: Compute
-    along: str = ""
-    terms: Compute | None = None
-    linear: bool = False
-
-
-def summed(inputs: tuple[str, ...], compute: Compute) -> Contribution:
-    """Sums of products: the same sums of squares are their squared terms."""
-    return Contribution(inputs, compute, "", compute, True)
-
-
-def added(parts: list[Contribution]) -> Contribution:
-    """The sum of all: the first one, and to it the sum of the others."""
-    if len(parts) == 1:
-        return parts[0]
-    ends = np.cumsum([len(part.inputs) for part in parts]).tolist()
-
-    def compute(*values: Values) -> Values:
-        found = [part.compute(*values[end - len(part.inputs) : end]) for part, end in zip(parts, ends, strict=True)]
-        return found[0] + sum(found[1:])
-
-    inputs = tuple(name for part in parts for name in part.inputs)
-    linear = all(part.linear for part in parts)
-    return Contribution(inputs, compute, "", compute if linear else None, linear)
-
-
-class RowArithmetic:
-    """A case's numbers. `params` are the weights that it computes with, `gain` multiplies 1/√D. The methods are named
+class RowArithmetic(LossArithmetic):
+    """A case's numbers. `params` are the weights that it computes with, `gain` multiplies 1/√D; without `padding_row`
+    words at padded positions get no gradient, as with torch's `padding_idx`. The methods are named
     after the ops: `_NAME` makes the tensor, `_NAME_back` the gradient of an input, `_NAME_grad` that of a parameter.
 
     `forward(row)` makes the tensor, `backward(row, i)` the gradient that its input i gets through it, and
     `parameter(row, i)` the gradient that its parameter i gets.
     """
 
-    def __init__(self, case: Case, params: Mapping[str, Values], gain: float = 1.0) -> None:
-        self._p, self._batch = params, case.batch
+    def __init__(
+        self, case: Case, params: Mapping[str, Values], gain: float = 1.0, *, padding_row: bool = True
+    ) -> None:
+        super().__init__(case)
+        self._p, self._batch, self._padding_row = params, case.batch, padding_row
         self._s = Settings(case.config, case.numerics)
         self._scale = self._s.scale * gain
         self._xp = get("numpy").xp
@@ -73,7 +44,6 @@ class RowArithmetic:
         B, S = self._mask.shape
         self._predicted = (np.arange(B)[:, None] * S + case.batch.masked_lm_positions).reshape(-1).astype(np.int64)
         self._first, self._choices = np.arange(B) * S, case.choices
-        self._denominators = PretrainingObjective().denominators(case.batch, case.numerics)
 
     def forward(self, row: TensorRow) -> Contribution:
         make: Callable[[TensorRow], Contribution] = getattr(self, f"_{row.op}")
@@ -99,8 +69,10 @@ class RowArithmetic:
 
     def _lookup_grad(self, row: TensorRow, i: int) -> Contribution:
         name, at = row.parameters[i].name, self._ids(row)
+        left_out = row.arguments == ("input_ids",) and not self._padding_row
 
         def spread(d: Values) -> Values:
+            d = np.where(self._mask[..., None], d, 0) if left_out else d
             table = np.zeros(self._p[name].shape)
             np.add.at(table, np.asarray(at).reshape(-1), _rows(d))
             return table
@@ -153,13 +125,19 @@ class RowArithmetic:
 
     def _dense_back(self, row: TensorRow, i: int) -> Contribution:
         weight = row.parameters[0].name
-        return summed((f"grad:{row.name}",), lambda d: self._written(row, times(d, self._p[weight])))
+        return summed(
+            (f"grad:{row.name}",), lambda d: self._written(row, times(self._column(row, d), self._p[weight]))
+        )
+
+    def _column(self, row: TensorRow, d: Values) -> Values:
+        """The choices of a question, one under the other, as the dense layer made them."""
+        return d.reshape(-1, 1) if row.axes == "B C" else d
 
     def _dense_grad(self, row: TensorRow, i: int) -> Contribution:
         read, dy = self._read(row), f"grad:{row.name}"
         if i:
-            return summed((dy,), lambda d: _rows(d).sum(axis=0))
-        return summed((dy, *row.inputs), lambda d, x: _rows(d).T @ _rows(read(x)))
+            return summed((dy,), lambda d: _rows(self._column(row, d)).sum(axis=0))
+        return summed((dy, *row.inputs), lambda d, x: _rows(self._column(row, d)).T @ _rows(read(x)))
 
     _decoder, _decoder_back = _dense, _dense_back
 
@@ -250,28 +228,6 @@ class RowArithmetic:
         if i:
             return summed(inputs, lambda d, probs: self._merged(probs.swapaxes(-1, -2) @ self._heads(d)))
         return summed(inputs, lambda d, value: self._heads(d) @ self._heads(value).swapaxes(-1, -2))
-
-    # -- losses --------------------------------------------------------------------------------------------------------
-
-    def _compared(self, row: TensorRow, logits: Values) -> tuple[Values, Any]:
-        labels, *weights = (getattr(self._batch, name).reshape(-1) for name in row.arguments)
-        total = np.asarray(self._denominators[row.name.removeprefix("loss.")])
-        rows = _rows(logits)
-        return OPS["cross_entropy"].forward(
-            self._xp, rows, labels.astype(np.int64), weights[0] if weights else None, total
-        )
-
-    def _cross_entropy(self, row: TensorRow) -> Contribution:
-        return Contribution(row.inputs, lambda x: self._compared(row, x)[0])
-
-    def _cross_entropy_back(self, row: TensorRow, i: int) -> Contribution:
-        def back(d: Values, x: Values) -> Values:
-            return OPS["cross_entropy"].backward(self._xp, d, self._compared(row, x)[1]).logits.reshape(x.shape)
-
-        return Contribution((f"grad:{row.name}", *row.inputs), back)
-
-    _weighted_cross_entropy, _weighted_cross_entropy_back = _cross_entropy, _cross_entropy_back
-    _mean_cross_entropy, _mean_cross_entropy_back = _cross_entropy, _cross_entropy_back
 
 
 def times(x: Values, matrix: Values) -> Values:

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...heads import parameter_shapes
 from ...row import TensorRow
 from ...topology import rows
 from ..records import Case
@@ -33,7 +32,7 @@ class Axes:
 
 def rows_of(case: Case) -> tuple[TensorRow, ...]:
     """The table of the case's network."""
-    return rows(case.config, case.heads, case.objective)
+    return rows(case.config, case.heads, case.objective, tied=case.tied)
 
 
 def split(name: str) -> tuple[str, str]:
@@ -72,13 +71,13 @@ def parameter_axes(name: str, ndim: int) -> tuple[str, ...]:
 
 
 class AxesOf:
-    """The axes of every answer of a case."""
+    """The axes of every answer of a case. `tokens` (B, S) are the positions that count, if not the real ones."""
 
-    def __init__(self, case: Case) -> None:
+    def __init__(self, case: Case, tokens: Bools | None = None) -> None:
         self._known: dict[str, Axes] = {}
-        self._parameters = parameter_shapes(case.config, case.heads, num_labels=case.num_labels)
+        self._parameters = case.shapes
         self._rows = {row.name: row for row in rows_of(case)}
-        tokens: Bools = case.batch.attention_mask.astype(bool)
+        tokens = case.batch.attention_mask.astype(bool) if tokens is None else tokens
         B, S = tokens.shape
         c = case.config
         self._sizes = {

@@ -15,12 +15,14 @@ import numpy as np
 
 from ...errors import InputError
 from ...optim import Optimizer
+from ...topology import is_parameter
 from ..emulation.formats import FORMATS, Format, nearest
 from ..emulation.simulate import LOSS_SCALE
 from ..judgement import bias_correction, score_scale
+from ..judgement.bracket import bracketed
 from ..judgement.composition import norms_are_composed, scatters
 from ..judgement.given import admit, overflow_allowed
-from ..judgement.judge import largest_ratio, last_right
+from ..judgement.judge import largest_ratio
 from ..judgement.limit import LIMIT
 from ..judgement.localise import place
 from ..judgement.measures import Measures, mean_square
@@ -54,10 +56,7 @@ def feed(subject: ComputesOps, case: Case, report: Report, names: Collection[str
     wrong = [name for name, finding in known.items() if finding.status in WRONG]
     if not bad or any(known[name].status == "unsteady" for name in wrong):
         return replace(report, findings=tuple(known.values()))
-    return replace(
-        report, verdict="diverges", first=wrong[0], last_right=last_right(feeder.graph, wrong[0], known),
-        findings=tuple(known.values()),
-    )  # fmt: skip
+    return bracketed(replace(report, verdict="diverges"), feeder.graph, wrong[0], tuple(known.values()))
 
 
 class Feeder:
@@ -211,4 +210,4 @@ def loss_scale(precision: str) -> float:
 def _is_upstream(name: str) -> bool:
     """Whether it is a gradient that other gradients are made from: not a parameter's."""
     prefix, rest = split(name)
-    return prefix == "grad" and not rest.startswith(("bert.", "cls."))
+    return prefix == "grad" and not is_parameter(rest)

@@ -10,6 +10,7 @@ import numpy as np
 
 from ...optim import Optimizer
 from ..judgement.reference import CaseUpdates
+from .padding import Used
 from .steps import Graph
 
 Values = Any
@@ -23,17 +24,38 @@ class Replay:
 
     An input that was not recorded is made by its own step, and so on down to the parameters: then the result's
     difference from the recorded answer is the error of all steps since the nearest recorded ones (`sources`).
+    Of recorded answers everything is used that bears on real positions (`padding`).
     """
 
     def __init__(self, graph: Graph, recorded: Mapping[str, Values]) -> None:
         self._graph, self.recorded = graph, recorded
         self._made: dict[str, Values] = {}
         self._updates: CaseUpdates | None = None
+        self._found: Used | None = None
         self._kept: OrderedDict[str, Values] = OrderedDict()
         self._one = RLock()  # several threads may ask
 
     def __call__(self, name: str) -> Values:
-        """The answer `name` made from recorded inputs, never the recorded answer itself."""
+        """The answer `name` made from recorded inputs, never the recorded answer itself; 0 where nothing is asked."""
+        made = self._make(name)
+        return made if self._used.attended is None else self._graph.axes(name).clean(made)
+
+    def input(self, name: str) -> Values:
+        """What other steps start from: the recorded answer, made if there is none; 0 where it is of no use."""
+        if name not in self.recorded:
+            return self._make(name)
+        kept = self._kept.get(name)
+        if kept is not None:
+            return kept
+        axes = self._graph.axes(name)
+        value = self._clean(name, np.asarray(self.recorded[name], np.float64))
+        if axes.counts is not None:  # what other steps start from; gradients of parameters are looked at once
+            self._kept[name] = value
+            while len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+        return value
+
+    def _make(self, name: str) -> Values:
         if name in self._made:
             return self._made[name]
         step = self._graph.steps[name]
@@ -41,30 +63,30 @@ class Replay:
             if name.startswith("update:"):
                 made = self._update(name.removeprefix("update:"))
             else:
-                values = [self.input(other) for other in step.inputs]
-                made = self._graph.axes(name).clean(np.asarray(step.compute(*values)))
+                made = self._clean(name, np.asarray(step.compute(*[self.input(other) for other in step.inputs])))
         if name not in self.recorded:  # only those are anybody's inputs
             self._made[name] = made
         return made
 
-    def input(self, name: str) -> Values:
-        """The recorded answer, 0 where nothing is asked; made if there is none."""
-        if name not in self.recorded:
-            return self(name)
-        kept = self._kept.get(name)
-        if kept is not None:
-            return kept
-        axes = self._graph.axes(name)
-        value = axes.clean(np.asarray(self.recorded[name], np.float64))
-        if axes.counts is not None:  # what other steps start from; gradients of parameters are looked at once
-            self._kept[name] = value
-            while len(self._kept) > KEPT:
-                self._kept.popitem(last=False)
-        return value
+    def _clean(self, name: str, value: Values) -> Values:
+        return self._used.clean(name, value, self._graph.axes(name).clean(value))
+
+    @property
+    def _used(self) -> Used:
+        with self._one:
+            if self._found is None:
+                self._found = Used(self._graph.case, self.recorded)
+            return self._found
 
     def with_gain(self, gain: float) -> "Replay":
         """The same recorded values, and attention's scores multiplied by `gain`."""
         return Replay(self._graph.with_gain(gain), self.recorded)
+
+    def without_padding_row(self) -> "Replay | None":
+        """The same recorded values, for whoever's words at padded positions get no gradient. None: it's the same."""
+        if self._used.attended is None:
+            return None
+        return Replay(self._graph.without_padding_row(), self.recorded)
 
     def with_optimizer(self, optimizer: Optimizer) -> "Replay":
         """The same recorded values, whose updates another optimiser makes."""

@@ -29,8 +29,9 @@ from ...row import TensorRow
 from ...topology import readers, users
 from ..judgement.reference import CaseUpdates
 from ..records import Case
-from .arithmetic import Contribution, RowArithmetic, added
+from .arithmetic import RowArithmetic
 from .axes import AxesOf, rows_of
+from .contribution import Contribution, added
 from .order import backward_order
 
 Values = Any
@@ -50,14 +51,16 @@ class Step:
 class Graph:
     """The steps of a case by name, in order. `params` are the weights that the model computes with where they aren't
     the case's own: rounded ones. The optimiser updates the case's own all the same. `gain` multiplies the factor of
-    attention's scores."""
+    attention's scores, `padding_row` is as in `RowArithmetic`."""
 
-    def __init__(self, case: Case, params: Mapping[str, Values] | None = None, *, gain: float = 1.0) -> None:
+    def __init__(
+        self, case: Case, params: Mapping[str, Values] | None = None, *, gain: float = 1.0, padding_row: bool = True
+    ) -> None:
         self.case, self._params = case, params
         self.axes = AxesOf(case)
         self._rows = rows_of(case)
         self._readers, self._users = readers(self._rows), users(self._rows)
-        self._arithmetic = RowArithmetic(case, case.params if params is None else params, gain)
+        self._arithmetic = RowArithmetic(case, case.params if params is None else params, gain, padding_row=padding_row)
         self.steps: dict[str, Step] = {step.name: step for step in (*self._forward(), *self._backward())}
         self.steps |= {step.name: step for step in self._updates()}
 
@@ -67,6 +70,10 @@ class Graph:
     def with_gain(self, gain: float) -> "Graph":
         """The same with another factor of the scores."""
         return Graph(self.case, self._params, gain=gain)
+
+    def without_padding_row(self) -> "Graph":
+        """The same, in which words at padded positions get no gradient."""
+        return Graph(self.case, self._params, padding_row=False)
 
     def norms(self) -> Iterator[Step]:
         """The forward steps that are layer norms."""

@@ -50,7 +50,7 @@ def _product_error(graph: Graph, answers: Mapping[str, Any], names: list[str]) -
     errors = []
     for name in names:
         if all(other in answers for other in graph.steps[name].inputs):
-            right, found = replay(name), replay.input(name)
+            right, found = replay(name), graph.axes(name).clean(replay.input(name))
             size = float(np.linalg.norm(right))
             if size and np.isfinite(found).all():
                 errors.append(float(np.linalg.norm(found - right)) / size)

@@ -13,15 +13,15 @@ from ...errors import InputError
 from ...optim import Optimizer
 from ..cases.case import describe
 from ..graph.replay import Replay, sources, span
-from ..graph.steps import Graph
 from ..records import PRECISIONS, QUANTISED, WRONG, Answers, Arrays, Case, Finding, Report
 from . import bias_correction, score_scale
+from .bracket import bracketed, explained
 from .composition import fitting_floor
 from .detect import detect
 from .given import Given, admit, overflow_allowed
 from .limit import LIMIT
 from .localise import place
-from .measures import Measures, mean_square
+from .measures import Measures, in_words, mean_square
 from .noise_floor import (
     Truth,
     compare_with,
@@ -31,9 +31,12 @@ from .noise_floor import (
     own_error,
     ratios,
 )
+from .steadiness import unsteady
 
 Errors = tuple[Measures, Measures]
 """An answer's error in total, and the one that its step added."""
+WORDS = "grad:bert.embeddings.word_embeddings.weight"
+PADDING_ROW = "words at padded positions, to which real ones attend, may have no gradient (torch's padding_idx)"
 UNTOUCHED = "when nothing inside is looked at; looking changes how it is fused"
 """What is said of an answer that is wrong in a run of its own alone."""
 
@@ -45,8 +48,10 @@ def compare(
     *,
     subject: str = "answers",
     notes: tuple[str, ...] = (),
+    again: Mapping[str, Any] = MappingProxyType({}),
 ) -> Report:
-    """Judges answers to a case. `precision` is one of `records.PRECISIONS`; None: it is detected.
+    """Judges answers to a case. `precision` is one of `records.PRECISIONS`; None: it is detected. `again` has what
+    another run gave, of the names whose values differ from these answers.
 
     Raises `InputError` for an unknown precision.
     """
@@ -62,6 +67,8 @@ def compare(
     computed = "float32" if precision == QUANTISED else precision
     judgement = Judgement(case, computed, given.values, unquantised, answers.apart)
     found = {**findings, **judgement.findings(findings)}
+    found |= judgement.unsteady(found, again)
+    found |= explained(judgement.graph, found)
     found |= judgement.untouched(found, admit(case, answers.untouched))
     if precision == QUANTISED:
         found = {name: _for_int8(finding) for name, finding in found.items()}
@@ -118,6 +125,7 @@ class Judgement:
         names = judged_names(self.graph, self.values)
         with ThreadPoolExecutor(2 if is_large(self.case) else 1) as pool:
             measured = dict(zip(names, pool.map(self._compared, names), strict=True))
+        measured |= self._without_padding_row(measured)
         measured |= self._with_rounded_scale(measured)
         measured |= self._with_single_corrections(measured)
         for step in self.graph:
@@ -127,6 +135,17 @@ class Judgement:
             if behind or (step.name in found and found[step.name].status in WRONG):
                 wrong.add(step.name)
         return found
+
+    def unsteady(self, found: Mapping[str, Finding], again: Mapping[str, Any]) -> dict[str, Finding]:
+        """Findings on answers that another run makes otherwise of the same inputs."""
+        changed = unsteady(self.truth, self.noise_floor, self.values, again, found)
+        if changed:
+            where = next(step.name for step in self.graph if step.name in changed)
+            self.notes.insert(0, f"two runs of the same case differ from {where} on: dropout is on, or threads race; "
+                                 "what is behind it is judged by the inputs of its own run")  # fmt: skip
+        elif again:
+            self.notes.append(f"two runs differ in {len(again)} answers, by no more than rounding")
+        return changed
 
     def untouched(self, found: Mapping[str, Finding], given: Given) -> dict[str, Finding]:
         """Findings on answers of a run of their own, where they are wrong and those looked at beside their inputs
@@ -155,6 +174,18 @@ class Judgement:
 
     def _own_ratio(self, name: str, own: Measures) -> float:
         return largest_ratio(own, self.noise_floor.own[name])[0]
+
+    def _without_padding_row(self, measured: Mapping[str, Errors]) -> dict[str, Errors]:
+        """The gradient of the words where padding takes part, measured once more if torch's `padding_idx` explains it:
+        that's no mistake, whatever else is."""
+        if WORDS not in measured or self._own_ratio(WORDS, measured[WORDS][1]) <= LIMIT:
+            return {}
+        other = self.replay.without_padding_row()
+        own = None if other is None else self._own(WORDS, other)
+        if own is None or self._own_ratio(WORDS, own) > LIMIT:
+            return {}
+        self.notes.append(PADDING_ROW)
+        return {WORDS: (measured[WORDS][0], own)}
 
     def _with_rounded_scale(self, measured: Mapping[str, Errors]) -> dict[str, Errors]:
         """What the factor of the scores takes part in, measured once more if a rounded one explains more of it."""
@@ -217,27 +248,12 @@ class Judgement:
 
     def _wrong(self, finding: Finding, status: str, note: str) -> Finding:
         name = finding.name
-        found = self.replay.input(name)
+        found = self.graph.axes(name).clean(self.replay.input(name))
         if name in self._unquantised and status != "inherited":
             found = self.graph.axes(name).clean(np.asarray(self._unquantised[name]))
         expected = self.truth(name) if status == "inherited" else self.replay(name)
         where = place(self.graph, name, found - expected, expected, found)
         return replace(finding, status=status, place=where, note=note)
-
-
-def last_right(graph: Graph, first: str, found: Mapping[str, Finding]) -> str | None:
-    """The nearest answer known right that `first` is made from; else the last one before it."""
-    right = {name: None for name, finding in found.items() if finding.status == "right"}
-    known, _ = sources(graph, first, right)
-    if known:
-        return known[-1]
-    before = []
-    for step in graph:
-        if step.name == first:
-            break
-        if step.name in right:
-            before.append(step.name)
-    return before[-1] if before else None
 
 
 def largest_ratio(found: Measures, floor: Measures) -> tuple[float, str]:
@@ -248,8 +264,7 @@ def largest_ratio(found: Measures, floor: Measures) -> tuple[float, str]:
             continue
         at = int(np.nanargmax(values))
         if values[at] > best:
-            place = f" {at}" if len(values) > 1 else ""
-            best, words = float(values[at]), f"largest: {name}{place}"
+            best, words = float(values[at]), f"largest: {in_words(name, at, len(values))}"
     return best, words
 
 
@@ -262,6 +277,5 @@ def _report(
     verdict = "diverges" if wrong else "right" if found else "could not run"
     if not found:
         notes = (*notes, "none of the answers has a known name")
-    first = wrong[0] if wrong else None
-    last = last_right(judgement.graph, first, found) if first else None
-    return Report(subject, precision, describe(case), verdict, first, last, findings, LIMIT, notes)
+    report = Report(subject, precision, describe(case), verdict, None, None, findings, LIMIT, notes)
+    return bracketed(report, judgement.graph, wrong[0] if wrong else None, findings)

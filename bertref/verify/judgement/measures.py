@@ -20,6 +20,16 @@ Floats = npt.NDArray[Any]
 Measures = dict[str, Floats]
 """Measure -> mean squares of its blocks. Names of drifts begin with "drift:"."""
 
+DRIFT = "drift:"
+DRIFTS = {
+    "gain": "a factor common to all elements",
+    "gain by row": "a factor for each row",
+    "offset by row": "something added to each row as a whole",
+    "offset by channel": "something added to each channel as a whole",
+    "bin": "something added to elements of about the same input or size",
+}
+"""What an error is that a drift measures."""
+
 SMALLEST_BLOCK = 8
 """Elements of the smallest block that is judged by itself. Fewer: the mean square of a few errors is large by chance,
 and right implementations exceed the limit (calibrated as in `noise_floor`)."""
@@ -29,9 +39,18 @@ BINS = 16
 """Bins at most. Fewer: an error in the tail of a GELU is averaged with its middle."""
 SAMPLE = 20_000
 """Elements from which bins are filled at most, evenly taken. More takes longer; fewer miss a narrow tail."""
-DRIFT = "drift:"
+
 PIECE = 1 << 18
 """Elements of a large answer that are measured at a time: few enough to stay in the cache."""
+
+
+def in_words(measure: str, at: int, blocks: int) -> str:
+    """A measure, and what it measures; `at` is one of its blocks."""
+    if measure.startswith(DRIFT):
+        return f"{measure}, {DRIFTS[measure.removeprefix(DRIFT)]}"
+    if measure == "bin":
+        return f"bin {at} of {blocks}, elements of about the same input or size"
+    return "all elements together" if measure == "all" else f"{measure} {at} taken by itself"
 
 
 def size_blocks(squares: Floats, axes: Axes) -> Measures:

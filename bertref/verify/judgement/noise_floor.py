@@ -255,7 +255,7 @@ def _settle(truth: Truth, names: list[str], total: dict[str, Measures], own: dic
         if not along:  # an elementwise step's errors are judged value by value, down to the tail of a GELU
             _not_too_small(own[name])
     for found in (total, own):
-        _settle_losses(found)
+        _settle_losses(found, truth.graph)
         _settle_drifts(found, truth.graph.axes)
         _settle_key_biases(found)
 
@@ -294,14 +294,12 @@ def _not_too_small(found: Measures) -> None:
         found[name] = np.maximum(value, SMALLEST * found["all"][0])
 
 
-def _settle_losses(found: dict[str, Measures]) -> None:
+def _settle_losses(found: dict[str, Measures], graph: Graph) -> None:
     """A loss is one number, and a mean of log-probabilities: its error is judged as that of one of its logits."""
-    for loss, logits in (("loss.mlm", "mlm.logits"), ("loss.nsp", "nsp.logits")):
-        if loss in found and logits in found:
-            found[loss]["all"] = found[loss]["all"] + found[logits]["all"]
-    if "loss.total" in found:
-        parts = [found[name]["all"] for name in ("loss.mlm", "loss.nsp") if name in found]
-        found["loss.total"]["all"] = found["loss.total"]["all"] + sum(parts, np.zeros(1))
+    for loss in (name for name in graph.steps if name.startswith("loss.") and name in found):
+        for name in graph.steps[loss].inputs:
+            if name in found:
+                found[loss]["all"] = found[loss]["all"] + found[name]["all"]
 
 
 def _settle_drifts(found: dict[str, Measures], axes: AxesOf) -> None:

@@ -11,16 +11,17 @@ from ... import model
 from ...arrays import Array
 from ...backends import get
 from ...config import Numerics
-from ...heads import expanded, parameter_shapes
+from ...heads import expanded
 from ...heads.classifier import LOGITS as CLASSES
 from ...layers import Settings
 from ...layout import inputs
-from ...objectives import PretrainingObjective, losses_and_gradients
+from ...objectives import losses_and_gradients
 from ...opset import OpSet
 from ...optim import Optimizer
 from ...optim.clip import clipping_factor, global_norm, scaled
 from ...probes import Probe, Recorder
-from ...topology import probe_names
+from ..graph.axes import rows_of
+from ..own_model import asked
 from ..records import Answers, Arrays, Case, OptimizerCase
 
 REFERENCE_OPS = "numpy"
@@ -28,10 +29,10 @@ REFERENCE_OPS = "numpy"
 
 def answer_names(case: Case) -> list[str]:
     """Everything that can be asked about a case, forward probes first."""
-    probes = probe_names(case.config, case.heads, case.objective)
+    probes = [row.name for row in rows_of(case)]
     if case.objective is None:
         return probes
-    parameters = list(parameter_shapes(case.config))
+    parameters = list(case.shapes)
     updates = [f"update:{name}" for name in parameters] if case.optimizer else []
     return [*probes, *(f"grad:{name}" for name in [*probes, *parameters]), *updates]
 
@@ -75,13 +76,13 @@ def compute(
     `loss_scale`; {} if they aren't asked for or the case has no loss) are returned."""
     settings = Settings(case.config, case.numerics)
     if case.objective is not None:
+        objective, batch = asked(case)
         _, grads = losses_and_gradients(
-            PretrainingObjective(), ops, params, case.batch, settings, loss_scale=loss_scale, recorder=recorder,
-            gradients=gradients,
-        )  # fmt: skip
+            objective, ops, params, batch, settings, loss_scale=loss_scale, recorder=recorder, gradients=gradients
+        )
         return grads
-    batch = case.batch
-    x = inputs(ops.xp, batch.input_ids, batch.attention_mask, batch.token_type_ids, packed=False)
+    own = case.batch
+    x = inputs(ops.xp, own.input_ids, own.attention_mask, own.token_type_ids, packed=False)
     probe = Probe(recorder, ops.xp, x.layout)
     ops = ops.forward_only()
     encoded, _ = model.forward(ops, params, x, settings, probe=probe)

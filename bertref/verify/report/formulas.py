@@ -29,6 +29,12 @@ FORWARD = {
     "tanh": "tanh({x})",
     "weighted_cross_entropy": "cross entropy of {x} and {labels}, weighted by {weights}, over their sum",
     "mean_cross_entropy": "mean cross entropy of {x} and {labels}",
+    "mean_squared_error": "mean of ({x} - {labels})^2",
+    "mean_binary_cross_entropy": "mean over all labels of log(1 + exp {x}) - {labels} * {x}",
+    "span_cross_entropy": "mean of the cross entropies, over each row's tokens, of {x} and {labels}, and {weights}",
+    "inner_product": "the sum of {given}",
+    "mean_of_tokens": "the mean of {x} over each row's tokens",
+    "unit_length": "{x} over its length",
 }
 """Op -> what it makes of its inputs {x} and {y}."""
 
@@ -45,6 +51,12 @@ BACKWARD = {
     "tanh": ("backward of tanh from {dy} at {made}",),
     "weighted_cross_entropy": ("backward of the cross entropy from {dy} at {x}",),
     "mean_cross_entropy": ("backward of the cross entropy from {dy} at {x}",),
+    "mean_squared_error": ("2 * ({x} - {labels}) * {dy}, over their number",),
+    "mean_binary_cross_entropy": ("(sigmoid({x}) - {labels}) * {dy}, over their number",),
+    "span_cross_entropy": ("backward of both cross entropies from {dy} at {x}",),
+    "inner_product": ("{dy} * {labels}", "{dy} * {weights}"),
+    "mean_of_tokens": ("{dy} over the number of the row's tokens, for each of them",),
+    "unit_length": ("({dy} less its part along {made}) over the length of {x}",),
 }
 """Op -> the gradient of each of its inputs, from that of what it {made}, {dy}."""
 
@@ -81,17 +93,23 @@ def formula(name: str, case: Mapping[str, Any]) -> Formula:
         kind = case["optimizer"]["kind"]
         text = f"one step of {kind} from grad:NAME of all parameters, which are clipped together first"
         return Formula(text, (f"{RULES[kind].update.__module__.replace('.', '/')}.py", "bertref/optim/clip.py"))
-    table = _Table(case["config"], case["numerics"], tuple(case.get("heads", PRETRAINING)))
+    table = _Table(case)
     if not prefix:
         return table.forward(rest)
     return table.parameter(rest) if rest in table.users else table.backward(rest)
 
 
+def rows_of(case: Mapping[str, Any]) -> tuple[TensorRow, ...]:
+    """The table of the network of a report's case."""
+    heads, objective = tuple(case.get("heads", PRETRAINING)), case.get("objective", "pretraining")
+    return rows(BertConfig(**case["config"]), heads, objective, tied=case.get("tied", True))
+
+
 class _Table:
     """The templates of a network's rows, filled in."""
 
-    def __init__(self, config: Mapping[str, Any], numerics: Mapping[str, Any], heads: tuple[str, ...]) -> None:
-        found = rows(BertConfig(**config), heads, "pretraining" if heads == PRETRAINING else None)
+    def __init__(self, case: Mapping[str, Any]) -> None:
+        found, config, numerics = rows_of(case), case["config"], case["numerics"]
         self._rows, self._readers, self.users = {row.name: row for row in found}, readers(found), users(found)
         self._activation = f"gelu_{numerics['gelu']}" if config["hidden_act"] == "gelu" else str(config["hidden_act"])
         self._epsilon = f"epsilon {numerics['layer_norm_eps']:g}"
@@ -106,8 +124,7 @@ class _Table:
         if not reading:
             return Formula("1", self._files(self._rows[name].files))
         if any(row.arguments for row in reading if row.op == "dense"):
-            gathered = [f"what grad:{row.name} gives {PLACES[row.arguments[0]][1]}" for row in reading]
-            return Formula(" plus ".join(gathered), (DENSE, GATHER))
+            return Formula(" plus ".join(self._gathered(row, name) for row in reading), (DENSE, GATHER))
         first, *others = reading
         if len(others) > 1:
             names = [f"grad:{row.name}" for row in others]
@@ -116,6 +133,12 @@ class _Table:
         if others:
             return Formula(f"grad:{first.name} + {self._handed_back(others[0], name)}", (DENSE, ADD))
         return Formula(self._handed_back(first, name), self._files(BACKWARD_FILES.get(first.op, first.files)))
+
+    def _gathered(self, row: TensorRow, name: str) -> str:
+        """What a reader hands back to the rows that it read."""
+        if row.op != "dense":
+            return self._handed_back(row, name)
+        return f"what grad:{row.name} gives {PLACES[row.arguments[0]][1]}"
 
     def _handed_back(self, row: TensorRow, name: str) -> str:
         return self._filled(BACKWARD[row.op][row.inputs.index(name)], row)
@@ -137,6 +160,7 @@ class _Table:
         at = f" {PLACES[first][0]}" if first in PLACES else ""
         return template.format(
             x=x, y=y, read=x + at, sum=" + ".join(row.inputs), made=row.name, dy=f"grad:{row.name}", weight=weight,
+            given=" + ".join(f"{one} * {other}" for one, other in zip(row.inputs, row.arguments, strict=False)),
             bias=bias, module=weight.removesuffix(".weight"), ids="0, 1, 2, ..." if first == "positions" else first,
             labels=first, weights=second, activation=self._activation, epsilon=self._epsilon,
         )  # fmt: skip

@@ -5,7 +5,7 @@ A cell says without colour what it is: a mark and a number, the error over the e
 
 from dataclasses import dataclass
 
-from ...topology import LAYER, parameter_like, row_like
+from ...topology import LAYER, is_parameter, parameter_like, row_like
 from ..graph.axes import named_axes, parameter_axes, split
 from ..judgement.limit import LIMIT
 from ..records import Finding, Report
@@ -48,7 +48,7 @@ class Spot:
 def spot(name: str) -> Spot:
     """The place of a canonical name."""
     prefix, rest = split(name)
-    parameter = rest.startswith(("bert.", "cls."))
+    parameter = is_parameter(rest)
     which = "forward" if not prefix else "updates" if prefix == "update" else "gradients"
     if which == "gradients" and not parameter:
         which = "probe-gradients"
@@ -144,6 +144,6 @@ def number(value: float | None) -> str:
 def axis_names(name: str, ndim: int) -> tuple[str, ...]:
     """What the axes of a tensor are called."""
     _, rest = split(name)
-    if rest.startswith(("bert.", "cls.")):
+    if is_parameter(rest):
         return parameter_axes(rest, ndim)
     return named_axes(row_like(rest, ndim).axes)

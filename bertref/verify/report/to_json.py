@@ -12,7 +12,10 @@ none's meaning: that would be schema 2.
     exit_code   0, 1 or 2
     first       the first wrong tensor, or null
     last_right  the last one known right before it, or null
-    between     what was not given between these two
+    between     what was not given on the way from tensors known right to the first wrong one, in order
+    ask         those of them that it is made from directly
+    judged      of a right report: alone, in_blocks, not_judged: the names of steps judged by themselves, only together
+                with steps beside them, not at all
     limit       the error, in units of what rounding explains, above which a tensor is wrong
     case        name, origin (what makes it again), config, numerics, rows, length, optimizer
     replay      the command that makes the report again, or null
@@ -23,9 +26,10 @@ none's meaning: that would be schema 2.
     seconds     part of the work -> time
     notes       remarks
     findings    a list, in the order of the computation, of
-                  name, status, note; total, own (errors in units of what rounding explains); error, noise (relative
+                  name, status, note; explained_by (an earlier tensor whose mistake may be this one's, or "");
+                  total, own (errors in units of what rounding explains); error, noise (relative
                   errors of the subject and of a correct implementation); place: null or {index, expected, found,
-                  concentrated: [...]}
+                  concentrated: [...], single}
 """
 
 import json
@@ -37,7 +41,7 @@ from typing import Any
 from ... import __version__
 from ..records import Report
 from .formulas import formula
-from .words import advice, between, counts
+from .words import advice, counts
 
 SCHEMA = 1
 
@@ -54,7 +58,9 @@ def to_dict(report: Report, replay: str | None = None) -> dict[str, Any]:
         "exit_code": report.exit_code,
         "first": report.first,
         "last_right": report.last_right,
-        "between": between(report),
+        "between": report.between,
+        "ask": report.ask,
+        "judged": {name: getattr(report, name) for name in ("alone", "in_blocks", "not_judged")},
         "limit": report.limit,
         "case": report.case,
         "replay": replay,

@@ -4,13 +4,20 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from ..graph.axes import split
 from ..records import WRONG, Finding, Place, Report
+from .coverage import coverage
 from .formulas import formula
 from .layout import amplified, axis_names, number, ratio
+from .mistakes import Mistake, compressed, mistakes
 
 LISTED = 4
 """So many names are written out; of more, the number."""
+NAMED = 5
+"""So many mistakes have lines of their own, the first one included."""
+WRITTEN_OUT = 14
+"""So many steps are written out as formulas, a layer's; of more, the names."""
+BRACKETED = ("wrong", "not-finite", "shape", "unsteady")
+"""The statuses whose error may come from steps that were not given."""
 
 ILLEGAL = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What neither XML nor UTF-8 can hold."""
@@ -45,7 +52,7 @@ def details(report: Report) -> Lines:
     """What is to be said of a report below its headline: of one that is right, how close it is to the limit."""
     first = first_finding(report)
     if first is None:
-        return [*_closest(report), *_notes(report)]
+        return [*_closest(report), *coverage(report), *_notes(report)]
     lines = [
         *_reduced(report),
         ("first wrong", f"{first.name}: {WHY[first.status]}" + (f" ({first.note})" if first.note else "")),
@@ -55,9 +62,7 @@ def details(report: Report) -> Lines:
         lines.append(("where", where(first.name, first.place)))
     lines += _bracket(report, first)
     lines += _others(report, first)
-    made = formula(first.name, report.case)
-    lines.append(("it should be", made.text))
-    lines.append(("look at", ", ".join(made.files)))
+    lines += _should_be(report, first)
     return [*lines, *_notes(report)]
 
 
@@ -113,52 +118,83 @@ def where(name: str, place: Place) -> str:
     """The worst element, and where the error is concentrated."""
     names = axis_names(name, len(place.index))
     at = ", ".join(f"{axis} {i}" for axis, i in zip(names, place.index, strict=True)) or "the number"
+    at += " (a row of a single token)" if place.single else ""
     text = f"worst at {at}: {place.found:.9g}, expected {place.expected:.9g}"
     return text + (f"; nearly all of it in {', '.join(place.concentrated)}" if place.concentrated else "")
 
 
-def between(report: Report) -> list[str]:
-    """The answers, probes before parameters, between the last one known right and the first wrong one that were not
-    given: the mistake is in one of them, or in the first wrong one."""
-    names = [finding.name for finding in report.findings]
-    if report.first is None:
-        return []
-    end = names.index(report.first)
-    begin = names.index(report.last_right) + 1 if report.last_right in names else 0
-    kind = split(report.first)[0]
-    missing = [f.name for f in report.findings[begin:end] if f.status == "missing" and split(f.name)[0] == kind]
-    return [name for name in missing if not split(name)[1].startswith(("bert.", "cls."))]
-
-
 def _bracket(report: Report, first: Finding) -> Lines:
-    lines = [("last right", report.last_right or "nothing before it that was given")]
-    missing = between(report)
-    if missing and first.status in ("wrong", "not-finite", "shape", "unsteady"):
-        lines.append(("in between", f"not given: {listed(missing)}"))
+    lines = [("last right", report.last_right or "nothing that it is made from is known to be right")]
+    if report.between and first.status in BRACKETED:
+        lines.append(("in between", f"not given: {_compressed(report, report.between)}"))
     return lines
+
+
+def _should_be(report: Report, first: Finding) -> Lines:
+    """What is to be looked at: the step, or all steps between what was known right and it, in order."""
+    names = (*(report.between if first.status in BRACKETED else ()), first.name)
+    made = [formula(name, report.case) for name in names]
+    if len(names) == 1:
+        lines = [("it should be", made[0].text)]
+    elif len(names) <= WRITTEN_OUT:
+        lines = [("it should be" if not i else "", f"{name} = {one.text}")
+                 for i, (name, one) in enumerate(zip(names, made, strict=True))]  # fmt: skip
+    else:
+        lines = [("one of these", f"{len(names)} steps, in order: {_compressed(report, names)}")]
+    files = dict.fromkeys(file for one in made for file in one.files)
+    return [*lines, ("look at", ", ".join(files))]
 
 
 def _others(report: Report, first: Finding) -> Lines:
     """The other wrong tensors: those with errors of their own are other places where something is wrong."""
-    wrong = [finding for finding in report.findings if finding.status in WRONG and finding.name != first.name]
-    own = [finding.name for finding in wrong if finding.status != "inherited"]
-    text = []
-    if own:
-        text.append(f"{len(own)} more {_are(own)} wrong on {'their' if len(own) > 1 else 'its'} own: {listed(own)}")
-    if len(wrong) > len(own):
-        text.append(f"{len(wrong) - len(own)} inherited their errors")
+    known = mistakes(report)
+    lines = []
+    for mistake in known:
+        names = [finding.name for finding in mistake.findings if finding.name != first.name]
+        if first in mistake.findings:
+            lines += [("the same", f"this kind of step is wrong at {_compressed(report, names)}, too")] if names else []
+    others = [mistake for mistake in known if first not in mistake.findings]
+    for i, mistake in enumerate(others[: NAMED - 1]):
+        lines.append(("also wrong" if not i else "", _one(report, mistake)))
+    if left := others[NAMED - 1 :]:
+        names = [finding.name for mistake in left for finding in mistake.findings]
+        lines.append(("", f"and {len(left)} more kinds of steps: {_compressed(report, names)}"))
+    return [*lines, ("the others", _counted(report))]
+
+
+def _one(report: Report, mistake: Mistake) -> str:
+    """A mistake in a line."""
+    worst = mistake.findings[0]
+    size = "" if worst.own is None else f", {number(worst.own)} times what rounding explains in its own step"
+    how = "" if worst.status == "added" else f" ({WHY[worst.status]})"
+    return f"{_compressed(report, [finding.name for finding in mistake.findings])}{size}{how}"
+
+
+def _counted(report: Report) -> str:
+    """What became of the tensors that no mistake was found at."""
+    wrong = [finding for finding in report.findings if finding.status in WRONG]
+    inherited = sum(finding.status == "inherited" for finding in wrong)
+    explained = [finding.explained_by for finding in wrong if finding.explained_by]
     right = sum(finding.status == "right" for finding in report.findings)
-    return [("the others", "; ".join([*text, f"{right} right"]))]
+    texts = [f"{inherited} inherited their errors"] if inherited else []
+    if explained:
+        by = ", ".join(dict.fromkeys(explained))
+        texts.append(f"{len(explained)} may be wrong for the same reason as {by}: a step between was not given")
+    return "; ".join([*texts, f"{right} right"])
 
 
-def _are(names: Sequence[str]) -> str:
-    return "are" if len(names) > 1 else "is"
+def _compressed(report: Report, names: Sequence[str]) -> str:
+    return compressed(names, report.case["config"]["num_hidden_layers"])
 
 
 def listed(names: Sequence[str]) -> str:
     """The first few names, and how many more there are."""
     more = len(names) - LISTED
     return ", ".join(names[:LISTED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _it(names: Sequence[str]) -> str:
+    return "them" if len(names) > 1 else "it"
 
 
 def legal(text: str) -> str:
@@ -179,12 +215,11 @@ def advice(report: Report, replay: str | None = None) -> str:
         return "switch dropout off (evaluation mode) and fix what races, then verify again"
     if first.status == "shape":
         return "give it in the expected shape; a mapping file declares other layouts of a dump"
-    missing = between(report)
     live = not report.subject.startswith("dump:")
-    if missing and first.status in ("wrong", "not-finite"):
+    if report.ask and first.status in ("wrong", "not-finite"):
         if "kernels=on" in report.subject:
-            return f"verify with kernels=off, which shows {listed(missing)}"
-        return f"have it give {listed(missing)}, too, and verify again: one of them is the first wrong one"
+            return f"verify with kernels=off, which shows {listed(report.ask)}"
+        return f"have it give {listed(report.ask)}, too, and verify again: {first.name} is made from {_it(report.ask)}"
     if live and replay and "--shrink" not in replay:
         return f"{replay} --shrink   finds the smallest case that still fails"
     return f"compare your code of this step with {formula(first.name, report.case).files[0]}, line by line"

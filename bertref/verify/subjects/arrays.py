@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from ...data.pretraining.batch import PretrainingBatch
 from ...errors import InputError
+from ...heads.classifier import LOGITS as CLASSES
 from ..records import Case
 
 
@@ -61,13 +62,15 @@ def gather_prediction_gradients(values: npt.NDArray[Any], batch: PretrainingBatc
 
 
 def canonical(name: str, value: npt.NDArray[Any], case: Case) -> npt.NDArray[Any]:
-    """An answer in the shape that its name has: predictions gathered, losses without axes.
+    """An answer in the shape that its name has: predictions gathered, choices side by side, losses without axes.
 
     A shape that can't be understood is passed on as it is: to judge it is not a subject's business.
     """
     probe = name.removeprefix("grad:")
     if probe.startswith("loss.") and value.size == 1:
         return value.reshape(())
+    if probe == CLASSES and case.objective == "multiple_choice" and value.size == len(case.batch):
+        return value.reshape(-1, case.choices)
     B, S = case.batch.input_ids.shape
     P = case.batch.masked_lm_positions.shape[1]
     if probe.startswith("mlm.") and value.ndim == 3 and value.shape[:2] == (B, S) and P != S:

@@ -8,15 +8,15 @@ import numpy as np
 from ...arrays import Array
 from ...backends import get
 from ...errors import InputError
-from ...heads import parameter_shapes
 from ...layers import Settings
 from ...mixed import mixed
-from ...objectives import PretrainingObjective, losses_and_gradients, ordered
+from ...objectives import losses_and_gradients, ordered
 from ...opset import OpSet
 from ...optim import clip_by_global_norm
 from ...precision import Precision, canonical, cast, unscale
 from ...probes import Recorder
-from ...topology import probe_names
+from ..graph.axes import rows_of
+from ..own_model import asked
 from ..records import Answers, Arrays, Case
 from .backend_steps import BackendSteps
 
@@ -62,9 +62,11 @@ class BackendSubject:
         scale = FLOAT16_LOSS_SCALE if policy.compute == "float16" else 1.0
         weights = {name: ops.xp.from_numpy(array.astype(policy.master)) for name, array in case.params.items()}
         recorder = Recorder(names)
+        if case.objective is None:
+            raise InputError(f"{self.name}: the case has heads that no model of ours is trained with")
+        objective, batch = asked(case)
         _, raw = losses_and_gradients(
-            PretrainingObjective(), ops, cast(ops.xp, weights, policy.parameter), case.batch,
-            Settings(case.config, case.numerics),
+            objective, ops, cast(ops.xp, weights, policy.parameter), batch, Settings(case.config, case.numerics),
             packed=not self._backend.static_shapes and bool((case.batch.attention_mask[:, 0] != 0).all()),
             loss_scale=scale, recorder=recorder, gradients=gradients,
         )  # fmt: skip
@@ -80,12 +82,14 @@ class BackendSubject:
 
     def answer_step(self, case: Case, name: str, inputs: Arrays) -> Arrays:
         """One step by the op or kernel that does it in the model; every update, if one is asked for. `BackendSteps`
-        says which steps are left out."""
+        says which steps are left out; of other heads than those of pre-training only updates are done."""
         ops, policy = self._ops(), self._policy
         if name.startswith("update:"):
             weights = {one: ops.xp.from_numpy(array.astype(policy.master)) for one, array in case.params.items()}
             grads = {one: ops.xp.from_numpy(inputs[f"grad:{one}"].astype(policy.master)) for one in weights}
             return _updates(ops, case, weights, grads)
+        if case.objective != "pretraining":
+            return {}
         if self._steps is None or self._steps[0] is not case:
             kernels = self._backend.kernels if self._kernels else {}
             self._steps = (case, BackendSteps(ops, case, policy, kernels))
@@ -96,7 +100,7 @@ class BackendSubject:
         return mixed(ops, self._policy.compute) if self._policy.mixed else ops
 
     def _visible(self, case: Case, wanted: Collection[str] | None) -> list[str]:
-        forward = probe_names(case.config)
+        forward = [row.name for row in rows_of(case)]
         names = [*forward, *(f"grad:{name}" for name in forward)]
         hidden = INSIDE_KERNELS if self.has_kernels else ()
         return [name for name in names if (wanted is None or name in wanted) and not name.endswith(hidden)]
@@ -117,7 +121,7 @@ def _updates(ops: OpSet, case: Case, weights: dict[str, Array], grads: dict[str,
     step = case.optimizer
     assert step is not None
     xp = ops.xp
-    names = list(parameter_shapes(case.config))
+    names = list(case.shapes)
     dtype = str(xp.dtype_name(weights[names[0]].dtype))
     moments = {name: xp.from_numpy(array.astype(dtype)) for name, array in step.moments.items()}
     if step.clip_norm is not None:

@@ -22,6 +22,8 @@ plain one do, so that gradients are judged less closely: as those of one impleme
     precision          an attribute: "float64", "float32" (if absent), "tf32", "bfloat16", "float16",
                        "mixed-bfloat16", "mixed-float16"
     name               an attribute: what reports call it
+    head               an attribute: the head that it is asked about unless the user names another; with it `labels`
+                       and `choices`, the numbers of them
 
 FACTORY makes it: a class, a function without arguments, or the function that takes the case itself. A factory may
 also give a transformers model, which gets the hooks of `TransformersSubject`. As when Python runs a file, what lies in
@@ -34,6 +36,8 @@ The case is a dict of plain values and fresh NumPy arrays:
     params      name -> array, float64 for the precision "float64", else float32; dense weights are (out, in)
     batch       input_ids, attention_mask, token_type_ids (B, S); masked_lm_positions, masked_lm_ids,
                 masked_lm_weights (B, P); next_sentence_label (B)
+    head        "pretraining", or another of `bertref.verify.cases.targets.HEADS`
+    targets     labels of other heads, or the gradients that are given for outputs, as that module describes them
     optimizer   None, or kind, beta1, beta2, epsilon, weight_decay, decayed (names), rate, step (from 1), clip_norm,
                 clip_epsilon, and moments: NAME/m and NAME/v
     wanted      None for everything, or the names that will be looked at
@@ -67,6 +71,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ...config import config_to_dict, numerics_to_dict
 from ...errors import BertrefError, InputError
@@ -109,9 +114,16 @@ def case_dict(case: Case, precision: str | None = None, wanted: Collection[str] 
         "numerics": numerics_to_dict(case.numerics),
         "params": {name: array.astype(dtype) for name, array in case.params.items()},
         "batch": {name: array.copy() for name, array in case.batch.items()},
+        "head": case.objective,
+        "targets": {name: _as_asked(array, dtype) for name, array in case.targets.items()},
         "optimizer": optimizer,
         "wanted": None if wanted is None else sorted(wanted),
     }
+
+
+def _as_asked(array: npt.NDArray[Any], dtype: Any) -> npt.NDArray[Any]:
+    """A copy; numbers that aren't whole in the type of the parameters."""
+    return array.astype(dtype if array.dtype.kind == "f" else array.dtype)
 
 
 class PythonSubject:
@@ -139,6 +151,8 @@ class PythonSubject:
         self.precision: str | None = precision or getattr(implementation, "precision", None) or "float32"
         if self.precision not in PRECISIONS:
             raise InputError(f"{self.name}: precision is {self.precision!r}; it must be one of {', '.join(PRECISIONS)}")
+        about_case = {name: getattr(implementation, name, None) for name in ("head", "labels", "choices")}
+        self.prefers = {name: value for name, value in about_case.items() if value is not None}
         step = getattr(implementation, "answer_step", None)
         if callable(step):
             self._step: Callable[[dict[str, Any], str, Arrays], Any] = step
@@ -247,16 +261,33 @@ def import_subject(target: str) -> Subject:
     return wrap(_made(found, target), f"python:{target}")
 
 
-def wrap(thing: Any, name: str) -> Subject:
-    """A subject as it is; hooks on a transformers model; the protocol of this module on anything else."""
+def wrap(thing: Any, name: str | None) -> Subject:
+    """A subject as it is; hooks on a model of Hugging Face's build; the protocol of this module on anything else.
+
+    Raises `InputError` for any other torch module, unless its `forward` takes a case."""
     if hasattr(thing, "answer") and hasattr(thing, "live"):
         subject: Subject = thing
         return subject
-    if any(base.__name__ == "PreTrainedModel" for base in type(thing).__mro__):
-        from .transformers import TransformersSubject
+    if not hasattr(thing, "named_parameters") or _takes_a_case(thing.forward):
+        return PythonSubject(thing, name=name)
+    from .transformers import TransformersSubject, is_huggingface
 
-        return TransformersSubject(thing)
-    return PythonSubject(thing, name=name)
+    if not is_huggingface(thing):
+        raise InputError(NOT_HUGGINGFACE.format(name=name or "verify", kind=type(thing).__name__))
+    return TransformersSubject(thing)
+
+
+NOT_HUGGINGFACE = (
+    "{name}: {kind} is a torch module, but not of Hugging Face's build (bert.embeddings, bert.encoder.layer), so it "
+    "isn't known where its tensors are; put its weights into a transformers model and give TransformersSubject(model), "
+    'or give an object with forward(case) that runs it and returns {{"layer.0.output": ..., "pooled": ...}}'
+)
+"""What is said of a torch module that is no subject."""
+
+
+def _takes_a_case(function: Any) -> bool:
+    """Whether it is written for the protocol: its first parameter is called so."""
+    return next(iter(inspect.signature(function).parameters), None) == "case"
 
 
 def _import(module_name: str) -> ModuleType:

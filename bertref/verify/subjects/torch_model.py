@@ -7,15 +7,19 @@ from typing import Any
 
 from ...config import BertConfig, Numerics, config_to_dict, live_config_from_dict, live_config_notes
 from ...errors import BackendUnavailable, InputError
-from ...heads import parameter_shapes
-from ...topology import places, rows
-from ..records import Arrays
+from ...heads import DECODER as OWN_DECODER
+from ...heads import architecture_of, architectures, labelled
+from ...topology import places
+from ..cases.targets import PROBLEMS, TASK_HEADS, objective_of
+from ..graph.axes import rows_of
+from ..records import PRETRAINING, Arrays, Case
 
 try:
     import torch
 except ImportError:
     raise BackendUnavailable("torch is not installed; pip install 'bertref[torch]'") from None
 
+from . import torch_losses
 from .torch_watch import TorchWatch
 
 DECODER = {"weight": "bert.embeddings.word_embeddings.weight", "bias": "cls.predictions.bias"}
@@ -32,9 +36,9 @@ def transformers() -> Any:
     return transformers
 
 
-def huggingface_config(config: BertConfig, numerics: Numerics, attention: str = "eager") -> Any:
-    """The `transformers.BertConfig` of an architecture and a dialect."""
-    values = config_to_dict(config, numerics)
+def huggingface_config(config: BertConfig, numerics: Numerics, attention: str = "eager", **settings: Any) -> Any:
+    """The `transformers.BertConfig` of an architecture and a dialect, with settings of the library's own."""
+    values = config_to_dict(config, numerics) | settings
     for key in ("bertref_numerics", "architectures", "model_type"):
         del values[key]
     return transformers().BertConfig(**values, attn_implementation=attention)
@@ -45,15 +49,30 @@ def stock(config: BertConfig, numerics: Numerics, attention: str = "eager") -> A
     return transformers().BertForPreTraining(huggingface_config(config, numerics, attention)).eval()
 
 
+def stock_for(case: Case, attention: str = "eager") -> Any:
+    """The library's model with the case's heads, in eval mode; its weights are the library's own, to be replaced by the
+    case's."""
+    settings: dict[str, Any] = {} if case.tied else {"tie_word_embeddings": False}
+    if labelled(case.heads):
+        settings["num_labels"] = case.num_labels
+    made = huggingface_config(case.config, case.numerics, attention, **settings)
+    if not case.heads:
+        return transformers().BertModel(made, add_pooling_layer=False).eval()
+    return getattr(transformers(), architecture_of(case.heads) or "BertForPreTraining")(made).eval()
+
+
 def folder(path: str, attention: str | None = None) -> tuple[Any, frozenset[str]]:
-    """The model of a Hugging Face folder, and the names of parameters that it does not hold: the library makes them
-    newly. Raises `InputError` if there is no model."""
-    options = {} if attention is None else {"attn_implementation": attention}
+    """The model of a Hugging Face folder, of the class that its config names, else a `BertForPreTraining`; and the
+    names of parameters that it does not hold: the library makes them newly. Raises `InputError` if there is none."""
+    options: dict[str, Any] = {} if attention is None else {"attn_implementation": attention}
+    library = transformers()
     try:
-        model, loading = transformers().BertForPreTraining.from_pretrained(
+        named = library.AutoConfig.from_pretrained(path, local_files_only=True).architectures or [""]
+        name = named[0] if named[0] in architectures() else "BertForPreTraining"
+        model, loading = getattr(library, name).from_pretrained(
             path, local_files_only=True, output_loading_info=True, **options
         )
-        return model.eval(), frozenset(loading["missing_keys"])
+        return model.eval(), frozenset(parts(model).prefix + key for key in loading["missing_keys"])
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(f"{path}: transformers can't load a BERT from it: {str(error).splitlines()[0]}") from None
 
@@ -68,11 +87,6 @@ class Parts:
     predictions: Any
     next_sentence: Any
     prefix: str
-
-    @property
-    def complete(self) -> bool:
-        """Whether loss.total can be computed, which all gradients are of."""
-        return None not in (self.encoder.pooler, self.predictions, self.next_sentence)
 
 
 def parts(model: Any) -> Parts:
@@ -96,6 +110,62 @@ def parts(model: Any) -> Parts:
     )
 
 
+PRETRAINING_HEADS: dict[tuple[bool, bool], tuple[str, ...]] = {
+    (True, True): PRETRAINING, (True, False): ("masked_lm",), (False, True): ("next_sentence",),
+}  # fmt: skip
+"""Whether a model has a head for words, and one for sentences -> its heads."""
+
+
+def heads_of(model: Any) -> tuple[tuple[str, ...], str | None]:
+    """The model's heads and its objective (`cases.targets.HEADS`): by Hugging Face's class that it derives from; else
+    by the heads of pre-training that it has; else it is an encoder."""
+    known, found = architectures(), parts(model)
+    names = [base.__name__ for base in type(model).__mro__]
+    heads = next((known[name] for name in names if name in known), None)
+    if heads is None or not {*heads} & {*TASK_HEADS}:
+        has = (found.predictions is not None, found.next_sentence is not None)
+        heads = ("pooler",) if found.encoder.pooler is not None else ()
+        heads = PRETRAINING_HEADS.get(has, heads)
+    own = next((o for o, problem in PROBLEMS.items() if problem == getattr(model.config, "problem_type", None)), None)
+    if heads == ("sequence_classification",) and own:
+        return heads, own
+    return heads, objective_of(heads, num_labels(model))
+
+
+def num_labels(model: Any) -> int:
+    """The width of its classifier."""
+    return int(getattr(model.config, "num_labels", 2))
+
+
+def trains(model: Any, case: Case) -> bool:
+    """Whether the model can go on to the case's loss: it has its head, or gradients are given for what is inside."""
+    if case.objective in torch_losses.GIVEN:
+        return "upstream.pooled" not in case.targets or parts(model).encoder.pooler is not None
+    return case.objective is not None and case.objective != "sentence_embedding" and heads_of(model)[0] == case.heads
+
+
+@contextmanager
+def problem_type(model: Any, objective: str | None) -> Iterator[None]:
+    """A sequence classifier that takes its labels as the objective says; Hugging Face keeps in the config what it
+    guessed, so that is put back."""
+    config = getattr(model, "config", None)
+    if objective not in PROBLEMS or config is None:
+        yield
+        return
+    before = getattr(config, "problem_type", None)
+    config.problem_type = PROBLEMS[objective]
+    try:
+        yield
+    finally:
+        config.problem_type = before
+
+
+def tied(model: Any) -> bool:
+    """Whether its decoder compares with the word embeddings, or is meant to."""
+    decoder = getattr(parts(model).predictions, "decoder", None)
+    return decoder is None or bool(getattr(model.config, "tie_word_embeddings", True))
+
+
 def architecture(model: Any) -> tuple[BertConfig, Numerics]:
     """From the model's own config. Raises `InputError` for an activation that this project doesn't know."""
     return live_config_from_dict(model.config.to_dict(), where=_config_of(model))
@@ -110,14 +180,19 @@ def _config_of(model: Any) -> str:
     return f"{type(model).__name__}.config"
 
 
-def parameters(model: Any, config: BertConfig) -> dict[str, list[Any]]:
-    """Canonical name -> the model's parameters of that name: two where it has untied what should be one."""
+def parameters(model: Any, known: Collection[str]) -> dict[str, list[Any]]:
+    """Canonical name, one of `known` -> the model's parameters of that name: two where it has untied what should be
+    one. A decoder that is meant to have a table of its own has its own bias, too."""
     found: dict[str, list[Any]] = {}
-    prefix = parts(model).prefix
-    known = parameter_shapes(config)
-    for name, parameter in model.named_parameters(remove_duplicate=False):
+    prefix, own = parts(model).prefix, OWN_DECODER in known
+    given = dict(model.named_parameters(remove_duplicate=False))
+    for name, parameter in given.items():
         decoder = name.removeprefix("cls.predictions.decoder.")
         canonical = DECODER.get(decoder, decoder) if decoder != name else prefix + name
+        if own and decoder == "weight":
+            canonical = OWN_DECODER
+        if own and name == DECODER["bias"] and "cls.predictions.decoder.bias" in given:
+            continue
         if canonical in known:
             owners = found.setdefault(canonical, [])
             if not any(parameter is owner for owner in owners):
@@ -125,10 +200,10 @@ def parameters(model: Any, config: BertConfig) -> dict[str, list[Any]]:
     return found
 
 
-def made_from(config: BertConfig, parameters: Collection[str]) -> list[str]:
+def made_from(case: Case, parameters: Collection[str]) -> list[str]:
     """The tensors of the way forward that these parameters have a part in."""
     found: list[str] = []
-    for row in rows(config):
+    for row in rows_of(case):
         if set(found).intersection(row.inputs) or any(parameter.name in parameters for parameter in row.parameters):
             found.append(row.name)
     return found
@@ -136,14 +211,14 @@ def made_from(config: BertConfig, parameters: Collection[str]) -> list[str]:
 
 @contextmanager
 def with_weights(
-    model: Any, config: BertConfig, params: Arrays, dtype: str | None = None
+    model: Any, params: Arrays, dtype: str | None = None
 ) -> Iterator[dict[str, list[Any]]]:
     """The model with a case's weights, in another type if `dtype` names one, and without gradients, in the body.
 
     Afterwards its parameters hold again the very arrays that they held before, and their gradients: nothing of the
     user's is copied or written. Raises `InputError` if the shapes differ.
     """
-    owners = parameters(model, config)
+    owners = parameters(model, params)
     names = {id(tensor): name for name, tensors in owners.items() for tensor in tensors}
     kind = None if dtype is None else getattr(torch, dtype)
     held = [(p, p.data, p.grad, p.requires_grad) for p in model.parameters()]
@@ -177,10 +252,10 @@ def _weights_for(name: str | None, own: Any, params: Arrays, kind: Any) -> Any:
     return torch.from_numpy(params[name]).to(own.device, kind, copy=True)
 
 
-def place_hooks(watch: TorchWatch, found: Parts, config: BertConfig) -> None:
+def place_hooks(watch: TorchWatch, found: Parts, case: Case) -> None:
     """Every probe that can be seen at a module, or inside one of attention, in a model of this depth."""
     dropout = found.encoder.embeddings.dropout
-    for name, side, probe in places(rows(config)):
+    for name, side, probe in places(rows_of(case)):
         # the module's output is the norm's unless dropout works in between; it is there even if the norm is not
         inner = probe == "embeddings.norm" and dropout.training and dropout.p
         module = _module(found, f"{name}.LayerNorm" if inner else name)
@@ -204,6 +279,8 @@ def _module(found: Parts, name: str) -> Any:
         "bert": found.encoder,
         "cls.predictions": found.predictions,
         "cls.seq_relationship": found.next_sentence,
+        "classifier": getattr(found.model, "classifier", None),
+        "qa_outputs": getattr(found.model, "qa_outputs", None),
     }
     part = next(part for part in parts if f"{name}.".startswith(f"{part}."))
     module = parts[part]

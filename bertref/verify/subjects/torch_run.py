@@ -7,11 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...heads import parameter_shapes
 from ..records import Answers, Arrays, Case
-from . import torch_step
-from .arrays import to_numpy
-from .torch_model import parts, place_hooks
+from . import torch_losses, torch_model, torch_step
+from .arrays import canonical, to_numpy
 from .torch_watch import TorchWatch
 
 FLOAT16_LOSS_SCALE = 1024.0
@@ -28,18 +26,24 @@ class TorchRun:
         self._model, self._owners, self._case, self._autocast = model, owners, case, autocast
         self._step = step
         self._wanted = None if wanted is None else frozenset(wanted)
-        self._parts = parts(model)
-        self._watch = TorchWatch(case.batch, wanted)
+        self._parts = torch_model.parts(model)
+        self._watch = TorchWatch(case.batch, wanted, losses=case.objective == "pretraining")
         self._notes: list[str] = []
         dtype = next(model.parameters()).dtype
         self._master = torch.float64 if dtype == torch.float64 else torch.float32
         self._scale = FLOAT16_LOSS_SCALE if dtype == torch.float16 or autocast == "float16" else 1.0
-        place_hooks(self._watch, self._parts, case.config)
+        self._trains = torch_model.trains(model, case)
+        torch_model.place_hooks(self._watch, self._parts, case)
+
+    def _why_not_trained(self) -> str:
+        if self._case.objective == "pretraining":
+            return "the model hasn't got both heads of pre-training"
+        return f"the model has no loss for the case's head, {self._case.objective}"
 
     def answers(self) -> Answers:
         backward = self._wanted is None or any(name.startswith(("grad:", "update:")) for name in self._wanted)
-        if backward and not self._parts.complete:
-            self._notes.append("no losses and gradients: the model hasn't got both heads of pre-training")
+        if backward and not self._trains:
+            self._notes.append(f"no losses and gradients: {self._why_not_trained()}")
             backward = False
         if self._model.training:
             self._notes.append("the model is in train mode: dropout is active; call model.eval() to verify without")
@@ -58,40 +62,40 @@ class TorchRun:
         values = dict(self._watch.values)
         if backward:
             values |= self._gradients()
+        values = {name: canonical(name, value, self._case) for name, value in values.items()}
         if self._wanted is not None:
             values = {name: value for name, value in values.items() if name in self._wanted}
         self._notes += self._watch.notes
         return Answers(values, tuple(dict.fromkeys(self._notes)))
 
     def _forward(self, device: Any) -> Any:
-        """Runs the model under the watch; the total loss, None without both heads."""
-        batch, numerics = self._case.batch, self._case.numerics
+        """Runs the model under the watch; the total loss, None if it hasn't got the case's head."""
+        case, batch = self._case, self._case.batch
 
         def send(array: Any) -> Any:
-            return torch.from_numpy(np.asarray(array, np.int64)).to(device)
+            rows = array.reshape(-1, case.choices, array.shape[1]) if case.objective == "multiple_choice" else array
+            return torch.from_numpy(np.asarray(rows, np.int64)).to(device)
 
         inputs = {name: send(getattr(batch, name)) for name in ("input_ids", "attention_mask", "token_type_ids")}
-        reason = torch_step.why_not_labels(batch, numerics)
-        if self._parts.complete and reason is None:
-            inputs["labels"] = torch_step.labels(batch).to(device)
-            inputs["next_sentence_label"] = send(batch.next_sentence_label)
-        with self._watch:
-            output = self._model(**inputs, return_dict=True)
-        if not self._parts.complete:
+        reason = torch_losses.why_not_own(case)
+        if self._trains and reason is None:
+            inputs |= torch_losses.labels(case, device, self._master)
+        encoded: list[Any] = []
+        kept = self._parts.encoder.register_forward_hook(lambda _, args, output: encoded.append(output))
+        try:
+            with self._watch, torch_model.problem_type(self._model, case.objective):
+                output = self._model(**inputs, return_dict=True)
+        finally:
+            kept.remove()
+        if not self._trains:
             return None
-        if reason is None:
-            for name, key in (("loss.mlm", "masked_lm_loss"), ("loss.nsp", "next_sentence_loss")):
-                self._watch.see(name, getattr(output, key, None))
-            total = output.loss
-        else:
+        if reason:
             self._notes.append(f"the losses are computed from the model's logits by bertref: {reason}")
-            mlm, nsp, total = torch_step.losses(
-                output.prediction_logits, output.seq_relationship_logits, batch, numerics
-            )
-            self._watch.see("loss.mlm", mlm)
-            self._watch.see("loss.nsp", nsp)
-        self._watch.see("loss.total", total)
-        return total
+        own = reason is None
+        losses = torch_losses.own(case, output) if own else torch_losses.computed(case, output, encoded[-1])
+        for name, loss in losses.items():
+            self._watch.see(name, loss)
+        return losses["loss.total"]
 
     def _gradients(self) -> Arrays:
         watch = self._watch
@@ -106,7 +110,7 @@ class TorchRun:
             for tensor in tensors:
                 if tensor.grad is None:
                     tensor.grad = torch.zeros_like(tensor)
-        for name in parameter_shapes(self._case.config):
+        for name in self._case.shapes:
             tensors = self._owners.get(name, [])
             if len(tensors) > 1:
                 self._notes.append(f"{name} is not tied: the gradients of its two copies are added")

@@ -50,6 +50,15 @@ def why_not_labels(batch: PretrainingBatch, numerics: Numerics) -> str | None:
 def losses(logits: Any, next_sentence: Any, batch: PretrainingBatch, numerics: Numerics) -> tuple[Any, Any, Any]:
     """loss.mlm, loss.nsp and loss.total as the case defines them, from a model's logits (B, S, V) and (B, 2)."""
     wide = torch.float64 if logits.dtype == torch.float64 else torch.float32
+    mlm = word_loss(logits, batch, numerics)
+    labels = torch.from_numpy(batch.next_sentence_label).to(logits.device).long()
+    nsp = F.cross_entropy(next_sentence.to(wide), labels, reduction="sum") / float(len(batch))
+    return mlm, nsp, mlm + nsp
+
+
+def word_loss(logits: Any, batch: PretrainingBatch, numerics: Numerics) -> Any:
+    """loss.mlm as the case defines it, from a model's logits (B, S, V)."""
+    wide = torch.float64 if logits.dtype == torch.float64 else torch.float32
 
     def send(array: Any) -> Any:
         return torch.from_numpy(array).to(logits.device)
@@ -60,10 +69,7 @@ def losses(logits: Any, next_sentence: Any, batch: PretrainingBatch, numerics: N
     ids = send(batch.masked_lm_ids).long()
     each = F.cross_entropy(picked.transpose(1, 2), ids, reduction="none")
     below = float(np.sum(batch.masked_lm_weights, dtype=np.float64)) + numerics.mlm_denominator_epsilon
-    mlm = (each * weights).sum() / (below or 1.0)
-    nsp = F.cross_entropy(next_sentence.to(wide), send(batch.next_sentence_label).long(), reduction="sum")
-    nsp = nsp / float(len(batch))
-    return mlm, nsp, mlm + nsp
+    return (each * weights).sum() / (below or 1.0)
 
 
 def why_no_step(step: OptimizerCase) -> str | None:

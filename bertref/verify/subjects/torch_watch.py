@@ -31,16 +31,17 @@ class TorchWatch(TorchFunctionMode):  # type: ignore[misc]
     """Active during one forward pass; the gradients arrive in the backward pass that follows.
 
     `values` and `gradients` are NumPy arrays in canonical shapes; the MLM probes are gathered at the predictions.
-    A gradient that never arrives is not among `gradients`: `expected` names all that were waited for.
+    A gradient that never arrives is not among `gradients`: `expected` names all that were waited for. `losses`: the
+    cross-entropies that are computed are those of pre-training.
     """
 
-    def __init__(self, batch: PretrainingBatch, wanted: Collection[str] | None) -> None:
+    def __init__(self, batch: PretrainingBatch, wanted: Collection[str] | None, *, losses: bool = True) -> None:
         super().__init__()
         self.values: Arrays = {}
         self.gradients: Arrays = {}
         self.expected: dict[str, tuple[int, ...]] = {}
         self.notes: list[str] = []
-        self._batch = batch
+        self._batch, self._losses = batch, losses
         self._wanted = None if wanted is None else frozenset(wanted)
         self._attention = ""  # the prefix of the attention module that is running
         self._scores: tuple[Tensor, npt.NDArray[Any]] | None = None
@@ -137,7 +138,7 @@ class TorchWatch(TorchFunctionMode):  # type: ignore[misc]
     ) -> Any:
         result = func(*args, **(kwargs or {}))
         name = getattr(func, "__name__", "")
-        if name == "cross_entropy":
+        if name == "cross_entropy" and self._losses:
             self._see_loss(args[0] if args else (kwargs or {}).get("input"), result)
         elif self._attention:
             self._see_attention(name, result)

@@ -17,8 +17,9 @@ Builder = Callable[[Case], Any]
 class TransformersSubject:
     """A `transformers` BERT on torch.
 
-    model      None: a stock `BertForPreTraining`, built for each case. A `torch.nn.Module`: that object, in the mode
-               (train or eval) in which it is; it gets a case's weights for the time of the run and its own back.
+    model      None: the library's class for a case's head, built for each case. A `torch.nn.Module`: that object, in
+               the mode (train or eval) in which it is; it gets a case's weights for the time of the run and its own
+               back.
                A string or path: a Hugging Face folder; what it holds no weights for is left out of the answers.
                A function: makes the model for a case.
     attention  Hugging Face's `attn_implementation`: "eager", "sdpa", ...; None: as the model has it
@@ -58,15 +59,18 @@ class TransformersSubject:
         from . import torch_model
 
         config, numerics = torch_model.architecture(self._model)
-        return Weights(config, numerics, None)
+        heads, objective = torch_model.heads_of(self._model)
+        return Weights(
+            config, numerics, None, heads, torch_model.num_labels(self._model), objective, torch_model.tied(self._model)
+        )
 
     def answer(self, case: Case, wanted: Collection[str] | None = None) -> Answers:
-        """Every probe that hooks can see, gradients if the model has both heads, and one update if torch has it."""
+        """Every probe that hooks can see, gradients if it has the case's head, and one update if torch has it."""
         from . import torch_model, torch_run
 
         try:
             model = self._model if self._build is None else self._build(case)
-            with torch_model.with_weights(model, case.config, case.params, self._dtype) as owners:
+            with torch_model.with_weights(model, case.params, self._dtype) as owners:
                 answers = torch_run.TorchRun(model, owners, case, wanted, self._autocast, self._step).answers()
             notes = () if self._model is None else torch_model.config_notes(self._model)
             return self._held(replace(answers, notes=(*notes, *answers.notes)), case)
@@ -82,7 +86,7 @@ class TransformersSubject:
         """The answers without those that are made from weights which the folder lacks."""
         from . import torch_model
 
-        made = torch_model.made_from(case.config, self._missing)
+        made = torch_model.made_from(case, self._missing)
         if not made:
             return answers
         leave = {*made, *(f"grad:{name}" for name in (*made, *self._missing)), *(f"update:{n}" for n in self._missing)}
@@ -90,6 +94,17 @@ class TransformersSubject:
         modules = ", ".join(sorted({name.rpartition(".")[0] for name in self._missing}))
         note = f"the folder holds no weights of {modules}; not judged, with their gradients: {', '.join(made)}"
         return Answers(values, (*answers.notes, note))
+
+
+def is_huggingface(model: Any) -> bool:
+    """Whether a torch module is a BERT of Hugging Face's build."""
+    from . import torch_model
+
+    try:
+        torch_model.parts(model)
+    except InputError:
+        return False
+    return hasattr(model, "config")
 
 
 def _model_of(model: Any, attention: str | None) -> tuple[Any, Builder | None, str, frozenset[str]]:
@@ -102,7 +117,7 @@ def _model_of(model: Any, attention: str | None) -> tuple[Any, Builder | None, s
 
     if model is None:
         kind = attention or "eager"
-        return None, lambda case: torch_model.stock(case.config, case.numerics, kind), f"attention={kind},", frozenset()
+        return None, lambda case: torch_model.stock_for(case, kind), f"attention={kind},", frozenset()
     if isinstance(model, str | Path):
         loaded, missing = torch_model.folder(str(model), attention)
         return loaded, None, f"{model},", missing

@@ -10,7 +10,7 @@ import pytest
 from bertref.checkpoint import load_model, save_weights
 from bertref.config import Numerics
 from bertref.errors import InputError
-from bertref.verify.cases.case import generate, rich_parameters
+from bertref.verify.cases.case import generate, replay, rich_parameters
 from bertref.verify.cases.make import make_case
 from bertref.verify.exchange import settings_digest
 from tests.checkpoint.test_folder import make
@@ -69,9 +69,32 @@ def test_texts_become_rows(tmp_path: Path) -> None:
     assert words == ["[CLS]", "one", "two", "[SEP]", "three", "[SEP]"]
 
 
+@pytest.mark.parametrize("of", ["generated", "model", "config"])
+def test_the_step_and_fields_of_the_dialect_may_be_chosen(tmp_path: Path, of: str) -> None:
+    make(tmp_path / "model", dtype="float32")
+    source: dict[str, Any] = {
+        "generated": {}, "model": {"model": tmp_path / "model"}, "config": {"config": tmp_path / "model/config.json"}
+    }[of]
+    fields = {"gelu": "tanh", "mlm_denominator_epsilon": 1e-5}
+    case = make_case(**source, step=3, numerics=fields, optimizer="adam-l2")
+    assert (case.numerics.gelu, case.numerics.mlm_denominator_epsilon) == ("tanh", 1e-5)
+    assert case.optimizer is not None
+    assert (case.optimizer.step, case.optimizer.optimizer.kind) == (3, "adam-l2")
+    plain = make_case(**source)
+    assert plain.optimizer is not None
+    assert (plain.optimizer.step, plain.numerics.gelu) == (7, "erf")
+    assert case.origin != plain.origin
+    assert settings_digest(case) != settings_digest(plain)
+    if of == "generated":
+        assert settings_digest(replay(case.origin)) == settings_digest(case)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"optimizer": "amsgrad"}, "no optimizer 'amsgrad'; the largest second moment so far"),
+        ({"optimizer": "none", "step": 3}, "step 3 of no optimiser"),
+        ({"numerics": {"gelu": "x"}}, "gelu is 'x'"),
         ({"size": "huge"}, "no size 'huge'"),
         ({"optimizer": "sgd"}, "no optimizer 'sgd'"),
         ({"texts": ["one"]}, "name the model"),

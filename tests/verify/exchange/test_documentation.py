@@ -1,12 +1,14 @@
 """The page that describes the format is complete, and its example is read as it says."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bertref.heads import parameter_shapes
 from bertref.verify import exchange
+from bertref.verify.cases.case import JUDGED
 from bertref.verify.exchange import index, settings
 from bertref.verify.exchange.tensors import DTYPES
 from bertref.verify.judgement.reference import answer_names
@@ -28,14 +30,30 @@ def test_formats_precisions_and_dtypes_are_named(word: str) -> None:
     assert word not in DTYPES or DTYPES[word]
 
 
-def test_every_setting_is_named() -> None:
-    """By its own key, or by the star of its group."""
-    keys = dict(settings.flat(case()))
-    short = {key.partition(".")[2] if "." in key else key for key in keys
-             if not key.startswith(("config.", "numerics.", "decay."))}  # fmt: skip
-    optional = {"decay_exclusions"}  # spelt out by the lines decay.NAME
-    assert [key for key in sorted(short - optional) if not re.search(rf"\b{key}\b", PAGE)] == []
-    assert all(f"decay.{name}" in keys for name in parameter_shapes(case().config))
+def documented() -> set[str]:
+    """The keys that the page lists: the words of its block, without remarks in brackets and beside them."""
+    block = PAGE.partition("**settings.tsv.**")[2].partition("    loss.mlm = ")[0]
+    lines = re.sub(r"\n {20}", " ", block).splitlines()
+    found: set[str] = set()
+    for group, rest in (line.split(None, 1) for line in lines if line.startswith("    ")):
+        words = re.sub(r"\([^)]*\)", "", rest).split(";")[0 if "config.json" not in rest else 1].rpartition(":")[2]
+        found |= {group.replace("*", word.strip()) for word in words.split(",")} if "*" in group else {group}
+    return found
+
+
+def test_every_setting_is_on_the_page_and_every_key_of_the_page_is_a_setting() -> None:
+    counted = replace(case(), numerics=replace(case().numerics, span_padding="counted"))
+    keys = {key for one in (case(), counted) for key, _ in settings.flat(one)}
+    decay = {key for key in keys if key.startswith("decay.")}
+    assert decay == {f"decay.{name}" for name in parameter_shapes(case().config)}
+    page = {key for key in documented() if not key.startswith("decay.")}
+    assert page == keys - decay
+    assert ("optimizer", "none") in settings.flat(replace(case(), optimizer=None))
+
+
+def test_every_optimiser_that_can_be_judged_has_its_formula() -> None:
+    missing = [name for name in JUDGED if not re.search(rf"^ +([a-z-]+, )?{name}(, [a-z-]+)? .*-= rate", PAGE, re.M)]
+    assert missing == []
 
 
 def test_the_example_is_an_index(tmp_path: Path) -> None:

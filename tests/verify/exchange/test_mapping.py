@@ -256,3 +256,24 @@ def test_a_split_undoes_every_fusion(
             for w in range(width):
                 place = (p * heads + h) * width + w if order == "blocks" else (h * parts + p) * width + w
                 assert np.array_equal(np.moveaxis(found[p], axis, 0)[h * width + w], moved[place])
+
+
+FITTING = {"h.{layer}.{part}": "layer.{layer}.{part}", "h.{layer}.q{x}": "layer.{layer}.query", "{any}": "grad:{any}"}
+
+
+@pytest.mark.parametrize("names", [list(FITTING), list(reversed(FITTING))], ids=["down", "up"])
+def test_the_closest_line_is_meant_wherever_it_stands(names: list[str]) -> None:
+    mapping = parse_mapping({"tensors": {name: FITTING[name] for name in names}})
+    found = {name: mapping.find(name) for name in ("h.1.query", "h.1.key", "pooled")}
+    assert {name: rule.to for name, rule in found.items() if rule} == {
+        "h.1.query": ("layer.1.query",), "h.1.key": ("layer.1.key",), "pooled": ("grad:pooled",)}  # fmt: skip
+
+
+def test_two_lines_that_fit_alike_are_an_error(tmp_path: Path) -> None:
+    lines = {"h.{layer}.{part}": "layer.{layer}.{part}", "{x}.1.{y}": "layer.1.{y}"}
+    rules = parse_mapping({"tensors": {**lines, "{x}.q.{y}": "layer.0.{y}"}})
+    with pytest.raises(InputError, match=r"'a.1.q.b' fits '\{x\}.1.\{y\}' and '\{x\}.q.\{y\}' equally well"):
+        rules.find("a.1.q.b")
+    with pytest.raises(InputError, match=r"map.json: .*equally well; write a line for the name itself, or ignore it"):
+        answer(tmp_path, {"h.1.query": right()["layer.1.query"], "a.1.q.b": right()["pooled"]},
+               {"tensors": {"{x}.1.{y}": "layer.1.{y}", "{x}.q.{y}": "layer.0.{y}"}})  # fmt: skip

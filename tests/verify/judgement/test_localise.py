@@ -65,6 +65,29 @@ def test_several_rows_are_counted() -> None:
     assert places(name, error).concentrated == (f"10 of {CASE.config.vocab_size} words",)
 
 
+def test_a_factor_common_to_all_elements_is_nowhere_in_particular() -> None:
+    """Though nearly all of the squared error is where the right values are large."""
+    name = "layer.0.query"
+    right = GRAPH.axes(name).clean(spread(name) * np.where(np.arange(CASE.config.hidden_size) < 5, 30.0, 1.0))
+    error = 0.01 * right
+    assert place(GRAPH, name, error, np.zeros_like(error), error).concentrated == (
+        f"5 of {CASE.config.hidden_size} channels", "head 0")  # fmt: skip
+    assert place(GRAPH, name, error, right, right + error).concentrated == ()
+    error = np.where(np.arange(CASE.config.hidden_size) == 3, error, 0)
+    assert place(GRAPH, name, error, right, right + error).concentrated == ("channel 3", "head 0")
+
+
+def test_the_row_of_a_single_token_is_named() -> None:
+    """Row 1 of every generated case."""
+    error = spread("layer.1.output")
+    error[np.arange(len(error)) != 1] = 0
+    found = places("layer.1.output", error)
+    assert found.single
+    assert "row 1 (the row of a single token)" in found.concentrated
+    assert not places("layer.1.output", np.where(error, 0, 1.0)).single
+    assert not places("grad:bert.pooler.dense.weight", spread("grad:bert.pooler.dense.weight")).single
+
+
 def test_a_number_has_no_axes() -> None:
     found = places("loss.total", np.asarray(0.5))
     assert (found.index, found.concentrated) == ((), ())

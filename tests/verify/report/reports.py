@@ -7,6 +7,7 @@ from typing import Any
 from bertref.verify.cases.case import describe, generate
 from bertref.verify.graph.axes import AxesOf
 from bertref.verify.graph.steps import Graph
+from bertref.verify.judgement.bracket import bracketed
 from bertref.verify.records import WRONG, Case, Finding, Place, Report
 
 
@@ -38,11 +39,9 @@ def report(*findings: Finding, missing: tuple[str, ...] = (), subject: str = "to
         by_name.get(name) or (Finding(name, "missing") if name in missing else right(name)) for name in names()
     )
     first = next((f.name for f in every if f.status in WRONG), None)
-    before = every[: names().index(first)] if first else ()
-    last = next((f.name for f in reversed(before) if f.status == "right"), None)
-    made = Report(subject, "float32", describe(case()), "diverges" if first else "right", first, last, every, 8.0,
+    made = Report(subject, "float32", describe(case()), "diverges" if first else "right", None, None, every, 8.0,
                   ("a remark",), {"subject": 0.25, "judging": 0.5})  # fmt: skip
-    return replace(made, **more)
+    return replace(bracketed(made, Graph(case()), first, every), **more)
 
 
 def hostile() -> Report:

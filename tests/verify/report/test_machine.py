@@ -16,12 +16,13 @@ NUMBER = (int, float, str, type(None))
 TEXT = (str, type(None))
 KEYS = {
     "schema": int, "version": str, "subject": str, "precision": str, "verdict": str, "exit_code": int, "first": TEXT,
-    "last_right": TEXT, "between": list, "limit": float, "case": dict, "replay": TEXT, "advice": TEXT,
+    "last_right": TEXT, "between": list, "ask": list, "judged": dict, "limit": float, "case": dict,
+    "replay": TEXT, "advice": TEXT,
     "should_be": TEXT, "files": list, "counts": dict, "seconds": dict, "notes": list, "findings": list,
 }  # fmt: skip
 FINDING = {"name": str, "status": str, "total": NUMBER, "own": NUMBER, "error": NUMBER, "noise": NUMBER,
-           "place": (dict, type(None)), "note": str}  # fmt: skip
-PLACE = {"index": list, "expected": NUMBER, "found": NUMBER, "concentrated": list}
+           "place": (dict, type(None)), "note": str, "explained_by": str}  # fmt: skip
+PLACE = {"index": list, "expected": NUMBER, "found": NUMBER, "concentrated": list, "single": bool}
 CASE = {"name", "origin", "config", "numerics", "rows", "length", "optimizer"}
 
 ALL = {"right": report(), "wrong": report(wrong("layer.0.probs"), wrong("loss.total", "inherited")),

@@ -44,8 +44,9 @@ def test_an_added_error() -> None:
         "worst at row 0, position 1, channel 2: -2.5, expected 1.5; nearly all of it in row 0, segment B"
     )
     assert line(details, "last right") == "layer.1.ffn_pre"
-    expected = f"1 more is wrong on its own: mlm.act; 1 inherited their errors; {len(names()) - 3} right"
-    assert line(details, "the others") == expected
+    assert line(details, "also wrong") == "mlm.act, 1234 times what rounding explains in its own step"
+    assert line(details, "the others") == f"1 inherited their errors; {len(names()) - 3} right"
+    assert "the same" not in dict(details)
     assert line(details, "it should be") == "gelu_erf(layer.1.ffn_pre)"
     assert line(details, "look at") == "bertref/ops/gelu_erf.py"
     assert "in between" not in dict(details)
@@ -57,10 +58,95 @@ def test_a_partial_dump_is_bracketed() -> None:
     given = {"layer.0.output", "layer.1.output", "grad:layer.1.output"}
     found = report(wrong("layer.1.output", "wrong"), missing=tuple(set(names()) - given), subject="dump:x")
     inside = [name for name in names() if name.startswith("layer.1.") and name != "layer.1.output"]
-    assert words.between(found) == inside
-    assert line(words.details(found), "last right") == "layer.0.output"
-    assert line(words.details(found), "in between").startswith("not given: layer.1.query, layer.1.key, ")
-    assert "layer.1.query" in words.advice(found)
+    details = words.details(found)
+    assert list(found.between) == inside
+    assert line(details, "last right") == "layer.0.output"
+    assert line(details, "in between").startswith("not given: layer.1.query, layer.1.key, ")
+    assert words.advice(found).startswith("have it give layer.1.ffn_sum, too, and verify again")
+    at = [label for label, _ in details].index("it should be")
+    formulas = [text for _, text in details[at : at + len(inside) + 1]]
+    assert [text.partition(" = ")[0] for text in formulas] == [*inside, "layer.1.output"]
+    assert "layer.1.ffn_act = gelu_erf(layer.1.ffn_pre)" in formulas
+    files = line(details, "look at").split(", ")
+    assert {"bertref/ops/layer_norm.py", "bertref/ops/softmax.py", "bertref/ops/gelu_erf.py"} <= set(files)
+    assert len(files) == len(set(files))
+
+
+def test_a_long_bracket_has_all_its_steps_by_name() -> None:
+    given = {"embeddings.norm", "layer.1.output"}
+    found = report(wrong("layer.1.output", "wrong"), missing=tuple(set(names()) - given))
+    text = line(words.details(found), "one of these")
+    assert text.startswith("28 steps, in order: layer.N.query (all layers), layer.N.key (all layers), ")
+    assert "layer.0.output, layer.1.output" not in text  # of one kind
+    assert "layer.N.output (all layers)" in text
+
+
+def test_a_branch_beside_the_way_is_not_in_the_bracket() -> None:
+    """The pooler stands between the last layer and the word head, and has no part in it."""
+    given = {"layer.1.output", "mlm.logits", "nsp.logits"}
+    found = report(wrong("mlm.logits", "wrong"), missing=tuple(set(names()) - given))
+    assert found.between == ("mlm.dense", "mlm.act", "mlm.transform")
+    assert found.ask == ("mlm.transform",)
+    assert words.advice(found).endswith("mlm.logits is made from it")
+
+
+def test_nothing_right_before_it() -> None:
+    found = report(wrong("embeddings.word"), missing=("embeddings.position",))
+    assert found.last_right is None
+    assert line(words.details(found), "last right") == "nothing that it is made from is known to be right"
+
+
+def test_an_update_is_bracketed_by_gradients_and_what_these_are_made_of() -> None:
+    updates = [name for name in names() if name.startswith("update:")]
+    found = report(wrong(updates[0], "wrong"), missing=tuple(set(names()) - set(updates)))
+    assert {"grad:bert.pooler.dense.bias", "grad:pooled", "embeddings.sum"} <= set(found.between)
+    assert "bertref/optim/adam.py" in line(words.details(found), "look at")
+
+
+def test_one_mistake_in_all_layers_and_on_the_way_back_is_one() -> None:
+    same = (wrong("layer.1.ffn_act"), wrong("grad:layer.0.ffn_pre"), wrong("grad:layer.1.ffn_pre"))
+    found = words.details(report(wrong("layer.0.ffn_act"), *same))
+    assert line(found, "the same") == (
+        "this kind of step is wrong at layer.1.ffn_act, grad:layer.N.ffn_pre (all layers), too"
+    )
+    assert "also wrong" not in dict(found)
+
+
+def test_the_first_mistakes_have_a_line_each() -> None:
+    some = ["embeddings.norm", "layer.0.query", "layer.0.probs", "layer.1.probs", "mlm.act", "nsp.logits",
+            "update:bert.pooler.dense.bias", "grad:bert.pooler.dense.weight"]  # fmt: skip
+    found = words.details(report(*map(wrong, some)))
+    at = [label for label, _ in found].index("also wrong")
+    lines = [text for _, text in found[at : at + 6]]
+    assert [text.partition(", 1234")[0] for text in lines[:4]] == [
+        "layer.0.query", "layer.N.probs (all layers)", "mlm.act", "nsp.logits"]  # fmt: skip
+    assert lines[4] == "and 2 more kinds of steps: grad:bert.pooler.dense.weight, update:bert.pooler.dense.bias"
+    assert lines[5].endswith("right")
+
+
+def test_what_an_earlier_mistake_may_explain_is_not_counted_as_another() -> None:
+    later = wrong("layer.1.output", "wrong", explained_by="layer.0.output")
+    found = words.details(report(wrong("layer.0.output", "wrong"), later))
+    assert "the same" not in dict(found)
+    assert "also wrong" not in dict(found)
+    expected = "1 may be wrong for the same reason as layer.0.output: a step between was not given; "
+    assert line(found, "the others").startswith(expected)
+
+
+def test_a_right_report_says_what_was_judged() -> None:
+    every = dict(words.details(report()))
+    assert every["alone"].startswith("judged by themselves: all 43 steps forward, all 89 steps backward, ")
+    assert not {"in blocks", "not judged"} & set(every)
+    hidden = [name for name in names() if name.startswith("update:") or name.endswith(".scores") or "nsp" in name]
+    some = dict(words.details(report(missing=tuple(hidden))))
+    assert some["in blocks"].startswith("judged only together with steps beside them: layer.N.scores (all layers)")
+    assert "layer.N.probs (all layers)" in some["in blocks"]
+    assert some["not judged"].endswith(" steps of the update")
+
+
+def test_a_row_of_a_single_token_is_named() -> None:
+    place = Place((1, 0, 2), 1.0, 2.0, single=True)
+    assert words.where("layer.0.query", place).startswith("worst at row 1, position 0, channel 2 (a row of a single")
 
 
 def test_a_bracket_behind_kernels_is_opened_by_switching_them_off() -> None:
@@ -71,7 +157,7 @@ def test_a_bracket_behind_kernels_is_opened_by_switching_them_off() -> None:
 def test_a_bracket_backward_names_probes_and_not_parameters() -> None:
     missing = ("grad:layer.1.ffn_act", "grad:bert.encoder.layer.1.output.dense.weight")
     found = report(wrong("grad:layer.1.ffn_pre", "wrong"), missing=missing)
-    assert words.between(found) == ["grad:layer.1.ffn_act"]
+    assert found.between == ("grad:layer.1.ffn_act",)
 
 
 @pytest.mark.parametrize("status", WRONG)
@@ -112,5 +198,6 @@ def test_long_lists_are_cut() -> None:
 
 def test_what_was_given_is_not_in_the_bracket() -> None:
     missing = ("layer.1.scores", "layer.1.probs")
-    found = report(wrong("layer.1.context", "wrong"), missing=missing, last_right="layer.1.query")
-    assert words.between(found) == list(missing)
+    found = report(wrong("layer.1.context", "wrong"), missing=missing)
+    assert found.between == missing
+    assert found.ask == ("layer.1.probs",)

@@ -45,6 +45,37 @@ def test_an_example_with_a_mistake_is_found(tmp_path: Path) -> None:
     assert report.first == "embeddings.norm"
 
 
+PLAIN = """
+from torch import nn
+
+class Bert(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(2, 2)
+
+    def forward(self, input_ids, attention_mask):
+        return self.layer(input_ids)
+
+class Protocol(nn.Module):
+    def forward(self, case):
+        return {"loss.total": 0.0}
+"""
+
+
+def test_a_torch_module_of_another_build_is_told_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "plain.py").write_text(PLAIN, encoding="utf-8")
+    spec = f"python:{tmp_path / 'plain.py'}"
+    said = r"Bert is a torch module, but not of .* TransformersSubject\(model\), or"
+    with pytest.raises(InputError, match=said) as one:
+        parse(f"{spec}:Bert")
+    assert "forward(case)" in str(one.value)
+    assert parse(f"{spec}:Protocol").answer(CASE).values == {"loss.total": 0.0}
+    import torch
+
+    with pytest.raises(InputError, match=r"verify: Linear is a torch module, but not of Hugging Face's build"):
+        check(torch.nn.Linear(2, 2), CASE)
+
+
 def test_a_case_is_plain_and_shared_with_nobody() -> None:
     given = case_dict(CASE, "float32", {"pooled", "loss.mlm"})
     assert given["config"]["num_hidden_layers"] == 2

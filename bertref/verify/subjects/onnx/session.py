@@ -94,6 +94,12 @@ class Session:
         return bytes(model.SerializeToString())
 
 
+def input_of(name: str) -> str | None:
+    """Which of `INPUTS` a file means by a name."""
+    plain = name.lower().partition(":")[0]
+    return next((known for known, others in INPUTS.items() if plain in others), None)
+
+
 def inputs_for(inputs: Iterable[Any], case: Case, subject: str) -> tuple[dict[str, npt.NDArray[Any]], set[str]]:
     """What a file's inputs (`onnx.ValueInfoProto`) are given for a case, and which parts of the case these are.
 
@@ -103,8 +109,7 @@ def inputs_for(inputs: Iterable[Any], case: Case, subject: str) -> tuple[dict[st
     given = {**dict(case.batch.items()), "position_ids": np.broadcast_to(np.arange(S), (B, S))}
     feed, fed = {}, set()
     for value in inputs:
-        plain = value.name.lower().partition(":")[0]
-        name = next((name for name, others in INPUTS.items() if plain in others), None)
+        name = input_of(value.name)
         if name is None:
             raise InputError(f"{subject}: its input {value.name!r} is not known; name it one of {', '.join(INPUTS)}")
         shape = [dim.dim_value for dim in value.type.tensor_type.shape.dim]

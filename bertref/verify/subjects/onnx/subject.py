@@ -17,7 +17,7 @@ from .graph import ReadGraph, Values
 from .origin import heads_of, merged, read_origin, rounded
 from .outputs import known_outputs
 from .places import TensorPlaces
-from .session import Session, inputs_for, libraries
+from .session import Session, input_of, inputs_for, libraries
 from .unquantised import Unquantised, unquantised
 from .weights import StoredWeights
 
@@ -69,7 +69,10 @@ class OnnxSubject:
     def weights(self) -> Brought | None:
         """The file's own."""
         origin = self._origin
-        return Brought(origin.config, origin.numerics, self._params, self._heads, self._num_labels)
+        types = any(input_of(value.name) == "token_type_ids" for value in self._graph.inputs)
+        return Brought(
+            origin.config, origin.numerics, self._params, self._heads, self._num_labels, token_types=types
+        )
 
     def answer(self, case: Case, wanted: Collection[str] | None = None) -> Answers:
         """The outputs, and what can be seen inside. Raises `InputError` if the case isn't made of the file's weights,

@@ -89,7 +89,7 @@ def from_torch(path: Path, kind: str = "stock", inputs: int = 3, **options: Any)
     names = ["input_ids", "attention_mask", "token_type_ids"][:inputs]
     arguments = tuple(torch.from_numpy(getattr(CASE.batch, name)).long() for name in names)
     free = {name: {0: "batch", 1: "sequence"} for name in names} if kind == "free" else None
-    with torch_model.with_weights(model, CASE.config, CASE.params), warnings.catch_warnings():
+    with torch_model.with_weights(model, CASE.params), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
             Encoder(model.bert) if kind == "encoder" else model, arguments, str(path), input_names=names,
@@ -193,7 +193,7 @@ def test_weights_that_were_folded_away(tmp_path: Path) -> None:
     onnx.save(model, str(path))
     refused(path, "weights can't be found in the graph.*--model")
     hf = torch_model.stock(CASE.config, CASE.numerics)
-    with torch_model.with_weights(hf, CASE.config, CASE.params):
+    with torch_model.with_weights(hf, CASE.params):
         hf.save_pretrained(tmp_path / "hf")
     subject = OnnxSubject(path, model=tmp_path / "hf")
     case = case_of(subject)

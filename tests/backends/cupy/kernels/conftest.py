@@ -1,8 +1,15 @@
-"""The libraries that the shim makes of CUDA files are kept in pytest's cache, for every process of the tests."""
+"""The libraries that the shim makes of CUDA files are kept in pytest's cache, for every process of the tests; and where
+kernels are compared: on the CPU, and on a GPU where one is asked for by `--backend cupy`."""
 
 import pytest
 
 from . import on_cpu
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "place" in metafunc.fixturenames:
+        asked = metafunc.config.getoption("--backend")
+        metafunc.parametrize("place", ["cpu", *([asked] if asked.partition(":")[0] == "cupy" else [])])
 
 
 @pytest.fixture(scope="session", autouse=True)

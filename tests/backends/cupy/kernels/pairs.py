@@ -1,5 +1,6 @@
 """The kernels on the CPU, and how far their results may be from the truth."""
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -16,15 +17,24 @@ from .on_cpu import Cpu
 
 XP = backends.get("numpy").xp
 DTYPES = ("float32", "float16", "bfloat16")
-UNITS = 2
-"""Of halves: what is computed in float32 and rounded once is off by half a unit in the last place, and sums of such
-numbers by a little more."""
+UNITS = {"float32": 8, "float16": 2, "bfloat16": 2}
+"""In the last place. What is computed in float32 and rounded to a half type once is off by half a unit, and sums of
+such numbers by a little more; in float32 digits cancel, as they do in the reference pair."""
 EPS = {"float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
 
 
 def on_cpu(device: Cpu | None = None) -> dict[str, Kernel]:
     """All kernels, on a new device unless one is given."""
     return kernels(device or Cpu())
+
+
+@cache
+def at(place: str) -> tuple[dict[str, Kernel], Any]:
+    """The kernels, and the namespace of their arrays: on the "cpu", or of a backend."""
+    if place == "cpu":
+        return on_cpu(), XP
+    gpu = backends.get(place)
+    return dict(gpu.kernels), gpu.xp
 
 
 def in_dtype(case: OpCase, upstream: Any, dtype: str) -> tuple[OpCase, Any]:
@@ -40,9 +50,9 @@ def in_dtype(case: OpCase, upstream: Any, dtype: str) -> tuple[OpCase, Any]:
     return rounded, narrow(upstream)
 
 
-def errors(op: Op, case: OpCase, upstream: Any, dtype: str, truth: dict[str, Any]) -> dict[str, float]:
+def errors(op: Op, case: OpCase, upstream: Any, dtype: str, truth: dict[str, Any], xp: Any) -> dict[str, float]:
     """The largest error of the output and of every gradient, in units of the true array's largest element."""
-    y, gradients = solve(op, _Halves(), case, upstream, dtype)
+    y, gradients = solve(op, Losses(xp), case, upstream, dtype)
     found = {"output": y, **gradients}
     assert found.keys() == truth.keys()
     largest = max(float(np.max(np.abs(true), initial=0.0)) for true in truth.values())
@@ -56,20 +66,23 @@ def errors(op: Op, case: OpCase, upstream: Any, dtype: str, truth: dict[str, Any
     return worst
 
 
-class _Halves:
-    """NumPy's namespace in which the arrays of losses stay float32: `place` brings all real numbers to one type."""
+class Losses:
+    """A namespace in which the arrays of losses stay float32: the harness brings all real numbers to one type."""
+
+    def __init__(self, xp: Any) -> None:
+        self.xp = xp
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(XP, name)
+        return getattr(self.xp, name)
 
     def from_numpy(self, array: Any, dtype: Any = None) -> Any:
-        return XP.from_numpy(array, array.dtype if np.asarray(array).dtype == np.float32 else dtype)
+        return self.xp.from_numpy(array, "float32" if np.asarray(array).dtype == np.float32 else dtype)
 
 
-def check(kernel: Kernel, case: OpCase, upstream: Any, dtype: str) -> None:
+def check(kernel: Kernel, case: OpCase, upstream: Any, dtype: str, xp: Any = XP) -> None:
     """The kernel's error against float64 is at most `FACTOR` times the reference pair's own in the same type, or
     `UNITS` in the last place."""
-    if dtype == "float32":
+    if dtype == "float32" and xp is XP:
         check_error(kernel, case, upstream, dtype)
         return
     case, upstream = in_dtype(case, upstream, dtype)
@@ -77,10 +90,10 @@ def check(kernel: Kernel, case: OpCase, upstream: Any, dtype: str) -> None:
     with np.errstate(all="ignore"):
         wide = OpCase({n: _float64(a) for n, a in case.inputs.items()}, case.options)
         truth = truth_of(reference, wide, upstream)
-        own = errors(reference, case, upstream, dtype, truth)
-        got = errors(as_op(kernel), case, upstream, dtype, truth)
+        own = errors(reference, case, upstream, dtype, truth, XP)
+        got = errors(as_op(kernel), case, upstream, dtype, truth, xp)
     for name, error in got.items():
-        limit = max(FACTOR * own[name], UNITS * EPS[dtype])
+        limit = max(FACTOR * own[name], UNITS[dtype] * EPS[dtype])
         assert error <= limit, f"{kernel.name}, {name}: off by {error:.3g}, the reference pair by {own[name]:.3g}"
 
 

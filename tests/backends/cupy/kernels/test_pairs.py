@@ -16,7 +16,7 @@ from ....ops.edges import EDGES
 from ....ops.harness import arguments, same_bits
 from ....ops.strategies import options, sizes
 from .on_cpu import Cpu
-from .pairs import DTYPES, SMALL, XP, as_op, check, many, on_cpu, small, wide
+from .pairs import DTYPES, SMALL, XP, as_op, at, check, many, on_cpu, small, wide
 
 KERNELS = on_cpu()
 NAMES = sorted(KERNELS)
@@ -29,9 +29,10 @@ def test_every_kernel_is_tested() -> None:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("sizes_of", [small, wide, many])
 @pytest.mark.parametrize("name", NAMES)
-def test_the_error_is_of_the_size_of_the_references_own(name: str, sizes_of: Any, dtype: str) -> None:
+def test_the_error_is_of_the_size_of_the_references_own(name: str, sizes_of: Any, dtype: str, place: str) -> None:
     case, upstream, _ = checks.random_case(name, 1, sizes_of(name))
-    check(KERNELS[name], case, upstream, dtype)
+    made, xp = at(place)
+    check(made[name], case, upstream, dtype, xp)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -56,10 +57,11 @@ LONG = {
 
 
 @pytest.mark.parametrize("name", LONG)
-def test_long_rows_and_many(name: str) -> None:
+def test_long_rows_and_many(name: str, place: str) -> None:
+    made, xp = at(place)
     for dtype, shape in zip(("float32", "bfloat16", "float32"), LONG[name], strict=False):
         case, upstream, _ = checks.random_case(name, 3, shape)
-        check(KERNELS[name], case, upstream, dtype)
+        check(made[name], case, upstream, dtype, xp)
 
 
 @pytest.mark.parametrize("name", NAMES)

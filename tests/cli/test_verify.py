@@ -106,7 +106,7 @@ def test_a_mistake_is_found_shown_and_written(verify: Any, mistaken: Path, tmp_p
     assert (
         "in between    not given: layer.0.ffn_pre, layer.0.ffn_act, layer.0.ffn_output, layer.0.ffn_sum" in done.stdout
     )
-    assert "next          have it give layer.0.ffn_pre" in done.stdout
+    assert "next          have it give layer.0.ffn_sum, too" in done.stdout
     assert page.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
     assert int(ET.parse(xml).getroot()[0].attrib["failures"]) >= 2
     assert str(page) in done.stderr

@@ -46,6 +46,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> TrainingPlaces:
     return places
 
 
+@pytest.mark.slow
 def test_the_model_has_both_heads_in_half_precision(trained: TrainingPlaces) -> None:
     model = bertref.load(trained / "model")
     assert model.heads == ("masked_lm", "sequence_classification")
@@ -55,12 +56,14 @@ def test_the_model_has_both_heads_in_half_precision(trained: TrainingPlaces) -> 
     assert {array.dtype for array in load_file(trained / "model" / "model.safetensors").values()} == {np.dtype("f2")}
 
 
+@pytest.mark.slow
 def test_it_has_learnt_from_its_teacher_and_from_labels(trained: TrainingPlaces) -> None:
     found = json.loads((trained / "figures.json").read_text())
     assert found["results"]["report-windows"]["metrics"]["accuracy"] > 0.8
     assert found["words"]["words-after"]["masked_lm_loss"] < found["words"]["words-after"]["unigram_loss"]
 
 
+@pytest.mark.slow
 def test_the_card_says_what_was_measured(trained: TrainingPlaces) -> None:
     card = (trained / "model" / "README.md").read_text()
     metrics = json.loads((trained / "report-windows" / "results.json").read_text())["metrics"]
@@ -73,6 +76,7 @@ def test_the_card_says_what_was_measured(trained: TrainingPlaces) -> None:
     assert f"{counts['report']:,}, read once" in card
 
 
+@pytest.mark.slow
 def test_the_part_to_report_on_is_read_by_evaluations_alone(trained: TrainingPlaces) -> None:
     for log in ("words-short.jsonl", "words.jsonl", "teacher.jsonl", "student.jsonl"):
         assert "report.jsonl" not in (trained / log).read_text()
@@ -80,6 +84,7 @@ def test_the_part_to_report_on_is_read_by_evaluations_alone(trained: TrainingPla
         assert "report.jsonl" not in (trained / name / "run.json").read_text()
 
 
+@pytest.mark.slow
 def test_what_is_done_is_not_done_again(trained: TrainingPlaces, capsys: pytest.CaptureFixture[str]) -> None:
     def made() -> dict[str, int]:
         return {stage.name: stage.makes.stat().st_ino for stage in stages(trained, small.RECIPE)}
@@ -90,6 +95,7 @@ def test_what_is_done_is_not_done_again(trained: TrainingPlaces, capsys: pytest.
     assert capsys.readouterr().out == f"the model: {trained / 'model'}\n"
 
 
+@pytest.mark.slow
 def test_plan_and_measurement_agree(trained: TrainingPlaces) -> None:
     """The plan guesses tokens from words; here a word is a piece or several letters."""
     for stage in stages(trained, small.RECIPE):

@@ -48,10 +48,6 @@ def test_what_a_folder_does_not_hold_is_not_judged(tmp_path: Path) -> None:
     done = bertref("verify", f"transformers:{tmp_path}/model:attention=eager", "--json")
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
-    missing = {finding["name"] for finding in report["findings"] if finding["status"] == "missing"}
-    made = {"pooled_pre", "pooled", "nsp.logits", "loss.nsp", "loss.total"}
-    modules = ("bert.pooler.dense", "cls.seq_relationship")
-    weights = {f"{module}.{part}" for module in modules for part in ("weight", "bias")}
-    gradients = {f"grad:{name}" for name in made | weights}
-    assert missing == made | {f"update:{name}" for name in weights} | gradients
-    assert any("the folder holds no weights of bert.pooler.dense, cls.seq_relationship" in n for n in report["notes"])
+    made = ("pooled", "nsp", "bert.pooler", "cls.seq_relationship")
+    assert report["verdict"] == "right"
+    assert not [finding["name"] for finding in report["findings"] if any(part in finding["name"] for part in made)]

@@ -55,6 +55,7 @@ def test_the_way_in_which_it_fails_stays_the_same() -> None:
     assert check(Spoilt(), small, only="forward", repeat=False).first == "layer.0.context"
 
 
+@pytest.mark.slow
 def test_a_case_on_which_right_code_fails_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     case = generate(5, optimizer=None)
     report = check(Spoilt(), case, only="forward", repeat=False)

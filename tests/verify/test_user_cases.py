@@ -64,6 +64,7 @@ def test_corrections_in_float64_and_in_float32(cases: Path, name: str) -> None:
     assert report.verdict == "right", report.first
 
 
+@pytest.mark.slow
 def test_a_command_says_what_it_computed_in(cases: Path) -> None:
     done = bertref("verify", f"cmd:{sys.executable} {cases / 'cmd_precision.py'} {{case}} {{out}}", "--only", "forward")
     assert done.returncode == 0, done.stdout

@@ -8,8 +8,9 @@ from bertref.verify.checking import check
 from bertref.verify.judgement.reference import answer_names
 from bertref.verify.subjects.backend import INSIDE_KERNELS, BackendSubject
 
+from ..right import random_case
 from .compare import errors, worst
-from .test_no_false_alarm import FAST, random_case
+from .test_no_false_alarm import FAST
 
 CASE = generate(31)
 

@@ -225,7 +225,9 @@ def gone(pid: int) -> bool:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)]
+)
 def test_an_interrupted_race_leaves_nothing_behind(tmp_path: Path, number: int, code: int) -> None:
     """Neither a process nor a folder, whatever the race was doing."""
     import psutil

@@ -21,7 +21,7 @@ def case_options(command: F) -> F:
         click.option("--dialect", type=click.Choice(["google", "huggingface"]),
                      help="Numeric dialect; else the model's or config's, or huggingface."),
         click.option("--edge", type=click.Choice(["masked-row", "large-scores", "full-rows"]), default=None,
-                     help="A generated case with a row of padding only, with nearly one-hot attention, or without padding."),
+                     help="A generated case with a row of padding, nearly one-hot attention, or no padding."),
         click.option("--optimizer", metavar="NAME",
                      help="Of the step: google, adamw, lamb or none; else the dialect's."),
         click.option("--head", metavar="NAME",

@@ -130,6 +130,12 @@ class RoundedArray:
     def __gt__(self, other: Any) -> Any:
         return self.values > raw(other)
 
+    def __le__(self, other: Any) -> Any:
+        return self.values <= raw(other)
+
+    def __ge__(self, other: Any) -> Any:
+        return self.values >= raw(other)
+
     __hash__ = None  # type: ignore[assignment]
 
 

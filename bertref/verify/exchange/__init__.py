@@ -24,6 +24,9 @@ words.
     batch       input_ids, attention_mask (1 = token), token_type_ids (B,S); masked_lm_positions, masked_lm_ids,
                 masked_lm_weights (B,P), weight 0 = no prediction; next_sentence_label (B), 1 = random sentence
     moments     NAME/m and NAME/v of every parameter, as they stand before the step
+    targets     what other heads are compared with: labels (-100 = ignored), start_positions and end_positions (S = the
+                answer lies outside, and the row counts for nothing), or upstream.sequence, .pooled, .sentence, the
+                gradients of outputs that have no loss (`bertref.verify.cases.targets` has shapes)
     expected    right answers in float64, under the names below
 
 **settings.tsv.** Booleans are 0 and 1, lists have commas, what is absent is `none`. These are its
@@ -46,6 +49,11 @@ keys, one for each word in the place of the star:
 
     loss.mlm = sum(masked_lm_weights * cross entropy) / mlm_denominator
     loss.nsp = sum(cross entropy of next_sentence_label) / nsp_denominator       loss.total = loss.mlm + loss.nsp
+
+Cases with another head than that of pre-training have the lines `head.name`, `head.labels`, `head.choices`, `head.tied`
+(0: the decoder has its own cls.predictions.decoder.weight), and `loss.denominator`, where there is one: index.json says
+under "loss" what loss.total is. Their answers are classifier.logits (B,labels), (B,S,labels) or, side by side,
+(B/choices,choices); qa.logits (B,S,2), start and end; sentence.mean and sentence.embedding (B,H).
 
 All gradients are first multiplied by clip_norm / max(norm of all gradients + clip_epsilon, clip_norm). Then, with m and
 v updated as in Adam, c1 = 1 - beta1^step, c2 = 1 - beta2^step, and d = weight_decay for decayed parameters, else 0:

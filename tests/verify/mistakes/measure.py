@@ -38,7 +38,7 @@ def subject(mistake: Mistake, dtype: str = "float32") -> TransformersSubject:
     """Hugging Face's model with the mistake."""
 
     def with_mistake(case: Case) -> Any:
-        model = torch_model.stock(case.config, case.numerics)
+        model = torch_model.stock_for(case)
         if mistake.patch is not None:
             mistake.patch(model)
         return model
@@ -48,7 +48,7 @@ def subject(mistake: Mistake, dtype: str = "float32") -> TransformersSubject:
 
 def measure(mistake: Mistake, dtype: str = "float32", *, seed: int = SEED, size: str = "tiny") -> Outcome:
     """One mistake in one dtype."""
-    case = generate(seed, size=size)
+    case = generate(seed, size=size, **mistake.case)
     report = check(subject(mistake, dtype), case)
     return Outcome(mistake, dtype, report, mistake.expected(case.config.num_hidden_layers))
 

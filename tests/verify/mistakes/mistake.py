@@ -1,7 +1,7 @@
 """What a mistake is, and small tools with which an independent model is made to have one."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -19,9 +19,11 @@ class Mistake:
     source   where it was met: an issue, a pull request, or code
     first    the first wrong tensor, in canonical names; "{last}" and "{previous}" stand for the numbers of the last
              layer and of the one before. It was written down from the mathematics, before anything was verified
-    patch    puts the mistake into a `transformers.BertForPreTraining` (two layers or more, eager attention)
+    patch    puts the mistake into a `transformers.BertForPreTraining`, or the class of the case's head (two layers or
+             more, eager attention)
     step     an optimiser step that has it, instead of torch's
     dtypes   in which it has to be found
+    case     options of the case: the head
     """
 
     name: str
@@ -31,6 +33,7 @@ class Mistake:
     patch: Patch | None = None
     step: Callable[..., None] | None = None
     dtypes: tuple[str, ...] = ("float32",)
+    case: Mapping[str, Any] = field(default_factory=dict)
 
     def expected(self, layers: int) -> str:
         """`first` for a model of that depth."""

@@ -20,6 +20,10 @@ SAMPLE = (
     ("tied-table-without-decoder-path", "float32"),
     ("decay-on-norm-weights", "float32"),
     ("epsilon-inside-root", "float32"),
+    ("classifier-detached", "float32"),
+    ("targets-broadcast", "float32"),
+    ("answer-outside-clamped", "float32"),
+    ("choices-across-questions", "float32"),
 )
 BY_NAME = {one.name: one for one in MISTAKES}
 

@@ -1,5 +1,5 @@
-"""Every head with every kind of subject, forward, backward and a step: right code is right, and what can't be asked of a
-kind is listed with its reason."""
+"""Every head with every kind of subject, forward, backward and a step: right code is right, and what can't be asked of
+a kind is listed with its reason."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -15,7 +15,7 @@ from bertref.text import Tokenizer, Vocab
 
 from ..checkpoint.test_folder import WORDS
 
-SIZES = [pytest.param(name, marks=[pytest.mark.slow] if name in ("base", "large") else []) for name in PRESETS]
+SIZES = [pytest.param(name, marks=[pytest.mark.slow] if name in ("medium", "base", "large") else []) for name in PRESETS]
 
 
 def rich(array: np.ndarray, random: np.random.Generator) -> np.ndarray:

@@ -13,6 +13,8 @@ from bertref.verify.report.mistakes import mistakes
 from bertref.verify.subjects import parse
 from tests.cli_helpers import bertref, environment
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = Path(__file__).parent / "subjects" / "examples"
 
 
@@ -64,7 +66,6 @@ def test_corrections_in_float64_and_in_float32(cases: Path, name: str) -> None:
     assert report.verdict == "right", report.first
 
 
-@pytest.mark.slow
 def test_a_command_says_what_it_computed_in(cases: Path) -> None:
     done = bertref("verify", f"cmd:{sys.executable} {cases / 'cmd_precision.py'} {{case}} {{out}}", "--only", "forward")
     assert done.returncode == 0, done.stdout

@@ -15,7 +15,8 @@ from bertref.text import Tokenizer, Vocab
 
 from ..checkpoint.test_folder import WORDS
 
-SIZES = [pytest.param(name, marks=[pytest.mark.slow] if name in ("medium", "base", "large") else []) for name in PRESETS]
+LARGE = ("medium", "base", "large")
+SIZES = [pytest.param(name, marks=[pytest.mark.slow] if name in LARGE else []) for name in PRESETS]
 
 
 def rich(array: np.ndarray, random: np.random.Generator) -> np.ndarray:

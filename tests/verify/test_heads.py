@@ -17,6 +17,7 @@ from bertref.verify.exchange import read_case, settings_digest, write_answers, w
 from bertref.verify.graph.axes import AxesOf, split
 from bertref.verify.graph.replay import Replay
 from bertref.verify.graph.steps import Graph
+from bertref.verify.judgement.cache import key as cache_key
 from bertref.verify.judgement.reference import answer_names, reference
 from bertref.verify.meant import GROUPS, case_for
 from bertref.verify.records import Arrays, Case, Report
@@ -165,6 +166,13 @@ def test_every_answer_has_a_formula_and_a_place(head: str) -> None:
         assert text
         assert "{" not in text
     assert sum(len(one.findings) for one in maps(report)) == len(report.findings)
+
+
+def test_another_objective_has_another_noise_floor() -> None:
+    names, cases = answer_names(case_of("sequence_classification")), (case_of("sequence_classification"),)
+    other = replace(cases[0], objective="multi_label", targets={"labels": np.ones((5, 3))})
+    moved = replace(cases[0], targets={"labels": cases[0].targets["labels"][::-1].copy()})
+    assert len({cache_key(one, "float32", names) for one in (*cases, other, moved)}) == 3
 
 
 def test_the_subject_says_which_head_it_has() -> None:

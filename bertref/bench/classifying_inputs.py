@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..checkpoint import SavedModel, load_model
 from ..errors import InputError
+from ..inference.sequence_classification import problem_of
 from .job import Job
 from .lengths import lines_of
 
@@ -42,7 +43,7 @@ def _classifier(folder: Path) -> SavedModel:
     model = load_model(folder)
     if not set(HEADS) <= set(model.heads):
         raise InputError(f"{folder}: this model has no classifier; name one with --model DIR")
-    problem = model.problem_type or ("regression" if len(model.labels) == 1 else "single_label_classification")
+    problem = problem_of(model)
     if problem != "single_label_classification" or model.activation not in (None, "softmax"):
         raise InputError(f"{folder}: its scores are no softmax ({model.activation or problem}); name another --model")
     return model

@@ -49,9 +49,14 @@ class EvaluateResult:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Those of the first part by their names, those of others as "part/metric"."""
-        found: dict[str, float] = {}
-        for i, (name, result) in enumerate(self.parts.items()):
-            for metric, value in result.evaluation.metrics.items():
-                found[f"{name}/{metric}" if i else metric] = value.value
-        return found
+        """Of all parts, see `metrics_by_name`."""
+        return metrics_by_name({name: result.evaluation for name, result in self.parts.items()})
+
+
+def metrics_by_name(evaluations: Mapping[str, Evaluation]) -> dict[str, float]:
+    """The metrics of the first part by their names, those of others as "part/metric"."""
+    return {
+        f"{name}/{metric}" if i else metric: value.value
+        for i, (name, evaluation) in enumerate(evaluations.items())
+        for metric, value in evaluation.metrics.items()
+    }

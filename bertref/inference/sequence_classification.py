@@ -10,7 +10,7 @@ itself (`checkpoint.activation`), and its scores are what that makes of the logi
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,6 @@ from .. import heads
 from ..arrays import Array
 from ..checkpoint.text_windows import TextWindows
 from ..errors import InputError
-from ..tasks.texts import TextSettings, pooled_by_text, sequences_of
 from ..text.encoding import Encoding, Truncate
 from .loaded import Loaded, by_length, framed, pooled, require
 
@@ -37,7 +36,16 @@ class LabelScore(NamedTuple):
     score: float
 
 
-def problem_of(loaded: Loaded) -> str:
+class Labelled(Protocol):
+    """A model with a classifier, loaded or saved."""
+
+    @property
+    def labels(self) -> tuple[str, ...]: ...
+    @property
+    def problem_type(self) -> str | None: ...
+
+
+def problem_of(loaded: Labelled) -> str:
     """The problem type that the scores follow."""
     return loaded.problem_type or ("regression" if len(loaded.labels) == 1 else "single_label_classification")
 
@@ -60,7 +68,7 @@ def classify(
     """
     require(loaded, "sequence_classification")
     problem = problem_of(loaded)
-    logits = _text_logits(loaded, texts, pairs, truncate, windows_of(loaded, truncate, windows))
+    logits = _text_logits(loaded, texts, pairs, truncate, windows_for(loaded, truncate, windows))
     result: list[list[LabelScore]] = []
     for row in scores(loaded, loaded.ops.xp.from_numpy(logits)):
         labelled = [LabelScore(label, float(p)) for label, p in zip(loaded.labels, row, strict=True)]
@@ -68,7 +76,7 @@ def classify(
     return result
 
 
-def windows_of(loaded: Loaded, truncate: Truncate | None, windows: bool | None) -> TextWindows | None:
+def windows_for(loaded: Loaded, truncate: Truncate | None, windows: bool | None) -> TextWindows | None:
     """The windows to answer through, None for none; see `classify`."""
     if windows and truncate is not None:
         raise InputError("truncate cuts a long text, windows read all of it; choose one")
@@ -84,6 +92,8 @@ def _text_logits(
     """Logits (N, K) of N texts or pairs in their order."""
     if windows is None:
         return logits_of(loaded, framed(loaded, texts, pairs, truncate))
+    from ..tasks.texts import TextSettings, pooled_by_text, sequences_of  # most answers need no windows
+
     settings = TextSettings(windows.max_length, windows=True, stride=windows.stride)
     sequences = sequences_of(loaded.tokenizer, texts, pairs, settings)
     logits = logits_of(loaded, [sequence for own in sequences for sequence in own])

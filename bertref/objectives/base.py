@@ -18,11 +18,12 @@ from typing import Any, NamedTuple, Protocol
 import numpy.typing as npt
 
 from ..arrays import Array, Namespace
-from ..config import Numerics
+from ..config import BertConfig, Numerics
 from ..dropout import Dropout
 from ..layers import Settings
 from ..layout import Inputs
 from ..opset import OpSet
+from ..params import Shape
 from ..probes import Probe
 
 TOTAL = "total"
@@ -85,6 +86,10 @@ class Objective(Protocol):
     @property
     def heads(self) -> tuple[str, ...]:
         """The heads that the model has to have for it."""
+        ...
+
+    def extra_parameters(self, config: BertConfig) -> Mapping[str, Shape]:
+        """Name -> shape of the parameters that a run has beside those of its model: learnt, and not saved with it."""
         ...
 
     def denominators(self, batch: Any, numerics: Numerics) -> Denominators:

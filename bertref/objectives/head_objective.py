@@ -23,6 +23,7 @@ from ..heads import Head
 from ..layers import Settings
 from ..layout import Layout, inputs
 from ..opset import OpSet
+from ..params import Shape
 from ..probes import Probe
 from .base import TOTAL, Denominators, Figure, HostBatch, Outcome, Prepared
 
@@ -105,6 +106,10 @@ class HeadObjective(ABC):
     @property
     def heads(self) -> tuple[str, ...]:
         return (self.head.name,)
+
+    def extra_parameters(self, config: BertConfig) -> dict[str, Shape]:
+        """None."""
+        return {}
 
     def denominators(self, batch: Any, numerics: Numerics) -> Denominators:
         """Of "loss"."""

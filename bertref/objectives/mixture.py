@@ -7,14 +7,16 @@ and nothing else distinguishes it from the other parameters. Fine-tuning alone r
 the encoder under it moves away; mixed, one encoder serves both.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..arrays import Array, Namespace
-from ..config import Numerics
+from ..config import BertConfig, Numerics
 from ..dropout import Dropout
 from ..layers import Settings
 from ..opset import OpSet
+from ..params import Shape
 from ..probes import Probe
 from .base import Denominators, HostBatch, Objective, Outcome, Prepared
 from .pretraining import PretrainingObjective
@@ -47,6 +49,10 @@ class MixtureObjective:
     @property
     def heads(self) -> tuple[str, ...]:
         return (*self.task.heads, *self.words.heads)
+
+    def extra_parameters(self, config: BertConfig) -> Mapping[str, Shape]:
+        """Those of the task."""
+        return self.task.extra_parameters(config)
 
     def of(self, batch: HostBatch) -> Objective:
         """The objective of a batch: batches with masked words have their positions."""

@@ -22,11 +22,12 @@ import numpy.typing as npt
 
 from .. import heads, model
 from ..arrays import Array, Namespace
-from ..config import Numerics
+from ..config import BertConfig, Numerics
 from ..dropout import Dropout
 from ..layers import Settings
 from ..layout import Layout, inputs
 from ..opset import OpSet
+from ..params import Shape
 from ..probes import Probe
 from ..row import CROSS_ENTROPY, TensorRow
 from .base import TOTAL, Denominators, Figure, HostBatch, Outcome, Prepared
@@ -112,6 +113,10 @@ class PretrainingObjective:
     @property
     def heads(self) -> tuple[str, ...]:
         return ("masked_lm", "next_sentence") if self.next_sentence else ("masked_lm",)
+
+    def extra_parameters(self, config: BertConfig) -> dict[str, Shape]:
+        """None."""
+        return {}
 
     def denominators(self, batch: PretrainingHostBatch, numerics: Numerics) -> Denominators:
         """Of "mlm" and "nsp"."""

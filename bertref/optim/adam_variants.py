@@ -2,7 +2,7 @@
 
     adamw-epsilon-hat    ε outside the corrections: Kingma and Ba's faster form, and TensorFlow's
     adamw-eps-root       ε inside the root: optax with `eps_root`
-    adamw-no-correction  the moments as they are, the decay as AdamW's: Google's with torch's ε
+    adamw-no-correction  the moments as they are, the decay as AdamW's: Google's formula with torch's ε
     adam-l2              the decay as a penalty whose gradient Adam rescales: torch's `Adam(weight_decay=...)`
     lamb-all             LAMB with a trust ratio for every parameter, also for those that aren't decayed
 
@@ -12,7 +12,7 @@ far is a third state that no checkpoint of a BERT holds.
 """
 
 from ..arrays import Array, Namespace
-from .adam import NUMBERS, SETTINGS, moments
+from .adam import NUMBERS, SETTINGS, google_update, moments
 from .lamb import lamb_update
 from .rule import UpdateRule
 
@@ -37,15 +37,6 @@ def eps_root_update(
     m, v = moments(g, m, v, beta1, beta2)
     update = (m / correction1) / xp.sqrt(v / correction2 + epsilon)
     return _decayed(p, rate, weight_decay) - rate * update, m, v
-
-
-def no_correction_update(
-    xp: Namespace, p: Array, g: Array, m: Array, v: Array, rate: Array,
-    *, beta1: float, beta2: float, epsilon: float, weight_decay: float,
-) -> tuple[Array, Array, Array]:  # fmt: skip
-    """p' = (1 - η λ) p - η m' / (√v' + ε); returns the next (p, m, v)."""
-    m, v = moments(g, m, v, beta1, beta2)
-    return _decayed(p, rate, weight_decay) - rate * (m / (xp.sqrt(v) + epsilon)), m, v
 
 
 def l2_update(
@@ -73,7 +64,7 @@ LEFT_OUT = {
 VARIANTS = (
     UpdateRule("adamw-epsilon-hat", epsilon_hat_update, *_ADAMW),
     UpdateRule("adamw-eps-root", eps_root_update, *_ADAMW),
-    UpdateRule("adamw-no-correction", no_correction_update, ("m", "v"), ("rate",), SETTINGS, {"epsilon": 1e-8}),
+    UpdateRule("adamw-no-correction", google_update, ("m", "v"), ("rate",), SETTINGS, {"epsilon": 1e-8}),
     UpdateRule("adam-l2", l2_update, *_ADAMW),
     UpdateRule("lamb-all", lamb_update, ("m", "v"), NUMBERS, SETTINGS, {"epsilon": 1e-6}, whole=True),
 )

@@ -16,13 +16,14 @@ from typing import Any, ClassVar, NamedTuple
 
 from .. import model
 from ..arrays import Array, Namespace
-from ..config import Numerics
+from ..config import BertConfig, Numerics
 from ..dropout import Dropout
 from ..layers import Settings
 from ..layout import Layout, inputs
 from ..objectives import TOTAL, Denominators, Outcome, Prepared
 from ..ops._wide import wide
 from ..opset import OpSet
+from ..params import Shape
 from ..probes import Probe
 from .records import Case
 
@@ -42,6 +43,10 @@ class GivenGradient:
     case: Case
 
     heads: ClassVar[tuple[str, ...]] = ()
+
+    def extra_parameters(self, config: BertConfig) -> dict[str, Shape]:
+        """None."""
+        return {}
 
     def denominators(self, batch: Any, numerics: Numerics) -> Denominators:
         """There is nothing to divide by."""

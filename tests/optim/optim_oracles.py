@@ -6,6 +6,7 @@ steps from zero; it has decayed and excluded parameters, a zero tensor, and grad
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import mpmath
@@ -54,15 +55,15 @@ def case(seed: int, *, warm: bool, scale: float = 0.3) -> Case:
     return Case(params, grads, state, 7 if warm else 1)
 
 
-def adamw(case: Case, epsilon: float, clip_epsilon: float) -> tuple[Arrays, Arrays]:
-    """torch.optim.AdamW and torch.nn.utils.clip_grad_norm_ in float64."""
+def in_torch(kind: Any, case: Case, epsilon: float, clip_epsilon: float) -> tuple[Arrays, Arrays]:
+    """torch.nn.utils.clip_grad_norm_ and one of torch's optimisers in float64."""
     assert clip_epsilon == 1e-6, "torch's clip has this epsilon built in"
     params = {n: torch.nn.Parameter(torch.tensor(p)) for n, p in case.params.items()}
     groups = [
         {"params": [p for n, p in params.items() if excluded(n)], "weight_decay": 0.0},
         {"params": [p for n, p in params.items() if not excluded(n)], "weight_decay": DECAY},
     ]
-    optimizer = torch.optim.AdamW(groups, lr=RATE, betas=BETAS, eps=epsilon)
+    optimizer = kind(groups, lr=RATE, betas=BETAS, eps=epsilon)
     for n, p in params.items():
         m, v = torch.tensor(case.state[f"{n}/m"]), torch.tensor(case.state[f"{n}/v"])
         optimizer.state[p] = {"step": torch.tensor(float(case.first - 1)), "exp_avg": m, "exp_avg_sq": v}
@@ -77,6 +78,8 @@ def adamw(case: Case, epsilon: float, clip_epsilon: float) -> tuple[Arrays, Arra
         moments[f"{n}/v"] = optimizer.state[p]["exp_avg_sq"].numpy()
     return {n: p.detach().numpy() for n, p in params.items()}, moments
 
+
+adamw = partial(in_torch, torch.optim.AdamW)
 
 Numbers = list[Any]
 Rule = Callable[[str, Numbers, Numbers, Numbers, int, Any], Numbers]

@@ -12,21 +12,7 @@ import torch
 from bertref.optim import Optimizer
 from bertref.optim.adam_variants import VARIANTS
 
-from .optim_oracles import (
-    BETAS,
-    CLIP,
-    DECAY,
-    RATE,
-    Arrays,
-    Case,
-    Numbers,
-    _decay,
-    _in_digits,
-    adamw,
-    excluded,
-    google,
-    lamb,
-)  # fmt: skip
+from .optim_oracles import BETAS, RATE, Arrays, Case, Numbers, _decay, _in_digits, adamw, google, in_torch, lamb
 from .test_updates import CASES, compare, run
 
 
@@ -53,27 +39,8 @@ def root(case: Case, epsilon: float, clip_epsilon: float) -> tuple[Arrays, Array
     return _in_digits(case, rule, epsilon, clip_epsilon)
 
 
-def penalty(case: Case, epsilon: float, clip_epsilon: float) -> tuple[Arrays, Arrays]:
-    """torch.optim.Adam with weight_decay, which is an L2 penalty, in float64."""
-    params = {n: torch.nn.Parameter(torch.tensor(p)) for n, p in case.params.items()}
-    groups = [
-        {"params": [p for n, p in params.items() if excluded(n) is left], "weight_decay": 0.0 if left else DECAY}
-        for left in (True, False)
-    ]
-    optimizer = torch.optim.Adam(groups, lr=RATE, betas=BETAS, eps=epsilon)
-    for n, p in params.items():
-        m, v = torch.tensor(case.state[f"{n}/m"]), torch.tensor(case.state[f"{n}/v"])
-        optimizer.state[p] = {"step": torch.tensor(float(case.first - 1)), "exp_avg": m, "exp_avg_sq": v}
-    for grads in case.grads:
-        for n, p in params.items():
-            p.grad = torch.tensor(grads[n])
-        torch.nn.utils.clip_grad_norm_(list(params.values()), CLIP)
-        optimizer.step()
-    kept = {"m": "exp_avg", "v": "exp_avg_sq"}
-    moments = {f"{n}/{ours}": optimizer.state[p][theirs].numpy() for n, p in params.items()
-               for ours, theirs in kept.items()}  # fmt: skip
-    return {n: p.detach().numpy() for n, p in params.items()}, moments
-
+penalty = partial(in_torch, torch.optim.Adam)
+"""Its weight_decay is an L2 penalty."""
 
 ORACLES: dict[str, Callable[..., Any]] = {
     "adamw-epsilon-hat": hat, "adamw-eps-root": root, "adamw-no-correction": google, "adam-l2": penalty,

@@ -1,15 +1,14 @@
 """What the same reviews give without a network: TF-IDF of words, or of words and pairs, and logistic regression."""
 
-import json
 from pathlib import Path
 
 from ...errors import InputError
+from .rows import read_rows
 
 
 def texts_of(path: Path) -> tuple[list[str], list[str]]:
     """Texts and labels of a file of JSON lines."""
-    with open(path, encoding="utf-8") as lines:
-        rows = [json.loads(line) for line in lines]
+    rows = list(read_rows(path))
     return [row["text"] for row in rows], [row["label"] for row in rows]
 
 

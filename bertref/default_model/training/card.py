@@ -15,6 +15,7 @@ from ...plumbing.files import write_file
 from .baseline import baselines
 from .card_text import card_text
 from .recipe import Recipe
+from .rows import read_rows
 from .stages import TrainingPlaces
 
 TIMES = "times.jsonl"
@@ -38,7 +39,7 @@ def _figures(places: TrainingPlaces) -> dict[str, Any]:
     results = {name: _results(places / name) for name in ("report-windows", "report-both-ends", "report-sentences",
                                                           "report-phrases")}  # fmt: skip
     answers = _answers(places / "report-windows" / "predictions.jsonl")
-    words = [len(row["text"].split()) for row in _rows(places / "data" / "report.jsonl")]
+    words = [len(row["text"].split()) for row in read_rows(places / "data" / "report.jsonl")]
     return {
         "counts": json.loads((places / "data" / "counts.json").read_text(encoding="utf-8")),
         "results": {name: _metrics(found) for name, found in results.items()},
@@ -71,7 +72,7 @@ class _Answers:
 
 
 def _answers(path: Path) -> _Answers:
-    return _Answers(list(_rows(path)))
+    return _Answers(list(read_rows(path)))
 
 
 def by(right: np.ndarray[Any, Any], values: Iterable[float], edges: Sequence[float]) -> list[dict[str, Any]]:
@@ -83,11 +84,6 @@ def by(right: np.ndarray[Any, Any], values: Iterable[float], edges: Sequence[flo
         share = float(right[here].mean()) if here.any() else None
         found.append({"from": low, "to": high, "texts": int(here.sum()), "accuracy": share})
     return found
-
-
-def _rows(path: Path) -> Iterable[dict[str, Any]]:
-    with open(path, encoding="utf-8") as lines:
-        yield from map(json.loads, lines)
 
 
 def _results(folder: Path) -> dict[str, Any]:
@@ -102,7 +98,7 @@ def _metrics(part: dict[str, Any]) -> dict[str, Any]:
 
 def _last(path: Path) -> dict[str, float]:
     """What the last event of a pre-training says of the held-out reviews."""
-    event = list(_rows(path))[-1]
+    event = list(read_rows(path))[-1]
     if "masked_lm_loss" not in event:
         raise InputError(f"{path}: the run has not ended")
     return {name: event[name] for name in ("masked_lm_loss", "masked_lm_accuracy", "unigram_loss")}
@@ -110,6 +106,6 @@ def _last(path: Path) -> dict[str, float]:
 
 def _minutes(path: Path) -> dict[str, float]:
     found: dict[str, float] = {}
-    for row in _rows(path):
+    for row in read_rows(path):
         found[row["stage"]] = found.get(row["stage"], 0.0) + row["seconds"] / 60
     return {name: round(minutes, 1) for name, minutes in found.items()}

@@ -17,19 +17,22 @@ for word in the labelled one. A text of report stays nowhere else, one of tune n
 Texts are taken for one that differ in case, white space and punctuation only.
 """
 
-import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ...data.tasks.examples import TextExample
+from ...data.tasks.glue import glue_part
 from ...data.tasks.text_folders import folder_part
 from ...errors import InputError
 from ...plumbing.files import write_file
 from ...rng import generator
+from .rows import write_rows
 
 SHARE = 0.1
 """Of the films, for tune and for report."""
 SEED = 2018
+SENTIMENTS = {"0": "neg", "1": "pos"}
+"""SST-2's labels as the reviews have them."""
 
 Row = dict[str, str]
 
@@ -66,17 +69,17 @@ def write_data(reviews: Path, phrases: Path, out: Path, *, taught_share: int = 1
     seen: set[str] = set()
     for part, kept in rows.items():  # in this order: a text belongs to the first of them
         _keep(kept, (row for row in labelled if parts[row["film"]] == part), seen)
-    rows["phrases"] = list(_phrases(phrases / "dev.tsv"))
+    rows["phrases"] = list(_phrases(phrases, "dev"))
     judged = {key(row["text"]) for part in ("report", "tune", "phrases") for row in rows[part]}
     unlabelled: list[Row] = []
     _keep(unlabelled, _unlabelled(reviews), seen)
     short: list[Row] = []
-    _keep(short, _phrases(phrases / "train.tsv"), set(judged))
+    _keep(short, _phrases(phrases, "train"), set(judged))
     out.mkdir(parents=True, exist_ok=True)
     for part in rows:
-        _write(out / f"{part}.jsonl", rows[part])
-    _write(out / "labelled.jsonl", [*rows["fit"], *short])
-    _write(out / "taught.jsonl", [*rows["fit"], *short, *unlabelled[::taught_share]])
+        write_rows(out / f"{part}.jsonl", rows[part])
+    write_rows(out / "labelled.jsonl", [*rows["fit"], *short])
+    write_rows(out / "taught.jsonl", [*rows["fit"], *short, *unlabelled[::taught_share]])
     _write_text(out / "corpus.txt", [*rows["fit"], *unlabelled])
     _write_text(out / "tune.txt", rows["tune"])
     return {**{part: len(kept) for part, kept in rows.items()}, "unlabelled": len(unlabelled), "short": len(short)}
@@ -107,17 +110,10 @@ def _unlabelled(reviews: Path) -> Iterator[Row]:
         yield {"text": clean(path.read_text(encoding="utf-8"))}
 
 
-def _phrases(path: Path) -> Iterator[Row]:
-    with open(path, encoding="utf-8", newline="\n") as lines:
-        next(lines)
-        for line in lines:
-            text, _, label = line.rstrip("\n").rpartition("\t")
-            yield {"text": clean(text), "label": {"0": "neg", "1": "pos"}[label]}
-
-
-def _write(path: Path, rows: Iterable[Row]) -> None:
-    lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    write_file(path, "".join(lines).encode())
+def _phrases(folder: Path, part: str) -> Iterator[Row]:
+    for example in glue_part("sst-2", part, folder / f"{part}.tsv").read():
+        assert isinstance(example, TextExample)
+        yield {"text": clean(example.text), "label": SENTIMENTS[str(example.label)]}
 
 
 def _write_text(path: Path, rows: Iterable[Row]) -> None:

@@ -18,6 +18,7 @@ from ...plumbing.files import write_file
 from ...text import load_vocab
 from .recipe import STUDENT, Recipe, WordsStage
 from .reviews import write_data
+from .rows import write_rows
 from .sentences import SENTENCES
 
 
@@ -152,8 +153,7 @@ def _student(places: TrainingPlaces, recipe: Recipe) -> Stage:
 
 
 def _sentences(path: Path) -> None:
-    lines = (json.dumps({"text": text, "label": label}) + "\n" for text, label in SENTENCES)
-    write_file(path, "".join(lines).encode())
+    write_rows(path, ({"text": text, "label": label} for text, label in SENTENCES))
 
 
 def evaluations(places: TrainingPlaces, recipe: Recipe) -> dict[str, Sequence[object]]:

@@ -4,13 +4,12 @@ Counted are the products, two operations for each multiplication (`bench.flops`)
 does. A teacher that is asked once about every text adds one forward. Elementwise work and evaluations are not counted.
 """
 
-import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from ...bench import flops
 from ...config import BertConfig
+from .rows import read_rows
 
 PIECES = 1.35
 """Tokens of a word, on the average of reviews in a vocabulary of some thousand."""
@@ -42,25 +41,16 @@ def _encoder(config: BertConfig, tokens: int, length: float) -> float:
 
 def lengths(path: Path, limit: int) -> list[int]:
     """About how many tokens the texts of a file of JSON lines have, as far as `limit`."""
-    with open(path, encoding="utf-8") as lines:
-        return [min(limit, round(PIECES * len(json.loads(line)["text"].split())) + 2) for line in lines]
+    return [min(limit, round(PIECES * len(row["text"].split())) + 2) for row in read_rows(path)]
 
 
 def logged(path: Path) -> tuple[int, float]:
     """Tokens and seconds of a training, from the log of all its runs; each counts from 0."""
     tokens, seconds = 0, 0.0
     last: tuple[int, float] = (0, 0.0)
-    for event in _events(path):
+    for event in (row for row in read_rows(path) if row.get("event") == "step"):
         now = (int(event["tokens"]), float(event["seconds"]))
         if now[1] < last[1]:  # a run that was resumed
             tokens, seconds = tokens + last[0], seconds + last[1]
         last = now
     return tokens + last[0], seconds + last[1]
-
-
-def _events(path: Path) -> Iterable[dict[str, float]]:
-    with open(path, encoding="utf-8") as lines:
-        for line in lines:
-            event = json.loads(line)
-            if event.get("event") == "step":
-                yield event

@@ -27,7 +27,7 @@ from ...heads import HEADS, tasks
 from ...text.encoding import Truncate
 from ...text.vocab import MASK, PAD
 from ..loaded import Loaded, batches
-from ..sequence_classification import windows_of
+from ..sequence_classification import windows_for
 from .gradients import Vectors, sequences_at_once, values_and_gradients, word_vectors
 from .reading import ReadText, WordPlace, read
 from .records import TOLERANCE, Explanation, WordValue
@@ -99,7 +99,7 @@ def task_of(loaded: Loaded, text: str, task: str | None) -> str:
 
 def _check_one_window(loaded: Loaded, length: int, truncate: Truncate | None) -> None:
     """Raises `TextError` where the label would be that of several windows: it is no function of one sequence."""
-    windows = windows_of(loaded, truncate, None)
+    windows = windows_for(loaded, truncate, None)
     if windows is not None and length > windows.max_length:
         raise TextError({
             0: f"can't be explained: it has {length} tokens, and this model answers through windows of "

@@ -18,7 +18,7 @@ from .options import FinetuneOptions
 
 FOLDER = "predictions"
 SHARED = (
-    "text", "pair", "label", "group", "delimiter", "header", "max_length", "truncate", "windows", "stride",
+    "text", "pair", "label", "group", "delimiter", "header", "max_length", "truncate", "stride",
     "max_query_length", "max_answer_length", "null_threshold", "seed", "backend", "kernels",
 )  # fmt: skip
 """Options that mean the same in both."""

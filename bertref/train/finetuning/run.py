@@ -7,7 +7,7 @@ Source: Devlin et al. 2019, section 4 and appendix A.3; `run_classifier.py`.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -19,6 +19,7 @@ from ...checkpoint.text_windows import TextWindows
 from ...data.batch import Batch
 from ...errors import BertrefError
 from ...evaluation import Evaluation, evaluate_part
+from ...evaluation.results import metrics_by_name
 from ...inference.memory import InMemory
 from ...params import count
 from ...tasks.texts import TextSettings
@@ -208,8 +209,8 @@ class _Finetuning:
         return patience is None or self.history.since_best < patience
 
     def metrics(self, state: State) -> dict[str, float]:
-        """Of all evaluated parts, see `by_name`."""
-        return by_name(self.evaluations(state))
+        """Of all evaluated parts, see `metrics_by_name`."""
+        return metrics_by_name(self.evaluations(state))
 
     def evaluations(self, state: State) -> dict[str, Evaluation]:
         setup = self.setup
@@ -264,12 +265,4 @@ class _Finetuning:
         temperature = fitted_temperature(answers.logits, answers.targets)
         self.report("message", {"text": f"Calibrated: the logits are divided by {temperature:.4f}."})
         weights = calibrated(weights, temperature)
-        return weights, Kept(kept.step, by_name(evaluations(weights)), temperature)
-
-
-def by_name(evaluations: Mapping[str, Evaluation]) -> dict[str, float]:
-    """The metrics of the first part by their names, those of others as "part/metric"."""
-    found: dict[str, float] = {}
-    for name, evaluation in evaluations.items():
-        found |= {f"{name}/{m}" if found else m: v.value for m, v in evaluation.metrics.items()}
-    return found
+        return weights, Kept(kept.step, metrics_by_name(evaluations(weights)), temperature)

@@ -20,7 +20,7 @@ from ...errors import InputError
 from ...evaluation import check_metrics
 from ...heads import parameter_shapes
 from ...layers import Settings
-from ...objectives import DistillationObjective, MixtureObjective
+from ...objectives import MixtureObjective
 from ...opset import OpSet
 from ...optim import Optimizer, Schedule
 from ...precision import Precision
@@ -138,10 +138,7 @@ class FinetuneSetup:
     @property
     def extra(self) -> dict[str, tuple[int, ...]]:
         """The parameters that only the objective has: kept with the run, and not saved with the model."""
-        objective = self.recipe.objective
-        if isinstance(objective, MixtureObjective):
-            objective = objective.task
-        return objective.extra_parameters(self.basis.config) if isinstance(objective, DistillationObjective) else {}
+        return dict(self.recipe.objective.extra_parameters(self.basis.config))
 
 
 def model_shapes(basis: FinetuneBasis, labels: tuple[str, ...]) -> dict[str, tuple[int, ...]]:

@@ -209,9 +209,9 @@ class Judgement:
 
     def _with_single_corrections(self, measured: Mapping[str, Errors]) -> dict[str, Errors]:
         """The updates measured once more, if bias corrections in float32 explain some that the reference's don't."""
-        before = {name: self._own_ratio(name, own) for name, (_, own) in measured.items() if name[:7] == "update:"}
         if self.case.optimizer is None or self.truth.precision == "float64":
             return {}
+        before = {name: self._own_ratio(name, own) for name, (_, own) in measured.items() if name[:7] == "update:"}
 
         def ratio(optimizer: Optimizer, name: str) -> float:
             return self._own_ratio(name, self._own(name, self.replay.with_optimizer(optimizer)))

@@ -11,6 +11,7 @@ from bertref.verify.judgement.composition import FORWARD, NORMS
 from bertref.verify.records import Arrays, Report
 from bertref.verify.subjects.python import PythonSubject
 from tests.verify.composed_bert import ComposedBert
+from tests.verify.report.reports import own
 
 HALVES = ("bfloat16", "float16")
 COMPOSED = ("division", "reciprocal")
@@ -21,10 +22,6 @@ def report(
 ) -> Report:
     case = generate(seed, size=size, optimizer=None)
     return check(PythonSubject(ComposedBert(precision, **options)), case, only=only, repeat=False)
-
-
-def own(found: Report, name: str) -> float:
-    return next(f.own for f in found.findings if f.name == name) or 0.0
 
 
 @pytest.mark.parametrize("precision", HALVES)

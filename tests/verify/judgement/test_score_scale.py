@@ -14,6 +14,7 @@ from bertref.verify.judgement.score_scale import NOTE, gains
 from bertref.verify.records import Arrays, Case, Report
 from bertref.verify.subjects.python import PythonSubject
 from tests.verify.composed_bert import SCALES, ComposedBert
+from tests.verify.report.reports import own
 
 HALVES = ("bfloat16", "float16")
 
@@ -25,10 +26,6 @@ def the_case(head_size: int = 7) -> Case:
 def report(precision: str, head_size: int = 7, only: str | None = "forward", **options: Any) -> Report:
     subject = ComposedBert(precision, norm="fused", composed=False, **options)
     return check(PythonSubject(subject), the_case(head_size), only=only, repeat=False)
-
-
-def own(found: Report, name: str) -> float:
-    return next(f.own for f in found.findings if f.name == name) or 0.0
 
 
 @pytest.mark.parametrize("precision", HALVES)

@@ -50,3 +50,8 @@ def hostile() -> Report:
     found = Finding("layer.0.query", "not-finite", float("inf"), float("inf"), float("nan"), None, place,
                     "<script>alert(1)</script> & \x00\x1b[31m ]]> \ud800")  # fmt: skip
     return report(found, subject='cmd:./a "<b>" & \x07 {case} {out}')
+
+
+def own(report: Report, name: str) -> float:
+    """The error that an answer's own step added, over the noise floor."""
+    return next(f.own for f in report.findings if f.name == name) or 0.0

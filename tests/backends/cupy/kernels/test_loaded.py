@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -15,19 +16,6 @@ from .on_cpu import Cpu
 cupy = pytest.importorskip("cupy", reason="cupy is not installed")
 loaded = pytest.importorskip("bertref.backends.cupy.kernels.loaded")
 backend = pytest.importorskip("bertref.backends.cupy.backend")
-
-
-class Sum:
-    """An array as `create` tries one."""
-
-    def __init__(self, _size: int) -> None:
-        pass
-
-    def __add__(self, _other: int) -> "Sum":
-        return self
-
-    def get(self) -> None:
-        pass
 
 
 def test_a_launch_is_handed_to_cupy(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,8 +47,8 @@ def test_a_module_is_a_whole_file(name: str) -> None:
 
 def test_the_backend_has_every_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     """`create`, with a GPU that is only said to be there."""
-    device = SimpleNamespace(use=lambda: None)
-    fake = SimpleNamespace(cuda=SimpleNamespace(Device=lambda index: device), RawKernel=cupy.RawKernel, ones=Sum)
+    cuda = SimpleNamespace(Device=lambda index: SimpleNamespace(use=lambda: None))
+    fake = SimpleNamespace(cuda=cuda, RawKernel=cupy.RawKernel, ones=MagicMock())
     monkeypatch.setattr(backend, "devices", lambda: ["a GPU"])
     monkeypatch.setattr(backend, "cupy", fake)
     made = backend.create(None)

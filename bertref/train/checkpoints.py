@@ -8,6 +8,8 @@ from ..arrays import Array, Namespace
 from ..checkpoint import training as states
 from ..errors import CheckpointError
 from ..precision import loss_scale_from_dict
+from .parallel.agreement import must_hold_the_same
+from .parallel.world import ALONE, World
 from .step import State
 
 
@@ -24,11 +26,16 @@ def save(
     *,
     keep: int,
     pass_counts: Sequence[int] = (),
-) -> Path:
-    """Writes a checkpoint into the run's folder and returns its path; see `checkpoint.training.save`."""
-    scale = state.loss_scale.to_dict() if state.loss_scale else None
-    params, moments = to_host(xp, state.params), to_host(xp, state.moments)
-    saved = states.TrainingState(params, moments, state.step, scale, tuple(pass_counts))
+    world: World = ALONE,
+) -> Path | None:
+    """Writes a checkpoint into the run's folder and returns its path; see `checkpoint.training.save`. Of several
+    processes the first one writes; None in the others. Raises `InputError` if their weights have come apart."""
+    params = to_host(xp, state.params)
+    must_hold_the_same(world, params, state.step)
+    if world.rank:
+        return None
+    scale, moments = state.loss_scale.to_dict() if state.loss_scale else None, to_host(xp, state.moments)
+    saved = states.TrainingState(params, moments, state.step, scale, tuple(pass_counts), world.size)
     return states.save(out, saved, describe, keep=keep)
 
 

@@ -10,6 +10,7 @@ from ..errors import CheckpointError
 from ..precision import loss_scale_from_dict
 from .parallel.agreement import must_hold_the_same
 from .parallel.world import ALONE, World
+from .report import Report
 from .step import State
 
 
@@ -37,6 +38,15 @@ def save(
     scale, moments = state.loss_scale.to_dict() if state.loss_scale else None, to_host(xp, state.moments)
     saved = states.TrainingState(params, moments, state.step, scale, tuple(pass_counts), world.size)
     return states.save(out, saved, describe, keep=keep)
+
+
+def tell(report: Report, path: Path, saved: states.TrainingState, world: World) -> None:
+    """Reports that a run goes on from the state saved at `path`, and whether that is by as many processes."""
+    report("message", {"text": f"Resuming after step {saved.step} from {path}."})
+    if saved.processes != world.size:
+        before = f"{saved.processes} process{'es' * (saved.processes > 1)}"
+        same = "the same batches, whose sums are rounded otherwise"
+        report("message", {"text": f"Before it was {before}, now it is {world.size}: {same}."})
 
 
 def restored(

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array
+from ..arrays import Array, Namespace
 from ..data.batch import Batch
 from ..dropout import Dropout
 from ..errors import InputError
@@ -115,9 +115,19 @@ def gradients(
     world = recipe.world
     if world.size == 1:
         return share_gradients(ops, recipe, state, batch, slice(0, len(batch)), recorder)
-    share = chunk_slices(len(batch), world.size)[world.rank]
-    outcome, grads = share_gradients(ops, recipe, state, batch, share, recorder)
+    share = slices(len(batch), world.size)[world.rank]
+    if share.start < share.stop:
+        outcome, grads = share_gradients(ops, recipe, state, batch, share, recorder)
+    else:
+        outcome, grads = _nothing(ops.xp, *share_gradients(ops, recipe, state, batch, slice(0, 1)))
     return summed_outcome(world, ops.xp, outcome), summed(world, ops.xp, grads)
+
+
+def _nothing(xp: Namespace, outcome: Outcome, grads: dict[str, Array]) -> tuple[Outcome, dict[str, Array]]:
+    """What a process without an example adds: zeros under the names of another's."""
+    losses = {name: xp.zeros_like(loss) for name, loss in outcome.losses.items()}
+    figures = {name: Figure(*map(xp.zeros_like, figure)) for name, figure in outcome.figures.items()}
+    return Outcome(losses, figures), {name: xp.zeros_like(g) for name, g in grads.items()}
 
 
 def share_gradients(
@@ -150,7 +160,12 @@ def chunk_slices(rows: int, chunks: int) -> list[slice]:
     """`chunks` slices of nearly equal size, together `rows`. Raises `InputError` for fewer rows than chunks."""
     if not 1 <= chunks <= max(rows, 1):
         raise InputError(f"a batch of {rows} can't be split into {chunks} chunks; use --accumulate 1 to {rows}")
-    ends = [rows * i // chunks for i in range(chunks + 1)]
+    return slices(rows, chunks)
+
+
+def slices(rows: int, count: int) -> list[slice]:
+    """`count` slices of nearly equal size, together `rows`; some are empty if there are fewer rows."""
+    ends = [rows * i // count for i in range(count + 1)]
     return [slice(a, b) for a, b in itertools.pairwise(ends)]
 
 

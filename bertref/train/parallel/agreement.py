@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -35,6 +35,12 @@ def in_turn(world: World, work: Callable[[], T]) -> T:
     return found
 
 
+def of_first(world: World, work: Callable[[], T]) -> T:
+    """What `work()` of process 0 returns, a plain value, in all processes: for what has to be done once."""
+    found = work() if world.rank == 0 else None
+    return cast(T, world.collect(found)[0])
+
+
 def must_want_the_same(world: World, options: Mapping[str, Any]) -> None:
     """Raises `InputError`, in all processes, naming the first one with other options than process 0's."""
     first, *others = world.collect(dict(options))
@@ -43,6 +49,12 @@ def must_want_the_same(world: World, options: Mapping[str, Any]) -> None:
         if different:
             pairs = ", ".join(f"--{n.replace('_', '-')} is {its.get(n)!r}, not {first.get(n)!r}" for n in different)
             raise InputError(f"process {rank} has other options than process 0: {pairs}. Give all the same ones")
+
+
+def must_have_work(world: World, batch_size: int) -> None:
+    """Raises `InputError` if a batch has fewer examples than there are processes."""
+    if batch_size < world.size:
+        raise InputError(f"a batch of {batch_size} can't be shared by {world.size} processes; start fewer")
 
 
 def one_state(world: World, xp: Namespace, state: State) -> State:
@@ -61,7 +73,7 @@ def one_state(world: World, xp: Namespace, state: State) -> State:
             )
 
     def of_first(array: Any) -> Any:
-        host = np.array(xp.to_numpy(array))
+        host = np.array(xp.to_numpy(array), order="C")
         world.broadcast(host)
         return xp.from_numpy(host)
 

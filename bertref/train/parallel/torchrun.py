@@ -8,16 +8,20 @@ Source: docs.pytorch.org, "torchrun (Elastic Launch)" and "torch.distributed".
 """
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
 
 from ...errors import InputError, ProcessLost
+from .meeting import common_name
 from .world import ALONE, Handle, HostArray, World
 
 T = TypeVar("T")
 
+MEETING = timedelta(minutes=10)
+"""How long a process waits for the others to start."""
 PATIENCE = timedelta(days=7)
 """How long a process waits for another one that is alive: process 0 may tokenise a large text before all begin. One
 that has ended is noticed at once, by its closed connections."""
@@ -43,10 +47,13 @@ def joined(environment: Mapping[str, str] = os.environ) -> Iterator[World]:
             "pip install 'bertref[torch]'"
         ) from None
     try:
-        distributed.init_process_group("gloo", rank=rank, world_size=size, timeout=PATIENCE)
+        store = next(distributed.rendezvous("env://", rank, size, timeout=MEETING))[0]
+        store = distributed.PrefixStore("bertref", store)
+        store = distributed.PrefixStore(common_name(store, rank, size, MEETING.total_seconds()), store)
+        distributed.init_process_group("gloo", store=store, rank=rank, world_size=size, timeout=PATIENCE)
     except (RuntimeError, ValueError) as error:
         raise InputError(
-            f"process {rank} of {size} can't join the others ({_first_line(error)}); start them with torchrun. "
+            f"process {rank} of {size} can't join the others ({_said(error)}); start them with torchrun. "
             "GLOO_SOCKET_IFNAME names the network interface to use, such as lo on one machine"
         ) from None
     yield Gloo(torch, distributed, rank, size)
@@ -60,8 +67,10 @@ def _number(environment: Mapping[str, str], name: str, default: int) -> int:
     return int(value)
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).partition("\n")[0]
+def _said(error: BaseException) -> str:
+    """The first sentence of an error of gloo, without the place in its source."""
+    line = (str(error) or type(error).__name__).partition("\n")[0]
+    return re.sub(r"^\[[^]]*:\d+] ", "", line).partition(". ")[0]
 
 
 class Gloo:
@@ -79,11 +88,13 @@ class Gloo:
         return self._size
 
     def all_reduce(self, array: HostArray) -> Handle:
-        work = self._asked(lambda: self._distributed.all_reduce(self._tensor(array), async_op=True))
+        tensor = self._torch.from_numpy(array)  # the same memory
+        work = self._asked(lambda: self._distributed.all_reduce(tensor, async_op=True))
         return _Work(self, work)
 
     def broadcast(self, array: HostArray) -> None:
-        self._asked(lambda: self._distributed.broadcast(self._tensor(array), 0))
+        tensor = self._torch.from_numpy(array)
+        self._asked(lambda: self._distributed.broadcast(tensor, 0))
 
     def collect(self, value: T) -> Sequence[T]:
         found: list[Any] = [None] * self._size
@@ -93,16 +104,12 @@ class Gloo:
     def barrier(self) -> None:
         self._asked(self._distributed.barrier)
 
-    def _tensor(self, array: HostArray) -> Any:
-        """The array's own memory, flat: gloo has no use for the shape."""
-        return self._torch.from_numpy(array.reshape(-1))
-
     def _asked(self, call: Callable[[], T]) -> T:
         try:
             return call()
         except RuntimeError as error:
             raise ProcessLost(
-                f"process {self._rank} of {self._size} ends, because it has lost another one ({_first_line(error)}); "
+                f"process {self._rank} of {self._size} ends, because it has lost another one ({_said(error)}); "
                 "with --resume the run goes on from its last checkpoint"
             ) from error
 

@@ -18,7 +18,7 @@ from ...checkpoint import describe_model, latest, save_weights
 from ...checkpoint import training as states
 from ...checkpoint.plan import class_of
 from ...data.pretraining.batch import PretrainingBatch
-from ...errors import BertrefError, InputError
+from ...errors import BertrefError
 from ...heads import DECODER, parameter_shapes
 from ...init import initial_parameters
 from ...params import count
@@ -26,7 +26,7 @@ from .. import checkpoints
 from ..diverged import DivergenceWatch
 from ..figures import evaluate
 from ..loop import Pace, train
-from ..parallel.agreement import in_turn, must_want_the_same, one_state
+from ..parallel.agreement import in_turn, must_have_work, must_want_the_same, one_state
 from ..parallel.world import ALONE, World
 from ..report import Report, silent
 from ..run_folder import claim, give_back, is_finished
@@ -61,8 +61,7 @@ def pretrain(
     """
     out, report = Path(options.out), silent if world.rank else report
     must_want_the_same(world, asdict(options))
-    if options.batch_size < world.size:
-        raise InputError(f"a batch of {options.batch_size} can't be shared by {world.size} processes; start fewer")
+    must_have_work(world, options.batch_size)
     begun = in_turn(world, lambda: _begin(options, world, report))
     if begun is None:
         report("message", {"text": f"{out}: this run has finished; nothing is left to do."})
@@ -123,10 +122,7 @@ def _start(
     if path is not None and saved is not None:
         shapes = parameter_shapes(setup.config, setup.heads, tied=DECODER not in saved.params)
         state = checkpoints.restored(setup.ops.xp, saved, path, shapes)
-        report("message", {"text": f"Resuming after step {state.step} from {path}."})
-        if saved.processes != world.size:
-            report("message", {"text": f"Before it was {saved.processes} process{'es' * (saved.processes > 1)}, now "
-                               f"it is {world.size}: the same batches, whose sums are rounded otherwise."})  # fmt: skip
+        checkpoints.tell(report, path, saved, world)
     elif basis.origin is not None and basis.origin.model is not None:
         state = first_state(setup.ops, setup.recipe, basis.origin.model, options, report)
     else:

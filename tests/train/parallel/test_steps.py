@@ -9,7 +9,7 @@ import pytest
 
 from bertref import backends
 from bertref.data.pretraining.batch import PretrainingBatch
-from bertref.errors import InputError, TrainingDiverged
+from bertref.errors import TrainingDiverged
 from bertref.layers import Settings
 from bertref.objectives import PretrainingObjective
 from bertref.opset import OpSet
@@ -112,8 +112,8 @@ def own_losses(patch: pytest.MonkeyPatch) -> None:
 
 
 def everyone_the_first_share(patch: pytest.MonkeyPatch) -> None:
-    whole = step_module.chunk_slices
-    patch.setattr(step_module, "chunk_slices", lambda rows, chunks: [whole(rows, chunks)[0]] * chunks)
+    whole = step_module.slices
+    patch.setattr(step_module, "slices", lambda rows, count: [whole(rows, count)[0]] * count)
 
 
 def examples_counted_within_the_share(patch: pytest.MonkeyPatch) -> None:
@@ -138,10 +138,9 @@ def test_the_check_rejects_a_twin_with_a_fault(
         check_runs(2, right=right)
 
 
-def test_a_batch_that_is_too_small_to_share_is_refused() -> None:
-    c = dropping()
-    with pytest.raises(InputError, match="a batch of 5 can't be"):
-        in_processes(6, c, recipe(c))
+def test_processes_without_an_example_add_nothing() -> None:
+    """The last batch of a pass over a task's data may be smaller than there are processes."""
+    check_runs(7)
 
 
 def test_an_overflow_in_one_share_skips_the_step_in_all() -> None:

@@ -172,9 +172,9 @@ def _student(places: TrainingPlaces, recipe: Recipe) -> Stage:
         "--model", places / "words", "--teacher", places / "teacher", "--temperature", recipe.temperature,
         "--hard-weight", recipe.hard_weight, "--masked-words", places / "corpus",
         "--masked-words-every", recipe.words_every, "--epochs", recipe.student_epochs,
-        "--batch-size", recipe.student_batch, "--learning-rate", recipe.student_rate, "--dropout", 0.1,
+        "--batch-size", recipe.student_batch, "--learning-rate", recipe.student_rate, "--dropout", 0,
         "--max-length", recipe.text_length, "--truncate", "head+tail", "--answer-windows", "--calibrate",
-        "--eval-every", 500, "--save-every", 100, "--seed", recipe.seed,
+        "--eval-every", 1000, "--save-every", 100, "--seed", recipe.seed,
         "--out", places / "student", "--log-json", places / "student.jsonl", "--resume",
     )  # fmt: skip
     return Stage("student", places / "student" / "model.safetensors", run, places / "student.jsonl")

@@ -56,8 +56,8 @@ def clip_by_global_norm(
     donate: bool = False,
     norm: Array | None = None,
 ) -> tuple[dict[str, Array], Array]:
-    """Gradients whose global norm is at most `max_norm`, and the norm before clipping (a 0-d array). That is `norm`, where
-    it is given: of all gradients, of which `grads` may be some.
+    """Gradients whose global norm is at most `max_norm`, and the norm before clipping (a 0-d array). That is `norm`,
+    where it is given: of all gradients, of which `grads` may be some.
 
     A norm that is infinite or NaN can't be clipped: every gradient then becomes NaN, as in TensorFlow, so
     that the failure can't pass for a step of length 0. Callers look at the norm before they update.

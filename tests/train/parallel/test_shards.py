@@ -21,6 +21,8 @@ from .test_steps import batches, dropping, recipe
 from .test_steps import run as steps
 from .threads import ThreadWorld, together
 
+NOISE = 1e-9
+"""Beside weights of about 1: the gradient of a key's bias is rounding alone, and Adam divides it by 1e-8."""
 SHAPES = st.dictionaries(st.text("abc", min_size=1, max_size=2), st.lists(st.integers(1, 4), max_size=3).map(tuple),
                          min_size=1)  # fmt: skip
 
@@ -72,9 +74,9 @@ def test_steps_are_those_of_one_process(size: int, backend: str, clip: float | N
             assert many.losses == pytest.approx(one.losses, rel=1e-10)
             assert many.gradient_norm == pytest.approx(one.gradient_norm, rel=1e-10)
         assert list(moments) == list(state.moments)
-        for found, want in ((other.params, state.params), (moments, state.moments)):
+        for found, want, noise in ((other.params, state.params, NOISE), (moments, state.moments, 1e-12)):
             for name, array in want.items():
-                np.testing.assert_allclose(xp.to_numpy(found[name]), array, rtol=1e-8, atol=1e-12, err_msg=name)
+                np.testing.assert_allclose(xp.to_numpy(found[name]), array, rtol=1e-8, atol=noise, err_msg=name)
         assert sum(xp.to_numpy(a).size for a in other.moments.values()) < sum(a.size for a in state.moments.values())
 
 

@@ -11,14 +11,11 @@ from ....checkpoint.names import from_huggingface, from_tensorflow
 from ....checkpoint.sources import CANDIDATES, open_source
 from ....config import BertConfig, Numerics, config_from_dict, numerics_from_dict, read_config
 from ....errors import InputError
-from ....heads import architectures
-from ...records import PRETRAINING, Arrays
+from ...records import Arrays
 from .graph import Values
 
-CLASSIFIERS = ("sequence_classification", "token_classification", "multiple_choice")
 HALF, TINY = 2.0**-11, 2.0**-23
 """Half a unit of float16 in the last place, and what converters make of numbers that are too small for it."""
-POOLER, CLASSIFIER, SPANS = "pooler.dense.bias", "classifier.bias", "qa_outputs.bias"
 
 
 class ExportOrigin(NamedTuple):
@@ -55,30 +52,6 @@ def read_origin(path: Path, metadata: Mapping[str, str], model: Path | None) -> 
     both = read_config(file)
     named = json.loads(file.read_text(encoding="utf-8")).get("architectures") or [""]
     return ExportOrigin(*both, str(named[0]), None, weights)
-
-
-def heads_of(origin: ExportOrigin, stored: Iterable[str], ranks: Iterable[int]) -> tuple[str, ...]:
-    """The heads of a file: those that it says, or by the parameters that it, or the model, has. `stored` are the names
-    of its tensors, `ranks` the numbers of its inputs' axes.
-
-    A classifier is one of tokens unless there is a pooler, if the model's architecture doesn't say."""
-    if origin.heads is not None:
-        return origin.heads if {*origin.heads} & {*CLASSIFIERS, "question_answering"} else PRETRAINING
-    names = [*stored, *origin.weights]
-
-    def has(ending: str) -> bool:
-        return any(name.endswith(ending) for name in names)
-
-    known = architectures().get(origin.architecture, ())
-    if has(SPANS) or known == ("question_answering",):
-        return ("question_answering",)
-    if known and known[0] in CLASSIFIERS:
-        return known
-    if not has(CLASSIFIER):
-        return PRETRAINING
-    if 3 in ranks:
-        return ("multiple_choice",)
-    return ("sequence_classification",) if has(POOLER) else ("token_classification",)
 
 
 def merged(

@@ -11,6 +11,9 @@ from .graph import SAME, ReadGraph
 HIDDEN_STATE = re.compile(r"hidden_states?[._]?(\d+)")
 NAMES = {"pooler_output": "pooled", "prediction_logits": "mlm.logits", "seq_relationship_logits": "nsp.logits"}
 """As Hugging Face's models call them."""
+SEQUENCES = ("last_hidden_state", "token_embeddings")
+"""What transformers and sentence-transformers call the vectors of the tokens."""
+LOGITS = (CLASSES, "mlm.logits", "nsp.logits")
 HALVES = ("start_logits", "end_logits")
 ARRANGED = SAME | {"Reshape", "Squeeze", "Unsqueeze", "Flatten"}
 """What leaves a value's elements in their order."""
@@ -23,7 +26,7 @@ def known_outputs(
     """Tensor -> the outputs of the file that are it, in order: one, or the two halves of a span's logits. `values` are
     those recognised in the graph, `last` is the name of the sequence output."""
     names = {row.name for row in rows}
-    claimed = {**NAMES, "last_hidden_state": last, "logits": CLASSES if CLASSES in names else ""}
+    claimed = {**NAMES, **dict.fromkeys(SEQUENCES, last), "logits": _single(names)}
     computed = {graph.back(value, ARRANGED): tensor for tensor, value in values.items()}
     found: dict[str, tuple[str, ...]] = {}
     for output in graph.outputs:
@@ -37,6 +40,12 @@ def known_outputs(
         if len(parts) == len(HALVES):
             found[SPANS] = tuple(parts)
     return found
+
+
+def _single(names: set[str]) -> str:
+    """What a model with one head calls its logits."""
+    found = [name for name in LOGITS if name in names]
+    return found[0] if len(found) == 1 else ""
 
 
 def _hidden_state(output: str) -> str | None:

@@ -14,7 +14,8 @@ from ...records import Answers, Arrays, Case
 from ...subject import Weights as Brought
 from ..arrays import gather_predictions
 from .graph import ReadGraph, Values
-from .origin import heads_of, merged, read_origin, rounded
+from .heads import heads_in, possible_heads
+from .origin import merged, read_origin, rounded
 from .outputs import known_outputs
 from .places import TensorPlaces
 from .session import Session, input_of, inputs_for, libraries
@@ -57,10 +58,11 @@ class OnnxSubject:
         metadata = {entry.key: entry.value for entry in proto.metadata_props}
         self._origin = read_origin(self._path, metadata, None if model is None else Path(model))
         ranks = [len(value.type.tensor_type.shape.dim) for value in self._graph.inputs]
-        self._heads = heads_of(self._origin, self._graph.initializers, ranks)
+        possible = possible_heads(self._origin, self._graph.initializers, ranks)
         self._notes: list[str] = []
+        weights = StoredWeights(self._graph, rows(self._origin.config, possible, None), self._origin.weights)
+        self._heads = heads_in(possible, self._graph, weights)
         self._rows = rows(self._origin.config, self._heads, None)
-        weights = StoredWeights(self._graph, self._rows, self._origin.weights)
         self._params = self._read_params(weights)
         self.precision: str | None = self._stored_precision()
         self._recognise(weights)
@@ -101,7 +103,7 @@ class OnnxSubject:
         label = labelled(self._heads)
         self._num_labels = len(found.get(label, model.get(label, [0, 0]))) if label else 2
         shapes = parameter_shapes(config, self._heads, num_labels=self._num_labels)
-        found = {name: array for name, array in found.items() if array.shape == shapes[name]}
+        found = {name: array for name, array in found.items() if shapes.get(name) == array.shape}
         params, others = merged(found, model, shapes, weights.explained)
         for name in filter(weights.looked_up_in_integers, found):
             if name not in model or weights.explained(name, model[name]):

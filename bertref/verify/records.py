@@ -67,6 +67,7 @@ class Case:
     objective  what its answers go on to, a name of `topology.OBJECTIVES`; None: it is asked forward only
     targets    the labels of an objective, or the gradients that are given for outputs, by name (`cases.targets`); those
                of pre-training are in the batch
+    embedding  what makes a vector of a text, as in `topology.rows`: asked forward only
     """
 
     name: str
@@ -79,6 +80,7 @@ class Case:
     heads: tuple[str, ...] = PRETRAINING
     objective: str | None = "pretraining"
     targets: Arrays = field(default_factory=dict)
+    embedding: tuple[str, ...] = ()
 
     @property
     def num_labels(self) -> int:

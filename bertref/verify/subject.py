@@ -57,6 +57,7 @@ class Weights:
     objective          what it is trained for, a name of `cases.targets.HEADS`; None: what its heads are mostly used for
     tied               whether its decoder compares with the word embeddings, where `params` don't say
     token_types        whether it reads them; else all are 0
+    embedding          what it makes a vector of a text with, as in `topology.rows`: then it has no objective
     """
 
     config: BertConfig
@@ -67,6 +68,7 @@ class Weights:
     objective: str | None = None
     tied: bool = True
     token_types: bool = True
+    embedding: tuple[str, ...] = ()
 
 
 @runtime_checkable

@@ -11,6 +11,7 @@ from ....checkpoint.names import from_huggingface, from_tensorflow
 from ....checkpoint.sources import CANDIDATES, open_source
 from ....config import BertConfig, Numerics, config_from_dict, numerics_from_dict, read_config
 from ....errors import InputError
+from ....inference.sentence_transformers.modules import model_folder_of
 from ...records import Arrays
 from .graph import Values
 
@@ -19,9 +20,10 @@ HALF, TINY = 2.0**-11, 2.0**-23
 
 
 class ExportOrigin(NamedTuple):
-    """`architecture` is Hugging Face's class, "" where it isn't known; `weights` are those of `folder`, {} where it
-    has none or none is named."""
+    """`folder` is the one that is named, or that the file lies in. `architecture` is Hugging Face's class, "" where it
+    isn't known; `weights` are those of a folder that is named, {} where it has none or none is named."""
 
+    folder: Path
     config: BertConfig
     numerics: Numerics
     architecture: str
@@ -34,24 +36,25 @@ def read_origin(path: Path, metadata: Mapping[str, str], model: Path | None) -> 
 
     Raises `InputError` where there is neither, and what `config` and `checkpoint` raise for folders that are damaged.
     """
-    weights = {} if model is None else _weights(model)
+    folder = path.parent if model is None else model
+    folder = folder if folder.is_dir() else folder.parent
+    inside = model_folder_of(folder)
+    weights = {} if model is None else _weights(inside if model.is_dir() else model)
     if "bertref_config" in metadata:
         dialect = metadata.get("bertref_numerics")
         numerics = numerics_from_dict(json.loads(dialect)) if dialect else None
         both = config_from_dict(json.loads(metadata["bertref_config"]), dialect=numerics, where=str(path))
         heads = tuple(json.loads(metadata["bertref_heads"])) if "bertref_heads" in metadata else None
-        return ExportOrigin(*both, "", heads, weights)
-    folder = path.parent if model is None else model
-    folder = folder if folder.is_dir() else folder.parent
-    file = folder / "config.json"
+        return ExportOrigin(folder, *both, "", heads, weights)
+    file = inside / "config.json"
     if not file.is_file():
         raise InputError(
-            f"{path}: says nothing of its architecture, and there is no config.json in {folder}; "
+            f"{path}: says nothing of its architecture, and there is no config.json in {inside}; "
             "name the folder of the model that it was exported from with --model"
         )
     both = read_config(file)
     named = json.loads(file.read_text(encoding="utf-8")).get("architectures") or [""]
-    return ExportOrigin(*both, str(named[0]), None, weights)
+    return ExportOrigin(folder, *both, str(named[0]), None, weights)
 
 
 def merged(

@@ -7,6 +7,7 @@ from ....heads.classifier import LOGITS as CLASSES
 from ....heads.question_answering import SPAN_LOGITS as SPANS
 from ....row import TensorRow
 from .graph import SAME, ReadGraph
+from .sentence import OUTPUT as EMBEDDING
 
 HIDDEN_STATE = re.compile(r"hidden_states?[._]?(\d+)")
 NAMES = {"pooler_output": "pooled", "prediction_logits": "mlm.logits", "seq_relationship_logits": "nsp.logits"}
@@ -21,12 +22,13 @@ PARTS = ARRANGED | {"Split", "Slice", "Gather"}
 
 
 def known_outputs(
-    graph: ReadGraph, rows: Sequence[TensorRow], values: Mapping[str, str], last: str
+    graph: ReadGraph, rows: Sequence[TensorRow], values: Mapping[str, str], last: str, sentence: str
 ) -> dict[str, tuple[str, ...]]:
     """Tensor -> the outputs of the file that are it, in order: one, or the two halves of a span's logits. `values` are
-    those recognised in the graph, `last` is the name of the sequence output."""
+    those recognised in the graph, `last` and `sentence` the names of the sequence output and of the vector of a text.
+    """
     names = {row.name for row in rows}
-    claimed = {**NAMES, **dict.fromkeys(SEQUENCES, last), "logits": _single(names)}
+    claimed = {**NAMES, **dict.fromkeys(SEQUENCES, last), "logits": _single(names), EMBEDDING: sentence}
     computed = {graph.back(value, ARRANGED): tensor for tensor, value in values.items()}
     found: dict[str, tuple[str, ...]] = {}
     for output in graph.outputs:

@@ -9,7 +9,7 @@ import numpy as np
 from ....errors import InputError
 from ....heads import WORD_EMBEDDINGS, labelled, parameter_shapes
 from ....topology import last_output, rows
-from ...graph.axes import AxesOf
+from ...graph.axes import AxesOf, rows_of
 from ...records import Answers, Arrays, Case
 from ...subject import Weights as Brought
 from ..arrays import gather_predictions
@@ -18,6 +18,8 @@ from .heads import heads_in, possible_heads
 from .origin import merged, read_origin, rounded
 from .outputs import known_outputs
 from .places import TensorPlaces
+from .sentence import OUTPUT as SENTENCE
+from .sentence import embedding_of, pooled, tensor_of
 from .session import Session, input_of, inputs_for, libraries
 from .unquantised import Unquantised, unquantised
 from .weights import StoredWeights
@@ -62,7 +64,8 @@ class OnnxSubject:
         self._notes: list[str] = []
         weights = StoredWeights(self._graph, rows(self._origin.config, possible, None), self._origin.weights)
         self._heads = heads_in(possible, self._graph, weights)
-        self._rows = rows(self._origin.config, self._heads, None)
+        self._embedding = embedding_of(self._graph, self._origin.folder)
+        self._rows = rows(self._origin.config, self._heads, None, embedding=self._embedding.steps)
         self._params = self._read_params(weights)
         self.precision: str | None = self._stored_precision()
         self._recognise(weights)
@@ -73,8 +76,9 @@ class OnnxSubject:
         origin = self._origin
         types = any(input_of(value.name) == "token_type_ids" for value in self._graph.inputs)
         return Brought(
-            origin.config, origin.numerics, self._params, self._heads, self._num_labels, token_types=types
-        )
+            origin.config, origin.numerics, self._params, self._heads, self._num_labels, token_types=types,
+            embedding=self._embedding.steps,
+        )  # fmt: skip
 
     def answer(self, case: Case, wanted: Collection[str] | None = None) -> Answers:
         """The outputs, and what can be seen inside. Raises `InputError` if the case isn't made of the file's weights,
@@ -84,8 +88,10 @@ class OnnxSubject:
         for name in ("input_ids", "attention_mask", "token_type_ids"):
             if name not in fed:
                 self._note(f"the file has no input {name}; it can't know what the case says there")
-        outputs = {name: value for name, value in self._outputs.items() if wanted is None or name in wanted}
-        inside = {name: (value,) for name, value in self._inside.items() if wanted is None or name in wanted}
+        names = {row.name for row in rows_of(case)}
+        names = names if wanted is None else names.intersection(wanted)
+        outputs = {name: value for name, value in self._outputs.items() if name in names}
+        inside = {name: (value,) for name, value in self._inside.items() if name in names}
         asked = inside | outputs
         untouched: Arrays = {}
         if inside.keys() - outputs.keys() or self._unquantised:
@@ -145,9 +151,10 @@ class OnnxSubject:
                 self._graph, weights, places, self._rows, self._params, self._origin.weights
             )
             self._note(INT8)
-        last = last_output(self._origin.config)
-        outputs = known_outputs(self._graph, self._rows, places.values, last)
-        self._inside = {name: value for name, value in places.values.items() if name in known}
+        last, steps = last_output(self._origin.config), self._embedding.steps
+        outputs = known_outputs(self._graph, self._rows, places.values, last, tensor_of(steps))
+        inside = places.values | pooled(self._graph, steps)
+        self._inside = {name: value for name, value in inside.items() if name in known}
         self._outputs = {name: names for name, names in outputs.items() if name in known}
         judged = {output for names in self._outputs.values() for output in names}
         others = [name for name in self._graph.outputs if name not in judged]
@@ -156,12 +163,15 @@ class OnnxSubject:
                 f"{self._path}: none of its outputs ({', '.join(others)}) is known; name them last_hidden_state, "
                 "pooler_output, prediction_logits, seq_relationship_logits, or as probes (layer.0.output)"
             )
+        if self._embedding.unknown:
+            self._note(f"not judged, because how it is pooled isn't known: {SENTENCE} ({self._embedding.unknown})")
+            others = [name for name in others if name != SENTENCE]
         if others:
             self._note(f"not judged, because what they compute isn't known: the file's outputs {', '.join(others)}")
 
     def _check_weights(self, case: Case) -> None:
-        for name, own in self._params.items():
-            given = case.params.get(name)
+        for name in self._params.keys() & case.shapes.keys():
+            own, given = self._params[name], case.params.get(name)
             if given is None or given.shape != own.shape or not np.array_equal(_single(given), _single(own)):
                 raise InputError(
                     f"{self.name}: {name} of the case is not the file's; an ONNX file computes with its own weights, "

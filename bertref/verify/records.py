@@ -113,6 +113,13 @@ class Case:
         return self.targets[name] if name in self.targets else np.asarray(getattr(self.batch, name))
 
 
+TWO_RUNS = {
+    "grad": "values and gradients of two runs; if one run gives both, gradients are judged closer",
+    "update": "gradients and updates of two runs",
+}
+"""What is from another run than what it is made from (`Answers.apart`) -> what the report says of it."""
+
+
 @dataclass(frozen=True, eq=False)
 class Answers:
     """`values` under canonical names, in canonical shapes (padded layout, predictions (B, P, ...)). `notes` are

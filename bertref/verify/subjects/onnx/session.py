@@ -100,6 +100,12 @@ def input_of(name: str) -> str | None:
     return next((known for known, others in INPUTS.items() if plain in others), None)
 
 
+def choices_of(inputs: Iterable[Any]) -> int | None:
+    """How many sequences a question has, in a file that takes questions of just so many."""
+    shapes = [value.type.tensor_type.shape.dim for value in inputs]
+    return next((shape[1].dim_value for shape in shapes if len(shape) == 3 and shape[1].dim_value > 0), None)
+
+
 def inputs_for(inputs: Iterable[Any], case: Case, subject: str) -> tuple[dict[str, npt.NDArray[Any]], set[str]]:
     """What a file's inputs (`onnx.ValueInfoProto`) are given for a case, and which parts of the case these are.
 

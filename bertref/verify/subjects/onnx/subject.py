@@ -20,7 +20,7 @@ from .outputs import known_outputs
 from .places import TensorPlaces
 from .sentence import OUTPUT as SENTENCE
 from .sentence import embedding_of, pooled, tensor_of
-from .session import Session, input_of, inputs_for, libraries
+from .session import Session, choices_of, input_of, inputs_for, libraries
 from .unquantised import Unquantised, unquantised
 from .weights import StoredWeights
 
@@ -61,6 +61,7 @@ class OnnxSubject:
         self._origin = read_origin(self._path, metadata, None if model is None else Path(model))
         ranks = [len(value.type.tensor_type.shape.dim) for value in self._graph.inputs]
         possible = possible_heads(self._origin, self._graph.initializers, ranks)
+        self._choices = choices_of(self._graph.inputs)
         self._notes: list[str] = []
         weights = StoredWeights(self._graph, rows(self._origin.config, possible, None), self._origin.weights)
         self._heads = heads_in(possible, self._graph, weights)
@@ -77,7 +78,7 @@ class OnnxSubject:
         types = any(input_of(value.name) == "token_type_ids" for value in self._graph.inputs)
         return Brought(
             origin.config, origin.numerics, self._params, self._heads, self._num_labels, token_types=types,
-            embedding=self._embedding.steps,
+            choices=self._choices, embedding=self._embedding.steps,
         )  # fmt: skip
 
     def answer(self, case: Case, wanted: Collection[str] | None = None) -> Answers:

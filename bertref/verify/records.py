@@ -130,6 +130,7 @@ class Answers:
                None: all values are alike
     unquantised  values without what quantisation does to them, as the subject's own scales say: what their step is
                judged by; the values themselves are what other steps start from
+    unjudged   values that others are made from, of which nobody can say what is right -> why not
     apart      "grad" if gradients come from another run than the forward values, "update" if updates come from another
                run than the gradients: two runs may round otherwise, and a gradient follows the values of its own
     """
@@ -140,6 +141,7 @@ class Answers:
     outputs: tuple[str, ...] | None = None
     unquantised: Arrays = field(default_factory=dict)
     apart: frozenset[str] = frozenset()
+    unjudged: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A text's vector as folders of sentence-transformers make it, forward alone: by the code that computes it for users."""
+"""A text's vector as folders of sentence-transformers make it, forward alone, by the code that makes it for users."""
 
 from collections.abc import Sequence
 

@@ -30,6 +30,11 @@ def libraries() -> tuple[Any, Any]:
     return onnx, onnxruntime
 
 
+SINGLE = "1"
+"""onnxruntime's number of float32: in which it multiplies by stored integers whose other factor is not quantised. Left
+to itself it quantises that one, too, which the graph doesn't show."""
+
+
 class Session:
     """The file at `path`. `inside` are values of its graph that become outputs; {} runs the file untouched. `extra`:
     those among them that a node gives only if it is asked to: name -> (the node's first output, number of this one).
@@ -73,6 +78,7 @@ class Session:
             options.add_session_config_entry(
                 "session.model_external_initializers_file_folder_path", str(self._path.resolve().parent)
             )
+            options.add_session_config_entry("session.qdq_matmulnbits_accuracy_level", SINGLE)
         return self._runtime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
 
     def _with_outputs(self) -> bytes:

@@ -22,9 +22,12 @@ from .sentence import OUTPUT as SENTENCE
 from .sentence import embedding_of, pooled, tensor_of
 from .session import Session, choices_of, input_of, inputs_for, libraries
 from .unquantised import Unquantised, unquantised
+from .unquantised_attention import UnquantisedAttention
+from .unreplayed import unreplayed
 from .weights import StoredWeights
 
-INTEGER = ("MatMulInteger", "QuantizeLinear", "DynamicQuantizeLinear", "DequantizeLinear")
+INTEGER = ("MatMulInteger", "QuantizeLinear", "DynamicQuantizeLinear", "DequantizeLinear", "QAttention",
+           "QEmbedLayerNormalization")  # fmt: skip
 """What stands in quantised graphs."""
 PRECISIONS = {1: "float32", 10: "float16", 11: "float64", 16: "bfloat16"}
 """onnx.TensorProto's numbers of the floating-point types."""
@@ -101,7 +104,7 @@ class OnnxSubject:
         else:
             values, clean = self._run(False, asked, feed, case)
         own = tuple(outputs) if outputs or wanted is None else None
-        return Answers(values, tuple(self._notes), untouched, own, clean)
+        return Answers(values, tuple(self._notes), untouched, own, clean, unjudged=self._unjudged)
 
     # -- the file ----------------------------------------------------------------------------------------------------
 
@@ -146,7 +149,7 @@ class OnnxSubject:
         for row in self._rows:
             if known.issuperset(row.inputs) and all(name in self._params for name, _ in row.parameters):
                 known.add(row.name)
-        self._unquantised: dict[str, Unquantised] = {}
+        self._unquantised: dict[str, Unquantised | UnquantisedAttention] = {}
         if self.precision == "int8":
             self._unquantised = unquantised(
                 self._graph, weights, places, self._rows, self._params, self._origin.weights
@@ -157,6 +160,7 @@ class OnnxSubject:
         inside = places.values | pooled(self._graph, steps)
         self._inside = {name: value for name, value in inside.items() if name in known}
         self._outputs = {name: names for name, names in outputs.items() if name in known}
+        self._unjudged = self._made_of_integers(places)
         judged = {output for names in self._outputs.values() for output in names}
         others = [name for name in self._graph.outputs if name not in judged]
         if not judged and not self._inside:
@@ -169,6 +173,24 @@ class OnnxSubject:
             others = [name for name in others if name != SENTENCE]
         if others:
             self._note(f"not judged, because what they compute isn't known: the file's outputs {', '.join(others)}")
+
+    def _made_of_integers(self, places: TensorPlaces) -> dict[str, str]:
+        """What can't be judged, because integers inside of fused nodes make it, and why."""
+        if self.precision != "int8":
+            return {}
+        stop = frozenset(places.values.values())
+        values = {name: output for name, (output, *_) in self._outputs.items()} | self._inside
+        ops = {}
+        for name, value in values.items():
+            clean = self._unquantised.get(name)
+            node = self._extra[value][0] if value in self._extra else self._graph.maker.get(value)
+            op = unreplayed(self._graph, node, clean.node if clean is not None else None, stop - {value})
+            if op:
+                ops[name] = op
+        if ops:
+            self._note(f"{len(ops)} tensors can't be judged, made by {', '.join(sorted(set(ops.values())))}, whose "
+                       "integers aren't replayed; verify the file as it was before a session optimised it")  # fmt: skip
+        return {name: f"made by {op}, whose integers aren't replayed" for name, op in ops.items()}
 
     def _check_weights(self, case: Case) -> None:
         for name in self._params.keys() & case.shapes.keys():
@@ -200,7 +222,7 @@ class OnnxSubject:
             return canonical(tensor, value, case, axes(tensor).shape)
 
         values = {tensor: shaped(tensor, _joined([found[name] for name in names])) for tensor, names in asked.items()}
-        return values, {tensor: shaped(tensor, clean(found)) for tensor, clean in cleaned.items()}
+        return values, {tensor: shaped(tensor, clean(found, case)) for tensor, clean in cleaned.items()}
 
     def _looking_inside(self) -> Session:
         seen = set(self._inside.values()).union(*(one.names() for one in self._unquantised.values()))

@@ -35,14 +35,13 @@ class UnquantisedAttention:
         self._x = x or graph.back(str(node.input[0]), ROUNDERS)
         self._held = stored(graph, NodeInput(node, 1))
         self._own = graph.constant(node.input[1]) if self._held is None else self._held.values
-        self._right = _right(self._held, dense, params, model)
-        bias = graph.constant(node.input[2])
-        held = _dequantised_bias(graph, node)
-        known = [params.get(row.parameters[1].name) for row in dense]
-        self._bias = self._right_bias = bias
-        if held is not None and all(one is not None for one in known):
-            right = np.concatenate([np.asarray(one) for one in known])
-            self._right_bias = right if held.explains(right) else bias
+        self._right = _right(self._held, [row.parameters[0].name for row in dense], params, model)
+        self._bias = graph.constant(node.input[2])
+        self._right_bias = self._bias
+        if graph.made_by(node.input[2]) == "DequantizeLinear":
+            biases = [row.parameters[1].name for row in dense]
+            right = _right(stored(graph, NodeInput(node, 2)), biases, params, model)
+            self._right_bias = self._bias if right is None else right
 
     @property
     def node(self) -> Any:
@@ -78,9 +77,9 @@ class UnquantisedAttention:
     def _rounded(self, found: Mapping[str, Values]) -> Values:
         """The layer's input as the node takes it."""
         names = [str(self._node.input[at]) for at in self._taken()]
-        x, *scales = (self._constant(name) if name not in found else found[name] for name in names)
+        x, scale, zero = (*(found.get(name, self._constant(name)) for name in names), None, None)[:3]
         assert x is not None, "it was asked for"
-        return dequantised(x, *scales) if scales and scales[0] is not None else x
+        return x if scale is None else dequantised(x, scale, zero)
 
     def _context(self, case: Case, x: Values, weight: Values, bias: Values | None) -> Values:
         """What the steps from the layer's input on make of x with a weight (H, 3H) and a bias (3H)."""
@@ -94,23 +93,14 @@ class UnquantisedAttention:
         return np.asarray(Replay(Graph(case, params), {self._input: x})(self._name))
 
 
-def _dequantised_bias(graph: ReadGraph, node: Any) -> Stored | None:
-    """A bias that is stored as integers; its scale, of one number or of each, stands along its only axis."""
-    made = graph.maker.get(graph.back(node.input[2], frozenset({"Identity"})))
-    if made is None or made.op_type != "DequantizeLinear":
-        return None
-    return stored(graph, NodeInput(node, 2))
-
-
 def _right(
-    held: Stored | None, dense: Sequence[TensorRow], params: Mapping[str, Values], model: Mapping[str, Values]
+    held: Stored | None, names: Sequence[str], params: Mapping[str, Values], model: Mapping[str, Values]
 ) -> Values | None:
-    """The weights that the node has to have, side by side; None for its own, where they aren't the nearest that
-    integers come to the model's, or to the case's where there is no model."""
-    names = [row.parameters[0].name for row in dense]
+    """The parameters that the node has to have, side by side, weights as (in, out); None for its own, where these
+    aren't the nearest that integers come to the model's, or to the case's where there is no model."""
     if any(name not in params for name in names):
         return None
-    known = np.concatenate([model.get(name, params[name]).T for name in names], axis=1)
+    known = np.concatenate([model.get(name, params[name]).T for name in names], axis=-1)
     if held is not None and not held.explains(known):
         return None
-    return np.concatenate([params[name].T for name in names], axis=1)
+    return np.concatenate([params[name].T for name in names], axis=-1)

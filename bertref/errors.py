@@ -34,3 +34,7 @@ class CheckpointError(InputError):
 
 class TrainingDiverged(BertrefError, ArithmeticError):
     """The loss or a gradient stopped being finite; names the step, the first bad tensor and the last checkpoint."""
+
+
+class ProcessLost(BertrefError, RuntimeError):
+    """A run in several processes can't go on, because another one of them has ended."""

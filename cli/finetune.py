@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from ..errors import InputError
 from ..optim import RULES
 from ..train.finetuning.options import CHOICES, FinetuneOptions
 from ..train.report import Report
@@ -100,16 +101,26 @@ def finetune(as_json: bool, kernels: str, no_header: bool, labels: str | None, g
         bertref finetune sst-2 glue/SST-2 --model bert-base-uncased --out sst-2
         bertref finetune mrpc MRPC --model m --out g --grid learning-rate=2e-5,3e-5,5e-5 --grid seed=1,2,3
         bertref finetune squad squad/ --model bert-base-uncased --out squad-model
+
+    Under torchrun (it comes with bertref[torch]) all processes train one model: each computes its share of every batch.
     """
     from ..train.finetuning.grid import parse_axes, run_grid
     from ..train.finetuning.run import finetune as run
+    from ..train.parallel.torchrun import joined
 
     values["truncate"] = values["truncate"] or "head"
     options = FinetuneOptions(**values, labels=names_of(labels), header=not no_header, kernels=kernels == "on")
 
-    def run_all(report: Report, should_stop: Callable[[], bool]) -> Ended:
-        return run_grid(options, parse_axes(grid), report, should_stop) if grid else run(options, report, should_stop)
+    with joined() as world:
+        if grid and world.size > 1:
+            raise InputError("--grid runs one experiment after the other in one process; start it without torchrun")
 
-    carry_out(
-        run_all, Finetuning, FinetuningPlot, as_json=as_json, plot=plot, log_json=log_json, tensorboard=tensorboard
-    )
+        def run_all(report: Report, should_stop: Callable[[], bool]) -> Ended:
+            if grid:
+                return run_grid(options, parse_axes(grid), report, should_stop)
+            return run(options, report, should_stop, world)
+
+        carry_out(
+            run_all, Finetuning, FinetuningPlot, as_json=as_json, plot=plot, log_json=log_json,
+            tensorboard=tensorboard, quiet=world.rank > 0,
+        )  # fmt: skip

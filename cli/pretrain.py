@@ -94,11 +94,16 @@ def pretrain(as_json: bool, cased: bool, kernels: str, plot: str | None, log_jso
         bertref pretrain
         bertref pretrain novels/ --config mini --steps 20000 --out novels-mini
         bertref pretrain novels/ --config mini --steps 20000 --out novels-mini --resume
+        torchrun --standalone --nproc-per-node 4 -m bertref pretrain novels/ --out novels-mini --resume
+
+    Under torchrun (it comes with bertref[torch]) all processes train one model: each computes its share of every batch.
     """
     from ..train import pretrain as run
+    from ..train.parallel.torchrun import joined
 
     options = PretrainOptions(**values, lower_case=not cased, kernels=kernels == "on")
-    carry_out(
-        partial(run, options), render.Training, PretrainingPlot, as_json=as_json, plot=plot, log_json=log_json,
-        tensorboard=tensorboard,
-    )  # fmt: skip
+    with joined() as world:
+        carry_out(
+            partial(run, options, world=world), render.Training, PretrainingPlot, as_json=as_json, plot=plot,
+            log_json=log_json, tensorboard=tensorboard, quiet=world.rank > 0,
+        )  # fmt: skip

@@ -51,13 +51,18 @@ def carry_out(
     plot: str | None,
     log_json: str | None,
     tensorboard: str | None,
+    quiet: bool = False,
 ) -> None:
-    """Runs with every report that was asked for; a run that a signal ended after its step exits with its number."""
-    extra: list[Reporter] = [picture(plot)] if plot else []
-    extra += [JsonLines.append(log_json)] if log_json else []
-    extra += [TensorBoard(tensorboard)] if tensorboard else []
+    """Runs with every report that was asked for, or `quiet` without any; a run that a signal ended after its step exits
+    with its number."""
+    reporters: list[Reporter] = []
+    if not quiet:
+        reporters += [picture(plot)] if plot else []
+        reporters += [JsonLines.append(log_json)] if log_json else []
+        reporters += [TensorBoard(tensorboard)] if tensorboard else []
+        reporters.insert(0, JsonLines(sys.stdout) if as_json else drawn())
     stop = Stop()
-    with stop, all_of(JsonLines(sys.stdout) if as_json else drawn(), *extra) as report:
+    with stop, all_of(*reporters) as report:
         result = run(report, stop.asked)
     if result.status == "interrupted":
         sys.exit(128 + (stop.number or 0))

@@ -88,8 +88,9 @@ LIBRARIES = {
     "data": {"numpy"},
     "golden": {"numpy", "safetensors"},
     "default_model": {"numpy", "sklearn"},
+    "train": {"numpy", "torch"},
     **{name: {"numpy"} for name in ("api", "dropout", "evaluation", "heads", "inference", "init", "layout", "metrics",
-                                    "objectives", "rng", "tasks", "train")},
+                                    "objectives", "rng", "tasks")},
 }  # fmt: skip
 """Room -> the libraries outside the standard one that it may import; a room that is missing here has none."""
 

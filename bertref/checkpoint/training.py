@@ -3,7 +3,8 @@
 A checkpoint is a model folder (`checkpoint-STEP`) with the optimiser's moments and a few numbers beside it:
 
     training_state.safetensors    NAME/m and NAME/v, or what else the optimiser keeps of each parameter
-    training_state.json           format version, step, loss scale; since version 2 how many instances each pass had
+    training_state.json           format version, step, loss scale; since version 2 how many instances each pass had;
+                                  how many processes trained, where it was more than one
 
 The order of the data, masks and dropout are functions of the seed and the step and need no state. How many instances a
 pass over the text has can be counted again, but takes a pass to count; and it shows whether the text has changed. The
@@ -36,13 +37,15 @@ _NAME = re.compile(r"checkpoint-(0|[1-9][0-9]*)")
 @dataclass(frozen=True)
 class TrainingState:
     """Host arrays: master weights, moments; `step` updates are done; `loss_scale` is its JSON form or None;
-    `pass_counts` are the numbers of instances of the passes counted so far (`PretrainingData.pass_counts`)."""
+    `pass_counts` are the numbers of instances of the passes counted so far (`PretrainingData.pass_counts`);
+    `processes` trained it."""
 
     params: dict[str, npt.NDArray[Any]]
     moments: dict[str, npt.NDArray[Any]]
     step: int
     loss_scale: dict[str, Any] | None
     pass_counts: tuple[int, ...] = ()
+    processes: int = 1
 
 
 def checkpoints(folder: Path) -> list[Path]:
@@ -63,7 +66,7 @@ def save(folder: Path, state: TrainingState, describe: Callable[[Path], None], *
     def fill(temporary: Path) -> None:
         describe(temporary)
         save_weights(temporary, state.params)
-        save_state(temporary, state.moments, state.step, state.loss_scale, state.pass_counts)
+        save_state(temporary, state.moments, state.step, state.loss_scale, state.pass_counts, state.processes)
 
     try:
         write_folder(path, fill)
@@ -80,11 +83,12 @@ def save_state(
     step: int,
     loss_scale: dict[str, Any] | None = None,
     pass_counts: Sequence[int] = (),
+    processes: int = 1,
 ) -> None:
     """Writes the optimiser's state beside a model's weights."""
     summary = {
         "format": "bertref-training-state", "version": FORMAT_VERSION, "step": step, "loss_scale": loss_scale,
-        "pass_counts": list(pass_counts),
+        "pass_counts": list(pass_counts), **({"processes": processes} if processes > 1 else {}),
     }  # fmt: skip
     write_file(folder / MOMENTS, tensors.to_bytes(moments))
     write_file(folder / STATE, (json.dumps(summary, indent=2) + "\n").encode())
@@ -101,6 +105,7 @@ def load(path: Path, kinds: Collection[str] | None = None) -> TrainingState:
         summary = json.loads(state_file.read_text(encoding="utf-8"))
         version, step, scale = summary["version"], int(summary["step"]), summary["loss_scale"]
         counts = tuple(summary["pass_counts"]) if version != 1 else ()
+        processes = int(summary.get("processes", 1))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{state_file}: is missing or damaged ({error}); {advice}") from None
     if version not in READ_VERSIONS:
@@ -117,7 +122,7 @@ def load(path: Path, kinds: Collection[str] | None = None) -> TrainingState:
     kinds = kinds or {name.rpartition("/")[2] for name in moments}
     if not moments or set(moments) != {f"{name}/{kind}" for name in params for kind in kinds}:
         raise CheckpointError(f"{path / MOMENTS}: does not hold the moments of the parameters; {advice}")
-    return TrainingState(params, moments, step, scale, counts)
+    return TrainingState(params, moments, step, scale, counts, processes)
 
 
 def latest(folder: Path) -> Path | None:

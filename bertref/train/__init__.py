@@ -5,10 +5,10 @@
     checkpoints.py            a run's state from the device to the disk and back
     pretraining/              the options, set-up, batches and evaluation of a pre-training run, and the run itself
     finetuning/               the same of a run that learns a task
+    parallel/                 several processes, which share the work of a step: each computes some of its chunks with
+                              the whole batch's denominators; losses, figures and gradients are added up
 
-Another kind of run would be a room beside these two with a `loop.Task` of its own. Several
-devices or processes (`parallel.py`) come between the step's chunks: each computes some of them with the whole batch's
-denominators, and losses, figures and gradients are added up.
+Another kind of run would be a room beside these with a `loop.Task` of its own.
 """
 
 from .finetuning.options import FinetuneOptions

@@ -8,6 +8,9 @@ from ..arrays import Array, Namespace
 from ..checkpoint import training as states
 from ..errors import CheckpointError
 from ..precision import loss_scale_from_dict
+from .parallel.agreement import must_hold_the_same
+from .parallel.world import ALONE, World
+from .report import Report
 from .step import State
 
 
@@ -24,12 +27,26 @@ def save(
     *,
     keep: int,
     pass_counts: Sequence[int] = (),
-) -> Path:
-    """Writes a checkpoint into the run's folder and returns its path; see `checkpoint.training.save`."""
-    scale = state.loss_scale.to_dict() if state.loss_scale else None
-    params, moments = to_host(xp, state.params), to_host(xp, state.moments)
-    saved = states.TrainingState(params, moments, state.step, scale, tuple(pass_counts))
+    world: World = ALONE,
+) -> Path | None:
+    """Writes a checkpoint into the run's folder and returns its path; see `checkpoint.training.save`. Of several
+    processes the first one writes; None in the others. Raises `InputError` if their weights have come apart."""
+    params = to_host(xp, state.params)
+    must_hold_the_same(world, params, state.step)
+    if world.rank:
+        return None
+    scale, moments = state.loss_scale.to_dict() if state.loss_scale else None, to_host(xp, state.moments)
+    saved = states.TrainingState(params, moments, state.step, scale, tuple(pass_counts), world.size)
     return states.save(out, saved, describe, keep=keep)
+
+
+def tell(report: Report, path: Path, saved: states.TrainingState, world: World) -> None:
+    """Reports that a run goes on from the state saved at `path`, and whether that is by as many processes."""
+    report("message", {"text": f"Resuming after step {saved.step} from {path}."})
+    if saved.processes != world.size:
+        before = f"{saved.processes} process{'es' * (saved.processes > 1)}"
+        same = "the same batches, whose sums are rounded otherwise"
+        report("message", {"text": f"Before it was {before}, now it is {world.size}: {same}."})
 
 
 def restored(

@@ -46,7 +46,8 @@ class DivergenceWatch:
             )
 
     def _first_bad(self, before: State, batch: Batch) -> str:
-        """Repeats the step with all probes on: parameters first, then the values in the order of the data flow."""
+        """Repeats the step with all probes on: parameters first, then the values in the order of the data flow, of
+        whichever process has a bad one first."""
         xp = self._ops.xp
         bad = first_nonfinite(xp, before.params)
         if bad:
@@ -57,7 +58,8 @@ class DivergenceWatch:
         forward = probe_names(self._recipe.settings.config)
         backward = [f"grad:{name}" for name in reversed(forward)]
         in_order = {name: recorder.values[name] for name in (*forward, *backward) if name in recorder.values}
-        return first_nonfinite(xp, in_order) or f"grad:{first_nonfinite(xp, grads)}"
+        found = [name for name in self._recipe.world.collect(first_nonfinite(xp, in_order)) if name]
+        return min(found, key=[*forward, *backward].index, default=f"grad:{first_nonfinite(xp, grads)}")
 
     def _advice(self) -> str:
         path = self._last_checkpoint()

@@ -16,6 +16,7 @@ from ..objectives import TOTAL
 from ..opset import OpSet
 from .diverged import DivergenceWatch
 from .figures import fetched
+from .parallel.sums import anywhere
 from .report import Report
 from .step import State, StepResult, TrainingRecipe, train_step
 
@@ -76,7 +77,8 @@ def train(
     report: Report,
     should_stop: Callable[[], bool],
 ) -> Trained:
-    """Steps from `state` to the last. `should_stop` is asked after each; then the state is saved at once.
+    """Steps from `state` to the last. `should_stop` is asked after each, in every process; where one says so, all save
+    the state at once and end.
 
     Raises `TrainingDiverged` as `DivergenceWatch` does.
     """
@@ -91,7 +93,7 @@ def train(
             if pace.reports(result.step):
                 curve.append((result.step, result.loss))
                 report("step", {**_values(ops, result), "steps": pace.steps, **clock.values()})
-            stopped = should_stop()
+            stopped = anywhere(recipe.world, should_stop())
             if stopped or pace.saves(state.step):
                 task.save(state)
             if stopped:

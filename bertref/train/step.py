@@ -2,7 +2,8 @@
 
 A step is a pure function of the state and the batch. What is learnt is the business of the recipe's objective
 (`bertref.objectives`), which may be any. A chunk divides by the whole batch's denominators, so accumulating N chunks is
-the big batch up to the order of summation.
+the big batch up to the order of summation. So do processes: each computes the chunks of its share, and what they find
+is added up (`parallel`), once a step.
 """
 
 import itertools
@@ -12,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array
+from ..arrays import Array, Namespace
 from ..data.batch import Batch
 from ..dropout import Dropout
 from ..errors import InputError
@@ -23,6 +24,8 @@ from ..opset import OpSet
 from ..optim import Optimizer, Schedule, accumulate, clip_by_global_norm, global_norm
 from ..precision import LossScale, Precision, cast, unscale
 from ..probes import Recorder
+from .parallel.sums import summed, summed_outcome
+from .parallel.world import ALONE, World
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,8 @@ class TrainingRecipe:
     rate_scales: Mapping[str, float] = field(default_factory=dict)
     """Parameter -> what its rate is multiplied by; 1 for those that are not named. 0 freezes one: its gradient counts
     for no norm and it stays as it is, without decay."""
+    world: World = ALONE
+    """The processes that share the work of a step."""
 
 
 @dataclass(frozen=True)
@@ -105,17 +110,41 @@ def dropout_of(ops: OpSet, recipe: TrainingRecipe, batch: Batch, step: int) -> D
 def gradients(
     ops: OpSet, recipe: TrainingRecipe, state: State, batch: Batch, recorder: Recorder | None = None
 ) -> tuple[Outcome, dict[str, Array]]:
-    """Losses and figures of the batch, and the gradients of the master weights, unscaled, before clipping."""
+    """Losses and figures of the batch, and the gradients of the master weights, unscaled, before clipping. `recorder`
+    sees the share of this process."""
+    world = recipe.world
+    if world.size == 1:
+        return share_gradients(ops, recipe, state, batch, slice(0, len(batch)), recorder)
+    share = slices(len(batch), world.size)[world.rank]
+    if share.start < share.stop:
+        outcome, grads = share_gradients(ops, recipe, state, batch, share, recorder)
+    else:
+        outcome, grads = _nothing(ops.xp, *share_gradients(ops, recipe, state, batch, slice(0, 1)))
+    return summed_outcome(world, ops.xp, outcome), summed(world, ops.xp, grads)
+
+
+def _nothing(xp: Namespace, outcome: Outcome, grads: dict[str, Array]) -> tuple[Outcome, dict[str, Array]]:
+    """What a process without an example adds: zeros under the names of another's."""
+    losses = {name: xp.zeros_like(loss) for name, loss in outcome.losses.items()}
+    figures = {name: Figure(*map(xp.zeros_like, figure)) for name, figure in outcome.figures.items()}
+    return Outcome(losses, figures), {name: xp.zeros_like(g) for name, g in grads.items()}
+
+
+def share_gradients(
+    ops: OpSet, recipe: TrainingRecipe, state: State, batch: Batch, share: slice, recorder: Recorder | None = None
+) -> tuple[Outcome, dict[str, Array]]:
+    """What the examples of a share of the batch add to its losses, figures and gradients."""
     xp, precision = ops.xp, recipe.precision
     ops = working_ops(ops, recipe)
     scale = state.loss_scale.scale if state.loss_scale else 1.0
     params = working_params(ops, recipe, state)
-    divided = recipe.chunks > 1
+    examples = batch[share]
+    divided = recipe.chunks > 1 or len(examples) < len(batch)
     divide_by = recipe.objective.denominators(batch, recipe.settings.numerics) if divided else None
     total: dict[str, Array] | None = None
     sums: Outcome | None = None
-    for rows in chunk_slices(len(batch), max(1, min(recipe.chunks, len(batch)))):
-        chunk = batch[rows]
+    for rows in chunk_slices(len(examples), max(1, min(recipe.chunks, len(examples)))):
+        chunk = examples[rows]
         outcome, grads = losses_and_gradients(
             recipe.objective, ops, params, chunk, recipe.settings, packed=recipe.packed, divide_by=divide_by,
             dropout=dropout_of(ops, recipe, chunk, state.step), loss_scale=scale, recorder=recorder, figures=True,
@@ -131,7 +160,12 @@ def chunk_slices(rows: int, chunks: int) -> list[slice]:
     """`chunks` slices of nearly equal size, together `rows`. Raises `InputError` for fewer rows than chunks."""
     if not 1 <= chunks <= max(rows, 1):
         raise InputError(f"a batch of {rows} can't be split into {chunks} chunks; use --accumulate 1 to {rows}")
-    ends = [rows * i // chunks for i in range(chunks + 1)]
+    return slices(rows, chunks)
+
+
+def slices(rows: int, count: int) -> list[slice]:
+    """`count` slices of nearly equal size, together `rows`; some are empty if there are fewer rows."""
+    ends = [rows * i // count for i in range(count + 1)]
     return [slice(a, b) for a, b in itertools.pairwise(ends)]
 
 

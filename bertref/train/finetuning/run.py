@@ -3,14 +3,16 @@
 A run can be killed at any moment: what it has learnt up to its last checkpoint is on the disk, and `resume` goes on
 from there bit-equal, because everything random is a function of the seed and the step.
 
+Of several processes (`World`) each sets up the whole run, process 0 first, which alone evaluates, writes and reports.
+
 Source: Devlin et al. 2019, section 4 and appendix A.3; `run_classifier.py`.
 """
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from ...checkpoint import describe_model, latest, save_weights
 from ...checkpoint import training as states
@@ -25,7 +27,9 @@ from ...params import count
 from ...tasks.texts import TextSettings
 from .. import checkpoints
 from ..diverged import DivergenceWatch
-from ..loop import Pace, train
+from ..loop import Pace, Trained, train
+from ..parallel.agreement import in_turn, must_have_work, must_want_the_same, of_first, one_state
+from ..parallel.world import ALONE, World
 from ..report import Report, silent
 from ..run_folder import claim, give_back, is_finished
 from ..start import differences, starting_params, weights_digest
@@ -58,53 +62,69 @@ class FinetuneResult:
 
 
 def finetune(
-    options: FinetuneOptions, report: Report = silent, should_stop: Callable[[], bool] = lambda: False
+    options: FinetuneOptions,
+    report: Report = silent,
+    should_stop: Callable[[], bool] = lambda: False,
+    world: World = ALONE,
 ) -> FinetuneResult:
     """Fine-tunes `options.model` into `options.out`. `should_stop` is asked after every step; then the run saves and
     returns.
 
     Raises `InputError` for anything that can't be used, `CheckpointError` for a model that can't be read,
-    `BackendUnavailable` for a backend that can't be used here, `TrainingDiverged` when the loss stops making sense.
+    `BackendUnavailable` for a backend that can't be used here, `TrainingDiverged` when the loss stops making sense,
+    `ProcessLost` where another process of `world` has ended.
     """
+    out, report = Path(options.out), silent if world.rank else report
+    must_want_the_same(world, asdict(options))
+    begun = in_turn(world, lambda: _begin(options, world, report))
+    if begun is None:
+        report("message", {"text": f"{out}: this run has finished; nothing is left to learn."})
+        of_first(world, lambda: predictions.predict(options, out, report))
+        return _already_finished(out)
+    setup, history = begun.setup, begun.history
+    state = one_state(world, setup.ops.xp, begun.state)
+    task = _Finetuning(setup, out, report, history)
+    of_first(world, lambda: task.begin(state))
+    watch = DivergenceWatch(setup.ops, setup.recipe, float("inf"), lambda: latest(out))
+    trained = train(setup.ops, setup.recipe, state, task, task.pace, watch, report, should_stop)
+    if not trained.interrupted and not task.pace.saves(trained.state.step):
+        task.save(trained.state)
+    step, metrics = of_first(world, lambda: task.end(trained, options))
+    status = "interrupted" if trained.interrupted else "finished"
+    report("done", {"status": status, "step": trained.state.step, "out": str(out), "best_step": step, **metrics})
+    return FinetuneResult(status, trained.state.step, out, metrics, step, trained.curve)
+
+
+class _Begun(NamedTuple):
+    """What the run works with, the state that it goes on from, and what its evaluations have found."""
+
+    setup: FinetuneSetup
+    state: State
+    history: History
+
+
+def _begin(options: FinetuneOptions, world: World, report: Report) -> _Begun | None:
+    """Everything before the first step; None if the run has finished. The folder is claimed by process 0."""
     out, record = Path(options.out), recorded(options)
     predictions.check(options)
     if options.resume and is_finished(out, record, default_options()):
-        report("message", {"text": f"{out}: this run has finished; nothing is left to learn."})
-        predictions.predict(options, out, report)
-        return _already_finished(out)
+        return None
     basis = basis_of(options, out)
     if basis.model:
         digest = {"path": options.model, "sha256": weights_digest(basis.model.params)}
         record = replace(record, init=digest)
-    made = claim(out, record, default_options(), resume=options.resume, report=report)
+    made = claim(out, record, default_options(), resume=options.resume or world.rank > 0, report=report)
     try:
-        setup = set_up(basis, report)
+        setup = set_up(basis, report, world)
         predictions.check_labels(options, basis.kind, setup.labels)
+        must_have_work(world, cast(int, setup.basis.options.batch_size))
         state = _start(basis, setup, out, report)
         history = History.open(out, cast(str, setup.basis.options.metric), state.step, setup.digest)
     except BertrefError:
         if made:
             give_back(out)
         raise
-    task = _Finetuning(setup, out, report, history)
-    task.describe(out)
-    history.write()
-    report("start", _overview(setup, state))
-    if task.owes_evaluation(state.step):
-        task.evaluate(state)
-    pace = task.pace
-    watch = DivergenceWatch(setup.ops, setup.recipe, float("inf"), lambda: latest(out))
-    trained = train(setup.ops, setup.recipe, state, task, pace, watch, report, should_stop)
-    status = "interrupted" if trained.interrupted else "finished"
-    if not trained.interrupted:
-        step, metrics = task.finish(trained.state)
-        predictions.predict(options, out, report)
-    else:
-        history.seconds += task.seconds
-        history.write()
-        step, metrics = history.best or (None, {})
-    report("done", {"status": status, "step": trained.state.step, "out": str(out), "best_step": step, **metrics})
-    return FinetuneResult(status, trained.state.step, out, metrics, step, trained.curve)
+    return _Begun(setup, state, history)
 
 
 def _already_finished(out: Path) -> FinetuneResult:
@@ -118,8 +138,9 @@ def _start(basis: FinetuneBasis, setup: FinetuneSetup, out: Path, report: Report
     """The state of the run's newest checkpoint, or of the model with what it lacks newly made."""
     path = latest(out)
     if path is not None:
-        state = checkpoints.restored(setup.ops.xp, states.load(path), path, {**setup.shapes, **setup.extra})
-        report("message", {"text": f"Resuming after step {state.step} from {path}."})
+        saved = states.load(path)
+        state = checkpoints.restored(setup.ops.xp, saved, path, {**setup.shapes, **setup.extra})
+        checkpoints.tell(report, path, saved, setup.recipe.world)
         return state
     model = basis.model
     assert model is not None
@@ -143,6 +164,7 @@ def _overview(setup: FinetuneSetup, state: State) -> dict[str, Any]:
         "epochs": setup.steps / setup.turns.steps(setup.order.steps), "batch_size": options.batch_size,
         "max_length": options.max_length, "optimizer": setup.recipe.optimizer.kind,
         "learning_rate": setup.recipe.schedule.peak, "out": options.out,
+        **({"processes": world} if (world := setup.recipe.world.size) > 1 else {}),
     }  # fmt: skip
 
 
@@ -188,14 +210,28 @@ class _Finetuning:
 
     def save(self, state: State) -> None:
         xp, options = self.setup.ops.xp, self.setup.basis.options
-        path = checkpoints.save(xp, state, self.out, self.describe, keep=options.keep)
+        path = checkpoints.save(
+            xp, state, self.out, self.describe, keep=options.keep, world=self.setup.recipe.world
+        )
         self.report("saved", {"step": state.step, "path": str(path)})
+
+    def begin(self, state: State) -> None:
+        """Writes what is known before the first step, and makes up for an evaluation."""
+        self.describe(self.out)
+        self.history.write()
+        self.report("start", _overview(self.setup, state))
+        if self.owes_evaluation(state.step):
+            self._evaluate(state)
 
     def owes_evaluation(self, step: int) -> bool:
         """Whether a run that was killed had made this step, but not its evaluation."""
         return bool(step) and self.pace.evaluates(step) and not self.history.has(step)
 
     def evaluate(self, state: State) -> bool:
+        """As `_evaluate`, by process 0."""
+        return of_first(self.setup.recipe.world, lambda: self._evaluate(state))
+
+    def _evaluate(self, state: State) -> bool:
         """Evaluates, keeps the weights if they are the best so far; whether the run should go on."""
         metrics = self.metrics(state)
         if not metrics and not self.silent_before:
@@ -230,13 +266,21 @@ class _Finetuning:
         """The model's parameters on the host: without what only the objective needs."""
         return checkpoints.to_host(self.setup.ops.xp, {name: state.params[name] for name in self.setup.shapes})
 
+    def end(self, trained: Trained, options: FinetuneOptions) -> tuple[int | None, dict[str, float]]:
+        """Writes what the run with these options leaves; of the best model the step and the metrics."""
+        if not trained.interrupted:
+            found = self.finish(trained.state)
+            predictions.predict(options, self.out, self.report)
+            return found
+        self.history.seconds += self.seconds
+        self.history.write()
+        return self.history.best or (None, {})
+
     def finish(self, state: State) -> tuple[int | None, dict[str, float]]:
         """Evaluates once more if need be, and writes the best model, its results and its card; of the model the step
         and the metrics."""
-        if not self.pace.saves(state.step):
-            self.save(state)
         if not self.history.has(state.step):
-            self.evaluate(state)
+            self._evaluate(state)
         best = self.history.best
         weights = self.history.best_weights() if best and best[0] != state.step else self._weights(state)
         kept = Kept(best[0] if best else None, best[1] if best else {})

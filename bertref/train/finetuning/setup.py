@@ -26,6 +26,7 @@ from ...optim import Optimizer, Schedule
 from ...precision import Precision
 from ...tasks.store import FeatureStore, cache_folder, digest_of, open_or_make
 from ...text import Tokenizer
+from ..parallel.world import ALONE, World
 from ..report import Report
 from ..step import TrainingRecipe
 from .applicable import check_applicable
@@ -146,7 +147,7 @@ def model_shapes(basis: FinetuneBasis, labels: tuple[str, ...]) -> dict[str, tup
     return parameter_shapes(basis.config, basis.heads, num_labels=max(len(labels), 1))
 
 
-def set_up(basis: FinetuneBasis, report: Report) -> FinetuneSetup:
+def set_up(basis: FinetuneBasis, report: Report, world: World = ALONE) -> FinetuneSetup:
     """Reads the data, or finds its features in the cache."""
     options, kind = basis.options, basis.kind
 
@@ -181,6 +182,7 @@ def set_up(basis: FinetuneBasis, report: Report) -> FinetuneSetup:
         digest = f"{digest}-{words.digest}"
     if options.answer_windows:
         settings = replace(settings, windows=True)
+    recipe = replace(recipe, world=world)
     return FinetuneSetup(
         basis, ops, recipe, labels, features, store, order, turns, words, steps, settings, evaluated, data, digest
     )

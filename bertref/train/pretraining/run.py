@@ -3,14 +3,16 @@
 A run can be killed at any moment: what it has learnt up to its last checkpoint is on the disk, and `resume` goes on
 from there bit-equal, because everything random is a function of the seed and the step.
 
+Of several processes (`World`) each sets up the whole run, process 0 first, which alone writes and reports.
+
 Source: `run_pretraining.py`.
 """
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...checkpoint import describe_model, latest, save_weights
 from ...checkpoint import training as states
@@ -24,6 +26,8 @@ from .. import checkpoints
 from ..diverged import DivergenceWatch
 from ..figures import evaluate
 from ..loop import Pace, train
+from ..parallel.agreement import in_turn, must_have_work, must_want_the_same, one_state
+from ..parallel.world import ALONE, World
 from ..report import Report, silent
 from ..run_folder import claim, give_back, is_finished
 from ..step import State, initial_state, working_ops, working_params
@@ -45,31 +49,28 @@ class Result:
 
 
 def pretrain(
-    options: PretrainOptions, report: Report = silent, should_stop: Callable[[], bool] = lambda: False
+    options: PretrainOptions,
+    report: Report = silent,
+    should_stop: Callable[[], bool] = lambda: False,
+    world: World = ALONE,
 ) -> Result:
     """Pre-trains a model into `options.out`. `should_stop` is asked after every step; then the run saves and returns.
 
     Raises `InputError` for anything that can't be used, `BackendUnavailable` for a backend that can't be used here,
-    `TrainingDiverged` when the loss stops making sense.
+    `TrainingDiverged` when the loss stops making sense, `ProcessLost` where another process of `world` has ended.
     """
-    out, record = Path(options.out), recorded(options)
-    if options.resume and is_finished(out, record, default_options()):
+    out, report = Path(options.out), silent if world.rank else report
+    must_want_the_same(world, asdict(options))
+    must_have_work(world, options.batch_size)
+    begun = in_turn(world, lambda: _begin(options, world, report))
+    if begun is None:
         report("message", {"text": f"{out}: this run has finished; nothing is left to do."})
         return Result("already finished", options.steps, out, {}, None, [])
-    origin = open_origin(options, out)
-    basis = basis_of(options, origin)  # a run that is impossible here has no use for a folder
-    record = replace(record, init=origin.record() if origin else None)
-    made = claim(out, record, default_options(), resume=options.resume, report=report)
-    options = replace(options, config=options.config or (preset_name(origin) if origin else DEFAULT_CONFIG))
-    try:
-        setup, state = _start(options, basis, out, report)
-    except BertrefError:
-        if made:
-            give_back(out)
-        raise
-    task = _Pretraining(options, setup, out, report, tied=DECODER not in state.params)
-    task.describe(out)
-    report("start", _overview(options, setup, state))
+    setup, state = begun.setup, one_state(world, begun.setup.ops.xp, begun.state)
+    task = _Pretraining(begun.options, setup, out, report, tied=DECODER not in state.params)
+    if world.rank == 0:
+        task.describe(out)
+    report("start", _overview(begun.options, setup, state))
     pace = Pace(options.steps, options.log_every, options.save_every, options.eval_every)
     watch = DivergenceWatch(setup.ops, setup.recipe, _guessing(setup), lambda: latest(out))
     trained = train(setup.ops, setup.recipe, state, task, pace, watch, report, should_stop)
@@ -77,21 +78,51 @@ def pretrain(
         if not pace.saves(trained.state.step):
             task.save(trained.state)
         task.evaluate(trained.state)
-        save_weights(out, checkpoints.to_host(setup.ops.xp, trained.state.params))
+        if world.rank == 0:
+            save_weights(out, checkpoints.to_host(setup.ops.xp, trained.state.params))
     status, step = "interrupted" if trained.interrupted else "finished", trained.state.step
     report("done", {"status": status, "step": step, "out": str(out), "unigram_loss": setup.unigram, **task.metrics})
     return Result(status, step, out, task.metrics, setup.unigram, trained.curve)
 
 
-def _start(options: PretrainOptions, basis: Basis, out: Path, report: Report) -> tuple[Setup, State]:
+class _Begun(NamedTuple):
+    """The options with the config's name, what the run works with, and the state that it goes on from."""
+
+    options: PretrainOptions
+    setup: Setup
+    state: State
+
+
+def _begin(options: PretrainOptions, world: World, report: Report) -> _Begun | None:
+    """Everything before the first step; None if the run has finished. The folder is claimed by process 0."""
+    out, record = Path(options.out), recorded(options)
+    if options.resume and is_finished(out, record, default_options()):
+        return None
+    origin = open_origin(options, out)
+    basis = basis_of(options, origin)  # a run that is impossible here has no use for a folder
+    record = replace(record, init=origin.record() if origin else None)
+    made = claim(out, record, default_options(), resume=options.resume or world.rank > 0, report=report)
+    options = replace(options, config=options.config or (preset_name(origin) if origin else DEFAULT_CONFIG))
+    try:
+        setup, state = _start(options, basis, out, report, world)
+    except BertrefError:
+        if made:
+            give_back(out)
+        raise
+    return _Begun(options, setup, state)
+
+
+def _start(
+    options: PretrainOptions, basis: Basis, out: Path, report: Report, world: World
+) -> tuple[Setup, State]:
     """What the run works with, and the state of its newest checkpoint, of the model of `--init`, or of a new model."""
     path = latest(out)
     saved = states.load(path) if path else None
-    setup = set_up(options, basis, out, report, saved.pass_counts if saved else ())
+    setup = set_up(options, basis, out, report, saved.pass_counts if saved else (), world)
     if path is not None and saved is not None:
         shapes = parameter_shapes(setup.config, setup.heads, tied=DECODER not in saved.params)
         state = checkpoints.restored(setup.ops.xp, saved, path, shapes)
-        report("message", {"text": f"Resuming after step {state.step} from {path}."})
+        checkpoints.tell(report, path, saved, world)
     elif basis.origin is not None and basis.origin.model is not None:
         state = first_state(setup.ops, setup.recipe, basis.origin.model, options, report)
     else:
@@ -114,6 +145,7 @@ def _overview(options: PretrainOptions, setup: Setup, state: State) -> dict[str,
         "first_step": state.step, "steps": options.steps,
         "batch_size": options.batch_size, "seq_len": options.seq_len, "optimizer": setup.recipe.optimizer.kind,
         "learning_rate": setup.recipe.schedule.peak, "out": options.out,
+        **({"processes": world} if (world := setup.recipe.world.size) > 1 else {}),
     }  # fmt: skip
 
 
@@ -144,7 +176,7 @@ class _Pretraining:
     def save(self, state: State) -> None:
         path = checkpoints.save(
             self.setup.ops.xp, state, self.out, self.describe, keep=self.options.keep,
-            pass_counts=self.setup.data.pass_counts,
+            pass_counts=self.setup.data.pass_counts, world=self.setup.recipe.world,
         )  # fmt: skip
         self.report("saved", {"step": state.step, "path": str(path)})
 
@@ -156,8 +188,8 @@ class _Pretraining:
         recipe, params = setup.recipe, working_params(setup.ops, setup.recipe, state)
         self.metrics = evaluate(
             working_ops(setup.ops, recipe), recipe.objective, params, setup.evaluation, recipe.settings,
-            packed=recipe.packed,
-        )
+            packed=recipe.packed, world=recipe.world,
+        )  # fmt: skip
         found = {"step": state.step, "on": self.options.eval_on, **self.metrics, "unigram_loss": setup.unigram}
         self.report("eval", found)
         return True

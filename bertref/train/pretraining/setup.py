@@ -23,6 +23,7 @@ from ...opset import OpSet
 from ...optim import Optimizer, Schedule
 from ...precision import Precision
 from ...text import Tokenizer, Vocab
+from ..parallel.world import ALONE, World
 from ..report import Report
 from ..step import TrainingRecipe
 from .options import DEFAULT_CONFIG, DROPOUT, PretrainOptions, read_architecture
@@ -89,7 +90,12 @@ def basis_of(options: PretrainOptions, origin: Origin | None = None) -> Basis:
 
 
 def set_up(
-    options: PretrainOptions, basis: Basis, out: Path, report: Report, pass_counts: Sequence[int] = ()
+    options: PretrainOptions,
+    basis: Basis,
+    out: Path,
+    report: Report,
+    pass_counts: Sequence[int] = (),
+    world: World = ALONE,
 ) -> Setup:
     """Reads or makes everything; what is made of the text is kept in `out`, so that a resumed run finds it.
 
@@ -116,7 +122,7 @@ def set_up(
         batch.validate(config)
     unigram = _unigram(data, batches) if batches and isinstance(data, PretrainingData) else None
     ops, recipe = OpSet(backend, kernels=options.kernels), recipe_of(options, config, numerics, backend)
-    return Setup(ops, recipe, config, numerics, tokenizer, data, batches, unigram, size)
+    return Setup(ops, replace(recipe, world=world), config, numerics, tokenizer, data, batches, unigram, size)
 
 
 def recipe_of(options: PretrainOptions, config: BertConfig, numerics: Numerics, backend: Backend) -> TrainingRecipe:

@@ -1,0 +1,124 @@
+"""The processes that torchrun has started, joined by torch.distributed.
+
+torchrun starts them, tells each in its environment who it is (RANK, WORLD_SIZE) and where they meet (MASTER_ADDR,
+MASTER_PORT), and starts all of them again when one has ended with an error. They speak gloo, which works on host
+memory: a torch tensor shares that of a NumPy array.
+
+Source: docs.pytorch.org, "torchrun (Elastic Launch)" and "torch.distributed".
+"""
+
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from ...errors import InputError, ProcessLost
+from .meeting import common_name
+from .world import ALONE, Handle, HostArray, World
+
+T = TypeVar("T")
+
+MEETING = timedelta(minutes=10)
+"""How long a process waits for the others to start."""
+PATIENCE = timedelta(days=7)
+"""How long a process waits for another one that is alive: process 0 may tokenise a large text before all begin. One
+that has ended is noticed at once, by its closed connections."""
+
+
+@contextmanager
+def joined(environment: Mapping[str, str] = os.environ) -> Iterator[World]:
+    """The processes of the run that the environment tells of, for as long as the block lasts; `ALONE` without any.
+
+    Raises `InputError` if there are several but no torch, or if they do not find each other.
+    """
+    size = _number(environment, "WORLD_SIZE", 1)
+    if size == 1:
+        yield ALONE
+        return
+    rank = _number(environment, "RANK", 0)
+    try:
+        import torch
+        from torch import distributed
+    except ImportError:
+        raise InputError(
+            f"WORLD_SIZE is {size}: several processes speak through torch, which is not installed; "
+            "pip install 'bertref[torch]'"
+        ) from None
+    try:
+        store = next(distributed.rendezvous("env://", rank, size, timeout=MEETING))[0]
+        store = distributed.PrefixStore("bertref", store)
+        store = distributed.PrefixStore(common_name(store, rank, size, MEETING.total_seconds()), store)
+        distributed.init_process_group("gloo", store=store, rank=rank, world_size=size, timeout=PATIENCE)
+    except (RuntimeError, ValueError) as error:
+        raise InputError(
+            f"process {rank} of {size} can't join the others ({_said(error)}); start them with torchrun. "
+            "GLOO_SOCKET_IFNAME names the network interface to use, such as lo on one machine"
+        ) from None
+    yield Gloo(torch, distributed, rank, size)
+    distributed.destroy_process_group()
+
+
+def _number(environment: Mapping[str, str], name: str, default: int) -> int:
+    value = environment.get(name, "") or str(default)
+    if not value.isdecimal():
+        raise InputError(f"{name} is {value!r} in the environment; torchrun makes it a whole number")
+    return int(value)
+
+
+def _said(error: BaseException) -> str:
+    """The first sentence of an error of gloo, without the place in its source."""
+    line = (str(error) or type(error).__name__).partition("\n")[0]
+    return re.sub(r"^\[[^]]*:\d+] ", "", line).partition(". ")[0]
+
+
+class Gloo:
+    """`World` by torch.distributed; gloo's sums run around a ring of the ranks, in an order that shapes decide."""
+
+    def __init__(self, torch: Any, distributed: Any, rank: int, size: int) -> None:
+        self._torch, self._distributed, self._rank, self._size = torch, distributed, rank, size
+
+    @property
+    def rank(self) -> int:
+        return self._rank
+
+    @property
+    def size(self) -> int:
+        return self._size
+
+    def all_reduce(self, array: HostArray) -> Handle:
+        tensor = self._torch.from_numpy(array)  # the same memory
+        work = self._asked(lambda: self._distributed.all_reduce(tensor, async_op=True))
+        return _Work(self, work)
+
+    def broadcast(self, array: HostArray) -> None:
+        tensor = self._torch.from_numpy(array)
+        self._asked(lambda: self._distributed.broadcast(tensor, 0))
+
+    def collect(self, value: T) -> Sequence[T]:
+        found: list[Any] = [None] * self._size
+        self._asked(lambda: self._distributed.all_gather_object(found, value))
+        return found
+
+    def barrier(self) -> None:
+        self._asked(self._distributed.barrier)
+
+    def _asked(self, call: Callable[[], T]) -> T:
+        try:
+            return call()
+        except RuntimeError as error:
+            raise ProcessLost(
+                f"process {self._rank} of {self._size} ends, because it has lost another one ({_said(error)}); "
+                "with --resume the run goes on from its last checkpoint"
+            ) from error
+
+
+class _Work:
+    """A sum that gloo's threads are making."""
+
+    def __init__(self, world: Gloo, work: Any) -> None:
+        self._world, self._work = world, work
+
+    def wait(self) -> None:
+        self._world._asked(self._work.wait)

@@ -1,0 +1,83 @@
+"""What the shares of a batch add up to."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bertref import backends
+from bertref.objectives import Figure, Outcome
+from bertref.train.parallel import sums
+from bertref.train.parallel.sums import anywhere, buckets, summed, summed_outcome
+
+from .threads import ThreadWorld, together
+
+SIZES = st.dictionaries(st.text("abc", min_size=1, max_size=3), st.integers(1, 9), max_size=8)
+
+
+@given(SIZES, st.integers(1, 20))
+def test_buckets_are_stretches_of_the_parameters(sizes: dict[str, int], full: int) -> None:
+    found = list(buckets(sizes, full))
+    assert [name for names in found for name in names] == list(sizes)
+    for names in found:
+        assert sum(sizes[name] for name in names[:-1]) < full, "a full bucket takes no more"
+    for names in found[:-1]:
+        assert sum(sizes[name] for name in names) >= full
+
+
+@pytest.mark.parametrize("backend", ["numpy", "torch"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@settings(max_examples=10, deadline=None)
+@given(data=st.data())
+def test_gradients_are_added_by_name(backend: str, dtype: str, data: st.DataObject) -> None:
+    shapes = data.draw(st.dictionaries(st.text("abc", min_size=1, max_size=2),
+                                       st.lists(st.integers(1, 4), max_size=3).map(tuple), min_size=1))  # fmt: skip
+    size, full = data.draw(st.integers(1, 4)), data.draw(st.integers(1, 30))
+    xp = backends.get(backend).xp
+    shares = [
+        {name: np.random.default_rng([rank, n]).normal(size=shape).astype(dtype)
+         for n, (name, shape) in enumerate(shapes.items())}
+        for rank in range(size)
+    ]  # fmt: skip
+
+    def work(world: ThreadWorld) -> dict[str, np.ndarray]:
+        given = {name: xp.from_numpy(g.copy()) for name, g in shares[world.rank].items()}
+        found = summed(world, xp, given)
+        for name, g in given.items():
+            assert (xp.to_numpy(g) == shares[world.rank][name]).all(), "what was given is untouched"
+        return {name: xp.to_numpy(g) for name, g in found.items()}
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sums, "buckets", lambda sizes: buckets(sizes, full))
+        results = together(size, work)
+    for found in results:
+        assert list(found) == list(shapes)
+        for name, shape in shapes.items():
+            assert found[name].shape == shape
+            assert found[name].dtype == dtype
+            want = sum(share[name].astype(np.float64) for share in shares)
+            np.testing.assert_allclose(found[name], want, rtol=1e-5, atol=1e-5)
+            assert found[name].tobytes() == results[0][name].tobytes(), "the same bits in every process"
+
+
+def test_losses_and_figures_are_added_each_by_its_name() -> None:
+    xp = backends.get("numpy").xp
+
+    def scalar(value: float) -> np.ndarray:
+        return xp.from_numpy(np.asarray(value, np.float32))
+
+    def work(world: ThreadWorld) -> Outcome:
+        r = world.rank
+        return summed_outcome(world, xp, Outcome(
+            {"mlm": scalar(1 + r), "total": scalar(10 + r)}, {"accuracy": Figure(scalar(100 + r), scalar(1000 + r))}
+        ))  # fmt: skip
+
+    for found in together(3, work):
+        assert {name: float(loss) for name, loss in found.losses.items()} == {"mlm": 6, "total": 33}
+        assert [float(part) for part in found.figures["accuracy"]] == [303, 3003]
+        assert {loss.dtype for loss in found.losses.values()} == {np.dtype(np.float32)}
+
+
+@pytest.mark.parametrize("who", [None, 0, 2])
+def test_a_flag_in_any_process_is_seen_in_all(who: int | None) -> None:
+    assert together(3, lambda world: anywhere(world, world.rank == who)) == [who is not None] * 3

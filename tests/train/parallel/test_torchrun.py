@@ -1,0 +1,110 @@
+"""Processes that torchrun starts: how they join, that they learn what one does, and that they survive being killed."""
+
+import json
+import random
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from bertref.errors import InputError
+from bertref.train.parallel.torchrun import joined
+from bertref.train.parallel.world import ALONE
+
+from ..pretraining.running import equal, run, weights
+from .launching import launch, options
+
+
+@pytest.mark.parametrize("environment", [{}, {"WORLD_SIZE": "1", "RANK": "0"}, {"WORLD_SIZE": ""}])
+def test_one_process_needs_no_torch(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with joined(environment) as world:
+        assert world is ALONE
+
+
+def refused(environment: dict[str, str]) -> str:
+    with pytest.raises(InputError) as caught, joined(environment):
+        pass
+    return str(caught.value)
+
+
+def test_several_processes_without_torch_are_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert "pip install 'bertref[torch]'" in refused({"WORLD_SIZE": "2", "RANK": "0"})
+
+
+def test_an_environment_that_is_not_torchruns_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "WORLD_SIZE is 'two' in the environment" in refused({"WORLD_SIZE": "two"})
+    for name in ("MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    assert "process 1 of 2 can't join the others" in refused({"WORLD_SIZE": "2", "RANK": "1"})
+
+
+def run_under_torchrun(folder: Path, processes: int, out: str, **changes: object) -> list[dict[str, object]]:
+    """The events on standard output."""
+    process = launch(processes, *options(folder, out, **changes))
+    printed, said = process.communicate(timeout=600)
+    assert process.returncode == 0, said
+    return [json.loads(line) for line in printed.splitlines()]
+
+
+@pytest.mark.parametrize("processes", [2, pytest.param(4, marks=pytest.mark.slow)])
+def test_they_learn_what_one_process_does(tmp_path: Path, processes: int) -> None:
+    """Batches of five examples; process 0 alone prints."""
+    changes = {"precision": "float64", "batch_size": 5, "steps": 6}
+    one = run(tmp_path, "one", **changes)
+    events = run_under_torchrun(tmp_path, processes, "many", **changes)
+    kinds = [event["event"] for event in events]
+    assert (kinds.count("start"), kinds.count("step"), kinds.count("eval"), kinds.count("done")) == (1, 6, 1, 1)
+    for name, was in (("step", one.of("step")), ("eval", one.of("eval"))):
+        now = [event for event in events if event["event"] == name]
+        for key in ("loss", "gradient_norm", "masked_lm_loss", "masked_lm_accuracy", "next_sentence_loss"):
+            if key in was[0]:
+                np.testing.assert_allclose([v[key] for v in now], [v[key] for v in was], rtol=1e-10, err_msg=key)
+    ours, theirs = weights(tmp_path / "one"), weights(tmp_path / "many")
+    for name, array in ours.items():
+        np.testing.assert_allclose(theirs[name], array, rtol=0, atol=1e-8, err_msg=name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_killed_processes_are_started_again_and_end_bit_equal(tmp_path: Path, seed: int) -> None:
+    """Any process, at any moment, four times over; torchrun starts all again from the last checkpoint."""
+    changes = {"steps": 60, "save_every": 5, "log_every": 5}
+    run_under_torchrun(tmp_path, 2, "whole", **changes)
+    rng, out = random.Random(seed), tmp_path / "killed"
+    process = launch(2, *options(tmp_path, "killed", **changes), "--resume", restarts=4)
+    killed, seen = 0, 0
+    while process.poll() is None and killed < 4:
+        steps = [int(path.name.partition("-")[2]) for path in out.glob("checkpoint-*")]
+        workers = psutil.Process(process.pid).children()
+        if steps and max(steps) > seen and len(workers) == 2:
+            time.sleep(rng.uniform(0, 0.3))
+            victim = rng.choice(workers)
+            if victim.is_running():
+                victim.kill()
+                killed, seen = killed + 1, max(steps)
+        time.sleep(0.01)
+    _, said = process.communicate(timeout=600)
+    assert process.returncode == 0, said
+    assert killed >= 3
+    assert said.count("has lost another one") >= 1, said
+    assert "Traceback" not in "\n".join(line for line in said.splitlines() if "torch" not in line)
+    assert equal(weights(tmp_path / "whole"), weights(out))
+
+
+@pytest.mark.slow
+def test_a_signal_to_torchrun_saves_and_ends_all(tmp_path: Path) -> None:
+    changes = {"steps": 5000, "save_every": 5000, "log_every": 5}
+    process = launch(2, *options(tmp_path, "out", **changes))
+    assert process.stdout is not None
+    for line in process.stdout:
+        if json.loads(line).get("step") == 10:
+            break
+    process.terminate()
+    process.communicate(timeout=600)
+    (checkpoint,) = (tmp_path / "out").glob("checkpoint-*")
+    assert int(checkpoint.name.partition("-")[2]) >= 10

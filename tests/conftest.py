@@ -13,6 +13,7 @@ FAULTS = Path(__file__).parent / "faults"
 
 for forced in ("FORCE_COLOR", "CLICOLOR_FORCE", "PY_COLORS"):  # what the tests read from commands is plain text
     os.environ.pop(forced, None)
+os.environ["COLUMNS"] = "120"  # before a command's module is imported, which asks how wide its tables may be
 
 os.environ.setdefault("BERTREF_MKL", "off")
 """Everything is tested with what everybody has; `BERTREF_MKL=on pytest` runs it all on MKL. The kernels' own tests run

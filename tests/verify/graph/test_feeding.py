@@ -99,7 +99,7 @@ def test_every_step_of_a_backend_is_right(spec: str, case: Case) -> None:
     assert max(one.own or 0 for one in judged.values()) < 5
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("dtype", ["bfloat16", pytest.param("float16", marks=pytest.mark.slow)])
 def test_steps_in_half_precision_are_right(dtype: str, case: Case) -> None:
     judged = found(parse(f"torch:dtype={dtype}"), case, dtype)
     assert [name for name, one in judged.items() if one.status != "right"] == []

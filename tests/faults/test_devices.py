@@ -35,7 +35,12 @@ def test_what_is_impossible_is_named_before_the_output_folder(
     assert "is not empty" not in done.stderr
 
 
-@pytest.mark.parametrize("options", [*(options for options, _ in IMPOSSIBLE), ("nowhere.txt",), ("--vocab", "nothing")])
+REFUSED = [*(options for options, _ in IMPOSSIBLE), ("nowhere.txt",), ("--vocab", "nothing")]
+
+
+@pytest.mark.parametrize(
+    "options", [pytest.param(one, marks=pytest.mark.slow if "torch:cuda" in one else ()) for one in REFUSED]
+)
 def test_a_run_that_could_not_start_leaves_no_folder(tmp_path: Path, options: tuple[str, ...]) -> None:
     done = pretrain(*options, "--out", "run", cwd=tmp_path)
     assert done.returncode == 2

@@ -91,7 +91,8 @@ def test_a_stopped_run_goes_on_bit_equal(whole: Any, stop: int, changes: dict[st
     second, _ = run(folder, out, resume=True, **changes)
     assert second.status == "finished"
     assert (second.best_step, second.metrics) == (result.best_step, pytest.approx(result.metrics, nan_ok=True, abs=0))
-    assert equal(weights(folder / "out"), weights(folder / out))
+    for name in ("", "checkpoint-12"):  # the best weights may be older than the stop; the last ones never are
+        assert equal(weights(folder / "out" / name), weights(folder / out / name))
 
 
 def test_what_is_shown_and_how_often_changes_no_bit(whole: Any) -> None:

@@ -133,7 +133,7 @@ def _case(subject: Any, kind: str, options: dict[str, Any], chosen: set[str]) ->
 
     if kind == "onnx" and options["file"] and not options["config"]:
         texts = tuple(read_texts((), options["file"]))
-        return case_of_texts(subject, options["model_dir"], texts, options["seed"])
+        return case_of_texts(subject, options["model_dir"], texts, options["seed"], choices=options["choices"])
     own_model = options["model_dir"] if kind != "onnx" else None
     own_choice = ("dialect", "edge", "optimizer", "step", "head", "labels", "choices")
     generated = {name: options[name] for name in own_choice if options[name]}

@@ -67,6 +67,7 @@ class Case:
     objective  what its answers go on to, a name of `topology.OBJECTIVES`; None: it is asked forward only
     targets    the labels of an objective, or the gradients that are given for outputs, by name (`cases.targets`); those
                of pre-training are in the batch
+    embedding  what makes a vector of a text, as in `topology.rows`: asked forward only
     """
 
     name: str
@@ -79,6 +80,7 @@ class Case:
     heads: tuple[str, ...] = PRETRAINING
     objective: str | None = "pretraining"
     targets: Arrays = field(default_factory=dict)
+    embedding: tuple[str, ...] = ()
 
     @property
     def num_labels(self) -> int:
@@ -111,6 +113,13 @@ class Case:
         return self.targets[name] if name in self.targets else np.asarray(getattr(self.batch, name))
 
 
+TWO_RUNS = {
+    "grad": "values and gradients of two runs; if one run gives both, gradients are judged closer",
+    "update": "gradients and updates of two runs",
+}
+"""What is from another run than what it is made from (`Answers.apart`) -> what the report says of it."""
+
+
 @dataclass(frozen=True, eq=False)
 class Answers:
     """`values` under canonical names, in canonical shapes (padded layout, predictions (B, P, ...)). `notes` are
@@ -121,6 +130,7 @@ class Answers:
                None: all values are alike
     unquantised  values without what quantisation does to them, as the subject's own scales say: what their step is
                judged by; the values themselves are what other steps start from
+    unjudged   values that others are made from, of which nobody can say what is right -> why not
     apart      "grad" if gradients come from another run than the forward values, "update" if updates come from another
                run than the gradients: two runs may round otherwise, and a gradient follows the values of its own
     """
@@ -131,6 +141,7 @@ class Answers:
     outputs: tuple[str, ...] | None = None
     unquantised: Arrays = field(default_factory=dict)
     apart: frozenset[str] = frozenset()
+    unjudged: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

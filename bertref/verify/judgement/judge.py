@@ -65,7 +65,7 @@ def compare(
     findings = overflow_allowed(case, precision, given.findings)
     unquantised = admit(case, answers.unquantised).values
     computed = "float32" if precision == QUANTISED else precision
-    judgement = Judgement(case, computed, given.values, unquantised, answers.apart)
+    judgement = Judgement(case, computed, given.values, unquantised, answers.apart, answers.unjudged)
     found = {**findings, **judgement.findings(findings)}
     found |= judgement.unsteady(found, again)
     found |= explained(judgement.graph, found)
@@ -96,7 +96,7 @@ def _with_outputs(report: Report, outputs: tuple[str, ...]) -> Report:
 
 class Judgement:
     """The comparison of a case's answers, all of them known, of the right shape and finite, with what is right.
-    `unquantised` and `apart` as in `Answers`."""
+    `unquantised`, `apart` and `unjudged` as in `Answers`."""
 
     def __init__(
         self,
@@ -105,8 +105,9 @@ class Judgement:
         values: Arrays,
         unquantised: Mapping[str, Any] = MappingProxyType({}),
         apart: frozenset[str] = frozenset(),
+        unjudged: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        self.case, self.values, self._unquantised = case, values, unquantised
+        self.case, self.values, self._unquantised, self._unjudged = case, values, unquantised, unjudged
         self.truth = Truth(case, precision)
         self.graph = self.truth.graph
         self.replay = Replay(self.graph, values)
@@ -131,7 +132,10 @@ class Judgement:
         for step in self.graph:
             behind = any(name in wrong for name in step.inputs)
             if step.name in self.values:
-                found[step.name] = self._finding(step.name, behind, *measured[step.name])
+                finding = self._finding(step.name, behind, *measured[step.name])
+                if step.name in self._unjudged:
+                    finding = replace(finding, status="unjudged", own=None, place=None, note=self._unjudged[step.name])
+                found[step.name] = finding
             if behind or (step.name in found and found[step.name].status in WRONG):
                 wrong.add(step.name)
         return found

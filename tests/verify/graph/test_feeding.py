@@ -141,7 +141,7 @@ def test_a_wrong_step_of_a_head_is_found_and_no_other(head: str, name: str) -> N
     assert [one.name for one in judged.values() if one.status in WRONG] == [name]
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("dtype", ["bfloat16", pytest.param("float16", marks=pytest.mark.slow)])
 def test_steps_in_half_precision_are_right(dtype: str, case: Case) -> None:
     judged = found(parse(f"torch:dtype={dtype}"), case, dtype)
     assert [name for name, one in judged.items() if one.status != "right"] == []

@@ -44,6 +44,7 @@ PRECISIONS = ("float64", "float32", "tf32", "bfloat16", "float16", "mixed-bfloat
 @click.option("--mapping", metavar="FILE", help="How a dump's or a command's answers are named and laid out.")
 @click.option("--shrink", is_flag=True, help="Look for the smallest case that still fails, and show that.")
 @click.option("--feed", is_flag=True, help="Have it do single steps from the right inputs, too, if it can.")
+@click.option("--diagnosis/--no-diagnosis", default=True, help="Look for the cause, too, where it diverges.")
 @click.option("--html", metavar="FILE", help="Write the report as a page, too.")
 @click.option("--junit", metavar="FILE", help="Write JUnit's XML for continuous integration, too.")
 @json_option
@@ -152,12 +153,13 @@ def _report(subject: Any, case: Any, options: dict[str, Any]) -> Any:
 
     wanted = [name.strip() for names in options["probes"] for name in names.split(",") if name.strip()]
     asked = {"precision": options["precision"], "wanted": wanted, "only": options["only"], "feed": options["feed"]}
-    report = check(subject, case, **asked)
+    shown = {**asked, "diagnosis": options["diagnosis"]}
+    report = check(subject, case, **{**asked, "diagnosis": False} if options["shrink"] else shown)
     if not options["shrink"] or report.verdict != "diverges":
         return report
     from ..verify.shrinking import smallest
 
-    return check(subject, smallest(subject, case, report, **asked), **asked)
+    return check(subject, smallest(subject, case, report, **asked), **shown)
 
 
 class _Shown:

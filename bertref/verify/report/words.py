@@ -54,6 +54,7 @@ def details(report: Report) -> Lines:
     if first is None:
         return [*_closest(report), *coverage(report), *_notes(report)]
     lines = [
+        *causes(report),
         *_reduced(report),
         ("first wrong", f"{first.name}: {WHY[first.status]}" + (f" ({first.note})" if first.note else "")),
     ]
@@ -75,6 +76,16 @@ WHY = {
     "unsteady": "differs from run to run",
 }
 """What a status means for the first wrong tensor."""
+
+
+def causes(report: Report) -> Lines:
+    """Why it diverges, as far as that is known, and what to change."""
+    found = report.diagnosis
+    if found is None or found.outcome in ("unknown", "failed"):
+        return []
+    labels = ["one of these" if found.outcome == "ambiguous" else "cause", *["" for _ in found.causes]]
+    lines = [(label, cause.sentence) for label, cause in zip(labels, found.causes, strict=False)]
+    return [*lines, *(("change", cause.patch) for cause in found.causes[:1] if found.outcome == "named")]
 
 
 def _reduced(report: Report) -> Lines:

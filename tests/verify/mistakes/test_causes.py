@@ -1,5 +1,7 @@
 """Every mistake has causes, every cause an id of the list, every id a family."""
 
+from bertref.verify.diagnosis.families import HYPOTHESES
+
 from . import MISTAKES
 from .causes import ACCEPTED, FAMILIES, IDS
 
@@ -15,3 +17,8 @@ def test_every_id_belongs_to_a_family_and_to_a_mistake() -> None:
     assert {name.partition(".")[0] for name in IDS} == set(FAMILIES)
     assert all(IDS.values())
     assert set(IDS) == {cause for one in MISTAKES for cause in one.causes}
+
+
+def test_every_hypothesis_belongs_to_a_family() -> None:
+    """Some name what none of the mistakes is."""
+    assert {one.id.partition(".")[0] for one in HYPOTHESES} <= set(FAMILIES)

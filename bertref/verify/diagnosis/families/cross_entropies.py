@@ -96,14 +96,15 @@ def _smoothed(scene: Scene, row: TensorRow, value: float) -> Rewritten:
 
 
 def _other_labels(change: Callable[[Values, Values, int, Any], tuple[Values, Values]]) -> Make:
-    """`change(labels, weights, number of classes, choice)` -> labels and weights."""
+    """`change(labels, weights, number of classes, choice)` -> labels and weights. Labels on padding may count then."""
 
     def make(scene: Scene, row: TensorRow, value: Any) -> Rewritten:
         def loss(x: Values) -> Values:
             labels, weights = _labels(scene, row)
-            given = in_shape(x, labels)
+            given = in_shape(scene.raw(row.inputs[0], x), labels)
             labels, weights = change(labels, weights, x.shape[-1], value)
-            return (surprisals(given, labels) * weights).sum() / (weights.sum() or 1.0)
+            terms = np.where(weights > 0, surprisals(given, labels) * weights, 0.0)
+            return terms.sum() / (weights.sum() or 1.0)
 
         return formula(row, loss)
 
@@ -164,7 +165,8 @@ def _at_all_positions(label: Callable[[Scene, Values], Values]) -> Make:
         case, states = scene.case, last_output(scene.case.config)
         B, S = case.batch.input_ids.shape
         every = np.broadcast_to(np.arange(S, dtype=np.int32), (B, S))
-        batch = replace(case.batch, masked_lm_positions=every, masked_lm_ids=every, masked_lm_weights=np.ones((B, S)))
+        ones = np.ones((B, S), np.float32)
+        batch = replace(case.batch, masked_lm_positions=every, masked_lm_ids=every, masked_lm_weights=ones)
         whole, labels = RowArithmetic(replace(case, batch=batch), scene.params), label(scene, _at_positions(scene))
 
         def loss(x: Values) -> Values:

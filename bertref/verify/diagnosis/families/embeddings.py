@@ -80,7 +80,7 @@ def _sinusoids(scene: Scene, row: TensorRow, way: tuple[str, str]) -> Rewritten 
     width, rows = scene.case.config.hidden_size, len(scene.case.batch)
     if width % 2:
         return None
-    dtype = np.float64 if scene.precision == "float64" else np.float32
+    dtype: Any = np.float64 if scene.precision == "float64" else np.float32
     even = np.arange(0, width, 2).astype(dtype)
     if power == "power":
         angles = _places(scene)[:, None].astype(dtype) / dtype(10000) ** (even / dtype(width))[None, :]

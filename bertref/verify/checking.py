@@ -105,8 +105,9 @@ def _another(subject: Subject, case: Case, report: Report, judgement: Judgement)
     """Another case, answered by the same subject; None, if it can't be asked, or not that."""
     if not subject.live:
         return None
-    step = report.first is not None and report.first.startswith("update:")
-    other, kinds = another(case, step=step), ("", "grad", "update") if step else ("",)
+    kind = split(report.first or "")[0]
+    kinds = {"": ("",), "grad": ("", "grad"), "update": ("", "grad", "update")}[kind]
+    other = another(case, step=kind == "update")
     try:
         answers = subject.answer(other, tuple(name for name in judgement.values if split(name)[0] in kinds))
     except Exception:  # a subject may be anything, and made for one size

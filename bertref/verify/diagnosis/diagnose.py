@@ -26,7 +26,8 @@ def diagnose(
     force: bool = False,
     without: Collection[str] = (),
 ) -> Diagnosis:
-    """Looks for the cause of the first wrong tensor, and for those of others, in the forward pass.
+    """Looks for the cause of the first wrong tensor, and for those of others of its kind: forward ones, gradients,
+    updates.
 
     scene    of the judgement that the report comes from
     another  another case of the same subject, of another seed and size, judged, too; asked for when something explains
@@ -38,8 +39,6 @@ def diagnose(
     finding = next((finding for finding in report.findings if finding.name == report.first), None)
     if not force and (finding is None or finding.status not in OWN):
         return Diagnosis("unknown", note="only a step that is wrong by itself is looked into")
-    if not force and report.first is not None and split(report.first)[0] == "grad":
-        return Diagnosis("unknown", note="steps of the backward pass are not looked into")
     return _Search(scene, another, frozenset(without)).run(report.first, force=force)
 
 
@@ -57,10 +56,10 @@ class _Search:
     def __init__(self, scene: Scene, another: Callable[[], Scene | None], without: frozenset[str]) -> None:
         self._scene, self._another, self._without = scene, another, without
         self._second: Scene | None = None
-        self._asked = self._updates = False
+        self._asked, self._kind = False, ""
 
     def run(self, first: str | None, *, force: bool) -> Diagnosis:
-        self._updates = first is not None and first.startswith("update:")
+        self._kind = "" if first is None else split(first)[0]
         sizes = self._sizes()
         if force:
             first = max(sizes, key=lambda name: sizes[name])
@@ -83,8 +82,9 @@ class _Search:
         return self._diagnosis(found, tuple(name for name, size in sizes.items() if size > LIMIT))
 
     def _sizes(self) -> dict[str, float]:
-        """What the steps of the forward answers added, over rounding; of updates, too, if it is about these."""
-        kinds = ("", "update") if self._updates else ("",)
+        """What the steps of the forward answers added, over rounding; of gradients or updates, too, if the first wrong
+        one is of these."""
+        kinds = ("", self._kind)
         return {name: self._scene.ratio(name) for name in self._scene.judged_names() if split(name)[0] in kinds}
 
     def _repair(self, candidate: Candidate) -> None:
@@ -132,7 +132,7 @@ class _Search:
         if not clean or clean[0] is not found[0]:
             return Diagnosis("unknown", left=left, ruled_out=found[0].ruled_out,
                              note="what explains the first wrong tensor leaves others beside it wrong")  # fmt: skip
-        right = "" if left else "the computation" if self._updates or self._backward_right() else "the forward pass"
+        right = "" if left else "the computation" if self._kind or self._backward_right() else "the forward pass"
         causes = [self._cause(one.best[0], one, right if one is clean[-1] else "") for one in clean]
         return Diagnosis("named", tuple(causes), left)
 

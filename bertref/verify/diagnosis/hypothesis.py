@@ -5,10 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...row import TensorRow
-from ..graph.replay import Updater
-from ..graph.steps import Rewritten
 from ..report.mistakes import compressed
-from .scene import Scene
+from .scene import Made, Scene
 
 
 @dataclass(frozen=True)
@@ -93,8 +91,8 @@ class Hypothesis:
 
     id        "family.what", as in the list of causes
     applies   whether a row of the network's table can be computed so
-    make      the row, or the optimiser's step, computed so, with the value of a choice or of the number; None: it can't
-              be
+    make      the row, its way back or the optimiser's step, computed so, with the value of a choice or of the number;
+              None: it can't be
     sentence  says it
     where     library -> a line where it usually stands
     patch     what to do
@@ -105,7 +103,7 @@ class Hypothesis:
 
     id: str
     applies: Callable[[TensorRow], bool]
-    make: Callable[[Scene, TensorRow, Any], Rewritten | Updater | None]
+    make: Callable[[Scene, TensorRow, Any], Made | None]
     sentence: Callable[[Told], str]
     where: Mapping[str, str]
     patch: str

@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..graph.axes import kind
-from ..graph.replay import Updater
-from ..graph.steps import Rewritten
 from ..judgement.limit import LIMIT
 from ..records import Fitted
 from .fit import fitted
 from .hypothesis import Choice, Hypothesis
-from .scene import LEFT, Scene
+from .scene import LEFT, Made, Scene
 
 SHARE = 0.1
 """Of the error, that a cause may leave at most. Larger: what only comes near to the subject's way is named."""
@@ -67,7 +65,7 @@ class Candidate:
 
 def rewritten(
     scene: Scene, hypothesis: Hypothesis, names: Iterable[str], value: Any
-) -> dict[str, Rewritten | Updater]:
+) -> dict[str, Made]:
     """The rows of these names, as the hypothesis has them; without those that can't be computed so."""
     found = {name: hypothesis.make(scene, scene.rows[name], value) for name in names}
     return {name: made for name, made in found.items() if made is not None}

@@ -71,7 +71,7 @@ class Graph:
         self.axes = AxesOf(case)
         self.rows = {row.name: row for row in rows_of(case)}
         self._rows = tuple(self.rows.values())
-        self._readers, self._users = readers(self._rows), users(self._rows)
+        self.readers, self.users = readers(self._rows), users(self._rows)
         self._rewritten: dict[str, Rewritten] = {}
         self.arithmetic = RowArithmetic(case, case.params if params is None else params, gain, padding_row=padding_row)
         self.steps: dict[str, Step] = {step.name: step for step in (*self._forward(), *self._backward())}
@@ -95,11 +95,21 @@ class Graph:
         for name, made in rows.items():
             other.steps[name] = _step(name, made.forward)
             row = self.rows[name]
-            if made.backward and self.case.objective:
+            if (made.backward or made.parameters) and self.case.objective:
                 again = [other._gradient(self.rows[one]) for one in row.inputs]
-                again += (step for one, _ in row.parameters for step in other._parameters(self._users[one][0]))
+                again += (step for one, _ in row.parameters for step in other._parameters(self.users[one][0]))
                 other.steps |= {step.name: step for step in again}
         return other
+
+    def with_gradient(self, name: str, part: Contribution) -> "Graph":
+        """The same, with the gradient of a tensor made otherwise."""
+        other = copy(self)
+        other.steps = {**self.steps, f"grad:{name}": _step(f"grad:{name}", part)}
+        return other
+
+    def made(self, name: str) -> Rewritten:
+        """How a row is computed."""
+        return self._rewritten.get(name) or Rewritten(self.arithmetic.forward(self.rows[name]))
 
     def norms(self) -> Iterator[Step]:
         """The forward steps that are layer norms."""
@@ -128,8 +138,8 @@ class Graph:
     def _gradient(self, row: TensorRow) -> Step:
         """Of a tensor: what its readers hand back; 1 for the loss, which has none."""
         parts = [
-            self._backward_of(reader, i)
-            for reader in self._readers[row.name]
+            self.backward_of(reader, i)
+            for reader in self.readers[row.name]
             for i, name in enumerate(reader.inputs)
             if name == row.name
         ]
@@ -138,21 +148,23 @@ class Graph:
     def _parameters(self, row: TensorRow) -> Iterator[Step]:
         """Of a row's parameters, except those that rows nearer to the input have, too: theirs are made there."""
         for name, _ in row.parameters:
-            owners = self._users[name]
+            owners = self.users[name]
             if owners[0] is row:
                 parts = [
-                    self._parameter_of(owner, i)
+                    self.parameter_of(owner, i)
                     for owner in owners
                     for i, parameter in enumerate(owner.parameters)
                     if parameter.name == name
                 ]
                 yield _step(f"grad:{name}", added(parts))
 
-    def _backward_of(self, row: TensorRow, i: int) -> Contribution:
+    def backward_of(self, row: TensorRow, i: int) -> Contribution:
+        """The gradient that input i of a row gets through it."""
         made = self._rewritten.get(row.name)
         return made.backward[i] if made and made.backward else self.arithmetic.backward(row, i)
 
-    def _parameter_of(self, row: TensorRow, i: int) -> Contribution:
+    def parameter_of(self, row: TensorRow, i: int) -> Contribution:
+        """The gradient that parameter i of a row gets from it."""
         made = self._rewritten.get(row.name)
         return made.parameters[i] if made and made.parameters else self.arithmetic.parameter(row, i)
 

@@ -12,11 +12,11 @@ from bertref.verify.cases.another import another
 from bertref.verify.cases.case import generate
 from bertref.verify.diagnosis.diagnose import diagnose
 from bertref.verify.diagnosis.hypothesis import Hypothesis
-from bertref.verify.diagnosis.scene import STEP, Scene
+from bertref.verify.diagnosis.scene import STEP, Back, Scene
 from bertref.verify.diagnosis.trials import rewritten
 from bertref.verify.graph.axes import split
 from bertref.verify.graph.replay import Replay
-from bertref.verify.graph.steps import Graph, Rewritten
+from bertref.verify.graph.steps import Graph
 from bertref.verify.judgement.judge import judged
 from bertref.verify.records import Answers, Arrays, Case, Diagnosis, Report
 
@@ -35,8 +35,10 @@ def right(case: Case) -> Arrays:
 
 
 def _computed(case: Case, changes: Mapping[str, Any], kinds: Collection[str]) -> Arrays:
-    rows = {name: made for name, made in changes.items() if isinstance(made, Rewritten)}
-    graph, values = Graph(case).rewritten(rows), dict[str, Any]()
+    """Every tensor from those before it; a scene of nothing recorded is changed, so that its steps are the changed
+    ones."""
+    scene = scene_of(case, {"embeddings.word": _word(case)})[1].changed(changes)
+    graph, values = scene.replay.graph, dict[str, Any]()
     for step in graph:
         if split(step.name)[0] in kinds:
             replay = Replay(graph, values)
@@ -46,13 +48,18 @@ def _computed(case: Case, changes: Mapping[str, Any], kinds: Collection[str]) ->
     return values
 
 
+def _word(case: Case) -> Any:
+    return np.asarray(Replay(Graph(case), {})("embeddings.word"), np.float32)
+
+
 def wrong(case: Case, hypothesis: Hypothesis, value: Any) -> Arrays:
     """What one computes that does what the hypothesis says, in every row that it can be done in; gradients and updates
     only if these are concerned."""
-    _, scene = scene_of(case, {"embeddings.word": right(case)["embeddings.word"]})  # nothing that could be read raw
+    _, scene = scene_of(case, {"embeddings.word": _word(case)})  # nothing that could be read raw
     names = [name for name, row in scene.rows.items() if hypothesis.applies(row)]
     changes = rewritten(scene, hypothesis, names, value)
-    return _computed(case, changes, ALL if STEP.name in changes else FORWARD)
+    back = any(isinstance(made, Back) for made in changes.values())
+    return _computed(case, changes, ALL if STEP.name in changes else ALL[:2] if back else FORWARD)
 
 
 def asked(head: str = "pretraining") -> Case:

@@ -4,6 +4,7 @@ from ..hypothesis import Hypothesis
 from . import (
     activations,
     attention,
+    backward,
     cross_entropies,
     dense,
     embeddings,
@@ -26,6 +27,7 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
     *pooler.HYPOTHESES,
     *cross_entropies.HYPOTHESES,
     *losses.HYPOTHESES,
+    *backward.HYPOTHESES,
     *optimizer.HYPOTHESES,
 )
 """In the order in which they are tried; of those that explain the same, the order chooses none."""

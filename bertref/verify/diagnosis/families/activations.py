@@ -37,27 +37,34 @@ def _op(name: str) -> Callable[[Values], Values]:
     return lambda x: ACTIVATIONS[name].forward(get("numpy").xp, x)[0]
 
 
+def _sigmoid(x: Values) -> Values:
+    return 0.5 * (1 + np.tanh(x / 2))
+
+
+FUNCTIONS: dict[str, Callable[[Values], Values]] = {
+    **{name: _op(name) for name in ("gelu_erf", "gelu_tanh", "relu")},
+    "tanh": np.tanh, "quick_gelu": lambda x: x * _sigmoid(1.702 * x), "silu": lambda x: x * _sigmoid(x),
+}  # fmt: skip
+
+
+def slope_of(function: Callable[[Values], Values]) -> Callable[[Values], Values]:
+    """Its derivative, by differences."""
+    return lambda x: (function(x + STEP) - function(x - STEP)) / (2 * STEP)
+
+
 def _function(row: TensorRow, function: Callable[[Values], Values]) -> Rewritten:
     """The row by another function, and the gradient by that one's slope."""
 
-    def back(d: Values, x: Values) -> Values:
-        return d * (function(x + STEP) - function(x - STEP)) / (2 * STEP)
-
-    x = row.inputs[0]
-    return Rewritten(
-        Contribution(row.inputs, function, x), (Contribution((f"grad:{row.name}", x), back, x, lambda d, _: d),)
-    )
+    x, slope = row.inputs[0], slope_of(function)
+    back = Contribution((f"grad:{row.name}", x), lambda d, x: d * slope(x), x, lambda d, _: d)
+    return Rewritten(Contribution(row.inputs, function, x), (back,))
 
 
-def _other(name: str, function: Callable[[Values], Values]) -> Callable[[Scene, TensorRow, Any], Rewritten | None]:
+def _other(name: str) -> Callable[[Scene, TensorRow, Any], Rewritten | None]:
     def make(scene: Scene, row: TensorRow, _: Any) -> Rewritten | None:
-        return None if own(scene, row) == name else _function(row, function)
+        return None if own(scene, row) == name else _function(row, FUNCTIONS[name])
 
     return make
-
-
-def _sigmoid(x: Values) -> Values:
-    return 0.5 * (1 + np.tanh(x / 2))
 
 
 def _said(what: str) -> Callable[[Told], str]:
@@ -72,24 +79,24 @@ def _table(scene: Scene, row: TensorRow, _: Any) -> Rewritten | None:
     """Looked up by the input's float16 number, in a table of float16 numbers."""
     if own(scene, row) not in ("gelu_erf", "gelu_tanh"):
         return None
-    seen, gelu = scene.values.get(row.name), _op("gelu_tanh")
+    seen, gelu = scene.values.get(row.name), FUNCTIONS["gelu_tanh"]
     return formula(row, lambda x: in_half(gelu(nearest(x, HALF).astype(np.float64)), seen))
 
 
-def _hypothesis(name: str, words: str, function: Callable[[Values], Values], id: str | None = None) -> Hypothesis:
+def _hypothesis(name: str, words: str, id: str | None = None) -> Hypothesis:
     return Hypothesis(
-        f"activation.{id or name}", of_op("activation", "tanh"), _other(name, function), _said(words), WHERE,
+        f"activation.{id or name}", of_op("activation", "tanh"), _other(name), _said(words), WHERE,
         "use the function that the config's hidden_act and dialect name",
     )  # fmt: skip
 
 
 HYPOTHESES = (
-    _hypothesis("gelu_tanh", WORDS["gelu_tanh"], _op("gelu_tanh"), "tanh_gelu"),
-    _hypothesis("gelu_erf", WORDS["gelu_erf"], _op("gelu_erf"), "erf_gelu"),
-    _hypothesis("quick_gelu", "GELU's sigmoid form, x sigmoid(1.702 x)", lambda x: x * _sigmoid(1.702 * x)),
-    _hypothesis("relu", WORDS["relu"], _op("relu")),
-    _hypothesis("silu", "SiLU, x sigmoid(x)", lambda x: x * _sigmoid(x)),
-    _hypothesis("tanh", WORDS["tanh"], np.tanh),
+    _hypothesis("gelu_tanh", WORDS["gelu_tanh"], "tanh_gelu"),
+    _hypothesis("gelu_erf", WORDS["gelu_erf"], "erf_gelu"),
+    _hypothesis("quick_gelu", "GELU's sigmoid form, x sigmoid(1.702 x)"),
+    _hypothesis("relu", WORDS["relu"]),
+    _hypothesis("silu", "SiLU, x sigmoid(x)"),
+    _hypothesis("tanh", WORDS["tanh"]),
     Hypothesis(
         "activation.half_table", of_op("activation"), _table,
         _said("GELU's tanh form out of a table of float16 numbers, looked up by float16 numbers"),

@@ -25,7 +25,7 @@ HEADS = {
     "loss.clamped": "question_answering",
 }  # fmt: skip
 """The case's head, where it is not that of pre-training."""
-SAMPLE = ("norm.std_plus_epsilon", "attention.causal", "heads.minor", "loss.denominator_rows", "optimizer.decay_l2")
+SAMPLE = ("norm.std_plus_epsilon", "attention.causal", "heads.minor", "loss.denominator_rows")
 """Those that are tried always: most of them none of the known mistakes."""
 SAME = ("dense.other_weights", "dense.reads", "residual.from", "embeddings.positions_sinusoidal")
 """Those of which two choices may be the same in a case: which of these is named is open."""

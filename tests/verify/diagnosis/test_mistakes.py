@@ -19,6 +19,9 @@ SAMPLE = {
     "gelu-tanh-for-erf": "the activation at layer.N.ffn_act (all layers), mlm.act is GELU's tanh form",
     "positions-shifted-by-two": "positions are off by 2;",
     "sentence-head-reads-hidden-state": "nsp.logits: computed from output of the last layer",
+    "mean-of-row-means": "loss.mlm: a mean of the rows' means;",
+    "attention-residual-detached": "no gradient goes back from layer.N.attention_sum (all layers) to layer.N.output.",
+    "epsilon-inside-root": "epsilon is added under the root;",
 }  # fmt: skip
 
 

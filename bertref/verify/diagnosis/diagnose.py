@@ -153,7 +153,8 @@ class _Search:
         """The record; `right` says what is right with it and those before it, if not just what it explains."""
         hypothesis, fitted = candidate.hypothesis, candidate.number
         told = Told(
-            candidate.names, candidate.possible, self._scene.case.config.num_hidden_layers, candidate.choice.words,
+            candidate.names, candidate.possible, candidate.everywhere,
+            self._scene.case.config.num_hidden_layers, candidate.choice.words,
             None if fitted is None else candidate.value(self._scene), "" if fitted is None else fitted.known,
             None if fitted is None else fitted.value, self._scene,
         )  # fmt: skip

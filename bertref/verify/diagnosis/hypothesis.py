@@ -31,11 +31,12 @@ class Number:
 
 @dataclass(frozen=True)
 class Told:
-    """What a sentence is made of: the tensors whose steps are changed, of how many they could have been, the choice,
-    the number, and what the reference has for it."""
+    """What a sentence is made of: the tensors whose steps are changed, of how many they could have been, whether none
+    of these contradicts it, the choice, the number, its name and what was fitted."""
 
     names: tuple[str, ...]
     possible: int
+    everywhere: bool
     layers: int
     choice: str
     value: float | None
@@ -61,7 +62,8 @@ class Told:
         """The number, by the name of the constant that it is, and as it was fitted."""
         if self.value is None or self.fitted is None:
             return self.choice
-        fitted = f"(fitted {self.fitted:.4e}, right in {len(self.names)} of {self.possible} places)"
+        more = "; the others can't tell" if self.everywhere and len(self.names) < self.possible else ""
+        fitted = f"(fitted {self.fitted:.4e}, right in {len(self.names)} of {self.possible} places{more})"
         return f"{self.known} {fitted}" if self.known else f"{self.value:.5g} {fitted}"
 
 
@@ -96,7 +98,7 @@ class Hypothesis:
     sentence  says it
     where     library -> a line where it usually stands
     patch     what to do
-    choices   the possibilities, from the first row that may be concerned; they are the same for all rows
+    choices   the possibilities, as seen from a row that may be concerned; each is then tried at all rows
     number    a free number, instead of choices
     together  rows of which this is the same belong together: they are changed all or none
     """

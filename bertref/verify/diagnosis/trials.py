@@ -2,7 +2,7 @@
 agrees."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..graph.axes import kind
@@ -19,7 +19,7 @@ SHARE = 0.1
 @dataclass(frozen=True)
 class Candidate:
     """A hypothesis with its choice or number, the rows that it changes, what it explains there (the largest errors
-    before and after, by name), and how many rows it could have changed."""
+    before and after, by name), how many rows it could have changed, and whether none of them contradicts it."""
 
     hypothesis: Hypothesis
     choice: Choice
@@ -27,6 +27,7 @@ class Candidate:
     names: tuple[str, ...]
     explained: Mapping[str, tuple[float, float]]
     possible: int
+    everywhere: bool = False
 
     @property
     def freedom(self) -> int:
@@ -94,7 +95,9 @@ class Trials:
         if len(inside) > 1 and not hypothesis.whole:
             groups += [[name for name in every if kind(name) == kind(one)] for one in inside]
         for group in groups:
-            for choice in hypothesis.choices(self._scene, self._scene.rows[inside[0]]):
+            rows = [self._scene.rows[name] for name in inside if name in group]
+            choices = {(one.words, one.value): one for row in rows for one in hypothesis.choices(self._scene, row)}
+            for choice in choices.values():
                 found = self._tried(hypothesis, choice, group)
                 if found is not None:
                     yield found
@@ -134,10 +137,11 @@ class Trials:
             if not bad:
                 if self._first not in explained:
                     return None
-                names = tuple(name for name in candidate.names if name in kept)
-                return Candidate(
-                    candidate.hypothesis, candidate.choice, candidate.number, names, explained, possible
-                )
+                seen = kept & set().union(*(self._spans[name] for name in explained))
+                shown = {group(self._scene.rows[name]) for name in seen}  # what is right both ways proves nothing
+                names = tuple(n for n in candidate.names if n in kept and group(self._scene.rows[n]) in shown)
+                everywhere = len(kept) == possible
+                return replace(candidate, names=names, explained=explained, possible=possible, everywhere=everywhere)
             dropped = {group(self._scene.rows[one]) for name in bad for one in self._spans[name] & kept}
             kept -= {name for name in kept if group(self._scene.rows[name]) in dropped}
         return None

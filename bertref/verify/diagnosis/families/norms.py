@@ -30,14 +30,14 @@ def _constants(scene: Scene) -> dict[str, float]:
 
 def subject(told: Told) -> str:
     """Who does it: all layer norms, or some."""
-    whole = told.possible == sum(row.op == "layer_norm" for row in told.scene.rows.values())
-    if len(told.names) == told.possible and whole:
+    if told.everywhere and told.possible == sum(row.op == "layer_norm" for row in told.scene.rows.values()):
         return "layer norms"
     return f"layer norms at {told.at}" if len(told.names) > 1 else f"the layer norm at {told.at}"
 
 
 def _verb(told: Told, one: str, many: str) -> str:
-    return f"{subject(told)} {one if len(told.names) == 1 and told.possible > 1 else many}"
+    who = subject(told)
+    return f"{who} {one if who.startswith('the ') else many}"
 
 
 def _epsilon(scene: Scene, row: TensorRow, value: float) -> Rewritten:

@@ -105,7 +105,9 @@ def test_a_mistake_is_found_shown_and_written(verify: Any, mistaken: Path, tmp_p
     assert "last right    layer.0.attention_norm" in done.stdout
     cause = "the activation at layer.N.ffn_act (all layers) is GELU's tanh form; the model's is the exact GELU (erf)"
     assert f"cause         {cause}. With that the forward pass is right to rounding (" in done.stdout
-    assert "cause  " not in verify(spec, "--no-diagnosis").stdout
+    without = verify(spec, "--no-diagnosis").stdout
+    assert "cause  " not in without
+    assert f"replay        bertref verify {spec} --seed 0 --no-diagnosis\n" in without.replace("'", "")
     assert (
         "in between    not given: layer.0.ffn_pre, layer.0.ffn_act, layer.0.ffn_output, layer.0.ffn_sum" in done.stdout
     )

@@ -58,6 +58,9 @@ def test_the_first_line_says_why() -> None:
     found = words.details(named(cause()))
     assert found[:2] == [("cause", cause().sentence), ("change", "set layer_norm_eps=1e-12")]
     assert found[2][0] == "first wrong"
+    assert line(found, "explained") == "by the same cause: layer.0.output"
+    assert "also wrong" not in dict(found)
+    assert line(words.details(named(outcome="unknown")), "also wrong").startswith("layer.0.output")
 
 
 def test_of_several_possible_causes_none_is_said_to_be_it() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from ....row import TensorRow
 from ...emulation.formats import nearest
 from ...graph.arithmetic import RowArithmetic
+from ...graph.axes import kind
 from ...graph.steps import Rewritten
 from ..hypothesis import Hypothesis, Number, Told, of_op
 from ..scene import Scene
@@ -29,8 +30,8 @@ def _constants(scene: Scene) -> dict[str, float]:
 
 
 def subject(told: Told) -> str:
-    """Who does it: all layer norms, or some."""
-    if told.everywhere and told.possible == sum(row.op == "layer_norm" for row in told.scene.rows.values()):
+    """Who does it: all layer norms that can be judged, or some."""
+    if told.everywhere and len({kind(name) for name in told.names}) > 1:
         return "layer norms"
     return f"layer norms at {told.at}" if len(told.names) > 1 else f"the layer norm at {told.at}"
 

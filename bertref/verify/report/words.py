@@ -83,7 +83,8 @@ def causes(report: Report) -> Lines:
     found = report.diagnosis
     if found is None or found.outcome in ("unknown", "failed"):
         return []
-    labels = ["one of these" if found.outcome == "ambiguous" else "cause", *["" for _ in found.causes]]
+    first, more = ("either", "or") if found.outcome == "ambiguous" else ("cause", "and")
+    labels = [first, *[more for _ in found.causes]]
     lines = [(label, cause.sentence) for label, cause in zip(labels, found.causes, strict=False)]
     return [*lines, *(("change", cause.patch) for cause in found.causes[:1] if found.outcome == "named")]
 

@@ -66,7 +66,7 @@ def test_the_first_line_says_why() -> None:
 def test_of_several_possible_causes_none_is_said_to_be_it() -> None:
     other = cause(id="norm.rms", sentence="the mean is not subtracted")
     found = words.details(named(cause(), other, outcome="ambiguous"))
-    assert found[:2] == [("one of these", cause().sentence), ("", other.sentence)]
+    assert found[:2] == [("either", cause().sentence), ("or", other.sentence)]
     assert "change" not in dict(found)
 
 

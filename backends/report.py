@@ -6,7 +6,7 @@ import platform
 import sys
 from typing import Any
 
-from ..plumbing.processor import first_processor
+from ..plumbing.processor import first_processor, usable_cores
 from .probe import probe_all
 
 EXTRAS = {
@@ -64,13 +64,11 @@ def _versions() -> dict[str, str]:
 
 
 def _cpu() -> dict[str, Any]:
-    cores = os.cpu_count() or 1
-    affinity = getattr(os, "sched_getaffinity", None)  # Linux only
     threads = {name: os.environ[name] for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS") if name in os.environ}
     return {
         "model": first_processor().get("model name") or platform.processor() or platform.machine(),
-        "cores": cores,
-        "usable": len(affinity(0)) if affinity else cores,
+        "cores": os.cpu_count() or 1,
+        "usable": usable_cores(),
         **threads,
     }
 

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
+from ...plumbing.processor import usable_cores
 from .blas import mkl, openblas
 
 VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
@@ -43,8 +44,7 @@ def count() -> int:
         value = os.environ.get(name, "").strip()
         if value.isdecimal() and int(value) > 0:
             return int(value)
-    affinity = getattr(os, "sched_getaffinity", None)  # Linux only
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
+    return usable_cores()
 
 
 def use(threads: int | None) -> None:

@@ -1,5 +1,6 @@
-"""What Linux says of the processor."""
+"""What the system says of the processor."""
 
+import os
 from pathlib import Path
 
 CPUINFO = Path("/proc/cpuinfo")
@@ -18,3 +19,9 @@ def first_processor(path: Path = CPUINFO) -> dict[str, str]:
     except OSError:
         return {}
     return found
+
+
+def usable_cores() -> int:
+    """Those that this process may run on, where the system says it; else all."""
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux only
+    return len(affinity(0)) if affinity else os.cpu_count() or 1

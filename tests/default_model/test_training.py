@@ -58,7 +58,7 @@ def test_the_model_has_both_heads_in_half_precision(trained: TrainingPlaces) -> 
 
 @pytest.mark.slow
 def test_it_has_learnt_from_its_teacher_and_from_labels(trained: TrainingPlaces) -> None:
-    found = json.loads((trained / "figures.json").read_text())
+    found = json.loads((trained / "model" / "figures.json").read_text())
     assert found["results"]["report-windows"]["metrics"]["accuracy"] > 0.8
     assert found["words"]["words-after"]["masked_lm_loss"] < found["words"]["words-after"]["unigram_loss"]
 

@@ -9,13 +9,15 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from ...errors import BertrefError
+from ...errors import BertrefError, InputError
 from .card import TIMES, write_card
 from .plan import planned
 from .recipe import LONG, SHORT, Recipe
-from .stages import Stage, TrainingPlaces, stages
+from .stages import Stage, TrainingPlaces, chains, stages
 from .work import logged
 
 
@@ -38,20 +40,32 @@ def main() -> None:
 def run(places: TrainingPlaces, recipe: Recipe, until: str | None = None) -> None:
     """Runs the stages that are not done, and writes the model's card."""
     places.out.mkdir(parents=True, exist_ok=True)
-    for stage in stages(places, recipe):
+    todo = list(stages(places, recipe))
+    if until is not None:
+        names = [stage.name for stage in todo]
+        if until not in names:
+            raise InputError(f"no stage is called {until!r}; there are {', '.join(names)}")
+        todo = todo[: names.index(until) + 1]
+    for at_once in chains(todo):
+        with ThreadPoolExecutor(len(at_once)) as threads:
+            list(threads.map(lambda chain: _run_chain(chain, places, recipe), at_once))
+    if until is None:
+        write_card(places, recipe)
+        print(f"the model: {places / 'model'}")
+
+
+def _run_chain(chain: Sequence[Stage], places: TrainingPlaces, recipe: Recipe) -> None:
+    for stage in chain:
         if not stage.done:
             _run(stage, places, recipe)
-        if stage.name == until:
-            return
-    write_card(places, recipe)
-    print(f"the model: {places / 'model'}")
 
 
 def _run(stage: Stage, places: TrainingPlaces, recipe: Recipe) -> None:
     """Runs a stage, and says what it had to compute and how fast it was; its seconds are noted for the card."""
     work = planned(stage.name, places, recipe)
     if work:
-        print(f"{stage.name}: {_said(work.tokens, work.operations)} planned", flush=True)
+        beside = f"; see {places / stage.name}.log" if stage.chain else ""
+        print(f"{stage.name}: {_said(work.tokens, work.operations)} planned{beside}", flush=True)
     start = time.perf_counter()
     stage.run()
     seconds = time.perf_counter() - start

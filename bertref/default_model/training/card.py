@@ -28,9 +28,9 @@ LIMITS = 5
 
 
 def write_card(places: TrainingPlaces, recipe: Recipe) -> None:
-    """Writes README.md into the model's folder, and `figures.json`, the same for programs, beside it."""
+    """Writes README.md into the model's folder, and `figures.json`, the same for programs."""
     figures = _figures(places)
-    write_file(places / "figures.json", (json.dumps(figures, indent=2) + "\n").encode())
+    write_file(places / "model" / "figures.json", (json.dumps(figures, indent=2) + "\n").encode())
     text = card_text(figures, teacher=Path(places.teacher).parent.name, seed=recipe.seed)
     write_file(places / "model" / "README.md", text.encode())
 

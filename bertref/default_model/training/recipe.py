@@ -35,9 +35,9 @@ class Recipe:
     """
 
     vocab_size: int = 8000
-    taught_share: int = 2
-    words: tuple[WordsStage, WordsStage] = (WordsStage(64, 32, 3600, 5e-4), WordsStage(256, 8, 900, 3e-4))
-    teacher_epochs: float = 1.0
+    taught_share: int = 4
+    words: tuple[WordsStage, WordsStage] = (WordsStage(64, 32, 3000, 5e-4), WordsStage(256, 8, 600, 3e-4))
+    teacher_epochs: float = 0.6
     teacher_rate: float = 5e-5
     teacher_batch: int = 64
     student_epochs: float = 1.0

@@ -149,7 +149,11 @@ def model_shapes(basis: FinetuneBasis, labels: tuple[str, ...]) -> dict[str, tup
 def set_up(basis: FinetuneBasis, report: Report) -> FinetuneSetup:
     """Reads the data, or finds its features in the cache."""
     options, kind = basis.options, basis.kind
-    data = open_parts(options, lambda text: report("message", {"text": text}))
+
+    def say(text: str) -> None:
+        report("message", {"text": text})
+
+    data = open_parts(options, say)
     whole, train, evaluated = _parts(options, data, report)
     labels = data.labels or kind.labels(options, whole)
     metric = options.metric or kind.metric(basis.info, labels)
@@ -168,9 +172,9 @@ def set_up(basis: FinetuneBasis, report: Report) -> FinetuneSetup:
     steps = options.steps or turns.steps(max(1, round(cast(float, options.epochs) * order.steps)))
     recipe, ops = recipe_of(basis, labels, train, steps), OpSet(basis.backend, kernels=options.kernels)
     if options.teacher:
-        report("message", {"text": f"Asking the teacher {options.teacher} about every example, once."})
+        say(f"Asking the teacher {options.teacher} about every example, once.")
         teacher = load_teacher(options, kind, basis.info.kind, labels, basis.tokenizer, ops, packed=recipe.packed)
-        features = taught_features(teacher, kind, features, store, digest, train)
+        features = taught_features(teacher, kind, features, store, digest, train, say)
         recipe = replace(recipe, objective=distilled(recipe.objective, teacher, options))
     if words:
         recipe = replace(recipe, objective=MixtureObjective(recipe.objective))

@@ -7,7 +7,8 @@ which gives logits for whole texts and choices only: those of tokens and spans w
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -38,6 +39,8 @@ from .options import FinetuneOptions
 
 TOKENS = 8192
 """Tokens of a batch that the teacher reads."""
+EVERY = 60.0
+"""Seconds between two words on how far it is."""
 PROJECTION_STEP = 2**40
 """Where the random numbers of the projection are: beyond those of any parameter of a model."""
 
@@ -120,9 +123,10 @@ class TaughtFeatures:
 
 
 def taught_features(
-    teacher: LoadedTeacher, kind: Kind, features: Features, store: FeatureStore, digest: str, part: Part
+    teacher: LoadedTeacher, kind: Kind, features: Features, store: FeatureStore, digest: str, part: Part,
+    say: Callable[[str], None],
 ) -> TaughtFeatures:
-    """The features with the teacher's logits, from the cache or newly made."""
+    """The features with the teacher's logits, from the cache or newly made; `say` hears how far that is."""
     saved = teacher.saved
     key = digest_of((), "teacher", digest, weights_digest(saved.params), teacher.order, str(saved.config),
                     str(saved.numerics))  # fmt: skip
@@ -133,7 +137,7 @@ def taught_features(
         if len(read) != len(store):
             raise InputError("the teacher's tokenizer makes another number of sequences of the texts")
         folder.parent.mkdir(parents=True, exist_ok=True)
-        write_folder(folder, lambda temporary: _write(temporary, teacher, kind, read, by_token))
+        write_folder(folder, lambda temporary: _write(temporary, teacher, kind, read, by_token, say))
     shape = json.loads((folder / "teacher.json").read_text(encoding="utf-8"))["shape"]
     return TaughtFeatures(features, np.memmap(folder / "logits.bin", "<f8", "r").reshape(shape), by_token)
 
@@ -149,11 +153,14 @@ def _own_store(teacher: LoadedTeacher, features: Features, part: Part) -> Featur
     return FeatureStore(features.width, ids, np.array(second, np.int32), bounds, {}, {}, {})
 
 
-def _write(folder: Path, teacher: LoadedTeacher, kind: Kind, store: FeatureStore, by_token: bool) -> None:
+def _write(
+    folder: Path, teacher: LoadedTeacher, kind: Kind, store: FeatureStore, by_token: bool, say: Callable[[str], None]
+) -> None:
     """The logits of all units, in their order; sequences of like length are read together."""
     order = np.argsort(store.lengths(np.arange(len(store))), kind="stable")
     found: npt.NDArray[np.float64] | None = None
     rows = int(store.bounds[-1]) if by_token else len(store)
+    said, tokens, read = time.monotonic(), int(store.bounds[-1]), 0
     for units in _batches(store, order):
         logits, mask = _answers(teacher, kind, store, units)
         if found is None:
@@ -163,6 +170,10 @@ def _write(folder: Path, teacher: LoadedTeacher, kind: Kind, store: FeatureStore
                 found[store.bounds[unit] : store.bounds[unit + 1]] = own[real]
         else:
             found[units] = logits
+        read += int(store.lengths(units).sum())
+        if time.monotonic() - said > EVERY:
+            said = time.monotonic()
+            say(f"The teacher has read {read:,} of {tokens:,} tokens.")
     assert found is not None
     (folder / "logits.bin").write_bytes(found.astype("<f8").tobytes())
     write_file(folder / "teacher.json", json.dumps({"shape": found.shape}).encode())

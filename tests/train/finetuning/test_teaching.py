@@ -1,5 +1,6 @@
 """A teacher in a run: its logits are the model's own, they are worked out once, and what can't be taught is refused."""
 
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -66,6 +67,17 @@ def test_the_teacher_is_asked_once(taught_folder: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr("bertref.train.finetuning.teaching._write", None)
     again = setup_of(taught_folder)
     np.testing.assert_array_equal(first.features.logits, again.features.logits)  # type: ignore[attr-defined]
+
+
+def test_how_far_the_teacher_is_is_said(taught_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bertref.train.finetuning.teaching.EVERY", -1.0)
+    said: list[str] = []
+    options = running.options(taught_folder, teacher=str(taught_folder / "teacher"))
+    set_up(basis_of(options, taught_folder / "none"), lambda _, what: said.append(str(what.get("text"))))
+    (last,) = [text for text in said if text.startswith("The teacher has read")][-1:]
+    done, total = re.findall(r"[\d,]+", last)
+    assert done == total
+    assert int(total.replace(",", "")) > 100
 
 
 def test_another_order_of_labels_is_put_right(taught_folder: Path) -> None:

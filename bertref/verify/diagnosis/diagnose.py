@@ -59,11 +59,11 @@ class _Search:
         self._asked, self._kind = False, ""
 
     def run(self, first: str | None, *, force: bool) -> Diagnosis:
+        if force:
+            first = max(self._scene.judged_names(), key=self._scene.ratio)
         self._kind = "" if first is None else split(first)[0]
         sizes = self._sizes()
-        if force:
-            first = max(sizes, key=lambda name: sizes[name])
-        elif first not in sizes or sizes[first] <= LIMIT:
+        if first not in sizes or (sizes[first] <= LIMIT and not force):
             return Diagnosis("unknown", note="only steps whose answers were recorded are looked into")
         found: list[_Proved] = []
         while first is not None and len(found) < MOST:

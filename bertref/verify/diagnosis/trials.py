@@ -131,7 +131,7 @@ class Trials:
             explained = {
                 name: (self._sizes[name], after)
                 for name, after in touched.items()
-                if self._sizes[name] > LIMIT and after <= LEFT
+                if (self._sizes[name] > LIMIT or name == self._first) and after <= LEFT
             }
             bad = [name for name, after in touched.items() if name not in explained and after > LIMIT]
             if not bad:

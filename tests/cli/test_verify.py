@@ -98,11 +98,20 @@ def test_a_mistake_is_found_shown_and_written(mistaken: Path, tmp_path: Path) ->
     assert "DIVERGES: " in done.stdout
     assert "first wrong   layer.0.output: wrong, and its direct inputs were not given" in done.stdout
     assert "last right    layer.0.attention_norm" in done.stdout
+    cause = "the activation at layer.N.ffn_act (all layers) is GELU's tanh form; the model's is the exact GELU (erf)"
+    assert f"cause         {cause}. With that the forward pass is right to rounding (" in done.stdout
+    without = verify(spec, "--no-diagnosis").stdout
+    assert "cause  " not in without
+    assert f"replay        bertref verify {spec} --seed 0 --no-diagnosis\n" in without.replace("'", "")
     assert (
         "in between    not given: layer.0.ffn_pre, layer.0.ffn_act, layer.0.ffn_output, layer.0.ffn_sum" in done.stdout
     )
     assert "next          have it give layer.0.ffn_sum, too" in done.stdout
-    assert page.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith("<!DOCTYPE html>")
+    assert "<h2>Why</h2>" in text
+    assert "GELU&#x27;s tanh form" in text
+    assert "F.gelu(x, approximate=&#x27;tanh&#x27;)" in text
     assert int(ET.parse(xml).getroot()[0].attrib["failures"]) >= 2
     assert str(page) in done.stderr
     assert str(xml) in done.stderr

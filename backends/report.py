@@ -42,7 +42,7 @@ def report() -> dict[str, Any]:
     """
     return {
         "versions": _versions(),
-        "cpu": _cpu(),
+        "cpu": cpu(),
         "blas": blas(),
         "backends": probe_all(),
         "extras": {name: _version(name) or f"not installed; {remedy}" for name, remedy in EXTRAS.items()},
@@ -63,7 +63,8 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _cpu() -> dict[str, Any]:
+def cpu() -> dict[str, Any]:
+    """The row `cpu` of the report."""
     threads = {name: os.environ[name] for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS") if name in os.environ}
     return {
         "model": first_processor().get("model name") or platform.processor() or platform.machine(),

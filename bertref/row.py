@@ -35,7 +35,8 @@ class TensorRow:
                 (a dense layer over the words, whose table may be tied), scores, masked_softmax, context, activation,
                 tanh; losses: weighted_cross_entropy, mean_cross_entropy, mean_binary_cross_entropy,
                 mean_squared_error, span_cross_entropy, inner_product (of tensors and what the batch has for them);
-                mean_of_tokens and unit_length of sentence embeddings
+                of sentence embeddings mean_of_tokens, weighted_mean_of_tokens, sum_over_root (of the number of
+                tokens), first_of_tokens, last_of_tokens, largest_of_tokens, unit_length
     inputs      the tensors that it is made from
     parameters  the weight first
     axes        a letter each, those of `ops.op`; "" for a number

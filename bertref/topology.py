@@ -101,6 +101,7 @@ POOLER = (
     TensorRow("pooled", "tanh", ("pooled_pre",), (), "B H", "rows", "pooled", (TANH,), "bert.pooler"),
 )  # fmt: skip
 GIVEN = "bertref/verify/given_gradient.py"
+POOLING = "bertref/inference/sentence_transformers/pooling.py"
 
 
 def _inner_product(**outputs: str) -> TensorRow:
@@ -110,6 +111,16 @@ def _inner_product(**outputs: str) -> TensorRow:
                      given)  # fmt: skip
 
 
+POOLINGS = {
+    name: TensorRow(f"sentence.{name}", op, ("{x}",), (), "B H", "rows", name, (POOLING,))
+    for name, op in {
+        "cls": "first_of_tokens", "max": "largest_of_tokens", "mean": "mean_of_tokens",
+        "mean_sqrt_len_tokens": "sum_over_root", "weightedmean": "weighted_mean_of_tokens",
+        "lasttoken": "last_of_tokens",
+    }.items()
+}  # fmt: skip
+"""What sentence-transformers calls a pooling -> its row."""
+UNIT_LENGTH = "unit_length"
 SENTENCE = (
     TensorRow("sentence.mean", "mean_of_tokens", ("{x}",), (), "B H", "rows", "mean", (GIVEN,)),
     TensorRow("sentence.embedding", "unit_length", ("sentence.mean",), (), "B H", "rows", "embedding", (GIVEN,)),
@@ -138,17 +149,27 @@ def rows(
     objective: str | None = "pretraining",
     *,
     tied: bool = True,
+    embedding: Sequence[str] = (),
 ) -> tuple[TensorRow, ...]:
     """Every tensor of the encoder, of the heads (names as in `bertref.heads`) and of the objective's losses (None:
-    without), in the order of the computation. Unless `tied`, the decoder has a table of its own. Raises `InputError`
-    for an unknown head."""
+    without), in the order of the computation. Unless `tied`, the decoder has a table of its own. `embedding` is what
+    makes a vector of a text: one of `POOLINGS`, and `UNIT_LENGTH` or not. Raises `InputError` for an unknown head."""
     found = list(EMBEDDINGS)
     for i in range(config.num_hidden_layers):
         found += (_filled(row, i, layer_input(i)) for row in LAYER)
     above = [*(POOLER if with_pooler(heads) else ()), *(row for head in expanded(heads) for row in head.rows)]
-    above += OBJECTIVES[objective] if objective else ()
+    above += (*(OBJECTIVES[objective] if objective else ()), *sentence_rows(embedding))
     above = above if tied else [_untied(row) for row in above]
     return *found, *(_filled(row, 0, last_output(config)) for row in above)
+
+
+def sentence_rows(embedding: Sequence[str]) -> list[TensorRow]:
+    """The rows of a text's vector, each made from the one before."""
+    found: list[TensorRow] = []
+    for step in embedding:
+        before = tuple(row.name for row in found[-1:])
+        found.append(replace(SENTENCE[1], files=(POOLING,), inputs=before) if step == UNIT_LENGTH else POOLINGS[step])
+    return found
 
 
 def _untied(row: TensorRow) -> TensorRow:
@@ -225,7 +246,7 @@ def _one_layer() -> tuple[dict[str, tuple[TensorRow, ...]], dict[str, Parameter]
     table = list(rows(config))
     for head in HEADS:
         table += (row for row in rows(config, (head,), None) if row not in table)
-    table += (row for row in SENTENCE if row not in table)
+    table += (row for row in (*SENTENCE, *POOLINGS.values()) if row not in table)
     table += (row for row in rows(config, tied=False) if row.op == "decoder")
     by_name: dict[str, tuple[TensorRow, ...]] = {}
     for row in table:

@@ -44,6 +44,7 @@ PRECISIONS = ("float64", "float32", "tf32", "bfloat16", "float16", "mixed-bfloat
 @click.option("--mapping", metavar="FILE", help="How a dump's or a command's answers are named and laid out.")
 @click.option("--shrink", is_flag=True, help="Look for the smallest case that still fails, and show that.")
 @click.option("--feed", is_flag=True, help="Have it do single steps from the right inputs, too, if it can.")
+@click.option("--no-diagnosis", is_flag=True, help="Don't look for the cause where it diverges.")
 @click.option("--html", metavar="FILE", help="Write the report as a page, too.")
 @click.option("--junit", metavar="FILE", help="Write JUnit's XML for continuous integration, too.")
 @json_option
@@ -133,7 +134,7 @@ def _case(subject: Any, kind: str, options: dict[str, Any], chosen: set[str]) ->
 
     if kind == "onnx" and options["file"] and not options["config"]:
         texts = tuple(read_texts((), options["file"]))
-        return case_of_texts(subject, options["model_dir"], texts, options["seed"])
+        return case_of_texts(subject, options["model_dir"], texts, options["seed"], choices=options["choices"])
     own_model = options["model_dir"] if kind != "onnx" else None
     own_choice = ("dialect", "edge", "optimizer", "step", "head", "labels", "choices")
     generated = {name: options[name] for name in own_choice if options[name]}
@@ -152,12 +153,13 @@ def _report(subject: Any, case: Any, options: dict[str, Any]) -> Any:
 
     wanted = [name.strip() for names in options["probes"] for name in names.split(",") if name.strip()]
     asked = {"precision": options["precision"], "wanted": wanted, "only": options["only"], "feed": options["feed"]}
-    report = check(subject, case, **asked)
+    diagnosis = not options["no_diagnosis"]
+    report = check(subject, case, **asked, diagnosis=diagnosis and not options["shrink"])
     if not options["shrink"] or report.verdict != "diverges":
         return report
     from ..verify.shrinking import smallest
 
-    return check(subject, smallest(subject, case, report, **asked), **asked)
+    return check(subject, smallest(subject, case, report, **asked), **asked, diagnosis=diagnosis)
 
 
 class _Shown:
@@ -189,12 +191,12 @@ def _replay(spec: str, options: dict[str, Any], chosen: set[str]) -> str:
     words = ["bertref", "verify", spec]
     if not spec.startswith("dump:") or "seed" in chosen:
         words += ["--seed", str(options["seed"])]
-    for name in sorted(chosen - {"seed", "cases", "shrink", "feed", "model_dir"}):
+    for name in sorted(chosen - {"seed", "cases", "shrink", "feed", "no_diagnosis", "model_dir"}):
         values = options[name] if isinstance(options[name], tuple) else (options[name],)
         words += [word for value in values for word in (f"--{name}", str(value))]
     if options["model_dir"]:
         words += ["--model", options["model_dir"]]
-    words += [f"--{name}" for name in ("feed", "shrink") if options[name]]
+    words += [f"--{name.replace('_', '-')}" for name in ("feed", "no_diagnosis", "shrink") if options[name]]
     return shlex.join(words)
 
 

@@ -1,12 +1,14 @@
-"""Running the real command line in real processes."""
+"""Running the real command line, in real processes or in this one."""
 
+import contextlib
+import io
 import os
 import re
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from unittest import mock
 
 
 def environment(**extra: str) -> dict[str, str]:
@@ -45,16 +47,21 @@ class Done:
     stderr: str
 
 
-def in_process(capsys: Any, monkeypatch: Any, *arguments: str) -> Done:
-    """As `bertref`, but without the seconds that a new process takes: for messages, not for what a process is."""
+def in_process(*arguments: str | Path, cwd: Path | None = None, stdin: str = "", **extra: str) -> Done:
+    """As `bertref`, but in this process, without the second in which a new one loads what this one has: for what a
+    command does and says, not for what a process is. Variables of the environment are as before afterwards."""
     from bertref.cli import main
 
-    monkeypatch.setattr(sys, "argv", ["bertref", *arguments])
-    monkeypatch.setenv("COLUMNS", "120")
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
+    given = io.TextIOWrapper(io.BytesIO(stdin.encode()), encoding="utf-8")
     code = 0
-    try:
-        main()
-    except SystemExit as stop:
-        code = int(stop.code or 0)
-    printed = capsys.readouterr()
-    return Done(code, printed.out, printed.err)
+    with (
+        mock.patch.dict(os.environ, extra), mock.patch.object(sys, "argv", ["bertref", *map(str, arguments)]),
+        mock.patch.object(sys, "stdin", given), contextlib.chdir(cwd or Path.cwd()),
+        contextlib.redirect_stdout(out), contextlib.redirect_stderr(err),
+    ):  # fmt: skip
+        try:
+            main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+    return Done(code, *(stream.buffer.getvalue().decode() for stream in (out, err)))

@@ -1,6 +1,7 @@
 """Options, fixtures and hypothesis profiles shared by all tests."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
@@ -13,6 +14,7 @@ FAULTS = Path(__file__).parent / "faults"
 
 for forced in ("FORCE_COLOR", "CLICOLOR_FORCE", "PY_COLORS"):  # what the tests read from commands is plain text
     os.environ.pop(forced, None)
+os.environ["COLUMNS"] = "120"  # before a command's module is imported, which asks how wide its tables may be
 
 os.environ.setdefault("BERTREF_MKL", "off")
 """Everything is tested with what everybody has; `BERTREF_MKL=on pytest` runs it all on MKL. The kernels' own tests run
@@ -42,6 +44,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         slow = [item for item in items if "slow" in item.keywords]
         items[:] = [item for item in items if "slow" not in item.keywords]
         config.hook.pytest_deselected(items=slow)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What bertref keeps between runs (noise floors, features) is kept in a folder of these tests, which neither find
+    nor leave any elsewhere. Their processes share it: what one has sampled, the other reads."""
+    base = tmp_path_factory.getbasetemp()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BERTREF_CACHE", str((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache"))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from bertref.errors import InputError
 from bertref.ops import OPS
 from bertref.opset import ForwardRun, OpSet
 
-from .cli_helpers import bertref
+from .cli_helpers import in_process
 
 SMALL = BertConfig(vocab_size=50, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=12)
 NUMPY = backends.get("numpy")
@@ -69,13 +69,13 @@ def test_asking_takes_no_memory() -> None:
 
 
 def test_doctor_lists_them() -> None:
-    found = json.loads(bertref("doctor", "--ops", "--config", "tiny", "--json").stdout)
+    found = json.loads(in_process("doctor", "--ops", "--config", "tiny", "--json").stdout)
     assert found["schema"] == 1
     assert {c["op"]: c["implementation"] for c in found["ops"]}["dense"] == "kernel"
-    text = bertref("doctor", "--ops", "--backend", "torch", "--dtype", "bfloat16").stdout
+    text = in_process("doctor", "--ops", "--backend", "torch", "--dtype", "bfloat16").stdout
     assert "base in bfloat16 on torch:cpu" in text
     assert "ops.dense" in text
-    refused = bertref("doctor", "--ops", "--dtype", "float16")
+    refused = in_process("doctor", "--ops", "--dtype", "float16")
     assert refused.returncode == 2
     assert "numpy computes in float32, float64" in refused.stderr
 

@@ -18,6 +18,7 @@ FIGURES = (
     (r"(?m)^.*[█▁▂▃▄▅▆▇].*$", "bar"),  # charts: a bar's length, and beside predictions the likeliest words
     (r"\([^()]*largest: [^()]*\)", "(largest)"),  # the bin or channel with the largest error
     (r"worst at .*", "worst at"),
+    (r"\([\d.e+-]+ -> [\d.e+-]+\)", "(# -> #)"),  # errors with and without a cause
     (r"(?<=[!~])[\d.e+-]+", "#"),  # cells of maps: errors in units of the noise floor
     (r"[\d,.]+(?:e[+-]?\d+)?(?= (?:times|tokens/s)\b)", "#"),
     (r"-?\d[\d,]*\.\d+(?:e[+-]?\d+)?|-?\d+e[+-]?\d+|\d+%", "#"),

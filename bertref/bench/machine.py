@@ -4,7 +4,7 @@ import os
 import platform
 from typing import Any
 
-from ..backends.report import report
+from ..backends.report import blas, cpu
 
 
 def load() -> float | None:
@@ -15,9 +15,8 @@ def load() -> float | None:
 
 def machine(used_threads: int) -> dict[str, Any]:
     """CPU, cores, threads of each side, the system, Python, BLAS, and how busy it was."""
-    found = report()
+    found = cpu()
     return {
-        "cpu": found["cpu"]["model"], "cores": found["cpu"]["usable"], "threads": used_threads,
-        "system": found["versions"]["system"], "python": platform.python_version(), "blas": found["blas"],
-        "load": load(),
+        "cpu": found["model"], "cores": found["usable"], "threads": used_threads, "system": platform.platform(),
+        "python": platform.python_version(), "blas": blas(), "load": load(),
     }  # fmt: skip

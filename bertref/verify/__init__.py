@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .cases.case import generate
     from .checking import assert_matches, check
     from .judgement.judge import compare
-    from .records import Answers, Case, Finding, Place, Report
+    from .records import Answers, Case, Cause, Diagnosis, Finding, Place, Report
     from .subjects import parse
     from .subjects.python import PythonSubject
     from .subjects.transformers import TransformersSubject
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "Answers": "records",
     "Case": "records",
+    "Cause": "records",
+    "Diagnosis": "records",
     "Finding": "records",
     "Place": "records",
     "PythonSubject": "subjects.python",
@@ -38,6 +40,8 @@ _HOMES = {
 __all__ = [
     "Answers",
     "Case",
+    "Cause",
+    "Diagnosis",
     "Finding",
     "Place",
     "PythonSubject",

@@ -1,6 +1,7 @@
 """Checking a live subject: run twice, compared with itself, then with the reference."""
 
 import time
+import warnings
 from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
@@ -9,13 +10,20 @@ import numpy as np
 
 from ..errors import InputError
 from ..layout import check_ids
-from .graph.axes import AxesOf
+from .cases.another import another
+from .diagnosis.diagnose import diagnose
+from .diagnosis.scene import Scene
+from .graph.axes import AxesOf, split
 from .graph.feeding import feed as feed_steps
-from .judgement.judge import compare
+from .judgement.judge import Judgement, judged
 from .meant import as_subject, case_for, chosen, part
-from .records import Answers, Arrays, Case, Report
+from .records import Answers, Arrays, Case, Diagnosis, Report
 from .report.words import explain
-from .subject import ComputesOps
+from .subject import ComputesOps, Subject
+
+
+class DiagnosisFailed(RuntimeWarning):
+    """The search for a cause was stopped by a defect of bertref's; the rest of the report holds."""
 
 
 def check(
@@ -27,6 +35,7 @@ def check(
     only: str | None = None,
     repeat: bool = True,
     feed: bool = False,
+    diagnosis: bool = True,
     seed: int = 0,
     **options: Any,
 ) -> Report:
@@ -43,6 +52,8 @@ def check(
                the mathematics but dropout or a race, and is reported as that
     feed       every step that the subject can do by itself (`subject.ComputesOps`) is also done from the reference's
                inputs (`feeding`): finds the wrong one in a subject that doesn't record what goes into it
+    diagnosis  where it diverges, the cause is looked for (`diagnosis.diagnose`); a live subject is asked another case
+               then. What stops that search is a warning, `DiagnosisFailed`, and no error
 
     Raises what the subject raises, and `InputError` where these can't be understood or it can't be fed.
     """
@@ -65,14 +76,43 @@ def check(
         again = differences(case, answers, subject.answer(case, names))
         seconds["again"] = time.perf_counter() - start
     start = time.perf_counter()
-    report = compare(case, answers, precision or subject.precision, subject=subject.name, again=again)
+    report, judgement = judged(case, answers, precision or subject.precision, subject=subject.name, again=again)
     seconds["judging"] = time.perf_counter() - start
     if feed:
         start = time.perf_counter()
         report = feed_steps(subject, case, report, names)
         seconds["feeding"] = time.perf_counter() - start
-    report = replace(report, seconds=seconds)
-    return report if only is None else part(report, only, case)
+    if only is not None:
+        report = part(report, only, case)
+    if diagnosis and report.verdict == "diverges":
+        start = time.perf_counter()
+        report = replace(report, diagnosis=_diagnosis(subject, case, report, judgement))
+        seconds["diagnosis"] = time.perf_counter() - start
+    return replace(report, seconds=seconds)
+
+
+def _diagnosis(subject: Subject, case: Case, report: Report, judgement: Judgement) -> Diagnosis:
+    """Why it diverges. Whatever goes wrong in the search, the report is not to suffer from it."""
+    try:
+        return diagnose(report, Scene(judgement), lambda: _another(subject, case, report, judgement))
+    except Exception as error:
+        what = f"{type(error).__name__}: {error}"
+        warnings.warn(DiagnosisFailed(f"the search for the cause failed: {what}"), stacklevel=3)
+        return Diagnosis("failed", note=what)
+
+
+def _another(subject: Subject, case: Case, report: Report, judgement: Judgement) -> Scene | None:
+    """Another case, answered by the same subject; None, if it can't be asked, or not that."""
+    if not subject.live:
+        return None
+    kind = split(report.first or "")[0]
+    kinds = {"": ("",), "grad": ("", "grad"), "update": ("", "grad", "update")}[kind]
+    other = another(case, step=kind == "update")
+    try:
+        answers = subject.answer(other, tuple(name for name in judgement.values if split(name)[0] in kinds))
+    except Exception:  # a subject may be anything, and made for one size
+        return None
+    return Scene(judged(other, answers, report.precision)[1])
 
 
 def differences(case: Case, first: Answers, second: Answers) -> Arrays:

@@ -12,7 +12,7 @@ from ..errors import InputError
 from ..heads import parameter_shapes
 from .cases.case import from_model, generate, generate_for, rich_parameters
 from .cases.make import chosen_case, numbers
-from .cases.targets import HEADS, check_head
+from .cases.targets import HEADS, check_head, objective_of
 from .graph.axes import split
 from .graph.steps import Graph
 from .judgement.bracket import bracketed
@@ -64,11 +64,13 @@ def case_for(subject: Subject, seed: int = 0, *, size: str = "tiny", **options: 
         raise InputError(f"{subject.name}: brings its own model, so that {', '.join(sorted(options))} can't be chosen")
     if head is not None:
         brought = _with_head(brought, head, subject.name)
-    check_head(brought.objective or "pretraining", None, choices)
+    check_head(brought.objective or objective_of(brought.heads) or "pretraining", None, choices)
+    choices = choices or brought.choices
     case = generate_for(
         brought.config, brought.numerics, seed, params=brought.params, heads=brought.heads,
         num_labels=brought.num_labels, objective=brought.objective, choices=choices,
-        tied=brought.tied, token_types=brought.token_types, **numbers(brought.config, size),
+        tied=brought.tied, token_types=brought.token_types, embedding=brought.embedding,
+        **numbers(brought.config, size),
     )  # fmt: skip
     if chosen.get("optimizer", "") is None:
         chosen["optimizer"] = "none"
@@ -78,19 +80,23 @@ def case_for(subject: Subject, seed: int = 0, *, size: str = "tiny", **options: 
 def _with_head(brought: Weights, head: str, name: str) -> Weights:
     """The model asked about another of its objectives, or about what is inside it alone."""
     if HEADS.get(head) == brought.heads:
-        return replace(brought, objective=head)
+        return replace(brought, objective=head, embedding=())
     if head not in ("encoder", "pooler"):
         check_head(head)
         raise InputError(f"{name}: its model has the heads {', '.join(brought.heads)}; it can't be asked about {head}")
     known, params = parameter_shapes(brought.config, HEADS[head]), brought.params
     held = None if params is None else {key: value for key, value in params.items() if key in known}
-    return replace(brought, heads=HEADS[head], objective=head, params=held, tied=True)
+    return replace(brought, heads=HEADS[head], objective=head, params=held, tied=True, embedding=())
 
 
-def case_of_texts(subject: Subject, model: str | Path | None, texts: Sequence[str], seed: int = 0) -> Case:
+def case_of_texts(
+    subject: Subject, model: str | Path | None, texts: Sequence[str], seed: int = 0, *, choices: int | None = None
+) -> Case:
     """A case of the weights that a subject brings, and of texts, read with the vocabulary in the folder `model`.
+    `choices` texts that follow each other are the choices of a question; None: as many as the subject takes, or all.
 
-    Raises `InputError` for a subject that brings no weights and for a folder without a vocabulary.
+    Raises `InputError` for a subject that brings no weights, for a folder without a vocabulary, and for texts that are
+    no whole questions.
     """
     brought = subject.weights() if isinstance(subject, BringsWeights) else None
     if brought is None or brought.params is None or model is None:
@@ -99,10 +105,11 @@ def case_of_texts(subject: Subject, model: str | Path | None, texts: Sequence[st
     if tokenizer is None:
         raise InputError(f"{model}: has no vocabulary to read the texts with; leave out the texts")
     options: dict[str, Any] = {"heads": brought.heads, "num_labels": brought.num_labels}
+    check_head(objective_of(brought.heads, brought.num_labels) or "pretraining", None, choices)
     params = rich_parameters(brought.config, seed, **options) | brought.params
     return from_model(
         params, brought.config, brought.numerics, tokenizer, texts, seed, optimizer=False, name=Path(model).name,
-        **options,
+        choices=choices or brought.choices, embedding=brought.embedding, **options,
     )  # fmt: skip
 
 

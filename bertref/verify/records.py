@@ -67,6 +67,7 @@ class Case:
     objective  what its answers go on to, a name of `topology.OBJECTIVES`; None: it is asked forward only
     targets    the labels of an objective, or the gradients that are given for outputs, by name (`cases.targets`); those
                of pre-training are in the batch
+    embedding  what makes a vector of a text, as in `topology.rows`: asked forward only
     """
 
     name: str
@@ -79,6 +80,7 @@ class Case:
     heads: tuple[str, ...] = PRETRAINING
     objective: str | None = "pretraining"
     targets: Arrays = field(default_factory=dict)
+    embedding: tuple[str, ...] = ()
 
     @property
     def num_labels(self) -> int:
@@ -111,6 +113,13 @@ class Case:
         return self.targets[name] if name in self.targets else np.asarray(getattr(self.batch, name))
 
 
+TWO_RUNS = {
+    "grad": "values and gradients of two runs; if one run gives both, gradients are judged closer",
+    "update": "gradients and updates of two runs",
+}
+"""What is from another run than what it is made from (`Answers.apart`) -> what the report says of it."""
+
+
 @dataclass(frozen=True, eq=False)
 class Answers:
     """`values` under canonical names, in canonical shapes (padded layout, predictions (B, P, ...)). `notes` are
@@ -121,6 +130,7 @@ class Answers:
                None: all values are alike
     unquantised  values without what quantisation does to them, as the subject's own scales say: what their step is
                judged by; the values themselves are what other steps start from
+    unjudged   values that others are made from, of which nobody can say what is right -> why not
     apart      "grad" if gradients come from another run than the forward values, "update" if updates come from another
                run than the gradients: two runs may round otherwise, and a gradient follows the values of its own
     """
@@ -131,6 +141,7 @@ class Answers:
     outputs: tuple[str, ...] | None = None
     unquantised: Arrays = field(default_factory=dict)
     apart: frozenset[str] = frozenset()
+    unjudged: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -178,6 +189,70 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class Fitted:
+    """A number of a cause: its value, and the interval in which it explains the data to rounding as well. `known` is
+    what a listed constant in it is called ("1/sqrt(hidden size)"); "": it is none of those."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+    known: str = ""
+
+
+@dataclass(frozen=True)
+class Cause:
+    """One thing that a subject computes otherwise, proved by a replay: the reference's steps, with that changed, make
+    the subject's tensors of its own inputs, to rounding, on data that no number was fitted to.
+
+    id            a hypothesis of `diagnosis`
+    sentence      what is wrong, in words
+    parameters    its numbers
+    choice        which of several possibilities it is: the tensor that was added, the offset; ""
+    tensors       what it explains
+    before, after the largest error that the steps of these added, over rounding: by the reference, and with the change
+    where         library -> where such a line usually stands
+    patch         what to change
+    alternatives  what else would explain the same, and was put aside because it has more freedom
+    ruled_out     the ids of what was tried at the first of these tensors and does not explain it
+    """
+
+    id: str
+    sentence: str
+    parameters: tuple[Fitted, ...]
+    choice: str
+    tensors: tuple[str, ...]
+    before: float
+    after: float
+    where: Mapping[str, str]
+    patch: str
+    alternatives: tuple[str, ...] = ()
+    ruled_out: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Why a subject diverges. `outcome` is
+
+    "named"      each of `causes` is proved, and together they explain what is wrong in the parts of the network that
+                 they are in
+    "ambiguous"  each of `causes` would explain the first wrong tensor as well as the others
+    "unknown"    nothing that was tried explains it
+    "failed"     the search was stopped by an error: a defect of bertref's
+
+    left      wrong tensors that remain unexplained, of those whose own steps are wrong
+    note      a remark: what went wrong, or why nothing was tried
+    ruled_out the ids of what was tried at the first wrong tensor in vain
+    """
+
+    outcome: str
+    causes: tuple[Cause, ...] = ()
+    left: tuple[str, ...] = ()
+    note: str = ""
+    ruled_out: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Report:
     """`verdict` is "right", "diverges" or "could not run"; `first` is the first wrong tensor in the order of the
     computation (forward, loss, backward from the loss down, update), `last_right` the nearest one known right that it
@@ -188,6 +263,7 @@ class Report:
     alone       of a right report: the steps that were judged by themselves
     in_blocks   those that were judged only together with others, because what is between them was not given
     not_judged  those on which nothing that was judged depends
+    diagnosis   why it diverges; None: nobody asked, or it doesn't
     """
 
     subject: str
@@ -205,6 +281,7 @@ class Report:
     alone: tuple[str, ...] = ()
     in_blocks: tuple[str, ...] = ()
     not_judged: tuple[str, ...] = ()
+    diagnosis: Diagnosis | None = None
 
     @property
     def exit_code(self) -> int:

@@ -27,7 +27,7 @@ def smallest(subject: Subject, case: Case, report: Report, **asked: Any) -> Case
 
     def fails(smaller: Case) -> bool:
         try:
-            found = check(subject, smaller, repeat=False, **asked)
+            found = check(subject, smaller, repeat=False, diagnosis=False, **asked)
         except InputError:
             return False
         return _mistake(found) == mistake and _right_passes(smaller, found, asked)
@@ -44,7 +44,8 @@ def _mistake(report: Report) -> tuple[str, str] | None:
 def _right_passes(case: Case, found: Report, asked: dict[str, Any]) -> bool:
     given = [finding.name for finding in found.findings if finding.status != "missing"]
     right = _Right("float32" if found.precision == QUANTISED else found.precision, given)
-    return check(right, case, repeat=False, **{**asked, "precision": None, "feed": False}).verdict == "right"
+    alone = {**asked, "precision": None, "feed": False, "diagnosis": False}
+    return check(right, case, repeat=False, **alone).verdict == "right"
 
 
 class _Right:

@@ -57,6 +57,8 @@ class Weights:
     objective          what it is trained for, a name of `cases.targets.HEADS`; None: what its heads are mostly used for
     tied               whether its decoder compares with the word embeddings, where `params` don't say
     token_types        whether it reads them; else all are 0
+    choices            how many sequences a question of a multiple choice has, where it takes no other number
+    embedding          what it makes a vector of a text with, as in `topology.rows`: then it has no objective
     """
 
     config: BertConfig
@@ -67,6 +69,8 @@ class Weights:
     objective: str | None = None
     tied: bool = True
     token_types: bool = True
+    choices: int | None = None
+    embedding: tuple[str, ...] = ()
 
 
 @runtime_checkable

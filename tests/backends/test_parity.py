@@ -7,7 +7,7 @@ from typing import Any
 import hypothesis.strategies as st
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from bertref.backends import Backend, contract, get
 from bertref.errors import InputError
@@ -102,6 +102,7 @@ def test_every_name_has_a_call() -> None:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", contract.STANDARD)
 @given(seed=st.integers(0, 2**32 - 1), special=st.booleans())
+@settings(max_examples=settings.default.max_examples // 2)  # of which each has several calls
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # infinities and NaN are among the inputs
 def test_equal_to_numpy(other_backend: Backend, name: str, dtype: str, seed: int, special: bool) -> None:
     backend, numpy = other_backend, get("numpy")

@@ -181,11 +181,11 @@ def test_a_peer_that_reads_padding_or_other_tokens_is_refused(
             agreement.check(ours.figures(), theirs.figures(), "onnxruntime")
 
 
-def test_a_race_from_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    monkeypatch.setattr(race_module, "TURN", 0.0)
+def test_a_race_from_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small.race_here(monkeypatch)
     given = ["bench", "predict", "--ragged", reviews(tmp_path), "--batch-size", "4", "--repeat", "2", "--threads", "1",
              "--peer", "onnxruntime", "--json", "--memory", "--model"]  # fmt: skip
-    done = in_process(capsys, monkeypatch, *given, str(classifier(tmp_path / "model")))
+    done = in_process(*given, str(classifier(tmp_path / "model")))
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["ratio"]["median"] > 0
@@ -232,25 +232,23 @@ def test_a_model_without_a_classifier_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_options_are_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any, more: list[str], message: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: list[str], message: str
 ) -> None:
     monkeypatch.setattr("bertref.default_model.available", lambda: False)
     monkeypatch.delenv("BERTREF_MODEL", raising=False)
     places = {"FILE": reviews(tmp_path), "MODEL": str(classifier(tmp_path / "model"))}
-    done = in_process(capsys, monkeypatch, "bench", *(places.get(word, word) for word in more))
+    done = in_process("bench", *(places.get(word, word) for word in more))
     assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert len(done.stderr.splitlines()) <= 2
 
 
-def test_without_a_name_the_package_s_model_races(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
-) -> None:
+def test_without_a_name_the_package_s_model_races(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bertref.default_model.FOLDER", classifier(tmp_path / "inside"))
     monkeypatch.delenv("BERTREF_MODEL", raising=False)
     raced: list[Job] = []
     monkeypatch.setattr(race_module, "race", lambda given, *_, **__: raced.append(given) or {"schema": 1})
-    done = in_process(capsys, monkeypatch, "bench", "predict", "--ragged", reviews(tmp_path), "--json")
+    done = in_process("bench", "predict", "--ragged", reviews(tmp_path), "--json")
     assert done.returncode == 0, done.stderr
     assert raced[0].model == str(tmp_path / "inside")

@@ -69,8 +69,14 @@ def test_what_forward_keeps(tmp_path: Path, kernels: bool, recompute: str) -> No
     assert sum(held.values()) == pytest.approx(expected, rel=0.2)
 
 
-@pytest.mark.parametrize("kernels", [False, True])
-@pytest.mark.parametrize("command", ["pretrain", "finetune", "predict"])
+PEAKS = [
+    pytest.param(command, kernels, marks=() if kernels is (command != "finetune") else pytest.mark.slow)
+    for command in ("pretrain", "finetune", "predict")
+    for kernels in (False, True)
+]
+
+
+@pytest.mark.parametrize(("command", "kernels"), PEAKS)
 def test_the_peak_of_a_process(tmp_path: Path, command: str, kernels: bool) -> None:
     path = small.config(
         tmp_path, vocab_size=2000, hidden_size=128, intermediate_size=512, num_hidden_layers=4, num_attention_heads=4

@@ -1,4 +1,4 @@
-"""Races in real processes, at sizes of a moment. Nothing here looks at how long anything took."""
+"""Races, two of them in real processes, at sizes of a moment. Nothing here looks at how long anything took."""
 
 import io
 import json
@@ -56,6 +56,7 @@ def test_a_race_with_transformers(tmp_path: Path) -> None:
 
 
 def test_ours_alone_with_its_roofline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small.race_here(monkeypatch)
     monkeypatch.setattr(race_module.roofline, "SIZE", 64)
     speeds = [1e9, 3e9, 7e9]
     measured = race_module.roofline.Roof.flops
@@ -74,6 +75,7 @@ def test_ours_alone_with_its_roofline(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_a_side_with_other_weights_is_not_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second side to set itself up finds another model."""
+    small.race_here(monkeypatch)
     job = small.job(tmp_path, "encode")
     name = "bert.encoder.layer.0.output.dense.weight"
     with arena(job) as folder:

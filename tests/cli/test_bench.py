@@ -6,15 +6,14 @@ from typing import Any
 
 import pytest
 
-from bertref.bench import race as race_module
 from bertref.cli import render_bench
 from tests.bench import small
-from tests.cli_helpers import bertref, in_process
+from tests.cli_helpers import in_process
 
 
 @pytest.fixture(autouse=True)
-def short_turns(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(race_module, "TURN", 0.0)
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    small.race_here(monkeypatch)
 
 
 def arguments(tmp_path: Path, command: str, *more: str) -> list[str]:
@@ -23,7 +22,7 @@ def arguments(tmp_path: Path, command: str, *more: str) -> list[str]:
 
 
 def test_json_is_one_object(tmp_path: Path) -> None:
-    done = bertref(*arguments(tmp_path, "encode", "--peer", "reference", "--memory", "--json"))
+    done = in_process(*arguments(tmp_path, "encode", "--peer", "reference", "--memory", "--json"))
     assert done.returncode == 0, done.stderr
     (line,) = done.stdout.splitlines()
     found = json.loads(line)
@@ -34,9 +33,8 @@ def test_json_is_one_object(tmp_path: Path) -> None:
     assert done.stderr == ""
 
 
-def test_a_person_reads_a_table(tmp_path: Path, capsys: Any, monkeypatch: Any) -> None:
-    done = in_process(
-        capsys, monkeypatch, *arguments(tmp_path, "pretrain", "--peer", "reference", "--memory", "--masked", "2")
+def test_a_person_reads_a_table(tmp_path: Path) -> None:
+    done = in_process(*arguments(tmp_path, "pretrain", "--peer", "reference", "--memory", "--masked", "2")
     )
     assert done.returncode == 0, done.stderr
     for part in ("pretrain: ", "2 x 12, 2 masked, dropout 0.1", "bertref", "tokens/s", "times as fast", "in 2 rounds",
@@ -44,9 +42,9 @@ def test_a_person_reads_a_table(tmp_path: Path, capsys: Any, monkeypatch: Any) -
         assert part in done.stdout, part
 
 
-def test_fine_tuning_says_its_task(tmp_path: Path, capsys: Any, monkeypatch: Any) -> None:
+def test_fine_tuning_says_its_task(tmp_path: Path, capsys: Any) -> None:
     given = arguments(tmp_path, "finetune", "--ragged", "squad", "--peer", "reference", "--memory")
-    done = in_process(capsys, monkeypatch, *given, "--json")
+    done = in_process(*given, "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["ratio"]["median"] > 0
@@ -82,19 +80,19 @@ def test_ops_ragged_input_and_the_roofline_are_drawn(capsys: Any) -> None:
     assert "busy (load 5.0 on 2 cores)" in said
 
 
-def test_text_is_raced_on_a_given_corpus(tmp_path: Path, capsys: Any, monkeypatch: Any) -> None:
+def test_text_is_raced_on_a_given_corpus(tmp_path: Path) -> None:
     corpus = tmp_path / "text.txt"
     corpus.write_text("A small fire carries a letter.\n" * 50, encoding="utf-8")
     given = ["bench", "tokenize", "--corpus", str(corpus), "--repeat", "1", "--threads", "1", "--peer", "reference"]
-    done = in_process(capsys, monkeypatch, *given)
+    done = in_process(*given)
     assert done.returncode == 0, done.stderr
     assert "readable" in done.stdout
 
 
-def test_a_plot_is_a_picture(tmp_path: Path, capsys: Any, monkeypatch: Any) -> None:
+def test_a_plot_is_a_picture(tmp_path: Path) -> None:
     picture = tmp_path / "speed.png"
     more = ["--peer", "reference", "--plot", str(picture), "--json", "--repeat", "1", "--batch-size", "1"]
-    done = in_process(capsys, monkeypatch, *arguments(tmp_path, "encode", *more))
+    done = in_process(*arguments(tmp_path, "encode", *more))
     assert done.returncode == 0, done.stderr
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert set(json.loads(done.stdout)["sweep"]) == {"batch_size", "seq_len"}
@@ -118,8 +116,8 @@ def test_a_plot_is_a_picture(tmp_path: Path, capsys: Any, monkeypatch: Any) -> N
         (["dance"], "dance"),
     ],
 )
-def test_wrong_use_is_one_or_two_lines(more: list[str], message: str, capsys: Any, monkeypatch: Any) -> None:
-    done = in_process(capsys, monkeypatch, "bench", *more)
+def test_wrong_use_is_one_or_two_lines(more: list[str], message: str) -> None:
+    done = in_process("bench", *more)
     assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr

@@ -1,7 +1,8 @@
-"""`bertref evaluate` and `finetune --predict-on`: real processes for what they print and leave behind."""
+"""`bertref evaluate` and `finetune --predict-on`: what they print and leave behind, and what they refuse."""
 
 import json
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +38,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def evaluate(folder: Path, *arguments: str) -> Any:
-    return bertref("evaluate", *arguments, cwd=folder)
+def evaluate(folder: Path, *arguments: str) -> Done:
+    return in_process("evaluate", *arguments, cwd=folder)
 
 
 def test_a_model_is_judged_drawn_and_written(folder: Path) -> None:
@@ -75,7 +76,7 @@ def test_squads_predictions_need_no_model(folder: Path) -> None:
 
 
 def test_json_is_one_object(folder: Path) -> None:
-    done = evaluate(folder, "squad", "dev-v1.1.json", "--predictions", "predictions.json", "--json")
+    done = bertref("evaluate", "squad", "dev-v1.1.json", "--predictions", "predictions.json", "--json", cwd=folder)
     found = json.loads(done.stdout)
     assert found["schema"] == 1
     assert found["metrics"]["exact_match"] == pytest.approx(100 / 3)
@@ -87,32 +88,23 @@ def test_finetuning_answers_further_data(tmp_path: Path) -> None:
     (folder / "new.csv").write_text("text\nthe river\nthe long road\n", encoding="utf-8")
     given = ["finetune", "classification", "train.csv", "--dev", "dev.csv", "--model", "model", "--batch-size", "8",
              "--max-length", "24", "--out", "a", "--steps", "3", "--predict-on", "new.csv"]  # fmt: skip
-    done = bertref(*given, "--predict-on", "dev", cwd=folder, BERTREF_CACHE=str(folder / "cache"))
+    done = in_process(*given, "--predict-on", "dev", cwd=folder, BERTREF_CACHE=str(folder / "cache"))
     assert done.returncode == 0, done.stderr
     answers = folder / "a" / "predictions"
     assert len((answers / "new" / "predictions.jsonl").read_text(encoding="utf-8").split("\n")) == 3
     assert "eval_accuracy = " in (answers / "dev" / "eval_results.txt").read_text(encoding="utf-8")
     assert "global_step = 3\n" in (answers / "dev" / "eval_results.txt").read_text(encoding="utf-8")
-    again = bertref(*given[:-2], "--resume", "--predict-on", "dev", cwd=folder)
+    again = in_process(*given[:-2], "--resume", "--predict-on", "dev", cwd=folder)
     assert (again.returncode, "this run has finished" in again.stderr) == (0, True)
-    wrong = bertref(*given, "--predict-on", "tset", cwd=folder)
+    wrong = in_process(*given, "--predict-on", "tset", cwd=folder)
     assert wrong.returncode == 2
     assert wrong.stderr == "bertref: --predict-on 'tset': there is no such file, and no such part of the data\n"
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# in this process: what is said
-
-
 @pytest.fixture
-def said(folder: Path, capsys: Any, monkeypatch: Any) -> Any:
-    monkeypatch.chdir(folder)
+def said(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.delenv("BERTREF_MODEL", raising=False)
-
-    def run(*arguments: str) -> Done:
-        return in_process(capsys, monkeypatch, "evaluate", *arguments)
-
-    return run
+    return partial(evaluate, folder)
 
 
 KINDS: dict[str, tuple[str, str, dict[str, Any], str, list[str]]] = {

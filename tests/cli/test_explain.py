@@ -1,4 +1,4 @@
-"""`bertref predict --explain` in real processes; the page and the picture that it writes."""
+"""`bertref predict --explain`; the page and the picture that it writes."""
 
 import json
 import re
@@ -29,7 +29,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def explained(folder: Path, *arguments: str) -> Any:
-    return bertref("predict", "--model", str(folder), "--dtype", "float64", *arguments)
+    return in_process("predict", "--model", folder, "--dtype", "float64", *arguments)
 
 
 class Page(HTMLParser):
@@ -194,7 +194,7 @@ def test_attention_maps(models: Path, tmp_path: Path) -> None:
 def test_lines_of_a_file_that_can_not_be_explained_are_named(models: Path, tmp_path: Path) -> None:
     long = "it " * 60
     page_of = tmp_path / "why.html"
-    done = bertref("predict", "--model", models / "texts", "--file", "-", "--explain", "--json", "--html", page_of,
+    done = in_process("predict", "--model", models / "texts", "--file", "-", "--explain", "--json", "--html", page_of,
                    stdin=f"it\n\u200b\n{long}\nrained\n")  # fmt: skip
     assert done.returncode == 1
     assert [json.loads(line)["text"] for line in done.stdout.splitlines()] == ["it", "rained"]
@@ -225,10 +225,9 @@ def test_lines_of_a_file_that_can_not_be_explained_are_named(models: Path, tmp_p
     ],
 )  # fmt: skip
 def test_what_can_not_be_done_is_said(
-    models: Path, model: str, arguments: list[str], message: str, capsys: Any, monkeypatch: Any, tmp_path: Path
+    models: Path, model: str, arguments: list[str], message: str, tmp_path: Path
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    done = in_process(capsys, monkeypatch, "predict", "a [MASK]", *arguments, "--model", str(models / model))
+    done = in_process("predict", "a [MASK]", *arguments, "--model", models / model, cwd=tmp_path)
     assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr

@@ -1,4 +1,4 @@
-"""`bertref features`, in real processes."""
+"""`bertref features`: what it writes, and where; what it refuses."""
 
 import io
 import json
@@ -6,7 +6,6 @@ import re
 import select
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -33,7 +32,7 @@ def test_jsonl_and_npz_hold_the_same(folder: Path, tmp_path: Path) -> None:
     whole = ["--pooling", "mean,pooled,embedding", "--dtype", "float64"]
     outputs = {form: tmp_path / f"new folder/f.{form}" for form in ("jsonl", "npz")}
     for form, path in outputs.items():
-        done = bertref(*base, *whole, "--format", form, "--out", str(path))
+        done = in_process(*base, *whole, "--format", form, "--out", str(path))
         assert done.returncode == 0, done.stderr
         assert done.stdout == ""
         assert beside_the_load(done.stderr) == f"{path}: 4 texts"
@@ -56,10 +55,10 @@ def test_jsonl_and_npz_hold_the_same(folder: Path, tmp_path: Path) -> None:
 
 
 def test_what_is_written_by_default(folder: Path) -> None:
-    done = bertref("features", "--model", str(folder / "m"), "It rained.", "x")
+    done = in_process("features", "--model", str(folder / "m"), "It rained.", "x")
     found = [json.loads(line) for line in done.stdout.splitlines()]
     assert [layer["index"] for layer in found[0]["features"][0]["layers"]] == [-1, -2]  # as many as there are
-    done = bertref("features", "--model", str(folder / "m"), "--pooling", "cls", "--normalize", "It rained.")
+    done = in_process("features", "--model", str(folder / "m"), "--pooling", "cls", "--normalize", "It rained.")
     (line,) = (json.loads(line) for line in done.stdout.splitlines())
     assert set(line) == {"linex_index", "cls"}
     assert np.linalg.norm(line["cls"]) == pytest.approx(1, rel=1e-6)
@@ -67,7 +66,7 @@ def test_what_is_written_by_default(folder: Path) -> None:
 
 def test_a_cut_is_said_on_standard_error(folder: Path) -> None:
     args = ["features", "--model", str(folder / "m"), "--file", str(folder / "texts.txt"), "--max-seq-length", "6"]
-    done = bertref(*args)
+    done = in_process(*args)
     assert beside_the_load(done.stderr) == "2 texts were cut to 6 tokens; --max-seq-length raises that up to 48"
     assert max(len(json.loads(line)["features"]) for line in done.stdout.splitlines()) == 6
 
@@ -132,11 +131,10 @@ def test_a_bar_is_drawn_after_two_seconds_in_a_terminal(total: int | None, monke
     ],
 )
 def test_wrong_use_is_one_or_two_lines(
-    folder: Path, arguments: list[str], message: str, capsys: Any, monkeypatch: pytest.MonkeyPatch
+    folder: Path, arguments: list[str], message: str
 ) -> None:
     filled = [part.format(texts=folder / "texts.txt") for part in arguments]
-    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO()))
-    done = in_process(capsys, monkeypatch, "features", "--model", str(folder / "m"), *filled)
+    done = in_process("features", "--model", str(folder / "m"), *filled)
     assert done.returncode == 2
     assert re.search(message, done.stderr), done.stderr
     assert len(beside_the_load(done.stderr).splitlines()) <= 2

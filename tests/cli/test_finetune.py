@@ -1,4 +1,4 @@
-"""`bertref finetune` in real processes: what it says and leaves behind, what it draws, what it refuses."""
+"""`bertref finetune`: what it says and leaves behind, what it draws, what it refuses."""
 
 import json
 import signal
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bertref.cli.render_finetuning import Finetuning
-from tests.cli_helpers import bertref, command, environment
+from tests.cli_helpers import Done, command, environment, in_process
 from tests.train.finetuning import running
 
 COMMAND = ["finetune", "classification", "train.csv", "--dev", "dev.csv", "--model", "model", "--batch-size", "8",
@@ -20,8 +20,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return running.prepared(tmp_path_factory.mktemp("finetune"))
 
 
-def finetune(folder: Path, *more: str) -> "subprocess.CompletedProcess[str]":
-    return bertref(*COMMAND, *more, cwd=folder, BERTREF_CACHE=str(folder / "cache"))
+def finetune(folder: Path, *more: str) -> Done:
+    return in_process(*COMMAND, *more, cwd=folder, BERTREF_CACHE=str(folder / "cache"))
 
 
 def test_a_run_says_what_it_does_and_its_model_predicts(folder: Path) -> None:
@@ -32,7 +32,7 @@ def test_a_run_says_what_it_does_and_its_model_predicts(folder: Path) -> None:
                  "step 3, on dev: accuracy", "The best by accuracy", "The model is in a"):  # fmt: skip
         assert said in done.stderr
     assert done.stdout == 'bertref predict --model a "A fine film."\n'
-    answered = bertref("predict", "--model", "a", "the river", "--json", cwd=folder)
+    answered = in_process("predict", "--model", "a", "the river", "--json", cwd=folder)
     assert {each["label"] for each in json.loads(answered.stdout)["labels"]} == {"dry", "wet"}
     events = [json.loads(line) for line in (folder / "a.jsonl").read_text().splitlines()]
     assert [e["step"] for e in events if e["event"] == "eval"] == [3, 6]

@@ -1,4 +1,4 @@
-"""`bertref golden`, in real processes."""
+"""`bertref golden`: what it exports, shows, checks and refuses."""
 
 import json
 import re
@@ -15,16 +15,16 @@ from bertref.heads import parameter_shapes
 from bertref.verify.cases.case import generate
 from bertref.verify.exchange import read_case, settings_digest
 from tests.checkpoint.test_folder import make
-from tests.cli_helpers import bertref
+from tests.cli_helpers import bertref, in_process
 
 
 def test_help_shows_an_example_for_every_command() -> None:
     for name in ("export", "list", "show", "check"):
-        assert f"bertref golden {name}" in bertref("golden", name, "--help").stdout
+        assert f"bertref golden {name}" in in_process("golden", name, "--help").stdout
 
 
 def test_export_writes_the_case_of_the_seed(tmp_path: Path) -> None:
-    done = bertref("golden", "export", str(tmp_path / "case"), "--seed", "7", "--json")
+    done = in_process("golden", "export", str(tmp_path / "case"), "--seed", "7", "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["schema"] == 1
@@ -35,7 +35,7 @@ def test_export_writes_the_case_of_the_seed(tmp_path: Path) -> None:
 
 
 def test_export_takes_every_option(tmp_path: Path) -> None:
-    done = bertref(
+    done = in_process(
         "golden", "export", str(tmp_path / "case"), "--seed", "3", "--size", "small", "--dialect", "google", "--edge",
         "large-scores", "--optimizer", "lamb", "--expected", "probes,updates", "--format", "safetensors,npy",
         "--precision", "bfloat16",
@@ -62,7 +62,7 @@ def test_export_of_a_config(tmp_path: Path) -> None:
     values = config_to_dict(config, Numerics.preset("google"))
     (tmp_path / "config.json").write_text(json.dumps(values), encoding="utf-8")
     folder = tmp_path / "case"
-    done = bertref("golden", "export", str(folder), "--config", str(tmp_path / "config.json"), "--optimizer", "none")
+    done = in_process("golden", "export", str(folder), "--config", str(tmp_path / "config.json"), "--optimizer", "none")
     assert done.returncode == 0, done.stderr
     case = read_case(folder)
     assert (case.config, case.numerics, case.optimizer) == (config, Numerics.preset("google"), None)
@@ -75,7 +75,7 @@ def test_export_of_a_model(tmp_path: Path, texts: bool) -> None:
     config = make(tmp_path / "model", dtype="float32")
     (tmp_path / "texts.txt").write_text("one two ?\ttwo one\none\n", encoding="utf-8")
     more = ["--file", str(tmp_path / "texts.txt")] if texts else []
-    done = bertref("golden", "export", str(tmp_path / "case"), "--model", str(tmp_path / "model"), *more)
+    done = in_process("golden", "export", str(tmp_path / "case"), "--model", str(tmp_path / "model"), *more)
     assert done.returncode == 0, done.stderr
     case = read_case(tmp_path / "case")
     assert case.params.keys() == parameter_shapes(case.config).keys()
@@ -108,7 +108,7 @@ def test_export_of_a_model(tmp_path: Path, texts: bool) -> None:
     ],
 )
 def test_wrong_use_is_short_and_writes_nothing(tmp_path: Path, args: list[str], message: str) -> None:
-    done = bertref("golden", *(part.format(tmp=tmp_path) for part in args), BERTREF_MODEL="")
+    done = in_process("golden", *(part.format(tmp=tmp_path) for part in args), BERTREF_MODEL="")
     assert done.returncode == 2
     assert re.search(message, done.stderr), done.stderr
     assert "Traceback" not in done.stderr
@@ -116,13 +116,13 @@ def test_wrong_use_is_short_and_writes_nothing(tmp_path: Path, args: list[str], 
 
 
 def test_list_names_every_golden_with_oracle_and_command() -> None:
-    lines = [json.loads(line) for line in bertref("golden", "list", "--json").stdout.splitlines()]
+    lines = [json.loads(line) for line in in_process("golden", "list", "--json").stdout.splitlines()]
     assert [line["name"] for line in lines] == list(golden.names())
     for line in lines:
         entry = golden.entry(line["name"])
         assert line["command"] == entry.command
         assert line["oracle"] == dict(entry.oracle)
-    drawn = bertref("golden", "list").stdout
+    drawn = in_process("golden", "list").stdout
     for name in golden.names():
         assert re.search(rf"^{re.escape(name)} +{re.escape(golden.entry(name).command)} ", drawn, re.MULTILINE)
 
@@ -130,10 +130,10 @@ def test_list_names_every_golden_with_oracle_and_command() -> None:
 @pytest.mark.parametrize("name", ["ops/layer_norm", next(n for n in golden.names() if not n.startswith("ops/"))])
 def test_show_tells_all(name: str) -> None:
     entry = golden.entry(name)
-    found = json.loads(bertref("golden", "show", name, "--json").stdout)
+    found = json.loads(in_process("golden", "show", name, "--json").stdout)
     assert found["sha256"] == entry.sha256
     assert found["tolerances"].keys() == entry.tolerances.keys()
-    drawn = bertref("golden", "show", name).stdout
+    drawn = in_process("golden", "show", name).stdout
     assert entry.sha256 in drawn
     for array in list(found.get("arrays", found.get("content")))[:20]:
         assert array in drawn
@@ -141,7 +141,7 @@ def test_show_tells_all(name: str) -> None:
 
 def test_check_finds_a_damaged_golden(tmp_path: Path) -> None:
     """In a copy of the package, one byte of one golden differs."""
-    done = bertref("golden", "check")
+    done = in_process("golden", "check")
     assert done.returncode == 0, done.stderr
     assert f"{len(golden.names())} of {len(golden.names())} goldens" in done.stdout
     shutil.copytree(Path(golden.__file__).resolve().parents[1] / "bertref", tmp_path / "bertref", symlinks=False,

@@ -1,4 +1,4 @@
-"""`bertref predict` for every head, in real processes; what it prints is what the Python API gives."""
+"""`bertref predict` for every head; what it prints is what the Python API gives."""
 
 import json
 import re
@@ -38,7 +38,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def predicted(folder: Path, *arguments: str, **options: Any) -> list[dict[str, Any]]:
-    done = bertref("predict", "--model", str(folder), "--dtype", "float64", "--json", *arguments, **options)
+    done = in_process("predict", "--model", folder, "--dtype", "float64", "--json", *arguments, **options)
     assert done.returncode == 0, done.stderr
     assert beside_the_load(done.stderr) == ""
     found = [json.loads(line) for line in done.stdout.splitlines()]
@@ -131,9 +131,9 @@ def test_a_model_of_pre_training_does_both_of_its_tasks(models: Path) -> None:
     ],
 )
 def test_people_get_a_picture(
-    models: Path, name: str, arguments: list[str], shown: list[str], capsys: Any, monkeypatch: Any
+    models: Path, name: str, arguments: list[str], shown: list[str]
 ) -> None:
-    done = in_process(capsys, monkeypatch, "predict", "--model", str(models / name), *arguments)
+    done = in_process("predict", "--model", str(models / name), *arguments)
     assert done.returncode == 0, done.stderr
     for part in shown:
         assert part in done.stdout
@@ -156,9 +156,9 @@ def test_people_get_a_picture(
     ],
 )
 def test_wrong_use_is_one_or_two_lines(
-    models: Path, name: str, arguments: list[str], message: str, capsys: Any, monkeypatch: Any
+    models: Path, name: str, arguments: list[str], message: str
 ) -> None:
-    done = in_process(capsys, monkeypatch, "predict", "--model", str(models / name), *arguments)
+    done = in_process("predict", "--model", str(models / name), *arguments)
     assert done.returncode == 2
     assert re.search(message, done.stderr), done.stderr
     assert len(beside_the_load(done.stderr).splitlines()) <= 2
@@ -209,7 +209,7 @@ def test_a_load_says_what_became_of_every_tensor(models: Path, tmp_path: Path) -
     arrays = load_file(folder / "model.safetensors")
     extra = {**arrays, "ema.decay": np.zeros(1, np.float32)}
     save_file(extra, folder / "model.safetensors", metadata={"format": "pt"})
-    refused = bertref("predict", "--model", str(folder), "a")
+    refused = in_process("predict", "--model", str(folder), "a")
     assert refused.returncode == 2
     assert "1 unused: ema.decay" in refused.stderr
     done = bertref("predict", "--model", str(folder), "--allow", "ema.*", "a")

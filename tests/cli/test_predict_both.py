@@ -11,7 +11,7 @@ import bertref as library
 from bertref import default_model
 from bertref.cli.options import model_folder
 from bertref.errors import InputError
-from tests.cli_helpers import bertref
+from tests.cli_helpers import in_process
 from tests.train.finetuning import running
 from tests.train.finetuning.test_masked_words import HEADS
 
@@ -36,7 +36,7 @@ def lines(done: Any) -> list[dict[str, Any]]:
 
 def test_each_text_gets_its_own_task(both: Path) -> None:
     texts = ["the river", "the [MASK]", "a [MASK] and a [MASK]", "the road"]
-    done = bertref("predict", "--model", str(both), "--json", *texts)
+    done = in_process("predict", "--model", str(both), "--json", *texts)
     found = lines(done)
     assert [line["text"] for line in found] == texts
     assert [line["task"] for line in found] == [
@@ -50,19 +50,20 @@ def test_each_text_gets_its_own_task(both: Path) -> None:
 
 def test_options_that_ask_for_labels_get_them(both: Path) -> None:
     asked = ("predict", "--model", str(both), "--json", "the [MASK]")
-    assert lines(bertref(*asked, "--task", "sequence-classification"))[0]["task"] == "sequence-classification"
-    assert lines(bertref(*asked, "--pair", "the river"))[0]["task"] == "sequence-classification"
-    assert lines(bertref(*asked, "--truncate", "head"))[0]["task"] == "fill-mask"
-    refused = bertref("predict", "--model", str(both), "--windows", "--task", "fill-mask", "the [MASK]")
+    assert lines(in_process(*asked, "--task", "sequence-classification"))[0]["task"] == "sequence-classification"
+    assert lines(in_process(*asked, "--pair", "the river"))[0]["task"] == "sequence-classification"
+    assert lines(in_process(*asked, "--truncate", "head"))[0]["task"] == "fill-mask"
+    refused = in_process("predict", "--model", str(both), "--windows", "--task", "fill-mask", "the [MASK]")
     assert refused.returncode == 2
     assert "--windows goes with sequence-classification, not with fill-mask" in refused.stderr
 
 
 def test_long_texts_are_read_through_the_recorded_windows(both: Path) -> None:
-    (found,) = lines(bertref("predict", "--model", str(both), "--json", "--dtype", "float64", LONG))
+    asked = ("predict", "--model", str(both), "--json", "--dtype", "float64")
+    (found,) = lines(in_process(*asked, LONG))
     want = library.load(both, dtype="float64").classify(LONG)
     assert found["scores"] == pytest.approx(dict(want))
-    (cut,) = lines(bertref("predict", "--model", str(both), "--json", "--dtype", "float64", "--truncate", "head", LONG))
+    (cut,) = lines(in_process(*asked, "--truncate", "head", LONG))
     assert cut["score"] != pytest.approx(found["score"], abs=1e-9)
 
 
@@ -72,10 +73,10 @@ def test_windows_are_asked_for_where_nothing_is_recorded(both: Path, tmp_path: P
     del config["bertref_windows"]
     (plain / "config.json").write_text(json.dumps(config))
     (tmp_path / "texts.txt").write_text(f"the river\n{LONG}\n")
-    refused = bertref("predict", "--model", str(plain), "--file", str(tmp_path / "texts.txt"))
+    refused = in_process("predict", "--model", str(plain), "--file", str(tmp_path / "texts.txt"))
     assert refused.returncode == 1
     assert "line 2 has" in refused.stderr
-    (found,) = lines(bertref("predict", "--model", str(plain), "--json", "--windows", LONG))
+    (found,) = lines(in_process("predict", "--model", str(plain), "--json", "--windows", LONG))
     assert found["scores"] == pytest.approx(dict(library.load(plain).classify(LONG, windows=True)), rel=1e-5)
 
 

@@ -17,7 +17,7 @@ from bertref.cli import render, streams
 from bertref.cli.main import COMMANDS
 from bertref.cli.texts import Line, count_texts, read_lines
 from bertref.errors import InputError
-from tests.cli_helpers import bertref
+from tests.cli_helpers import bertref, in_process
 
 
 def prepared(encoding: str, monkeypatch: pytest.MonkeyPatch) -> io.BytesIO:
@@ -68,7 +68,8 @@ def test_a_curve_is_drawn_in_ascii(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)])
 def test_help_is_plain(command: list[str]) -> None:
-    done = bertref(*command, "--help", PYTHONIOENCODING="ascii")
+    run = in_process if command else bertref
+    done = run(*command, "--help", PYTHONIOENCODING="ascii")
     assert done.returncode == 0, done.stderr
     assert done.stdout.isascii()
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.cli_helpers import bertref
+from tests.cli_helpers import in_process
 
 CODE = """
 import os, sys
@@ -44,6 +44,6 @@ def test_without_it_the_environment_stays() -> None:
 
 @pytest.mark.parametrize("command", ["pretrain", "predict", "features"])
 def test_no_threads_can_not_compute(command: str) -> None:
-    done = bertref(command, "--threads", "0")
+    done = in_process(command, "--threads", "0")
     assert done.returncode == 2
     assert "--threads" in done.stderr

@@ -53,19 +53,14 @@ write_answers(values, case, sys.argv[2], precision="mixed-bfloat16")
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def _no_model() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BERTREF_CACHE", str(tmp_path_factory.mktemp("noise-floors")))
         patch.delenv("BERTREF_MODEL", raising=False)
         yield
 
 
-@pytest.fixture
-def verify(capsys: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    def run(*arguments: str) -> Done:
-        return in_process(capsys, monkeypatch, "verify", *arguments)
-
-    return run
+def verify(*arguments: str) -> Done:
+    return in_process("verify", *arguments)
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +76,7 @@ def mistaken(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_help_shows_an_example_and_every_subject() -> None:
-    text = bertref("verify", "--help").stdout
+    text = verify("--help").stdout
     for part in ("bertref verify numpy", "onnx:FILE", "python:PACKAGE.MODULE:FACTORY", "dump:FOLDER", "{case} {out}"):
         assert part in text
 
@@ -95,7 +90,7 @@ def test_what_is_right_is_called_right_in_a_real_process() -> None:
     assert "\x1b" not in done.stdout
 
 
-def test_a_mistake_is_found_shown_and_written(verify: Any, mistaken: Path, tmp_path: Path) -> None:
+def test_a_mistake_is_found_shown_and_written(mistaken: Path, tmp_path: Path) -> None:
     page, xml = tmp_path / "report.html", tmp_path / "report.xml"
     spec = f"python:{mistaken}:forward"
     done = verify(spec, "--html", str(page), "--junit", str(xml))
@@ -103,11 +98,20 @@ def test_a_mistake_is_found_shown_and_written(verify: Any, mistaken: Path, tmp_p
     assert "DIVERGES: " in done.stdout
     assert "first wrong   layer.0.output: wrong, and its direct inputs were not given" in done.stdout
     assert "last right    layer.0.attention_norm" in done.stdout
+    cause = "the activation at layer.N.ffn_act (all layers) is GELU's tanh form; the model's is the exact GELU (erf)"
+    assert f"cause         {cause}. With that the forward pass is right to rounding (" in done.stdout
+    without = verify(spec, "--no-diagnosis").stdout
+    assert "cause  " not in without
+    assert f"replay        bertref verify {spec} --seed 0 --no-diagnosis\n" in without.replace("'", "")
     assert (
         "in between    not given: layer.0.ffn_pre, layer.0.ffn_act, layer.0.ffn_output, layer.0.ffn_sum" in done.stdout
     )
     assert "next          have it give layer.0.ffn_sum, too" in done.stdout
-    assert page.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith("<!DOCTYPE html>")
+    assert "<h2>Why</h2>" in text
+    assert "GELU&#x27;s tanh form" in text
+    assert "F.gelu(x, approximate=&#x27;tanh&#x27;)" in text
     assert int(ET.parse(xml).getroot()[0].attrib["failures"]) >= 2
     assert str(page) in done.stderr
     assert str(xml) in done.stderr
@@ -117,8 +121,8 @@ def test_a_step_that_is_not_recorded_is_found_by_feeding_it(tmp_path: Path) -> N
     path = tmp_path / "my_bert.py"
     path.write_text(FED, encoding="utf-8")
     spec = f"python:{path}:forward"
-    assert bertref("verify", spec, "--only", "forward", "--seed", "3").returncode == 2
-    done = bertref("verify", spec, "--only", "forward", "--seed", "3", "--feed")
+    assert verify(spec, "--only", "forward", "--seed", "3").returncode == 2
+    done = verify(spec, "--only", "forward", "--seed", "3", "--feed")
     assert (done.returncode, done.stderr) == (1, "")
     assert "first wrong   layer.1.ffn_sum: this step makes the error" in done.stdout
     assert "fed the reference's inputs" in done.stdout
@@ -126,7 +130,7 @@ def test_a_step_that_is_not_recorded_is_found_by_feeding_it(tmp_path: Path) -> N
     assert f"replay        bertref verify {spec} --seed 3 --only forward --feed\n" in done.stdout.replace("'", "")
 
 
-def test_the_replayed_command_finds_the_same(verify: Any, mistaken: Path) -> None:
+def test_the_replayed_command_finds_the_same(mistaken: Path) -> None:
     spec = f"python:{mistaken}:forward"
     options = ("--seed", "5", "--probes", "layer.*.output, pooled", "--optimizer", "lamb", "--json")
     first = json.loads(verify(spec, *options).stdout)
@@ -140,7 +144,7 @@ def test_the_replayed_command_finds_the_same(verify: Any, mistaken: Path) -> Non
     assert first["case"]["optimizer"]["kind"] == "lamb"
 
 
-def test_fields_of_the_dialect_and_the_step_are_chosen_and_replayed(verify: Any) -> None:
+def test_fields_of_the_dialect_and_the_step_are_chosen_and_replayed() -> None:
     fields = "mlm_denominator_epsilon=1e-5,gelu=tanh,decay_exclusions=bias+LayerNorm"
     asked = ("--numerics", fields, "--step", "3", "--optimizer", "adamw-eps-root")
     found = json.loads(verify("numpy", *asked, "--only", "update", "--json").stdout)
@@ -154,7 +158,7 @@ def test_fields_of_the_dialect_and_the_step_are_chosen_and_replayed(verify: Any)
         "--step", "3"]  # fmt: skip
 
 
-def test_several_cases_are_summarised(verify: Any, mistaken: Path) -> None:
+def test_several_cases_are_summarised(mistaken: Path) -> None:
     done = verify(f"python:{mistaken}:forward", "--cases", "2", "--seed", "7", "--only", "forward")
     assert done.returncode == 1
     assert [line.split()[:3] for line in done.stdout.splitlines()[:2]] == [
@@ -170,7 +174,7 @@ def test_several_cases_are_summarised(verify: Any, mistaken: Path) -> None:
     assert verify("numpy", "--cases", "2", "--only", "forward").stdout.endswith("2 of 2 cases right\n")
 
 
-def test_shrink_finds_a_smaller_case(verify: Any, mistaken: Path) -> None:
+def test_shrink_finds_a_smaller_case(mistaken: Path) -> None:
     spec = f"python:{mistaken}:forward"
     done = verify(spec, "--shrink", "--json", "--probes", "layer.*.output,layer.*.attention_norm")
     assert done.returncode == 1
@@ -183,23 +187,23 @@ def test_shrink_finds_a_smaller_case(verify: Any, mistaken: Path) -> None:
 
 
 @pytest.mark.parametrize("only", ["backward", "update"])
-def test_parts_are_judged_alone(verify: Any, only: str) -> None:
+def test_parts_are_judged_alone(only: str) -> None:
     found = json.loads(verify("numpy:kernels=off", "--only", only, "--json").stdout)
     prefix = {"backward": "grad:", "update": "update:"}[only]
     assert found["findings"]
     assert all(f["name"].startswith(prefix) and f["status"] == "right" for f in found["findings"])
 
 
-def test_a_part_that_is_not_there_could_not_run(verify: Any) -> None:
+def test_a_part_that_is_not_there_could_not_run() -> None:
     done = verify(f"python:{EXAMPLE}:forward", "--only", "backward")
     assert done.returncode == 2
     assert "COULD NOT RUN" in done.stdout
     assert "gave nothing of the backward part" in done.stdout
 
 
-def test_a_dump_brings_its_case(verify: Any, tmp_path: Path) -> None:
+def test_a_dump_brings_its_case(tmp_path: Path) -> None:
     folder = tmp_path / "my case"
-    assert bertref("golden", "export", str(folder), "--seed", "11").returncode == 0
+    assert in_process("golden", "export", str(folder), "--seed", "11").returncode == 0
     case = generate(11)
     names = ["embeddings.norm", "layer.0.output", "layer.1.output", "loss.total"]
     values = {name: np.asarray(value, np.float32) for name, value in reference(case, names).values.items()}
@@ -237,7 +241,7 @@ def test_a_dump_brings_its_case(verify: Any, tmp_path: Path) -> None:
     ids=["subject", "probe", "dtype", "field", "number", "amsgrad", "mapping", "html", "dump", "file", "module",
          "command", "feed"],
 )  # fmt: skip
-def test_errors_are_short(verify: Any, arguments: tuple[str, ...], message: str) -> None:
+def test_errors_are_short(arguments: tuple[str, ...], message: str) -> None:
     done = verify(*arguments)
     assert done.returncode == 2
     assert message in done.stderr
@@ -247,7 +251,7 @@ def test_errors_are_short(verify: Any, arguments: tuple[str, ...], message: str)
     assert done.stdout == ""
 
 
-def test_a_command_is_judged_in_the_precision_that_its_answers_declare(verify: Any, tmp_path: Path) -> None:
+def test_a_command_is_judged_in_the_precision_that_its_answers_declare(tmp_path: Path) -> None:
     program = tmp_path / "mixed.py"
     program.write_text(MIXED, encoding="utf-8")
     done = verify(f"cmd:{sys.executable} {program} {{case}} {{out}}", "--only", "forward")
@@ -257,7 +261,7 @@ def test_a_command_is_judged_in_the_precision_that_its_answers_declare(verify: A
 
 
 @pytest.mark.parametrize("option", [("--cases", "2"), ("--shrink",)], ids=["cases", "shrink"])
-def test_a_dump_is_not_asked_again(verify: Any, tmp_path: Path, option: tuple[str, ...]) -> None:
+def test_a_dump_is_not_asked_again(tmp_path: Path, option: tuple[str, ...]) -> None:
     case = generate(0)
     write_answers(reference(case, ["loss.total"]).values, case, tmp_path / "dump")
     done = verify(f"dump:{tmp_path / 'dump'}", *option)
@@ -265,7 +269,7 @@ def test_a_dump_is_not_asked_again(verify: Any, tmp_path: Path, option: tuple[st
     assert option[0] in done.stderr
 
 
-def test_an_error_is_in_junit_s_file_too(verify: Any, tmp_path: Path) -> None:
+def test_an_error_is_in_junit_s_file_too(tmp_path: Path) -> None:
     path = tmp_path / "report.xml"
     assert verify("python:no_such_module:f", "--junit", str(path)).returncode == 2
     [error] = ET.parse(path).getroot().iter("error")

@@ -1,5 +1,6 @@
 """The order of the stages: what needs each other in turn, the rest at once; commands that fail, and where to look."""
 
+from functools import partial
 from pathlib import Path
 from threading import Barrier
 
@@ -40,6 +41,27 @@ def test_at_once_is_at_the_same_time(tmp_path: Path, monkeypatch: pytest.MonkeyP
     training.run(places, small.RECIPE, until="b")
     times = (tmp_path / "out" / "times.jsonl").read_text()
     assert sorted(line.split('"')[3] for line in times.split("\n")[:-1]) == ["a", "b"]
+
+
+def test_what_is_there_is_not_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A training that was killed in the middle of a stage goes on with that one."""
+    places = TrainingPlaces(tmp_path, tmp_path, "teacher", tmp_path / "out")
+    made: list[str] = []
+
+    def make(name: str) -> None:
+        made.append(name)
+        if made == ["a", "b"]:
+            raise KeyboardInterrupt
+        (tmp_path / name).touch()
+
+    monkeypatch.setattr(
+        training, "stages", lambda *_: iter([Stage(name, tmp_path / name, partial(make, name)) for name in "abc"])
+    )
+    with pytest.raises(KeyboardInterrupt):
+        training.run(places, small.RECIPE, until="c")
+    for _ in range(2):
+        training.run(places, small.RECIPE, until="c")
+        assert made == ["a", "b", "b", "c"]
 
 
 def test_a_stage_that_does_not_exist_is_named(tmp_path: Path) -> None:

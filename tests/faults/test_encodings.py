@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from .asking import HERE, bertref
+from .asking import HERE, bertref, bertref_process
 from .models import model
 
 WORDS = "anna met bob . é cafe ##s [ ]".split()
@@ -92,7 +92,7 @@ def test_messages_are_degraded() -> None:
 def test_texts_come_by_any_road(road: str, folders: Path, tmp_path: Path) -> None:
     arguments = ["tokenize", "--model", folders / "MaskedLM", "--file"]
     if road == "/dev/stdin":
-        done = bertref(*arguments, road, stdin="Anna\nmet Bob.\n")
+        done = bertref_process(*arguments, road, stdin="Anna\nmet Bob.\n")
     elif road == "a pipe with a name":
         pipe = tmp_path / "pipe"
         os.mkfifo(pipe)

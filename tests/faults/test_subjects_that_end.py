@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from .asking import bertref
+from .asking import bertref, bertref_process
 
 ENDING = {
     "in the function": "import sys\ndef f(case):\n    sys.exit()\n",
@@ -17,7 +17,7 @@ ENDING = {
 @pytest.mark.parametrize("code", ENDING.values(), ids=ENDING)
 def test_a_subject_that_ends_the_program_could_not_run(tmp_path: Path, code: str) -> None:
     (tmp_path / "subs.py").write_text(code, encoding="utf-8")
-    done = bertref("verify", f"python:{tmp_path}/subs.py:f")
+    done = bertref_process("verify", f"python:{tmp_path}/subs.py:f")
     assert done.returncode == 2
     assert "the subject ended the program (SystemExit 0)" in " ".join((done.stdout + done.stderr).split())
     assert "Traceback" not in done.stderr
@@ -32,7 +32,7 @@ def test_a_file_imports_its_neighbour(tmp_path: Path, inside: bool) -> None:
         "import numpy\ndef zeros(case):\n    H = case['config']['hidden_size']\n"
         "    return numpy.zeros((len(case['batch']['input_ids']), H))\n", encoding="utf-8",
     )  # fmt: skip
-    done = bertref("verify", f"python:{tmp_path}/subs.py:f")
+    done = bertref_process("verify", f"python:{tmp_path}/subs.py:f")
     assert done.returncode == 1, done.stderr
     assert "DIVERGES" in done.stdout
 

@@ -33,7 +33,7 @@ from ..model_cases import Arrays, small_config
 from .fine_tuning import TASKS, WIDTH, Task, arguments, check_steps, recipe, trajectory
 
 T, ALPHA, BETA = 2.5, 0.7, 3.0
-STEPS = [5, pytest.param(50, marks=pytest.mark.slow)]
+STEPS = [3, pytest.param(50, marks=pytest.mark.slow)]
 HIDDEN = ("none", "cosine", "mse")
 TEACHERS = {
     "cosine": small_config(3, hidden_size=32, num_attention_heads=2),
@@ -169,7 +169,7 @@ def test_steps_are_those_of_torch(ops: OpSet, name: str, hidden: str, steps: int
 def test_with_dropout_backends_layouts_and_chunks_agree(name: str) -> None:
     for hidden in ("cosine", "mse"):
         plain, *others = (
-            trajectory(ops, taught_task(ops, name, hidden), 3, **changes)
+            trajectory(ops, taught_task(ops, name, hidden), 2, **changes)
             for ops, changes in (
                 (OpSet(backends.get("numpy"), kernels=False), {}),
                 (OpSet(backends.get("numpy")), {"packed": True, "chunks": 3}),

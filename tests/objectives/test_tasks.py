@@ -18,7 +18,7 @@ from bertref.train.step import gradients, initial_state
 
 from .fine_tuning import TASKS, Task, check_steps, dropping, recipe, trajectory
 
-FEW, MANY = 5, 50
+FEW, MANY = 3, 50
 STEPS = [FEW, pytest.param(MANY, marks=pytest.mark.slow)]
 
 

@@ -17,7 +17,7 @@ from bertref.train.step import StepResult, TrainingRecipe, initial_state, train_
 
 from ..model_cases import Case, case
 
-STEPS = 6
+STEPS = 4
 ON, OFF = (OpSet(backends.get("numpy"), kernels=kernels) for kernels in (True, False))
 
 

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from bertref.errors import InputError
+from bertref.verify import checking
 from bertref.verify.cases.case import generate
 from bertref.verify.checking import assert_matches, check
 from bertref.verify.graph.replay import Replay
 from bertref.verify.graph.steps import Graph
 from bertref.verify.judgement.reference import reference
 from bertref.verify.meant import as_subject, case_for
-from bertref.verify.records import Answers, Case
+from bertref.verify.records import Answers, Case, Diagnosis
 from bertref.verify.subject import Weights
 
 
@@ -52,6 +53,46 @@ def test_a_right_subject_is_asked_twice() -> None:
     report = check(subject, generate(21))
     assert (report.verdict, report.exit_code, subject.runs) == ("right", 0, 2)
     assert set(report.seconds) == {"subject", "again", "judging"}
+
+
+class WithRelu(Subject):
+    """Its activation is another one than the case's, and all else right."""
+
+    def answer(self, case: Case, wanted: Collection[str] | None = None) -> Answers:
+        return super().answer(replace(case, config=replace(case.config, hidden_act="relu")), wanted)
+
+
+def test_why_it_diverges_is_asked_in_another_case() -> None:
+    subject = WithRelu()
+    report = check(subject, generate(21), only="forward")
+    assert report.diagnosis is not None
+    assert [cause.id for cause in report.diagnosis.causes] == ["activation.relu"]
+    assert subject.runs == 3
+    assert "diagnosis" in report.seconds
+    assert check(subject, generate(21), only="forward", diagnosis=False).diagnosis is None
+
+
+def test_a_subject_that_can_not_answer_another_case_is_diagnosed_from_one() -> None:
+    class Fixed(WithRelu):
+        def answer(self, case: Case, wanted: Collection[str] | None = None) -> Answers:
+            if case.batch.input_ids.shape != (5, 13):
+                raise RuntimeError("5 rows of 13 tokens, and nothing else")
+            return super().answer(case, wanted)
+
+    found = check(Fixed(), generate(21), only="forward").diagnosis
+    assert found is not None
+    assert [cause.id for cause in found.causes] == ["activation.relu"]
+
+
+def test_a_defect_of_the_diagnosis_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> None:
+        raise ZeroDivisionError("by hand")
+
+    monkeypatch.setattr(checking, "diagnose", broken)
+    with pytest.warns(checking.DiagnosisFailed, match="the search for the cause failed: ZeroDivisionError: by hand"):
+        report = check(WithRelu(), generate(21), only="forward")
+    assert report.first == "layer.0.ffn_act"
+    assert report.diagnosis == Diagnosis("failed", note="ZeroDivisionError: by hand")
 
 
 @pytest.mark.parametrize(("name", "bad"), [("input_ids", 10**6), ("input_ids", -1), ("token_type_ids", 2)])

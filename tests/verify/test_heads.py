@@ -35,7 +35,6 @@ SIZES = {"L": 1, "H": 12, "A": 3, "I": 20, "V": 31, "S": 9}
 LEFT_OUT = [
     (tuple(HEADS), ("onnx",), ("backward", "update"), "a file for inference has no gradients"),
     (("sentence_embedding",), ("onnx",), ("forward",), "the exporter writes no pooling"),
-    (("masked_lm", "next_sentence", "encoder", "pooler"), ("onnx",), (), "judged with the table of pre-training"),
     (("sentence_embedding",), ("transformers",), ("backward", "update"), "no class of the library has such a loss"),
 ]
 """Heads, kinds, parts, and why nothing is judged there."""

@@ -15,8 +15,8 @@ from bertref.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
 PUBLIC = [
-    "Answers", "Case", "Finding", "Place", "PythonSubject", "Report", "TransformersSubject", "assert_matches", "check",
-    "compare", "generate", "parse",
+    "Answers", "Case", "Cause", "Diagnosis", "Finding", "Place", "PythonSubject", "Report", "TransformersSubject",
+    "assert_matches", "check", "compare", "generate", "parse",
 ]  # fmt: skip
 
 TESTS = """

@@ -25,6 +25,35 @@ def test_a_case_keeps_a_prediction() -> None:
     assert shrink(silent, lambda smaller: True).batch.masked_lm_weights.sum() == 0
 
 
+def test_a_case_keeps_a_label_and_an_answer() -> None:
+    tokens = shrink(generate(5, head="token_classification"), lambda smaller: True)
+    assert (tokens.targets["labels"] >= 0).sum() == 1
+    spans = shrink(generate(5, head="question_answering"), lambda smaller: True)
+    inside = spans.targets["end_positions"] < spans.batch.input_ids.shape[1]
+    assert (len(spans.batch), inside.sum()) == (1, 1)
+    plain = shrink(generate(5, head="sequence_classification"), lambda smaller: True)
+    assert (len(plain.batch), plain.batch.input_ids.shape[1]) == (1, 1), "predictions are nothing to it"
+
+
+def test_a_wrong_loss_of_tokens_shrinks_to_a_case_with_a_label() -> None:
+    """Divided by all tokens instead of by those with labels."""
+    case = generate(5, head="token_classification", optimizer=None, L=1)
+
+    class Wrong(Subject):
+        def answer(self, case: Case, wanted: Collection[str] | None = None) -> Answers:
+            values = dict(super().answer(case, wanted).values)
+            share = (case.targets["labels"] >= 0).sum() / case.batch.attention_mask.sum()
+            return Answers(values | {name: values[name] * share for name in ("loss.total",) if name in values})
+
+    report = check(Wrong(), case, only="forward", repeat=False)
+    assert report.first == "loss.total"
+    small = shrinking.smallest(Wrong(), case, report, only="forward")
+    assert (small.targets["labels"] >= 0).any()
+    assert small.batch.attention_mask.sum() < case.batch.attention_mask.sum()
+    assert check(Wrong(), small, only="forward", repeat=False).first == report.first
+    assert check(Subject(), small, only="forward").verdict == "right"
+
+
 def test_label_smoothing_shrinks_to_a_case_that_right_code_passes() -> None:
     [mistake] = [one for one in MISTAKES if one.name == "labels-smoothed"]
     case = generate(5, optimizer=None)

@@ -40,7 +40,7 @@ class Recipe:
     teacher_epochs: float = 0.6
     teacher_rate: float = 5e-5
     teacher_batch: int = 64
-    student_epochs: float = 1.0
+    student_epochs: float = 1.2
     student_rate: float = 3e-4
     student_batch: int = 64
     words_every: int = 5

@@ -132,6 +132,7 @@ def generate_for(
     choices: int | None = None,
     tied: bool = True,
     token_types: bool = True,
+    embedding: tuple[str, ...] = (),
 ) -> Case:
     """A generated batch for a subject's own architecture and, where `params` are given, its own weights.
 
@@ -142,13 +143,14 @@ def generate_for(
     objective, choices  what its answers go on to, a name of `targets.HEADS`; None: what the heads are mostly used for
     tied                whether the decoder has no table of its own, where `params` hold none
     token_types         whether the model reads them; else all are 0
+    embedding           what makes a vector of a text (`topology.rows`): then there is no objective
     """
     tied = tied and (params is None or DECODER not in params)
     held = rich_parameters(config, seed, heads=heads, num_labels=num_labels, tied=tied)
     if params is not None:
         held |= {name: single(np.asarray(value)) for name, value in params.items()}
         check(held, config, heads, num_labels=num_labels)
-    objective = objective or objective_of(heads, num_labels)
+    objective = None if embedding else objective or objective_of(heads, num_labels)
     S, choices = min(length, config.max_position_embeddings), choices or 3
     if objective == "multiple_choice":
         rows = choices * max(rows // choices, 2)
@@ -162,7 +164,7 @@ def generate_for(
         "digest": arrays_digest(held),
     }  # fmt: skip
     name = f"the subject's model, seed {seed}"
-    return Case(name, config, numerics, held, batch, step, origin, heads, objective, wanted)
+    return Case(name, config, numerics, held, batch, step, origin, heads, objective, wanted, embedding)
 
 
 def arrays_digest(arrays: Mapping[str, npt.NDArray[Any]]) -> str:
@@ -323,6 +325,7 @@ def from_model(
     num_labels: int = 2,
     objective: str | None = None,
     choices: int | None = None,
+    embedding: tuple[str, ...] = (),
 ) -> Case:
     """A case of the user's weights (every parameter of a model with these heads; float32 values are kept, wider ones
     rounded) and texts.
@@ -336,13 +339,13 @@ def from_model(
         raise InputError("case: no texts; at least one line is needed")
     held = {key: single(np.asarray(value)) for key, value in params.items()}
     batch = batch_of_texts(config, tokenizer, texts, seed)
-    objective = objective or objective_of(heads, num_labels)
+    objective = None if embedding else objective or objective_of(heads, num_labels)
     step = optimizer_case(held, numerics, seed) if optimizer and objective else None
     wanted = targets(objective, batch, config.hidden_size, seed, labels=num_labels, choices=choices or len(batch))
     marks = f"{arrays_digest(held)}-{zlib.crc32(chr(10).join(texts).encode('utf-8')):08x}"
     origin = {"made": "model and texts", "name": name, "texts": len(texts), "seed": seed, "digest": marks}
     name = f"{name}, {len(texts)} texts, seed {seed}"
-    return Case(name, config, numerics, held, batch, step, origin, heads, objective, wanted)
+    return Case(name, config, numerics, held, batch, step, origin, heads, objective, wanted, embedding)
 
 
 def batch_of_texts(config: BertConfig, tokenizer: Any, texts: Sequence[str], seed: int) -> PretrainingBatch:
@@ -388,6 +391,7 @@ def describe(case: Case) -> dict[str, Any]:
         "length": int(case.batch.input_ids.shape[1]),
         **({} if case.heads == PRETRAINING else {"heads": list(case.heads), "objective": case.objective}),
         **({} if case.tied else {"tied": False}),
+        **({"embedding": list(case.embedding)} if case.embedding else {}),
         "optimizer": None if step is None else {
             **step.optimizer.to_dict(), "step": step.step, "rate": step.rate, "clip_norm": step.clip_norm,
             "clip_epsilon": step.clip_epsilon,

@@ -8,6 +8,7 @@ import numpy as np
 
 from ...data.pretraining.batch import PretrainingBatch
 from ...errors import InputError
+from ..graph.axes import rows_of
 from ..records import Case, OptimizerCase
 from .targets import cut, select
 
@@ -57,7 +58,7 @@ def reduce_case(
 def shrink(case: Case, fails: Callable[[Case], bool]) -> Case:
     """The smallest part of `case` that still `fails`, found greedily: fewer layers, rows, columns, predictions, and no
     optimiser step, each as far as it goes, until nothing can be taken away. `case` itself must fail. Where it has
-    predictions, the smaller one has some, too: a loss over none of them is another question."""
+    predictions, labels of tokens, or answers, the smaller one has some, too: a loss over none is another question."""
     if case.origin.get("reduced"):
         raise InputError("case: it is reduced already; shrink the case that it was made from")
     now: dict[str, Any] = {}
@@ -66,14 +67,19 @@ def shrink(case: Case, fails: Callable[[Case], bool]) -> Case:
         smaller = False
         for change in _smaller(reduce_case(case, **now), now):
             smaller_case = reduce_case(case, **{**now, **change})
-            if _predicts(smaller_case) == _predicts(case) and fails(smaller_case):
+            if _compared(smaller_case) == _compared(case) and fails(smaller_case):
                 now, smaller = {**now, **change}, True
                 break
     return reduce_case(case, **now) if now else case
 
 
-def _predicts(case: Case) -> bool:
-    return bool((case.batch.masked_lm_weights > 0).any())
+def _compared(case: Case) -> bool:
+    """Whether anything counts in the loss, where some of the rows, or of their tokens, may have nothing to compare."""
+    if case.objective == "token_classification":
+        return bool((case.targets["labels"] >= 0).any())
+    if case.objective == "question_answering":
+        return bool((case.targets["end_positions"] < case.batch.input_ids.shape[1]).any())
+    return "predictions" not in {row.counts for row in rows_of(case)} or bool((case.batch.masked_lm_weights > 0).any())
 
 
 def _smaller(case: Case, now: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -85,10 +85,14 @@ the program computed in: `precision=float32` (float64, float32, tf32, bfloat16, 
     #bertref<TAB>version=1<TAB>case=DIGEST<TAB>precision=float32
     layer.0.output<TAB>float32<TAB>3<TAB>4<TAB>16<TAB>32<TAB>0<TAB>answers.bin
 
+Where gradients come from another run of the program than the values that they belong to, it has to say `apart=grad`;
+`apart=update`, where updates come from another run than the gradients; `apart=grad,update`, where both do. Two runs may
+round otherwise; such gradients are judged as those of one implementation from the values of another, less closely.
+
 `seed=7` may stand for `case=...` if the case came from a seed. In `index.json` these are the keys "format"
-("bertref-answers"), "version", "case" or "seed", "precision", and "tensors": a list of objects with name, dtype, shape,
-file and offset (dtype, shape and offset may be left out for .npy and .safetensors). Where an `index.json` exists, it
-is read and `index.tsv` is not.
+("bertref-answers"), "version", "case" or "seed", "precision", "apart", and "tensors": a list of objects with name,
+dtype, shape, file and offset (dtype, shape and offset may be left out for .npy and .safetensors). Where an `index.json`
+exists, it is read and `index.tsv` is not.
 
 Other names and other layouts (packed tokens, fused or interleaved q, k and v, transposed weights) are declared in a
 mapping file: see `bertref.verify.exchange.mapping`.

@@ -11,7 +11,8 @@ import numpy.typing as npt
 from ...checkpoint.raw import widened
 from ...errors import InputError
 from ...plumbing.files import write_folder
-from ..records import PRECISIONS, Answers, Arrays, Case
+from ..graph.axes import split
+from ..records import PRECISIONS, TWO_RUNS, Answers, Arrays, Case
 from ..subjects.arrays import canonical
 from . import byte_order, index, transforms
 from .mapping import Mapping, Rule
@@ -20,6 +21,8 @@ from .settings import settings_digest, sizes, stored
 from .tensors import Located, locate, raw
 from .writing import write_tensors
 
+MADE_FROM = {"grad": "", "update": "grad"}
+"""A part of the answers -> the part that it is made from."""
 _ADVICE = "copy the first line of the case's index.tsv"
 
 
@@ -28,7 +31,7 @@ class Dump:
     """An answers folder whose index was read and checked against its files; the data isn't read yet.
 
     `case` is the digest of the case that it answers, or None; then `seed` is that case's seed. `precision` is what
-    the program says that it computed in, or None.
+    the program says that it computed in, or None; `apart` what it says that is of another run (`Answers.apart`).
     """
 
     index: Path
@@ -36,6 +39,7 @@ class Dump:
     seed: int | None
     precision: str | None
     tensors: tuple[Located, ...]
+    apart: frozenset[str] = frozenset()
 
     def check_case(self, case: Case) -> None:
         """Raises `InputError` unless the dump answers this case."""
@@ -75,7 +79,9 @@ class Dump:
         if not source:
             raise InputError(f"{self.index}: lists no tensor to compare; write at least one probe, such as loss.total")
         values = {name: value for name, value in found.items() if wanted is None or name in wanted}
-        return Answers(values, tuple(sorted(notes)))
+        prefixes = {split(name)[0] for name in values}
+        apart = frozenset(part for part in self.apart if {part, MADE_FROM[part]} <= prefixes)
+        return Answers(values, (*sorted(notes), *(TWO_RUNS[part] for part in sorted(apart))), apart=apart)
 
     def _mapped(self, mapping: Mapping, known: dict[str, Shape]) -> Iterator[tuple[Located, Rule]]:
         """Every tensor that counts, with its rule: the mapping's, or its own name."""
@@ -172,7 +178,16 @@ def read_dump(folder: str | Path) -> Dump:
         raise InputError(f"{found.path}: case is {case!r} and seed {seed!r}; a digest and a whole number are expected")
     if precision is not None and precision not in PRECISIONS:
         raise InputError(f"{found.path}: precision is {precision!r}; there are {', '.join(PRECISIONS)}")
-    return Dump(found.path, case, seed, precision, tuple(locate(path, found.entries, found.path)))
+    tensors = tuple(locate(path, found.entries, found.path))
+    return Dump(found.path, case, seed, precision, tensors, _apart(found.path, fields.get("apart")))
+
+
+def _apart(where: Path, said: Any) -> frozenset[str]:
+    """What an index says that is of another run: names with commas, or in JSON a list of them, too."""
+    names = said.split(",") if isinstance(said, str) else said or []
+    if not isinstance(names, list) or not all(isinstance(name, str) and name in TWO_RUNS for name in names):
+        raise InputError(f"{where}: apart is {said!r}; it is {', '.join(TWO_RUNS)}, or both with a comma between them")
+    return frozenset(names)
 
 
 def find_case(folder: str | Path) -> Path | None:
@@ -197,13 +212,16 @@ def _same(answers: Any, case: Any) -> bool:
 
 
 def write_answers(
-    answers: Arrays, case: Case, folder: str | Path, *, form: str = "bin", precision: str | None = None
-) -> Path:
-    """Writes answers as a dump, for programs in Python. Raises `InputError` as `write_case` does."""
+    answers: Arrays, case: Case, folder: str | Path, *, form: str = "bin", precision: str | None = None,
+    apart: Collection[str] = (),
+) -> Path:  # fmt: skip
+    """Writes answers as a dump, for programs in Python; `apart` as in `Answers`. Raises `InputError` as `write_case`
+    does."""
     path = Path(folder)
     if path.exists():
         raise InputError(f"{path}: exists already; name a new folder, or remove it first")
-    fields = {"format": index.ANSWERS, "version": index.VERSION, "case": settings_digest(case), "precision": precision}
+    fields = {"format": index.ANSWERS, "version": index.VERSION, "case": settings_digest(case), "precision": precision,
+              **({"apart": ",".join(sorted(apart))} if apart else {})}  # fmt: skip
     arrays = {name: stored(array) if array.dtype != np.float64 else np.asarray(array, "<f8", order="C")
               for name, array in answers.items()}  # fmt: skip
 

@@ -39,7 +39,7 @@ def write_case(
     expected   right answers to write beside the question
     precision  what the other program is asked to compute in, one of `records.PRECISIONS`
 
-    Raises `InputError` for a folder that exists, an unknown format, or a disk that refuses.
+    Raises `InputError` for a folder that exists, an unknown format, a sentence's embedding, or a disk that refuses.
     """
     path = Path(folder)
     if path.exists():
@@ -49,6 +49,8 @@ def write_case(
         raise InputError(f"format {unknown[0] if unknown else ''!r}: there are {', '.join(FORMATS)}")
     if precision is not None and precision not in PRECISIONS:
         raise InputError(f"precision {precision!r}: there are {', '.join(PRECISIONS)}")
+    if case.embedding:
+        raise InputError("a case of a sentence's embedding can't be written; other programs are asked for the encoder")
     kinds: dict[str, Arrays] = {}
     asked = list(questions(case))
     for kind, name, array in asked:

@@ -38,7 +38,7 @@ class RowArithmetic(LossArithmetic):
         super().__init__(case)
         self._p, self._batch, self._padding_row = params, case.batch, padding_row
         self._s = Settings(case.config, case.numerics)
-        self._scale = self._s.scale * gain
+        self.scale = self._s.scale * gain
         self._xp = get("numpy").xp
         self._mask = case.batch.attention_mask.astype(bool)
         B, S = self._mask.shape
@@ -197,11 +197,11 @@ class RowArithmetic(LossArithmetic):
         return attention.merge_heads(self._xp, x)
 
     def _scores(self, row: TensorRow) -> Contribution:
-        scale = self._scale
+        scale = self.scale
         return summed(row.inputs, lambda q, k: self._heads(q) @ self._heads(k).swapaxes(-1, -2) * scale)
 
     def _scores_back(self, row: TensorRow, i: int) -> Contribution:
-        scale, inputs = self._scale, (f"grad:{row.name}", row.inputs[1 - i])
+        scale, inputs = self.scale, (f"grad:{row.name}", row.inputs[1 - i])
         if i:
             return summed(inputs, lambda d, q: self._merged(d.swapaxes(-1, -2) @ self._heads(q)) * scale)
         return summed(inputs, lambda d, k: self._merged(d @ self._heads(k)) * scale)

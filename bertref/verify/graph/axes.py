@@ -32,7 +32,7 @@ class Axes:
 
 def rows_of(case: Case) -> tuple[TensorRow, ...]:
     """The table of the case's network."""
-    return rows(case.config, case.heads, case.objective, tied=case.tied)
+    return rows(case.config, case.heads, case.objective, tied=case.tied, embedding=case.embedding)
 
 
 def split(name: str) -> tuple[str, str]:

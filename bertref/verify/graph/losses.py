@@ -1,13 +1,11 @@
-"""What verify computes for the losses in the network's table, and for what stands between the heads and them: each
-formula and its gradient written out, a second time beside the objectives.
+"""What verify computes for the losses in the network's table: each formula and its gradient written out, a second time
+beside the objectives.
 
     cross entropy      Σ_n w_n (log Σ_c exp x_nc - x_n,label_n) / N      w (softmax(x) - [c = label]) / N
     squared error      Σ (x - y)² / N                                    2 (x - y) / N
     binary             Σ (log(1 + exp x) - y x) / N                      (σ(x) - y) / N
     span               the mean of two cross entropies over a row's real tokens, one for each end of the answer
     inner product      Σ u ∘ x, so that u is the gradient of x
-    mean of tokens     Σ_s m_s x_s / Σ_s m_s                             m d / Σ m
-    unit length        y = x / |x|                                       (d - y (y · d)) / |x|
 
 A row whose label is negative, and a span that lies outside of its row, count for nothing, in the denominator, too.
 """
@@ -20,16 +18,17 @@ import numpy as np
 from ...row import TensorRow
 from ..records import Case
 from .contribution import Contribution
+from .poolings import PoolingArithmetic
 
 Values = Any
 
 
-class LossArithmetic:
+class LossArithmetic(PoolingArithmetic):
     """The methods are named after the ops of the rows, as those of `RowArithmetic`, whose part this is."""
 
     def __init__(self, case: Case) -> None:
+        super().__init__(case.batch.attention_mask.astype(bool))
         self._case = case
-        self._tokens = case.batch.attention_mask.astype(bool)
 
     # -- cross entropies -----------------------------------------------------------------------------------------------
 
@@ -129,37 +128,6 @@ class LossArithmetic:
     def _inner_product_back(self, row: TensorRow, i: int) -> Contribution:
         given = self._case.given(row.arguments[i]).astype(np.float64)
         return Contribution((f"grad:{row.name}",), lambda d: d * given)
-
-    # -- sentence embeddings -------------------------------------------------------------------------------------------
-
-    def _shares(self) -> Values:
-        """What part of its row's mean each token is, (B, S, 1)."""
-        mask = self._tokens[..., None].astype(np.float64)
-        return mask / np.maximum(mask.sum(axis=1, keepdims=True), 1.0)
-
-    def _mean_of_tokens(self, row: TensorRow) -> Contribution:
-        shares = self._shares()
-        return Contribution(
-            row.inputs, lambda x: np.sum(shares * x, axis=1), "", lambda x: np.sum(shares**2 * x, axis=1), True
-        )
-
-    def _mean_of_tokens_back(self, row: TensorRow, i: int) -> Contribution:
-        shares = self._shares()
-        return Contribution((f"grad:{row.name}",), lambda d: shares * d[:, None, :], linear=True)
-
-    def _unit_length(self, row: TensorRow) -> Contribution:
-        return Contribution(row.inputs, lambda x: x / _length(x))
-
-    def _unit_length_back(self, row: TensorRow, i: int) -> Contribution:
-        def back(d: Values, x: Values) -> Values:
-            y = x / _length(x)
-            return (d - y * np.sum(y * d, axis=-1, keepdims=True)) / _length(x)
-
-        return Contribution((f"grad:{row.name}", *row.inputs), back)
-
-
-def _length(x: Values) -> Values:
-    return np.maximum(np.sqrt(np.sum(x * x, axis=-1, keepdims=True)), 1e-12)
 
 
 def _rows(x: Values) -> Values:

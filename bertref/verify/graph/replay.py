@@ -15,6 +15,9 @@ from .steps import Graph
 
 Values = Any
 
+Updater = Callable[[Mapping[str, Values]], Callable[[str], Values]]
+"""What makes the update of a parameter's name, of the gradients by parameters' names."""
+
 KEPT = 32
 """So many of somebody's recorded values are kept in float64: a layer's."""
 
@@ -28,9 +31,9 @@ class Replay:
     """
 
     def __init__(self, graph: Graph, recorded: Mapping[str, Values]) -> None:
-        self._graph, self.recorded = graph, recorded
+        self.graph, self.recorded = graph, recorded
         self._made: dict[str, Values] = {}
-        self._updates: CaseUpdates | None = None
+        self._updates: CaseUpdates | Callable[[str], Values] | None = None
         self._found: Used | None = None
         self._kept: OrderedDict[str, Values] = OrderedDict()
         self._one = RLock()  # several threads may ask
@@ -38,7 +41,7 @@ class Replay:
     def __call__(self, name: str) -> Values:
         """The answer `name` made from recorded inputs, never the recorded answer itself; 0 where nothing is asked."""
         made = self._make(name)
-        return made if self._used.attended is None else self._graph.axes(name).clean(made)
+        return made if self._used.attended is None else self.graph.axes(name).clean(made)
 
     def input(self, name: str) -> Values:
         """What other steps start from: the recorded answer, made if there is none; 0 where it is of no use."""
@@ -47,7 +50,7 @@ class Replay:
         kept = self._kept.get(name)
         if kept is not None:
             return kept
-        axes = self._graph.axes(name)
+        axes = self.graph.axes(name)
         value = self._clean(name, np.asarray(self.recorded[name], np.float64))
         if axes.counts is not None:  # what other steps start from; gradients of parameters are looked at once
             self._kept[name] = value
@@ -58,7 +61,7 @@ class Replay:
     def _make(self, name: str) -> Values:
         if name in self._made:
             return self._made[name]
-        step = self._graph.steps[name]
+        step = self.graph.steps[name]
         with np.errstate(all="ignore"):
             if name.startswith("update:"):
                 made = self._update(name.removeprefix("update:"))
@@ -69,36 +72,51 @@ class Replay:
         return made
 
     def _clean(self, name: str, value: Values) -> Values:
-        return self._used.clean(name, value, self._graph.axes(name).clean(value))
+        return self._used.clean(name, value, self.graph.axes(name).clean(value))
 
     @property
     def _used(self) -> Used:
         with self._one:
             if self._found is None:
-                self._found = Used(self._graph.case, self.recorded)
+                self._found = Used(self.graph.case, self.recorded)
             return self._found
 
     def with_gain(self, gain: float) -> "Replay":
         """The same recorded values, and attention's scores multiplied by `gain`."""
-        return Replay(self._graph.with_gain(gain), self.recorded)
+        return Replay(self.graph.with_gain(gain), self.recorded)
 
     def without_padding_row(self) -> "Replay | None":
         """The same recorded values, for whoever's words at padded positions get no gradient. None: it's the same."""
         if self._used.attended is None:
             return None
-        return Replay(self._graph.without_padding_row(), self.recorded)
+        return Replay(self.graph.without_padding_row(), self.recorded)
+
+    def on(self, graph: Graph) -> "Replay":
+        """The same recorded values, and other steps of the same case."""
+        other = copy(self)
+        other.graph, other._found, other._made, other._updates = graph, self._used, {}, None
+        return other
 
     def with_optimizer(self, optimizer: Optimizer) -> "Replay":
         """The same recorded values, whose updates another optimiser makes."""
         other = copy(self)
         other._made = {name: value for name, value in self._made.items() if not name.startswith("update:")}
-        other._updates = self._stepper().with_optimizer(optimizer)
+        stepper = self._stepper()
+        assert isinstance(stepper, CaseUpdates), "the optimiser is chosen before anything is rewritten"
+        other._updates = stepper.with_optimizer(optimizer)
         return other
 
-    def _stepper(self) -> CaseUpdates:
+    def stepping(self, updater: Updater) -> "Replay":
+        """The same recorded values, whose updates are made by another step."""
+        other = copy(self)
+        other._made = {name: value for name, value in self._made.items() if not name.startswith("update:")}
+        other._updates = updater(_Gradients(self.graph.case.params, self.input))
+        return other
+
+    def _stepper(self) -> CaseUpdates | Callable[[str], Values]:
         with self._one:
             if self._updates is None:
-                self._updates = self._graph.updates(_Gradients(self._graph.case.params, self.input))
+                self._updates = self.graph.updates(_Gradients(self.graph.case.params, self.input))
             return self._updates
 
     def _update(self, name: str) -> Values:

@@ -19,6 +19,7 @@ updates.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +49,16 @@ class Step:
     terms: Callable[..., Values] | None = None
 
 
+@dataclass(frozen=True)
+class Rewritten:
+    """A row of the table that is computed otherwise: `forward` makes the tensor, `backward` the gradients of its
+    inputs, `parameters` those of its parameters, each as the `arithmetic` would; () is what the arithmetic makes."""
+
+    forward: Contribution
+    backward: tuple[Contribution, ...] = ()
+    parameters: tuple[Contribution, ...] = ()
+
+
 class Graph:
     """The steps of a case by name, in order. `params` are the weights that the model computes with where they aren't
     the case's own: rounded ones. The optimiser updates the case's own all the same. `gain` multiplies the factor of
@@ -58,9 +69,11 @@ class Graph:
     ) -> None:
         self.case, self._params = case, params
         self.axes = AxesOf(case)
-        self._rows = rows_of(case)
-        self._readers, self._users = readers(self._rows), users(self._rows)
-        self._arithmetic = RowArithmetic(case, case.params if params is None else params, gain, padding_row=padding_row)
+        self.rows = {row.name: row for row in rows_of(case)}
+        self._rows = tuple(self.rows.values())
+        self.readers, self.users = readers(self._rows), users(self._rows)
+        self._rewritten: dict[str, Rewritten] = {}
+        self.arithmetic = RowArithmetic(case, case.params if params is None else params, gain, padding_row=padding_row)
         self.steps: dict[str, Step] = {step.name: step for step in (*self._forward(), *self._backward())}
         self.steps |= {step.name: step for step in self._updates()}
 
@@ -75,6 +88,29 @@ class Graph:
         """The same, in which words at padded positions get no gradient."""
         return Graph(self.case, self._params, padding_row=False)
 
+    def rewritten(self, rows: Mapping[str, Rewritten]) -> "Graph":
+        """The same steps, but for what these rows, by the names of their tensors, make otherwise."""
+        other = copy(self)
+        other._rewritten, other.steps = {**self._rewritten, **rows}, dict(self.steps)
+        for name, made in rows.items():
+            other.steps[name] = _step(name, made.forward)
+            row = self.rows[name]
+            if (made.backward or made.parameters) and self.case.objective:
+                again = [other._gradient(self.rows[one]) for one in row.inputs]
+                again += (step for one, _ in row.parameters for step in other._parameters(self.users[one][0]))
+                other.steps |= {step.name: step for step in again}
+        return other
+
+    def with_gradient(self, name: str, part: Contribution) -> "Graph":
+        """The same, with the gradient of a tensor made otherwise."""
+        other = copy(self)
+        other.steps = {**self.steps, f"grad:{name}": _step(f"grad:{name}", part)}
+        return other
+
+    def made(self, name: str) -> Rewritten:
+        """How a row is computed."""
+        return self._rewritten.get(name) or Rewritten(self.arithmetic.forward(self.rows[name]))
+
     def norms(self) -> Iterator[Step]:
         """The forward steps that are layer norms."""
         return (self.steps[row.name] for row in self._rows if row.op == "layer_norm")
@@ -86,7 +122,7 @@ class Graph:
 
     def _forward(self) -> Iterator[Step]:
         for row in self._rows:
-            yield _step(row.name, self._arithmetic.forward(row))
+            yield _step(row.name, self.arithmetic.forward(row))
 
     def _backward(self) -> Iterator[Step]:
         for part in backward_order(self._rows) if self.case.objective else ():
@@ -102,8 +138,8 @@ class Graph:
     def _gradient(self, row: TensorRow) -> Step:
         """Of a tensor: what its readers hand back; 1 for the loss, which has none."""
         parts = [
-            self._arithmetic.backward(reader, i)
-            for reader in self._readers[row.name]
+            self.backward_of(reader, i)
+            for reader in self.readers[row.name]
             for i, name in enumerate(reader.inputs)
             if name == row.name
         ]
@@ -112,15 +148,25 @@ class Graph:
     def _parameters(self, row: TensorRow) -> Iterator[Step]:
         """Of a row's parameters, except those that rows nearer to the input have, too: theirs are made there."""
         for name, _ in row.parameters:
-            owners = self._users[name]
+            owners = self.users[name]
             if owners[0] is row:
                 parts = [
-                    self._arithmetic.parameter(owner, i)
+                    self.parameter_of(owner, i)
                     for owner in owners
                     for i, parameter in enumerate(owner.parameters)
                     if parameter.name == name
                 ]
                 yield _step(f"grad:{name}", added(parts))
+
+    def backward_of(self, row: TensorRow, i: int) -> Contribution:
+        """The gradient that input i of a row gets through it."""
+        made = self._rewritten.get(row.name)
+        return made.backward[i] if made and made.backward else self.arithmetic.backward(row, i)
+
+    def parameter_of(self, row: TensorRow, i: int) -> Contribution:
+        """The gradient that parameter i of a row gets from it."""
+        made = self._rewritten.get(row.name)
+        return made.parameters[i] if made and made.parameters else self.arithmetic.parameter(row, i)
 
     def _updates(self) -> Iterator[Step]:
         """Clipping mixes all gradients, so every update needs all of them; `Replay` does them together."""

@@ -63,9 +63,10 @@ def explained(graph: Graph, found: Mapping[str, Finding]) -> dict[str, Finding]:
 
 def covered(graph: Graph, found: Mapping[str, Finding]) -> dict[str, Any]:
     """The fields `alone`, `in_blocks` and `not_judged` of a report."""
-    given = {name for name, finding in found.items() if finding.status in JUDGED}
+    judged = {name for name, finding in found.items() if finding.status in JUDGED}
+    given = judged | {name for name, finding in found.items() if finding.status == "unjudged" and finding.total}
     alone, together = set(), set()
-    for name in given:
+    for name in judged:
         through = span(graph, name, given)
         if len(through) == 1:
             alone.add(name)

@@ -52,7 +52,8 @@ def key(case: Case, precision: str, recorded: Iterable[str], *more: Any) -> str:
     """A name for all that a noise floor depends on."""
     parts = [
         _code(PACKAGE), _numpy(), precision, repr(case.config), repr(sorted(numerics_to_dict(case.numerics).items())),
-        arrays_digest(case.params), arrays_digest(dict(case.batch.items())), repr((case.heads, case.objective)),
+        arrays_digest(case.params), arrays_digest(dict(case.batch.items())),
+        repr((case.heads, case.objective, case.embedding)),
         arrays_digest(case.targets), repr({name: array.shape for name, array in case.targets.items()}),
         *sorted(recorded), *map(repr, more),
     ]  # fmt: skip

@@ -55,6 +55,19 @@ def compare(
 
     Raises `InputError` for an unknown precision.
     """
+    return judged(case, answers, precision, subject=subject, notes=notes, again=again)[0]
+
+
+def judged(
+    case: Case,
+    answers: Answers,
+    precision: str | None = None,
+    *,
+    subject: str = "answers",
+    notes: tuple[str, ...] = (),
+    again: Mapping[str, Any] = MappingProxyType({}),
+) -> tuple[Report, "Judgement"]:
+    """What `compare` returns, and the judgement that it comes from."""
     if precision is not None and precision not in (*PRECISIONS, QUANTISED):
         raise InputError(f"precision: {precision!r} is none of {', '.join(PRECISIONS)}")
     given = admit(case, answers.values)
@@ -65,7 +78,7 @@ def compare(
     findings = overflow_allowed(case, precision, given.findings)
     unquantised = admit(case, answers.unquantised).values
     computed = "float32" if precision == QUANTISED else precision
-    judgement = Judgement(case, computed, given.values, unquantised, answers.apart)
+    judgement = Judgement(case, computed, given.values, unquantised, answers.apart, answers.unjudged)
     found = {**findings, **judgement.findings(findings)}
     found |= judgement.unsteady(found, again)
     found |= explained(judgement.graph, found)
@@ -73,7 +86,9 @@ def compare(
     if precision == QUANTISED:
         found = {name: _for_int8(finding) for name, finding in found.items()}
     report = _report(case, subject, precision, found, judgement, (*remarks, *judgement.notes))
-    return report if answers.outputs is None else _with_outputs(report, answers.outputs)
+    if answers.outputs is not None:
+        report = _with_outputs(report, answers.outputs)
+    return report, judgement
 
 
 def _for_int8(finding: Finding) -> Finding:
@@ -96,7 +111,7 @@ def _with_outputs(report: Report, outputs: tuple[str, ...]) -> Report:
 
 class Judgement:
     """The comparison of a case's answers, all of them known, of the right shape and finite, with what is right.
-    `unquantised` and `apart` as in `Answers`."""
+    `unquantised`, `apart` and `unjudged` as in `Answers`."""
 
     def __init__(
         self,
@@ -105,8 +120,9 @@ class Judgement:
         values: Arrays,
         unquantised: Mapping[str, Any] = MappingProxyType({}),
         apart: frozenset[str] = frozenset(),
+        unjudged: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        self.case, self.values, self._unquantised = case, values, unquantised
+        self.case, self.values, self._unquantised, self._unjudged = case, values, unquantised, unjudged
         self.truth = Truth(case, precision)
         self.graph = self.truth.graph
         self.replay = Replay(self.graph, values)
@@ -131,7 +147,10 @@ class Judgement:
         for step in self.graph:
             behind = any(name in wrong for name in step.inputs)
             if step.name in self.values:
-                found[step.name] = self._finding(step.name, behind, *measured[step.name])
+                finding = self._finding(step.name, behind, *measured[step.name])
+                if step.name in self._unjudged:
+                    finding = replace(finding, status="unjudged", own=None, place=None, note=self._unjudged[step.name])
+                found[step.name] = finding
             if behind or (step.name in found and found[step.name].status in WRONG):
                 wrong.add(step.name)
         return found
@@ -165,9 +184,9 @@ class Judgement:
 
     def _compared(self, name: str) -> Errors:
         total, own = compare_with(self.truth, self.values, name, self.replay)
-        return total, self._own(name, self.replay) if name in self._unquantised else own
+        return total, self.own(name, self.replay) if name in self._unquantised else own
 
-    def _own(self, name: str, replay: Replay) -> Measures:
+    def own(self, name: str, replay: Replay) -> Measures:
         """The own error of an answer, without what quantisation does to it."""
         judged = self._unquantised if name in self._unquantised else self.values
         return own_error(self.graph, judged, name, replay)
@@ -181,7 +200,7 @@ class Judgement:
         if WORDS not in measured or self._own_ratio(WORDS, measured[WORDS][1]) <= LIMIT:
             return {}
         other = self.replay.without_padding_row()
-        own = None if other is None else self._own(WORDS, other)
+        own = None if other is None else self.own(WORDS, other)
         if own is None or self._own_ratio(WORDS, own) > LIMIT:
             return {}
         self.notes.append(PADDING_ROW)
@@ -198,7 +217,7 @@ class Judgement:
         replays = cache(self.replay.with_gain)
 
         def ratio(gain: float, name: str) -> float:
-            return self._own_ratio(name, self._own(name, replays(gain)))
+            return self._own_ratio(name, self.own(name, replays(gain)))
 
         chosen = score_scale.explaining(self.truth.precision, self.case.config.head_size, before, ratio)
         if chosen is None:
@@ -214,7 +233,7 @@ class Judgement:
         before = {name: self._own_ratio(name, own) for name, (_, own) in measured.items() if name[:7] == "update:"}
 
         def ratio(optimizer: Optimizer, name: str) -> float:
-            return self._own_ratio(name, self._own(name, self.replay.with_optimizer(optimizer)))
+            return self._own_ratio(name, self.own(name, self.replay.with_optimizer(optimizer)))
 
         chosen = bias_correction.explaining(self.case.optimizer, before, ratio)
         if chosen is None:

@@ -23,6 +23,7 @@ from ...probes import Probe, Recorder
 from ..graph.axes import rows_of
 from ..own_model import asked
 from ..records import Answers, Arrays, Case, OptimizerCase
+from ..sentence_embedding import embed
 
 REFERENCE_OPS = "numpy"
 
@@ -90,6 +91,7 @@ def compute(
         read = encoded.pooled if head.pooler else encoded.sequence
         assert read is not None, "a head that reads the pooled output comes with a pooler"
         head.answer(ops, params, read, settings, x.layout, probe)
+    embed(ops.xp, encoded.sequence, x.layout, case.embedding, probe)
     recorder.finish()
     if "multiple_choice" in case.heads and CLASSES in recorder.values:  # the head answers with a row for each choice
         recorder.values[CLASSES] = ops.xp.reshape(recorder.values[CLASSES], (-1, case.choices))

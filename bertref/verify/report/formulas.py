@@ -34,6 +34,11 @@ FORWARD = {
     "span_cross_entropy": "mean of the cross entropies, over each row's tokens, of {x} and {labels}, and {weights}",
     "inner_product": "the sum of {given}",
     "mean_of_tokens": "the mean of {x} over each row's tokens",
+    "weighted_mean_of_tokens": "the mean of {x} over each row's tokens, weighted by 1, 2, ...",
+    "sum_over_root": "the sum of {x} over each row's tokens, over the root of their number",
+    "first_of_tokens": "{x} at each row's first token",
+    "last_of_tokens": "{x} at each row's last token",
+    "largest_of_tokens": "the largest of {x} over each row's tokens",
     "unit_length": "{x} over its length",
 }
 """Op -> what it makes of its inputs {x} and {y}."""
@@ -102,7 +107,8 @@ def formula(name: str, case: Mapping[str, Any]) -> Formula:
 def rows_of(case: Mapping[str, Any]) -> tuple[TensorRow, ...]:
     """The table of the network of a report's case."""
     heads, objective = tuple(case.get("heads", PRETRAINING)), case.get("objective", "pretraining")
-    return rows(BertConfig(**case["config"]), heads, objective, tied=case.get("tied", True))
+    how: dict[str, Any] = {"tied": case.get("tied", True), "embedding": tuple(case.get("embedding", ()))}
+    return rows(BertConfig(**case["config"]), heads, objective, **how)
 
 
 class _Table:

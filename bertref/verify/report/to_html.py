@@ -51,7 +51,8 @@ def to_html(reports: Sequence[Report], replays: Sequence[str | None] | None = No
     commands = list(replays or [None] * len(reports))
     shown = next((i for i, report in enumerate(reports) if report.verdict != "right"), 0)
     report = reports[shown]
-    body = [*_verdict(report, commands[shown]), *_maps(report), *_depth(report), *_worst(report), *_settings(report)]
+    body = [*_verdict(report, commands[shown]), *_causes(report), *_maps(report), *_depth(report), *_worst(report),
+            *_settings(report)]  # fmt: skip
     if len(reports) > 1:
         body = [*_all(reports), *body]
     title = escape(headline(report))
@@ -78,6 +79,22 @@ def _verdict(report: Report, replay: str | None) -> Iterable[str]:
     lines += [("next", todo)] if todo else []
     lines += [("replay", replay)] if replay else []
     yield "<dl>" + "".join(f"<dt>{escape(label)}</dt><dd>{escape(text)}</dd>" for label, text in lines) + "</dl>"
+
+
+def _causes(report: Report) -> Iterable[str]:
+    """What is behind a cause: the numbers, and where such a line usually stands."""
+    found = report.diagnosis
+    if found is None or not found.causes:
+        return
+    yield "<h2>Why</h2>" if found.outcome == "named" else "<h2>Why: one of these</h2>"
+    for cause in found.causes:
+        rows = [("id", cause.id), ("explains", ", ".join(cause.tensors)),
+                ("error over rounding", f"{cause.before:.3g} before, {cause.after:.2g} with that changed")]  # fmt: skip
+        rows += [(one.name, f"{one.value:.6g}, from {one.low:.6g} to {one.high:.6g}"
+                  + (f": {one.known}" if one.known else "")) for one in cause.parameters]  # fmt: skip
+        rows += [(f"in {library}", line) for library, line in cause.where.items()]
+        rows += [("change", cause.patch), ("ruled out", ", ".join(cause.ruled_out))]
+        yield f"<p>{escape(cause.sentence)}</p>" + _table(("", ""), rows)
 
 
 def _maps(report: Report) -> Iterable[str]:

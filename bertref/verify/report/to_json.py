@@ -25,6 +25,17 @@ none's meaning: that would be schema 2.
     counts      status -> number of tensors
     seconds     part of the work -> time
     notes       remarks
+    diagnosis   what came of the search for the cause: "named" (each of `causes` is proved), "ambiguous" (one of them
+                is right, and which can't be told), "unknown" (nothing that was tried explains it), "failed" (the search
+                was stopped by a defect of bertref's), or null: it wasn't looked for
+    diagnosis_note  a remark on that, or null
+    unexplained names of wrong tensors that the causes don't explain, of those whose own steps are wrong
+    causes      a list, the cause of the first wrong tensor first, of
+                  id, sentence; parameters: a list of {name, value, low, high (the interval in which it explains the
+                  tensor as well), known (the constant that it is, or "")}; choice (which of several possibilities, or
+                  ""); tensors (what it explains); ratio: {before, after} (the largest error there in units of what
+                  rounding explains: by the reference, and with the change); where (library -> where such a line
+                  stands); patch; alternatives and ruled_out (ids)
     findings    a list, in the order of the computation, of
                   name, status, note; explained_by (an earlier tensor whose mistake may be this one's, or "");
                   total, own (errors in units of what rounding explains); error, noise (relative
@@ -39,7 +50,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ... import __version__
-from ..records import Report
+from ..records import Cause, Diagnosis, Report
 from .formulas import formula
 from .words import advice, counts
 
@@ -70,9 +81,26 @@ def to_dict(report: Report, replay: str | None = None) -> dict[str, Any]:
         "counts": counts(report),
         "seconds": report.seconds,
         "notes": report.notes,
+        **_diagnosis(report.diagnosis),
         "findings": [asdict(finding) for finding in report.findings],
     })  # fmt: skip
     return found
+
+
+def _diagnosis(found: Diagnosis | None) -> dict[str, Any]:
+    """The keys that say why it diverges."""
+    if found is None:
+        return {"diagnosis": None, "diagnosis_note": None, "unexplained": (), "causes": ()}
+    return {
+        "diagnosis": found.outcome, "diagnosis_note": found.note or None, "unexplained": found.left,
+        "causes": [_cause(cause) for cause in found.causes],
+    }  # fmt: skip
+
+
+def _cause(cause: Cause) -> dict[str, Any]:
+    values = asdict(cause)
+    ratio = {name: values.pop(name) for name in ("before", "after")}
+    return {**values, "ratio": ratio}
 
 
 def to_json(report: Report, replay: str | None = None) -> str:

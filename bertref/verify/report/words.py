@@ -54,6 +54,7 @@ def details(report: Report) -> Lines:
     if first is None:
         return [*_closest(report), *coverage(report), *_notes(report)]
     lines = [
+        *causes(report),
         *_reduced(report),
         ("first wrong", f"{first.name}: {WHY[first.status]}" + (f" ({first.note})" if first.note else "")),
     ]
@@ -75,6 +76,17 @@ WHY = {
     "unsteady": "differs from run to run",
 }
 """What a status means for the first wrong tensor."""
+
+
+def causes(report: Report) -> Lines:
+    """Why it diverges, as far as that is known, and what to change."""
+    found = report.diagnosis
+    if found is None or found.outcome in ("unknown", "failed"):
+        return []
+    first, more = ("either", "or") if found.outcome == "ambiguous" else ("cause", "and")
+    labels = [first, *[more for _ in found.causes]]
+    lines = [(label, cause.sentence) for label, cause in zip(labels, found.causes, strict=False)]
+    return [*lines, *(("change", cause.patch) for cause in found.causes[:1] if found.outcome == "named")]
 
 
 def _reduced(report: Report) -> Lines:
@@ -154,12 +166,26 @@ def _others(report: Report, first: Finding) -> Lines:
         if first in mistake.findings:
             lines += [("the same", f"this kind of step is wrong at {_compressed(report, names)}, too")] if names else []
     others = [mistake for mistake in known if first not in mistake.findings]
+    same = [mistake for mistake in others if _is_explained(report, mistake)]
+    if same:
+        names = [finding.name for mistake in same for finding in mistake.findings]
+        by = "the same cause" if report.diagnosis and len(report.diagnosis.causes) == 1 else "these causes"
+        lines.append(("explained", f"by {by}: {_compressed(report, names)}"))
+    others = [mistake for mistake in others if mistake not in same]
     for i, mistake in enumerate(others[: NAMED - 1]):
         lines.append(("also wrong" if not i else "", _one(report, mistake)))
     if left := others[NAMED - 1 :]:
         names = [finding.name for mistake in left for finding in mistake.findings]
         lines.append(("", f"and {len(left)} more kinds of steps: {_compressed(report, names)}"))
     return [*lines, ("the others", _counted(report))]
+
+
+def _is_explained(report: Report, mistake: Mistake) -> bool:
+    """Whether the causes that are named explain all of it."""
+    found = report.diagnosis
+    causes = found.causes if found and found.outcome == "named" else ()
+    tensors = {name for cause in causes for name in cause.tensors}
+    return all(finding.name in tensors for finding in mistake.findings)
 
 
 def _one(report: Report, mistake: Mistake) -> str:

@@ -18,7 +18,7 @@ from ...probes import Recorder
 from ..graph.axes import rows_of
 from ..own_model import asked
 from ..records import Answers, Arrays, Case
-from .backend_steps import BackendSteps
+from .backend_head_steps import BackendSteps
 
 INSIDE_KERNELS = ("scores", "probs", "ffn_pre", "attention_sum", "ffn_sum", "mlm.dense", "mlm.logits")
 """Probes that lie inside ops which a kernel may replace: to look at them would switch the kernel off."""
@@ -81,14 +81,14 @@ class BackendSubject:
         return Answers(values, self._notes())
 
     def answer_step(self, case: Case, name: str, inputs: Arrays) -> Arrays:
-        """One step by the op or kernel that does it in the model; every update, if one is asked for. `BackendSteps`
-        says which steps are left out; of other heads than those of pre-training only updates are done."""
+        """One step by the op or kernel that does it in the model; every update, if one is asked for. `backend_steps`
+        says which steps are left out; of a case without an objective, all."""
         ops, policy = self._ops(), self._policy
         if name.startswith("update:"):
             weights = {one: ops.xp.from_numpy(array.astype(policy.master)) for one, array in case.params.items()}
             grads = {one: ops.xp.from_numpy(inputs[f"grad:{one}"].astype(policy.master)) for one in weights}
             return _updates(ops, case, weights, grads)
-        if case.objective != "pretraining":
+        if case.objective is None:
             return {}
         if self._steps is None or self._steps[0] is not case:
             kernels = self._backend.kernels if self._kernels else {}

@@ -6,7 +6,10 @@ scores, probs, context and their gradients; ffn_pre and mlm.dense; the sums befo
 the gradients of the parameters that belong to them. The activation and the norm of a fused op are done with a bias and
 a residual of 0.
 
-Always left out are gradients that are only handed on: of the losses, and of the terms of a sum.
+Always left out are gradients that are only handed on: of the losses, and of the terms of a sum; and of outputs whose
+gradients are given (`given_gradient`) the sums and the gradients at them.
+
+Here stand the kinds of steps and the encoder; the heads are `backend_head_steps`'.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,14 +18,13 @@ from typing import Any
 import numpy as np
 
 from ...arrays import Array
-from ...heads import DECODER_BIAS, TRANSFORM, WORD_EMBEDDINGS
 from ...layers import Settings
-from ...objectives import PretrainingObjective
-from ...ops import attention, softmax, tanh
+from ...ops import attention, softmax
 from ...opset import OpSet
 from ...precision import Precision, cast
-from ...topology import last_output, layer_input
+from ...topology import layer_input
 from ..graph.axes import AxesOf
+from ..own_model import asked
 from ..records import Arrays, Case
 
 Values = Mapping[str, Array]
@@ -30,8 +32,8 @@ Maker = Callable[[Values], Array]
 TABLES = ("word", "position", "token_type")
 
 
-class BackendSteps:
-    """The steps of a case under a policy. `kernels`: those of `ops` that take part, by the op's name."""
+class EncoderSteps:
+    """The steps of a case's encoder under a policy. `kernels`: those of `ops` that take part, by the op's name."""
 
     def __init__(self, ops: OpSet, case: Case, policy: Precision, kernels: Mapping[str, Any]) -> None:
         self._ops, self._xp, self._case, self._kernels = ops, ops.xp, case, kernels
@@ -40,17 +42,14 @@ class BackendSteps:
         self._s = Settings(case.config, case.numerics)
         weights = {name: self._xp.from_numpy(array.astype(self._wide)) for name, array in case.params.items()}
         self._p = cast(self._xp, weights, self._dtype)
-        batch = case.batch
-        prepared = PretrainingObjective().prepare(self._xp, batch, case.numerics, packed=False, dtype=self._wide)
+        self._objective, batch = asked(case)
+        prepared = self._objective.prepare(self._xp, batch, case.numerics, packed=False, dtype=self._wide)
         self._x, self._targets = prepared.inputs, prepared.targets
         self._makers: dict[str, Maker] = {}
         self._embeddings()
         for i in range(case.config.num_hidden_layers):
             self._attention(i)
             self._feed_forward(i)
-        self._pooler()
-        self._masked_lm()
-        self._losses()
 
     def __call__(self, name: str, inputs: Arrays) -> Arrays:
         """The answer `name`, or nothing if it is left out."""
@@ -91,7 +90,7 @@ class BackendSteps:
         read = read or (lambda x: x)
 
         def back(v: Values, field: str) -> Array:
-            dy = v[f"grad:{y}"]
+            dy = self._xp.reshape(v[f"grad:{y}"], (-1, w.shape[0]))  # choices stand side by side
             rows = read(v[x]) if x in v else self._zeros(dy.shape[0], w.shape[1])
             return getattr(dense.backward(dy, dense.forward(rows, w, *more)[1]), field)
 
@@ -217,56 +216,3 @@ class BackendSteps:
             self._makers[p + "ffn_sum"] = lambda v: self._sum(v[p + "ffn_output"], v[x])
         self._norm(p + "ffn_sum", p + "output", q + "output.LayerNorm", residual=True)
         self._makers[f"grad:{x}"] = lambda v: self._sum(v[g + "ffn_sum"], back(v))
-
-    # -- the heads ---------------------------------------------------------------------------------------------------
-
-    def _gather(self, where: Array) -> tuple[Callable[[Array], Array], Callable[[Array], Array]]:
-        """Reads rows of the sequence output; and takes their gradients back to them."""
-        T, H = self._case.batch.input_ids.size, self._case.config.hidden_size
-
-        def back(dy: Array) -> Array:
-            gather = self._ops.gather
-            return gather.backward(dy, gather.forward(self._zeros(T, H), where)[1]).x
-
-        return lambda x: self._ops.gather.forward(x, where)[0], back
-
-    def _pooler(self) -> None:
-        dense, nsp = "bert.pooler.dense.", "cls.seq_relationship."
-        last, transform = last_output(self._case.config), TRANSFORM + "dense."
-        read, spread = self._gather(self._x.layout.first)
-        pooler = self._dense(last, "pooled_pre", dense + "weight", dense + "bias", read=read)
-        self._makers["pooled"] = lambda v: self._ops.tanh.forward(v["pooled_pre"])[0]
-        self._makers["grad:pooled_pre"] = lambda v: (
-            tanh.backward(self._xp, v["grad:pooled"], tanh.TanhCache(v["pooled"])).x
-        )
-        self._makers["grad:pooled"] = self._dense("pooled", "nsp.logits", nsp + "weight", nsp + "bias")
-        read_predicted, spread_predicted = self._gather(self._targets.positions)
-        fused = "bias_activation" in self._kernels
-        lm = self._dense(last, "mlm.dense", transform + "weight", transform + "bias", read=read_predicted, fused=fused)
-        self._makers[f"grad:{last}"] = lambda v: self._sum(spread_predicted(lm(v)), spread(pooler(v)))
-
-    def _masked_lm(self) -> None:
-        self._activation("mlm.dense", "mlm.act")
-        self._norm("mlm.act", "mlm.transform", TRANSFORM + "LayerNorm")
-        looked_up = self._makers.pop(f"grad:{WORD_EMBEDDINGS}")
-        if "decoder_cross_entropy" in self._kernels:
-            return
-        self._makers["grad:mlm.transform"] = self._dense("mlm.transform", "mlm.logits", WORD_EMBEDDINGS, DECODER_BIAS)
-        compared = self._makers[f"grad:{WORD_EMBEDDINGS}"]
-        self._makers[f"grad:{WORD_EMBEDDINGS}"] = lambda v: self._sum(looked_up(v), compared(v))
-
-    def _losses(self) -> None:
-        t = self._targets
-        self._loss("nsp", t.next_sentence, None, t.nsp_denominator)
-        if "decoder_cross_entropy" not in self._kernels:
-            self._loss("mlm", t.ids, t.weights, t.mlm_denominator)
-        self._makers["loss.total"] = lambda v: self._sum(v["loss.mlm"], v["loss.nsp"])
-
-    def _loss(self, which: str, labels: Array, weights: Array | None, denominator: Array) -> None:
-        op, logits = self._ops.cross_entropy, f"{which}.logits"
-
-        def run(v: Values) -> Any:
-            return op.forward(v[logits], labels, weights, denominator)
-
-        self._makers[f"loss.{which}"] = lambda v: run(v)[0]
-        self._makers[f"grad:{logits}"] = lambda v: op.backward(v[f"grad:loss.{which}"], run(v)[1]).logits

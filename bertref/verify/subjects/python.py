@@ -76,7 +76,7 @@ import numpy.typing as npt
 from ...config import config_to_dict, numerics_to_dict
 from ...errors import BertrefError, InputError
 from ..judgement.reference import answer_names
-from ..records import PRECISIONS, Answers, Arrays, Case
+from ..records import PRECISIONS, TWO_RUNS, Answers, Arrays, Case
 from ..subject import Subject
 from .arrays import canonical, to_numpy
 
@@ -84,12 +84,6 @@ OWN_FAILURES = (Exception, SystemExit)
 """Whatever the subject's own code raises is its failure to run; only an interrupt is the user's."""
 METHODS = {"forward": "", "gradients": "grad:", "update": "update:"}
 """A method -> what the names of its answers begin with."""
-
-TWO_RUNS = {
-    "grad": "values and gradients of two runs; if forward(case) gives both, gradients are judged closer",
-    "update": "gradients and updates of two runs",
-}
-"""What is from another run than what it is made from -> what the report says of it."""
 
 
 def case_dict(case: Case, precision: str | None = None, wanted: Collection[str] | None = None) -> dict[str, Any]:

@@ -357,18 +357,18 @@ def fuzz(name: str, folder: Path, seeds: range) -> int:
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_some_damaged_files(name: str, tmp_path: Path) -> None:
-    read = fuzz(name, tmp_path, range(300))
-    assert 0 < read < 290  # the damage is neither always fatal nor always overlooked
+    read = fuzz(name, tmp_path, range(150))
+    assert 0 < read < 145  # the damage is neither always fatal nor always overlooked
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FORMATS)
 def test_twenty_thousand_damaged_files(name: str, tmp_path: Path) -> None:
-    assert 0 < fuzz(name, tmp_path, range(300, 20_300)) < 20_000
+    assert 0 < fuzz(name, tmp_path, range(150, 20_150)) < 20_000
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_a_file_cut_at_every_byte(name: str, tmp_path: Path) -> None:
+def test_a_file_cut_anywhere(name: str, tmp_path: Path) -> None:
     """Whatever is missing at the end, it is noticed."""
     reader, variants, _ = FORMATS[name]
     path, _ = variants(tmp_path)
@@ -382,7 +382,7 @@ def test_a_file_cut_at_every_byte(name: str, tmp_path: Path) -> None:
     }[name]()
     path.write_bytes(good)
     assert outcome(path, reader) is not None
-    for end in range(0, len(good), 1 + len(good) // 400):
+    for end in range(0, len(good), 1 + len(good) // 200):
         path.write_bytes(good[:end])
         assert outcome(path, reader) is None
 

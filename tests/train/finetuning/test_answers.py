@@ -19,11 +19,33 @@ from bertref.text.encoding import frame
 from bertref.train.finetuning.calibration import HIGHEST, LOWEST, calibrated, fitted_temperature
 from bertref.train.finetuning.card import read_results
 
+from ..pretraining.running import Log
 from . import running
 from .running import cache, run, weights  # noqa: F401
 
 LONG = " and ".join(text for text, _ in running.sentences(12, seed=8))
 TRAINED: dict[str, Any] = {"steps": 60, "learning_rate": 5e-3, "dropout": 0.0, "eval_every": 60}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Models that have learnt the same: `plain`, and `windows` whose folder records windows."""
+    folder = tmp_path_factory.mktemp("answers")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BERTREF_CACHE", str(folder / "cache"))
+        run(folder, "plain", **TRAINED)
+        run(folder, "windows", answer_windows=True, stride=9, **TRAINED)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def long_texts(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Log]:
+    """A run that is evaluated on two long texts through windows, and answers them; its folder and events."""
+    folder = running.prepared(tmp_path_factory.mktemp("long"))
+    (folder / "dev.csv").write_text(f'text,label\n"{LONG}",wet\n"{LONG} {LONG}",dry\n')
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BERTREF_CACHE", str(folder / "cache"))
+        return folder, run(folder, answer_windows=True, predict_on=("dev",), **TRAINED)[1]
 
 
 def mean_loss(logits: np.ndarray, labels: np.ndarray, temperature: float) -> float:
@@ -61,20 +83,20 @@ def test_only_the_classifier_is_divided() -> None:
     assert all(found[name].dtype == np.float32 for name in found)
 
 
-def test_calibration_changes_probabilities_and_no_answer(tmp_path: Path) -> None:
-    plain, _ = run(tmp_path, "plain", **TRAINED)
-    found, log = run(tmp_path, "calibrated", calibrate=True, **TRAINED)
-    results = read_results(tmp_path / "calibrated")
+def test_calibration_changes_probabilities_and_no_answer(folder: Path) -> None:
+    plain = read_results(folder / "plain")["metrics"]
+    found, log = run(folder, "calibrated", calibrate=True, **TRAINED)
+    results = read_results(folder / "calibrated")
     temperature = results["temperature"]
-    assert found.metrics["accuracy"] == plain.metrics["accuracy"]
-    assert found.metrics["loss"] < plain.metrics["loss"]
+    assert found.metrics["accuracy"] == plain["accuracy"]
+    assert found.metrics["loss"] < plain["loss"]
     assert results["metrics"]["loss"] == found.metrics["loss"]
-    one, other = weights(tmp_path / "plain"), weights(tmp_path / "calibrated")
+    one, other = weights(folder / "plain"), weights(folder / "calibrated")
     np.testing.assert_allclose(other["classifier.weight"] * temperature, one["classifier.weight"], rtol=1e-6)
-    assert f"divided by {temperature:.4f}" in (tmp_path / "calibrated" / "README.md").read_text()
+    assert f"divided by {temperature:.4f}" in (folder / "calibrated" / "README.md").read_text()
     assert any("Calibrated" in each["text"] for each in log.of("message"))
     judged = bertref.evaluate(bertref.EvaluateOptions(
-        "classification", str(tmp_path / "dev.csv"), model=str(tmp_path / "calibrated"), max_length=24,
+        "classification", str(folder / "dev.csv"), model=str(folder / "calibrated"), max_length=24,
     ))  # fmt: skip
     assert judged.metrics["loss"] == pytest.approx(found.metrics["loss"], rel=1e-6)
 
@@ -86,9 +108,8 @@ def test_calibration_is_for_classes(tmp_path: Path) -> None:
         run(tmp_path, task="regression", data=str(tmp_path / "numbers.csv"), calibrate=True)
 
 
-def test_a_model_answers_long_texts_through_the_windows_that_it_records(tmp_path: Path) -> None:
-    run(tmp_path, answer_windows=True, stride=9, **TRAINED)
-    model = bertref.load(tmp_path / "out", dtype="float64")
+def test_a_model_answers_long_texts_through_the_windows_that_it_records(folder: Path) -> None:
+    model = bertref.load(folder / "windows", dtype="float64")
     assert model.windows == TextWindows(24, 9)
     found = {each.label: each.score for each in model.classify(LONG)}
     # by hand: the mean of the logits of every window, softmax
@@ -102,21 +123,17 @@ def test_a_model_answers_long_texts_through_the_windows_that_it_records(tmp_path
     assert found == pytest.approx(dict(zip(model.labels, p, strict=True)), abs=1e-9)
 
 
-def test_windows_are_evaluated_though_learning_cuts(tmp_path: Path) -> None:
-    running.prepared(tmp_path)
-    rows = [f'"{LONG}",wet\n', f'"{LONG} {LONG}",dry\n']
-    (tmp_path / "dev.csv").write_text("text,label\n" + "".join(rows))
-    _, log = run(tmp_path, answer_windows=True, **TRAINED)
+def test_windows_are_evaluated_though_learning_cuts(long_texts: tuple[Path, Log]) -> None:
+    folder, log = long_texts
     assert log.of("start")[0]["units"] == 40  # of the training part each text is one
-    model = bertref.load(tmp_path / "out")
+    model = bertref.load(folder / "out")
     losses = [-np.log({e.label: e.score for e in model.classify(text)}[label])
               for text, label in ((LONG, "wet"), (f"{LONG} {LONG}", "dry"))]  # fmt: skip
-    assert read_results(tmp_path / "out")["metrics"]["loss"] == pytest.approx(np.mean(losses), rel=1e-4)
+    assert read_results(folder / "out")["metrics"]["loss"] == pytest.approx(np.mean(losses), rel=1e-4)
 
 
-def test_windows_that_nobody_records_are_asked_for(tmp_path: Path) -> None:
-    run(tmp_path, **TRAINED)
-    model = bertref.load(tmp_path / "out")
+def test_windows_that_nobody_records_are_asked_for(folder: Path) -> None:
+    model = bertref.load(folder / "plain")
     assert model.windows is None
     with pytest.raises(TextError):
         model.classify(LONG)
@@ -142,17 +159,16 @@ def test_windows_go_to_json_and_back(length: int, stride: int | None) -> None:
     assert windows_of(windows_to_dict(None), 48, "") is None
 
 
-def test_halves_on_the_disk_compute_as_their_values(tmp_path: Path) -> None:
+def test_halves_on_the_disk_compute_as_their_values(folder: Path, tmp_path: Path) -> None:
     import torch
     import transformers
 
-    run(tmp_path, answer_windows=True, **TRAINED)
-    convert(tmp_path / "out", tmp_path / "half", dtype="float16")
-    one, half = weights(tmp_path / "out"), weights(tmp_path / "half")
+    convert(folder / "windows", tmp_path / "half", dtype="float16")
+    one, half = weights(folder / "windows"), weights(tmp_path / "half")
     assert all(array.dtype == np.float16 for array in half.values())
     assert all(np.array_equal(half[name], one[name].astype(np.float16)) for name in one)
     model = bertref.load(tmp_path / "half")
-    assert model.windows == TextWindows(24)
+    assert model.windows == TextWindows(24, 9)
     assert all(array.dtype == np.float32 for array in model.params.values())
     theirs = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "half")
     assert theirs.dtype == torch.float32
@@ -171,24 +187,22 @@ def test_what_halves_cannot_hold_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "half").exists()
 
 
-def test_an_evaluation_follows_the_folder_where_nothing_is_said_of_lengths(tmp_path: Path) -> None:
-    running.prepared(tmp_path)
-    (tmp_path / "dev.csv").write_text(f'text,label\n"{LONG}",wet\n"{LONG} {LONG}",dry\n')
-    run(tmp_path, answer_windows=True, predict_on=("dev",), **TRAINED)
+def test_an_evaluation_follows_the_folder_where_nothing_is_said_of_lengths(long_texts: tuple[Path, Log]) -> None:
+    folder, _ = long_texts
     notes: list[str] = []
 
     def losses(**changes: Any) -> float:
         asked = bertref.EvaluateOptions(
-            "classification", str(tmp_path / "dev.csv"), model=str(tmp_path / "out"), **changes
+            "classification", str(folder / "dev.csv"), model=str(folder / "out"), **changes
         )
         return bertref.evaluate(asked, notes.append).metrics["loss"]
 
-    recorded = read_results(tmp_path / "out")["metrics"]["loss"]
+    recorded = read_results(folder / "out")["metrics"]["loss"]
     assert losses() == pytest.approx(recorded, rel=1e-6)
     assert sum("windows of 24 tokens" in note for note in notes) == 1
     assert losses(windows=True, max_length=24) == pytest.approx(recorded, rel=1e-6)
     assert losses(truncate="head") != pytest.approx(recorded, rel=1e-3)
-    rows = [json.loads(line) for line in (tmp_path / "out/predictions/dev/predictions.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in (folder / "out/predictions/dev/predictions.jsonl").read_text().splitlines()]
     truth = ("wet", "dry")
     assert np.mean([-np.log(row["scores"][t]) for row, t in zip(rows, truth, strict=True)]) == pytest.approx(
         recorded, rel=1e-6

@@ -1,6 +1,8 @@
 """A run: it learns, keeps the best, can be stopped at any step and goes on bit-equal, and leaves a model that opens."""
 
 import json
+from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import pytest
 
 import bertref
 from bertref.errors import InputError
+from bertref.train.finetuning.run import FinetuneResult
 from bertref.train.finetuning.setup import basis_of, set_up
 from bertref.train.report import silent
 
@@ -21,7 +24,7 @@ def equal(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> bool:
 
 
 def test_it_learns_and_the_model_answers(tmp_path: Path) -> None:
-    result, log = run(tmp_path, steps=120, learning_rate=1e-2, dropout=0.0, eval_every=40)
+    result, log = run(tmp_path, steps=60, learning_rate=1e-2, dropout=0.0, eval_every=20)
     assert result.status == "finished"
     assert result.metrics["accuracy"] > 0.9
     assert any("has no classifier; newly made" in v["text"] for v in log.of("message"))
@@ -57,22 +60,45 @@ def test_the_best_evaluation_is_kept(tmp_path: Path) -> None:
     assert not (tmp_path / "out" / "best").exists()
 
 
-@pytest.mark.parametrize("stop", [1, 3, 4, 5, 11])
-@pytest.mark.parametrize("changes", [{}, {"accumulate": 3, "layout": "padded", "recompute": "layers"}])
-def test_a_stopped_run_goes_on_bit_equal(tmp_path: Path, stop: int, changes: dict[str, Any]) -> None:
-    whole, _ = run(tmp_path, **changes)
-    first, _ = run(tmp_path, "halves", stop_after=stop, **changes)
+CHANGES: list[dict[str, Any]] = [{}, {"accumulate": 3, "layout": "padded", "recompute": "layers"}]
+FAST = [(1, {}), (3, {}), (4, {}), (5, CHANGES[1])]
+STOPS = [
+    pytest.param(stop, changes, marks=() if (stop, changes) in FAST else pytest.mark.slow)
+    for changes in CHANGES
+    for stop in (1, 3, 4, 5, 11)
+]
+"""Steps after the first, an evaluation, a checkpoint, neither of them, and before the last."""
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[[dict[str, Any]], tuple[Path, FinetuneResult]]:
+    """The folder and the result of a run that nobody stopped."""
+
+    @lru_cache
+    def made(number: int) -> tuple[Path, FinetuneResult]:
+        folder = tmp_path_factory.mktemp("whole")
+        return folder, run(folder, **CHANGES[number])[0]
+
+    return lambda changes: made(CHANGES.index(changes))
+
+
+@pytest.mark.parametrize(("stop", "changes"), STOPS)
+def test_a_stopped_run_goes_on_bit_equal(whole: Any, stop: int, changes: dict[str, Any]) -> None:
+    folder, result = whole(changes)
+    out = f"stopped-{stop}"
+    first, _ = run(folder, out, stop_after=stop, **changes)
     assert first.status == "interrupted"
-    second, _ = run(tmp_path, "halves", resume=True, **changes)
+    second, _ = run(folder, out, resume=True, **changes)
     assert second.status == "finished"
-    assert (second.best_step, second.metrics) == (whole.best_step, pytest.approx(whole.metrics, nan_ok=True, abs=0))
-    assert equal(weights(tmp_path / "out"), weights(tmp_path / "halves"))
+    assert (second.best_step, second.metrics) == (result.best_step, pytest.approx(result.metrics, nan_ok=True, abs=0))
+    for name in ("", "checkpoint-12"):  # the best weights may be older than the stop; the last ones never are
+        assert equal(weights(folder / "out" / name), weights(folder / out / name))
 
 
-def test_what_is_shown_and_how_often_changes_no_bit(tmp_path: Path) -> None:
-    run(tmp_path)
-    run(tmp_path, "quiet", log_every=100, save_every=100)
-    assert equal(weights(tmp_path / "out"), weights(tmp_path / "quiet"))
+def test_what_is_shown_and_how_often_changes_no_bit(whole: Any) -> None:
+    folder, _ = whole({})
+    run(folder, "quiet", log_every=100, save_every=100)
+    assert equal(weights(folder / "out"), weights(folder / "quiet"))
 
 
 def test_a_finished_run_is_left_alone(tmp_path: Path) -> None:

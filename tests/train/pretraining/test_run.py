@@ -26,23 +26,29 @@ def test_a_run_learns_and_leaves_a_model(tmp_path: Path) -> None:
     assert {"config.json", "model.safetensors", "vocab.txt", "run.json"} <= set(os.listdir(tmp_path / "out"))
 
 
-def test_the_same_seed_gives_the_same_bits(tmp_path: Path) -> None:
-    run(tmp_path, "one")
-    run(tmp_path, "two")
-    run(tmp_path, "three", seed=1)
-    assert equal(weights(tmp_path / "one"), weights(tmp_path / "two"))
-    assert not equal(weights(tmp_path / "one"), weights(tmp_path / "three"))
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run of 12 steps that nobody stopped."""
+    folder = tmp_path_factory.mktemp("whole")
+    run(folder)
+    return folder / "out"
 
 
-@pytest.mark.parametrize("stops", [[1], [4], [5, 3], [2, 2, 2]])
-def test_resuming_is_bit_equal(tmp_path: Path, stops: list[int]) -> None:
-    run(tmp_path, "whole")
+def test_the_same_seed_gives_the_same_bits(tmp_path: Path, whole: Path) -> None:
+    run(tmp_path, "same")
+    run(tmp_path, "other", seed=1)
+    assert equal(weights(tmp_path / "same"), weights(whole))
+    assert not equal(weights(tmp_path / "other"), weights(whole))
+
+
+@pytest.mark.parametrize("stops", [[1], [5, 3], *(pytest.param(s, marks=pytest.mark.slow) for s in ([4], [2, 2, 2]))])
+def test_resuming_is_bit_equal(tmp_path: Path, whole: Path, stops: list[int]) -> None:
     for number, stop in enumerate(stops):
         log = run(tmp_path, "parts", stop, resume=number > 0)
         assert log.of("done")[0]["status"] == "interrupted"
     log = run(tmp_path, "parts", resume=True)
     assert log.of("start")[0]["first_step"] == sum(stops)
-    assert equal(weights(tmp_path / "whole"), weights(tmp_path / "parts"))
+    assert equal(weights(whole), weights(tmp_path / "parts"))
 
 
 def test_only_the_last_checkpoints_are_kept(tmp_path: Path) -> None:
@@ -93,8 +99,7 @@ def test_a_truncated_checkpoint_is_named(tmp_path: Path, name: str) -> None:
     assert (tmp_path / "out" / "checkpoint-8").is_dir()
 
 
-def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run(tmp_path, "whole")
+def test_a_full_disk_loses_nothing(tmp_path: Path, whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real, calls = os.fsync, []
 
     def fsync(descriptor: int) -> None:
@@ -111,7 +116,7 @@ def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert found
     assert not list((tmp_path / "parts").glob(".tmp-*"))
     run(tmp_path, "parts", save_every=2, resume=True)
-    assert equal(weights(tmp_path / "whole"), weights(tmp_path / "parts"))
+    assert equal(weights(whole), weights(tmp_path / "parts"))
 
 
 def test_a_diverging_loss_stops_with_the_step_and_the_checkpoint(tmp_path: Path) -> None:
@@ -145,7 +150,9 @@ def test_another_backend_learns_the_same(tmp_path: Path) -> None:
 
 
 def test_static_masks_can_be_learnt_by_heart(tmp_path: Path) -> None:
-    log = run(tmp_path, steps=150, masking="static", dupe_factor=1, eval_on="train", dropout=0.0, batch_size=16)
+    (tmp_path / "few.txt").write_text(small_run.text(documents=3, sentences=6), encoding="utf-8")
+    changes = {"corpus": (str(tmp_path / "few.txt"),), "eval_on": "train", "dropout": 0.0}
+    log = run(tmp_path, steps=100, masking="static", dupe_factor=1, **changes)
     assert log.of("eval")[-1]["masked_lm_loss"] < 0.5 * log.of("step")[0]["mlm_loss"]
 
 

@@ -175,6 +175,12 @@ def test_wrong_use_writes_nothing(tmp_path: Path, options: dict[str, Any], messa
     assert not list(tmp_path.iterdir())
 
 
+def test_what_a_folder_does_not_say_is_not_written(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="a sentence's embedding can't be written"):
+        write_case(dataclasses.replace(case(), embedding=("mean",)), tmp_path / "case")
+    assert not (tmp_path / "case").exists()
+
+
 def test_an_existing_folder_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "case").mkdir()
     with pytest.raises(InputError, match="exists already"):

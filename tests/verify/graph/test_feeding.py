@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Collection
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from bertref.backends import get
 from bertref.errors import InputError
 from bertref.ops import gelu_erf, gelu_tanh
 from bertref.verify.cases.case import generate
+from bertref.verify.cases.targets import HEADS
 from bertref.verify.checking import check
 from bertref.verify.emulation.formats import FORMATS, nearest
 from bertref.verify.graph.feeding import FED, Feeder
@@ -99,7 +101,47 @@ def test_every_step_of_a_backend_is_right(spec: str, case: Case) -> None:
     assert max(one.own or 0 for one in judged.values()) < 5
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+GIVEN = {
+    "encoder": {"loss.total", "grad:layer.0.output"},
+    "pooler": {"loss.total", "grad:layer.0.output", "grad:pooled"},
+    "sentence_embedding": {
+        "loss.total", "grad:layer.0.output", "sentence.mean", "sentence.embedding", "grad:sentence.mean",
+        "grad:sentence.embedding",
+    },
+    "masked_lm": {"loss.total"},
+}  # fmt: skip
+"""What is left out beside what is only handed on: sums with given gradients, and a total of one loss."""
+
+
+@cache
+def of_head(head: str) -> Case:
+    return generate(SEED, head=head, L=1)
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_every_step_of_every_head_is_right(head: str) -> None:
+    judged = found(parse("numpy:kernels=off"), of_head(head), "float32")
+    assert [name for name, one in judged.items() if one.status != "right"] == []
+    steps = {step.name for step in Feeder(of_head(head), "float32").graph}
+    assert steps - set(judged) == (HANDED_ON & steps) | GIVEN.get(head, set())
+
+
+@pytest.mark.parametrize(
+    ("head", "name"),
+    [
+        ("sequence_classification", "classifier.logits"), ("regression", "loss.total"),
+        ("multi_label", "grad:classifier.logits"), ("multiple_choice", "grad:pooled"),
+        ("token_classification", "grad:layer.0.output"), ("question_answering", "grad:qa.logits"),
+        ("question_answering", "grad:qa_outputs.weight"), ("masked_lm", "mlm.transform"), ("pooler", "pooled"),
+        ("next_sentence", "nsp.logits"), ("encoder", "layer.0.context"),
+    ],
+)  # fmt: skip
+def test_a_wrong_step_of_a_head_is_found_and_no_other(head: str, name: str) -> None:
+    judged = found(Fed({name: scaled}), of_head(head), "float32")
+    assert [one.name for one in judged.values() if one.status in WRONG] == [name]
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", pytest.param("float16", marks=pytest.mark.slow)])
 def test_steps_in_half_precision_are_right(dtype: str, case: Case) -> None:
     judged = found(parse(f"torch:dtype={dtype}"), case, dtype)
     assert [name for name, one in judged.items() if one.status != "right"] == []

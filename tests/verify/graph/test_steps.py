@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from bertref.verify.cases.case import generate
+from bertref.verify.graph.contribution import Contribution
 from bertref.verify.graph.replay import Replay, sources
-from bertref.verify.graph.steps import Graph
+from bertref.verify.graph.steps import Graph, Rewritten
 from bertref.verify.judgement.reference import answer_names, reference
 from bertref.verify.records import Case
 from tests import model_cases
@@ -33,6 +34,35 @@ def test_the_steps_together_are_the_reference(options: dict, recorded: str) -> N
     replay = Replay(graph, answers if recorded == "everything" else {})
     for step in graph:
         assert distance(graph, step.name, replay(step.name), answers[step.name]) < 1e-12, step.name
+
+
+def test_rewritten_rows_are_another_network_forward_and_backward() -> None:
+    """The rows of all norms and activations as another dialect computes them: all answers are that dialect's."""
+    case, other = generate(2), generate(2, numerics={"layer_norm_eps": 1e-3, "gelu": "tanh"})
+    theirs, graph = Graph(other).arithmetic, Graph(case)
+    rows = {}
+    for name, row in graph.rows.items():
+        if row.op in ("layer_norm", "activation"):
+            parameters = tuple(theirs.parameter(row, i) for i in range(len(row.parameters)))
+            rows[name] = Rewritten(theirs.forward(row), (theirs.backward(row, 0),), parameters)
+    answers = reference(other).values
+    replay, before = Replay(graph.rewritten(rows), {}), Replay(graph, {})
+    assert distance(graph, "layer.1.output", before("layer.1.output"), answers["layer.1.output"]) > 1e-3
+    for name in answers:
+        if not name.startswith("update:"):
+            assert distance(graph, name, replay(name), answers[name]) < 1e-12, name
+
+
+def test_a_replay_on_other_steps_makes_everything_anew() -> None:
+    case = generate(2)
+    graph, answers = Graph(case), reference(case).values
+    replay = Replay(graph, {"embeddings.sum": answers["embeddings.sum"]})
+    right = replay("layer.0.query")
+    zero = graph.rewritten({"embeddings.norm": Rewritten(Contribution(("embeddings.sum",), lambda x: 0 * x))})
+    bias = case.params["bert.encoder.layer.0.attention.self.query.bias"]
+    changed = replay.on(zero)("layer.0.query")
+    assert distance(graph, "layer.0.query", changed, np.broadcast_to(bias, changed.shape)) < 1e-12
+    assert distance(graph, "layer.0.query", replay("layer.0.query"), right) == 0
 
 
 def test_a_step_follows_the_recorded_inputs() -> None:

@@ -36,7 +36,12 @@ def status(report: Report) -> dict[str, Finding]:
     return {finding.name: finding for finding in report.findings}
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
+SLOW = ("tf32", "float16", "mixed-bfloat16")
+"""Precisions whose noise floors are sampled with --slow alone."""
+SAMPLED = [pytest.param(one, marks=pytest.mark.slow if one in SLOW else ()) for one in PRECISIONS]
+
+
+@pytest.mark.parametrize("precision", SAMPLED)
 @pytest.mark.parametrize("variants", [(), ("wide-activations", "flash")], ids=str)
 def test_an_implementation_that_was_not_sampled_is_right(precision: str, variants: tuple[str, ...]) -> None:
     arithmetic = Arithmetic(precision, "nearest", "permuted", True, frozenset(variants), seed=1000)
@@ -47,9 +52,14 @@ def test_an_implementation_that_was_not_sampled_is_right(precision: str, variant
 
 
 ONE_OF_A_KIND = list({kind(name): name for name in answer_names(the_case()) if "layer.0" not in name}.values())
+SPOILT = [
+    pytest.param(name, marks=pytest.mark.slow if number % 2 else ())
+    for number, name in enumerate(ONE_OF_A_KIND[::4])
+    if "key.bias" not in name
+]
 
 
-@pytest.mark.parametrize("name", [name for name in ONE_OF_A_KIND[::4] if "key.bias" not in name])
+@pytest.mark.parametrize("name", SPOILT)
 def test_an_error_in_one_answer_is_found_there(name: str) -> None:
     """A tensor that is off by one part in ten thousand, though everything after it was computed without the error."""
     values = dict(singles())
@@ -263,7 +273,12 @@ def test_the_precision_is_detected(precision: str) -> None:
     values = simulate(case, Arithmetic(precision, seed=5))
     carried = np.float64 if precision == "float64" else np.float32
     assert detect(case, {name: value.astype(carried) for name, value in values.items()}) == precision
-    report = compare(case, Answers(values))
+
+
+@pytest.mark.parametrize("precision", SAMPLED)
+def test_answers_are_judged_in_the_precision_that_is_detected(precision: str) -> None:
+    case = the_case()
+    report = compare(case, Answers(simulate(case, Arithmetic(precision, seed=5))))
     assert report.verdict == "right"
     assert report.precision == precision
 

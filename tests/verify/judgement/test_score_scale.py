@@ -28,9 +28,16 @@ def report(precision: str, head_size: int = 7, only: str | None = "forward", **o
     return check(PythonSubject(subject), the_case(head_size), only=only, repeat=False)
 
 
-@pytest.mark.parametrize("precision", HALVES)
-@pytest.mark.parametrize("scaled", SCALES)
-def test_a_rounded_factor_is_right(precision: str, scaled: str) -> None:
+SLOW = [("after", "bfloat16"), ("rounded", "float16")]
+WAYS = [
+    pytest.param(scaled, precision, marks=pytest.mark.slow if (scaled, precision) in SLOW else ())
+    for scaled in SCALES
+    for precision in HALVES
+]
+
+
+@pytest.mark.parametrize(("scaled", "precision"), WAYS)
+def test_a_rounded_factor_is_right(scaled: str, precision: str) -> None:
     found = report(precision, scaled=scaled, only=None)
     assert found.verdict == "right", found.first
     if scaled == "both":

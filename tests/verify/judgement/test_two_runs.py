@@ -11,9 +11,9 @@ from bertref.verify.cases.case import generate
 from bertref.verify.checking import check
 from bertref.verify.judgement.judge import compare
 from bertref.verify.judgement.noise_floor import Truth, noise_floor
-from bertref.verify.records import Answers, Case, Report
+from bertref.verify.records import TWO_RUNS, Answers, Case, Report
 from bertref.verify.subjects import parse
-from bertref.verify.subjects.python import TWO_RUNS, PythonSubject
+from bertref.verify.subjects.python import PythonSubject
 from tests.verify.right import SINGLES, TwoRuns
 
 SEED = 5

@@ -6,6 +6,7 @@ from typing import Any
 
 from bertref.verify.cases.case import generate
 from bertref.verify.checking import check
+from bertref.verify.diagnosis.families import HYPOTHESES
 from bertref.verify.records import Case, Report
 from bertref.verify.subjects import torch_model
 from bertref.verify.subjects.transformers import TransformersSubject
@@ -14,6 +15,8 @@ from .mistake import Mistake
 
 SEED = 7001
 """Of the case; the limit was calibrated on others."""
+KNOWN = frozenset(hypothesis.id for hypothesis in HYPOTHESES)
+"""The causes that can be named."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,20 @@ class Outcome:
     @property
     def detected(self) -> bool:
         return self.report.verdict == "diverges"
+
+    @property
+    def cause(self) -> str:
+        """What the diagnosis is worth: right if the first cause that it names is one of the mistake's, WRONG if it is
+        another; else its outcome."""
+        found = self.report.diagnosis
+        if found is None or found.outcome != "named":
+            return "none" if found is None else found.outcome
+        return "right" if found.causes[0].id in self.mistake.causes else "WRONG"
+
+    @property
+    def covered(self) -> bool:
+        """Whether there is a hypothesis that says what is wrong."""
+        return not KNOWN.isdisjoint(self.mistake.causes)
 
     @property
     def right(self) -> bool:
@@ -46,10 +63,12 @@ def subject(mistake: Mistake, dtype: str = "float32") -> TransformersSubject:
     return TransformersSubject(with_mistake, dtype=dtype, step=mistake.step)
 
 
-def measure(mistake: Mistake, dtype: str = "float32", *, seed: int = SEED, size: str = "tiny") -> Outcome:
-    """One mistake in one dtype."""
+def measure(
+    mistake: Mistake, dtype: str = "float32", *, seed: int = SEED, size: str = "tiny", diagnosis: bool = False
+) -> Outcome:
+    """One mistake in one dtype, and its cause, if `diagnosis` is asked for."""
     case = generate(seed, size=size, **mistake.case)
-    report = check(subject(mistake, dtype), case)
+    report = check(subject(mistake, dtype), case, diagnosis=diagnosis)
     return Outcome(mistake, dtype, report, mistake.expected(case.config.num_hidden_layers))
 
 

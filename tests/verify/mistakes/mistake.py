@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from .causes import ACCEPTED
+
 Model = Any
 Patch = Callable[[Model], None]
 
@@ -38,6 +40,11 @@ class Mistake:
     def expected(self, layers: int) -> str:
         """`first` for a model of that depth."""
         return self.first.format(last=layers - 1, previous=layers - 2)
+
+    @property
+    def causes(self) -> tuple[str, ...]:
+        """The ids of causes that are right to name (`causes.ACCEPTED`)."""
+        return ACCEPTED[self.name]
 
 
 def layer_norms(model: Model) -> list[nn.LayerNorm]:

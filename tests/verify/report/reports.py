@@ -8,7 +8,7 @@ from bertref.verify.cases.case import describe, generate
 from bertref.verify.graph.axes import AxesOf
 from bertref.verify.graph.steps import Graph
 from bertref.verify.judgement.bracket import bracketed
-from bertref.verify.records import WRONG, Case, Finding, Place, Report
+from bertref.verify.records import WRONG, Case, Cause, Diagnosis, Finding, Fitted, Place, Report
 
 
 @cache
@@ -30,6 +30,22 @@ def wrong(name: str, status: str = "added", **more: Any) -> Finding:
     rank = len(AxesOf(case())(name).shape) if name in names() else 3
     place = Place((0, 1, 2, 3)[:rank], 1.5, -2.5, ("row 0", "segment B"))
     return replace(Finding(name, status, 4321.0, 1234.0, 3.0e-4, 0.8e-7, place), **more)
+
+
+def cause(**more: Any) -> Cause:
+    number = Fitted("epsilon", 1.0001e-5, 9.9e-6, 1.01e-5, "1e-05")
+    sentence = "layer norms use epsilon 1e-05; the reference's is 1e-12. With that <all> is right"
+    made = Cause(
+        "norm.epsilon", sentence, (number,), "", ("embeddings.norm", "layer.0.output"), 3425.0, 1.1,
+        {"torch": "nn.LayerNorm(eps=...)"}, "set layer_norm_eps=1e-12", (), ("norm.unbiased", "norm.rms"),
+    )  # fmt: skip
+    return replace(made, **more)
+
+
+def named(*causes: Cause, outcome: str = "named") -> Report:
+    """A report that knows why."""
+    why = Diagnosis(outcome, causes, ruled_out=("norm.unbiased",))
+    return replace(report(wrong("embeddings.norm"), wrong("layer.0.output")), diagnosis=why)
 
 
 def report(*findings: Finding, missing: tuple[str, ...] = (), subject: str = "torch", **more: Any) -> Report:

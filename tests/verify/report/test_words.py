@@ -5,7 +5,7 @@ import pytest
 from bertref.verify.records import WRONG, Finding, Place
 from bertref.verify.report import words
 from bertref.verify.report.layout import cell
-from tests.verify.report.reports import names, report, wrong
+from tests.verify.report.reports import cause, named, names, report, wrong
 
 
 def line(found: words.Lines, label: str) -> str:
@@ -52,6 +52,27 @@ def test_an_added_error() -> None:
     assert "in between" not in dict(details)
     assert words.advice(found, "bertref verify torch --seed 0").startswith("bertref verify torch --seed 0 --shrink")
     assert words.advice(found) == "compare your code of this step with bertref/ops/gelu_erf.py, line by line"
+
+
+def test_the_first_line_says_why() -> None:
+    found = words.details(named(cause()))
+    assert found[:2] == [("cause", cause().sentence), ("change", "set layer_norm_eps=1e-12")]
+    assert found[2][0] == "first wrong"
+    assert line(found, "explained") == "by the same cause: layer.0.output"
+    assert "also wrong" not in dict(found)
+    assert line(words.details(named(outcome="unknown")), "also wrong").startswith("layer.0.output")
+
+
+def test_of_several_possible_causes_none_is_said_to_be_it() -> None:
+    other = cause(id="norm.rms", sentence="the mean is not subtracted")
+    found = words.details(named(cause(), other, outcome="ambiguous"))
+    assert found[:2] == [("either", cause().sentence), ("or", other.sentence)]
+    assert "change" not in dict(found)
+
+
+@pytest.mark.parametrize("outcome", ["unknown", "failed"])
+def test_where_no_cause_is_known_none_is_said(outcome: str) -> None:
+    assert words.details(named(outcome=outcome))[0][0] == "first wrong"
 
 
 def test_a_partial_dump_is_bracketed() -> None:

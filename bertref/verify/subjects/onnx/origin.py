@@ -11,20 +11,19 @@ from ....checkpoint.names import from_huggingface, from_tensorflow
 from ....checkpoint.sources import CANDIDATES, open_source
 from ....config import BertConfig, Numerics, config_from_dict, numerics_from_dict, read_config
 from ....errors import InputError
-from ....heads import architectures
-from ...records import PRETRAINING, Arrays
+from ....inference.sentence_transformers.modules import model_folder_of
+from ...records import Arrays
 from .graph import Values
 
-CLASSIFIERS = ("sequence_classification", "token_classification", "multiple_choice")
 HALF, TINY = 2.0**-11, 2.0**-23
 """Half a unit of float16 in the last place, and what converters make of numbers that are too small for it."""
-POOLER, CLASSIFIER, SPANS = "pooler.dense.bias", "classifier.bias", "qa_outputs.bias"
 
 
 class ExportOrigin(NamedTuple):
-    """`architecture` is Hugging Face's class, "" where it isn't known; `weights` are those of `folder`, {} where it
-    has none or none is named."""
+    """`folder` is the one that is named, or that the file lies in. `architecture` is Hugging Face's class, "" where it
+    isn't known; `weights` are those of a folder that is named, {} where it has none or none is named."""
 
+    folder: Path
     config: BertConfig
     numerics: Numerics
     architecture: str
@@ -37,48 +36,25 @@ def read_origin(path: Path, metadata: Mapping[str, str], model: Path | None) -> 
 
     Raises `InputError` where there is neither, and what `config` and `checkpoint` raise for folders that are damaged.
     """
-    weights = {} if model is None else _weights(model)
+    folder = path.parent if model is None else model
+    folder = folder if folder.is_dir() else folder.parent
+    inside = model_folder_of(folder)
+    weights = {} if model is None else _weights(inside if model.is_dir() else model)
     if "bertref_config" in metadata:
         dialect = metadata.get("bertref_numerics")
         numerics = numerics_from_dict(json.loads(dialect)) if dialect else None
         both = config_from_dict(json.loads(metadata["bertref_config"]), dialect=numerics, where=str(path))
         heads = tuple(json.loads(metadata["bertref_heads"])) if "bertref_heads" in metadata else None
-        return ExportOrigin(*both, "", heads, weights)
-    folder = path.parent if model is None else model
-    folder = folder if folder.is_dir() else folder.parent
-    file = folder / "config.json"
+        return ExportOrigin(folder, *both, "", heads, weights)
+    file = inside / "config.json"
     if not file.is_file():
         raise InputError(
-            f"{path}: says nothing of its architecture, and there is no config.json in {folder}; "
+            f"{path}: says nothing of its architecture, and there is no config.json in {inside}; "
             "name the folder of the model that it was exported from with --model"
         )
     both = read_config(file)
     named = json.loads(file.read_text(encoding="utf-8")).get("architectures") or [""]
-    return ExportOrigin(*both, str(named[0]), None, weights)
-
-
-def heads_of(origin: ExportOrigin, stored: Iterable[str], ranks: Iterable[int]) -> tuple[str, ...]:
-    """The heads of a file: those that it says, or by the parameters that it, or the model, has. `stored` are the names
-    of its tensors, `ranks` the numbers of its inputs' axes.
-
-    A classifier is one of tokens unless there is a pooler, if the model's architecture doesn't say."""
-    if origin.heads is not None:
-        return origin.heads if {*origin.heads} & {*CLASSIFIERS, "question_answering"} else PRETRAINING
-    names = [*stored, *origin.weights]
-
-    def has(ending: str) -> bool:
-        return any(name.endswith(ending) for name in names)
-
-    known = architectures().get(origin.architecture, ())
-    if has(SPANS) or known == ("question_answering",):
-        return ("question_answering",)
-    if known and known[0] in CLASSIFIERS:
-        return known
-    if not has(CLASSIFIER):
-        return PRETRAINING
-    if 3 in ranks:
-        return ("multiple_choice",)
-    return ("sequence_classification",) if has(POOLER) else ("token_classification",)
+    return ExportOrigin(folder, *both, str(named[0]), None, weights)
 
 
 def merged(

@@ -7,10 +7,14 @@ from ....heads.classifier import LOGITS as CLASSES
 from ....heads.question_answering import SPAN_LOGITS as SPANS
 from ....row import TensorRow
 from .graph import SAME, ReadGraph
+from .sentence import OUTPUT as EMBEDDING
 
 HIDDEN_STATE = re.compile(r"hidden_states?[._]?(\d+)")
 NAMES = {"pooler_output": "pooled", "prediction_logits": "mlm.logits", "seq_relationship_logits": "nsp.logits"}
 """As Hugging Face's models call them."""
+SEQUENCES = ("last_hidden_state", "token_embeddings")
+"""What transformers and sentence-transformers call the vectors of the tokens."""
+LOGITS = (CLASSES, "mlm.logits", "nsp.logits")
 HALVES = ("start_logits", "end_logits")
 ARRANGED = SAME | {"Reshape", "Squeeze", "Unsqueeze", "Flatten"}
 """What leaves a value's elements in their order."""
@@ -18,12 +22,13 @@ PARTS = ARRANGED | {"Split", "Slice", "Gather"}
 
 
 def known_outputs(
-    graph: ReadGraph, rows: Sequence[TensorRow], values: Mapping[str, str], last: str
+    graph: ReadGraph, rows: Sequence[TensorRow], values: Mapping[str, str], last: str, sentence: str
 ) -> dict[str, tuple[str, ...]]:
     """Tensor -> the outputs of the file that are it, in order: one, or the two halves of a span's logits. `values` are
-    those recognised in the graph, `last` is the name of the sequence output."""
+    those recognised in the graph, `last` and `sentence` the names of the sequence output and of the vector of a text.
+    """
     names = {row.name for row in rows}
-    claimed = {**NAMES, "last_hidden_state": last, "logits": CLASSES if CLASSES in names else ""}
+    claimed = {**NAMES, **dict.fromkeys(SEQUENCES, last), "logits": _single(names), EMBEDDING: sentence}
     computed = {graph.back(value, ARRANGED): tensor for tensor, value in values.items()}
     found: dict[str, tuple[str, ...]] = {}
     for output in graph.outputs:
@@ -37,6 +42,12 @@ def known_outputs(
         if len(parts) == len(HALVES):
             found[SPANS] = tuple(parts)
     return found
+
+
+def _single(names: set[str]) -> str:
+    """What a model with one head calls its logits."""
+    found = [name for name in LOGITS if name in names]
+    return found[0] if len(found) == 1 else ""
 
 
 def _hidden_state(output: str) -> str | None:

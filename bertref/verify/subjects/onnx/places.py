@@ -15,10 +15,13 @@ from typing import Any
 from ....row import TensorRow
 from ....topology import readers
 from .graph import QUANTISERS, SAME, SHAPES, NodeInput, ReadGraph, attribute
-from .quantised import scaled_output
+from .quantised import QUANTISED_EMBEDDINGS, scaled_output
 from .weights import StoredWeights, bias_of
 
-NORMS = {"LayerNormalization": (1, 2), "SkipLayerNormalization": (2, 3), "EmbedLayerNormalization": (5, 6)}
+NORMS = {
+    "LayerNormalization": (1, 2), "SkipLayerNormalization": (2, 3), "EmbedLayerNormalization": (5, 6),
+    QUANTISED_EMBEDDINGS: (5, 6),
+}  # fmt: skip
 """Op -> where it takes gain and offset."""
 SUMS = {"SkipLayerNormalization": 3, "EmbedLayerNormalization": 2}
 """Op of a norm that adds up its inputs first -> the optional output that shows their sum."""
@@ -163,6 +166,8 @@ class TensorPlaces:
     def _normed(self, row: TensorRow) -> str | None:
         node = self._norm_node(row)
         if node is None:
+            return None
+        if node.op_type == QUANTISED_EMBEDDINGS:  # it shows no sum
             return None
         if node.op_type in SUMS:
             return self._optional(node, SUMS[node.op_type])

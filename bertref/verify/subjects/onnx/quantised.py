@@ -13,6 +13,13 @@ HALF_A_STEP = 0.501
 """Of a scale: nearest integers, and float32's rounding where a value lies between two."""
 
 
+QUANTISED_EMBEDDINGS = "QEmbedLayerNormalization"
+LOOKUPS = ("Gather", QUANTISED_EMBEDDINGS, "EmbedLayerNormalization")
+"""Ops that take rows of tables."""
+SCALES = {QUANTISED_EMBEDDINGS: (6, 11), "QAttention": (3, 6)}
+"""Op of a fused node that takes stored integers -> how far behind them it takes their scale and their zero."""
+
+
 class Stored(NamedTuple):
     """A quantised weight as it is stored: `values` are what it stands for, `step` one integer's worth, from `low` to
     `high`."""
@@ -38,6 +45,9 @@ def stored(graph: ReadGraph, use: NodeInput) -> Stored | None:
         scale = next((value for value in factors if value is not None), None)
         zero = graph.constant(use.node.input[3]) if len(use.node.input) > 3 else None
         return _stored(graph.constant(use.node.input[1]), scale, zero, 1)
+    if use.node.op_type in SCALES:
+        scale, zero = (graph.constant(use.node.input[use.at + behind]) for behind in SCALES[use.node.op_type])
+        return _stored(graph.constant(use.node.input[use.at]), scale, zero, 1)
     if use.node.op_type == "Gather":
         reader = next((one.node for one in graph.users(use.node.output[0])), None)
         if reader is not None and reader.op_type == "DequantizeLinear" and not graph.made_by(use.node.input[0]):

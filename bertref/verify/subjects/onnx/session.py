@@ -30,6 +30,11 @@ def libraries() -> tuple[Any, Any]:
     return onnx, onnxruntime
 
 
+SINGLE = "1"
+"""onnxruntime's number of float32: in which it multiplies by stored integers whose other factor is not quantised. Left
+to itself it quantises that one, too, which the graph doesn't show."""
+
+
 class Session:
     """The file at `path`. `inside` are values of its graph that become outputs; {} runs the file untouched. `extra`:
     those among them that a node gives only if it is asked to: name -> (the node's first output, number of this one).
@@ -73,6 +78,7 @@ class Session:
             options.add_session_config_entry(
                 "session.model_external_initializers_file_folder_path", str(self._path.resolve().parent)
             )
+            options.add_session_config_entry("session.qdq_matmulnbits_accuracy_level", SINGLE)
         return self._runtime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
 
     def _with_outputs(self) -> bytes:
@@ -98,6 +104,12 @@ def input_of(name: str) -> str | None:
     """Which of `INPUTS` a file means by a name."""
     plain = name.lower().partition(":")[0]
     return next((known for known, others in INPUTS.items() if plain in others), None)
+
+
+def choices_of(inputs: Iterable[Any]) -> int | None:
+    """How many sequences a question has, in a file that takes questions of just so many."""
+    shapes = [value.type.tensor_type.shape.dim for value in inputs]
+    return next((shape[1].dim_value for shape in shapes if len(shape) == 3 and shape[1].dim_value > 0), None)
 
 
 def inputs_for(inputs: Iterable[Any], case: Case, subject: str) -> tuple[dict[str, npt.NDArray[Any]], set[str]]:

@@ -9,19 +9,25 @@ import numpy as np
 from ....errors import InputError
 from ....heads import WORD_EMBEDDINGS, labelled, parameter_shapes
 from ....topology import last_output, rows
-from ...graph.axes import AxesOf
+from ...graph.axes import AxesOf, rows_of
 from ...records import Answers, Arrays, Case
 from ...subject import Weights as Brought
 from ..arrays import gather_predictions
 from .graph import ReadGraph, Values
-from .origin import heads_of, merged, read_origin, rounded
+from .heads import heads_in, possible_heads
+from .origin import merged, read_origin, rounded
 from .outputs import known_outputs
 from .places import TensorPlaces
-from .session import Session, input_of, inputs_for, libraries
+from .sentence import OUTPUT as SENTENCE
+from .sentence import embedding_of, pooled, tensor_of
+from .session import Session, choices_of, input_of, inputs_for, libraries
 from .unquantised import Unquantised, unquantised
+from .unquantised_attention import UnquantisedAttention
+from .unreplayed import unreplayed
 from .weights import StoredWeights
 
-INTEGER = ("MatMulInteger", "QuantizeLinear", "DynamicQuantizeLinear", "DequantizeLinear")
+INTEGER = ("MatMulInteger", "QuantizeLinear", "DynamicQuantizeLinear", "DequantizeLinear", "QAttention",
+           "QEmbedLayerNormalization")  # fmt: skip
 """What stands in quantised graphs."""
 PRECISIONS = {1: "float32", 10: "float16", 11: "float64", 16: "bfloat16"}
 """onnx.TensorProto's numbers of the floating-point types."""
@@ -57,10 +63,13 @@ class OnnxSubject:
         metadata = {entry.key: entry.value for entry in proto.metadata_props}
         self._origin = read_origin(self._path, metadata, None if model is None else Path(model))
         ranks = [len(value.type.tensor_type.shape.dim) for value in self._graph.inputs]
-        self._heads = heads_of(self._origin, self._graph.initializers, ranks)
+        possible = possible_heads(self._origin, self._graph.initializers, ranks)
+        self._choices = choices_of(self._graph.inputs)
         self._notes: list[str] = []
-        self._rows = rows(self._origin.config, self._heads, None)
-        weights = StoredWeights(self._graph, self._rows, self._origin.weights)
+        weights = StoredWeights(self._graph, rows(self._origin.config, possible, None), self._origin.weights)
+        self._heads = heads_in(possible, self._graph, weights)
+        self._embedding = embedding_of(self._graph, self._origin.folder)
+        self._rows = rows(self._origin.config, self._heads, None, embedding=self._embedding.steps)
         self._params = self._read_params(weights)
         self.precision: str | None = self._stored_precision()
         self._recognise(weights)
@@ -71,8 +80,9 @@ class OnnxSubject:
         origin = self._origin
         types = any(input_of(value.name) == "token_type_ids" for value in self._graph.inputs)
         return Brought(
-            origin.config, origin.numerics, self._params, self._heads, self._num_labels, token_types=types
-        )
+            origin.config, origin.numerics, self._params, self._heads, self._num_labels, token_types=types,
+            choices=self._choices, embedding=self._embedding.steps,
+        )  # fmt: skip
 
     def answer(self, case: Case, wanted: Collection[str] | None = None) -> Answers:
         """The outputs, and what can be seen inside. Raises `InputError` if the case isn't made of the file's weights,
@@ -82,8 +92,10 @@ class OnnxSubject:
         for name in ("input_ids", "attention_mask", "token_type_ids"):
             if name not in fed:
                 self._note(f"the file has no input {name}; it can't know what the case says there")
-        outputs = {name: value for name, value in self._outputs.items() if wanted is None or name in wanted}
-        inside = {name: (value,) for name, value in self._inside.items() if wanted is None or name in wanted}
+        names = {row.name for row in rows_of(case)}
+        names = names if wanted is None else names.intersection(wanted)
+        outputs = {name: value for name, value in self._outputs.items() if name in names}
+        inside = {name: (value,) for name, value in self._inside.items() if name in names}
         asked = inside | outputs
         untouched: Arrays = {}
         if inside.keys() - outputs.keys() or self._unquantised:
@@ -92,7 +104,7 @@ class OnnxSubject:
         else:
             values, clean = self._run(False, asked, feed, case)
         own = tuple(outputs) if outputs or wanted is None else None
-        return Answers(values, tuple(self._notes), untouched, own, clean)
+        return Answers(values, tuple(self._notes), untouched, own, clean, unjudged=self._unjudged)
 
     # -- the file ----------------------------------------------------------------------------------------------------
 
@@ -101,7 +113,7 @@ class OnnxSubject:
         label = labelled(self._heads)
         self._num_labels = len(found.get(label, model.get(label, [0, 0]))) if label else 2
         shapes = parameter_shapes(config, self._heads, num_labels=self._num_labels)
-        found = {name: array for name, array in found.items() if array.shape == shapes[name]}
+        found = {name: array for name, array in found.items() if shapes.get(name) == array.shape}
         params, others = merged(found, model, shapes, weights.explained)
         for name in filter(weights.looked_up_in_integers, found):
             if name not in model or weights.explained(name, model[name]):
@@ -137,16 +149,18 @@ class OnnxSubject:
         for row in self._rows:
             if known.issuperset(row.inputs) and all(name in self._params for name, _ in row.parameters):
                 known.add(row.name)
-        self._unquantised: dict[str, Unquantised] = {}
+        self._unquantised: dict[str, Unquantised | UnquantisedAttention] = {}
         if self.precision == "int8":
             self._unquantised = unquantised(
                 self._graph, weights, places, self._rows, self._params, self._origin.weights
             )
             self._note(INT8)
-        last = last_output(self._origin.config)
-        outputs = known_outputs(self._graph, self._rows, places.values, last)
-        self._inside = {name: value for name, value in places.values.items() if name in known}
+        last, steps = last_output(self._origin.config), self._embedding.steps
+        outputs = known_outputs(self._graph, self._rows, places.values, last, tensor_of(steps))
+        inside = places.values | pooled(self._graph, steps)
+        self._inside = {name: value for name, value in inside.items() if name in known}
         self._outputs = {name: names for name, names in outputs.items() if name in known}
+        self._unjudged = self._made_of_integers(places)
         judged = {output for names in self._outputs.values() for output in names}
         others = [name for name in self._graph.outputs if name not in judged]
         if not judged and not self._inside:
@@ -154,12 +168,33 @@ class OnnxSubject:
                 f"{self._path}: none of its outputs ({', '.join(others)}) is known; name them last_hidden_state, "
                 "pooler_output, prediction_logits, seq_relationship_logits, or as probes (layer.0.output)"
             )
+        if self._embedding.unknown:
+            self._note(f"not judged, because how it is pooled isn't known: {SENTENCE} ({self._embedding.unknown})")
+            others = [name for name in others if name != SENTENCE]
         if others:
             self._note(f"not judged, because what they compute isn't known: the file's outputs {', '.join(others)}")
 
+    def _made_of_integers(self, places: TensorPlaces) -> dict[str, str]:
+        """What can't be judged, because integers inside of fused nodes make it, and why."""
+        if self.precision != "int8":
+            return {}
+        stop = frozenset(places.values.values())
+        values = {name: output for name, (output, *_) in self._outputs.items()} | self._inside
+        ops = {}
+        for name, value in values.items():
+            clean = self._unquantised.get(name)
+            node = self._extra[value][0] if value in self._extra else self._graph.maker.get(value)
+            op = unreplayed(self._graph, node, clean.node if clean is not None else None, stop - {value})
+            if op:
+                ops[name] = op
+        if ops:
+            self._note(f"{len(ops)} tensors can't be judged, made by {', '.join(sorted(set(ops.values())))}, whose "
+                       "integers aren't replayed; verify the file as it was before a session optimised it")  # fmt: skip
+        return {name: f"made by {op}, whose integers aren't replayed" for name, op in ops.items()}
+
     def _check_weights(self, case: Case) -> None:
-        for name, own in self._params.items():
-            given = case.params.get(name)
+        for name in self._params.keys() & case.shapes.keys():
+            own, given = self._params[name], case.params.get(name)
             if given is None or given.shape != own.shape or not np.array_equal(_single(given), _single(own)):
                 raise InputError(
                     f"{self.name}: {name} of the case is not the file's; an ONNX file computes with its own weights, "
@@ -187,7 +222,7 @@ class OnnxSubject:
             return canonical(tensor, value, case, axes(tensor).shape)
 
         values = {tensor: shaped(tensor, _joined([found[name] for name in names])) for tensor, names in asked.items()}
-        return values, {tensor: shaped(tensor, clean(found)) for tensor, clean in cleaned.items()}
+        return values, {tensor: shaped(tensor, clean(found, case)) for tensor, clean in cleaned.items()}
 
     def _looking_inside(self) -> Session:
         seen = set(self._inside.values()).union(*(one.names() for one in self._unquantised.values()))

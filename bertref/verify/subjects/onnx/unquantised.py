@@ -15,9 +15,11 @@ from typing import Any
 import numpy as np
 
 from ....row import TensorRow
+from ...records import Case
 from .graph import SAME, NodeInput, ReadGraph, Values, attribute, dequantised
 from .places import TensorPlaces
 from .quantised import HALF_A_STEP, scale_and_zero, scaled_output, stored
+from .unquantised_attention import NODES, UnquantisedAttention
 from .weights import StoredWeights
 
 ARRANGED = frozenset({"Reshape", "Squeeze", "Unsqueeze", "Flatten"})
@@ -43,6 +45,11 @@ class Unquantised:
         """The values that have to be recorded."""
         return set(self._needed(self._value, first=True))
 
+    @property
+    def node(self) -> Any:
+        """The node whose integers are replayed, None without one."""
+        return self._product
+
     def touched(self) -> bool:
         """Whether there is any quantisation in it."""
         kinds = {self._graph.made_by(name) for name in self.names() - self._stop | {self._value}}
@@ -50,7 +57,7 @@ class Unquantised:
             kinds |= {self._product.op_type, *(self._graph.made_by(name) for name in self._product.input[1:2])}
         return bool(kinds & {"DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger"})
 
-    def __call__(self, found: Mapping[str, Values]) -> Values:
+    def __call__(self, found: Mapping[str, Values], case: Case) -> Values:
         """The tensor, from the recorded values."""
         self._found = found
         return self._clean(self._value, first=True)
@@ -158,13 +165,22 @@ class Unquantised:
 def unquantised(
     graph: ReadGraph, weights: StoredWeights, places: TensorPlaces, rows: Sequence[TensorRow],
     params: Mapping[str, Values], model: Mapping[str, Values],
-) -> dict[str, Unquantised]:  # fmt: skip
+) -> dict[str, Unquantised | UnquantisedAttention]:  # fmt: skip
     """What takes quantisation out of the tensors that have any of it. `params` are the case's weights, `model` those of
     the model that was exported, as far as they are known."""
-    found = {}
+    found: dict[str, Unquantised | UnquantisedAttention] = {}
     stop = frozenset(places.values.values())
+    named = {row.name: row for row in rows}
     for row in rows:
         if row.name not in places.values:
+            continue
+        made = graph.maker.get(places.values[row.name])
+        if row.op == "context" and made is not None and made.op_type in NODES:
+            dense = [named[f"{row.part}.{one}"] for one in ("query", "key", "value")]
+            x = places.values.get(dense[0].inputs[0])
+            attention = UnquantisedAttention(graph, made, row, dense, x, params, model)
+            if attention.touched():
+                found[row.name] = attention
             continue
         product, weight = places.product(row), None
         if product is not None and row.parameters:

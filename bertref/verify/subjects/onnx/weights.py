@@ -14,6 +14,7 @@ from ....heads import DECODER, WORD_EMBEDDINGS
 from ....row import TensorRow
 from ...records import Arrays
 from .graph import QUANTISERS, SAME, NodeInput, ReadGraph, Values, attribute
+from .quantised import LOOKUPS
 from .quantised import stored as quantised_weight
 
 PRODUCTS = {"MatMul": 1, "Gemm": 1, "FusedMatMul": 1, "FusedGemm": 1, "MatMulInteger": 1}
@@ -54,7 +55,7 @@ class StoredWeights:
         """The values of the parameters that were found, as BERT has them: a dense layer's weight is (out, in)."""
         found = {}
         for name in self._names:
-            uses = sorted(self.uses(name), key=lambda use: use.node.op_type != "Gather")  # tables as they are looked up
+            uses = sorted(self.uses(name), key=lambda use: use.node.op_type not in LOOKUPS)  # tables as looked up
             value = next((value for value in map(self.upright, uses) if value is not None), None)
             if value is not None:
                 found[name] = value
@@ -74,8 +75,8 @@ class StoredWeights:
         return bool(held) and all(value.explains(right.T if self._lies(use) else right) for use, value in held)
 
     def looked_up_in_integers(self, parameter: str) -> bool:
-        """Whether a table is quantised where it is looked up."""
-        gathers = [use for use in self.uses(parameter) if use.node.op_type == "Gather"]
+        """Whether a table, or what is fused with its look-up, is quantised there."""
+        gathers = [use for use in self.uses(parameter) if use.node.op_type in LOOKUPS]
         return any(quantised_weight(self._graph, use) is not None for use in gathers)
 
     def _lies(self, use: NodeInput) -> bool:

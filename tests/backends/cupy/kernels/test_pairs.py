@@ -22,12 +22,21 @@ KERNELS = on_cpu()
 NAMES = sorted(KERNELS)
 
 
+SLOW = [(wide, "float16"), (many, "bfloat16")]
+
+
 def test_every_kernel_is_tested() -> None:
     assert set(SMALL) == set(KERNELS)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("sizes_of", [small, wide, many])
+@pytest.mark.parametrize(
+    ("sizes_of", "dtype"),
+    [
+        pytest.param(sizes_of, dtype, marks=pytest.mark.slow if (sizes_of, dtype) in SLOW else ())
+        for sizes_of in (small, wide, many)
+        for dtype in DTYPES
+    ],
+)
 @pytest.mark.parametrize("name", NAMES)
 def test_the_error_is_of_the_size_of_the_references_own(name: str, sizes_of: Any, dtype: str, place: str) -> None:
     case, upstream, _ = checks.random_case(name, 1, sizes_of(name))

@@ -16,7 +16,7 @@ from bertref.verify.subjects.onnx import OnnxSubject
 from tests.model_cases import probes_of_depth
 
 from . import exported
-from .exported import CASE, changed, from_torch, fused, hugging_face, statuses, verdict
+from .exported import CASE, changed, from_torch, fused, hugging_face, optimised, statuses, verdict
 from .test_places import FIRST
 
 PROBES = {name for name in probes_of_depth(2) if not name.startswith("loss.")}
@@ -88,6 +88,98 @@ def test_a_quantised_graph_is_right_for_int8(folder: Path, tmp_path: Path, way: 
 def test_a_quantised_fused_graph_is_right(folder: Path, tmp_path: Path) -> None:
     path = fused(folder / "plain.onnx", tmp_path / "fused.onnx")
     assert_right(verdict(dynamic(path, tmp_path / "quantised.onnx"), folder / "hf"))
+
+
+HIDDEN = {f"layer.{i}.{name}" for i in range(2) for name in ("query", "key", "value", "scores", "probs")} | {
+    "embeddings.word", "embeddings.position", "embeddings.token_type", "embeddings.sum",
+}  # fmt: skip
+"""What fused attention and fused embeddings don't show."""
+
+
+@pytest.fixture(scope="module")
+def fused_attention(tmp_path_factory: pytest.TempPathFactory, folder: Path) -> Path:
+    """A graph with Attention and EmbedLayerNormalization, quantised: QAttention, QEmbedLayerNormalization."""
+    found = tmp_path_factory.mktemp("attention")
+    path = fused(from_torch(found / "plain.onnx", hugging_face(attention="eager")), found / "fused.onnx")
+    dynamic(path, found / "quantised.onnx")
+    return found
+
+
+def test_fused_attention_in_integers_is_right(folder: Path, fused_attention: Path) -> None:
+    path = fused_attention / "quantised.onnx"
+    kinds = {node.op_type for node in onnx.load(str(path)).graph.node}
+    assert {"QAttention", "QEmbedLayerNormalization"} <= kinds
+    report = verdict(path, folder / "hf")
+    assert (report.verdict, report.precision) == ("right", "int8"), explain(report)
+    assert {name for name, status in statuses(report).items() if status == "right"} == PROBES - HIDDEN
+    assert max(finding.own or 0.0 for finding in report.findings) < 4
+
+
+def by_channel(path: Path, to: Path) -> Path:
+    return dynamic(path, to, kind=QuantType.QUInt8, per_channel=True)
+
+
+def test_fused_attention_by_channel_is_right(folder: Path, fused_attention: Path, tmp_path: Path) -> None:
+    report = verdict(by_channel(fused_attention / "fused.onnx", tmp_path / "q.onnx"), folder / "hf")
+    assert report.verdict == "right", explain(report)
+    assert statuses(report)["layer.1.context"] == "right"
+
+
+@pytest.mark.parametrize(
+    ("name", "first"),
+    [
+        ("Attention_1_qkv_weight_scale", "layer.1.context"),
+        ("bert.embeddings.word_embeddings.weight_scale", "embeddings.norm"),
+        ("bert.embeddings.LayerNorm.weight_scale", "embeddings.norm"),
+    ],
+)
+def test_a_scale_of_a_fused_node_wrong_by_a_hundredth_is_found(
+    folder: Path, fused_attention: Path, tmp_path: Path, name: str, first: str
+) -> None:
+    path = fused_attention / "quantised.onnx"
+    report = verdict(changed(path, tmp_path / "wrong.onnx", lambda graph: by_a_hundredth(graph, name)), folder / "hf")
+    assert (report.verdict, report.first) == ("diverges", first)
+
+
+def test_a_wrong_bias_of_fused_attention_is_found(
+    folder: Path, fused_attention: Path, tmp_path: Path
+) -> None:
+    def change(graph: Any) -> None:
+        node = next(node for node in graph.node if node.op_type == "QAttention")
+        bias = next(tensor for tensor in graph.initializer if tensor.name == node.input[2])
+        value = onnx.numpy_helper.to_array(bias).copy()
+        value[: len(value) // 3] *= 1.01  # the query's
+        bias.CopyFrom(onnx.numpy_helper.from_array(value, bias.name))
+
+    report = verdict(changed(fused_attention / "quantised.onnx", tmp_path / "wrong.onnx", change), folder / "hf")
+    assert (report.verdict, report.first) == ("diverges", "layer.0.context")
+
+
+def test_attention_between_quantisers_is_right(folder: Path, fused_attention: Path, tmp_path: Path) -> None:
+    """Static: its weights and biases are stored as integers."""
+    path = static(fused_attention / "fused.onnx", tmp_path / "static.onnx", [*PRODUCTS, "Attention"])
+    report = verdict(path, folder / "hf")
+    assert report.verdict == "right", explain(report)
+    assert statuses(report)["layer.1.context"] == "right"
+    wrong = verdict(changed(path, tmp_path / "wrong.onnx", lambda graph: by_a_hundredth(graph, PACKED)), folder / "hf")
+    assert (wrong.verdict, wrong.first) == ("diverges", "layer.0.context")
+
+
+PACKED = "Attention_0_qkv_weight_scale"
+
+
+def test_what_a_session_makes_of_integers_is_not_judged(folder: Path, fused_attention: Path, tmp_path: Path) -> None:
+    """DynamicQuantizeMatMul doesn't show its integers: nothing is said of what it makes, nor called wrong."""
+    path = optimised(fused_attention / "quantised.onnx", tmp_path / "saved.onnx")
+    assert "DynamicQuantizeMatMul" in {node.op_type for node in onnx.load(str(path)).graph.node}
+    report = verdict(path, folder / "hf")
+    assert report.verdict == "could not run", explain(report)
+    assert any("DynamicQuantizeMatMul" in note and "can't be judged" in note for note in report.notes)
+    assert statuses(report)["embeddings.norm"] == "right"
+    assert statuses(report)["layer.0.attention_norm"] in ("right", "unjudged")
+    scaled = changed(path, tmp_path / "wrong.onnx",
+                     lambda graph: by_a_hundredth(graph, "bert.embeddings.word_embeddings.weight_scale"))  # fmt: skip
+    assert verdict(scaled, folder / "hf").first == "embeddings.norm"
 
 
 def test_without_the_model_the_file_s_weights_are_right(folder: Path, tmp_path: Path) -> None:

@@ -1,0 +1,33 @@
+"""The hypotheses, one file a family."""
+
+from ..hypothesis import Hypothesis
+from . import (
+    activations,
+    attention,
+    backward,
+    cross_entropies,
+    dense,
+    embeddings,
+    heads,
+    losses,
+    norms,
+    optimizer,
+    pooler,
+    residuals,
+)
+
+HYPOTHESES: tuple[Hypothesis, ...] = (
+    *embeddings.HYPOTHESES,
+    *norms.HYPOTHESES,
+    *dense.HYPOTHESES,
+    *heads.HYPOTHESES,
+    *attention.HYPOTHESES,
+    *activations.HYPOTHESES,
+    *residuals.HYPOTHESES,
+    *pooler.HYPOTHESES,
+    *cross_entropies.HYPOTHESES,
+    *losses.HYPOTHESES,
+    *backward.HYPOTHESES,
+    *optimizer.HYPOTHESES,
+)
+"""In the order in which they are tried; of those that explain the same, the order chooses none."""

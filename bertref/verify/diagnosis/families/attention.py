@@ -1,0 +1,166 @@
+"""Attention: the scores' factor, the mask, the softmax."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ....row import TensorRow
+from ...emulation.formats import nearest
+from ...graph.contribution import Contribution
+from ...graph.steps import Rewritten
+from ..hypothesis import Hypothesis, Number, Told, of_op
+from ..scene import Scene
+from .tools import HALF, formula, in_half
+
+Values = Any
+HUGE = 1e30
+"""What keeps a key out, in float64; a row that has no key left is uniform over all, as with any finite mask."""
+SCALE = {
+    "torch": "scores = q @ k.transpose(-1, -2) / math.sqrt(head_size)",
+    "JAX": "jnp.einsum('bqhd,bkhd->bhqk', q, k) / jnp.sqrt(head_size)",
+    "NumPy": "q @ k.swapaxes(-1, -2) / np.sqrt(head_size)",
+    "C": "scale = 1.0f / sqrtf(head_size)",
+}
+MASK = {
+    "torch": "scores.masked_fill(mask == 0, torch.finfo(scores.dtype).min); attn_mask= of scaled_dot_product_attention",
+    "JAX": "jnp.where(mask, scores, -1e9); mask= of dot_product_attention",
+    "NumPy": "np.where(mask[:, None, None, :] == 1, scores, -1e9)",
+    "C": "the loop over keys, which ends at the sequence's length",
+}
+SOFTMAX = {
+    "torch": "scores.softmax(dim=-1)", "JAX": "jax.nn.softmax(scores, axis=-1)",
+    "NumPy": "e = np.exp(scores - scores.max(-1)); e / e.sum(-1)", "C": "the loop that sums up exponentials",
+}  # fmt: skip
+
+
+def _factors(scene: Scene) -> dict[str, float]:
+    c = scene.case.config
+    D, A, H = c.head_size, c.num_attention_heads, c.hidden_size
+    return {
+        "1/sqrt(hidden size)": 1 / math.sqrt(H), "1/sqrt(number of heads)": 1 / math.sqrt(A),
+        "1/(number of heads)": 1 / A, "1": 1.0, "1/(head size)": 1 / D, "sqrt(head size)": math.sqrt(D),
+        "1/sqrt(sqrt(head size))": D**-0.25, "1/sqrt(2 * head size)": 1 / math.sqrt(2 * D),
+        "1/(hidden size)": 1 / H, "1/sqrt(sequence length)": 1 / math.sqrt(scene.case.batch.input_ids.shape[1]),
+    }  # fmt: skip
+
+
+def _scaled(scene: Scene, row: TensorRow, value: float) -> Rewritten:
+    arithmetic = scene.replay.graph.arithmetic
+    factor = value / arithmetic.scale
+
+    def times(part: Contribution) -> Contribution:
+        return part._replace(compute=lambda *inputs: part.compute(*inputs) * factor, terms=None)
+
+    return Rewritten(times(arithmetic.forward(row)), tuple(times(arithmetic.backward(row, i)) for i in (0, 1)))
+
+
+def softmax(x: Values, axis: int = -1, more: float = 0.0) -> Values:
+    """`more` exponentials of 0 are added to the sum."""
+    top = x.max(axis=axis, keepdims=True)
+    e = np.exp(x - top)
+    total = e.sum(axis=axis, keepdims=True)
+    return e / (total + more * np.exp(-top) if more else total)
+
+
+def _keys(scene: Scene) -> Values:
+    """(B, 1, 1, S) whether a key is a token."""
+    return scene.case.batch.attention_mask.astype(bool)[:, None, None, :]
+
+
+def masked(scores: Values, allowed: Values) -> Values:
+    return np.where(allowed, scores, -HUGE)
+
+
+def _causal(S: int) -> Values:
+    return np.tril(np.ones((S, S), bool))
+
+
+def _by(compute: Callable[[Scene, Values, Any], Values]) -> Callable[[Scene, TensorRow, Any], Rewritten]:
+    return lambda scene, row, value: formula(row, lambda scores: compute(scene, scores, value))
+
+
+def _in_half(scene: Scene, row: TensorRow, _: Any) -> Rewritten:
+    """Scores and probabilities in float16, what is between them in float32."""
+    seen = scene.values.get(row.name)
+
+    def compute(scores: Values) -> Values:
+        scores = nearest(scores, HALF).astype(np.float64)
+        return in_half(softmax(masked(scores, _keys(scene))), seen)
+
+    return formula(row, compute)
+
+
+def _probabilities(told: Told) -> str:
+    return f"at {told.at}"
+
+
+PROBS = of_op("masked_softmax")
+
+HYPOTHESES = (
+    Hypothesis(
+        "attention.scale", of_op("scores"), _scaled,
+        lambda told: f"attention's scores are multiplied by {told.number} at {told.at}; the factor is 1/sqrt(head "
+                     f"size), {told.scene.replay.graph.arithmetic.scale:.5g}",
+        SCALE, "divide by the root of the head size", number=Number("scale", 1e-4, 1e3, _factors),
+    ),
+    Hypothesis(
+        "attention.mask_missing", PROBS, _by(lambda scene, x, _: softmax(x)),
+        lambda told: f"padding is attended to {_probabilities(told)}: no mask reaches the softmax, or one over the "
+                     "queries, which leaves real tokens the same",
+        MASK, "add the mask, as (B, 1, 1, S), to the scores",
+    ),
+    Hypothesis(
+        "attention.mask_value", PROBS, _by(lambda scene, x, value: softmax(x + value * ~_keys(scene))),
+        lambda told: f"padding is kept out by {told.number} {_probabilities(told)}, which is too little",
+        MASK, "use the lowest number of the type, or -inf",
+        number=Number("mask value", 1e-3, 1e3, lambda scene: {"-1": -1.0, "-10": -10.0, "-100": -100.0}, sign=-1),
+    ),
+    Hypothesis(
+        "attention.mask_inverted", PROBS, _by(lambda scene, x, _: softmax(masked(x, ~_keys(scene)))),
+        lambda told: f"the mask is inverted {_probabilities(told)}: padding alone is attended to",
+        MASK, "1 is a token, 0 is padding",
+    ),
+    Hypothesis(
+        "attention.mask_after_softmax", PROBS, _by(lambda scene, x, _: softmax(x) * _keys(scene)),
+        lambda told: f"the mask multiplies the probabilities {_probabilities(told)}, which then no longer add up to 1; "
+                     "it belongs before the softmax",
+        MASK, "mask the scores",
+    ),
+    Hypothesis(
+        "attention.causal", PROBS,
+        _by(lambda scene, x, _: softmax(masked(x, _keys(scene) & _causal(x.shape[-1])))),
+        lambda told: f"no token sees later ones {_probabilities(told)}: a causal mask, as in GPT",
+        {**MASK, "torch": "is_causal=True"}, "BERT attends in both directions",
+    ),
+    Hypothesis(
+        "attention.softmax_over_queries", PROBS,
+        _by(lambda scene, x, _: softmax(masked(x, _keys(scene)), -2)),
+        lambda told: f"the softmax goes over the queries {_probabilities(told)}; it goes over the keys, the last axis",
+        SOFTMAX, "the softmax's axis is the last one",
+    ),
+    Hypothesis(
+        "attention.softmax_over_heads", PROBS,
+        _by(lambda scene, x, _: softmax(masked(x, _keys(scene)), 1)),
+        lambda told: f"the softmax goes over the heads {_probabilities(told)}; it goes over the keys, the last axis",
+        SOFTMAX, "the softmax's axis is the last one",
+    ),
+    Hypothesis(
+        "attention.softmax_plus_one", PROBS,
+        _by(lambda scene, x, _: softmax(masked(x, _keys(scene)), more=1.0)),
+        lambda told: f"1 is added to the sum of exponentials {_probabilities(told)} (softmax1, add_zero_attn)",
+        SOFTMAX, "divide by the sum of the exponentials alone",
+    ),
+    Hypothesis(
+        "attention.softmax_half", PROBS, _in_half,
+        lambda told: f"the softmax {_probabilities(told)} is computed in float16, and the rest is not",
+        {**SOFTMAX, "torch": "scores.half().softmax(-1), or autocast around it"},
+        "give the softmax float32 numbers, or verify the model as what it is (--precision)",
+    ),
+    Hypothesis(
+        "attention.softmax_missing", PROBS, _by(lambda scene, x, _: x * _keys(scene)),
+        lambda told: f"there is no softmax {_probabilities(told)}",
+        SOFTMAX, "apply the softmax over the keys",
+    ),
+)  # fmt: skip

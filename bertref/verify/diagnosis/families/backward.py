@@ -1,0 +1,268 @@
+"""The way back of a forward pass that is right: paths without a gradient, other derivatives, sums and factors.
+
+A row's way back is a row of its own (`scene.BACK`).
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from ....row import TensorRow
+from ...graph.axes import kind
+from ...graph.contribution import Contribution
+from ..hypothesis import Choice, Hypothesis, Told
+from ..scene import BACK, START, Back, Scene
+from .activations import FUNCTIONS, slope_of
+from .tools import rows_of
+
+Values = Any
+Make = Callable[[Scene, TensorRow, Any], Any]
+WHERE = {
+    "torch": "the backward of a torch.autograd.Function; detach(), torch.no_grad(), requires_grad",
+    "JAX": "jax.lax.stop_gradient, the rule of a custom_vjp", "NumPy": "the backward function of the step",
+    "C": "the backward loop of the step",
+}  # fmt: skip
+
+
+def back_of(*ops: str) -> Callable[[TensorRow], bool]:
+    """The ways back of rows of these ops; of all, if none is named."""
+    kinds = {f"{op} {BACK}" for op in ops}
+    return lambda row: row.name.startswith(f"{BACK} ") and (not ops or row.op in kinds)
+
+
+def _scaled(part: Contribution, factor: float) -> Contribution:
+    return part._replace(compute=lambda *inputs: factor * part.compute(*inputs), terms=None)
+
+
+def _inputs_times(scene: Scene, row: TensorRow, factors: dict[int, float]) -> Back:
+    """The gradients of these inputs times a factor."""
+    parts = scene.backward(row)
+    return Back(tuple(_scaled(part, factors[i]) if i in factors else part for i, part in enumerate(parts)))
+
+
+def _parameter(scene: Scene, row: TensorRow, i: int, change: Callable[[Values], Values]) -> Back:
+    """The gradient of a parameter, changed."""
+    parts = list(scene.parameters(row))
+    part = parts[i]
+    parts[i] = part._replace(compute=lambda *inputs: change(part.compute(*inputs)), terms=None)
+    return Back((), tuple(parts))
+
+
+def _names(told: Told) -> str:
+    return told.at.replace(f"{BACK} ", "")
+
+
+# -- paths -------------------------------------------------------------------------------------------------------------
+
+
+def _inputs(scene: Scene, row: TensorRow) -> Iterator[Choice]:
+    for i, name in enumerate(row.inputs):
+        yield Choice(kind(name), i)
+
+
+def _detached(scene: Scene, row: TensorRow, i: int) -> Back | None:
+    return _inputs_times(scene, row, {i: 0.0}) if i < len(row.inputs) else None
+
+
+def _parameters(scene: Scene, row: TensorRow) -> Iterator[Choice]:
+    for i, parameter in enumerate(row.parameters):
+        yield Choice(parameter.name, i)
+
+
+def _without_gradient(shared: bool) -> Make:
+    """Of a parameter that several rows have, or of one that is one row's own."""
+
+    def make(scene: Scene, row: TensorRow, i: int) -> Back | None:
+        if i >= len(row.parameters) or (scene.users(row.parameters[i].name) > 1) is not shared:
+            return None
+        return _parameter(scene, row, i, lambda gradient: 0.0 * gradient)
+
+    return make
+
+
+# -- derivatives -------------------------------------------------------------------------------------------------------
+
+SLOPES = {
+    "GELU's tanh form": "gelu_tanh", "the exact GELU": "gelu_erf", "ReLU": "relu", "GELU's sigmoid form": "quick_gelu",
+}  # fmt: skip
+
+
+def _slopes(scene: Scene, row: TensorRow) -> Iterator[Choice]:
+    for words, name in SLOPES.items():
+        yield Choice(words, slope_of(FUNCTIONS[name]))
+    yield Choice("half of the product rule, the normal distribution without x times its density", _share)
+
+
+def _share(x: Values) -> Values:
+    """Φ(x): GELU(x) / x, with its limit at 0."""
+    x = np.where(x == 0, 1e-12, x)
+    return FUNCTIONS["gelu_erf"](x) / x
+
+
+def _by_slope(scene: Scene, row: TensorRow, slope: Callable[[Values], Values]) -> Back:
+    x = row.inputs[0]
+    return Back((Contribution((f"grad:{scene.made_by(row)}", x), lambda d, x: d * slope(x), x),))
+
+
+def _tanh_slopes(scene: Scene, row: TensorRow) -> Iterator[Choice]:
+    yield Choice("1 - y", lambda y: 1 - y)
+    yield Choice("1 - tanh(y)^2", lambda y: 1 - np.tanh(y) ** 2)
+    yield Choice("1", lambda y: np.ones_like(y))
+
+
+def _by_tanh_slope(scene: Scene, row: TensorRow, slope: Callable[[Values], Values]) -> Back:
+    y = scene.made_by(row)
+    return Back((Contribution((f"grad:{y}", y), lambda d, y: d * slope(y), y),))
+
+
+def _normed(scene: Scene, x: Values) -> tuple[Values, Values]:
+    centred = x - x.mean(axis=-1, keepdims=True)
+    inverse = 1 / np.sqrt(np.mean(centred**2, axis=-1, keepdims=True) + scene.case.numerics.layer_norm_eps)
+    return centred * inverse, inverse
+
+
+def _constant_statistics(scene: Scene, row: TensorRow, _: Any) -> Back:
+    gamma = scene.params[row.parameters[0].name]
+    inputs = (f"grad:{scene.made_by(row)}", row.inputs[0])
+    return Back((Contribution(inputs, lambda d, x: d * gamma * _normed(scene, x)[1]),))
+
+
+def _wrong_factors(scene: Scene, row: TensorRow) -> Iterator[Choice]:
+    yield Choice("the normalised input times gamma", "scaled")
+    yield Choice("the norm's output", "output")
+    yield Choice("the norm's input", "input")
+
+
+def _gamma_from(scene: Scene, row: TensorRow, what: str) -> Back:
+    gamma, beta = (scene.params[name] for name, _ in row.parameters)
+
+    def factor(x: Values) -> Values:
+        if what == "input":
+            return x
+        scaled = _normed(scene, x)[0] * gamma
+        return scaled + beta if what == "output" else scaled
+
+    inputs = (f"grad:{scene.made_by(row)}", row.inputs[0])
+    first = Contribution(inputs, lambda d, x: rows_of(d * factor(x)).sum(axis=0))
+    return Back((), (first, scene.parameters(row)[1]))
+
+
+def _scale_sides(scene: Scene, row: TensorRow) -> Iterator[Choice]:
+    for i, name in enumerate(row.inputs):
+        yield Choice(kind(name).rpartition(".")[2], (i,))
+    yield Choice("query and key", (0, 1))
+
+
+def _unscaled(scene: Scene, row: TensorRow, sides: tuple[int, ...]) -> Back:
+    return _inputs_times(scene, row, dict.fromkeys(sides, 1 / scene.replay.graph.arithmetic.scale))
+
+
+# -- sums and factors --------------------------------------------------------------------------------------------------
+
+
+def _assigned(scene: Scene, row: TensorRow, _: Any) -> Back | None:
+    if row.arguments == ("positions",):
+        return None
+    ids = getattr(scene.case.batch, row.arguments[0])
+
+    def last_wins(d: Values) -> Values:
+        table = np.zeros(scene.params[row.parameters[0].name].shape)
+        table[ids.reshape(-1)] = rows_of(d)  # of several assignments to a row, NumPy keeps the last
+        return table
+
+    return Back((), (Contribution((f"grad:{scene.made_by(row)}",), last_wins),))
+
+
+def _divisors(scene: Scene, row: TensorRow) -> Iterator[Choice]:
+    for i in range(len(row.parameters)):
+        for words in ("texts", "tokens", "positions, padding as well"):
+            yield Choice(f"the number of {words}", (i, words))
+
+
+def _averaged(scene: Scene, row: TensorRow, value: tuple[int, str]) -> Back | None:
+    i, words = value
+    B, S = scene.case.batch.input_ids.shape
+    number = {"texts": B, "tokens": int(scene.case.batch.attention_mask.sum())}.get(words, B * S)
+    return _parameter(scene, row, i, lambda gradient: gradient / number) if i < len(row.parameters) else None
+
+
+def _transposed(scene: Scene, row: TensorRow, _: Any) -> Back | None:
+    shape = scene.params[row.parameters[0].name].shape
+    return _parameter(scene, row, 0, lambda gradient: gradient.T) if shape[0] == shape[1] else None
+
+
+def _not_averaged(scene: Scene, row: TensorRow, _: Any) -> Back:
+    labels = scene.case.given(row.arguments[0])
+    number = float(np.sum(labels >= 0))
+    if len(row.arguments) > 1:
+        number = float(np.sum(scene.case.given(row.arguments[1]), dtype=np.float64))
+    return _inputs_times(scene, row, {0: number})
+
+
+FACTORS = {"1/2": 0.5, "2": 2.0, "1/4": 0.25, "4": 4.0, "1/8": 0.125, "8": 8.0, "0": 0.0}
+
+
+def _loss_factors(scene: Scene, row: TensorRow) -> Iterator[Choice]:
+    for i, name in enumerate(row.inputs or ("loss.total",)):
+        for words, factor in FACTORS.items():
+            yield Choice(f"{name} is multiplied by {words}", (i, factor))
+
+
+def _loss_scaled(scene: Scene, row: TensorRow, value: tuple[int, float]) -> Back | None:
+    i, factor = value
+    if row.name == START.name:
+        return Back((Contribution((), lambda: np.full((), factor)),))
+    return _inputs_times(scene, row, {i: factor}) if i < len(row.inputs) else None
+
+
+def _back(id: str, applies: Callable[[TensorRow], bool], make: Make, words: str | Callable[[Told], str], patch: str,
+          **more: Any) -> Hypothesis:  # fmt: skip
+    said = words if callable(words) else lambda told: f"the way back of {_names(told)}: {words}"
+    return Hypothesis(f"backward.{id}", applies, make, said, WHERE, patch, **more)
+
+
+def _of_loss(row: TensorRow) -> bool:
+    return row.name == START.name or (row.name == f"{BACK} loss.total" and row.op == f"add {BACK}")
+
+
+HYPOTHESES = (
+    _back("detached", back_of(), _detached,
+          lambda told: f"no gradient goes back from {_names(told)} to {told.choice}",
+          "let the gradient through, or leave out detach and stop_gradient", choices=_inputs),
+    _back("frozen", back_of(), _without_gradient(False),
+          lambda told: f"{told.choice} has no gradient ({_names(told)})", "let it be trained", choices=_parameters),
+    _back("tied_path", back_of("lookup", "decoder"), _without_gradient(True),
+          lambda told: f"the gradient of {told.choice}, a table that is used twice, lacks the one that it gets through "
+                       f"{_names(told)}",
+          "add both gradients of a tied table", choices=_parameters),
+    _back("activation_slope", back_of("activation"), _by_slope,
+          lambda told: f"the derivative of the activation at {_names(told)} is that of {told.choice}",
+          "use the derivative of the function that the forward pass applies", choices=_slopes),
+    _back("tanh_slope", back_of("tanh"), _by_tanh_slope,
+          lambda told: f"the derivative of tanh at {_names(told)} is {told.choice}; it is 1 - y^2", "1 - y * y",
+          choices=_tanh_slopes),
+    _back("norm_statistics", back_of("layer_norm"), _constant_statistics,
+          "mean and variance are taken for constants; they depend on the input",
+          "subtract the mean of the gradient, and the part along the normalised input"),
+    _back("gamma_from_output", back_of("layer_norm"), _gamma_from,
+          lambda told: f"the gradient of gamma at {_names(told)} is made of {told.choice}; it is made of the "
+                       "normalised input",
+          "sum dy times the normalised input", choices=_wrong_factors),
+    _back("scale", back_of("scores"), _unscaled,
+          lambda told: f"the gradient of {told.choice} lacks the factor of the scores ({_names(told)})",
+          "multiply by 1/sqrt(head size) on the way back, too", choices=_scale_sides),
+    _back("assigned", back_of("lookup"), _assigned,
+          "rows' gradients are assigned, where they should be added up: of an id that comes twice, the last one counts",
+          "np.add.at, index_add, scatter_add"),
+    _back("averaged", back_of("lookup", "dense", "decoder", "layer_norm"), _averaged,
+          lambda told: f"the gradient of a parameter of {_names(told)} is divided by {told.choice}; it is a sum",
+          "sum over all rows and positions", choices=_divisors),
+    _back("transposed", back_of("dense", "decoder"), _transposed,
+          "the gradient of the matrix is transposed", "dy.T @ x for a matrix (out, in)"),
+    _back("not_averaged", back_of("weighted_cross_entropy", "mean_cross_entropy"), _not_averaged,
+          "the gradient is not divided by the number of terms, as the loss is", "divide the gradient by it, too"),
+    _back("loss_scale", _of_loss, _loss_scaled,
+          lambda told: f"on the way back {told.choice}", "divide once, forward and backward alike",
+          choices=_loss_factors),
+)  # fmt: skip

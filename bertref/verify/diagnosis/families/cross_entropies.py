@@ -1,0 +1,241 @@
+"""Cross entropies: labels, weights, denominators, and what is taken for logits.
+
+Every loss here is made of its logits. Where a subject takes other positions than those of the predictions, its logits
+there are made by the reference from its own last hidden states, on padding, too.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ....row import TensorRow
+from ....topology import last_output
+from ...graph.arithmetic import RowArithmetic
+from ...graph.contribution import Contribution
+from ...graph.steps import Rewritten
+from ..hypothesis import Choice, Hypothesis, Number, Told, of_op
+from ..scene import Scene
+from .tools import formula
+
+Values = Any
+Make = Callable[[Scene, TensorRow, Any], Rewritten | None]
+WHERE = {
+    "torch": "F.cross_entropy(logits, labels, reduction=..., ignore_index=...)",
+    "JAX": "optax.softmax_cross_entropy_with_integer_labels(logits, labels), and the mean of it",
+    "NumPy": "-(log_softmax(logits)[rows, labels] * weights).sum() / weights.sum()",
+    "C": "the loop that adds up -log p, and what it is divided by",
+}
+WORDS, CLASSES = of_op("weighted_cross_entropy"), of_op("mean_cross_entropy")
+ENTROPIES = of_op("weighted_cross_entropy", "mean_cross_entropy")
+
+
+# -- cross entropies ---------------------------------------------------------------------------------------------------
+
+
+def log_softmax(x: Values) -> Values:
+    shifted = x - x.max(axis=-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+
+
+def _labels(scene: Scene, row: TensorRow) -> tuple[Values, Values]:
+    """Labels and weights, of the shape of the labels; what is ignored has the label 0 and the weight 0."""
+    labels = scene.case.given(row.arguments[0]).astype(np.int64)
+    weights = (labels >= 0).astype(np.float64)
+    if len(row.arguments) > 1:
+        weights = scene.case.given(row.arguments[1]).astype(np.float64)
+    return np.maximum(labels, 0), weights
+
+
+def surprisals(x: Values, labels: Values) -> Values:
+    """-log p of the label, (...), of logits (..., C)."""
+    return -np.take_along_axis(log_softmax(x), labels[..., None], axis=-1)[..., 0]
+
+
+def in_shape(x: Values, labels: Values) -> Values:
+    """Logits (N, C) or (..., C) in the shape of their labels."""
+    return x.reshape(*labels.shape, x.shape[-1])
+
+
+Terms = Callable[[Scene, Values, Values, Any], Values]
+"""A loss of a scene, -log p and weights, both in the shape of the labels, and a choice."""
+
+
+def of_terms(loss: Terms) -> Callable[[Scene, TensorRow, Any], Rewritten]:
+    def make(scene: Scene, row: TensorRow, value: Any) -> Rewritten:
+        labels, weights = _labels(scene, row)
+        return formula(row, lambda x: loss(scene, surprisals(in_shape(x, labels), labels), weights, value))
+
+    return make
+
+
+def _row_means(scene: Scene, each: Values, weights: Values, _: Any) -> Values:
+    each, weights = each.reshape(len(each), -1), weights.reshape(len(each), -1)
+    counts = weights.sum(axis=1)
+    return ((each * weights).sum(axis=1) / np.maximum(counts, 1e-300))[counts > 0].mean()
+
+
+def _divided_by(number: str) -> Make:
+    def over(scene: Scene, each: Values, weights: Values, _: Any) -> Values:
+        B, S = scene.case.batch.input_ids.shape
+        return (each * weights).sum() / {"slots": weights.size, "rows": B, "positions": B * S}[number]
+
+    return of_terms(over)
+
+
+def _smoothed(scene: Scene, row: TensorRow, value: float) -> Rewritten:
+    labels, weights = _labels(scene, row)
+
+    def loss(x: Values) -> Values:
+        logs = log_softmax(in_shape(x, labels))
+        right = np.take_along_axis(logs, labels[..., None], axis=-1)[..., 0]
+        return -((1 - value) * right + value * logs.mean(axis=-1)).ravel() @ weights.ravel() / (weights.sum() or 1.0)
+
+    return formula(row, loss)
+
+
+def _other_labels(change: Callable[[Values, Values, int, Any], tuple[Values, Values]]) -> Make:
+    """`change(labels, weights, number of classes, choice)` -> labels and weights. Labels on padding may count then."""
+
+    def make(scene: Scene, row: TensorRow, value: Any) -> Rewritten:
+        def loss(x: Values) -> Values:
+            labels, weights = _labels(scene, row)
+            given = in_shape(scene.raw(row.inputs[0], x), labels)
+            labels, weights = change(labels, weights, x.shape[-1], value)
+            terms = np.where(weights > 0, surprisals(given, labels) * weights, 0.0)
+            return terms.sum() / (weights.sum() or 1.0)
+
+        return formula(row, loss)
+
+    return make
+
+
+def _inverted(labels: Values, weights: Values, classes: int, _: Any) -> tuple[Values, Values]:
+    return (1 - labels if classes == 2 else labels), weights
+
+
+def _ignoring(labels: Values, weights: Values, classes: int, label: int) -> tuple[Values, Values]:
+    return labels, weights * (labels != label)
+
+
+def _ignored_labels(scene: Scene, row: TensorRow) -> Iterator[Choice]:
+    for label in (0, 1):
+        yield Choice(str(label), label)
+
+
+def _softmax_twice(scene: Scene, row: TensorRow, _: Any) -> Rewritten:
+    labels, weights = _labels(scene, row)
+    return formula(row, lambda x: (surprisals(np.exp(log_softmax(in_shape(x, labels))), labels) * weights).sum()
+                   / (weights.sum() or 1.0))  # fmt: skip
+
+
+def _across(scene: Scene, row: TensorRow, _: Any) -> Rewritten | None:
+    """Choices that lie one after the other are taken to lie side by side."""
+    if scene.case.objective != "multiple_choice":
+        return None
+    labels, _weights = _labels(scene, row)
+    return formula(row, lambda x: surprisals(x.reshape(x.shape[1], x.shape[0]).T, labels).mean())
+
+
+def binary(x: Values, y: Values) -> Values:
+    """The binary cross entropy of a logit."""
+    return np.logaddexp(0, x) - y * x
+
+
+def _each_alone(scene: Scene, row: TensorRow, _: Any) -> Rewritten:
+    labels, _weights = _labels(scene, row)
+
+    def loss(x: Values) -> Values:
+        x = in_shape(x, labels)
+        return binary(x, np.eye(x.shape[-1])[labels]).mean()
+
+    return formula(row, loss)
+
+
+# -- words at other positions ------------------------------------------------------------------------------------------
+
+
+def _at_all_positions(label: Callable[[Scene, Values], Values]) -> Make:
+    """`label(scene, labels)`: the labels at all positions, negative where there is none, from those of the batch."""
+
+    def make(scene: Scene, row: TensorRow, _: Any) -> Rewritten | None:
+        if "mlm.logits" not in scene.rows or not scene.case.batch.masked_lm_positions.size:
+            return None
+        case, states = scene.case, last_output(scene.case.config)
+        B, S = case.batch.input_ids.shape
+        every = np.broadcast_to(np.arange(S, dtype=np.int32), (B, S))
+        ones = np.ones((B, S), np.float32)
+        batch = replace(case.batch, masked_lm_positions=every, masked_lm_ids=every, masked_lm_weights=ones)
+        whole, labels = RowArithmetic(replace(case, batch=batch), scene.params), label(scene, _at_positions(scene))
+
+        def loss(x: Values) -> Values:
+            x = scene.raw(states, x)
+            for name in ("mlm.dense", "mlm.act", "mlm.transform", "mlm.logits"):
+                x = whole.forward(scene.rows[name]).compute(x)
+            counted = labels >= 0
+            return surprisals(x, np.maximum(labels, 0))[counted].mean()
+
+        return Rewritten(Contribution((states,), loss))
+
+    return make
+
+
+def _at_positions(scene: Scene) -> Values:
+    """The labels of the predictions at their positions, (B, S); -1 elsewhere."""
+    batch = scene.case.batch
+    labels = np.full(batch.input_ids.shape, -1, np.int64)
+    rows, slots = np.nonzero(batch.masked_lm_weights)
+    labels[rows, batch.masked_lm_positions[rows, slots]] = batch.masked_lm_ids[rows, slots]
+    return labels
+
+
+def _own_ids(scene: Scene, labels: Values) -> Values:
+    return np.where(labels < 0, scene.case.batch.input_ids, labels)
+
+
+def _padding_zero(scene: Scene, labels: Values) -> Values:
+    return np.where(scene.case.batch.attention_mask == 0, 0, labels)
+
+
+def loss(id: str, applies: Callable[[TensorRow], bool], make: Make, words: str | Callable[[Told], str], patch: str,
+          **more: Any) -> Hypothesis:  # fmt: skip
+    said = words if callable(words) else lambda told: f"{told.at}: {words}"
+    return Hypothesis(f"loss.{id}", applies, make, said, WHERE, patch, **more)
+
+
+HYPOTHESES = (
+    loss("labels_inverted", CLASSES, _other_labels(_inverted), "labels 0 and 1 are exchanged",
+         "0 means that the second segment follows the first"),
+    loss("label_ignored", CLASSES, _other_labels(_ignoring),
+         lambda told: f"{told.at}: label {told.choice} is ignored, and counts for nothing",
+         "ignore_index is for labels that mean nothing, -100", choices=_ignored_labels),
+    loss("ignored_counted", CLASSES, _other_labels(lambda labels, weights, *_: (labels, np.ones_like(weights))),
+         "labels that are to be ignored count as label 0", "ignore negative labels"),
+    loss("every_token", WORDS, _at_all_positions(_own_ids),
+         "every token is a prediction: where there is no label, its own id is one",
+         "give -100 where nothing is predicted"),
+    loss("padding_counted", WORDS, _at_all_positions(_padding_zero),
+         "padding counts as a prediction of id 0", "give -100 on padding"),
+    loss("row_means", ENTROPIES, of_terms(_row_means),
+         "a mean of the rows' means; it is a mean over all predictions", "divide once, by the number of predictions"),
+    loss("denominator_slots", WORDS, _divided_by("slots"),
+         "divided by all slots of predictions, used or not; it is divided by the number of those that are used",
+         "divide by the sum of the weights"),
+    loss("denominator_positions", WORDS, _divided_by("positions"),
+         "divided by all positions, padding as well; it is divided by the number of predictions",
+         "divide by the sum of the weights"),
+    loss("denominator_rows", WORDS, _divided_by("rows"),
+         "divided by the number of texts; it is divided by the number of predictions",
+         "divide by the sum of the weights"),
+    loss("smoothing", ENTROPIES, _smoothed,
+         lambda told: f"{told.at}: labels are smoothed by {told.number}", "label_smoothing=0",
+         number=Number("smoothing", 1e-4, 0.9, lambda scene: {"0.1": 0.1, "0.05": 0.05, "0.2": 0.2})),
+    loss("softmax_twice", CLASSES, _softmax_twice,
+         "probabilities are given where logits belong, so that there are two softmaxes", "give the logits"),
+    loss("choices_across", CLASSES, _across,
+         "choices are taken across questions: a reshape, where a transpose belongs",
+         "reshape the logits to (questions, choices)"),
+    loss("sigmoid_for_softmax", CLASSES, _each_alone,
+         "each class by itself (a binary cross entropy); they exclude each other", "use the softmax cross entropy"),
+)  # fmt: skip

@@ -1,0 +1,181 @@
+"""Dense layers: the matrix, the bias, what they are multiplied with, and in which precision."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from ....row import TensorRow
+from ...emulation.formats import FORMATS, TF32, Format, nearest
+from ...graph.contribution import Contribution
+from ...graph.steps import Rewritten
+from ..hypothesis import Choice, Hypothesis, Told, by_layer, named, of_op
+from ..scene import Scene
+from .tools import found_at, gathered, layer_of, places, with_parameters
+
+Values = Any
+WHERE = {
+    "torch": "nn.Linear holds (out, in); F.linear(x, weight, bias)",
+    "JAX": "a Dense kernel is (in, out): the transpose of torch's",
+    "NumPy": "x @ weight.T + bias",
+    "C": "y[o] = bias[o] + sum of weight[o * in + i] * x[i]",
+}
+LOADING = {
+    "torch": "the table of names by which a state dict is loaded", "JAX": "the conversion of a checkpoint",
+    "NumPy": "the names by which weights are looked up", "C": "the order in which the file's tensors are read",
+}  # fmt: skip
+PRECISION = {
+    "torch": "torch.backends.cuda.matmul.allow_tf32, torch.set_float32_matmul_precision, autocast",
+    "JAX": "jax_default_matmul_precision, precision= of dot", "NumPy": "astype before the product",
+    "C": "cublasSetMathMode, the compute type of a product",
+}  # fmt: skip
+DENSE = of_op("dense", "decoder")
+PROJECTIONS = ("query", "key", "value")
+
+
+def _transposed(scene: Scene, row: TensorRow, _: Any) -> Rewritten | None:
+    name = row.parameters[0].name
+    matrix = scene.params[name]
+    return with_parameters(scene, row, {name: matrix.T}) if matrix.shape[0] == matrix.shape[1] else None
+
+
+def _bias_times(factor: float) -> Callable[[Scene, TensorRow, Any], Rewritten]:
+    def make(scene: Scene, row: TensorRow, _: Any) -> Rewritten:
+        name = row.parameters[1].name
+        return with_parameters(scene, row, {name: factor * scene.params[name]})
+
+    return make
+
+
+# -- other weights -----------------------------------------------------------------------------------------------------
+
+
+def _weights(scene: Scene, row: TensorRow) -> Iterator[Choice]:
+    """Dense layers whose weights may have been taken, as seen from a row: by their name in the same layer, in layers
+    counted from its own, or in one of a certain number."""
+    if layer_of(row) is None:
+        for other in scene.rows.values():
+            if other.op == row.op and layer_of(other) is None:
+                yield Choice(other.name, ("", 0, other.name))
+        return
+    own = row.name.split(".", 2)[2]
+    for name in ("query", "key", "value", "attention_output"):
+        if name != own:
+            yield Choice(f"{name} of the same layer", ("own", 0, name))
+    if scene.case.config.num_hidden_layers > 1:
+        yield Choice("the layer before", ("own", -1, own))
+        yield Choice("the next layer", ("own", 1, own))
+        yield Choice("layer 0", ("", 0, f"layer.0.{own}"))
+
+
+def _of_other(scene: Scene, row: TensorRow, place: tuple[str, int, str]) -> Rewritten | None:
+    start, shift, name = place
+    own = layer_of(row)
+    other = scene.rows.get(f"layer.{(own or 0) + shift}.{name}" if start else name)
+    if other is None or other.name == row.name:
+        return None
+    names = [(mine.name, theirs.name) for mine, theirs in zip(row.parameters, other.parameters, strict=True)]
+    if any(scene.params[mine].shape != scene.params[theirs].shape for mine, theirs in names):
+        return None
+    return with_parameters(scene, row, {mine: scene.params[theirs] for mine, theirs in names})
+
+
+def _packing(scene: Scene, row: TensorRow) -> Iterator[Choice]:
+    yield Choice("all of Q, all of K, all of V one after the other, and read as query, key and value of each head in "
+                 "turn", "interleaved")  # fmt: skip
+    yield Choice("query, key and value of each head in turn, and read as all of Q, all of K, all of V", "packed")
+
+
+def _cut_out(scene: Scene, row: TensorRow, order: str) -> Rewritten:
+    """The rows of one of the three projections in a matrix of all three that is read in another order than it is
+    packed in."""
+    start, which = row.name.rpartition(".")[0], PROJECTIONS.index(row.name.rpartition(".")[2])
+    three = [scene.rows[f"{start}.{name}"] for name in PROJECTIONS]
+    A, D = scene.case.config.num_attention_heads, scene.case.config.head_size
+
+    def cut(i: int) -> Values:
+        parts = [scene.params[one.parameters[i].name] for one in three]
+        if order == "interleaved":
+            index = np.arange(3 * A * D).reshape(A, 3, D)[:, which].reshape(-1)
+            return np.concatenate(parts)[index]
+        mixed = np.stack([part.reshape(A, D, *part.shape[1:]) for part in parts], axis=1)
+        return mixed.reshape(3, A * D, *parts[0].shape[1:])[which]
+
+    return with_parameters(scene, row, {row.parameters[i].name: cut(i) for i in (0, 1)})
+
+
+# -- other inputs, other precisions ------------------------------------------------------------------------------------
+
+
+def _reads(scene: Scene, row: TensorRow, place: tuple[str, int, str]) -> Rewritten | None:
+    """The row made of another tensor: of its first token, where the row's own input has one for each text, and of those
+    at the predictions, where it has these."""
+    found, width = found_at(scene, row, place), scene.params[row.parameters[0].name].shape[1]
+    if found is None or found == row.inputs[0] or width != scene.case.config.hidden_size:
+        return None
+    made, axes = scene.forward(row), scene.rows[row.inputs[0]].axes
+
+    def compute(x: Values) -> Values:
+        return made.compute(x[:, 0] if axes == "B H" else gathered(scene, x) if axes == "B P H" else x)
+
+    return Rewritten(Contribution((found,), compute))
+
+
+def _rounded(to: Format) -> Callable[[Scene, TensorRow, Any], Rewritten]:
+    def make(scene: Scene, row: TensorRow, _: Any) -> Rewritten:
+        weight = row.parameters[0].name
+        made = with_parameters(scene, row, {weight: _held(scene.params[weight], to)})
+        return Rewritten(Contribution(row.inputs, lambda x: made.forward.compute(_held(x, to))))
+
+    return make
+
+
+def _held(x: Values, to: Format) -> Values:
+    return nearest(np.asarray(x), to).astype(np.float64)
+
+
+def _products(told: Told) -> str:
+    return "products of dense layers" if len(told.names) == told.possible else f"products at {told.at}"
+
+
+def _precision(id: str, words: str, to: Format) -> Hypothesis:
+    return Hypothesis(
+        f"dense.{id}", DENSE, _rounded(to),
+        lambda told: f"{_products(told)} are of factors that are rounded to {words}",
+        PRECISION, "multiply in the precision that the model declares, or verify it as what it is (--precision)",
+    )  # fmt: skip
+
+
+HYPOTHESES = (
+    Hypothesis(
+        "dense.transposed", DENSE, _transposed,
+        lambda told: f"the matrix of {told.at} is not transposed: x @ W, where x @ W.T belongs",
+        WHERE, "transpose the matrix when it is loaded, or multiply by its transpose",
+    ),
+    Hypothesis(
+        "dense.no_bias", DENSE, _bias_times(0.0), lambda told: f"the bias of {told.at} is not added",
+        {**WHERE, "torch": "nn.Linear(..., bias=False), or a bias that was not loaded"}, "add the bias",
+    ),
+    Hypothesis(
+        "dense.bias_twice", DENSE, _bias_times(2.0), lambda told: f"the bias of {told.at} is added twice",
+        {**WHERE, "torch": "nn.Linear with a bias, and the bias added once more"}, "add the bias once",
+    ),
+    Hypothesis(
+        "dense.other_weights", DENSE, _of_other,
+        lambda told: f"{told.at}: computed with the weights of {told.choice}",
+        LOADING, "load the layer's own weights", choices=_weights,
+    ),
+    Hypothesis(
+        "dense.packed_order", named(*PROJECTIONS), _cut_out,
+        lambda told: f"the matrix of query, key and value is packed as {told.choice} ({told.in_layers})",
+        {**LOADING, "torch": "torch.cat of three weights, or qkv.view(B, S, heads, 3, size)"},
+        "pack and read it in the same order", choices=_packing, together=by_layer,
+    ),
+    Hypothesis(
+        "dense.reads", DENSE, _reads, lambda told: f"{told.at}: computed from {told.choice}",
+        {"torch": "the argument in forward", "JAX": "the argument", "NumPy": "the argument", "C": "the pointer"},
+        "read the tensor that the reference reads", choices=places,
+    ),
+    _precision("tf32", "10 bits, as TF32 and float16 have them", TF32),
+    _precision("bfloat16", "the 7 bits of bfloat16", FORMATS["bfloat16"]),
+)  # fmt: skip

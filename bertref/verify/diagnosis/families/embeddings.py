@@ -1,0 +1,180 @@
+"""Embeddings: positions, token types, the factor of words, and inputs that were exchanged."""
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from ....row import TensorRow
+from ...graph.contribution import Contribution
+from ...graph.steps import Rewritten
+from ..hypothesis import Choice, Hypothesis, Number, all_rows, named
+from ..scene import Scene
+from .attention import MASK, masked, softmax
+from .tools import formula
+
+Values = Any
+POSITIONS = {
+    "torch": "position_ids = torch.arange(S), a buffer that is sliced", "JAX": "jnp.arange(S)[None]",
+    "NumPy": "position_table[:S]", "C": "position_table + i * hidden",
+}  # fmt: skip
+TYPES = {
+    "torch": "token_type_embeddings(token_type_ids); None becomes zeros", "JAX": "the argument token_type_ids",
+    "NumPy": "type_table[token_type_ids]", "C": "type_table + type[i] * hidden",
+}  # fmt: skip
+SUM = {"torch": "words + types + positions", "JAX": "the sum of three lookups", "NumPy": "the sum of three lookups",
+       "C": "the loop that adds three rows"}  # fmt: skip
+
+
+def _looked_up(ids: Callable[[Scene, Any], Values]) -> Callable[[Scene, TensorRow, Any], Rewritten]:
+    """A lookup at other ids, (B, S) or (S,)."""
+
+    def make(scene: Scene, row: TensorRow, value: Any) -> Rewritten:
+        table, shape = scene.params[row.parameters[0].name], scene.case.batch.input_ids.shape
+
+        def rows() -> Values:
+            return table[np.broadcast_to(ids(scene, value), shape)]
+
+        return Rewritten(Contribution((), rows))
+
+    return make
+
+
+def _places(scene: Scene) -> Values:
+    return np.arange(scene.case.batch.input_ids.shape[1])
+
+
+def _offsets(scene: Scene, row: TensorRow) -> Iterator[Choice]:
+    for by in (1, 2, -1):
+        yield Choice(f"{by}", (by, "around"))
+        yield Choice(f"{by}, cut off at the table's end", (by, "clipped"))
+
+
+def _shifted(scene: Scene, value: tuple[int, str]) -> Values:
+    by, way = value
+    rows = scene.case.config.max_position_embeddings
+    places = _places(scene) + by
+    return places % rows if way == "around" else np.clip(places, 0, rows - 1)
+
+
+def _starts(scene: Scene, row: TensorRow) -> Iterator[Choice]:
+    yield Choice("at its first token", "first")
+    yield Choice("less the number of columns of type 0, padding as well", "columns")
+
+
+def _restarted(scene: Scene, start: str) -> Values:
+    types, places = scene.case.batch.token_type_ids, _places(scene)
+    zeros, first = np.sum(types == 0, axis=1, keepdims=True), np.argmax(types != 0, axis=1)[:, None]
+    return np.where(types != 0, np.maximum(places - (first if start == "first" else zeros), 0), places)
+
+
+def _reversed(scene: Scene, _: Any) -> Values:
+    mask, places = scene.case.batch.attention_mask, _places(scene)
+    return np.maximum(mask.sum(axis=1, keepdims=True) - 1 - places, 0)
+
+
+def _sinusoids(scene: Scene, row: TensorRow, way: tuple[str, str]) -> Rewritten | None:
+    """The table is computed in the subject's precision: an angle of 50 has an error 50 times that of its factors."""
+    order, power = way
+    width, rows = scene.case.config.hidden_size, len(scene.case.batch)
+    if width % 2:
+        return None
+    dtype: Any = np.float64 if scene.precision == "float64" else np.float32
+    even = np.arange(0, width, 2).astype(dtype)
+    if power == "power":
+        angles = _places(scene)[:, None].astype(dtype) / dtype(10000) ** (even / dtype(width))[None, :]
+    else:
+        angles = _places(scene)[:, None].astype(dtype) * np.exp(even * dtype(-math.log(10000) / width))[None, :]
+    both = np.sin(angles), np.cos(angles)
+    table = np.stack(both, -1).reshape(len(angles), -1) if order == "in turn" else np.concatenate(both, -1)
+    return Rewritten(Contribution((), lambda: np.broadcast_to(table.astype(np.float64), (rows, *table.shape))))
+
+
+def _sinusoid_ways(scene: Scene, row: TensorRow) -> Iterator[Choice]:
+    for words, order in (("sine and cosine in turn", "in turn"), ("sines first, then cosines", "halves")):
+        yield Choice(words, (order, "power"))
+        yield Choice(f"{words}, their angles by an exponential", (order, "exponential"))
+
+
+def _without(name: str) -> Callable[[Scene, TensorRow, Any], Rewritten]:
+    def make(scene: Scene, row: TensorRow, _: Any) -> Rewritten:
+        kept = [i for i, one in enumerate(row.inputs) if one != name]
+        return formula(row, lambda *parts: sum(parts[i] for i in kept))
+
+    return make
+
+
+def _scaled_words(scene: Scene, row: TensorRow, value: float) -> Rewritten:
+    made = scene.forward(row)
+    return Rewritten(Contribution((), lambda: value * made.compute()))
+
+
+def _exchanged(scene: Scene, row: TensorRow, _: Any) -> Rewritten:
+    mask, types = scene.case.batch.attention_mask, scene.case.batch.token_type_ids
+    if row.op == "lookup":
+        return _looked_up(lambda *_: mask)(scene, row, None)
+    return formula(row, lambda scores: softmax(masked(scores, types.astype(bool)[:, None, None, :])))
+
+
+POSITION, TYPE, TOTAL = named("embeddings.position"), named("embeddings.token_type"), named("embeddings.sum")
+
+HYPOTHESES = (
+    Hypothesis(
+        "inputs.mask_and_types_swapped", named("embeddings.token_type", "probs"), _exchanged,
+        lambda told: "attention_mask and token_type_ids are given in each other's place",
+        {**MASK, "torch": "positional arguments: forward(input_ids, attention_mask, token_type_ids)"},
+        "name the arguments", together=all_rows,
+    ),
+    Hypothesis(
+        "embeddings.positions_offset", POSITION, _looked_up(_shifted),
+        lambda told: f"positions are off by {told.choice}; the first token's is 0",
+        {**POSITIONS, "torch": "RoBERTa's rule: padding_idx + 1 is the first position"},
+        "count positions from 0", choices=_offsets,
+    ),
+    Hypothesis(
+        "embeddings.positions_restarted", POSITION, _looked_up(_restarted),
+        lambda told: f"positions begin anew in the second segment, {told.choice}; they are counted through the whole "
+                     "row",
+        POSITIONS, "number the positions 0 to S - 1", choices=_starts,
+    ),
+    Hypothesis(
+        "embeddings.positions_constant", POSITION, _looked_up(lambda scene, _: 0 * _places(scene)),
+        lambda told: "all tokens have position 0", POSITIONS, "number the positions 0 to S - 1",
+    ),
+    Hypothesis(
+        "embeddings.positions_reversed", POSITION, _looked_up(_reversed),
+        lambda told: "positions are counted from the last token backwards", POSITIONS,
+        "number the positions 0 to S - 1",
+    ),
+    Hypothesis(
+        "embeddings.positions_sinusoidal", POSITION, _sinusoids,
+        lambda told: f"positions are sinusoids ({told.choice}), not the model's learnt table",
+        POSITIONS, "look positions up in the model's table", choices=_sinusoid_ways,
+    ),
+    Hypothesis(
+        "embeddings.types_zero", TYPE, _looked_up(lambda scene, _: 0 * _places(scene)),
+        lambda told: "token types are taken for 0 everywhere", TYPES, "hand token_type_ids on",
+    ),
+    Hypothesis(
+        "embeddings.types_inverted", TYPE, _looked_up(lambda scene, _: 1 - scene.case.batch.token_type_ids),
+        lambda told: "token types 0 and 1 are exchanged", TYPES, "the first segment has type 0",
+    ),
+    Hypothesis(
+        "embeddings.types_missing", TOTAL, _without("embeddings.token_type"),
+        lambda told: "token type embeddings are not added", SUM, "add them",
+    ),
+    Hypothesis(
+        "embeddings.positions_missing", TOTAL, _without("embeddings.position"),
+        lambda told: "position embeddings are not added", SUM, "add them",
+    ),
+    Hypothesis(
+        "embeddings.words_scaled", named("embeddings.word"), _scaled_words,
+        lambda told: f"word embeddings are multiplied by {told.number}; BERT's are taken as they are",
+        {**SUM, "torch": "word_embeddings(ids) * math.sqrt(hidden_size), as in the original Transformer"},
+        "leave the factor out",
+        number=Number("factor", 1e-3, 1e3, lambda scene: {
+            "sqrt(hidden size)": math.sqrt(scene.case.config.hidden_size), "1/2": 0.5, "2": 2.0,
+        }),
+    ),
+)  # fmt: skip

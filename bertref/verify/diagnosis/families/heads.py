@@ -1,0 +1,106 @@
+"""Attention heads: how they are cut out of the channels, and put side by side again."""
+
+from collections.abc import Callable
+from typing import Any
+
+from ....row import TensorRow
+from ...graph.contribution import Contribution
+from ...graph.steps import Rewritten
+from ..hypothesis import Hypothesis, by_layer, of_op
+from ..scene import Scene
+
+Values = Any
+Split = Callable[[Values, int], Values]
+WHERE = {
+    "torch": "x.view(B, S, heads, size).transpose(1, 2); context.transpose(1, 2).reshape(B, S, hidden)",
+    "JAX": "x.reshape(B, S, heads, size).transpose(0, 2, 1, 3)",
+    "NumPy": "x.reshape(B, S, heads, -1).transpose(0, 2, 1, 3)",
+    "C": "the index of a channel: head * size + i",
+}
+
+
+def right(x: Values, heads: int) -> Values:
+    """(B, S, H) -> (B, A, S, D)."""
+    return x.reshape(*x.shape[:2], heads, -1).transpose(0, 2, 1, 3)
+
+
+def untransposed(x: Values, heads: int) -> Values:
+    """The same by a reshape alone, which mixes positions."""
+    return x.reshape(x.shape[0], heads, x.shape[1], -1)
+
+
+def minor(x: Values, heads: int) -> Values:
+    """Channel d A + a is head a's d."""
+    return x.reshape(*x.shape[:2], -1, heads).transpose(0, 3, 1, 2)
+
+
+def merged(x: Values) -> Values:
+    """(B, A, S, D) -> (B, S, H)."""
+    return x.transpose(0, 2, 1, 3).reshape(x.shape[0], x.shape[2], -1)
+
+
+def _split(split: Split) -> Callable[[Scene, TensorRow, Any], Rewritten]:
+    """All three projections are split so; positions that are mixed need what was recorded on padding, too."""
+
+    def make(scene: Scene, row: TensorRow, _: Any) -> Rewritten:
+        heads, scale = scene.case.config.num_attention_heads, scene.replay.graph.arithmetic.scale
+        first, second = row.inputs
+
+        def scores(q: Values, k: Values) -> Values:
+            q, k = scene.raw(first, q), scene.raw(second, k)
+            return split(q, heads) @ split(k, heads).swapaxes(-1, -2) * scale
+
+        def context(probs: Values, v: Values) -> Values:
+            return merged(probs @ split(scene.raw(second, v), heads))
+
+        return Rewritten(Contribution(row.inputs, scores if row.op == "scores" else context))
+
+    return make
+
+
+def _merge(merge: Callable[[Values], Values]) -> Callable[[Scene, TensorRow, Any], Rewritten]:
+    def make(scene: Scene, row: TensorRow, _: Any) -> Rewritten:
+        heads = scene.case.config.num_attention_heads
+
+        def context(probs: Values, v: Values) -> Values:
+            probs, v = (scene.raw(name, x) for name, x in zip(row.inputs, (probs, v), strict=True))
+            return merge(probs @ right(v, heads))
+
+        return Rewritten(Contribution(row.inputs, context))
+
+    return make
+
+
+def _side_by_side(x: Values) -> Values:
+    B, A, S, D = x.shape
+    return x.reshape(B, S, A * D)
+
+
+def _merged_minor(x: Values) -> Values:
+    B, A, S, D = x.shape
+    return x.transpose(0, 2, 3, 1).reshape(B, S, A * D)
+
+
+HYPOTHESES = (
+    Hypothesis(
+        "heads.split_order", of_op("scores", "context"), _split(untransposed),
+        lambda told: f"heads are cut out of the channels by a reshape without a transpose {told.in_layers}, "
+                     "which mixes positions",
+        WHERE, "reshape to (B, S, heads, size), then exchange the two axes in the middle", together=by_layer,
+    ),
+    Hypothesis(
+        "heads.minor", of_op("scores", "context"), _split(minor),
+        lambda told: f"heads are cut out of every n-th channel {told.in_layers}; a head's channels are neighbours",
+        WHERE, "reshape to (B, S, heads, size), not (B, S, size, heads)", together=by_layer,
+    ),
+    Hypothesis(
+        "heads.merge_order", of_op("context"), _merge(_side_by_side),
+        lambda told: f"heads are put side by side by a reshape without a transpose ({told.at}), which mixes positions",
+        WHERE, "exchange the heads' and the positions' axes, then reshape",
+    ),
+    Hypothesis(
+        "heads.merge_minor", of_op("context"), _merge(_merged_minor),
+        lambda told: f"channels of the heads take turns in the context ({told.at}); a head's channels are neighbours",
+        WHERE, "bring the axes to (B, S, heads, size), then reshape",
+    ),
+)  # fmt: skip

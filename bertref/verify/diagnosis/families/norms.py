@@ -1,0 +1,156 @@
+"""Layer norms: epsilon, the variance, gamma and beta, the mean, half precision, none at all."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ....row import TensorRow
+from ...emulation.formats import nearest
+from ...graph.arithmetic import RowArithmetic
+from ...graph.axes import kind
+from ...graph.steps import Rewritten
+from ..hypothesis import Hypothesis, Number, Told, of_op
+from ..scene import Scene
+from .tools import HALF, by, formula, in_half
+
+Values = Any
+EPSILONS = (1e-12, 1e-8, 1e-7, 1e-6, 1e-5, 1e-3)
+WHERE = {
+    "torch": "nn.LayerNorm(hidden_size, eps=...)",
+    "JAX": "nn.LayerNorm(epsilon=...), whose default is 1e-6; x.var(-1)",
+    "NumPy": "(x - x.mean(-1)) / np.sqrt(x.var(-1) + eps) * gamma + beta",
+    "C": "mean, variance and 1 / sqrtf(variance + eps) of a row",
+}
+
+
+def _constants(scene: Scene) -> dict[str, float]:
+    return {f"{value:.0e}": value for value in EPSILONS}
+
+
+def subject(told: Told) -> str:
+    """Who does it: all layer norms that can be judged, or some."""
+    if told.everywhere and len({kind(name) for name in told.names}) > 1:
+        return "layer norms"
+    return f"layer norms at {told.at}" if len(told.names) > 1 else f"the layer norm at {told.at}"
+
+
+def _verb(told: Told, one: str, many: str) -> str:
+    who = subject(told)
+    return f"{who} {one if who.startswith('the ') else many}"
+
+
+def _epsilon(scene: Scene, row: TensorRow, value: float) -> Rewritten:
+    numerics = replace(scene.case.numerics, layer_norm_eps=value)
+    return by(RowArithmetic(replace(scene.case, numerics=numerics), scene.params), row)
+
+
+def _by_formula(
+    normed: Callable[[Values, float], Values], *, affine: bool = True
+) -> Callable[[Scene, TensorRow, Any], Rewritten]:
+    """Norms whose normalised input is `normed(x, number)`; the number is the reference's epsilon unless it is free."""
+
+    def make(scene: Scene, row: TensorRow, value: Any) -> Rewritten:
+        gamma, beta = (scene.params[name] for name, _ in row.parameters)
+        number = scene.case.numerics.layer_norm_eps if value is None else value
+        if not affine:
+            return formula(row, lambda x: normed(x, number))
+        return formula(row, lambda x: normed(x, number) * gamma + beta)
+
+    return make
+
+
+def _centred(x: Values) -> Values:
+    return x - x.mean(axis=-1, keepdims=True)
+
+
+def _variance(x: Values, ddof: int = 0) -> Values:
+    return x.var(axis=-1, keepdims=True, ddof=ddof)
+
+
+def _outside(ddof: int) -> Callable[[Values, float], Values]:
+    return lambda x, eps: _centred(x) / (np.sqrt(_variance(x, ddof)) + eps)
+
+
+def _in_half(scene: Scene, row: TensorRow, _: Any) -> Rewritten:
+    """Input, gamma, beta and output in float16, what is between them in float32."""
+    gamma, beta = (nearest(np.asarray(scene.params[name]), HALF).astype(np.float64) for name, _ in row.parameters)
+    eps, seen = scene.case.numerics.layer_norm_eps, scene.values.get(row.name)
+
+    def compute(x: Values) -> Values:
+        x = nearest(x, HALF).astype(np.float64)
+        return in_half(_centred(x) / np.sqrt(_variance(x) + eps) * gamma + beta, seen)
+
+    return formula(row, compute)
+
+
+NUMBER = Number("epsilon", 1e-14, 1.0, _constants)
+NORM = of_op("layer_norm")
+
+HYPOTHESES = (
+    Hypothesis(
+        "norm.epsilon", NORM, _epsilon,
+        lambda told: f"{_verb(told, 'uses', 'use')} epsilon {told.number}; "
+                     f"the reference's is {told.scene.case.numerics.layer_norm_eps:g}",
+        WHERE, "set layer_norm_eps={epsilon:g} in the config, and hand it to every norm", number=NUMBER,
+    ),
+    Hypothesis(
+        "norm.epsilon_outside", NORM, _by_formula(_outside(0)),
+        lambda told: f"{_verb(told, 'adds', 'add')} an epsilon of {told.number} to the root; "
+                     "it belongs under the root, to the variance",
+        WHERE, "divide by sqrt(variance + epsilon)", number=NUMBER,
+    ),
+    Hypothesis(
+        "norm.std_plus_epsilon", NORM, _by_formula(_outside(1)),
+        lambda told: f"{_verb(told, 'divides', 'divide')} by the standard deviation over H - 1 plus {told.number}, "
+                     "as the Annotated Transformer does; the variance is over H, and epsilon is added to it",
+        {**WHERE, "torch": "x.std(-1, keepdim=True), which divides by H - 1"},
+        "divide by sqrt(x.var(-1, unbiased=False) + epsilon)", number=NUMBER,
+    ),
+    Hypothesis(
+        "norm.unbiased", NORM,
+        _by_formula(lambda x, eps: _centred(x) / np.sqrt(_variance(x, 1) + eps)),
+        lambda told: f"{_verb(told, 'divides', 'divide')} the variance by H - 1; it is a mean over H",
+        {**WHERE, "torch": "x.var(-1) and x.std(-1), which divide by H - 1 unless unbiased=False"},
+        "x.var(-1, unbiased=False)",
+    ),
+    Hypothesis(
+        "norm.squared", NORM,
+        _by_formula(lambda x, eps: _centred(x) / (_variance(x) + eps) ** 2),
+        lambda told: f"{_verb(told, 'divides', 'divide')} by the variance squared; its root belongs there",
+        WHERE, "divide by (variance + epsilon) ** 0.5",
+    ),
+    Hypothesis(
+        "norm.no_root", NORM,
+        _by_formula(lambda x, eps: _centred(x) / (_variance(x) + eps)),
+        lambda told: f"{_verb(told, 'divides', 'divide')} by the variance; its root belongs there",
+        WHERE, "divide by sqrt(variance + epsilon)",
+    ),
+    Hypothesis(
+        "norm.no_affine", NORM,
+        _by_formula(lambda x, eps: _centred(x) / np.sqrt(_variance(x) + eps), affine=False),
+        lambda told: f"{_verb(told, 'leaves', 'leave')} out gamma and beta",
+        {**WHERE, "torch": "elementwise_affine=False, or weights of another name (gamma, beta) that were not loaded"},
+        "multiply by LayerNorm.weight and add LayerNorm.bias",
+    ),
+    Hypothesis(
+        "norm.rms", NORM,
+        _by_formula(lambda x, eps: x / np.sqrt(np.mean(x * x, axis=-1, keepdims=True) + eps)),
+        lambda told: f"{_verb(told, 'does', 'do')} not subtract the mean (an RMS norm with a bias)",
+        WHERE, "subtract the row's mean first",
+    ),
+    Hypothesis(
+        "norm.half", NORM, _in_half,
+        lambda told: f"{_verb(told, 'is', 'are')} computed in float16, and the rest is not",
+        {**WHERE, "torch": "x.half() before the norm, or autocast around it"},
+        "give the norm float32 numbers, or verify the model as what it is (--precision)",
+    ),
+    Hypothesis(
+        "norm.missing", NORM, lambda scene, row, _: formula(row, lambda x: x),
+        lambda told: f"there is no layer norm at {told.at}",
+        {"torch": "a module that forward does not call", "JAX": "a missing call", "NumPy": "a missing call",
+         "C": "a missing call"},
+        "normalise there",
+    ),
+)  # fmt: skip

@@ -1,0 +1,91 @@
+"""What stands for a text, and what heads read: another token, a mean, the hidden states as they are."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from ....row import TensorRow
+from ...graph.contribution import Contribution
+from ...graph.steps import Rewritten
+from ..hypothesis import Choice, Hypothesis, named
+from ..scene import Scene
+from .tools import gathered
+
+Values = Any
+WHERE = {
+    "torch": "hidden_states[:, 0]", "JAX": "hidden_states[:, 0]", "NumPy": "x[:, 0]", "C": "a sequence's first row",
+}  # fmt: skip
+
+
+def _tokens(scene: Scene, row: TensorRow) -> Iterator[Choice]:
+    yield Choice("the last column, which may be padding", "column")
+    yield Choice("each row's last token", "last")
+    for i in (1, 2):
+        yield Choice(f"token {i}, counted from 0", i)
+
+
+def _column(scene: Scene, x: Values, which: Any) -> Values:
+    """(B, H)"""
+    if which == "column":
+        return x[:, -1]
+    if which == "last":
+        lengths = scene.case.batch.attention_mask.astype(np.int64).sum(axis=1)
+        return x[np.arange(len(x)), np.maximum(lengths - 1, 0)]
+    return x[:, min(which, x.shape[1] - 1)]
+
+
+def _means(scene: Scene, row: TensorRow) -> Iterator[Choice]:
+    yield Choice("all columns, padding as well", "columns")
+    yield Choice("each row's tokens", "tokens")
+
+
+def _mean(scene: Scene, x: Values, which: str) -> Values:
+    """(B, H)"""
+    if which == "columns":
+        return x.mean(axis=1)
+    mask = scene.case.batch.attention_mask[..., None].astype(np.float64)
+    return (x * mask).sum(axis=1) / np.maximum(mask.sum(axis=1), 1.0)
+
+
+def _of(read: Callable[[Scene, Values, Any], Values]) -> Callable[[Scene, TensorRow, Any], Rewritten]:
+    """The row made of what is read instead of the first token; of what was recorded, on padding, too."""
+
+    def make(scene: Scene, row: TensorRow, which: Any) -> Rewritten:
+        made = scene.forward(row)
+
+        def compute(x: Values) -> Values:
+            return made.compute(read(scene, scene.raw(row.inputs[0], x), which)[:, None])
+
+        return Rewritten(Contribution(row.inputs, compute))
+
+    return make
+
+
+def _untransformed(scene: Scene, row: TensorRow, _: Any) -> Rewritten:
+    states = scene.rows["mlm.dense"].inputs
+    return Rewritten(Contribution(states, lambda x: gathered(scene, x)))
+
+
+POOLER = named("pooled_pre")
+
+HYPOTHESES = (
+    Hypothesis(
+        "pooler.token", POOLER, _of(_column),
+        lambda told: f"the pooler reads {told.choice}; it reads the first token, [CLS]",
+        WHERE, "read hidden_states[:, 0]", choices=_tokens,
+    ),
+    Hypothesis(
+        "pooler.mean", POOLER, _of(_mean),
+        lambda told: f"the pooler reads the mean of {told.choice}; it reads the first token, [CLS]",
+        WHERE, "read hidden_states[:, 0]", choices=_means,
+    ),
+    Hypothesis(
+        "mlm.transform_missing", named("mlm.transform"), _untransformed,
+        lambda told: "the decoder reads the hidden states as they are: the head's dense layer, activation and norm are "
+                     "left out",
+        {"torch": "cls.predictions.transform", "JAX": "the head's transform", "NumPy": "the head's transform",
+         "C": "the head's transform"},
+        "apply dense, activation and layer norm before the decoder",
+    ),
+)  # fmt: skip

@@ -1,0 +1,112 @@
+"""Residual connections: what is added to a sublayer's output, and where the norm stands."""
+
+from typing import Any
+
+from ....row import TensorRow
+from ....topology import layer_input
+from ...graph.arithmetic import times
+from ...graph.contribution import Contribution
+from ...graph.steps import Rewritten
+from ..hypothesis import Hypothesis, by_layer, named, of_op
+from ..scene import Scene
+from .norms import WHERE as NORM
+from .tools import found_at, layer_of, places
+
+Values = Any
+WHERE = {
+    "torch": "LayerNorm(dense(x) + input_tensor)", "JAX": "norm(dense(x) + residual)",
+    "NumPy": "norm(x + dense(context))", "C": "the loop that adds the residual",
+}  # fmt: skip
+
+
+def _from(scene: Scene, row: TensorRow, place: tuple[str, int, str]) -> Rewritten | None:
+    found = found_at(scene, row, place)
+    if found is None or found in row.inputs:
+        return None
+    return Rewritten(Contribution((row.inputs[0], found), lambda branch, other: branch + other))
+
+
+def _normed(scene: Scene, name: str, x: Values) -> Values:
+    """x through the norm of that tensor's row."""
+    return scene.forward(scene.rows[name]).compute(x)
+
+
+def _inside_branch(scene: Scene, row: TensorRow, _: Any) -> Rewritten | None:
+    """norm(branch) + stream. The norm reads the branch alone, and the tensor after it is the sum."""
+    if row.op == "residual":
+        return Rewritten(Contribution(row.inputs[:1], lambda branch: branch))
+    source = scene.rows[row.inputs[0]]
+    if source.op != "residual":
+        return None
+    return Rewritten(
+        Contribution((source.name, source.inputs[1]), lambda branch, stream: _normed(scene, row.name, branch) + stream)
+    )
+
+
+def _half(row: TensorRow) -> str:
+    """The sum and the norm of one half of a layer belong together."""
+    attention = row.name.rpartition(".")[2].startswith("attention")
+    return f"{row.part}, {'attention' if attention else 'feed-forward'}"
+
+
+def _norm_first(scene: Scene, row: TensorRow, _: Any) -> Rewritten:
+    """x + attention(norm(x)), then x + feed_forward(norm(x)), with the same parameters. What stands for a sum in front
+    of a norm is what that norm reads."""
+    i = layer_of(row)
+    assert i is not None, "rows of layers alone are rewritten"
+    x, attended, short = layer_input(i), f"layer.{i}.attention_output", row.name.split(".", 2)[2]
+    if short in ("query", "key", "value"):
+        norm = f"layer.{i}.attention_norm"
+        return _made(scene, row, (x,), lambda given: _normed(scene, norm, given))
+    if short == "ffn_pre":
+        norm = f"layer.{i}.output"
+        return _made(scene, row, (attended, x), lambda branch, given: _normed(scene, norm, branch + given))
+    if short == "attention_sum":
+        return Rewritten(Contribution((x,), lambda given: given))
+    if short == "ffn_sum":
+        return Rewritten(Contribution((attended, x), lambda branch, given: branch + given))
+    return Rewritten(
+        Contribution((f"layer.{i}.ffn_output", attended, x), lambda second, first, given: second + first + given)
+    )
+
+
+def _made(scene: Scene, row: TensorRow, inputs: tuple[str, ...], read: Any) -> Rewritten:
+    """A dense row of something else than its input."""
+    weight, bias = (scene.params[name] for name, _ in row.parameters)
+    return Rewritten(Contribution(inputs, lambda *given: times(read(*given), weight.T) + bias))
+
+
+RESIDUAL = of_op("residual")
+
+HYPOTHESES = (
+    Hypothesis(
+        "residual.missing", RESIDUAL,
+        lambda scene, row, _: Rewritten(Contribution(row.inputs[:1], lambda branch: branch)),
+        lambda told: f"the residual connection is missing at {told.at}: the sublayer's output stands there alone",
+        WHERE, "add the sublayer's input",
+    ),
+    Hypothesis(
+        "residual.branch_missing", RESIDUAL,
+        lambda scene, row, _: Rewritten(Contribution(row.inputs[1:], lambda stream: stream)),
+        lambda told: f"the sublayer adds nothing at {told.at}",
+        WHERE, "add the sublayer's output",
+    ),
+    Hypothesis(
+        "residual.from", RESIDUAL, _from,
+        lambda told: f"the residual connection at {told.at} starts at {told.choice}; it starts at the sublayer's input",
+        WHERE, "add the sublayer's input", choices=places,
+    ),
+    Hypothesis(
+        "residual.norm_inside_branch",
+        lambda row: row.name.startswith("layer.") and row.op in ("residual", "layer_norm"), _inside_branch,
+        lambda told: f"the norm stands inside the branch, norm(sublayer) + input, {told.in_layers}; BERT's is "
+                     "norm(sublayer + input)",
+        NORM, "normalise the sum", together=_half,
+    ),
+    Hypothesis(
+        "residual.norm_first", named("query", "key", "value", "ffn_pre", "attention_sum", "ffn_sum", "output"),
+        _norm_first,
+        lambda told: f"norms stand before the sublayers, as in GPT-2, {told.in_layers}; BERT's stand after the sums",
+        NORM, "normalise after each sum", together=by_layer,
+    ),
+)  # fmt: skip

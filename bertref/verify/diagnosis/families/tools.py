@@ -1,0 +1,111 @@
+"""What several families need: rows made of other formulas, of other weights, and tensors by their place in the network.
+"""
+
+from collections import ChainMap
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from ....row import TensorRow
+from ....topology import layer_input
+from ...emulation.formats import FORMATS, nearest
+from ...graph.arithmetic import RowArithmetic
+from ...graph.contribution import Contribution
+from ...graph.steps import Rewritten
+from ..hypothesis import Choice
+from ..scene import Scene
+
+Values = Any
+HALF = FORMATS["float16"]
+
+
+def formula(row: TensorRow, compute: Callable[..., Values]) -> Rewritten:
+    """The row made of its inputs by another formula. Elementwise ones are judged along their input, as the row is."""
+    along = row.inputs[0] if row.op in ("activation", "tanh") else ""
+    return Rewritten(Contribution(row.inputs, compute, along))
+
+
+def by(arithmetic: RowArithmetic, row: TensorRow, *, parameters: bool = True) -> Rewritten:
+    """The row as another arithmetic computes it, and its gradients; unless `parameters`, these are left out."""
+    back = tuple(arithmetic.backward(row, i) for i in range(len(row.inputs)))
+    kept = tuple(arithmetic.parameter(row, i) for i in range(len(row.parameters))) if parameters else ()
+    return Rewritten(arithmetic.forward(row), back, kept)
+
+
+def with_parameters(scene: Scene, row: TensorRow, values: Mapping[str, Values]) -> Rewritten:
+    """The row with other values of its parameters."""
+    return by(RowArithmetic(scene.case, ChainMap(dict(values), dict(scene.params))), row, parameters=False)
+
+
+def layer_of(row: TensorRow) -> int | None:
+    """The number of the layer that a row belongs to; None: it is outside of the layers."""
+    parts = row.name.split(".")
+    return int(parts[1]) if parts[0] == "layer" else None
+
+
+SLACK = 4e-6
+"""How far from the middle between two half-precision numbers, relatively, a float32 computation may fall to either
+side. Larger: more elements are taken as the subject has them; smaller: some that it rounded to the other side count as
+wrong."""
+
+
+def in_half(y: Values, seen: Values | None) -> Values:
+    """y rounded to float16, as something computed in float32 is. Where the two neighbours are as near as the error of
+    such a computation, the subject's own number is taken, if it is one of them."""
+    found = nearest(np.asarray(y), HALF).astype(np.float64)
+    if seen is None:
+        return found
+    for side in (1 - SLACK, 1 + SLACK):
+        other = nearest(np.asarray(y) * side, HALF).astype(np.float64)
+        found = np.where(np.abs(other - seen) < np.abs(found - seen), other, found)
+    return found
+
+
+WIDE = (
+    "query", "key", "value", "context", "attention_output", "attention_sum", "attention_norm", "ffn_output", "ffn_sum",
+    "output",
+)  # fmt: skip
+"""The tensors of a layer that are as wide as the model."""
+
+
+def places(scene: Scene, row: TensorRow) -> Iterator[Choice]:
+    """Where a tensor as wide as the model can be found, as seen from a row: a choice's value is a pair of "layer", the
+    number of layers to go forward from the row's own, and the name in that layer; or "", 0 and a name of its own."""
+    inside, last = layer_of(row) is not None, scene.case.config.num_hidden_layers - 1
+    if inside:
+        yield Choice("what the layer reads", ("layer", 0, ""))
+    for name in WIDE:
+        if inside:
+            yield Choice(f"{name} of the same layer", ("layer", 0, name))
+            yield Choice(f"{name} of the layer before", ("layer", -1, name))
+        else:
+            yield Choice(f"{name} of the last layer", ("end", 0, name))
+            if last:
+                yield Choice(f"{name} of the layer before the last", ("end", -1, name))
+    yield Choice("the normed embeddings", ("", 0, "embeddings.norm"))
+    yield Choice("the sum of the embeddings", ("", 0, "embeddings.sum"))
+
+
+def found_at(scene: Scene, row: TensorRow, place: tuple[str, int, str]) -> str | None:
+    """The name of the tensor at a place; None: there is none, or it is made only after the row's."""
+    start, shift, name = place
+    own = layer_of(row)
+    if not start:
+        found = name
+    else:
+        i = (scene.case.config.num_hidden_layers - 1 if start == "end" or own is None else own) + shift
+        if i < 0:
+            return None
+        found = f"layer.{i}.{name}" if name else layer_input(i)
+    order = list(scene.rows)
+    return found if found in scene.rows and order.index(found) < order.index(row.name) else None
+
+
+def rows_of(x: Values) -> Values:
+    return x.reshape(-1, x.shape[-1])
+
+
+def gathered(scene: Scene, x: Values) -> Values:
+    """The rows at the predictions, (B, P, H), of (B, S, H)."""
+    return np.take_along_axis(x, scene.case.batch.masked_lm_positions[..., None].astype(np.int64), axis=1)

@@ -1,0 +1,81 @@
+"""A free number, fitted to a part of one tensor, and the interval in which it explains the tensor."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..records import Fitted
+from .hypothesis import Number
+from .scene import LEFT, Scene
+
+Changed = Callable[[float], Scene]
+"""The scene in which the number has a value."""
+
+SCANNED = 40
+"""Values that are tried before the best one's neighbourhood is searched. Fewer: a narrow minimum is missed."""
+NARROWED = 60
+"""Golden sections: each leaves 0.62 of the interval, so these leave 1e-12 of it."""
+GOLDEN = (math.sqrt(5) - 1) / 2
+
+
+def fitted(number: Number, changed: Changed, scene: Scene, name: str) -> Fitted | None:
+    """The number that explains the answer `name`: fitted to every other index of its first axis, then held against all
+    of it. Where the interval around it holds one single listed constant, that is its value. None: nothing explains it.
+    """
+
+    def misfit(log: float) -> float:
+        part = _part(changed(number.sign * math.exp(log)).error(name))
+        size = float(np.sum(np.square(part)))
+        return size if math.isfinite(size) else math.inf
+
+    def ratio(log: float) -> float:
+        return changed(number.sign * math.exp(log)).ratio(name)
+
+    best = _minimum(misfit, math.log(number.low), math.log(number.high))
+    if ratio(best) > LEFT:
+        return None
+    low, high = sorted(number.sign * math.exp(_end(ratio, best, step)) for step in (-1, 1))
+    value = number.sign * math.exp(best)
+    inside = {known: at for known, at in number.constants(scene).items() if low <= at <= high}
+    if len(set(inside.values())) == 1:
+        return Fitted(number.name, value, low, high, " = ".join(inside))
+    return Fitted(number.name, value, low, high)
+
+
+def _part(error: Any) -> Any:
+    """What a number is fitted to: every other row; of a single row, every other position."""
+    if error.ndim and error.shape[0] > 1:
+        return error[::2]
+    return error[:, ::2] if error.ndim > 1 else error
+
+
+def _minimum(misfit: Callable[[float], float], low: float, high: float) -> float:
+    grid = np.linspace(low, high, SCANNED)
+    best = int(np.argmin([misfit(at) for at in grid]))
+    a, b = float(grid[max(best - 1, 0)]), float(grid[min(best + 1, SCANNED - 1)])
+    left, right = b - GOLDEN * (b - a), a + GOLDEN * (b - a)
+    at_left, at_right = misfit(left), misfit(right)
+    for _ in range(NARROWED):
+        if at_left <= at_right:
+            b, right, at_right = right, left, at_left
+            left = b - GOLDEN * (b - a)
+            at_left = misfit(left)
+        else:
+            a, left, at_left = left, right, at_right
+            right = a + GOLDEN * (b - a)
+            at_right = misfit(right)
+    return (a + b) / 2
+
+
+def _end(ratio: Callable[[float], float], best: float, direction: int) -> float:
+    """How far, on the logarithmic scale, the number may go before it explains nothing: to a thousandth of the way."""
+    inside, step = best, 1e-9
+    while step < 64 and ratio(best + direction * step) <= LEFT:
+        inside, step = best + direction * step, 4 * step
+    outside = best + direction * step
+    for _ in range(10):
+        middle = (inside + outside) / 2
+        inside, outside = (middle, outside) if ratio(middle) <= LEFT else (inside, middle)
+    return inside

@@ -1,0 +1,150 @@
+"""A judged case whose steps can be replayed with something changed."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ...row import TensorRow
+from ..graph.axes import split
+from ..graph.contribution import Contribution
+from ..graph.replay import Replay, Updater, span
+from ..graph.steps import Rewritten
+from ..judgement.judge import Judgement, largest_ratio
+from ..judgement.noise_floor import for_larger, judged_names
+from ..records import Arrays, Case
+
+BACK = "back"
+"""What the way back of a row is called by: before its name, and behind its op."""
+START = TensorRow("the start", "start back", (), (), "", "", "start", ())
+"""What the way back starts with, as if it were a row of the network's table: the gradient of the loss, 1."""
+STEP = TensorRow("update", "optimizer_step", (), (), "", "", "update", ())
+"""The optimiser's step, as if it were a row: all updates are made by it."""
+
+
+@dataclass(frozen=True)
+class Back:
+    """A row's way back, computed otherwise: the gradients of its inputs and those of its parameters; () is as before.
+    """
+
+    inputs: tuple[Contribution, ...] = ()
+    parameters: tuple[Contribution, ...] = ()
+
+
+Made = Rewritten | Back | Updater
+"""What is made otherwise: a row, a row's way back, the optimiser's step."""
+
+LEFT = 3.0
+"""The largest error, in units of what rounding explains, that a cause may leave. Larger: causes that are nearly right
+are named; smaller: some right ones are not. Of right implementations the median of the largest is below 2.9
+(`judgement.limit`)."""
+
+
+class Scene:
+    """A judgement, and the repairs that are in force: rows of the table that are computed as the subject does it."""
+
+    def __init__(self, judgement: Judgement, replay: Replay | None = None) -> None:
+        self._judgement = judgement
+        self.replay = judgement.replay if replay is None else replay
+        self.case: Case = judgement.case
+        self.values: Arrays = judgement.values
+        self.precision = judgement.truth.precision
+        self.params: Mapping[str, Any] = judgement.truth.params
+        self.rows: dict[str, TensorRow] = {row.name: row for row in _rows_of(judgement)}
+
+    def changed(self, rows: Mapping[str, Made]) -> "Scene":
+        """The same with these rows computed otherwise, too."""
+        replay, graph = self.replay, self.replay.graph
+        for name, made in rows.items():
+            if isinstance(made, Rewritten):
+                graph = graph.rewritten({name: made})
+            elif not isinstance(made, Back):
+                replay = replay.stepping(made)
+            elif name == START.name:
+                graph = graph.with_gradient(list(graph.rows)[-1], made.inputs[0])
+            else:
+                base = name.removeprefix(f"{BACK} ")
+                before = graph.made(base)
+                graph = graph.rewritten({base: Rewritten(
+                    before.forward, made.inputs or before.backward, made.parameters or before.parameters
+                )})  # fmt: skip
+        return Scene(self._judgement, replay if graph is self.replay.graph else replay.on(graph))
+
+    def span(self, name: str) -> set[str]:
+        """The rows, and ways back of rows, that may have made an answer out of what was recorded."""
+        graph, found = self.replay.graph, set[str]()
+        for one in span(graph, name, self.values):
+            prefix, rest = split(one)
+            if not prefix:
+                found.add(one)
+            elif prefix == "update":
+                found.add(STEP.name)
+            else:
+                makers = graph.readers[rest] if rest in graph.rows else graph.users[rest]
+                found |= {f"{BACK} {row.name}" for row in makers} or {START.name}
+        return found
+
+    def part(self, name: str) -> str:
+        """The part of the network that an answer belongs to, forward or backward."""
+        prefix, rest = split(name)
+        if prefix == "update":
+            return STEP.name
+        row = self.rows[rest] if rest in self.rows else self.replay.graph.users[rest][0]
+        return f"{BACK} {row.part}" if prefix else row.part
+
+    def made_by(self, row: TensorRow) -> str:
+        """The name of the tensor whose way back a row is."""
+        return row.name.removeprefix(f"{BACK} ")
+
+    def backward(self, row: TensorRow) -> tuple[Contribution, ...]:
+        """The gradients of the inputs of a row whose way back this is."""
+        base, graph = self.rows[self.made_by(row)], self.replay.graph
+        return tuple(graph.backward_of(base, i) for i in range(len(base.inputs)))
+
+    def parameters(self, row: TensorRow) -> tuple[Contribution, ...]:
+        """The gradients of the parameters of a row whose way back this is."""
+        base, graph = self.rows[self.made_by(row)], self.replay.graph
+        return tuple(graph.parameter_of(base, i) for i in range(len(base.parameters)))
+
+    def users(self, parameter: str) -> int:
+        """How many rows have a parameter."""
+        return len(self.replay.graph.users[parameter])
+
+    def forward(self, row: TensorRow) -> Contribution:
+        """What the reference computes."""
+        return self.replay.graph.arithmetic.forward(row)
+
+    def judged_names(self) -> list[str]:
+        """The names of the answers that can be judged, in the order of the computation."""
+        return judged_names(self.replay.graph, self.values)
+
+    def ratio(self, name: str) -> float:
+        """The largest error that the step of an answer added, over rounding; infinite if it is made no number."""
+        if not np.isfinite(self.replay(name)).all():
+            return np.inf
+        found, floor = self._judgement.own(name, self.replay), self._judgement.noise_floor.own[name]
+        ratio, _ = largest_ratio(found, floor)
+        if ratio > LEFT:
+            ratio, _ = largest_ratio(found, for_larger(self._judgement.truth, self.replay, name, floor))
+        return ratio
+
+    def error(self, name: str) -> Any:
+        """The error that the step of an answer added, 0 where nothing is asked."""
+        return self.replay.graph.axes(name).clean(np.asarray(self.values[name], np.float64)) - self.replay(name)
+
+    def raw(self, name: str, otherwise: Any) -> Any:
+        """What a subject recorded, at padded positions, too; `otherwise`, if it recorded nothing."""
+        found = self.values.get(name)
+        return otherwise if found is None else np.asarray(found, np.float64)
+
+
+def _rows_of(judgement: Judgement) -> Iterator[TensorRow]:
+    """The rows of the table, their ways back, and the optimiser's step."""
+    rows = judgement.graph.rows.values()
+    yield from rows
+    if judgement.case.objective is not None:
+        yield START
+        yield from (replace(row, name=f"{BACK} {row.name}", op=f"{row.op} {BACK}") for row in rows)
+    if judgement.case.optimizer is not None:
+        yield STEP

@@ -1,0 +1,147 @@
+"""Hypotheses tried at one wrong tensor: which of them explain it, at which other tensors, and whether another case
+agrees."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ..graph.axes import kind
+from ..judgement.limit import LIMIT
+from ..records import Fitted
+from .fit import fitted
+from .hypothesis import Choice, Hypothesis
+from .scene import LEFT, Made, Scene
+
+SHARE = 0.1
+"""Of the error, that a cause may leave at most. Larger: what only comes near to the subject's way is named."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A hypothesis with its choice or number, the rows that it changes, what it explains there (the largest errors
+    before and after, by name), how many rows it could have changed, and whether none of them contradicts it."""
+
+    hypothesis: Hypothesis
+    choice: Choice
+    number: Fitted | None
+    names: tuple[str, ...]
+    explained: Mapping[str, tuple[float, float]]
+    possible: int
+    everywhere: bool = False
+
+    @property
+    def freedom(self) -> int:
+        """0: nothing is fitted; 1: a number that is a listed constant; 2: a number."""
+        return 0 if self.number is None else 1 if self.number.known else 2
+
+    @property
+    def before(self) -> float:
+        return max(before for before, _ in self.explained.values())
+
+    @property
+    def after(self) -> float:
+        return max(after for _, after in self.explained.values())
+
+    def value(self, scene: Scene) -> Any:
+        """The choice or number, frozen; a constant is that of the scene's case."""
+        if self.number is None:
+            return self.choice.value
+        free = self.hypothesis.number
+        assert free is not None, "only a free number is fitted"
+        return free.constants(scene)[self.number.known.split(" = ")[0]] if self.number.known else self.number.value
+
+    def on(self, scene: Scene) -> Scene:
+        """The scene in which it holds."""
+        names = [name for name in self.names if name in scene.rows]
+        return scene.changed(rewritten(scene, self.hypothesis, names, self.value(scene)))
+
+    def holds(self, scene: Scene, first: str) -> bool:
+        """Whether it explains the same tensors of another case, to which nothing was fitted."""
+        changed, names = self.on(scene), [name for name in self.explained if name in scene.values]
+        if first not in names:
+            return False
+        before, after = (max(one.ratio(name) for name in names) for one in (scene, changed))
+        return after <= LEFT and after <= SHARE * before
+
+
+def rewritten(
+    scene: Scene, hypothesis: Hypothesis, names: Iterable[str], value: Any
+) -> dict[str, Made]:
+    """The rows of these names, as the hypothesis has them; without those that can't be computed so."""
+    found = {name: hypothesis.make(scene, scene.rows[name], value) for name in names}
+    return {name: made for name, made in found.items() if made is not None}
+
+
+class Trials:
+    """What may be wrong at `first`, an answer whose own step is wrong. `sizes` are the errors that the steps of all
+    forward answers added, over rounding, by name."""
+
+    def __init__(self, scene: Scene, first: str, sizes: Mapping[str, float]) -> None:
+        self._scene, self._first, self._sizes = scene, first, sizes
+        self._spans = {name: scene.span(name) for name in sizes}
+
+    @property
+    def inside(self) -> set[str]:
+        """The rows that may have made the first wrong answer."""
+        return self._spans[self._first]
+
+    def explaining(self, hypothesis: Hypothesis) -> Iterator[Candidate]:
+        """The hypothesis in every form in which it explains the first wrong answer."""
+        every = [name for name, row in self._scene.rows.items() if hypothesis.applies(row)]
+        inside = [name for name in every if name in self._spans[self._first]]
+        if not inside:
+            return
+        groups = [every]
+        if len(inside) > 1 and not hypothesis.whole:
+            groups += [[name for name in every if kind(name) == kind(one)] for one in inside]
+        for group in groups:
+            rows = [self._scene.rows[name] for name in inside if name in group]
+            choices = {(one.words, one.value): one for row in rows for one in hypothesis.choices(self._scene, row)}
+            for choice in choices.values():
+                found = self._tried(hypothesis, choice, group)
+                if found is not None:
+                    yield found
+
+    def _tried(self, hypothesis: Hypothesis, choice: Choice, group: list[str]) -> Candidate | None:
+        inside, number, value = [name for name in group if name in self._spans[self._first]], None, choice.value
+        if hypothesis.number is not None:
+            number = fitted(
+                hypothesis.number, lambda at: self._changed(hypothesis, inside, at), self._scene, self._first
+            )
+            if number is None:
+                return None
+            value = number.value
+        after = self._changed(hypothesis, inside, value).ratio(self._first)
+        if after > min(LEFT, SHARE * self._sizes[self._first]):
+            return None
+        found = self._scope(Candidate(hypothesis, choice, number, tuple(group), {}, len(group)))
+        return found if found and found.after <= SHARE * found.before else None
+
+    def _changed(self, hypothesis: Hypothesis, names: list[str], value: Any) -> Scene:
+        return self._scene.changed(rewritten(self._scene, hypothesis, names, value))
+
+    def _scope(self, candidate: Candidate) -> Candidate | None:
+        """The candidate at the rows where it explains what is wrong, and harms nothing that is right."""
+        rows = rewritten(self._scene, candidate.hypothesis, list(candidate.names), candidate.value(self._scene))
+        kept, group = rows.keys() & set().union(*self._spans.values()), candidate.hypothesis.together
+        possible = len(kept)
+        while kept:
+            changed = self._scene.changed({name: rows[name] for name in kept})
+            touched = {name: changed.ratio(name) for name, inside in self._spans.items() if inside & kept}
+            explained = {
+                name: (self._sizes[name], after)
+                for name, after in touched.items()
+                if (self._sizes[name] > LIMIT or name == self._first) and after <= LEFT
+            }
+            bad = [name for name, after in touched.items() if name not in explained and after > LIMIT]
+            if not bad:
+                if self._first not in explained:
+                    return None
+                seen = kept & set().union(*(self._spans[name] for name in explained))
+                shown = {group(self._scene.rows[name]) for name in seen}  # what is right both ways proves nothing
+                names = tuple(n for n in candidate.names if n in kept and group(self._scene.rows[n]) in shown)
+                everywhere = len(kept) == possible
+                return replace(candidate, names=names, explained=explained, possible=possible, everywhere=everywhere)
+            dropped = {group(self._scene.rows[one]) for name in bad for one in self._spans[name] & kept}
+            kept -= {name for name in kept if group(self._scene.rows[name]) in dropped}
+        return None

@@ -1,0 +1,105 @@
+"""Every hypothesis, applied to the reference, is found again, and no other is named for it."""
+
+from typing import Any
+
+import pytest
+
+from bertref.verify.cases.another import another
+from bertref.verify.diagnosis.diagnose import diagnose
+from bertref.verify.diagnosis.families import HYPOTHESES
+from bertref.verify.diagnosis.hypothesis import Hypothesis
+from bertref.verify.diagnosis.trials import rewritten
+
+from .applied import asked, diagnosed, right, scene_of, wrong
+
+NUMBERS = {
+    "norm.epsilon": 3e-6, "norm.epsilon_outside": 1e-6, "norm.std_plus_epsilon": 1e-6, "attention.scale": 0.29,
+    "attention.mask_value": -7.0, "embeddings.words_scaled": 2.5, "loss.smoothing": 0.13, "optimizer.rate": 0.7,
+    "optimizer.beta1": 0.2, "optimizer.beta2": 0.007, "optimizer.epsilon": 3e-6,
+}  # fmt: skip
+"""A value for every free number."""
+HEADS = {
+    "loss.ignored_counted": "token_classification", "loss.choices_across": "multiple_choice",
+    "loss.absolute_error": "regression", "loss.broadcast": "regression", "loss.sigmoid_twice": "multi_label",
+    "loss.softmax_for_sigmoid": "multi_label", "loss.ends_swapped": "question_answering",
+    "loss.clamped": "question_answering",
+}  # fmt: skip
+"""The case's head, where it is not that of pre-training."""
+SAMPLE = ("norm.std_plus_epsilon", "attention.causal", "heads.minor", "loss.denominator_rows")
+"""Those that are tried always: most of them none of the known mistakes."""
+SAME = ("dense.other_weights", "dense.reads", "residual.from", "embeddings.positions_sinusoidal")
+"""Those of which two choices may be the same in a case: which of these is named is open."""
+
+
+def by_id(id: str) -> Hypothesis:
+    return next(one for one in HYPOTHESES if one.id == id)
+
+
+def test_every_hypothesis_is_complete() -> None:
+    assert len({one.id for one in HYPOTHESES}) == len(HYPOTHESES)
+    for one in HYPOTHESES:
+        assert one.where.keys() == {"torch", "JAX", "NumPy", "C"}, one.id
+        assert one.patch.format(epsilon=1e-12), one.id
+    assert {one.id for one in HYPOTHESES if one.number} == NUMBERS.keys()
+
+
+def found_again(hypothesis: Hypothesis, words: str, value: Any) -> None:
+    found = diagnosed(hypothesis, value, head=HEADS.get(hypothesis.id, "pretraining"))
+    assert found.outcome == "named", (hypothesis.id, words, found)
+    assert (found.causes[0].id, found.left) == (hypothesis.id, ())
+    if hypothesis.number is None:
+        assert found.causes[0].choice == words or hypothesis.id in SAME
+    else:
+        [number] = found.causes[0].parameters
+        assert number.value == pytest.approx(value, rel=0.01)
+        assert number.low <= value <= number.high
+
+
+@pytest.mark.parametrize("id", SAMPLE)
+def test_a_hypothesis_is_found_again(id: str) -> None:
+    found_again(by_id(id), "", NUMBERS.get(id))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("hypothesis", HYPOTHESES, ids=lambda one: one.id)
+def test_every_hypothesis_is_found_again(hypothesis: Hypothesis) -> None:
+    if hypothesis.number is not None:
+        found_again(hypothesis, "", NUMBERS[hypothesis.id])
+        return
+    case = asked(HEADS.get(hypothesis.id, "pretraining"))
+    _, scene = scene_of(case, right(case))
+    row, tried = next(row for row in scene.rows.values() if hypothesis.applies(row)), 0
+    for choice in hypothesis.choices(scene, row):
+        names = [name for name, one in scene.rows.items() if hypothesis.applies(one)]
+        if rewritten(scene, hypothesis, names, choice.value):
+            found_again(hypothesis, choice.words, choice.value)
+            tried += 1
+    assert tried
+
+
+def test_without_itself_nothing_wrong_is_named() -> None:
+    found = diagnosed(by_id("norm.epsilon"), 3e-6, without=("norm.epsilon",))
+    assert (found.outcome, found.causes) == ("unknown", ())
+
+
+@pytest.mark.parametrize(("id", "value"), [("norm.epsilon", 1e-3), ("activation.relu", None)])
+def test_a_cause_is_named_from_the_outputs_of_layers(id: str, value: Any) -> None:
+    """Nothing inside of the layers was given; the steps between are made by the changed reference."""
+    found = diagnosed(by_id(id), value, ["embeddings.norm", "layer.0.output", "layer.1.output", "pooled"])
+    assert (found.outcome, [cause.id for cause in found.causes]) == ("named", [id])
+
+
+def test_what_explains_half_of_it_is_not_named() -> None:
+    """norm(branch) + input: that the sum in front of the norm lacks its residual is true, and not the cause."""
+    found = diagnosed(by_id("residual.norm_inside_branch"), None, without=("residual.norm_inside_branch",))
+    assert (found.outcome, found.causes) == ("unknown", ())
+    assert found.note == "what explains the first wrong tensor leaves others beside it wrong"
+
+
+def test_a_cause_that_another_case_does_not_confirm_is_not_named() -> None:
+    case = asked()
+    other = another(case)
+    report, scene = scene_of(case, wrong(case, by_id("activation.relu"), None))
+    assert diagnose(report, scene).outcome == "named"
+    found = diagnose(report, scene, lambda: scene_of(other, right(other))[1])
+    assert (found.outcome, found.causes) == ("unknown", ())

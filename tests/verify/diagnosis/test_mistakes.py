@@ -1,0 +1,70 @@
+"""Mistakes of people are named, and named right; the whole table is `python -m tests.verify.mistakes --causes`."""
+
+import pytest
+
+from tests.verify.mistakes import MISTAKES
+from tests.verify.mistakes.__main__ import main
+from tests.verify.mistakes.measure import measure, measure_all
+
+BY_NAME = {one.name: one for one in MISTAKES}
+SAMPLE = {
+    "encoder-epsilon-1e-5":
+        "layer norms at layer.N.attention_norm (all layers), layer.N.output (all layers) use epsilon 1e-05 (fitted 1.0",
+    "scale-by-hidden-size": "attention's scores are multiplied by 1/sqrt(hidden size)",
+    "mask-of-minus-10": "padding is kept out by -10",
+    "packed-qkv-interleaved": "the matrix of query, key and value is packed as all of Q, all of K, all of V",
+    "second-residual-from-layer-input":
+        "the residual connection at layer.N.ffn_sum (all layers) starts at what the layer reads",
+    "norm-inside-the-branch": "the norm stands inside the branch, norm(sublayer) + input, in all layers",
+    "gelu-tanh-for-erf": "the activation at layer.N.ffn_act (all layers), mlm.act is GELU's tanh form",
+    "positions-shifted-by-two": "positions are off by 2;",
+    "sentence-head-reads-hidden-state": "nsp.logits: computed from output of the last layer",
+    "mean-of-row-means": "loss.mlm: a mean of the rows' means;",
+    "attention-residual-detached": "no gradient goes back from layer.N.attention_sum (all layers) to layer.N.output.",
+    "epsilon-inside-root": "epsilon is added under the root;",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SAMPLE)
+def test_a_mistake_is_named(name: str) -> None:
+    outcome = measure(BY_NAME[name], diagnosis=True)
+    found = outcome.report.diagnosis
+    assert found is not None
+    assert outcome.cause == "right", found
+    assert found.causes[0].sentence.startswith(SAMPLE[name])
+    assert not found.left
+    assert found.causes[0].after <= 3 <= found.causes[0].before / 10
+
+
+def test_two_causes_of_one_mistake() -> None:
+    """Query and key exchanged: each is computed with the other's weights."""
+    found = measure(BY_NAME["query-and-key-swapped"], diagnosis=True).report.diagnosis
+    assert found is not None
+    assert [(cause.id, cause.choice) for cause in found.causes] == [
+        ("dense.other_weights", "key of the same layer"), ("dense.other_weights", "query of the same layer"),
+    ]  # fmt: skip
+
+
+def test_what_nothing_explains_is_unknown() -> None:
+    """A decoder with numbers of its own."""
+    found = measure(BY_NAME["decoder-not-tied"], diagnosis=True).report.diagnosis
+    assert found is not None
+    assert (found.outcome, found.causes, found.left) == ("unknown", (), ("mlm.logits",))
+    assert {"dense.transposed", "dense.no_bias", "dense.other_weights"} <= set(found.ruled_out)
+
+
+@pytest.mark.slow
+def test_no_mistake_is_given_a_wrong_name() -> None:
+    outcomes = list(measure_all(MISTAKES, diagnosis=True))
+    wrong = {o.mistake.name: o.report.diagnosis for o in outcomes if o.cause in ("WRONG", "failed", "none")}
+    assert not wrong
+    covered = [outcome for outcome in outcomes if outcome.covered]
+    missed = [outcome.mistake.name for outcome in covered if outcome.cause != "right"]
+    assert len(missed) <= 0.1 * len(covered), missed
+
+
+def test_the_table_of_causes_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--causes", "--filter", "decoder-bias-twice"]) == 0
+    printed = capsys.readouterr().out
+    assert "right      dense.bias_twice" in printed
+    assert "1 checks: 1 right" in printed

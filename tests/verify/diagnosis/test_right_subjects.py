@@ -1,0 +1,54 @@
+"""Nothing is named where nothing is wrong: a diagnosis that is forced to look at the largest ratio finds no cause."""
+
+from pathlib import Path
+
+import pytest
+
+from bertref.verify.diagnosis.diagnose import diagnose
+from bertref.verify.diagnosis.families import HYPOTHESES
+from bertref.verify.diagnosis.scene import Scene
+from bertref.verify.judgement.judge import judged
+from bertref.verify.records import Diagnosis
+from tests.verify.right import IMPLEMENTATIONS, WAYS, asked
+
+from .applied import asked as one_case
+from .applied import scene_of, wrong
+
+
+def forced(kind: str, seed: int, folder: Path) -> Diagnosis:
+    """What a forced diagnosis says of a right implementation of that kind; there is no second case to refute it."""
+    subject, case = asked(kind, seed, folder)
+    report, judgement = judged(case, subject.answer(case), subject.precision)
+    assert report.verdict == "right"
+    return diagnose(report, Scene(judgement), force=True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "seed"),
+    [("numpy:dtype=float32", 91), ("torch:dtype=float32", 92), ("torch:dtype=bfloat16", 93)],
+)
+def test_no_cause_in_right_subjects(kind: str, seed: int, tmp_path: Path) -> None:
+    found = forced(kind, seed, tmp_path)
+    assert (found.outcome, found.causes) == ("unknown", ())
+    assert found.ruled_out
+
+
+def test_a_diagnosis_that_is_forced_could_name_a_cause() -> None:
+    """An epsilon so near to the right one that nothing is called wrong is found where it has to be looked for: errors
+    of less than the limit, of which less than a tenth is left."""
+    epsilon = next(one for one in HYPOTHESES if one.id == "norm.epsilon")
+    report, scene = scene_of(one_case(), wrong(one_case(), epsilon, 1.6e-9))
+    assert report.verdict == "right"
+    found = diagnose(report, scene, force=True)
+    assert [cause.id for cause in found.causes] == ["norm.epsilon"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [*IMPLEMENTATIONS, *WAYS])
+def test_no_cause_in_many_right_subjects(kind: str, tmp_path: Path) -> None:
+    named = {}
+    for seed in range(5000, 5200):
+        found = forced(kind, seed, tmp_path)
+        if found.causes:
+            named[seed] = found.causes
+    assert not named

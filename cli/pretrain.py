@@ -50,6 +50,8 @@ RATES = ", ".join(f"{name} {rate:g}" for name, rate in LEARNING_RATES.items())
 @shown("weight-decay", help="Decoupled weight decay.")
 @shown("clip-norm", help="Largest gradient norm; 0 switches clipping off.")
 @click.option("--schedule", type=click.Choice(["google", "huggingface", "constant"]), help="Default: the dialect's.")
+@click.option("--shard-optimizer", is_flag=True, help="Under torchrun: each process keeps a share of the optimiser's "
+              "state.")  # fmt: skip
 @shown("accumulate", help="Chunks in which a batch is computed: less memory, the same result.")
 @click.option("--dropout", type=float, help="Both dropout probabilities.  [default: 0 for tiny, mini]")
 @shown(

@@ -9,9 +9,9 @@ from ..checkpoint import training as states
 from ..errors import CheckpointError
 from ..precision import loss_scale_from_dict
 from .parallel.agreement import must_hold_the_same
-from .parallel.world import ALONE, World
+from .parallel.world import World
 from .report import Report
-from .step import State
+from .step import State, TrainingRecipe
 
 
 def to_host(xp: Namespace, arrays: Mapping[str, Array]) -> dict[str, Any]:
@@ -27,16 +27,18 @@ def save(
     *,
     keep: int,
     pass_counts: Sequence[int] = (),
-    world: World = ALONE,
+    recipe: TrainingRecipe,
 ) -> Path | None:
     """Writes a checkpoint into the run's folder and returns its path; see `checkpoint.training.save`. Of several
     processes the first one writes; None in the others. Raises `InputError` if their weights have come apart."""
+    world, shards, kinds = recipe.world, recipe.shards, recipe.optimizer.rule.moments
     params = to_host(xp, state.params)
     must_hold_the_same(world, params, state.step)
+    moments = shards.whole_moments(xp, state.moments, kinds) if shards else state.moments
     if world.rank:
         return None
-    scale, moments = state.loss_scale.to_dict() if state.loss_scale else None, to_host(xp, state.moments)
-    saved = states.TrainingState(params, moments, state.step, scale, tuple(pass_counts), world.size)
+    scale = state.loss_scale.to_dict() if state.loss_scale else None
+    saved = states.TrainingState(params, to_host(xp, moments), state.step, scale, tuple(pass_counts), world.size)
     return states.save(out, saved, describe, keep=keep)
 
 

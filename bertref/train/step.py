@@ -24,6 +24,7 @@ from ..opset import OpSet
 from ..optim import Optimizer, Schedule, accumulate, clip_by_global_norm, global_norm
 from ..precision import LossScale, Precision, cast, unscale
 from ..probes import Recorder
+from .parallel.shards import Shards
 from .parallel.sums import summed, summed_outcome
 from .parallel.world import ALONE, World
 
@@ -46,6 +47,8 @@ class TrainingRecipe:
     for no norm and it stays as it is, without decay."""
     world: World = ALONE
     """The processes that share the work of a step."""
+    shards: Shards | None = None
+    """Which part of the parameters each process updates, where they share the update, too."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,8 @@ def initial_state(ops: OpSet, recipe: TrainingRecipe, params: dict[str, np.ndarr
     """The state before the first step, from host parameters."""
     xp = ops.xp
     master = {name: xp.from_numpy(array.astype(recipe.precision.master)) for name, array in params.items()}
-    return State(master, recipe.optimizer.init_state(xp, master), 0, recipe.precision.initial_loss_scale())
+    own = recipe.shards.own(xp, master) if recipe.shards else master
+    return State(master, recipe.optimizer.init_state(xp, own), 0, recipe.precision.initial_loss_scale())
 
 
 def working_params(ops: OpSet, recipe: TrainingRecipe, state: State) -> dict[str, Array]:
@@ -110,8 +114,8 @@ def dropout_of(ops: OpSet, recipe: TrainingRecipe, batch: Batch, step: int) -> D
 def gradients(
     ops: OpSet, recipe: TrainingRecipe, state: State, batch: Batch, recorder: Recorder | None = None
 ) -> tuple[Outcome, dict[str, Array]]:
-    """Losses and figures of the batch, and the gradients of the master weights, unscaled, before clipping. `recorder`
-    sees the share of this process."""
+    """Losses and figures of the batch, and the gradients of the master weights, unscaled, before clipping: with shards
+    the pieces that belong to this process. `recorder` sees the share of this process."""
     world = recipe.world
     if world.size == 1:
         return share_gradients(ops, recipe, state, batch, slice(0, len(batch)), recorder)
@@ -120,7 +124,8 @@ def gradients(
         outcome, grads = share_gradients(ops, recipe, state, batch, share, recorder)
     else:
         outcome, grads = _nothing(ops.xp, *share_gradients(ops, recipe, state, batch, slice(0, 1)))
-    return summed_outcome(world, ops.xp, outcome), summed(world, ops.xp, grads)
+    outcome = summed_outcome(world, ops.xp, outcome)
+    return outcome, recipe.shards.summed(ops.xp, grads) if recipe.shards else summed(world, ops.xp, grads)
 
 
 def _nothing(xp: Namespace, outcome: Outcome, grads: dict[str, Array]) -> tuple[Outcome, dict[str, Array]]:
@@ -187,12 +192,13 @@ def train_step(
     with np.errstate(all="ignore"):  # overflow and NaN are looked for, and reported with their name
         outcome, grads = gradients(ops, recipe, state, batch, recorder)
         grads = {name: g for name, g in grads.items() if recipe.rate_scales.get(name) != 0}
-        if recipe.clip_norm is None:
-            norm = global_norm(xp, grads, ops.updates)
-        else:
+        norm = global_norm(xp, grads, ops.updates)
+        if recipe.shards:
+            norm = recipe.shards.norm(xp, norm)
+        if recipe.clip_norm is not None:
             grads, norm = clip_by_global_norm(
                 xp, grads, recipe.clip_norm, epsilon=recipe.settings.numerics.clip_epsilon,
-                updates=ops.updates, donate=donate,
+                updates=ops.updates, donate=donate, norm=norm,
             )
         losses = {name: float(xp.to_numpy(loss)) for name, loss in outcome.losses.items()}
         length = float(xp.to_numpy(norm))
@@ -212,15 +218,16 @@ def _updated(
     ops: OpSet, recipe: TrainingRecipe, state: State, grads: dict[str, Array], rate: float, *, donate: bool
 ) -> tuple[dict[str, Array], dict[str, Array]]:
     """Parameters and moments after the update: those with a gradient, each at its own rate."""
-    optimizer, scales = recipe.optimizer, recipe.rate_scales
-    params, moments = dict(state.params), dict(state.moments)
+    optimizer, scales, shards = recipe.optimizer, recipe.rate_scales, recipe.shards
+    old = shards.own(ops.xp, state.params) if shards else state.params
+    params, moments = dict(old), dict(state.moments)
     for scale in dict.fromkeys(scales.get(name, 1.0) for name in grads):
         names = [name for name in grads if scales.get(name, 1.0) == scale]
         new_params, new_moments = optimizer.update(
-            ops.xp, {name: state.params[name] for name in names}, {name: grads[name] for name in names},
+            ops.xp, {name: old[name] for name in names}, {name: grads[name] for name in names},
             {name: state.moments[name] for name in optimizer.names(names)}, rate=rate * scale, step=state.step + 1,
             updates=ops.updates, donate=donate,
         )  # fmt: skip
         params |= new_params
         moments |= new_moments
-    return params, moments
+    return shards.whole(ops.xp, params) if shards else params, moments

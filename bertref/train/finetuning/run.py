@@ -211,7 +211,7 @@ class _Finetuning:
     def save(self, state: State) -> None:
         xp, options = self.setup.ops.xp, self.setup.basis.options
         path = checkpoints.save(
-            xp, state, self.out, self.describe, keep=options.keep, world=self.setup.recipe.world
+            xp, state, self.out, self.describe, keep=options.keep, recipe=self.setup.recipe
         )
         self.report("saved", {"step": state.step, "path": str(path)})
 

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
 
+import numpy as np
+
 from ...errors import InputError, ProcessLost
 from .meeting import common_name
 from .world import ALONE, Handle, HostArray, World
@@ -91,6 +93,18 @@ class Gloo:
         tensor = self._torch.from_numpy(array)  # the same memory
         work = self._asked(lambda: self._distributed.all_reduce(tensor, async_op=True))
         return _Work(self, work)
+
+    def reduce_scatter(self, array: HostArray, part: HostArray) -> Handle:
+        whole, own = self._torch.from_numpy(array), self._torch.from_numpy(part)
+        return _Work(
+            self, self._asked(lambda: self._distributed.reduce_scatter_tensor(own, whole, async_op=True))
+        )
+
+    def all_gather(self, part: HostArray) -> HostArray:
+        whole = np.empty(part.size * self._size, part.dtype)
+        own, target = self._torch.from_numpy(part), self._torch.from_numpy(whole)
+        self._asked(lambda: self._distributed.all_gather_into_tensor(target, own))
+        return whole
 
     def broadcast(self, array: HostArray) -> None:
         tensor = self._torch.from_numpy(array)

@@ -37,6 +37,15 @@ class World(Protocol):
         """Replaces `array` by the sum over all processes; it may be read when the handle has been waited for."""
         ...
 
+    def reduce_scatter(self, array: HostArray, part: HostArray) -> Handle:
+        """Puts into `part` (n) of process r the sum over all processes of `array` (size * n) from r * n on; it may be
+        read when the handle has been waited for. `array` is used up."""
+        ...
+
+    def all_gather(self, part: HostArray) -> HostArray:
+        """The parts (n) of all processes, by rank, end to end (size * n)."""
+        ...
+
     def broadcast(self, array: HostArray) -> None:
         """Replaces `array` by that of process 0."""
         ...
@@ -62,6 +71,13 @@ class Alone:
 
     def all_reduce(self, array: HostArray) -> Handle:
         return _Done()
+
+    def reduce_scatter(self, array: HostArray, part: HostArray) -> Handle:
+        part[...] = array
+        return _Done()
+
+    def all_gather(self, part: HostArray) -> HostArray:
+        return part
 
     def broadcast(self, array: HostArray) -> None:
         pass

@@ -71,6 +71,7 @@ class PretrainOptions:
     objective: str = "mlm+nsp"
     init: str | None = None
     init_optimizer: bool = False
+    shard_optimizer: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "precision", canonical(self.precision))
@@ -134,7 +135,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
 
 FREE = frozenset({"backend", "kernels", "recompute", "layout", "eval_every", "eval_batches", "log_every",
 "save_every", "keep",
-                  "resume", "out"})  # fmt: skip
+                  "resume", "out", "shard_optimizer"})  # fmt: skip
 """Options that may differ when a run is resumed: they don't change what is learnt (beyond rounding)."""
 
 

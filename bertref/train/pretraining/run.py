@@ -27,6 +27,7 @@ from ..diverged import DivergenceWatch
 from ..figures import evaluate
 from ..loop import Pace, train
 from ..parallel.agreement import in_turn, must_have_work, must_want_the_same, one_state
+from ..parallel.shards import Shards
 from ..parallel.world import ALONE, World
 from ..report import Report, silent
 from ..run_folder import claim, give_back, is_finished
@@ -66,7 +67,7 @@ def pretrain(
     if begun is None:
         report("message", {"text": f"{out}: this run has finished; nothing is left to do."})
         return Result("already finished", options.steps, out, {}, None, [])
-    setup, state = begun.setup, one_state(world, begun.setup.ops.xp, begun.state)
+    setup, state = _shared_out(options, begun.setup, one_state(world, begun.setup.ops.xp, begun.state))
     task = _Pretraining(begun.options, setup, out, report, tied=DECODER not in state.params)
     if world.rank == 0:
         task.describe(out)
@@ -83,6 +84,15 @@ def pretrain(
     status, step = "interrupted" if trained.interrupted else "finished", trained.state.step
     report("done", {"status": status, "step": step, "out": str(out), "unigram_loss": setup.unigram, **task.metrics})
     return Result(status, step, out, task.metrics, setup.unigram, trained.curve)
+
+
+def _shared_out(options: PretrainOptions, setup: Setup, state: State) -> tuple[Setup, State]:
+    """With --shard-optimizer: the parts of the parameters, and of the moments those of this process."""
+    if not options.shard_optimizer or setup.recipe.world.size == 1:
+        return setup, state
+    shards = Shards(setup.recipe.world, {name: array.shape for name, array in state.params.items()})
+    setup = replace(setup, recipe=replace(setup.recipe, shards=shards))
+    return setup, replace(state, moments=shards.own_moments(setup.ops.xp, state.moments))
 
 
 class _Begun(NamedTuple):
@@ -176,7 +186,7 @@ class _Pretraining:
     def save(self, state: State) -> None:
         path = checkpoints.save(
             self.setup.ops.xp, state, self.out, self.describe, keep=self.options.keep,
-            pass_counts=self.setup.data.pass_counts, world=self.setup.recipe.world,
+            pass_counts=self.setup.data.pass_counts, recipe=self.setup.recipe,
         )  # fmt: skip
         self.report("saved", {"step": state.step, "path": str(path)})
 

@@ -122,6 +122,10 @@ def set_up(
         batch.validate(config)
     unigram = _unigram(data, batches) if batches and isinstance(data, PretrainingData) else None
     ops, recipe = OpSet(backend, kernels=options.kernels), recipe_of(options, config, numerics, backend)
+    if options.shard_optimizer and recipe.optimizer.rule.whole:
+        raise InputError(
+            f"--shard-optimizer cuts parameters into pieces, but {recipe.optimizer.kind} needs them whole; leave it out"
+        )
     return Setup(ops, replace(recipe, world=world), config, numerics, tokenizer, data, batches, unigram, size)
 
 

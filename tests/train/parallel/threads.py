@@ -62,6 +62,16 @@ class ThreadWorld:
         array[...] = np.nan
         return _Sum(array, everyone)
 
+    def reduce_scatter(self, array: HostArray, part: HostArray) -> Handle:
+        everyone = self._leave((part.shape, array.dtype, array.copy()))
+        part[...] = np.nan
+        array[...] = np.nan
+        rows = slice(self.rank * len(part), (self.rank + 1) * len(part))
+        return _Sum(part, lambda: [(shape, dtype, given[rows]) for shape, dtype, given in everyone()])
+
+    def all_gather(self, part: HostArray) -> HostArray:
+        return np.concatenate(self._leave(part.copy())())
+
     def broadcast(self, array: HostArray) -> None:
         array[...] = self._leave(array.copy())()[0]
 

@@ -1,0 +1,104 @@
+"""The optimiser's state shared out: the steps of one process, and checkpoints that are those of any run."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.numpy import load_file
+
+from bertref import backends
+from bertref.errors import InputError
+from bertref.train.parallel import shards as shards_module
+from bertref.train.parallel.shards import Shards
+from bertref.train.parallel.sums import buckets
+
+from ..pretraining.running import equal, run, weights
+from .test_runs import losses, shared
+from .test_steps import batches, dropping, recipe
+from .test_steps import run as steps
+from .threads import ThreadWorld, together
+
+NOISE = 1e-9
+"""Beside weights of about 1: the gradient of a key's bias is rounding alone, and Adam divides it by 1e-8."""
+SHAPES = st.dictionaries(st.text("abc", min_size=1, max_size=2), st.lists(st.integers(1, 4), max_size=3).map(tuple),
+                         min_size=1)  # fmt: skip
+
+
+@settings(max_examples=30, deadline=None)
+@given(SHAPES, st.integers(1, 5), st.integers(1, 30))
+def test_pieces_are_cut_added_and_put_together(shapes: dict[str, tuple[int, ...]], size: int, full: int) -> None:
+    xp = backends.get("numpy").xp
+    shares = [{name: np.random.default_rng([rank, n]).normal(size=shape) for n, (name, shape) in
+               enumerate(shapes.items())} for rank in range(size)]  # fmt: skip
+    total = {name: sum(share[name] for share in shares) for name in shapes}
+
+    def work(world: ThreadWorld) -> tuple[dict[str, Any], dict[str, Any]]:
+        parts = Shards(world, shapes)
+        found = parts.summed(xp, shares[world.rank])
+        for name, piece in parts.own(xp, total).items():
+            np.testing.assert_allclose(found.pop(name), piece, rtol=1e-12, atol=1e-12)
+        assert not found, "as many pieces of the sums as of whole arrays"
+        own = parts.own(xp, total)
+        norm = parts.norm(xp, np.sqrt(np.asarray(sum(float((piece**2).sum()) for piece in own.values()))))
+        want = np.sqrt(sum(float((array**2).sum()) for array in total.values()))
+        assert float(norm) == pytest.approx(want, rel=1e-12)
+        return own, parts.whole(xp, own)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shards_module, "buckets", lambda sizes: buckets(sizes, full))
+        results = together(size, work)
+    for _, whole in results:
+        assert list(whole) == list(shapes)
+        assert equal(whole, total)
+    count = sum(int(np.prod(shape)) for shape in shapes.values())
+    assert sum(piece.size for own, _ in results for piece in own.values()) == count, "every element belongs to one"
+
+
+@pytest.mark.parametrize(("size", "backend"), [(2, "numpy"), (3, "torch")])
+@pytest.mark.parametrize("clip", [0.5, None])
+def test_steps_are_those_of_one_process(size: int, backend: str, clip: float | None) -> None:
+    c, xp = dropping(), backends.get(backend).xp
+    assert len(batches(c)) > 1
+    state, results = steps(c, recipe(c, clip_norm=clip))
+
+    def work(world: ThreadWorld) -> Any:
+        parts = Shards(world, {name: array.shape for name, array in c.params.items()})
+        other, others = steps(c, recipe(c, clip_norm=clip, world=world, shards=parts), backend)
+        return other, others, parts.whole_moments(xp, other.moments, ("m", "v"))
+
+    for other, others, moments in together(size, work):
+        for one, many in zip(results, others, strict=True):
+            assert many.losses == pytest.approx(one.losses, rel=1e-10)
+            assert many.gradient_norm == pytest.approx(one.gradient_norm, rel=1e-10)
+        assert list(moments) == list(state.moments)
+        for found, want, noise in ((other.params, state.params, NOISE), (moments, state.moments, 1e-12)):
+            for name, array in want.items():
+                np.testing.assert_allclose(xp.to_numpy(found[name]), array, rtol=1e-8, atol=noise, err_msg=name)
+        assert sum(xp.to_numpy(a).size for a in other.moments.values()) < sum(a.size for a in state.moments.values())
+
+
+def test_a_run_resumes_with_it_and_without(tmp_path: Path) -> None:
+    changes = {"precision": "float64", "steps": 10}
+    one = run(tmp_path, "one", **changes)
+    first = shared(tmp_path, 2, "parts", 5, shard_optimizer=True, **changes)[0]
+    saved = load_file(tmp_path / "parts/checkpoint-5/training_state.safetensors")
+    assert {name: a.shape for name, a in saved.items()} == {
+        f"{name}/{kind}": a.shape for name, a in weights(tmp_path / "parts/checkpoint-5").items() for kind in "mv"
+    }
+    second = shared(tmp_path, 3, "parts", 3, shard_optimizer=True, resume=True, **changes)[0]
+    third = run(tmp_path, "parts", resume=True, **changes)
+    np.testing.assert_allclose(losses(first) + losses(second) + losses(third), losses(one), rtol=1e-10)
+
+
+def test_an_optimizer_that_needs_whole_parameters_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="--shard-optimizer cuts parameters into pieces, but lamb needs them whole"):
+        run(tmp_path, optimizer="lamb", shard_optimizer=True)
+
+
+def test_one_process_has_all_of_it(tmp_path: Path) -> None:
+    run(tmp_path, "plain", steps=3)
+    run(tmp_path, "sharded", steps=3, shard_optimizer=True)
+    assert equal(weights(tmp_path / "plain"), weights(tmp_path / "sharded"))

@@ -34,7 +34,8 @@ LARGEST = 8000
 LINES = 30
 """Of a room's page, but for those of `LONG`."""
 LONG = {"README.md", *(f"{room}/README.md" for room in (
-    "backends", "bertref", "bertref/bench", "bertref/checkpoint", "bertref/data/tasks", "bertref/train/finetuning",
+    "backends", "bertref", "bertref/bench", "bertref/checkpoint", "bertref/data/tasks", "bertref/default_model",
+    "bertref/default_model/model", "bertref/train/finetuning",
     "bertref/verify", "cli", "golden", "tests", "tests/verify/mistakes",
 ))}  # fmt: skip
 

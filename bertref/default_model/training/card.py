@@ -40,6 +40,7 @@ def _figures(places: TrainingPlaces) -> dict[str, Any]:
                                                           "report-phrases")}  # fmt: skip
     answers = _answers(places / "report-windows" / "predictions.jsonl")
     words = [len(row["text"].split()) for row in read_rows(places / "data" / "report.jsonl")]
+    student = json.loads((places / "student" / "results.json").read_text(encoding="utf-8"))
     return {
         "counts": json.loads((places / "data" / "counts.json").read_text(encoding="utf-8")),
         "results": {name: _metrics(found) for name, found in results.items()},
@@ -49,7 +50,7 @@ def _figures(places: TrainingPlaces) -> dict[str, Any]:
         "calibration error": answers.calibration_error(),
         "baselines": baselines(places / "data" / "fit.jsonl", places / "data" / "report.jsonl"),
         "words": {name: _last(places / f"{name}.jsonl") for name in ("words-before", "words-after")},
-        "temperature": json.loads((places / "student" / "results.json").read_text(encoding="utf-8"))["temperature"],
+        "temperature": student["temperature"], "tuned": student["metrics"],
         "minutes": _minutes(places / TIMES),
         "machine": {"cpu": report()["cpu"]["model"], "cores": report()["cpu"]["usable"]},
         "worst": results["report-windows"].get("worst", [])[:LIMITS],

@@ -10,7 +10,7 @@ from ..report.layout import number
 from .families import HYPOTHESES
 from .hypothesis import Told
 from .scene import Scene
-from .trials import Candidate, Trials
+from .trials import Trials, TriedHypothesis
 
 MOST = 5
 """Causes that are looked for at most."""
@@ -47,8 +47,8 @@ class _Proved:
     """Candidates that explain the first wrong tensor equally well, and what else was tried there."""
 
     first: str
-    best: list[Candidate]
-    others: list[Candidate]
+    best: list[TriedHypothesis]
+    others: list[TriedHypothesis]
     ruled_out: tuple[str, ...]
 
 
@@ -87,7 +87,7 @@ class _Search:
         kinds = ("", self._kind)
         return {name: self._scene.ratio(name) for name in self._scene.judged_names() if split(name)[0] in kinds}
 
-    def _repair(self, candidate: Candidate) -> None:
+    def _repair(self, candidate: TriedHypothesis) -> None:
         self._scene = candidate.on(self._scene)
         if self._second is not None:
             self._second = candidate.on(self._second)
@@ -95,7 +95,7 @@ class _Search:
     def _at(self, first: str, sizes: dict[str, float]) -> _Proved:
         """All hypotheses at one wrong tensor; of those that pass, the best: those that explain most, of these those
         with the least freedom."""
-        trials, passed, tried = Trials(self._scene, first, sizes), list[Candidate](), []
+        trials, passed, tried = Trials(self._scene, first, sizes), list[TriedHypothesis](), []
         for hypothesis in HYPOTHESES:
             if hypothesis.id in self._without:
                 continue
@@ -104,14 +104,14 @@ class _Search:
             if not held and any(hypothesis.applies(self._scene.rows[name]) for name in trials.inside):
                 tried.append(hypothesis.id)
         passed.sort(key=_rank)
-        best: dict[str, Candidate] = {}
+        best: dict[str, TriedHypothesis] = {}
         for one in passed:
             if _rank(one) == _rank(passed[0]):
                 best.setdefault(one.hypothesis.id, one)
         others = [one for one in passed if one not in best.values()]
         return _Proved(first, list(best.values()), others, tuple(tried))
 
-    def _agrees(self, candidate: Candidate, first: str) -> bool:
+    def _agrees(self, candidate: TriedHypothesis, first: str) -> bool:
         """Whether another case says the same; where there is none, this one has to do."""
         if not self._asked:
             self._second, self._asked = self._another(), True
@@ -136,7 +136,7 @@ class _Search:
         causes = [self._cause(one.best[0], one, right if one is clean[-1] else "") for one in clean]
         return Diagnosis("named", tuple(causes), left)
 
-    def _is_clean(self, candidate: Candidate, left: tuple[str, ...]) -> bool:
+    def _is_clean(self, candidate: TriedHypothesis, left: tuple[str, ...]) -> bool:
         """Whether nothing of what remains wrong is in the same part of the network as what the candidate explains, or
         reads it: a tensor that was recorded under another's name is wrong, and so is what is made of it."""
         scene, explained = self._scene, candidate.explained.keys()
@@ -149,7 +149,7 @@ class _Search:
         names = [name for name in self._scene.judged_names() if name.startswith("grad:")]
         return bool(names) and all(self._scene.ratio(name) <= LIMIT for name in names)
 
-    def _cause(self, candidate: Candidate, proved: _Proved, right: str = "") -> Cause:
+    def _cause(self, candidate: TriedHypothesis, proved: _Proved, right: str = "") -> Cause:
         """The record; `right` says what is right with it and those before it, if not just what it explains."""
         hypothesis, fitted = candidate.hypothesis, candidate.number
         told = Told(
@@ -168,11 +168,11 @@ class _Search:
         )  # fmt: skip
 
 
-def _rank(candidate: Candidate) -> tuple[int, int]:
+def _rank(candidate: TriedHypothesis) -> tuple[int, int]:
     return -len(candidate.explained), candidate.freedom
 
 
-def _proof(candidate: Candidate, told: Told, right: str) -> str:
+def _proof(candidate: TriedHypothesis, told: Told, right: str) -> str:
     """What the replay gave."""
     what = right or replace(told, names=tuple(candidate.explained)).at
     return f"With that {what} is right to rounding ({number(candidate.before)} -> {number(candidate.after)})."

@@ -10,7 +10,7 @@ from .scene import Made, Scene
 
 
 @dataclass(frozen=True)
-class Choice:
+class Possibility:
     """One of several possibilities, in words, and what `Hypothesis.make` takes of it."""
 
     words: str = ""
@@ -67,9 +67,9 @@ class Told:
         return f"{self.known} {fitted}" if self.known else f"{self.value:.5g} {fitted}"
 
 
-def everywhere(scene: Scene, row: TensorRow) -> Iterable[Choice]:
+def everywhere(scene: Scene, row: TensorRow) -> Iterable[Possibility]:
     """No choice at all."""
-    return (Choice(),)
+    return (Possibility(),)
 
 
 def by_itself(row: TensorRow) -> str:
@@ -109,7 +109,7 @@ class Hypothesis:
     sentence: Callable[[Told], str]
     where: Mapping[str, str]
     patch: str
-    choices: Callable[[Scene, TensorRow], Iterable[Choice]] = everywhere
+    choices: Callable[[Scene, TensorRow], Iterable[Possibility]] = everywhere
     number: Number | None = None
     together: Callable[[TensorRow], str] = by_itself
 

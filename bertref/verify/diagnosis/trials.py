@@ -9,7 +9,7 @@ from ..graph.axes import kind
 from ..judgement.limit import LIMIT
 from ..records import Fitted
 from .fit import fitted
-from .hypothesis import Choice, Hypothesis
+from .hypothesis import Hypothesis, Possibility
 from .scene import LEFT, Made, Scene
 
 SHARE = 0.1
@@ -17,12 +17,12 @@ SHARE = 0.1
 
 
 @dataclass(frozen=True)
-class Candidate:
+class TriedHypothesis:
     """A hypothesis with its choice or number, the rows that it changes, what it explains there (the largest errors
     before and after, by name), how many rows it could have changed, and whether none of them contradicts it."""
 
     hypothesis: Hypothesis
-    choice: Choice
+    choice: Possibility
     number: Fitted | None
     names: tuple[str, ...]
     explained: Mapping[str, tuple[float, float]]
@@ -85,7 +85,7 @@ class Trials:
         """The rows that may have made the first wrong answer."""
         return self._spans[self._first]
 
-    def explaining(self, hypothesis: Hypothesis) -> Iterator[Candidate]:
+    def explaining(self, hypothesis: Hypothesis) -> Iterator[TriedHypothesis]:
         """The hypothesis in every form in which it explains the first wrong answer."""
         every = [name for name, row in self._scene.rows.items() if hypothesis.applies(row)]
         inside = [name for name in every if name in self._spans[self._first]]
@@ -102,7 +102,7 @@ class Trials:
                 if found is not None:
                     yield found
 
-    def _tried(self, hypothesis: Hypothesis, choice: Choice, group: list[str]) -> Candidate | None:
+    def _tried(self, hypothesis: Hypothesis, choice: Possibility, group: list[str]) -> TriedHypothesis | None:
         inside, number, value = [name for name in group if name in self._spans[self._first]], None, choice.value
         if hypothesis.number is not None:
             number = fitted(
@@ -114,13 +114,13 @@ class Trials:
         after = self._changed(hypothesis, inside, value).ratio(self._first)
         if after > min(LEFT, SHARE * self._sizes[self._first]):
             return None
-        found = self._scope(Candidate(hypothesis, choice, number, tuple(group), {}, len(group)))
+        found = self._scope(TriedHypothesis(hypothesis, choice, number, tuple(group), {}, len(group)))
         return found if found and found.after <= SHARE * found.before else None
 
     def _changed(self, hypothesis: Hypothesis, names: list[str], value: Any) -> Scene:
         return self._scene.changed(rewritten(self._scene, hypothesis, names, value))
 
-    def _scope(self, candidate: Candidate) -> Candidate | None:
+    def _scope(self, candidate: TriedHypothesis) -> TriedHypothesis | None:
         """The candidate at the rows where it explains what is wrong, and harms nothing that is right."""
         rows = rewritten(self._scene, candidate.hypothesis, list(candidate.names), candidate.value(self._scene))
         kept, group = rows.keys() & set().union(*self._spans.values()), candidate.hypothesis.together

@@ -11,7 +11,7 @@ import numpy as np
 from ....row import TensorRow
 from ...graph.axes import kind
 from ...graph.contribution import Contribution
-from ..hypothesis import Choice, Hypothesis, Told
+from ..hypothesis import Hypothesis, Possibility, Told
 from ..scene import BACK, START, Back, Scene
 from .activations import FUNCTIONS, slope_of
 from .tools import rows_of
@@ -56,18 +56,18 @@ def _names(told: Told) -> str:
 # -- paths -------------------------------------------------------------------------------------------------------------
 
 
-def _inputs(scene: Scene, row: TensorRow) -> Iterator[Choice]:
+def _inputs(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
     for i, name in enumerate(row.inputs):
-        yield Choice(kind(name), i)
+        yield Possibility(kind(name), i)
 
 
 def _detached(scene: Scene, row: TensorRow, i: int) -> Back | None:
     return _inputs_times(scene, row, {i: 0.0}) if i < len(row.inputs) else None
 
 
-def _parameters(scene: Scene, row: TensorRow) -> Iterator[Choice]:
+def _parameters(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
     for i, parameter in enumerate(row.parameters):
-        yield Choice(parameter.name, i)
+        yield Possibility(parameter.name, i)
 
 
 def _without_gradient(shared: bool) -> Make:
@@ -88,10 +88,10 @@ SLOPES = {
 }  # fmt: skip
 
 
-def _slopes(scene: Scene, row: TensorRow) -> Iterator[Choice]:
+def _slopes(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
     for words, name in SLOPES.items():
-        yield Choice(words, slope_of(FUNCTIONS[name]))
-    yield Choice("half of the product rule, the normal distribution without x times its density", _share)
+        yield Possibility(words, slope_of(FUNCTIONS[name]))
+    yield Possibility("half of the product rule, the normal distribution without x times its density", _share)
 
 
 def _share(x: Values) -> Values:
@@ -105,10 +105,10 @@ def _by_slope(scene: Scene, row: TensorRow, slope: Callable[[Values], Values]) -
     return Back((Contribution((f"grad:{scene.made_by(row)}", x), lambda d, x: d * slope(x), x),))
 
 
-def _tanh_slopes(scene: Scene, row: TensorRow) -> Iterator[Choice]:
-    yield Choice("1 - y", lambda y: 1 - y)
-    yield Choice("1 - tanh(y)^2", lambda y: 1 - np.tanh(y) ** 2)
-    yield Choice("1", lambda y: np.ones_like(y))
+def _tanh_slopes(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+    yield Possibility("1 - y", lambda y: 1 - y)
+    yield Possibility("1 - tanh(y)^2", lambda y: 1 - np.tanh(y) ** 2)
+    yield Possibility("1", lambda y: np.ones_like(y))
 
 
 def _by_tanh_slope(scene: Scene, row: TensorRow, slope: Callable[[Values], Values]) -> Back:
@@ -128,10 +128,10 @@ def _constant_statistics(scene: Scene, row: TensorRow, _: Any) -> Back:
     return Back((Contribution(inputs, lambda d, x: d * gamma * _normed(scene, x)[1]),))
 
 
-def _wrong_factors(scene: Scene, row: TensorRow) -> Iterator[Choice]:
-    yield Choice("the normalised input times gamma", "scaled")
-    yield Choice("the norm's output", "output")
-    yield Choice("the norm's input", "input")
+def _wrong_factors(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+    yield Possibility("the normalised input times gamma", "scaled")
+    yield Possibility("the norm's output", "output")
+    yield Possibility("the norm's input", "input")
 
 
 def _gamma_from(scene: Scene, row: TensorRow, what: str) -> Back:
@@ -148,10 +148,10 @@ def _gamma_from(scene: Scene, row: TensorRow, what: str) -> Back:
     return Back((), (first, scene.parameters(row)[1]))
 
 
-def _scale_sides(scene: Scene, row: TensorRow) -> Iterator[Choice]:
+def _scale_sides(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
     for i, name in enumerate(row.inputs):
-        yield Choice(kind(name).rpartition(".")[2], (i,))
-    yield Choice("query and key", (0, 1))
+        yield Possibility(kind(name).rpartition(".")[2], (i,))
+    yield Possibility("query and key", (0, 1))
 
 
 def _unscaled(scene: Scene, row: TensorRow, sides: tuple[int, ...]) -> Back:
@@ -174,10 +174,10 @@ def _assigned(scene: Scene, row: TensorRow, _: Any) -> Back | None:
     return Back((), (Contribution((f"grad:{scene.made_by(row)}",), last_wins),))
 
 
-def _divisors(scene: Scene, row: TensorRow) -> Iterator[Choice]:
+def _divisors(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
     for i in range(len(row.parameters)):
         for words in ("texts", "tokens", "positions, padding as well"):
-            yield Choice(f"the number of {words}", (i, words))
+            yield Possibility(f"the number of {words}", (i, words))
 
 
 def _averaged(scene: Scene, row: TensorRow, value: tuple[int, str]) -> Back | None:
@@ -203,10 +203,10 @@ def _not_averaged(scene: Scene, row: TensorRow, _: Any) -> Back:
 FACTORS = {"1/2": 0.5, "2": 2.0, "1/4": 0.25, "4": 4.0, "1/8": 0.125, "8": 8.0, "0": 0.0}
 
 
-def _loss_factors(scene: Scene, row: TensorRow) -> Iterator[Choice]:
+def _loss_factors(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
     for i, name in enumerate(row.inputs or ("loss.total",)):
         for words, factor in FACTORS.items():
-            yield Choice(f"{name} is multiplied by {words}", (i, factor))
+            yield Possibility(f"{name} is multiplied by {words}", (i, factor))
 
 
 def _loss_scaled(scene: Scene, row: TensorRow, value: tuple[int, float]) -> Back | None:

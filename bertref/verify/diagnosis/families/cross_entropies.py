@@ -15,7 +15,7 @@ from ....topology import last_output
 from ...graph.arithmetic import RowArithmetic
 from ...graph.contribution import Contribution
 from ...graph.steps import Rewritten
-from ..hypothesis import Choice, Hypothesis, Number, Told, of_op
+from ..hypothesis import Hypothesis, Number, Possibility, Told, of_op
 from ..scene import Scene
 from .tools import formula
 
@@ -119,9 +119,9 @@ def _ignoring(labels: Values, weights: Values, classes: int, label: int) -> tupl
     return labels, weights * (labels != label)
 
 
-def _ignored_labels(scene: Scene, row: TensorRow) -> Iterator[Choice]:
+def _ignored_labels(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
     for label in (0, 1):
-        yield Choice(str(label), label)
+        yield Possibility(str(label), label)
 
 
 def _softmax_twice(scene: Scene, row: TensorRow, _: Any) -> Rewritten:

@@ -9,7 +9,7 @@ from ....row import TensorRow
 from ...emulation.formats import FORMATS, TF32, Format, nearest
 from ...graph.contribution import Contribution
 from ...graph.steps import Rewritten
-from ..hypothesis import Choice, Hypothesis, Told, by_layer, named, of_op
+from ..hypothesis import Hypothesis, Possibility, Told, by_layer, named, of_op
 from ..scene import Scene
 from .tools import found_at, gathered, layer_of, places, with_parameters
 
@@ -50,22 +50,22 @@ def _bias_times(factor: float) -> Callable[[Scene, TensorRow, Any], Rewritten]:
 # -- other weights -----------------------------------------------------------------------------------------------------
 
 
-def _weights(scene: Scene, row: TensorRow) -> Iterator[Choice]:
+def _weights(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
     """Dense layers whose weights may have been taken, as seen from a row: by their name in the same layer, in layers
     counted from its own, or in one of a certain number."""
     if layer_of(row) is None:
         for other in scene.rows.values():
             if other.op == row.op and layer_of(other) is None:
-                yield Choice(other.name, ("", 0, other.name))
+                yield Possibility(other.name, ("", 0, other.name))
         return
     own = row.name.split(".", 2)[2]
     for name in ("query", "key", "value", "attention_output"):
         if name != own:
-            yield Choice(f"{name} of the same layer", ("own", 0, name))
+            yield Possibility(f"{name} of the same layer", ("own", 0, name))
     if scene.case.config.num_hidden_layers > 1:
-        yield Choice("the layer before", ("own", -1, own))
-        yield Choice("the next layer", ("own", 1, own))
-        yield Choice("layer 0", ("", 0, f"layer.0.{own}"))
+        yield Possibility("the layer before", ("own", -1, own))
+        yield Possibility("the next layer", ("own", 1, own))
+        yield Possibility("layer 0", ("", 0, f"layer.0.{own}"))
 
 
 def _of_other(scene: Scene, row: TensorRow, place: tuple[str, int, str]) -> Rewritten | None:
@@ -80,10 +80,10 @@ def _of_other(scene: Scene, row: TensorRow, place: tuple[str, int, str]) -> Rewr
     return with_parameters(scene, row, {mine: scene.params[theirs] for mine, theirs in names})
 
 
-def _packing(scene: Scene, row: TensorRow) -> Iterator[Choice]:
-    yield Choice("all of Q, all of K, all of V one after the other, and read as query, key and value of each head in "
-                 "turn", "interleaved")  # fmt: skip
-    yield Choice("query, key and value of each head in turn, and read as all of Q, all of K, all of V", "packed")
+def _packing(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+    yield Possibility("all of Q, all of K, all of V one after the other, and read as query, key and value of each head "
+                      "in turn", "interleaved")  # fmt: skip
+    yield Possibility("query, key and value of each head in turn, and read as all of Q, all of K, all of V", "packed")
 
 
 def _cut_out(scene: Scene, row: TensorRow, order: str) -> Rewritten:

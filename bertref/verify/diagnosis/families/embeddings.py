@@ -9,7 +9,7 @@ import numpy as np
 from ....row import TensorRow
 from ...graph.contribution import Contribution
 from ...graph.steps import Rewritten
-from ..hypothesis import Choice, Hypothesis, Number, all_rows, named
+from ..hypothesis import Hypothesis, Number, Possibility, all_rows, named
 from ..scene import Scene
 from .attention import MASK, masked, softmax
 from .tools import formula
@@ -45,10 +45,10 @@ def _places(scene: Scene) -> Values:
     return np.arange(scene.case.batch.input_ids.shape[1])
 
 
-def _offsets(scene: Scene, row: TensorRow) -> Iterator[Choice]:
+def _offsets(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
     for by in (1, 2, -1):
-        yield Choice(f"{by}", (by, "around"))
-        yield Choice(f"{by}, cut off at the table's end", (by, "clipped"))
+        yield Possibility(f"{by}", (by, "around"))
+        yield Possibility(f"{by}, cut off at the table's end", (by, "clipped"))
 
 
 def _shifted(scene: Scene, value: tuple[int, str]) -> Values:
@@ -58,9 +58,9 @@ def _shifted(scene: Scene, value: tuple[int, str]) -> Values:
     return places % rows if way == "around" else np.clip(places, 0, rows - 1)
 
 
-def _starts(scene: Scene, row: TensorRow) -> Iterator[Choice]:
-    yield Choice("at its first token", "first")
-    yield Choice("less the number of columns of type 0, padding as well", "columns")
+def _starts(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+    yield Possibility("at its first token", "first")
+    yield Possibility("less the number of columns of type 0, padding as well", "columns")
 
 
 def _restarted(scene: Scene, start: str) -> Values:
@@ -91,10 +91,10 @@ def _sinusoids(scene: Scene, row: TensorRow, way: tuple[str, str]) -> Rewritten 
     return Rewritten(Contribution((), lambda: np.broadcast_to(table.astype(np.float64), (rows, *table.shape))))
 
 
-def _sinusoid_ways(scene: Scene, row: TensorRow) -> Iterator[Choice]:
+def _sinusoid_ways(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
     for words, order in (("sine and cosine in turn", "in turn"), ("sines first, then cosines", "halves")):
-        yield Choice(words, (order, "power"))
-        yield Choice(f"{words}, their angles by an exponential", (order, "exponential"))
+        yield Possibility(words, (order, "power"))
+        yield Possibility(f"{words}, their angles by an exponential", (order, "exponential"))
 
 
 def _without(name: str) -> Callable[[Scene, TensorRow, Any], Rewritten]:

@@ -8,7 +8,7 @@ import numpy as np
 from ....row import TensorRow
 from ...graph.contribution import Contribution
 from ...graph.steps import Rewritten
-from ..hypothesis import Choice, named, of_op
+from ..hypothesis import Possibility, named, of_op
 from ..scene import Scene
 from .cross_entropies import Make, binary, log_softmax, loss, of_terms
 from .tools import formula
@@ -69,9 +69,9 @@ def _part_missing(scene: Scene, row: TensorRow, name: str) -> Rewritten | None:
     return formula(row, lambda *parts: sum(part for one, part in zip(row.inputs, parts, strict=True) if one != name))
 
 
-def _parts(scene: Scene, row: TensorRow) -> Iterator[Choice]:
+def _parts(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
     for name in row.inputs:
-        yield Choice(name, name)
+        yield Possibility(name, name)
 
 
 def _averaged(scene: Scene, row: TensorRow, _: Any) -> Rewritten | None:
@@ -79,10 +79,10 @@ def _averaged(scene: Scene, row: TensorRow, _: Any) -> Rewritten | None:
     return None if n < 2 else formula(row, lambda *parts: sum(parts) / n)
 
 
-def _sums(scene: Scene, row: TensorRow) -> Iterator[Choice]:
-    yield Choice("over the two ends" if row.op == "span_cross_entropy" else "over everything", "all")
+def _sums(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+    yield Possibility("over the two ends" if row.op == "span_cross_entropy" else "over everything", "all")
     if row.op == "mean_binary_cross_entropy":
-        yield Choice("over the labels of a text", "labels")
+        yield Possibility("over the labels of a text", "labels")
 
 
 def _summed(scene: Scene, row: TensorRow, over: str) -> Rewritten:

@@ -10,7 +10,7 @@ from ....optim import Optimizer
 from ....row import TensorRow
 from ...graph.replay import Updater
 from ...records import OptimizerCase
-from ..hypothesis import Choice, Hypothesis, Number, Told, of_op
+from ..hypothesis import Hypothesis, Number, Possibility, Told, of_op
 from ..scene import Scene
 
 Values = Any
@@ -158,9 +158,9 @@ def _shifted(scene: Scene, way: Way, by: int) -> Way | None:
     return replace(way, corrected_by=by) if way.corrected_by is not None and _case(scene).step + by > 0 else None
 
 
-def _shifts(scene: Scene, row: TensorRow) -> Iterator[Choice]:
-    yield Choice("one step fewer: the counter starts at 0", -1)
-    yield Choice("one step more", 1)
+def _shifts(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+    yield Possibility("one step fewer: the counter starts at 0", -1)
+    yield Possibility("one step more", 1)
 
 
 def _everything(settings: Optimizer, name: str) -> bool:
@@ -171,11 +171,11 @@ def _without(*parts: str) -> Callable[[Optimizer, str], bool]:
     return lambda settings, name: not any(part in name for part in parts)
 
 
-def _exclusions(scene: Scene, row: TensorRow) -> Iterator[Choice]:
-    yield Choice("every parameter is decayed, biases and norms as well", _everything)
-    yield Choice("norms' weights are decayed: they are called LayerNorm.weight, not gamma",
+def _exclusions(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+    yield Possibility("every parameter is decayed, biases and norms as well", _everything)
+    yield Possibility("norms' weights are decayed: they are called LayerNorm.weight, not gamma",
                  _without("gamma", "beta", "bias"))  # fmt: skip
-    yield Choice("biases are decayed, outside of norms", _without("LayerNorm", "layer_norm"))
+    yield Possibility("biases are decayed, outside of norms", _without("LayerNorm", "layer_norm"))
 
 
 def _rates(scene: Scene) -> dict[str, float]:

@@ -8,7 +8,7 @@ import numpy as np
 from ....row import TensorRow
 from ...graph.contribution import Contribution
 from ...graph.steps import Rewritten
-from ..hypothesis import Choice, Hypothesis, named
+from ..hypothesis import Hypothesis, Possibility, named
 from ..scene import Scene
 from .tools import gathered
 
@@ -18,11 +18,11 @@ WHERE = {
 }  # fmt: skip
 
 
-def _tokens(scene: Scene, row: TensorRow) -> Iterator[Choice]:
-    yield Choice("the last column, which may be padding", "column")
-    yield Choice("each row's last token", "last")
+def _tokens(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+    yield Possibility("the last column, which may be padding", "column")
+    yield Possibility("each row's last token", "last")
     for i in (1, 2):
-        yield Choice(f"token {i}, counted from 0", i)
+        yield Possibility(f"token {i}, counted from 0", i)
 
 
 def _column(scene: Scene, x: Values, which: Any) -> Values:
@@ -35,9 +35,9 @@ def _column(scene: Scene, x: Values, which: Any) -> Values:
     return x[:, min(which, x.shape[1] - 1)]
 
 
-def _means(scene: Scene, row: TensorRow) -> Iterator[Choice]:
-    yield Choice("all columns, padding as well", "columns")
-    yield Choice("each row's tokens", "tokens")
+def _means(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+    yield Possibility("all columns, padding as well", "columns")
+    yield Possibility("each row's tokens", "tokens")
 
 
 def _mean(scene: Scene, x: Values, which: str) -> Values:

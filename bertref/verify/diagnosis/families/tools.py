@@ -13,7 +13,7 @@ from ...emulation.formats import FORMATS, nearest
 from ...graph.arithmetic import RowArithmetic
 from ...graph.contribution import Contribution
 from ...graph.steps import Rewritten
-from ..hypothesis import Choice
+from ..hypothesis import Possibility
 from ..scene import Scene
 
 Values = Any
@@ -69,22 +69,22 @@ WIDE = (
 """The tensors of a layer that are as wide as the model."""
 
 
-def places(scene: Scene, row: TensorRow) -> Iterator[Choice]:
+def places(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
     """Where a tensor as wide as the model can be found, as seen from a row: a choice's value is a pair of "layer", the
     number of layers to go forward from the row's own, and the name in that layer; or "", 0 and a name of its own."""
     inside, last = layer_of(row) is not None, scene.case.config.num_hidden_layers - 1
     if inside:
-        yield Choice("what the layer reads", ("layer", 0, ""))
+        yield Possibility("what the layer reads", ("layer", 0, ""))
     for name in WIDE:
         if inside:
-            yield Choice(f"{name} of the same layer", ("layer", 0, name))
-            yield Choice(f"{name} of the layer before", ("layer", -1, name))
+            yield Possibility(f"{name} of the same layer", ("layer", 0, name))
+            yield Possibility(f"{name} of the layer before", ("layer", -1, name))
         else:
-            yield Choice(f"{name} of the last layer", ("end", 0, name))
+            yield Possibility(f"{name} of the last layer", ("end", 0, name))
             if last:
-                yield Choice(f"{name} of the layer before the last", ("end", -1, name))
-    yield Choice("the normed embeddings", ("", 0, "embeddings.norm"))
-    yield Choice("the sum of the embeddings", ("", 0, "embeddings.sum"))
+                yield Possibility(f"{name} of the layer before the last", ("end", -1, name))
+    yield Possibility("the normed embeddings", ("", 0, "embeddings.norm"))
+    yield Possibility("the sum of the embeddings", ("", 0, "embeddings.sum"))
 
 
 def found_at(scene: Scene, row: TensorRow, place: tuple[str, int, str]) -> str | None:

@@ -52,7 +52,7 @@ def test_predict_draws_for_people(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["predict", "one [MASK]"], "bertref pretrain"),
+        (["predict", "one", "--task", "question-answering"], "question-answering"),
         (["predict", "--model", "nowhere", "one [MASK]"], "nowhere: no such folder"),
         (["predict", "--model", "{model}", "one"], r"no \[MASK\]"),
         (["predict", "--model", "{model}"], "--file"),

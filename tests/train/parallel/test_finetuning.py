@@ -1,6 +1,7 @@
 """Fine-tuning in several processes, as threads: the numbers of one, whoever evaluates; resuming; a grid is refused."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,12 @@ import pytest
 
 from bertref.errors import InputError
 from bertref.train.finetuning.run import FinetuneResult, finetune
+from bertref.train.parallel import torchrun
 from tests.cli_helpers import in_process
 
 from ..finetuning.running import cache, options, prepared, run, weights  # noqa: F401
 from ..pretraining.running import Log, StopAfter, equal
-from .threads import ThreadWorld, together
+from .threads import Meeting, ThreadWorld, together
 
 
 def shared(
@@ -80,16 +82,8 @@ def test_a_batch_with_fewer_examples_than_processes_is_refused(tmp_path: Path) -
     assert not (tmp_path / "out").exists()
 
 
-def test_a_grid_is_refused(monkeypatch: pytest.MonkeyPatch, capsys: Any, tmp_path: Path) -> None:
-    from contextlib import nullcontext
-
-    from bertref.train.parallel import torchrun
-
-    from .threads import Meeting
-
+def test_a_grid_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(torchrun, "joined", lambda: nullcontext(ThreadWorld(Meeting(2), 0)))
-    done = in_process(
-        capsys, monkeypatch, "finetune", "classification", str(tmp_path / "a.csv"), "--model", "m", "--grid", "seed=1,2"
-    )
+    done = in_process("finetune", "classification", str(tmp_path / "a.csv"), "--model", "m", "--grid", "seed=1,2")
     assert done.returncode == 2
     assert "--grid runs one experiment after the other" in done.stderr

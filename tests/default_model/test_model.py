@@ -115,7 +115,7 @@ def _of_tune(path: Path) -> Iterator[tuple[str, str]]:
         texts: dict[tuple[str, int], str] = {}
         films: dict[tuple[str, int], str] = {}
         for member in archive:
-            _, _, *rest = Path(member.name).parts
+            rest = Path(member.name).parts[2:]
             name = "/".join(rest)
             if name in ("urls_pos.txt", "urls_neg.txt"):
                 lines = archive.extractfile(member).read().decode().split()  # type: ignore[union-attr]

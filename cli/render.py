@@ -17,6 +17,8 @@ from rich.text import Text
 BLOCKS = " ▁▂▃▄▅▆▇█"
 PLAIN_BLOCKS = " ..::++##"
 CURVE_WIDTH, CURVE_HEIGHT = 64, 8
+LONGEST = 600
+"""Letters of a text that is classified, above its labels; of longer ones both ends are shown."""
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -108,9 +110,16 @@ def next_sentence(text: str, pair: str, probability: float) -> None:
     out.print(f"{probability:.2%}  {pair!r} {verdict} {text!r}", markup=False)
 
 
+def _shown(text: str) -> str:
+    """A text, or both ends of a long one."""
+    if len(text) <= LONGEST:
+        return text
+    return f"{text[: 2 * LONGEST // 3]} {drawn('…', '...')} {text[-LONGEST // 3 :]}"
+
+
 def labels(text: str, pair: str | None, scores: list[Any], *, shares: bool) -> None:
     """The labels of a text with their scores: probabilities as bars (`shares`), anything else as numbers."""
-    out.print(text if pair is None else f"{text}  |  {pair}", markup=False, style="bold")
+    out.print(_shown(text) if pair is None else f"{_shown(text)}  |  {_shown(pair)}", markup=False, style="bold")
     if shares:
         _bars([(found.score, found.label) for found in scores])
     else:

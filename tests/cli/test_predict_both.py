@@ -67,6 +67,13 @@ def test_long_texts_are_read_through_the_recorded_windows(both: Path) -> None:
     assert cut["score"] != pytest.approx(found["score"], abs=1e-9)
 
 
+def test_of_a_long_text_both_ends_are_shown(both: Path) -> None:
+    text = f"begin {LONG} and {LONG} end"
+    assert len(text) > 600
+    heading, *_ = in_process("predict", "--model", str(both), text).stdout.splitlines()
+    assert heading == f"{text[:400]} … {text[-200:]}"
+
+
 def test_windows_are_asked_for_where_nothing_is_recorded(both: Path, tmp_path: Path) -> None:
     plain = Path(shutil.copytree(both, tmp_path / "plain"))
     config = json.loads((plain / "config.json").read_text())

@@ -49,8 +49,8 @@ def _results(figures: Figures) -> Iterator[str]:
             yield f"| {name} | {' | '.join(value(name, figures, part) for part in columns)} |"
     yield from ("", "In brackets: 95 % intervals by bootstrap over reviews. Films differ more than that: accuracy on")
     yield f"the reviews to stop by, of other films, is {figures['tuned']['accuracy']:.4f}. Calibration error"
-    yield f"({figures['bins']} bins): {figures['calibration error']:.4f}, after dividing the logits by"
-    yield f"{figures['temperature']:.3f}, which is folded into the classifier."
+    yield f"({figures['bins']} bins): {figures['calibration error']:.4f}, after"
+    yield f"dividing the logits by {figures['temperature']:.3f}, which is folded into the classifier."
     yield from ("", f"| is \\ said | {labels[0]} | {labels[1]} |", "|---|---|---|")
     yield from (f"| {label} | {row[0]:,} | {row[1]:,} |" for label, row in zip(labels, counts, strict=True))
     base = ", ".join(f"{share:.4f} with {name}" for name, share in figures["baselines"].items())

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ...backends.report import report
+from ...backends.report import cpu
 from ...errors import InputError
 from ...metrics.calibration import expected_calibration_error
 from ...plumbing.files import write_file
@@ -40,6 +40,7 @@ def _figures(places: TrainingPlaces) -> dict[str, Any]:
                                                           "report-phrases")}  # fmt: skip
     answers = _answers(places / "report-windows" / "predictions.jsonl")
     words = [len(row["text"].split()) for row in read_rows(places / "data" / "report.jsonl")]
+    machine = cpu()
     student = json.loads((places / "student" / "results.json").read_text(encoding="utf-8"))
     return {
         "counts": json.loads((places / "data" / "counts.json").read_text(encoding="utf-8")),
@@ -52,7 +53,7 @@ def _figures(places: TrainingPlaces) -> dict[str, Any]:
         "words": {name: _last(places / f"{name}.jsonl") for name in ("words-before", "words-after")},
         "temperature": student["temperature"], "tuned": student["metrics"],
         "minutes": _minutes(places / TIMES),
-        "machine": {"cpu": report()["cpu"]["model"], "cores": report()["cpu"]["usable"]},
+        "machine": {"cpu": machine["model"], "cores": machine["usable"]},
         "worst": results["report-windows"].get("worst", [])[:LIMITS],
         "wrong sentences": results["report-sentences"].get("worst", []),
     }  # fmt: skip

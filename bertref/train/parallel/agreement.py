@@ -72,15 +72,15 @@ def one_state(world: World, xp: Namespace, state: State) -> State:
                 "the same folder at --out"
             )
 
-    def of_first(array: Any) -> Any:
+    def handed_round(array: Any) -> Any:
         host = np.array(xp.to_numpy(array), order="C")
         world.broadcast(host)
         return xp.from_numpy(host)
 
     return replace(
         state,
-        params={name: of_first(array) for name, array in state.params.items()},
-        moments={name: of_first(array) for name, array in state.moments.items()},
+        params={name: handed_round(array) for name, array in state.params.items()},
+        moments={name: handed_round(array) for name, array in state.moments.items()},
     )
 
 

@@ -12,6 +12,7 @@ The norm is made of the parts' norms and rounds otherwise than the whole one. An
 Source: Rajbhandari et al. 2020, "ZeRO: Memory Optimizations Toward Training Trillion Parameter Models", section 5.1.
 """
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -84,8 +85,8 @@ class Shards:
 
     def whole(self, xp: Namespace, pieces: Pieces) -> dict[str, Array]:
         """Whole arrays from the pieces of all processes."""
-        kinds = [str(xp.to_numpy(piece).dtype) for piece in pieces.values()]
-        dtype = next(kind[0] for kind in self._world.collect(kinds[:1]) if kind)
+        kinds = [str(xp.to_numpy(piece).dtype) for piece in itertools.islice(pieces.values(), 1)]
+        dtype = next(kind[0] for kind in self._world.collect(kinds) if kind)
         found: dict[str, Array] = {}
         for bucket in self._buckets:
             part = np.zeros(bucket.part, dtype)

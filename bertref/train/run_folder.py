@@ -6,13 +6,14 @@
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..checkpoint.folder import WEIGHTS
-from ..errors import CheckpointError, InputError
+from ..errors import BertrefError, CheckpointError, InputError
 from ..plumbing.files import write_file
 from ..precision import canonical
 from .report import Report
@@ -112,7 +113,21 @@ def claim(out: Path, record: RunRecord, defaults: Mapping[str, Any], *, resume: 
     return True
 
 
-def give_back(out: Path) -> None:
+@contextmanager
+def claimed(
+    out: Path, record: RunRecord, defaults: Mapping[str, Any], *, resume: bool, report: Report
+) -> Iterator[None]:
+    """As `claim`, for a run that is set up inside: if that can't be, a new folder is given back."""
+    made = claim(out, record, defaults, resume=resume, report=report)
+    try:
+        yield
+    except BertrefError:
+        if made:
+            _give_back(out)
+        raise
+
+
+def _give_back(out: Path) -> None:
     """Removes the folder of a run that could not be set up, unless something was made of the text already."""
     if [path.name for path in out.iterdir()] == [RUN_FILE]:
         (out / RUN_FILE).unlink()

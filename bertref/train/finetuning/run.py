@@ -19,7 +19,6 @@ from ...checkpoint import training as states
 from ...checkpoint.plan import class_of
 from ...checkpoint.text_windows import TextWindows
 from ...data.batch import Batch
-from ...errors import BertrefError
 from ...evaluation import Evaluation, evaluate_part
 from ...evaluation.results import metrics_by_name
 from ...inference.memory import InMemory
@@ -31,7 +30,7 @@ from ..loop import Pace, Trained, train
 from ..parallel.agreement import in_turn, must_have_work, must_want_the_same, of_first, one_state
 from ..parallel.world import ALONE, World
 from ..report import Report, silent
-from ..run_folder import claim, give_back, is_finished
+from ..run_folder import claimed, is_finished
 from ..start import differences, starting_params, weights_digest
 from ..step import State, initial_state, working_ops, working_params
 from . import predictions
@@ -113,17 +112,12 @@ def _begin(options: FinetuneOptions, world: World, report: Report) -> _Begun | N
     if basis.model:
         digest = {"path": options.model, "sha256": weights_digest(basis.model.params)}
         record = replace(record, init=digest)
-    made = claim(out, record, default_options(), resume=options.resume or world.rank > 0, report=report)
-    try:
+    with claimed(out, record, default_options(), resume=options.resume or world.rank > 0, report=report):
         setup = set_up(basis, report, world)
         predictions.check_labels(options, basis.kind, setup.labels)
         must_have_work(world, cast(int, setup.basis.options.batch_size))
         state = _start(basis, setup, out, report)
         history = History.open(out, cast(str, setup.basis.options.metric), state.step, setup.digest)
-    except BertrefError:
-        if made:
-            give_back(out)
-        raise
     return _Begun(setup, state, history)
 
 

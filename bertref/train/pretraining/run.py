@@ -18,7 +18,6 @@ from ...checkpoint import describe_model, latest, save_weights
 from ...checkpoint import training as states
 from ...checkpoint.plan import class_of
 from ...data.pretraining.batch import PretrainingBatch
-from ...errors import BertrefError
 from ...heads import DECODER, parameter_shapes
 from ...init import initial_parameters
 from ...params import count
@@ -30,7 +29,7 @@ from ..parallel.agreement import in_turn, must_have_work, must_want_the_same, on
 from ..parallel.shards import Shards
 from ..parallel.world import ALONE, World
 from ..report import Report, silent
-from ..run_folder import claim, give_back, is_finished
+from ..run_folder import claimed, is_finished
 from ..step import State, initial_state, working_ops, working_params
 from .options import DEFAULT_CONFIG, PretrainOptions, default_options, recorded
 from .origin import first_state, open_origin, preset_name
@@ -111,14 +110,9 @@ def _begin(options: PretrainOptions, world: World, report: Report) -> _Begun | N
     origin = open_origin(options, out)
     basis = basis_of(options, origin)  # a run that is impossible here has no use for a folder
     record = replace(record, init=origin.record() if origin else None)
-    made = claim(out, record, default_options(), resume=options.resume or world.rank > 0, report=report)
     options = replace(options, config=options.config or (preset_name(origin) if origin else DEFAULT_CONFIG))
-    try:
+    with claimed(out, record, default_options(), resume=options.resume or world.rank > 0, report=report):
         setup, state = _start(options, basis, out, report, world)
-    except BertrefError:
-        if made:
-            give_back(out)
-        raise
     return _Begun(options, setup, state)
 
 

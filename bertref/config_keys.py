@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errors import InputError
+from .variants import REFUSED, VARIANTS
 
 UNSUPPORTED_UNLESS: dict[str, tuple[Any, ...]] = {
-    "model_type": ("bert",),
+    "model_type": tuple(VARIANTS),
     "position_embedding_type": ("absolute",),
     "is_decoder": (False,),
     "add_cross_attention": (False,),
@@ -25,10 +26,16 @@ UNSUPPORTED_UNLESS: dict[str, tuple[Any, ...]] = {
     "cross_attention_hidden_size": (None,),
     "chunk_size_feed_forward": (0,),
     "pruned_heads": ({},),
+    "down_scale_factor": (1,),
+    "gap_size": (0,),
+    "net_structure_type": (0,),
+    "num_memory_blocks": (0,),
 }
 """Settings that would change the numbers, and the values that are computed here, the default first."""
 
-UNSUPPORTED_UNLESS_EMPTY = ("adapters", "adapter_fusion_models", "cell", "quantization_config", "structure")
+UNSUPPORTED_UNLESS_EMPTY = (
+    "adapters", "adapter_fusion_models", "cell", "layers_to_keep", "quantization_config", "structure",
+)  # fmt: skip
 """Settings that may add layers or change weights where there is anything in them, at any depth."""
 
 CONDITIONAL = (*UNSUPPORTED_UNLESS, *UNSUPPORTED_UNLESS_EMPTY, "emb_size")
@@ -74,11 +81,12 @@ TRAINING = frozenset(
 OTHERS = frozenset(
     """_attn_implementation_internal _num_labels auto_map base_model_name_or_path cls_token_id custom_pipelines
     do_lower_case mask_token_id model_name model_name_or_path name_or_path onnx_export_version revision
-    sbert_ce_default_activation_function sentence_transformers tf_legacy_loss tokenizer_name
-    tokenizer_name_or_path transformers.js_config unk_token_id xla_device""".split()
+    sbert_ce_default_activation_function sentence_transformers sinusoidal_pos_embds tf_legacy_loss tokenizer_name
+    tie_weights_ tokenizer_name_or_path transformers.js_config unk_token_id xla_device""".split()
 )
 """Names, versions and loaders' settings. `_num_labels` is the number of names in `id2label`; a cross-encoder's
-activation follows the head (`checkpoint.activation`); pre_trained and training are TinyBERT's."""
+activation follows the head (`checkpoint.activation`); pre_trained and training are TinyBERT's. DistilBERT's
+sinusoidal_pos_embds says what the table of positions began with; it is stored like any other."""
 
 HARMLESS = GENERATION | TRAINING | OTHERS
 
@@ -139,7 +147,17 @@ def _unsupported(key: str, values: Mapping[str, Any]) -> str:
         allowed = (values.get("hidden_size"),)
     if value in allowed:
         return ""
+    if key == "model_type":
+        return _strange(value)
     return f"{key} = {_short(value)} is not supported; only {repr(allowed[0]) if allowed else 'an empty one'} is"
+
+
+def _strange(model_type: Any) -> str:
+    """Why the network of that name is not computed."""
+    known = ", ".join(VARIANTS)
+    why = REFUSED.get(model_type) if isinstance(model_type, str) else None
+    reason = f": {why}; there are {known}" if why else f"; there are {known}"
+    return f"model_type = {_short(model_type)} is not supported{reason}"
 
 
 def _empty(value: Any) -> bool:

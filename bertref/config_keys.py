@@ -46,11 +46,12 @@ USUAL = frozenset(
     finetuning_task gradient_checkpointing id2label label2id language model_max_length name num_labels
     output_attentions output_hidden_states output_past pooler_fc_size pooler_num_attention_heads pooler_num_fc_layers
     pooler_size_per_head pooler_type problem_type return_dict sep_token_id task_specific_params
-    tie_word_embeddings tokenizer_class
+    sinusoidal_pos_embds tie_weights_ tie_word_embeddings tokenizer_class
     torch_dtype torchscript transformers_version use_bfloat16 use_cache use_return_dict
     _name_or_path _attn_implementation _attn_implementation_autoset _commit_hash""".split()
 )
-"""Keys of every BERT of Hugging Face's; heads read what they need of them."""
+"""Keys of every model of Hugging Face's; heads read what they need of them. DistilBERT's sinusoidal_pos_embds says what
+its table of positions began with; it is stored like any other."""
 
 GENERATION = frozenset(
     """assistant_confidence_threshold assistant_early_exit assistant_lookbehind bad_words_ids begin_suppress_tokens
@@ -81,12 +82,11 @@ TRAINING = frozenset(
 OTHERS = frozenset(
     """_attn_implementation_internal _num_labels auto_map base_model_name_or_path cls_token_id custom_pipelines
     do_lower_case mask_token_id model_name model_name_or_path name_or_path onnx_export_version revision
-    sbert_ce_default_activation_function sentence_transformers sinusoidal_pos_embds tf_legacy_loss tokenizer_name
-    tie_weights_ tokenizer_name_or_path transformers.js_config unk_token_id xla_device""".split()
+    sbert_ce_default_activation_function sentence_transformers tf_legacy_loss tokenizer_name
+    tokenizer_name_or_path transformers.js_config unk_token_id xla_device""".split()
 )
 """Names, versions and loaders' settings. `_num_labels` is the number of names in `id2label`; a cross-encoder's
-activation follows the head (`checkpoint.activation`); pre_trained and training are TinyBERT's. DistilBERT's
-sinusoidal_pos_embds says what the table of positions began with; it is stored like any other."""
+activation follows the head (`checkpoint.activation`); pre_trained and training are TinyBERT's."""
 
 HARMLESS = GENERATION | TRAINING | OTHERS
 

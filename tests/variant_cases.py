@@ -8,6 +8,7 @@ import numpy as np
 import torch
 import transformers
 
+from bertref.config import BertConfig
 from bertref.variants import VARIANTS
 
 Arrays = dict[str, np.ndarray]
@@ -88,3 +89,14 @@ def batch_for(network: Any, seed: int = 0) -> Batch:
     ids[0, 4] = config.pad_token_id
     two = getattr(config, "type_vocab_size", 0) == 2
     return Batch(ids, mask, ((np.arange(S) > 6) & two) * mask)
+
+
+def small_variant(name: str, **changes: Any) -> BertConfig:
+    """The same network as `made`'s, without transformers and without dropout."""
+    variant = VARIANTS[name.split(" ")[0]]
+    dropout = dict.fromkeys(("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout"), 0.0)
+    own = {key: value for key, value in OWN[name].items() if key not in ("layer_norm_eps", "hidden_act")}
+    own["num_hidden_layers"] = SIZES["num_hidden_layers"] * own.get("inner_group_num", 1)
+    fixed = {key: value for key, value in variant.fixed.items() if key != "layer_norm_eps"}
+    groups = {"num_hidden_groups": 1} if name == "albert" else {}
+    return BertConfig(**{**SIZES, **dropout, **groups, **own, **fixed, "model_type": variant.model_type, **changes})

@@ -97,12 +97,14 @@ def inputs(
 
 def check_ids(config: BertConfig, input_ids: np.ndarray, token_type_ids: np.ndarray) -> None:
     """Raises `InputError` for ids (B, S) of which a model's tables have no row, and for more columns than positions."""
-    S, limit = input_ids.shape[1], config.max_position_embeddings
+    S, limit = input_ids.shape[1], config.max_length
     if limit < S:
         raise InputError(f"sequences of {S} tokens; the model reads at most {limit} (max_position_embeddings)")
     _check("input_ids", input_ids, config.vocab_size, "vocab_size", "the vocabulary is another model's")
     single = "the model reads single texts, no pairs and no questions"
     hint = single if config.type_vocab_size == 1 else "they are numbered from 0"
+    if not config.type_vocab_size:  # they are not looked at
+        return
     _check("token_type_ids", token_type_ids, config.type_vocab_size, "type_vocab_size", hint)
 
 

@@ -89,7 +89,7 @@ def measured(
 
     None: not cut, and the numbers of those that are too long with what is to be said of them.
     """
-    limit = loaded.config.max_position_embeddings
+    limit = loaded.config.max_length
     if truncate is not None:
         return loaded.tokenizer.encode_batch(texts, pairs, limit, truncate=truncate), {}
     encodings = loaded.tokenizer.encode_batch(texts, pairs)

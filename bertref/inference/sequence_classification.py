@@ -82,7 +82,7 @@ def windows_for(loaded: Loaded, truncate: Truncate | None, windows: bool | None)
         raise InputError("truncate cuts a long text, windows read all of it; choose one")
     if windows is False or truncate is not None:
         return None
-    return loaded.windows or (TextWindows(loaded.config.max_position_embeddings) if windows else None)
+    return loaded.windows or (TextWindows(loaded.config.max_length) if windows else None)
 
 
 def _text_logits(

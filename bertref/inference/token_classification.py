@@ -91,7 +91,7 @@ def piece_logits(loaded: Loaded, encodings: Sequence[Encoding]) -> list[Rows]:
 
 def _probabilities(loaded: Loaded, located: Sequence[Sequence[Piece]]) -> list[Rows]:
     """For each text (pieces, labels)."""
-    room = loaded.config.max_position_embeddings - 2
+    room = loaded.config.max_length - 2
     cut = [windows(len(pieces), room, max(room // 2, 1)) for pieces in located]
     ids = [[p.id for p in pieces] for pieces in located]
     vocab = loaded.tokenizer.vocab

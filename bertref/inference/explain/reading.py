@@ -37,7 +37,7 @@ def read(loaded: Loaded, text: str, pair: str | None, truncate: Truncate | None)
     encoding = framed(loaded, [text], None if pair is None else [pair], truncate)[0]
     pieces = [loaded.tokenizer.locate(each) for each in texts]
     numbers = [list(range(len(some))) for some in pieces]
-    room = loaded.config.max_position_embeddings - len(texts) - 1
+    room = loaded.config.max_length - len(texts) - 1
     first, second = shorten(numbers[0], numbers[1] if pair is not None else None, room, truncate or "head")
     words = _words(0, [pieces[0][i] for i in first], 1)
     if second is not None:

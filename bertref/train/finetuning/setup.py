@@ -88,7 +88,7 @@ def basis_of(options: FinetuneOptions, out: Path) -> FinetuneBasis:
 
 def resolved(options: FinetuneOptions, info: DataSetInfo, config: BertConfig) -> FinetuneOptions:
     """The options with what they leave out: the data set's habits, else the paper's."""
-    limit = config.max_position_embeddings
+    limit = config.max_length
     if options.max_length is not None and options.max_length > limit:
         raise InputError(f"--max-length {options.max_length} is longer than the model's {limit} positions")
     return replace(

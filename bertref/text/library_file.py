@@ -4,8 +4,10 @@ The library cuts texts as the file says; here only that is read which bertref do
 special tokens are called, how a pair is framed. A file that would need something else is refused by name.
 """
 
+import base64
 import hashlib
 import json
+import struct
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -92,6 +94,24 @@ def notation_of(library: Mapping[str, Any], named: Mapping[str, str], usual: Not
         byte_level = style_of(library, where) == "byte-level"
         usual = ROBERTA if byte_level else ALBERT if framing["cls"] == ALBERT.cls else XLM_ROBERTA
     return usual.called({**named, **(framing or {})})
+
+
+def check_charsmaps(library: Mapping[str, Any], where: str) -> None:
+    """Raises `InputError` for a characters' map that is cut off: the library would crash.
+
+    Four bytes say how long the trie is, of four bytes a unit; the replacements follow it, in UTF-8.
+    """
+    for step in steps_of(library.get("normalizer")):
+        if step.get("type") == "Precompiled":
+            try:
+                data = base64.b64decode(step["precompiled_charsmap"], validate=True)
+                (size,) = struct.unpack_from("<I", data)
+                data[4 + size :].decode("utf-8")
+                sound = 0 < size <= len(data) - 4 and size % 4 == 0
+            except (KeyError, TypeError, ValueError, struct.error):
+                sound = False
+            if not sound:
+                raise InputError(f"{where}: its normaliser's characters' map (precompiled_charsmap) is damaged")
 
 
 def _framing(processor: Any, where: str) -> dict[str, Any] | None:

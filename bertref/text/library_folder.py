@@ -21,7 +21,18 @@ from .byte_level import byte_level_model, byte_level_parts, read_merges
 from .declared import ADDED, CONFIG, LIBRARY, SPECIAL, with_declared
 from .families import BY_FILE, FAMILIES, MERGES, SENTENCEPIECE, VOCAB_JSON, Family, named_family
 from .folder import read_json
-from .library_file import ROLES, Json, model_type, notation_of, ordered, pieces_of, steps_of, style_of, vocab_of
+from .library_file import (
+    ROLES,
+    Json,
+    check_charsmaps,
+    model_type,
+    notation_of,
+    ordered,
+    pieces_of,
+    steps_of,
+    style_of,
+    vocab_of,
+)
 from .library_pieces import LibraryFile
 from .notation import Notation
 from .sentencepiece import read_sentencepiece
@@ -68,6 +79,7 @@ def opened(
     library: Json, notation: Notation, files: Mapping[str, Json], folder: Path, where: str, family: Family | None
 ) -> LibraryFile:
     """A tokenizer with the added tokens that the files declare, in the vocabulary and in the library's form."""
+    check_charsmaps(library, where)
     vocab = with_declared(vocab_of(library, notation, where), files, str(folder))
     known = {token.content for token in vocab.added}
     usual = [_usual(vocab, name) for name in dict.fromkeys(notation.names) if name in vocab.ids and name not in known]

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from .notation import Notation
+from .notation import BEGINS, Notation, Style
 
 VERSION = "#version"
 
@@ -36,6 +36,13 @@ def bytes_of(token: str) -> bytes:
     if all(letter in BYTES for letter in token):
         return bytes(BYTES[letter] for letter in token)
     return token.encode("utf-8", "replace")
+
+
+def spelling(tokens: Sequence[str], style: Style) -> str:
+    """What pieces spell that have their spaces in them, of either style; bytes that are no UTF-8 become U+FFFD."""
+    if style == "byte-level":
+        return b"".join(map(bytes_of, tokens)).decode("utf-8", "replace")
+    return "".join(tokens).replace(BEGINS[style], " ")
 
 
 def read_merges(path: Path) -> list[list[str]]:

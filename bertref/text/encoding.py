@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
 from ..errors import InputError
-from .byte_level import bytes_of
-from .notation import BEGINS, BERT, CONTINUES, Notation
+from .byte_level import spelling
+from .notation import BERT, CONTINUES, Notation
 from .vocab import Vocab
 
 NO_SPACE = (
@@ -121,15 +121,14 @@ def join(tokens: Sequence[str], *, keep_special: bool = False, notation: Notatio
     """Readable text from pieces; the tokens for padding, begin and end are left out.
 
     Word pieces: "##" joins, punctuation closes up; spaces and letter case that the tokenizer took away don't come back.
-    Others hold their spaces; bytes that are no UTF-8, as those of half a character, become U+FFFD.
+    Others hold their spaces, all but the first of a unigram model's.
     """
     if not keep_special:
         tokens = [token for token in tokens if token not in (notation.pad, notation.cls, notation.sep)]
-    if notation.style == "byte-level":
-        return b"".join(map(bytes_of, tokens)).decode("utf-8", "replace")
-    if notation.style == "unigram":
-        return "".join(tokens).replace(BEGINS["unigram"], " ").removeprefix(" ")
-    return _join_word_pieces(tokens)
+    if notation.style == "wordpiece":
+        return _join_word_pieces(tokens)
+    text = spelling(tokens, notation.style)
+    return text.removeprefix(" ") if notation.style == "unigram" else text
 
 
 def _join_word_pieces(tokens: Sequence[str]) -> str:

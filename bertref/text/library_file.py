@@ -19,6 +19,13 @@ ROLES = ("pad", "unk", "cls", "sep", "mask")
 Json = dict[str, Any]
 
 
+def library_of(parts: Mapping[str, Any], model: Json) -> Json:
+    """A `tokenizer.json` of a model and other parts; those that are not given are none."""
+    usual: Json = {"version": "1.0", "truncation": None, "padding": None, "added_tokens": []}
+    none = dict.fromkeys(("normalizer", "pre_tokenizer", "post_processor", "decoder"))
+    return {**usual, **none, **parts, "model": model}
+
+
 def model_type(library: Mapping[str, Any]) -> str:
     """The type of its model; files of old releases don't say it."""
     model = library.get("model") or {}
@@ -77,7 +84,7 @@ def vocab_of(library: Mapping[str, Any], notation: Notation, where: str) -> Voca
 
 def rules_of(library: Mapping[str, Any]) -> str:
     """SHA-256 of all that decides which ids a text has, but for the added tokens."""
-    parts = {name: library.get(name) for name in ("normalizer", "pre_tokenizer", "model")}
+    parts = {name: library.get(name) for name in ("normalizer", "pre_tokenizer", "post_processor", "model")}
     return hashlib.sha256(json.dumps(parts, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
 
 

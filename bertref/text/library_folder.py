@@ -25,6 +25,7 @@ from .library_file import (
     ROLES,
     Json,
     check_charsmaps,
+    library_of,
     model_type,
     notation_of,
     ordered,
@@ -72,15 +73,15 @@ def read_library_folder(folder: Path) -> LibraryFile:
         files[LIBRARY] = library
     _check_case(library, config, folder / CONFIG)
     notation = notation_of(library, named, family.notation if family else None, where)
-    return opened(library, notation, files, folder, where, family)
+    return library_file(library, notation, files, where, family)
 
 
-def opened(
-    library: Json, notation: Notation, files: Mapping[str, Json], folder: Path, where: str, family: Family | None
+def library_file(
+    library: Json, notation: Notation, files: Mapping[str, Json], where: str, family: Family | None
 ) -> LibraryFile:
     """A tokenizer with the added tokens that the files declare, in the vocabulary and in the library's form."""
     check_charsmaps(library, where)
-    vocab = with_declared(vocab_of(library, notation, where), files, str(folder))
+    vocab = with_declared(vocab_of(library, notation, where), files, where)
     known = {token.content for token in vocab.added}
     usual = [_usual(vocab, name) for name in dict.fromkeys(notation.names) if name in vocab.ids and name not in known]
     vocab = vocab.extended(sorted((*vocab.added, *usual), key=lambda token: token.id), where)
@@ -138,8 +139,8 @@ def _built(folder: Path, family: Family, config: Mapping[str, Any], named: Mappi
         pieces = Vocab(ordered(vocab, str(path)), str(path), notation=notation)
         ids = {name: pieces.id_of(name) for name in (notation.cls, notation.sep)}
         space = {"add_prefix_space": False, "trim_offsets": True} | _given(config, "add_prefix_space", "trim_offsets")
-        return {"version": "1.0", **byte_level_parts(notation, ids, **_flags(space, folder / CONFIG)),
-                "model": byte_level_model(vocab, read_merges(folder / MERGES))}  # fmt: skip
+        parts = byte_level_parts(notation, ids, **_flags(space, folder / CONFIG))
+        return library_of(parts, byte_level_model(vocab, read_merges(folder / MERGES)))
     given = _given(config, "do_lower_case", "keep_accents", "add_prefix_space")
     flags = _flags({"do_lower_case": True, "keep_accents": False, "add_prefix_space": True} | given, folder / CONFIG)
     return read_sentencepiece(path, family, notation, {"lower_case": flags.pop("do_lower_case"), **flags})

@@ -28,7 +28,7 @@ differently, so that a folder of `save_pretrained`, opened with transformers, gi
 """
 
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -38,13 +38,14 @@ import numpy.typing as npt
 from ..errors import InputError
 from .basic import Control
 from .bert_pieces import BertPieces
+from .declared import LIBRARY
 from .encoding import Encoding, Truncate, check_texts, frame, join, tokens_of
 from .folder import read_folder
 from .library_folder import is_of_library, read_library_folder
 from .library_pieces import LibraryPieces
 from .offsets import Piece
 from .segmenter import Segmenter, Text
-from .vocab import Vocab
+from .vocab import Vocab, load_vocab
 
 
 class Tokenizer:
@@ -115,11 +116,13 @@ class Tokenizer:
         flat, at = ids.tolist(), bounds.tolist()
         return [flat[start:end] for start, end in pairwise(at)]
 
-    def word_ids(self, words: Sequence[str]) -> list[list[int]]:
-        """The ids of each word of one text by itself, as it is written in running text: behind a space, but for the
-        first. A word of which nothing is left has none."""
-        spaced = self.vocab.notation.style == "byte-level"
-        return self.ids_batch([" " + word if spaced and i else word for i, word in enumerate(words)], specials=True)
+    def word_ids(self, sentences: Sequence[Sequence[str]]) -> list[list[list[int]]]:
+        """The ids of each word of each sentence by itself. Where spaces are in pieces, words are read as they stand in
+        running text: behind a space, but for a sentence's first. A word of which nothing is left has none."""
+        space = " " if self.vocab.notation.style == "byte-level" else ""
+        words = [space * (i > 0) + word for sentence in sentences for i, word in enumerate(sentence)]
+        found = iter(self.ids_batch(words, specials=True))
+        return [list(islice(found, len(sentence))) for sentence in sentences]
 
     def tokenize(self, text: Text, *, specials: bool = False) -> list[str]:
         """The pieces of a text; `specials` as in `FullTokenizer.tokenize`."""
@@ -179,6 +182,17 @@ class Tokenizer:
             return cls.of(LibraryPieces(read_library_folder(folder)))
         vocab, options = read_folder(folder)
         return cls(vocab, **options)
+
+    @classmethod
+    def open(cls, path: str | Path, *, lower_case: bool = True, **options: Any) -> "Tokenizer":
+        """A folder, as `from_pretrained`; a `tokenizer.json`, with what lies beside it; else a `vocab.txt` of BERT's,
+        which has the options that no file says: those of `Tokenizer`."""
+        path = Path(path)
+        if path.is_dir():
+            return cls.from_pretrained(path)
+        if path.name == LIBRARY:
+            return cls.from_pretrained(path.parent)
+        return cls(load_vocab(path), lower_case=lower_case, **options)
 
     def save_pretrained(self, folder: str | Path, *, max_length: int | None = None) -> None:
         """Writes `vocab.txt` (or `tokenizer.json`) and `tokenizer_config.json`, which transformers opens.

@@ -16,7 +16,7 @@ original also splits a piece that ends in a digit and a comma; transformers does
 from collections.abc import Sequence
 from typing import Any
 
-from .library_file import Json, steps_of
+from .library_file import Json, library_of, steps_of
 from .notation import BEGINS, Notation
 
 UNDERLINE = BEGINS["unigram"]
@@ -37,16 +37,12 @@ def unigram_library(
 ) -> Json:
     """A `tokenizer.json` without added tokens; `pieces` are (piece, score) by id, `unknown` is the unknown token's id,
     and the others are those of `unigram_steps`."""
-    return {
-        "version": "1.0",
-        **unigram_steps(
-            charsmap, lower_case=lower_case, keep_accents=keep_accents, add_prefix_space=add_prefix_space, quotes=quotes
-        ),
-        "post_processor": _template(notation, {piece: i for i, (piece, _) in enumerate(pieces)}),
-        "decoder": _metaspace(add_prefix_space),
-        "model": {"type": "Unigram", "unk_id": unknown, "vocab": [list(entry) for entry in pieces],
-                  "byte_fallback": False},
-    }  # fmt: skip
+    steps = unigram_steps(
+        charsmap, lower_case=lower_case, keep_accents=keep_accents, add_prefix_space=add_prefix_space, quotes=quotes
+    )
+    template = _template(notation, {piece: i for i, (piece, _) in enumerate(pieces)})
+    model = {"type": "Unigram", "unk_id": unknown, "vocab": [list(entry) for entry in pieces], "byte_fallback": False}
+    return library_of({**steps, "post_processor": template, "decoder": _metaspace(add_prefix_space)}, model)
 
 
 def unigram_steps(

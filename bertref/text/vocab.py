@@ -26,6 +26,7 @@ import numpy.typing as npt
 from ..errors import InputError
 from ..plumbing.files import write_file
 from .added import AddedToken
+from .byte_level import spelling
 from .notation import BERT, Notation
 
 PAD, UNK, CLS, SEP, MASK = SPECIAL_TOKENS = BERT.names
@@ -150,6 +151,16 @@ class Vocab:
         if token not in self.ids:
             raise InputError(f"{self.source}: the vocabulary has no {token}, which is needed here")
         return self.ids[token]
+
+    def require_specials(self) -> None:
+        """Raises `InputError` where one of the special tokens is missing: pre-training needs them all."""
+        for token in self.notation.names:
+            self.id_of(token)
+
+    def readable(self, number: int) -> str:
+        """A token for people: a piece that has its space in it with that, any other as it is."""
+        token = self.tokens[number]
+        return token if self.notation.style == "wordpiece" else spelling([token], self.notation.style)
 
     @property
     def pad(self) -> int:

@@ -159,7 +159,8 @@ def inputs_of(loaded: Loaded, encodings: Sequence[Encoding]) -> Inputs:
     Raises `InputError` for ids of which the model has no row: a second text where it has one token type.
     """
     B, S = len(encodings), max((len(e.input_ids) for e in encodings), default=0)
-    ids, mask, types = (np.zeros((B, S), np.int64) for _ in range(3))
+    ids = np.full((B, S), loaded.config.pad_token_id, np.int64)
+    mask, types = np.zeros_like(ids), np.zeros_like(ids)
     for b, encoding in enumerate(encodings):
         length = len(encoding.input_ids)
         ids[b, :length], mask[b, :length], types[b, :length] = encoding.input_ids, 1, encoding.token_type_ids

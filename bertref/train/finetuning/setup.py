@@ -1,6 +1,5 @@
 """From options to everything that a run needs: model, data, features, recipe."""
 
-import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -220,10 +219,10 @@ def _features(
 ) -> tuple[FeatureStore, str]:
     """The features of a part, from the cache or newly made; and the digest of what they are made of."""
     tokenizer = basis.tokenizer
-    vocabulary = hashlib.sha256("\n".join(tokenizer.vocab.tokens).encode("utf-8", "surrogatepass")).hexdigest()
     digest = digest_of(
-        part.files, dict(part.settings), basis.info.kind, labels, asdict(settings), vocabulary, tokenizer.options
-    )
+        part.files, dict(part.settings), basis.info.kind, labels, asdict(settings), tokenizer.vocab.sha256,
+        tokenizer.options,
+    )  # fmt: skip
     counted: dict[str, int] = {}
 
     def told() -> Iterator[Any]:

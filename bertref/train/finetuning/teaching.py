@@ -62,7 +62,8 @@ def load_teacher(
 
 
 def _same(one: Tokenizer, other: Tokenizer) -> bool:
-    return one.vocab.tokens == other.vocab.tokens and one.options == other.options
+    same_pieces = one.vocab.tokens == other.vocab.tokens and one.vocab.rules == other.vocab.rules
+    return same_pieces and one.options == other.options
 
 
 @dataclass(frozen=True)

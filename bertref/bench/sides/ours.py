@@ -56,7 +56,8 @@ class TrainingSide:
         still = replace(self.recipe.settings.config, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
         recipe = replace(self.recipe, settings=replace(self.recipe.settings, config=still))
         outcome, grads = gradients(self.ops, recipe, self.state, self.compared)
-        grads = recipe.shards.whole(self.ops.xp, grads) if recipe.shards else grads
+        if recipe.shards:
+            grads = recipe.shards.whole(self.ops.xp, grads, recipe.precision.master)
         host = self.ops.xp.to_numpy
         return {
             "loss": float(host(outcome.losses[TOTAL])),

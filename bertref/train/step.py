@@ -232,4 +232,4 @@ def _updated(
         )  # fmt: skip
         params |= new_params
         moments |= new_moments
-    return shards.whole(ops.xp, params) if shards else params, moments
+    return shards.whole(ops.xp, params, recipe.precision.master) if shards else params, moments

@@ -90,7 +90,7 @@ def race(
     with contextlib.ExitStack() as stack:
         if with_roofline:
             report("measuring the machine's product speed")
-            roof = roofline.Roof(stack, job.threads, peer, roofline.SIZE)
+            roof = roofline.Roof(stack, own, peer, roofline.SIZE)
         place = str(folder or stack.enter_context(arena(own, report)))
         sides = [_Contestant(stack, replace(own, folder=place), "bertref", report)]
         if theirs:
@@ -237,12 +237,14 @@ def _share(roof: roofline.Roof, roofs: list[float], job: Job, rounds: list[Times
 
 
 def _memory(job: Job, sides: list[_Contestant], peaks: list[dict[str, Any]]) -> dict[str, Any]:
-    """Bytes: what the shapes say that ours needs above an empty process, and what each process held at most."""
+    """Bytes: what the shapes say that ours needs above an empty process, and what each process held at most; on a GPU
+    what each held there."""
     needed = memory.predicted(job)
+    where = "device" if "device" in peaks[0] else "host"
+    held = [peak["peak" if where == "host" else "device"] for peak in peaks]
     return {
-        "predicted": None if needed is None else sides[0].baseline + needed,
-        "measured": peaks[0]["peak"], "peer": peaks[1]["peak"] if len(peaks) > 1 else None,
-        "ratio": peaks[0]["peak"] / peaks[1]["peak"] if len(peaks) > 1 else None,
+        "where": where, "predicted": None if needed is None else sides[0].baseline + needed, "measured": held[0],
+        "peer": held[1] if len(held) > 1 else None, "ratio": held[0] / held[1] if len(held) > 1 else None,
     }  # fmt: skip
 
 

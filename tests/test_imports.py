@@ -84,7 +84,7 @@ LIBRARIES = {
     "convert": {"numpy", "onnxruntime", "torch", "transformers"},
     "onnx_export": {"numpy", "onnx"},
     "verify": {"jax", "numpy", "onnx", "onnxruntime", "pytest", "safetensors", "torch", "transformers"},
-    "bench": {"numpy", "onnxruntime", "tokenizers", "torch", "transformers"},
+    "bench": {"cupy", "numpy", "onnxruntime", "tokenizers", "torch", "transformers"},
     "plumbing": {"google_crc32c"},
     "data": {"numpy"},
     "golden": {"numpy", "safetensors"},

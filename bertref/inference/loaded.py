@@ -134,7 +134,7 @@ def by_length(encodings: Sequence[Encoding]) -> Iterator[list[int]]:
 
 
 def each_part(loaded: Loaded, encodings: Sequence[Encoding], work: Callable[[list[int]], None]) -> None:
-    """Calls `work` with the numbers of encodings that are to be a batch, until all were; texts of like length share one.
+    """Calls `work` with the numbers of encodings that are to be a batch, until all were; texts of like length share it.
 
     Where the backend has threads, each takes parts of its own through `work`, several at once and in any order: none
     waits for another between two ops, and all are busy until the texts end. How they are cut depends on their lengths.
@@ -188,8 +188,8 @@ def encode(loaded: Loaded, encodings: Sequence[Encoding]) -> tuple[model.Encoded
 
 
 def parts_of(lengths: Sequence[int]) -> list[slice]:
-    """Sequences of these many tokens, cut in their order into an even number of parts of about `PART` tokens or more (of
-    `LEAST`, where that makes parts for more cores), if there are enough for two."""
+    """Sequences of these many tokens, cut in their order into an even number of parts of about `PART` tokens or more
+    (of `LEAST`, where that makes parts for more cores), if there are enough for two."""
     ends = np.cumsum(lengths)
     tokens = int(ends[-1]) if len(ends) else 0
     number = max(tokens // PART, min(tokens // LEAST, os.cpu_count() or 1)) // 2 * 2

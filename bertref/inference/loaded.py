@@ -189,8 +189,8 @@ def encode(loaded: Loaded, encodings: Sequence[Encoding]) -> tuple[model.Encoded
 
 
 def parts_of(lengths: Sequence[int]) -> list[slice]:
-    """Sequences of so many tokens, cut in their order into an even number of parts of about `PART` tokens or more (of
-    `LEAST`, where that makes parts for more cores), if there are enough for two."""
+    """Sequences of these many tokens, cut in their order into an even number of parts of about `PART` tokens or more
+    (of `LEAST`, where that makes parts for more cores), if there are enough for two."""
     ends = np.cumsum(lengths)
     tokens = int(ends[-1]) if len(ends) else 0
     number = max(tokens // PART, min(tokens // LEAST, os.cpu_count() or 1)) // 2 * 2

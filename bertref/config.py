@@ -146,24 +146,49 @@ class BertConfig:
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> "BertConfig":
-        """A published size: `tiny`, `mini`, `small`, `medium` (Turc et al. 2019), `base`, `large` (Devlin et al.)."""
+        """A published size: `tiny`, `mini`, `small`, `medium` (Turc et al. 2019), `base`, `large` (Devlin et al.), those
+        of the other variants' authors (`roberta-base`, `albert-xxlarge`), and a `tiny` of each of these."""
         if name not in PRESETS:
             raise InputError(f"config: no preset {name!r}; there are {', '.join(PRESETS)}")
-        layers, width = PRESETS[name]
+        layers, width, *own = PRESETS[name]
         sizes = {"num_hidden_layers": layers, "hidden_size": width, "num_attention_heads": width // 64,
                  "intermediate_size": 4 * width}  # fmt: skip
-        return cls(**{**sizes, **changes})
+        variant, _, _ = name.rpartition("-")
+        return cls(**{**sizes, **_OF_VARIANTS.get(variant, {}), **(own[0] if own else {}), **changes})
 
 
-PRESETS = {
+PRESETS: dict[str, Any] = {
     "tiny": (2, 128),
     "mini": (4, 256),
     "small": (4, 512),
     "medium": (8, 512),
     "base": (12, 768),
     "large": (24, 1024),
+    "roberta-tiny": (2, 128),
+    "roberta-base": (12, 768),
+    "roberta-large": (24, 1024),
+    "xlm-roberta-base": (12, 768),
+    "xlm-roberta-large": (24, 1024),
+    "distilbert-tiny": (2, 128),
+    "distilbert-base": (6, 768),
+    "albert-tiny": (2, 128, {"embedding_size": 64}),
+    "albert-base": (12, 768),
+    "albert-large": (24, 1024),
+    "albert-xlarge": (24, 2048, {"num_attention_heads": 16}),
+    "albert-xxlarge": (12, 4096),
 }
-"""Layers and hidden size; a head is always 64 wide and the feed-forward layer four times the hidden size."""
+"""Layers, hidden size, and what else is said; a head is otherwise 64 wide and the feed-forward layer four times the
+hidden size. ALBERT's are those of its second version."""
+_ROBERTA = {"vocab_size": 50265, "max_position_embeddings": 514, "type_vocab_size": 1, "pad_token_id": 1}
+_NONE = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+_OF_VARIANTS: dict[str, dict[str, Any]] = {
+    "roberta": {"model_type": "roberta", **_ROBERTA},
+    "xlm-roberta": {"model_type": "xlm-roberta", **_ROBERTA, "vocab_size": 250002},
+    "distilbert": {"model_type": "distilbert", "type_vocab_size": 0, "classifier_dropout": 0.2, "qa_dropout": 0.1},
+    "albert": {"model_type": "albert", "vocab_size": 30000, "embedding_size": 128, "num_hidden_groups": 1,
+               "classifier_dropout": 0.1, **_NONE},
+}  # fmt: skip
+"""What the presets of a variant have in common; the vocabulary is that of the published model."""
 
 
 @dataclass(frozen=True)
@@ -405,12 +430,14 @@ def read_config(path: str | Path, *, dialect: Numerics | None = None) -> tuple[B
 
 
 def named_config(name: str, numerics: Numerics) -> tuple[BertConfig, Numerics]:
-    """The architecture of a preset in the dialect `numerics`, or what a `config.json` says of both.
+    """The architecture of a preset in the dialect `numerics`, with what its variant's publication says otherwise, or
+    what a `config.json` says of both.
 
     Raises `InputError` if `name` is neither a preset nor a file.
     """
     if name in PRESETS:
-        return BertConfig.preset(name), numerics
+        config = BertConfig.preset(name)
+        return config, replace(numerics, **config.variant.numerics)
     if not Path(name).is_file():
         raise InputError(f"--config {name}: neither a preset ({', '.join(PRESETS)}) nor a file")
     return read_config(name)

@@ -38,12 +38,14 @@ class Layout:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What the encoder reads: three ids for every row, and the layout."""
+    """What the encoder reads: three ids for every row, and the layout. `counted_ids` are those from which positions are
+    counted, where `input_ids` are rows of another table than the model's."""
 
     layout: Layout
     input_ids: Array  # (T)
-    position_ids: Array  # (T)
+    position_ids: Array  # (T), columns
     token_type_ids: Array  # (T)
+    counted_ids: Array | None = None
 
 
 def inputs(

@@ -123,10 +123,12 @@ POOLER = (
 )  # fmt: skip
 
 
-def _pooler(config: BertConfig) -> tuple[TensorRow, ...]:
-    """The rows of a config's pooler."""
-    pooled_by = config.variant.pooled_by
-    return POOLER[0], replace(POOLER[1], op=pooled_by, files=({"tanh": TANH, "relu": RELU}[pooled_by],))
+def _pooler(config: BertConfig, heads: Sequence[str]) -> tuple[TensorRow, ...]:
+    """The rows of a config's pooler; where it is a part of the head, nothing but the classifier shows its output."""
+    variant, pre, pooled = config.variant, *POOLER
+    files = ({"tanh": TANH, "relu": RELU}[variant.pooled_by],)
+    own = variant.pooled_by == "tanh" and not {*heads} & {*variant.pooler_dropout}
+    return pre, replace(pooled, op=variant.pooled_by, files=files, module=pooled.module if own else "")
 
 
 GIVEN = "bertref/verify/given_gradient.py"
@@ -187,7 +189,8 @@ def rows(
     start = found[-1].name
     for i in range(config.num_hidden_layers):
         found += (_filled(row, i, layer_input(i, start), config.stored_layer(i)) for row in LAYER)
-    above = [*(_pooler(config) if with_pooler(heads) else ()), *(row for head in expanded(heads) for row in head.rows)]
+    above = [*_pooler(config, heads)] if with_pooler(heads) else []
+    above += (row for head in expanded(heads) for row in head.rows)
     if config.embedding_size is not None:
         above = [replace(row, axes="B P E") if row.axes == "B P H" else row for row in above]
     above += (*(OBJECTIVES[objective] if objective else ()), *sentence_rows(embedding))

@@ -37,6 +37,7 @@ class Variant:
     pooled_by       the activation of the pooler, or of the dense layer that a variant without a pooler has in its place
     pooler_dropout  heads in front of whose pooler is dropout as well
     undropped       branches of a layer ("attention", "feed_forward") without dropout before their residual
+    numerics        what its publication says of the dialect, by setting of `Numerics`
     head_dropout    head -> the setting that is its rate of dropout; a head that is missing drops nothing
     """
 
@@ -53,6 +54,7 @@ class Variant:
     pooled_by: str = "tanh"
     pooler_dropout: Collection[str] = ()
     undropped: Collection[str] = ()
+    numerics: Mapping[str, Any] = field(default_factory=dict)
     head_dropout: Mapping[str, str] = field(default_factory=lambda: CLASSIFIER_DROPOUT)
 
 
@@ -60,6 +62,7 @@ def _roberta(model_type: str, title: str, classes: str) -> Variant:
     return Variant(
         model_type, title, classes, defaults={"vocab_size": 50265, "pad_token_id": 1}, lacks=("next_sentence",),
         counts_tokens=True, gelu_alone=True, pooler_dropout=("sequence_classification",),
+        numerics={"layer_norm_eps": 1e-5},
         head_dropout=CLASSIFIER_DROPOUT | {"multiple_choice": "hidden_dropout_prob"},
     )  # fmt: skip
 
@@ -93,6 +96,7 @@ ALBERT = Variant(
         "attention_probs_dropout_prob": 0.0, "classifier_dropout": 0.1, "num_hidden_groups": 1,
     },
     undropped=("feed_forward",),
+    numerics={"gelu": "tanh"},
     head_dropout=CLASSIFIER_DROPOUT | {"next_sentence": "classifier_dropout"},
 )  # fmt: skip
 

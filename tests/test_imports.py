@@ -61,7 +61,7 @@ MAY_IMPORT = {
     "inference": _MODEL | {"backends", "checkpoint", "metrics", "plumbing", "tasks", "text"},
     "evaluation": {"api", "bertref", "config", "data", "errors", "inference", "metrics", "plumbing", "tasks", "text"},
     "convert": _MODEL | {"backends", "checkpoint", "inference", "onnx_export", "plumbing"},
-    "verify": _TRAIN | _TOP | {"ops", "row", "topology", "train"},
+    "verify": _TRAIN | _TOP | {"ops", "row", "topology", "train", "variants"},
     "bench": _TRAIN | {"api", "backends.numpy", "backends.report", "bertref", "inference", "onnx_export", "train"},
     "default_model": {
         "backends.report", "bench", "bertref", "checkpoint", "config", "data", "errors", "metrics", "plumbing", "rng",

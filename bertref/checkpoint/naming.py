@@ -22,20 +22,22 @@ from ..heads import architectures
 from ..variants import berts_class
 
 Pairs = tuple[tuple[str, str], ...]
-LAYER = re.compile(r"bert\.encoder\.layer\.(\d+)\.(.+)")
+LAYER = re.compile(r"bert\.encoder\.layer\.(\d+)\.(.*)")
 
 
 @dataclass(frozen=True)
 class Naming:
     """`base` is what stands before the encoder's names, and `bare` how those begin without it; `layer` is the beginning
     of a layer's, `{0}` being its number, or that of its group and `{1}` its number there, of `inner`; `inside` and
-    `outside` are the pairs of beginnings (ours, theirs)."""
+    `outside` are the pairs of beginnings (ours, theirs). `modules` are pairs of whole names, of a layer's parts and of
+    others: modules whose counterpart is not called as the names of the parameters in them say."""
 
     base: str
     layer: str
     inside: Pairs
     outside: Pairs
     inner: int = 1
+    modules: Pairs = ()
     bare: tuple[str, ...] = ("embeddings.", "encoder.", "pooler.")
 
     def theirs(self, name: str) -> str:
@@ -45,6 +47,16 @@ class Naming:
             return _changed(name, self.outside)
         group, number = divmod(int(inside[1]), self.inner) if "{1}" in self.layer else (int(inside[1]), 0)
         return self.layer.format(group, number) + _changed(inside[2], self.inside)
+
+    def module(self, name: str) -> str:
+        """The module whose output is that of BERT's module `name`."""
+        inside, same = LAYER.fullmatch(f"{name}."), dict(self.modules)
+        if inside is None:
+            return same.get(name) or self.theirs(f"{name}.").removesuffix(".")
+        part = inside[2].removesuffix(".")
+        if part not in same:
+            return self.theirs(f"{name}.").removesuffix(".")
+        return f"{self.theirs(name.removesuffix(part))}{same[part]}"
 
     def ours(self, stored: str) -> str:
         """The canonical name of what a file calls so; what isn't known stays as it is."""
@@ -73,6 +85,7 @@ _ROBERTA = Naming(
         (_TRANSFORM + "dense.", "lm_head.dense."), (_TRANSFORM + "LayerNorm.", "lm_head.layer_norm."),
         ("cls.predictions.", "lm_head."), ("bert.", "roberta."),
     ),
+    modules=(("cls.predictions.transform", "lm_head.layer_norm"),),
 )  # fmt: skip
 _CLASSIFIER: Pairs = (("bert.pooler.dense.", "classifier.dense."), ("classifier.", "classifier.out_proj."))
 """What RoBERTa's classifier of texts has of its own."""
@@ -89,6 +102,10 @@ _DISTILBERT = Naming(
         ("cls.predictions.bias", "vocab_projector.bias"), ("cls.predictions.decoder.", "vocab_projector."),
         ("bert.pooler.dense.", "pre_classifier."), ("bert.", "distilbert."),
     ),
+    modules=(
+        ("attention.self", "attention"), ("attention", "sa_layer_norm"),
+        ("cls.predictions.transform", "vocab_layer_norm"), ("cls.predictions", "vocab_projector"),
+    ),
     bare=("embeddings.", "transformer."),
 )  # fmt: skip
 _ALBERT = Naming(
@@ -104,6 +121,10 @@ _ALBERT = Naming(
         ("cls.predictions.", "predictions."), ("cls.seq_relationship.", "sop_classifier.classifier."),
         ("bert.embeddings.projection.", "albert.encoder.embedding_hidden_mapping_in."),
         ("bert.pooler.dense.", "albert.pooler."), ("bert.", "albert."),
+    ),
+    modules=(
+        ("attention.self", "attention"), ("cls.predictions.transform", "predictions.LayerNorm"),
+        ("cls.seq_relationship", "sop_classifier"), ("bert.pooler", "albert.pooler_activation"),
     ),
 )  # fmt: skip
 _NAMINGS = {

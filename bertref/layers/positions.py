@@ -19,7 +19,7 @@ def position_ids(xp: Namespace, x: Inputs, settings: Settings) -> Array:
     if not settings.config.variant.counts_tokens:
         return x.position_ids
     layout, padding = x.layout, settings.config.pad_token_id
-    ids = x.input_ids
+    ids = x.input_ids if x.counted_ids is None else x.counted_ids
     if layout.packed:
         ids = xp.take(ids, layout.slots, axis=0)
         ids = xp.where(layout.valid, ids, xp.full_like(ids, padding))

@@ -64,7 +64,7 @@ def forward(
         attention = Recompute(lambda: attend(ops, probe))
     context = to_rows(ops, context, layout)
     output, dense = ops.dense.forward(context, p["output.dense.weight"], p["output.dense.bias"])
-    y, norm = ops.dropout_add_norm.forward(
+    y, norm = ops.dropout_add_norm.hinted(given=probe is None).forward(
         output, x, dropout.hidden(site + 1, x.shape[-1]) if dropout else None,
         p["output.LayerNorm.weight"], p["output.LayerNorm.bias"],
         scale=dropout.hidden_scale if dropout else 1.0, eps=settings.eps,

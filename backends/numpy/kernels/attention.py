@@ -12,7 +12,7 @@ the mask added.
 `padding=False` says that the caller does not read rows at padding, and that they hold 0 (the packed layout has none):
 they are not computed, and come back as 0. `gradients=False` says that there will be no backward: the probabilities are
 not kept. With both, neighbours of nearly one length are computed together, too, as if all were as long as the longest;
-what comes back at padding is then of no use. Short sequences would otherwise take most of their time in the interpreter.
+what comes back at padding is then of no use. The interpreter would otherwise take most of the time of short sequences.
 """
 
 import math
@@ -33,7 +33,7 @@ TILE_ELEMENTS = 1 << 18
 PARTS = 8
 """Into so many parts a batch is cut at least; one of few groups by heads."""
 NEAR = 0.8
-"""The shortest of the sequences that are computed as if they had one length has at least this share of the longest's."""
+"""Of the sequences that are computed as if they had one length the shortest has at least this share of the longest."""
 SMALL = 40.0
 """Scores up to this size may go into exp as they are: not even a sum of 2^60 of their exponentials overflows."""
 UNDERFLOW = {"f": 104.0, "d": 746.0}
@@ -183,10 +183,11 @@ def _groups(
     left_out = (real == S) | ((real > 0) & in_front & ((mask_value == -math.inf) | (enough < -mask_value)))
     share = -(-B // PARTS) if available() > 1 else B
     groups: list[Group] = []
-    for b, (keys, exact, small) in enumerate(zip(real.tolist(), left_out.tolist(), (largest < SMALL).tolist())):
+    columns = (real.tolist(), left_out.tolist(), (largest < SMALL).tolist())
+    for b, (length, exact, small) in enumerate(zip(*columns, strict=True)):
         added = None if exact else np.where(mask[b], 0, mask_value)
-        keys = keys if exact else S
-        this = Group(slice(b, b + 1), S if padding or not exact else keys, keys, added, exact and small)
+        keys = length if exact else S
+        this = Group(slice(b, b + 1), S if padding else keys, keys, added, exact and small)
         most = min(TILE_ELEMENTS // math.prod(this.shape(heads)), share)
         if groups and _alike(groups[-1], this) and b - groups[-1].some.start < most:
             groups[-1] = this._replace(some=slice(groups[-1].some.start, b + 1))

@@ -127,6 +127,18 @@ def test_neighbours_of_nearly_one_length_are_computed_together(threads_: int, ma
         assert len(groups(padding=True, gradients=False)) == len(groups(padding=False, gradients=True)) == 11
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("padding", [False, True])
+def test_what_is_recomputed_has_the_same_bits(padding: bool, dtype: str) -> None:
+    inputs, _ = near_lengths([12, 11, 10, 9, 9, 8, 7, 6, 5, 1, 1, 6], FLOAT32_MIN)
+    inputs |= {name: inputs[name].astype(dtype) for name in ("query", "key", "value")}
+    y, _ = KERNEL.forward(XP, **inputs, padding=padding)
+    again, _ = KERNEL.forward(XP, **inputs, padding=padding, gradients=False, recomputed=True)
+    np.testing.assert_array_equal(again, y)
+    other, _ = KERNEL.forward(XP, **inputs, padding=padding, gradients=False)
+    assert (other != y).any()
+
+
 @pytest.mark.parametrize("wrong", ["nothing is added", "one key too many", "the shortest is forgotten"])
 def test_a_wrong_union_of_neighbours_shows(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
     inputs, mask = near_lengths([12, 11, 10], -math.inf)

@@ -92,6 +92,10 @@ class Tokenizer:
         names = ("lower_case", "strip_accents", "tokenize_chinese_chars", "max_chars_per_word", "control")
         return {name: getattr(self, name) for name in names}
 
+    def forget_words(self) -> None:
+        """Lets go of the words whose pieces it remembers: it is then as slow, and as small, as a new one."""
+        self._pieces.forget()
+
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (self.vocab, self.options)  # locks and the library's model stay in their process
 

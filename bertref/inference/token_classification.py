@@ -92,7 +92,7 @@ def piece_logits(loaded: Loaded, encodings: Sequence[Encoding]) -> list[Rows]:
 def _probabilities(loaded: Loaded, located: Sequence[Sequence[Piece]]) -> list[Rows]:
     """For each text (pieces, labels)."""
     vocab = loaded.tokenizer.vocab
-    room = loaded.config.max_position_embeddings - vocab.notation.frame_tokens(pair=False)
+    room = loaded.config.max_length - vocab.notation.frame_tokens(pair=False)
     cut = [windows(len(pieces), room, max(room // 2, 1)) for pieces in located]
     ids = [[p.id for p in pieces] for pieces in located]
     encodings = [frame(vocab, row[a:b], None, None) for row, found in zip(ids, cut, strict=True) for a, b in found]

@@ -9,6 +9,8 @@ A corpus folder holds
     NNNNN.sentences.bin    int64, sentences + 1: sentence s has tokens [s] up to, not including, [s + 1]
     NNNNN.documents.bin    int64, documents + 1: the same for the sentences of a document
 
+or, where it was prepared in parts (`parts.py`), a manifest that names the shards of theirs, part-I-of-N/NNNNN.
+
 All numbers are little-endian; offsets count from the start of their shard. A document lies in one shard. Checksums are
 those of `plumbing.crc32c`; version 0.1.0 wrote none. `shards.py` writes such folders; this file reads one or several of
 them as one corpus.
@@ -27,6 +29,7 @@ import numpy.typing as npt
 from ...errors import InputError
 from ...plumbing.crc32c import file_crc32c
 from ...text import LIBRARY, Tokenizer, Vocab, load_vocab
+from .parts import NAME, missing, present
 
 FORMAT = "bertref-corpus"
 FORMAT_VERSION = 1
@@ -57,8 +60,8 @@ def vocab_in(folder: Path) -> Vocab:
 
 
 def is_corpus(path: str | Path) -> bool:
-    """Whether a path is a folder with a corpus manifest."""
-    return (Path(path) / MANIFEST).is_file()
+    """Whether a path is a folder with a corpus manifest, or with parts that may not all be there yet."""
+    return (Path(path) / MANIFEST).is_file() or bool(present(Path(path)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,6 +107,8 @@ class Corpus:
             for path, manifest in zip(paths, manifests, strict=True)
             for shard in manifest["shards"]
         ]
+        if not shards:
+            raise InputError(f"{paths[0]}: an empty part of a corpus; give the folder that it lies in")
         tokens, sentences, documents = zip(*shards, strict=True)
         starts = np.cumsum([0, *(len(part) for part in tokens)])
         return cls(_chain(documents), _chain(sentences), own, tuple(manifests), tokens, starts, paths[0])
@@ -161,9 +166,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
-        raise InputError(
-            f"{folder}: not a prepared corpus (no {MANIFEST}); make one with `bertref prepare`"
-        ) from None
+        raise InputError(_not_a_corpus(folder)) from None
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: can't be read as JSON: {error}") from None
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
@@ -180,14 +183,28 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
+def _not_a_corpus(folder: Path) -> str:
+    """Why a folder without a manifest can't be opened."""
+    if not present(folder):
+        return f"{folder}: not a prepared corpus (no {MANIFEST}); make one with `bertref prepare`"
+    lacking = missing(folder)
+    if not lacking:
+        return f"{folder}: its parts are all there but not joined; run `bertref prepare` for any one of them again"
+    numbers = ", ".join(str(part.number) for part in lacking)
+    return (
+        f"{folder}: of {lacking[0].total} parts {numbers} {'is' if len(lacking) == 1 else 'are'} missing; make "
+        f"{'it' if len(lacking) == 1 else 'them'} with `bertref prepare --part {lacking[0].number}/{lacking[0].total}`"
+    )
+
+
 def _is_complete(manifest: dict[str, Any]) -> bool:
     try:
         shards = manifest["shards"]
         numbers = [shard[part] for shard in shards for part in PARTS]
         names = [shard["name"] for shard in shards]
-        plain = all(isinstance(name, str) and Path(name).name == name for name in names)
+        plain = all(isinstance(name, str) and _is_plain(name) for name in names)
         return (
-            bool(shards)
+            (bool(shards) or "part" in manifest)
             and plain
             and all(isinstance(number, int) and number > 0 for number in numbers)
             and manifest["token_dtype"] in ("<u2", "<u4")
@@ -197,6 +214,12 @@ def _is_complete(manifest: dict[str, Any]) -> bool:
         )
     except (KeyError, TypeError, AttributeError):
         return False
+
+
+def _is_plain(name: str) -> bool:
+    """Whether a shard lies in the corpus's folder, or in that of a part in it."""
+    folder, inside, own = name.rpartition("/")
+    return Path(own).name == own and (not inside or NAME.fullmatch(folder) is not None)
 
 
 def _map_shard(

@@ -38,7 +38,7 @@ def read(loaded: Loaded, text: str, pair: str | None, truncate: Truncate | None)
     pieces = [loaded.tokenizer.locate(each) for each in texts]
     numbers = [list(range(len(some))) for some in pieces]
     notation = loaded.tokenizer.vocab.notation
-    room = loaded.config.max_position_embeddings - notation.frame_tokens(pair=pair is not None)
+    room = loaded.config.max_length - notation.frame_tokens(pair=pair is not None)
     first, second = shorten(numbers[0], numbers[1] if pair is not None else None, room, truncate or "head")
     words = _words(0, [pieces[0][i] for i in first], 1)
     if second is not None:

@@ -33,7 +33,7 @@ from .kinds import KINDS, Features, Kind, may_be_unlabelled
 from .masked_words import MaskedWords, Turns, check_tied, open_masked_words, turns_of
 from .options import FinetuneOptions
 from .order import Order
-from .scales import rate_scales
+from .scales import frozen_blocks, rate_scales
 from .teaching import distilled, load_teacher, taught_features
 
 DRAWN = 0
@@ -87,7 +87,7 @@ def basis_of(options: FinetuneOptions, out: Path) -> FinetuneBasis:
 
 def resolved(options: FinetuneOptions, info: DataSetInfo, config: BertConfig) -> FinetuneOptions:
     """The options with what they leave out: the data set's habits, else the paper's."""
-    limit = config.max_position_embeddings
+    limit = config.max_length
     if options.max_length is not None and options.max_length > limit:
         raise InputError(f"--max-length {options.max_length} is longer than the model's {limit} positions")
     return replace(
@@ -248,7 +248,9 @@ def recipe_of(basis: FinetuneBasis, labels: tuple[str, ...], train: Part, steps:
     packed = options.layout == "packed" or (options.layout == "auto" and not basis.backend.static_shapes)
     return TrainingRecipe(
         objective=basis.kind.objective(options, labels, train),
-        settings=Settings(config, basis.numerics, options.recompute),
+        settings=Settings(
+            config, basis.numerics, options.recompute, frozen_blocks(options.freeze, config.num_hidden_layers)
+        ),
         optimizer=Optimizer.from_numerics(arithmetic, weight_decay=options.weight_decay, **kind),
         schedule=Schedule(
             kind=cast(Any, schedule), peak=cast(float, options.learning_rate), steps=steps,

@@ -82,9 +82,9 @@ def basis_of(options: PretrainOptions, origin: Origin | None = None) -> Basis:
     backend = backends.get(options.backend)
     Precision.preset(options.precision).validate(backend)
     config, numerics = architecture(options, origin)
-    if options.seq_len > config.max_position_embeddings:
+    if options.seq_len > config.max_length:
         raise InputError(
-            f"--seq-len {options.seq_len} is longer than the model's {config.max_position_embeddings} positions"
+            f"--seq-len {options.seq_len} is longer than the model's {config.max_length} positions"
         )
     return Basis(backend, config, numerics, given_tokenizer(options, origin), origin)
 

@@ -22,8 +22,9 @@ def result(found: dict[str, Any]) -> None:
     _sides(found)
     if found["ratio"]:
         ratio, agreed = found["ratio"], found["agreement"]
+        who = f"{found['ours']['name']} are" if found["command"] == "parallel" else "ours is"
         out.print(
-            f"ours is {ratio['median']:.2f} times as fast ({ratio['min']:.2f} to {ratio['max']:.2f} in "
+            f"{who} {ratio['median']:.2f} times as fast ({ratio['min']:.2f} to {ratio['max']:.2f} in "
             f"{len(found['ours']['times'])} rounds)", markup=False, style="bold",
         )  # fmt: skip
         out.print(

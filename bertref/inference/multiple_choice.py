@@ -12,7 +12,7 @@ import numpy.typing as npt
 from .. import heads
 from ..errors import InputError, TextError
 from ..text.encoding import Encoding, Truncate, check_texts
-from .loaded import Loaded, by_length, measured, pooled, probabilities, require
+from .loaded import Loaded, each_part, measured, pooled, probabilities, require
 
 
 class ChoiceScore(NamedTuple):
@@ -57,10 +57,13 @@ def choice_logits(loaded: Loaded, encodings: Sequence[Encoding]) -> npt.NDArray[
     """The logit of each sequence, a context with one choice, on the host and in their order (N,); sequences of like
     length share a batch."""
     found = np.zeros(len(encodings))
-    for some in by_length(encodings):
+
+    def part(some: list[int]) -> None:
         output = pooled(loaded, [encodings[i] for i in some])
         logits, _ = heads.multiple_choice_forward(loaded.ops, loaded.params, output, 1)
         found[some] = loaded.ops.xp.to_numpy(logits)[:, 0]
+
+    each_part(loaded, encodings, part)
     return found
 
 

@@ -20,7 +20,7 @@ from ..arrays import Array
 from ..checkpoint.text_windows import TextWindows
 from ..errors import InputError
 from ..text.encoding import Encoding, Truncate
-from .loaded import Loaded, by_length, framed, pooled, require
+from .loaded import Loaded, each_part, framed, pooled, require
 
 ACTIVATIONS = {
     "single_label_classification": "softmax",
@@ -82,7 +82,7 @@ def windows_for(loaded: Loaded, truncate: Truncate | None, windows: bool | None)
         raise InputError("truncate cuts a long text, windows read all of it; choose one")
     if windows is False or truncate is not None:
         return None
-    return loaded.windows or (TextWindows(loaded.config.max_position_embeddings) if windows else None)
+    return loaded.windows or (TextWindows(loaded.config.max_length) if windows else None)
 
 
 def _text_logits(
@@ -103,8 +103,11 @@ def _text_logits(
 def logits_of(loaded: Loaded, encodings: Sequence[Encoding]) -> npt.NDArray[np.float64]:
     """Logits (N, K) of N sequences on the host, in their order; sequences of like length share a batch."""
     found = np.zeros((len(encodings), len(loaded.labels)))
-    for some in by_length(encodings):
+
+    def part(some: list[int]) -> None:
         found[some] = loaded.ops.xp.to_numpy(_logits(loaded, [encodings[i] for i in some]))
+
+    each_part(loaded, encodings, part)
     return found
 
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from ..arrays import Array
 from ..config import BertConfig, Numerics
+from ..dropout import Dropout
 from ..errors import InputError
 
 RECOMPUTE = ("none", "attention", "layers")
@@ -43,6 +44,10 @@ class Settings:
     def scale(self) -> float:
         """1/√D, the factor of the attention scores."""
         return 1 / math.sqrt(self.config.head_size)
+
+    def at_branch(self, dropout: Dropout | None, branch: str) -> Dropout | None:
+        """The dropout of a branch before its residual, None where the network has none there."""
+        return None if branch in self.config.variant.undropped else dropout
 
 
 class Recompute(NamedTuple):

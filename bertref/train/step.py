@@ -102,7 +102,8 @@ def working_ops(ops: OpSet, recipe: TrainingRecipe) -> OpSet:
 def dropout_of(ops: OpSet, recipe: TrainingRecipe, batch: Batch, step: int) -> Dropout | None:
     """The dropout of a batch in a step (counted from 0), None if the config drops nothing."""
     config = recipe.settings.config
-    if not (config.hidden_dropout_prob or config.attention_probs_dropout_prob or config.classifier_dropout):
+    if not (config.hidden_dropout_prob or config.attention_probs_dropout_prob or config.classifier_dropout
+            or config.qa_dropout):  # fmt: skip
         return None
     mask = np.asarray(batch.attention_mask) != 0
     return Dropout(  # an example of several sequences, a multiple choice, is as many rows
@@ -231,4 +232,4 @@ def _updated(
         )  # fmt: skip
         params |= new_params
         moments |= new_moments
-    return shards.whole(ops.xp, params) if shards else params, moments
+    return shards.whole(ops.xp, params, recipe.precision.master) if shards else params, moments

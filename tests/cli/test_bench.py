@@ -114,6 +114,12 @@ def test_a_plot_is_a_picture(tmp_path: Path) -> None:
         (["encode", "--ragged", "none.txt"], "none.txt: neither a mix"),
         (["encode", "--threads", "0"], "--threads"),
         (["encode", "--peer", "reference", "--peer-dtype", "bfloat16"], "goes with --peer transformers"),
+        (["parallel", "--threads", "2", "--processes", "3"], "3 processes (--processes) need a thread (--threads 2)"),
+        (["parallel", "--threads", "8", "--processes", "4", "--batch-size", "3"], "an example (--batch-size 3) each"),
+        (["parallel", "--threads", "2", "--plot", "a.png"], "--plot goes with pretrain"),
+        (["parallel", "--threads", "2", "--peer", "torch"], "parallel has no peer torch; there are alone"),
+        (["encode", "--threads", "2", "--processes", "2"], "--processes goes with parallel, not with encode"),
+        (["pretrain", "--shard-optimizer"], "--shard-optimizer goes with parallel, not with pretrain"),
         (["dance"], "dance"),
     ],
 )

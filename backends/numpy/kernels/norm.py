@@ -108,7 +108,7 @@ def _outputs(x: HostArray, gamma: HostArray, gradients: bool) -> tuple[HostArray
 
 
 def _mean(x: HostArray, ones: HostArray) -> HostArray:
-    return np.expand_dims(np.matmul(x, ones) / x.dtype.type(x.shape[1]), 1)
+    return (np.matmul(x, ones) / x.dtype.type(x.shape[1]))[:, None]
 
 
 def _normalise(n: HostArray, reciprocal: HostArray, eps: float) -> None:
@@ -156,8 +156,8 @@ def _backward(
         np.multiply(dy_rows[r], n, out=product)
         np.add.reduce(product, axis=0, out=parts[0, i])
         np.add.reduce(dy_rows[r], axis=0, out=parts[1, i])
-        along_normalised = np.expand_dims(np.matmul(product, share), 1)
-        along_ones = np.expand_dims(np.matmul(dy_rows[r], share), 1)
+        along_normalised = np.matmul(product, share)[:, None]
+        along_ones = np.matmul(dy_rows[r], share)[:, None]
         np.multiply(dy_rows[r], gamma, out=g)
         np.subtract(g, along_ones, out=g)
         np.multiply(n, along_normalised, out=product)

@@ -82,7 +82,8 @@ class AxesOf:
         c = case.config
         self._sizes = {
             "B": B, "S": S, "P": case.batch.masked_lm_positions.shape[1], "A": c.num_attention_heads,
-            "H": c.hidden_size, "I": c.intermediate_size, "V": c.vocab_size, "2": 2, "labels": case.num_labels,
+            "H": c.hidden_size, "E": c.embedding_size or c.hidden_size,
+            "I": c.intermediate_size, "V": c.vocab_size, "2": 2, "labels": case.num_labels,
         }  # fmt: skip
         self._choices = case.choices
         queries = np.asarray(tokens[:, None, :, None])

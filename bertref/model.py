@@ -24,12 +24,14 @@ class Encoded(NamedTuple):
 
 
 class ModelCache(NamedTuple):
-    """The caches of the embeddings, of every layer, and of the pooler; `stored` says whose parameters a layer used."""
+    """The caches of the embeddings, of every layer, and of the pooler; `stored` says whose parameters a layer used, and
+    of what is `frozen` as in `Settings` there is no cache."""
 
     embeddings: Any
     layers: list[Any]
     stored: list[int]
     pooler: Any
+    frozen: int = 0
 
 
 def forward(
@@ -53,13 +55,14 @@ def forward(
         hidden, cache = encoder_layer.forward(
             ops, p, hidden, x.layout, settings, dropout, i, probe and probe.scope(f"layer.{i}.")
         )
-        layers.append(cache)
+        layers.append(cache if settings.frozen <= i + 1 else None)
     pooled, pooling = None, None
     if POOLER + ".dense.weight" in params:
         pooled, pooling = pooler.forward(
             ops, scope(params, POOLER), hidden, x.layout, settings, pooler_dropout, probe
         )
-    return Encoded(hidden, pooled), ModelCache(embedded, layers, stored, pooling)
+    frozen = settings.frozen
+    return Encoded(hidden, pooled), ModelCache(None if frozen else embedded, layers, stored, pooling, frozen)
 
 
 def pooled(ops: OpSet, params: dict[str, Array], x: Inputs, settings: Settings) -> Array:
@@ -89,7 +92,8 @@ def backward(
     cache: ModelCache,
     probe: Probe | None = None,
 ) -> dict[str, Array]:
-    """Gradients of the sequence (T, H) and of the pooled output (B, H), either may be None -> all parameter gradients.
+    """Gradients of the sequence (T, H) and of the pooled output (B, H), either may be None -> the gradients of all
+    parameters that are not frozen.
 
     The pooler's own gradients are there only if `d_pooled` is. `probe` should be scoped to `grad:`. The cache is used
     up: a layer's part is let go as soon as it has served, because gradients need the memory.
@@ -103,11 +107,13 @@ def backward(
         dx = from_pooler if dx is None else ops.add.forward(dx, from_pooler)[0]
     if dx is None:
         raise ValueError("backward needs the gradient of the sequence, of the pooled output, or of both")
-    for i in reversed(range(len(cache.layers))):
+    for i in reversed(range(max(cache.frozen - 1, 0), len(cache.layers))):
         dx, layer_grads = encoder_layer.backward(ops, dx, _taken(cache.layers, i), probe and probe.scope(f"layer.{i}."))
         for name, grad in prefixed(f"bert.encoder.layer.{cache.stored[i]}", layer_grads).items():
             # a parameter of several layers is used several times, so the gradients add up
             grads[name] = ops.add.forward(grads[name], grad)[0] if name in grads else grad
+    if cache.frozen:
+        return grads
     table_grads = embeddings.backward(ops, dx, cache.embeddings, probe and probe.scope("embeddings."))
     return grads | prefixed("bert.embeddings", table_grads)
 

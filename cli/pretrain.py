@@ -30,9 +30,12 @@ RATES = ", ".join(f"{name} {rate:g}" for name, rate in LEARNING_RATES.items())
 @shown("objective", type=click.Choice(CHOICES["objective"]),
        help="Masked words and next sentences, masked words alone, on running text, or masked words and the order of "
        "sentences.")  # fmt: skip
-@click.option("--vocab", metavar="FILE", help="Vocabulary; without it one is trained on the text.")
+@click.option("--vocab", metavar="FILE|DIR", help="A vocab.txt, or a folder with a tokenizer; without it one is "
+              "trained on the text.")  # fmt: skip
 @shown("vocab-size", help="Most tokens of a vocabulary that is trained.")
-@click.option("--cased", is_flag=True, help="Keep case and accents.")
+@shown("vocab-kind", type=click.Choice(["wordpiece", "byte-level", "unigram"]), help="Of BERT's pieces, RoBERTa's or "
+       "ALBERT's, if it is trained.")  # fmt: skip
+@click.option("--cased", is_flag=True, help="Keep case and accents (unless a folder's tokenizer says otherwise).")
 @shown("steps", help="Updates to make.")
 @shown("batch-size", help="Sequences an update.")
 @shown("seq-len", help="Most tokens of a sequence.")

@@ -17,11 +17,16 @@ but each layer's input."""
 
 @dataclass(frozen=True)
 class Settings:
-    """config, numerics and one of `RECOMPUTE`."""
+    """config, numerics, one of `RECOMPUTE`, and how much is frozen.
+
+    `frozen` counts from below: 1 is the embeddings, 2 the first layer with them, ... Of what is frozen forward keeps
+    nothing, and backward stops above it.
+    """
 
     config: BertConfig
     numerics: Numerics
     recompute: str = "none"
+    frozen: int = 0
 
     def __post_init__(self) -> None:
         if self.recompute not in RECOMPUTE:

@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from ...errors import InputError
 from ...rng import StreamRandom, generator
-from ...text import Vocab
+from ...text import Encoding, Vocab
 from .batch import PretrainingBatch, zeros
 from .corpus import Corpus
 from .instances import PairingRules, PairSpans, pair_spans, with_specials
@@ -93,9 +93,10 @@ class PretrainingData:
             raise InputError(f"dupe_factor is {dupe_factor}; it must be at least 1")
         self.corpus = corpus
         self.seq_len, self.max_predictions, self.seed = seq_len, max_predictions, seed
-        self._pairing, self._in_pairs = PairingRules(seq_len, short_seq_prob), pairs
+        self._vocab, self._in_pairs = vocab or corpus.vocab, pairs
+        self._pairing = PairingRules(seq_len, short_seq_prob, self._vocab.notation.frame_tokens(pair=True))
         self._masking = MaskingRules.of(
-            vocab or corpus.vocab,
+            self._vocab,
             probability=masked_lm_prob,
             max_predictions=max_predictions,
             whole_word=whole_word,
@@ -208,24 +209,28 @@ class PretrainingData:
         batch = zeros(len(places), self.seq_len, self.max_predictions)
         batch.example[:] = numbers
         for row, place in enumerate(places):
-            ids = with_specials(place.spans, self.corpus.tokens, self._masking.cls, self._masking.sep)
+            encoding = with_specials(place.spans, self.corpus.tokens, self._vocab)
             rng = StreamRandom(self.seed, "masking", place.pass_number, place.instance)
-            fill_row(batch, row, ids, place.spans, mask_tokens(ids, self._masking, rng))
+            masked = mask_tokens(encoding.input_ids, self._masking, rng)
+            fill_row(batch, row, encoding, place.spans[4], masked, self._vocab)
         return batch
 
 
-def fill_row(batch: PretrainingBatch, row: int, ids: Sequence[int], spans: PairSpans, masked: MaskedTokens) -> None:
-    """Writes one instance into a row of a batch of zeros."""
-    first_segment = spans[1] - spans[0] + 2
-    batch.input_ids[row, : len(ids)] = ids
+def fill_row(
+    batch: PretrainingBatch, row: int, encoding: Encoding, is_random_next: int, masked: MaskedTokens, vocab: Vocab
+) -> None:
+    """Writes one instance into a row of a batch of zeros; a vocabulary without a token for padding is padded with 0."""
+    length = len(encoding.input_ids)
+    batch.input_ids[row, :length] = encoding.input_ids
+    batch.input_ids[row, length:] = vocab.ids.get(vocab.notation.pad, 0)
     batch.input_ids[row, masked.positions] = masked.replacements
-    batch.attention_mask[row, : len(ids)] = 1
-    batch.token_type_ids[row, first_segment : len(ids)] = 1
+    batch.attention_mask[row, :length] = 1
+    batch.token_type_ids[row, :length] = encoding.token_type_ids
     count = len(masked.positions)
     batch.masked_lm_positions[row, :count] = masked.positions
     batch.masked_lm_ids[row, :count] = masked.labels
     batch.masked_lm_weights[row, :count] = 1
-    batch.next_sentence_label[row] = spans[4]
+    batch.next_sentence_label[row] = is_random_next
 
 
 def _make_room(cache: dict[int, Any]) -> None:

@@ -92,7 +92,7 @@ def _require_agreement(options: PretrainOptions, origin: Origin) -> None:
             f"--init-optimizer: the {step} steps that {origin.name} has made count; give more --steps than "
             f"{options.steps}"
         )
-    if not options.lower_case and origin.tokenizer.options["lower_case"]:
+    if not options.lower_case and origin.tokenizer.lower_case:
         raise refuse("--cased", "its vocabulary is lower-cased")
 
 

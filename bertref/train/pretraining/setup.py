@@ -29,7 +29,7 @@ from ..step import TrainingRecipe
 from .options import DEFAULT_CONFIG, DROPOUT, PretrainOptions, read_architecture
 from .origin import Origin
 from .records import open_evaluation, open_records
-from .text import given_vocab, open_text
+from .text import given_tokenizer, open_text
 
 ALL_RECORDS = (
     "records are not split, because the same sentences stand in several of them. `prepare --held-out` writes held-out "
@@ -66,13 +66,13 @@ class Setup:
 
 
 class Basis(NamedTuple):
-    """What the options and the model of `--init` decide by themselves, without text and without a folder. `vocab` is
-    None where the text or the records bring it."""
+    """What the options and the model of `--init` decide by themselves, without text and without a folder. `tokenizer`
+    is None where the text or the records bring it."""
 
     backend: Backend
     config: BertConfig
     numerics: Numerics
-    vocab: Vocab | None
+    tokenizer: Tokenizer | None
     origin: Origin | None
 
 
@@ -91,7 +91,7 @@ def basis_of(options: PretrainOptions, origin: Origin | None = None) -> Basis:
         raise InputError(
             f"--seq-len {options.seq_len} is longer than the model's {config.max_length} positions"
         )
-    return Basis(backend, config, numerics, given_vocab(options, origin), origin)
+    return Basis(backend, config, numerics, given_tokenizer(options, origin), origin)
 
 
 def set_up(

@@ -11,7 +11,7 @@ from ...graph.contribution import Contribution
 from ...graph.steps import Rewritten
 from ..hypothesis import Hypothesis, Possibility, Told, by_layer, named, of_op
 from ..scene import Scene
-from .tools import found_at, gathered, layer_of, places, with_parameters
+from .tools import found_at, gathered, is_fine, layer_of, places, with_parameters
 
 Values = Any
 WHERE = {
@@ -123,8 +123,10 @@ def _reads(scene: Scene, row: TensorRow, place: tuple[str, int, str]) -> Rewritt
     return Rewritten(Contribution((found,), compute))
 
 
-def _rounded(to: Format) -> Callable[[Scene, TensorRow, Any], Rewritten]:
-    def make(scene: Scene, row: TensorRow, _: Any) -> Rewritten:
+def _rounded(to: Format) -> Callable[[Scene, TensorRow, Any], Rewritten | None]:
+    def make(scene: Scene, row: TensorRow, _: Any) -> Rewritten | None:
+        if not is_fine(scene):
+            return None
         weight = row.parameters[0].name
         made = with_parameters(scene, row, {weight: _held(scene.params[weight], to)})
         return Rewritten(Contribution(row.inputs, lambda x: made.forward.compute(_held(x, to))))

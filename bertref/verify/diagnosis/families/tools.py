@@ -44,6 +44,11 @@ def layer_of(row: TensorRow) -> int | None:
     return int(parts[1]) if parts[0] == "layer" else None
 
 
+def is_fine(scene: Scene) -> bool:
+    """Whether the subject computes in a precision beside which the rounding of half precision shows."""
+    return scene.precision in ("float64", "float32")
+
+
 SLACK = 4e-6
 """How far from the middle between two half-precision numbers, relatively, a float32 computation may fall to either
 side. Larger: more elements are taken as the subject has them; smaller: some that it rounded to the other side count as

@@ -92,8 +92,8 @@ def convert(
     saved = load_model(source / place, dialect=dialect, allow=allow, optimizer=optimizer, config=config)
     if kind == "tensorflow" and saved.config.variant is not BERT:
         raise InputError(
-            f"{target}: the original's checkpoints hold BERT alone, and this is {saved.config.variant.title}; convert it "
-            "to a Hugging Face folder or to ONNX"
+            f"{target}: the original's checkpoints hold BERT alone, and this is {saved.config.variant.title}; convert "
+            "it to a Hugging Face folder or to ONNX"
         )
     if dtype:
         saved = replace(saved, params=_rounded(saved.params, source))

@@ -89,7 +89,7 @@ def measured(
 
     None: not cut, and the numbers of those that are too long with what is to be said of them.
     """
-    limit = loaded.config.max_position_embeddings
+    limit = loaded.config.max_length
     if truncate is not None:
         return loaded.tokenizer.encode_batch(texts, pairs, limit, truncate=truncate), {}
     encodings = loaded.tokenizer.encode_batch(texts, pairs)
@@ -133,8 +133,11 @@ def by_length(encodings: Sequence[Encoding]) -> Iterator[list[int]]:
         yield some
 
 
-def each_part(loaded: Loaded, encodings: Sequence[Encoding], work: Callable[[list[int]], None]) -> None:
+def each_part(
+    loaded: Loaded, encodings: Sequence[Encoding], work: Callable[[list[int]], None], *, rank: int = 0, size: int = 1
+) -> None:
     """Calls `work` with the numbers of encodings that are to be a batch, until all were; texts of like length share it.
+    Of `size` processes each does every so many-th batch, from `rank` on.
 
     Where the backend has threads, each takes parts of its own through `work`, several at once and in any order: none
     waits for another between two ops, and all are busy until the texts end. How they are cut depends on their lengths.
@@ -143,10 +146,11 @@ def each_part(loaded: Loaded, encodings: Sequence[Encoding], work: Callable[[lis
     order = [i for some in by_length(encodings) for i in some]
     parts = [] if share is None else parts_of([len(encodings[i].input_ids) for i in order])
     if share is None or len(parts) < 2:
-        for some in by_length(encodings):
+        for some in itertools.islice(by_length(encodings), rank, None, size):
             work(some)
         return
-    share(lambda number: work(order[parts[number]]), len(parts))
+    own = parts[rank::size]
+    share(lambda number: work(order[own[number]]), len(own))
 
 
 def settings_of(loaded: Loaded) -> Settings:
@@ -159,7 +163,8 @@ def inputs_of(loaded: Loaded, encodings: Sequence[Encoding]) -> Inputs:
     Raises `InputError` for ids of which the model has no row: a second text where it has one token type.
     """
     B, S = len(encodings), max((len(e.input_ids) for e in encodings), default=0)
-    ids, mask, types = (np.zeros((B, S), np.int64) for _ in range(3))
+    ids = np.full((B, S), loaded.config.pad_token_id, np.int64)
+    mask, types = np.zeros_like(ids), np.zeros_like(ids)
     for b, encoding in enumerate(encodings):
         length = len(encoding.input_ids)
         ids[b, :length], mask[b, :length], types[b, :length] = encoding.input_ids, 1, encoding.token_type_ids

@@ -64,11 +64,12 @@ def forward(
     if recompute:
         attention = Recompute(lambda: attend(ops, probe))
     context = to_rows(ops, context, layout)
+    dropping = settings.at_branch(dropout, "attention")
     output, dense = ops.dense.forward(context, p["output.dense.weight"], p["output.dense.bias"])
     y, norm = ops.dropout_add_norm.hinted(given=probe is None).forward(
-        output, x, dropout.hidden(site + 1, x.shape[-1]) if dropout else None,
+        output, x, dropping.hidden(site + 1, x.shape[-1]) if dropping else None,
         p["output.LayerNorm.weight"], p["output.LayerNorm.bias"],
-        scale=dropout.hidden_scale if dropout else 1.0, eps=settings.eps,
+        scale=dropping.hidden_scale if dropping else 1.0, eps=settings.eps,
         probe=probe.inner({"sum": "attention_sum"}, rows=True) if probe else None,
     )  # fmt: skip
     if probe:

@@ -123,7 +123,7 @@ def test_ours_is_the_call_of_the_command_with_a_tokenizer_that_knows_no_word(
     classify = type(side.model).classify_batch
 
     def watched(model: Any, texts: Any, **options: Any) -> Any:
-        calls.append((len(model.tokenizer._pieces._numbers), texts, options))
+        calls.append((len(model.tokenizer._segmenter._pieces._numbers), texts, options))
         return classify(model, texts, **options)
 
     monkeypatch.setattr(type(side.model), "classify_batch", watched)
@@ -131,7 +131,7 @@ def test_ours_is_the_call_of_the_command_with_a_tokenizer_that_knows_no_word(
     side.run(STEP)
     texts = classifying_inputs.texts(made)
     assert calls == [(1, texts, {"truncate": "head"})] * 2
-    assert len(side.model.tokenizer._pieces._numbers) > 1
+    assert len(side.model.tokenizer._segmenter._pieces._numbers) > 1
 
 
 def test_the_library_cuts_and_pads_as_ours_frames(tmp_path: Path) -> None:

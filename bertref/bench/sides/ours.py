@@ -37,7 +37,7 @@ def about(job: Job) -> dict[str, Any]:
     }  # fmt: skip
 
 
-class _TrainingSide:
+class TrainingSide:
     """Full training steps, one a batch: `train_step` on the recipe of a run. `compared` is the batch of the figures."""
 
     units = (STEP,)
@@ -55,6 +55,8 @@ class _TrainingSide:
         still = replace(self.recipe.settings.config, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
         recipe = replace(self.recipe, settings=replace(self.recipe.settings, config=still))
         outcome, grads = gradients(self.ops, recipe, self.state, self.compared)
+        if recipe.shards:
+            grads = recipe.shards.whole(self.ops.xp, grads, recipe.precision.master)
         host = self.ops.xp.to_numpy
         return {
             "loss": float(host(outcome.losses[TOTAL])),
@@ -70,7 +72,7 @@ class _TrainingSide:
         self.ops.xp.synchronize()
 
 
-class PretrainingSide(_TrainingSide):
+class PretrainingSide(TrainingSide):
     """Steps of `bertref pretrain`."""
 
     def __init__(self, job: Job) -> None:
@@ -80,7 +82,7 @@ class PretrainingSide(_TrainingSide):
         super().__init__(job, recipe, batches, batches[0])
 
 
-class FinetuningSide(_TrainingSide):
+class FinetuningSide(TrainingSide):
     """Steps of `bertref finetune`. In question answering padding has no part in the loss, so the figures are those of a
     batch without any (`finetuning_inputs.compared_batch`); the batches of the timed work are as ragged as they are."""
 

@@ -12,14 +12,13 @@ The norm is made of the parts' norms and rounds otherwise than the whole one. An
 Source: Rajbhandari et al. 2020, "ZeRO: Memory Optimizations Toward Training Trillion Parameter Models", section 5.1.
 """
 
-import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from ...arrays import Array, Namespace
-from .sums import buckets
+from .sums import buckets, flattened
 from .world import HostArray, World
 
 Pieces = dict[str, Array]
@@ -68,14 +67,12 @@ class Shards:
         }  # fmt: skip
 
     def summed(self, xp: Namespace, grads: Mapping[str, Array]) -> Pieces:
-        """The pieces, that belong to this process, of the sums over all processes."""
+        """The pieces, that belong to this process, of the sums over all processes. `grads` are used up."""
         dtype = xp.to_numpy(next(iter(grads.values()))).dtype
         started = []
         for bucket in self._buckets:
-            flat = np.zeros(bucket.part * self._world.size, dtype)
-            for place in bucket.places:
-                flat[place.start : place.end] = xp.to_numpy(grads[place.name]).reshape(-1)
-            part = np.empty(bucket.part, dtype)
+            host = [xp.to_numpy(grads[place.name]) for place in bucket.places]
+            flat, part = flattened(host, bucket.part * self._world.size), np.empty(bucket.part, dtype)
             started.append((bucket, part, self._world.reduce_scatter(flat, part)))
         found: Pieces = {}
         for bucket, part, handle in started:
@@ -83,18 +80,18 @@ class Shards:
             found |= self._cut(xp, bucket, part)
         return found
 
-    def whole(self, xp: Namespace, pieces: Pieces) -> dict[str, Array]:
-        """Whole arrays from the pieces of all processes."""
-        kinds = [str(xp.to_numpy(piece).dtype) for piece in itertools.islice(pieces.values(), 1)]
-        dtype = next(kind[0] for kind in self._world.collect(kinds) if kind)
-        found: dict[str, Array] = {}
+    def whole(self, xp: Namespace, pieces: Pieces, dtype: str) -> dict[str, Array]:
+        """Whole arrays of that type from the pieces of all processes, some of which may have none."""
+        started = []
         for bucket in self._buckets:
-            part = np.zeros(bucket.part, dtype)
-            first = self._world.rank * bucket.part
+            flat = np.empty(bucket.part * self._world.size, dtype)
             for place, start, end in bucket.pieces(self._world.rank):
-                at = place.start - first
-                part[at + start : at + end] = xp.to_numpy(pieces[place.name])
-            flat = self._world.all_gather(part)
+                flat[place.start + start : place.start + end] = xp.to_numpy(pieces[place.name])
+            flat[bucket.places[-1].end :] = 0
+            started.append((bucket, flat, self._world.all_gather(flat)))
+        found: dict[str, Array] = {}
+        for bucket, flat, handle in started:
+            handle.wait()
             for place in bucket.places:
                 found[place.name] = xp.from_numpy(flat[place.start : place.end].reshape(place.shape))
         return found
@@ -108,7 +105,9 @@ class Shards:
 
     def whole_moments(self, xp: Namespace, moments: Pieces, kinds: Iterable[str]) -> dict[str, Array]:
         """As `whole`, of the optimiser's moments NAME/KIND, in the order of the parameters."""
-        found = {kind: self.whole(xp, _by_kind(moments).get(kind, {})) for kind in kinds}
+        dtypes = self._world.collect([str(xp.to_numpy(piece).dtype) for piece in moments.values()])
+        dtype = next(own[0] for own in dtypes if own)
+        found = {kind: self.whole(xp, _by_kind(moments).get(kind, {}), dtype) for kind in kinds}
         return {f"{name}/{kind}": found[kind][name] for name in self._names for kind in kinds}
 
     def norm(self, xp: Namespace, own: Array) -> Array:

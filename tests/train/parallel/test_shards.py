@@ -45,7 +45,7 @@ def test_pieces_are_cut_added_and_put_together(shapes: dict[str, tuple[int, ...]
         norm = parts.norm(xp, np.sqrt(np.asarray(sum(float((piece**2).sum()) for piece in own.values()))))
         want = np.sqrt(sum(float((array**2).sum()) for array in total.values()))
         assert float(norm) == pytest.approx(want, rel=1e-12)
-        return own, parts.whole(xp, own)
+        return own, parts.whole(xp, own, "float64")
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(shards_module, "buckets", lambda sizes: buckets(sizes, full))

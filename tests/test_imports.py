@@ -77,7 +77,10 @@ MAY_IMPORT = {
 """Room -> the rooms that it may import besides itself. `bertref` is the package's own `__init__`: its version."""
 
 LIBRARIES = {
-    "backends": {"array_api_compat", "array_api_strict", "cupy", "cupyx", "ml_dtypes", "numpy", "torch", "torch_xla"},
+    "backends": {
+        "array_api_compat", "array_api_strict", "cupy", "cupy_backends", "cupyx", "ml_dtypes", "numpy", "torch",
+        "torch_xla",
+    },
     "cli": {"click", "matplotlib", "rich", "tensorboardX"},
     "text": {"numpy", "tokenizers"},
     "checkpoint": {"ml_dtypes", "numpy", "safetensors"},

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .notation import ALBERT, ROBERTA, XLM_ROBERTA, Notation
+from .notation import ALBERT, ROBERTA, XLM_ROBERTA, Notation, Style
 
 VOCAB_JSON, MERGES, SPIECE, SENTENCEPIECE = "vocab.json", "merges.txt", "spiece.model", "sentencepiece.bpe.model"
 
@@ -36,6 +36,12 @@ FAMILIES = (
 )
 BY_FILE = {VOCAB_JSON: FAMILIES[0], SPIECE: FAMILIES[3]}
 """What a file alone says; a `sentencepiece.bpe.model` may be XLM-R's or CamemBERT's, whose ids differ."""
+
+
+def kind_of(model_type: str) -> Style:
+    """The kind of pieces that a network's published models have; word pieces, if it is none of these."""
+    found = (family.notation.style for family in FAMILIES if family.model_type == model_type)
+    return next(found, "wordpiece")
 
 
 def named_family(config: Mapping[str, Any], model: Mapping[str, Any]) -> Family | None:

@@ -90,7 +90,9 @@ def test_info_counts_the_vocabulary(folder: Path) -> None:
     done = in_process("info", folder / "model", "--json")
     told = json.loads(done.stdout)["vocabulary"]
     assert (told["tokens"], told["added"]) == (KINDS[folder.name][3], 0)
-    assert in_process("info", folder / "model").returncode == 0
+    shown = in_process("info", folder / "model").stdout
+    assert f"The {KINDS[folder.name][0]} sat down." in shown
+    assert f"tokens, {folder.name}, {'cased' if folder.name == 'byte-level' else 'lower-cased'}" in shown
 
 
 def test_a_run_goes_on_from_the_model_and_its_records(folder: Path, tmp_path: Path) -> None:

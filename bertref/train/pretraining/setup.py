@@ -22,7 +22,7 @@ from ...objectives import PretrainingObjective
 from ...opset import OpSet
 from ...optim import Optimizer, Schedule
 from ...precision import Precision
-from ...text import Tokenizer, Vocab
+from ...text import Tokenizer, Vocab, kind_of
 from ..parallel.world import ALONE, World
 from ..report import Report
 from ..step import TrainingRecipe
@@ -116,7 +116,8 @@ def set_up(
         tokenizer, data, held_out = open_records(options, origin, report)
         size = {"examples": len(data)}
     else:
-        tokenizer, corpus = open_text(options, origin, given, out, report)
+        kind = options.vocab_kind or kind_of(config.model_type)
+        tokenizer, corpus = open_text(options, origin, given, out, report, kind)
         data, held_out = _data(options, corpus, pass_counts)
         size = {"tokens": data.tokens, "documents": len(data.documents)}
     if options.eval_corpus:

@@ -87,6 +87,14 @@ def initial_state(ops: OpSet, recipe: TrainingRecipe, params: dict[str, np.ndarr
     return State(master, recipe.optimizer.init_state(xp, own), 0, recipe.precision.initial_loss_scale())
 
 
+def shared_out(recipe: TrainingRecipe, xp: Namespace, state: State) -> tuple[TrainingRecipe, State]:
+    """The recipe under which each of several processes updates its part, and the state without the others' moments."""
+    if recipe.world.size == 1:
+        return recipe, state
+    shards = Shards(recipe.world, {name: array.shape for name, array in state.params.items()})
+    return replace(recipe, shards=shards), replace(state, moments=shards.own_moments(xp, state.moments))
+
+
 def working_params(ops: OpSet, recipe: TrainingRecipe, state: State) -> dict[str, Array]:
     """The weights that the model computes with: the master weights, rounded as the policy says. In mixed precision the
     ops round them further (`working_ops`)."""
@@ -194,7 +202,7 @@ def train_step(
         grads = {name: g for name, g in grads.items() if recipe.rate_scales.get(name) != 0}
         norm = global_norm(xp, grads, ops.updates)
         if recipe.shards:
-            norm = recipe.shards.norm(xp, norm)
+            norm = recipe.shards.norm(xp, norm, recipe.precision.master)
         if recipe.clip_norm is not None:
             grads, norm = clip_by_global_norm(
                 xp, grads, recipe.clip_norm, epsilon=recipe.settings.numerics.clip_epsilon,

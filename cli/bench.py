@@ -33,7 +33,8 @@ ANYONE = tuple(dict.fromkeys(peer for peers in PEERS.values() for peer in peers)
               help="Sequences of many lengths, unsorted: imdb, squad, squad-windows, or those of a file's lines; "
               "predict classifies the lines themselves, from text.")  # fmt: skip
 @backend_option
-@click.option("--dtype", default="float32", show_default=True, help="What ours computes in.")
+@click.option("--dtype", default="float32", show_default=True,
+              help="What ours computes in: float32, float64, bfloat16, mixed-bfloat16, ...")  # fmt: skip
 @click.option("--kernels", type=click.Choice(["on", "off"]), default="on", show_default=True, help="Faster kernels.")
 @click.option("--threads", type=click.IntRange(min=1),
               help="Of each side.  [default: OPENBLAS_NUM_THREADS, else every core]")  # fmt: skip
@@ -64,7 +65,8 @@ def bench(
     threads: int | None, processes: int | None, repeat: int, roofline: bool, memory: bool, plot: str | None,
     as_json: bool, **values: Any,
 ) -> None:  # fmt: skip
-    """How fast bertref is here, alone or in a race: both sides in turn, each in its own process with all threads.
+    """How fast bertref is here, alone or in a race: both sides in turn, each in its own process with all threads, and
+    on the device of --backend.
 
     Before anything is timed both sides must compute the same, dropout off: losses and gradient norms, vectors,
     probabilities, or token ids. The ratio is how many times as fast ours is, the median and the spread over the rounds.
@@ -78,6 +80,7 @@ def bench(
         bertref bench encode --config base --ragged imdb --peer onnxruntime
         bertref bench predict --ragged reviews.txt --peer onnxruntime
         bertref bench pretrain --config base --peer transformers --peer-dtype bfloat16
+        bertref bench pretrain --backend cupy --dtype mixed-bfloat16 --peer transformers --peer-dtype bfloat16
         bertref bench encode --config mini --peer transformers --peer onnxruntime --plot encode.png
         bertref bench tokenize --peer reference
         bertref bench parallel --config mini --threads 2 --processes 2 --shard-optimizer

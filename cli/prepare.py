@@ -15,9 +15,9 @@ from .options import debug_option, json_option
 
 @click.command()
 @corpus_options(required=True)
-@click.option("--vocab", metavar="FILE", required=True, help="Vocabulary file.")
+@click.option("--vocab", metavar="FILE|DIR", required=True, help="A vocab.txt, or a folder with a tokenizer.")
 @click.option("--out", metavar="DIR", required=True, help="Folder to make.")
-@click.option("--cased", is_flag=True, help="Keep case and accents.")
+@click.option("--cased", is_flag=True, help="Keep case and accents (with a vocab.txt).")
 @click.option("--format", "kind", type=click.Choice(["tokens", "tfrecord"]), default="tokens", show_default=True,
               help="Tokens, to be masked while training; or finished examples, as in the original.")  # fmt: skip
 @click.option("--files", type=click.IntRange(min=1), default=1, show_default=True, help="How many TFRecord files.")
@@ -56,7 +56,7 @@ def prepare(
     from ..data.pretraining.record_files import write_records
     from ..data.pretraining.shards import prepare as run
     from ..errors import InputError
-    from ..text import SPECIAL_TOKENS, Tokenizer, load_vocab
+    from ..text import Tokenizer
     from ..train.parallel.torchrun import joined
     from .prepare_parts import part_of, prepare_parts, tell_missing
 
@@ -64,7 +64,8 @@ def prepare(
         raise InputError("--held-out goes with --format tfrecord; of tokens, pretrain itself holds documents out")
     if kind == "tfrecord" and Path(out).exists():  # before the text is tokenised
         raise InputError(f"{out}: exists; choose another --out")
-    tokenizer = Tokenizer(load_vocab(vocab, require=SPECIAL_TOKENS), lower_case=not cased)
+    tokenizer = Tokenizer.open(vocab, lower_case=not cased)
+    tokenizer.vocab.require_specials()
     reading: Any = {"layout": documents, "sentences": sentences}
     start = time.perf_counter()
     with joined() as world, render.counting() as progress:

@@ -32,6 +32,8 @@ TEXT_COMMANDS = ("tokenize", "prepare")
 QUESTION_MIXES = ("squad", "squad-windows")
 """Mixes of question answering; `finetune` classifies texts of all others."""
 
+CPU = "cpu"
+
 HALVES = ("bfloat16", "float16", "mixed-bfloat16", "mixed-float16")
 
 
@@ -99,10 +101,23 @@ class Job:
         _choice("--peer-dtype", self.peer_dtype, ("float32", "bfloat16"))
         if self.peer_dtype == "bfloat16" and self.side not in ("ours", "transformers", "torch"):
             raise InputError("--peer-dtype bfloat16 goes with --peer transformers and --peer torch")
+        if self.side == "onnxruntime" and self.device != CPU:
+            raise InputError(f"--peer onnxruntime computes on the CPU, not on the GPU of --backend {self.backend}")
         if self.from_text and self.model is None:
             raise InputError("predict on a file's texts needs a classifier: give its folder with --model DIR")
         if self.model is not None and not self.from_text:
             raise InputError("--model goes with predict and --ragged FILE; elsewhere the model is made of the seed")
+
+    @property
+    def device(self) -> str:
+        """torch's name of the device of both sides, the one of `backend`: "cuda:1" for "cupy:1", "cuda:0" for
+        "torch:cuda"; `CPU` for every backend that is on no GPU."""
+        name, _, where = self.backend.partition(":")
+        if name == "cupy":
+            return f"cuda:{where or 0}"
+        if name == "torch" and where.partition(":")[0] == "cuda":
+            return where if ":" in where else "cuda:0"
+        return CPU
 
     @property
     def from_text(self) -> bool:

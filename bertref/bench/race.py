@@ -90,7 +90,7 @@ def race(
     with contextlib.ExitStack() as stack:
         if with_roofline:
             report("measuring the machine's product speed")
-            roof = roofline.Roof(stack, job.threads, peer, roofline.SIZE)
+            roof = roofline.Roof(stack, own, peer, roofline.SIZE)
         place = str(folder or stack.enter_context(arena(own, report)))
         sides = [_Contestant(stack, replace(own, folder=place), "bertref", report)]
         if theirs:
@@ -131,9 +131,10 @@ class _Contestant:
     def run(self, unit: str, times: int) -> float:
         return max(float(answer["seconds"]) for answer in self.group.ask("run", unit=unit, times=times))
 
-    def peak(self) -> int:
-        """Resident bytes, of all its processes."""
-        return sum(int(answer["peak"]) for answer in self.group.ask("memory"))
+    def peak(self) -> dict[str, int]:
+        """The most bytes that its processes held, each at its own moment: "peak", and "device" on a GPU."""
+        answers = self.group.ask("memory")
+        return {name: sum(int(each[name]) for each in answers) for name in ("peak", "device") if name in answers[0]}
 
 
 def _agree(sides: list[_Contestant], report: Report) -> dict[str, Any]:
@@ -240,13 +241,15 @@ def _share(roof: roofline.Roof, roofs: list[float], job: Job, rounds: list[Times
     }  # fmt: skip
 
 
-def _memory(job: Job, sides: list[_Contestant], peaks: list[int]) -> dict[str, Any]:
-    """Bytes: what the shapes say that ours needs above an empty process, and what each process held at most."""
+def _memory(job: Job, sides: list[_Contestant], peaks: list[dict[str, int]]) -> dict[str, Any]:
+    """Bytes: what the shapes say that ours needs above an empty process, and what each process held at most; on a GPU
+    what each held there."""
     needed = memory.predicted(job)
+    where = "device" if "device" in peaks[0] else "host"
+    held = [peak["peak" if where == "host" else "device"] for peak in peaks]
     return {
-        "predicted": None if needed is None else sides[0].baseline + needed,
-        "measured": peaks[0], "peer": peaks[1] if len(peaks) > 1 else None,
-        "ratio": peaks[0] / peaks[1] if len(peaks) > 1 else None,
+        "where": where, "predicted": None if needed is None else sides[0].baseline + needed, "measured": held[0],
+        "peer": held[1] if len(held) > 1 else None, "ratio": held[0] / held[1] if len(held) > 1 else None,
     }  # fmt: skip
 
 

@@ -93,4 +93,6 @@ def _vocabulary(folder: Path) -> dict[str, Any] | None:
         tokenizer = Tokenizer.from_pretrained(folder)
     except InputError:
         return None
-    return {"tokens": len(tokenizer.vocab), "added": len(tokenizer.vocab.added), **tokenizer.options}
+    vocab = tokenizer.vocab
+    added = [token for token in vocab.added if token.id >= len(vocab.pieces) or token.id not in vocab.special_ids]
+    return {"tokens": len(vocab), "added": len(added), **tokenizer.options}

@@ -157,7 +157,7 @@ def _tensorflow(saved: SavedModel, folder: Path, architecture: str) -> None:
 
 def _max_length(saved: SavedModel) -> int:
     """The longest text that the source's tokenizer announces, or that the model reads if that is less."""
-    limit = saved.config.max_position_embeddings
+    limit = saved.config.max_length
     return min(tokenizer_limit(folder_of(saved.path)) or limit, limit)
 
 

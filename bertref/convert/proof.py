@@ -107,7 +107,7 @@ def _rms(x: npt.NDArray[Any]) -> float:
 def random_batch(saved: SavedModel, *, rows: int = 3, seed: int = 0) -> Arrays:
     """Ragged rows of random tokens in two segments, as Hugging Face names them."""
     random = np.random.default_rng(seed)
-    S = min(24, saved.config.max_position_embeddings)
+    S = min(24, saved.config.max_length)
     lengths = np.linspace(S, max(1, S // 3), rows).astype(int)
     mask = np.arange(S) < lengths[:, None]
     ids = np.where(mask, random.integers(0, saved.config.vocab_size, (rows, S)), saved.config.pad_token_id)

@@ -65,7 +65,7 @@ def choice_logits(
         found: list[float] = loaded.ops.xp.to_numpy(logits)[:, 0].tolist()
         return found
 
-    return np.array(answered(encodings, of_batch, team), np.float64)
+    return np.array(answered(encodings, of_batch, team, parts_of=loaded), np.float64)
 
 
 def _ranked(choices: Sequence[str], probs: npt.NDArray[np.float64]) -> list[ChoiceScore]:

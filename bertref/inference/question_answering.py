@@ -89,7 +89,7 @@ def answer(
     if len(questions) != len(contexts):
         raise InputError(f"{len(questions)} questions and {len(contexts)} contexts; every question has one")
     options = options or AnswerOptions()
-    framing = Framing(loaded.tokenizer, options.settings(loaded.config.max_position_embeddings))
+    framing = Framing(loaded.tokenizer, options.settings(loaded.config.max_length))
     made = [framing.framed(question, context) for question, context in zip(questions, contexts, strict=True)]
     reasons = {i: each for i, each in enumerate(made) if isinstance(each, str)}
     if reasons:

@@ -83,7 +83,7 @@ def windows_for(loaded: Loaded, truncate: Truncate | None, windows: bool | None)
         raise InputError("truncate cuts a long text, windows read all of it; choose one")
     if windows is False or truncate is not None:
         return None
-    return loaded.windows or (TextWindows(loaded.config.max_position_embeddings) if windows else None)
+    return loaded.windows or (TextWindows(loaded.config.max_length) if windows else None)
 
 
 def _text_logits(
@@ -106,7 +106,11 @@ def logits_of(
 ) -> npt.NDArray[np.float64]:
     """Logits (N, K) of N sequences on the host, in their order; sequences of like length share a batch, and a team the
     batches."""
-    rows = answered(encodings, lambda some: np.asarray(loaded.ops.xp.to_numpy(_logits(loaded, some))), team)
+
+    def of_batch(some: list[Encoding]) -> npt.NDArray[Any]:
+        return np.asarray(loaded.ops.xp.to_numpy(_logits(loaded, some)))
+
+    rows = answered(encodings, of_batch, team, parts_of=loaded)
     return np.array(rows, np.float64).reshape(-1, len(loaded.labels))
 
 

@@ -4,11 +4,12 @@ Every process asks the same of the same model. Process r of N computes every Nth
 of all: the bits of one process, because the batches are.
 """
 
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol, TypeVar
 
 from ..text.encoding import Encoding
-from .loaded import by_length
+from .loaded import Loaded, by_length, each_part
 
 T = TypeVar("T")
 
@@ -24,14 +25,29 @@ class Team(Protocol):
 
 
 def answered(
-    encodings: Sequence[Encoding], work: Callable[[list[Encoding]], Iterable[Any]], team: Team | None = None
+    encodings: Sequence[Encoding],
+    work: Callable[[list[Encoding]], Iterable[Any]],
+    team: Team | None = None,
+    *,
+    parts_of: Loaded | None = None,
 ) -> list[Any]:
-    """What `work` makes of each sequence, in their order; it gets a batch at a time, sequences of like length (see
-    `by_length`), and returns a value for each. With a team values are plain or host arrays."""
+    """What `work` makes of each sequence, in their order; it gets a batch at a time, sequences of like length, and
+    returns a value for each. With a team values are plain or host arrays.
+
+    `parts_of` is the model where its threads may take batches of their own (`each_part`): where `work` wants no more
+    than the pooled output.
+    """
     own: dict[int, Any] = {}
-    for number, some in enumerate(by_length(encodings)):
-        if team is None or number % team.size == team.rank:
-            own |= zip(some, work([encodings[i] for i in some]), strict=True)
+    rank, size = (0, 1) if team is None else (team.rank, team.size)
+
+    def answer(some: list[int]) -> None:
+        own.update(zip(some, work([encodings[i] for i in some]), strict=True))
+
+    if parts_of is not None:
+        each_part(parts_of, encodings, answer, rank=rank, size=size)
+    else:
+        for some in itertools.islice(by_length(encodings), rank, None, size):
+            answer(some)
     found: dict[int, Any] = {}
     for part in [own] if team is None else team.collect(own):
         found |= part

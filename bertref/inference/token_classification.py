@@ -93,10 +93,10 @@ def piece_logits(loaded: Loaded, encodings: Sequence[Encoding], team: Team | Non
 
 def _probabilities(loaded: Loaded, located: Sequence[Sequence[Piece]]) -> list[Rows]:
     """For each text (pieces, labels)."""
-    room = loaded.config.max_position_embeddings - 2
+    vocab = loaded.tokenizer.vocab
+    room = loaded.config.max_length - vocab.notation.frame_tokens(pair=False)
     cut = [windows(len(pieces), room, max(room // 2, 1)) for pieces in located]
     ids = [[p.id for p in pieces] for pieces in located]
-    vocab = loaded.tokenizer.vocab
     encodings = [frame(vocab, row[a:b], None, None) for row, found in zip(ids, cut, strict=True) for a, b in found]
     logits = iter(piece_logits(loaded, encodings))
     rows = [_best(len(row), found, [next(logits)[1:-1] for _ in found]) for row, found in zip(ids, cut, strict=True)]

@@ -110,7 +110,8 @@ def working_ops(ops: OpSet, recipe: TrainingRecipe) -> OpSet:
 def dropout_of(ops: OpSet, recipe: TrainingRecipe, batch: Batch, step: int) -> Dropout | None:
     """The dropout of a batch in a step (counted from 0), None if the config drops nothing."""
     config = recipe.settings.config
-    if not (config.hidden_dropout_prob or config.attention_probs_dropout_prob or config.classifier_dropout):
+    if not (config.hidden_dropout_prob or config.attention_probs_dropout_prob or config.classifier_dropout
+            or config.qa_dropout):  # fmt: skip
         return None
     mask = np.asarray(batch.attention_mask) != 0
     return Dropout(  # an example of several sequences, a multiple choice, is as many rows
@@ -122,7 +123,8 @@ def dropout_of(ops: OpSet, recipe: TrainingRecipe, batch: Batch, step: int) -> D
 def gradients(
     ops: OpSet, recipe: TrainingRecipe, state: State, batch: Batch, recorder: Recorder | None = None
 ) -> tuple[Outcome, dict[str, Array]]:
-    """Losses and figures of the batch, and the gradients of the master weights, unscaled, before clipping: with shards
+    """Losses and figures of the batch, and the gradients of the master weights, but for the frozen ones, unscaled,
+    before clipping: with shards
     the pieces that belong to this process. `recorder` sees the share of this process."""
     world = recipe.world
     if world.size == 1:
@@ -166,7 +168,8 @@ def share_gradients(
         sums = added(sums, outcome)
     assert total is not None  # there is at least one chunk
     assert sums is not None
-    return sums, ordered(unscale(xp, total, scale, precision.master), state.params)
+    learning = [name for name in state.params if recipe.rate_scales.get(name) != 0]
+    return sums, ordered(unscale(xp, total, scale, precision.master), learning)
 
 
 def chunk_slices(rows: int, chunks: int) -> list[slice]:
@@ -199,7 +202,6 @@ def train_step(
     xp = ops.xp
     with np.errstate(all="ignore"):  # overflow and NaN are looked for, and reported with their name
         outcome, grads = gradients(ops, recipe, state, batch, recorder)
-        grads = {name: g for name, g in grads.items() if recipe.rate_scales.get(name) != 0}
         norm = global_norm(xp, grads, ops.updates)
         if recipe.shards:
             norm = recipe.shards.norm(xp, norm, recipe.precision.master)

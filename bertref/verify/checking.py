@@ -36,6 +36,7 @@ def check(
     repeat: bool = True,
     feed: bool = False,
     diagnosis: bool = True,
+    without: Collection[str] = (),
     seed: int = 0,
     **options: Any,
 ) -> Report:
@@ -54,6 +55,7 @@ def check(
                inputs (`feeding`): finds the wrong one in a subject that doesn't record what goes into it
     diagnosis  where it diverges, the cause is looked for (`diagnosis.diagnose`); a live subject is asked another case
                then. What stops that search is a warning, `DiagnosisFailed`, and no error
+    without    ids of causes that are not to be tried
 
     Raises what the subject raises, and `InputError` where these can't be understood or it can't be fed.
     """
@@ -86,15 +88,17 @@ def check(
         report = part(report, only, case)
     if diagnosis and report.verdict == "diverges":
         start = time.perf_counter()
-        report = replace(report, diagnosis=_diagnosis(subject, case, report, judgement))
+        report = replace(report, diagnosis=_diagnosis(subject, case, report, judgement, without))
         seconds["diagnosis"] = time.perf_counter() - start
     return replace(report, seconds=seconds)
 
 
-def _diagnosis(subject: Subject, case: Case, report: Report, judgement: Judgement) -> Diagnosis:
+def _diagnosis(
+    subject: Subject, case: Case, report: Report, judgement: Judgement, without: Collection[str]
+) -> Diagnosis:
     """Why it diverges. Whatever goes wrong in the search, the report is not to suffer from it."""
     try:
-        return diagnose(report, Scene(judgement), lambda: _another(subject, case, report, judgement))
+        return diagnose(report, Scene(judgement), lambda: _another(subject, case, report, judgement), without=without)
     except Exception as error:
         what = f"{type(error).__name__}: {error}"
         warnings.warn(DiagnosisFailed(f"the search for the cause failed: {what}"), stacklevel=3)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bertref import backends
+from bertref import backends, model
 from bertref.backends.contract import EXTRAS, STANDARD
 from bertref.data.pretraining.batch import PretrainingBatch
 from bertref.errors import InputError
@@ -421,3 +421,27 @@ def test_chunks() -> None:
     for rows, chunks in ((3, 4), (3, 0)):
         with pytest.raises(InputError, match=f"a batch of 3 can't be split into {chunks} chunks"):
             chunk_slices(rows, chunks)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# what is frozen
+
+
+@pytest.mark.parametrize("recompute", ["none", "layers"])
+@pytest.mark.parametrize("frozen", [1, 2, 3, 5])
+def test_backward_stops_above_what_is_frozen(ops: OpSet, frozen: int, recompute: str) -> None:
+    """The others' gradients are the same, bit for bit, and of what is frozen forward keeps nothing."""
+    c = case(layers=4)
+    below = ["bert.embeddings.", *(f"bert.encoder.layer.{i}." for i in range(4))][:frozen]
+    scales = {name: 0.0 for name in c.params if name.startswith(tuple(below))}
+    whole = recipe(c, rate_scales=scales)
+    state = initial_state(ops, whole, c.params)
+    short = replace(whole, settings=replace(whole.settings, frozen=frozen, recompute=recompute))
+    (losses, grads), (others, few) = gradients(ops, whole, state, c.batch), gradients(ops, short, state, c.batch)
+    assert float(losses.losses["total"]) == float(others.losses["total"])
+    assert list(few) == [name for name in c.params if name not in scales] == list(grads)
+    for name, gradient in few.items():
+        assert np.array_equal(ops.xp.to_numpy(gradient), ops.xp.to_numpy(grads[name])), name
+    inputs = whole.objective.prepare(ops.xp, c.batch, c.numerics, packed=False, dtype="float64").inputs
+    kept = model.forward(ops, state.params, inputs, short.settings)[1]
+    assert [kept.embeddings is None, *(layer is None for layer in kept.layers)] == [i < frozen for i in range(5)]

@@ -3,7 +3,8 @@
 A corpus folder holds
 
     manifest.json          format version, vocabulary hash, tokenizer options, counts, the shards with their checksums
-    vocab.txt              the vocabulary that the token ids belong to
+    vocab.txt              the vocabulary that the token ids belong to; of tokenizers other than BERT's there are
+                           tokenizer.json and tokenizer_config.json in place of it
     NNNNN.tokens.bin       the ids of all tokens, end to end: uint16 or, for large vocabularies, uint32
     NNNNN.sentences.bin    int64, sentences + 1: sentence s has tokens [s] up to, not including, [s + 1]
     NNNNN.documents.bin    int64, documents + 1: the same for the sentences of a document
@@ -27,12 +28,13 @@ import numpy.typing as npt
 
 from ...errors import InputError
 from ...plumbing.crc32c import file_crc32c
-from ...text import Tokenizer, Vocab, load_vocab
+from ...text import LIBRARY, Tokenizer, Vocab, load_vocab
 from .parts import NAME, missing, present
 
 FORMAT = "bertref-corpus"
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
+VOCAB = "vocab.txt"
 OFFSET = np.dtype("<i8")
 PARTS = ("tokens", "sentences", "documents")
 BLOCK = 2**22
@@ -42,6 +44,19 @@ BLOCK = 2**22
 def token_dtype(vocab_size: int) -> np.dtype[Any]:
     """The narrowest type that holds every id."""
     return np.dtype("<u2") if vocab_size <= 2**16 else np.dtype("<u4")
+
+
+def save_vocabulary(folder: Path, tokenizer: Tokenizer) -> None:
+    """Writes the vocabulary into a corpus; the options of BERT's tokenizer are in the manifest."""
+    if tokenizer.vocab.notation.style == "wordpiece":
+        tokenizer.vocab.save(folder / VOCAB)
+    else:
+        tokenizer.save_pretrained(folder)
+
+
+def vocab_in(folder: Path) -> Vocab:
+    """The vocabulary that lies in a folder of tokens or records."""
+    return Tokenizer.from_pretrained(folder).vocab if (folder / LIBRARY).is_file() else load_vocab(folder / VOCAB)
 
 
 def is_corpus(path: str | Path) -> bool:
@@ -66,6 +81,7 @@ class Corpus:
     manifests: tuple[dict[str, Any], ...]
     _shards: tuple[npt.NDArray[np.integer[Any]], ...]
     _shard_starts: npt.NDArray[np.int64]
+    _folder: Path = Path()
 
     @classmethod
     def open(cls, folders: str | Path | Sequence[str | Path], vocab: Vocab | None = None) -> "Corpus":
@@ -79,7 +95,7 @@ class Corpus:
         if not paths:
             raise InputError("no corpus folder given")
         manifests = [read_manifest(path) for path in paths]
-        own = vocab or load_vocab(paths[0] / "vocab.txt")
+        own = vocab or vocab_in(paths[0])
         for path, manifest in zip(paths, manifests, strict=True):
             if manifest["vocabulary"]["sha256"] != own.sha256:
                 raise InputError(
@@ -95,7 +111,7 @@ class Corpus:
             raise InputError(f"{paths[0]}: an empty part of a corpus; give the folder that it lies in")
         tokens, sentences, documents = zip(*shards, strict=True)
         starts = np.cumsum([0, *(len(part) for part in tokens)])
-        return cls(_chain(documents), _chain(sentences), own, tuple(manifests), tokens, starts)
+        return cls(_chain(documents), _chain(sentences), own, tuple(manifests), tokens, starts, paths[0])
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -104,6 +120,8 @@ class Corpus:
         other = next((options for options in others if options != first), first)
         if other != first:
             raise InputError(f"the corpora were prepared with different tokenizers: {first} and {other}")
+        if self.vocab.notation.style != "wordpiece":
+            return Tokenizer.from_pretrained(self._folder)
         try:
             return Tokenizer(self.vocab, **first)
         except TypeError:

@@ -19,7 +19,7 @@ from ...errors import InputError
 from ...plumbing.crc32c import file_crc32c
 from ...plumbing.files import write_folder
 from ...text import Tokenizer
-from .corpus import FORMAT, FORMAT_VERSION, MANIFEST, OFFSET, PARTS, token_dtype
+from .corpus import FORMAT, FORMAT_VERSION, MANIFEST, OFFSET, PARTS, save_vocabulary, token_dtype
 from .documents import Document
 from .tokenising import tokenised
 
@@ -66,7 +66,7 @@ def prepare(
         )
         if not shards and part is None:
             raise InputError("the corpus is empty: no document gave a token")
-        tokenizer.vocab.save(folder / "vocab.txt")
+        save_vocabulary(folder, tokenizer)
         manifest = {
             "format": FORMAT,
             "format_version": FORMAT_VERSION,

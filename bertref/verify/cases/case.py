@@ -151,7 +151,7 @@ def generate_for(
         held |= {name: single(np.asarray(value)) for name, value in params.items()}
         check(held, config, heads, num_labels=num_labels)
     objective = None if embedding else objective or objective_of(heads, num_labels)
-    S, choices = min(length, config.max_position_embeddings), choices or 3
+    S, choices = min(length, config.max_length), choices or 3
     if objective == "multiple_choice":
         rows = choices * max(rows // choices, 2)
     batch = ragged_batch(config, rows, S, min(predictions, max(S - 1, 1)), seed)
@@ -356,7 +356,7 @@ def batch_of_texts(config: BertConfig, tokenizer: Any, texts: Sequence[str], see
 
     parts = [text.split("\t", 1) for text in texts]
     encodings = [
-        tokenizer.encode(part[0], part[1] if len(part) > 1 else None, config.max_position_embeddings) for part in parts
+        tokenizer.encode(part[0], part[1] if len(part) > 1 else None, config.max_length) for part in parts
     ]
     rules = MaskingRules.of(tokenizer.vocab)
     S = max(len(e.input_ids) for e in encodings)

@@ -20,13 +20,17 @@ class Possibility:
 @dataclass(frozen=True)
 class Number:
     """A free number, the same in the whole model, `sign` times something between `low` and `high`, which is looked for
-    on a logarithmic scale. `constants`: what it often is, by its name, for a case."""
+    on a logarithmic scale. `constants`: what it often is, by its name, for a case.
+
+    What explains the same without the number is a hypothesis of its own: unless `open_ended`, the interval must not
+    reach to an end of the scale. An epsilon may be too small to be seen, and is none the less the wrong one."""
 
     name: str
     low: float
     high: float
     constants: Callable[[Scene], Mapping[str, float]]
     sign: int = 1
+    open_ended: bool = False
 
 
 @dataclass(frozen=True)

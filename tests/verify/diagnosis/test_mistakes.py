@@ -53,6 +53,30 @@ def test_what_nothing_explains_is_unknown() -> None:
     assert {"dense.transposed", "dense.no_bias", "dense.other_weights"} <= set(found.ruled_out)
 
 
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [
+        pytest.param("unbiased-variance", "float32", id="a number that makes no difference"),
+        pytest.param("gelu-tanh-for-erf", "bfloat16", id="a rounding that is finer than the subject's own"),
+    ],
+)
+def test_without_the_right_cause_nothing_is_named(name: str, dtype: str) -> None:
+    outcome = measure(BY_NAME[name], dtype, without_own=True)
+    found = outcome.report.diagnosis
+    assert found is not None
+    assert (found.outcome, found.causes) == ("unknown", ())
+    assert not set(found.ruled_out) & set(outcome.mistake.causes)
+    assert outcome.right
+
+
+@pytest.mark.slow
+def test_without_the_right_cause_no_mistake_is_given_a_name() -> None:
+    outcomes = list(measure_all(MISTAKES, without_own=True))
+    found = {o.mistake.name: o.report.diagnosis for o in outcomes}
+    assert not {name: one for name, one in found.items() if one is None or one.causes or one.outcome == "failed"}
+    assert all(o.right for o in outcomes)
+
+
 @pytest.mark.slow
 def test_no_mistake_is_given_a_wrong_name() -> None:
     outcomes = list(measure_all(MISTAKES, diagnosis=True))
@@ -68,3 +92,5 @@ def test_the_table_of_causes_is_printed(capsys: pytest.CaptureFixture[str]) -> N
     printed = capsys.readouterr().out
     assert "right      dense.bias_twice" in printed
     assert "1 checks: 1 right" in printed
+    assert main(["--without-own", "--filter", "decoder-bias-twice"]) == 0
+    assert "1 unknown" in capsys.readouterr().out

@@ -64,11 +64,14 @@ def subject(mistake: Mistake, dtype: str = "float32") -> TransformersSubject:
 
 
 def measure(
-    mistake: Mistake, dtype: str = "float32", *, seed: int = SEED, size: str = "tiny", diagnosis: bool = False
-) -> Outcome:
-    """One mistake in one dtype, and its cause, if `diagnosis` is asked for."""
+    mistake: Mistake, dtype: str = "float32", *, seed: int = SEED, size: str = "tiny", diagnosis: bool = False,
+    without_own: bool = False,
+) -> Outcome:  # fmt: skip
+    """One mistake in one dtype, and its cause, if `diagnosis` is asked for; `without_own`, as if the causes that are
+    right to name weren't known."""
     case = generate(seed, size=size, **mistake.case)
-    report = check(subject(mistake, dtype), case, diagnosis=diagnosis)
+    without = mistake.causes if without_own else ()
+    report = check(subject(mistake, dtype), case, diagnosis=diagnosis or without_own, without=without)
     return Outcome(mistake, dtype, report, mistake.expected(case.config.num_hidden_layers))
 
 

@@ -14,7 +14,7 @@ from ...graph.contribution import Contribution
 from ...graph.steps import Rewritten
 from ..hypothesis import Hypothesis, Told, of_op
 from ..scene import Scene
-from .tools import HALF, formula, in_half
+from .tools import HALF, formula, in_half, is_fine
 
 Values = Any
 STEP = 1e-5
@@ -77,7 +77,7 @@ def _said(what: str) -> Callable[[Told], str]:
 
 def _table(scene: Scene, row: TensorRow, _: Any) -> Rewritten | None:
     """Looked up by the input's float16 number, in a table of float16 numbers."""
-    if own(scene, row) not in ("gelu_erf", "gelu_tanh"):
+    if own(scene, row) not in ("gelu_erf", "gelu_tanh") or not is_fine(scene):
         return None
     seen, gelu = scene.values.get(row.name), FUNCTIONS["gelu_tanh"]
     return formula(row, lambda x: in_half(gelu(nearest(x, HALF).astype(np.float64)), seen))

@@ -12,7 +12,7 @@ from ...graph.contribution import Contribution
 from ...graph.steps import Rewritten
 from ..hypothesis import Hypothesis, Number, Told, of_op
 from ..scene import Scene
-from .tools import HALF, formula, in_half
+from .tools import HALF, formula, in_half, is_fine
 
 Values = Any
 HUGE = 1e30
@@ -81,8 +81,10 @@ def _by(compute: Callable[[Scene, Values, Any], Values]) -> Callable[[Scene, Ten
     return lambda scene, row, value: formula(row, lambda scores: compute(scene, scores, value))
 
 
-def _in_half(scene: Scene, row: TensorRow, _: Any) -> Rewritten:
+def _in_half(scene: Scene, row: TensorRow, _: Any) -> Rewritten | None:
     """Scores and probabilities in float16, what is between them in float32."""
+    if not is_fine(scene):
+        return None
     seen = scene.values.get(row.name)
 
     def compute(scores: Values) -> Values:

@@ -162,7 +162,7 @@ def _unscaled(scene: Scene, row: TensorRow, sides: tuple[int, ...]) -> Back:
 
 
 def _assigned(scene: Scene, row: TensorRow, _: Any) -> Back | None:
-    if row.arguments == ("positions",):
+    if row.arguments[0].startswith("positions"):
         return None
     ids = getattr(scene.case.batch, row.arguments[0])
 

@@ -11,7 +11,7 @@ from ...graph.contribution import Contribution
 from ...graph.steps import Rewritten
 from ..hypothesis import Hypothesis, Possibility, Told, by_layer, named, of_op
 from ..scene import Scene
-from .tools import found_at, gathered, layer_of, places, with_parameters
+from .tools import found_at, gathered, is_fine, layer_of, places, with_parameters
 
 Values = Any
 WHERE = {
@@ -113,6 +113,8 @@ def _reads(scene: Scene, row: TensorRow, place: tuple[str, int, str]) -> Rewritt
     found, width = found_at(scene, row, place), scene.params[row.parameters[0].name].shape[1]
     if found is None or found == row.inputs[0] or width != scene.case.config.hidden_size:
         return None
+    if scene.replay.graph.axes(found).shape[-1] != width:  # of factorised embeddings
+        return None
     made, axes = scene.forward(row), scene.rows[row.inputs[0]].axes
 
     def compute(x: Values) -> Values:
@@ -121,8 +123,10 @@ def _reads(scene: Scene, row: TensorRow, place: tuple[str, int, str]) -> Rewritt
     return Rewritten(Contribution((found,), compute))
 
 
-def _rounded(to: Format) -> Callable[[Scene, TensorRow, Any], Rewritten]:
-    def make(scene: Scene, row: TensorRow, _: Any) -> Rewritten:
+def _rounded(to: Format) -> Callable[[Scene, TensorRow, Any], Rewritten | None]:
+    def make(scene: Scene, row: TensorRow, _: Any) -> Rewritten | None:
+        if not is_fine(scene):
+            return None
         weight = row.parameters[0].name
         made = with_parameters(scene, row, {weight: _held(scene.params[weight], to)})
         return Rewritten(Contribution(row.inputs, lambda x: made.forward.compute(_held(x, to))))

@@ -13,7 +13,7 @@ from ...graph.axes import kind
 from ...graph.steps import Rewritten
 from ..hypothesis import Hypothesis, Number, Told, of_op
 from ..scene import Scene
-from .tools import HALF, by, formula, in_half
+from .tools import HALF, by, formula, in_half, is_fine
 
 Values = Any
 EPSILONS = (1e-12, 1e-8, 1e-7, 1e-6, 1e-5, 1e-3)
@@ -73,8 +73,10 @@ def _outside(ddof: int) -> Callable[[Values, float], Values]:
     return lambda x, eps: _centred(x) / (np.sqrt(_variance(x, ddof)) + eps)
 
 
-def _in_half(scene: Scene, row: TensorRow, _: Any) -> Rewritten:
+def _in_half(scene: Scene, row: TensorRow, _: Any) -> Rewritten | None:
     """Input, gamma, beta and output in float16, what is between them in float32."""
+    if not is_fine(scene):
+        return None
     gamma, beta = (nearest(np.asarray(scene.params[name]), HALF).astype(np.float64) for name, _ in row.parameters)
     eps, seen = scene.case.numerics.layer_norm_eps, scene.values.get(row.name)
 
@@ -85,7 +87,8 @@ def _in_half(scene: Scene, row: TensorRow, _: Any) -> Rewritten:
     return formula(row, compute)
 
 
-NUMBER = Number("epsilon", 1e-14, 1.0, _constants)
+NUMBER = Number("epsilon", 1e-14, 1.0, _constants, open_ended=True)
+ADDED = Number("epsilon", 1e-14, 1.0, _constants)
 NORM = of_op("layer_norm")
 
 HYPOTHESES = (
@@ -99,14 +102,14 @@ HYPOTHESES = (
         "norm.epsilon_outside", NORM, _by_formula(_outside(0)),
         lambda told: f"{_verb(told, 'adds', 'add')} an epsilon of {told.number} to the root; "
                      "it belongs under the root, to the variance",
-        WHERE, "divide by sqrt(variance + epsilon)", number=NUMBER,
+        WHERE, "divide by sqrt(variance + epsilon)", number=ADDED,
     ),
     Hypothesis(
         "norm.std_plus_epsilon", NORM, _by_formula(_outside(1)),
         lambda told: f"{_verb(told, 'divides', 'divide')} by the standard deviation over H - 1 plus {told.number}, "
                      "as the Annotated Transformer does; the variance is over H, and epsilon is added to it",
         {**WHERE, "torch": "x.std(-1, keepdim=True), which divides by H - 1"},
-        "divide by sqrt(x.var(-1, unbiased=False) + epsilon)", number=NUMBER,
+        "divide by sqrt(x.var(-1, unbiased=False) + epsilon)", number=ADDED,
     ),
     Hypothesis(
         "norm.unbiased", NORM,

@@ -24,6 +24,7 @@ from ..opset import OpSet
 from ..optim import Optimizer, Schedule, accumulate, clip_by_global_norm, global_norm
 from ..precision import LossScale, Precision, cast, unscale
 from ..probes import Recorder
+from .host_numbers import host_numbers
 from .parallel.shards import Shards
 from .parallel.sums import summed, summed_outcome
 from .parallel.world import ALONE, World
@@ -210,9 +211,9 @@ def train_step(
                 xp, grads, recipe.clip_norm, epsilon=recipe.settings.numerics.clip_epsilon,
                 updates=ops.updates, donate=donate, norm=norm,
             )
-        losses = {name: float(xp.to_numpy(loss)) for name, loss in outcome.losses.items()}
-        length = float(xp.to_numpy(norm))
-        finite = bool(np.isfinite([*losses.values(), length]).all())
+        *values, length = host_numbers(xp, [*outcome.losses.values(), norm])
+        losses = dict(zip(outcome.losses, values, strict=True))
+        finite = bool(np.isfinite([*values, length]).all())
         rate = recipe.schedule.rate(state.step)
         params, moments = state.params, state.moments
         if finite:

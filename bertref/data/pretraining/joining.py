@@ -50,6 +50,7 @@ def prepare_part(
         "bertref": __version__, "vocabulary": tokenizer.vocab.sha256, "tokenizer": tokenizer.options,
         "documents": layout, "sentences": sentences, "text": fingerprint(paths),
     }  # fmt: skip
+    settings = json.loads(json.dumps(settings))  # as the others' are read
     _must_belong_together(folder, part, settings)
     if part not in present(folder):
         documents = read_documents(paths, layout=layout, sentences=sentences, part=part)

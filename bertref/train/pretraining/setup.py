@@ -23,6 +23,7 @@ from ...opset import OpSet
 from ...optim import Optimizer, Schedule
 from ...precision import Precision
 from ...text import Tokenizer, Vocab, kind_of
+from ..parallel.shards import must_take_pieces
 from ..parallel.world import ALONE, World
 from ..report import Report
 from ..step import TrainingRecipe
@@ -130,10 +131,8 @@ def set_up(
         batch.validate(config)
     unigram = _unigram(data, batches) if batches and isinstance(data, PretrainingData) else None
     ops, recipe = OpSet(backend, kernels=options.kernels), recipe_of(options, config, numerics, backend)
-    if options.shard_optimizer and recipe.optimizer.rule.whole:
-        raise InputError(
-            f"--shard-optimizer cuts parameters into pieces, but {recipe.optimizer.kind} needs them whole; leave it out"
-        )
+    if options.shard_optimizer:
+        must_take_pieces(recipe.optimizer)
     return Setup(ops, replace(recipe, world=world), config, numerics, tokenizer, data, batches, unigram, size)
 
 

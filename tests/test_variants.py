@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import transformers
 
 from bertref import backends, model, objectives
 from bertref.checkpoint.load import describe
@@ -16,12 +17,14 @@ from bertref.checkpoint.names import from_huggingface
 from bertref.checkpoint.naming import naming_of_file
 from bertref.checkpoint.sources import open_source
 from bertref.checkpoint.weights import LoadedWeights, read_weights
-from bertref.config import BertConfig
+from bertref.config import PRESETS, BertConfig, Numerics, config_from_dict, config_to_dict, named_config
 from bertref.data.pretraining.batch import PretrainingBatch
+from bertref.heads import parameter_shapes
 from bertref.layers import Settings
 from bertref.layout import Inputs, inputs
 from bertref.onnx_export.answers import answers
 from bertref.opset import OpSet
+from bertref.params import count
 from bertref.precision import cast
 from bertref.probes import Probe, Recorder
 from bertref.topology import last_embedding, layer_input, rows
@@ -203,3 +206,24 @@ def test_a_step_is_torch_s(name: str, kind: str, packed: bool, ops: OpSet, tmp_p
     for own, parameter in theirs.items():
         got, before = np.asarray(ops.xp.to_numpy(state.params[own])), weights.params[own]
         assert np.abs((got - before) - (parameter.detach().numpy() - before)).max() < 1e-10, own
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# sizes
+
+PUBLISHED = {"distilbert-base": 66_362_880, "roberta-base": 124_645_632, "albert-base": 11_683_584}
+"""What is said of the encoders, with their poolers where they have one."""
+
+
+@pytest.mark.parametrize("name", [name for name in PRESETS if "-" in name])
+def test_a_preset_has_the_published_number_of_parameters(name: str) -> None:
+    config, numerics = named_config(name, Numerics())
+    values = config_to_dict(config, numerics, "BertModel")
+    their = getattr(transformers, values["architectures"][0].replace("Model", "Config"))
+    with torch.device("meta"):
+        network = getattr(transformers, values["architectures"][0])(their.from_dict(values))
+    pooler = ("pooler",) if config.variant.pooled_by == "tanh" else ()
+    found = count(parameter_shapes(config, pooler))
+    assert found == sum(parameter.numel() for parameter in network.parameters())
+    assert PUBLISHED.get(name, found) == found
+    assert config_from_dict(values) == (config, numerics)

@@ -133,8 +133,11 @@ def by_length(encodings: Sequence[Encoding]) -> Iterator[list[int]]:
         yield some
 
 
-def each_part(loaded: Loaded, encodings: Sequence[Encoding], work: Callable[[list[int]], None]) -> None:
+def each_part(
+    loaded: Loaded, encodings: Sequence[Encoding], work: Callable[[list[int]], None], *, rank: int = 0, size: int = 1
+) -> None:
     """Calls `work` with the numbers of encodings that are to be a batch, until all were; texts of like length share it.
+    Of `size` processes each does every so many-th batch, from `rank` on.
 
     Where the backend has threads, each takes parts of its own through `work`, several at once and in any order: none
     waits for another between two ops, and all are busy until the texts end. How they are cut depends on their lengths.
@@ -143,10 +146,11 @@ def each_part(loaded: Loaded, encodings: Sequence[Encoding], work: Callable[[lis
     order = [i for some in by_length(encodings) for i in some]
     parts = [] if share is None else parts_of([len(encodings[i].input_ids) for i in order])
     if share is None or len(parts) < 2:
-        for some in by_length(encodings):
+        for some in itertools.islice(by_length(encodings), rank, None, size):
             work(some)
         return
-    share(lambda number: work(order[parts[number]]), len(parts))
+    own = parts[rank::size]
+    share(lambda number: work(order[own[number]]), len(own))
 
 
 def settings_of(loaded: Loaded) -> Settings:

@@ -9,6 +9,7 @@ their spellings are neither found in a text nor put together from its characters
     lone surrogates  refused                        read as U+FFFD, which stands for what can't be decoded
 """
 
+import itertools
 import json
 import threading
 from collections.abc import Iterable, Sequence
@@ -77,7 +78,7 @@ class LibraryPieces:
         for block in blocks(map(_readable, texts)):
             found = [encoding.ids for encoding in library.encode_batch_fast(block, add_special_tokens=False)]
             lengths += map(len, found)
-            parts.append(np.fromiter((number for ids in found for number in ids), np.int32))
+            parts.append(np.fromiter(itertools.chain.from_iterable(found), np.int32))
         ids = np.concatenate(parts) if parts else np.zeros(0, np.int32)
         return ids, np.cumsum([0, *lengths], dtype=np.int64)
 
@@ -92,6 +93,11 @@ class LibraryPieces:
             Piece(number, start, end, word)
             for number, (start, end), word in zip(encoding.ids, encoding.offsets, numbers, strict=True)
         ]
+
+    def forget_words(self) -> None:
+        """See `Segmenter`; the library's objects remember them, and are made anew."""
+        with self._lock:
+            self._made.clear()
 
     def save(self, folder: Path, max_length: int | None) -> None:
         """Writes `tokenizer.json` and `tokenizer_config.json`."""

@@ -6,9 +6,10 @@
     byte-level  RoBERTa    the same of bytes, a word with the space before it
     unigram     ALBERT     a likelihood: many pieces at first, and the ones that it can best do without are dropped
 
-The trainers are those of the `tokenizers` library. That of unigram models sums in an order that changes from run to
-run, which moves scores by 1e-15; they are rounded, so that the same texts give the same vocabulary. (Two pieces whose
-loss differs by no more than that at the last place that is left may still change places.)
+The trainers are those of the `tokenizers` library. That of unigram models leaves two things to chance: it sums in an
+order that changes from run to run, which moves scores by 1e-15, and it hands out the scores of rare characters in the
+order of a hash table. Here scores are rounded and those of rare characters follow the code points, so that the same
+texts give the same vocabulary. (Two pieces whose loss is equal to 1e-15 may still change places where room ends.)
 
 Sources: Sennrich et al. 2016; Kudo 2018, section 3.2.
 """
@@ -34,6 +35,8 @@ from .vocab import has_surrogate
 Kind = Literal["wordpiece", "byte-level", "unigram"]
 DIGITS = 9
 """Decimal places of a unigram model's scores."""
+STEP = 1e-4
+"""Between the scores that the library gives to rare characters."""
 
 
 def train_tokenizer(
@@ -84,9 +87,18 @@ def _unigram(texts: Iterator[str], size: int, lower_case: bool) -> Tokenizer:
         vocab_size=size, show_progress=False, special_tokens=special, unk_token=ALBERT.unk
     )
     model = _trained(tokenizers.models.Unigram(), unigram_steps(None, **case), trainer, texts)
-    found = [(piece, round(score, DIGITS)) for piece, score in model["vocab"][len(special) :]]
-    pieces = [(name, 0.0) for name in special] + sorted(found, key=lambda entry: (-entry[1], entry[0]))
+    found = _settled({piece: round(score, DIGITS) for piece, score in model["vocab"][len(special) :]})
+    pieces = [(name, 0.0) for name in special] + sorted(found.items(), key=lambda entry: (-entry[1], entry[0]))
     return _made(unigram_library(pieces, special.index(ALBERT.unk), None, ALBERT, **case), "albert")
+
+
+def _settled(scores: dict[str, float]) -> dict[str, float]:
+    """The scores with those of rare characters, which no longer piece brought along, in the order of code points. They
+    are the lowest score of all, and `STEP` more for each further character."""
+    lowest = min(scores.values())
+    steps = {piece: (score - lowest) / STEP for piece, score in scores.items() if len(piece) == 1}
+    rare = sorted(piece for piece, step in steps.items() if step < len(scores) and abs(step - round(step)) < 1e-3)
+    return scores | dict(zip(rare, sorted((scores[piece] for piece in rare), reverse=True), strict=True))
 
 
 def _trained(model: Any, steps: Json, trainer: Any, texts: Iterator[str]) -> Json:

@@ -42,7 +42,7 @@ def unigram_library(
     )
     template = _template(notation, {piece: i for i, (piece, _) in enumerate(pieces)})
     model = {"type": "Unigram", "unk_id": unknown, "vocab": [list(entry) for entry in pieces], "byte_fallback": False}
-    return library_of({**steps, "post_processor": template, "decoder": _metaspace(add_prefix_space)}, model)
+    return library_of({**steps, "post_processor": template, "decoder": metaspace(add_prefix_space)}, model)
 
 
 def unigram_steps(
@@ -59,16 +59,23 @@ def unigram_steps(
         normalizers = [*QUOTES, *([] if keep_accents else WITHOUT_ACCENTS), *([{"type": "Lowercase"}] * lower_case)]
     if charsmap:
         normalizers.append({"type": "Precompiled", "precompiled_charsmap": charsmap})
-    split = [{"type": "WhitespaceSplit"}, _metaspace(add_prefix_space)]
+    split = [{"type": "WhitespaceSplit"}, metaspace(add_prefix_space)]
     return {
         "normalizer": {"type": "Sequence", "normalizers": normalizers} if normalizers else None,
         "pre_tokenizer": {"type": "Sequence", "pretokenizers": split},
     }
 
 
-def _metaspace(add_prefix_space: bool) -> Json:
+def metaspace(add_prefix_space: bool, split: bool = True) -> Json:
+    """The step that writes spaces as "▁", and one before the first word where there is to be one."""
     scheme = "always" if add_prefix_space else "never"
-    return {"type": "Metaspace", "replacement": UNDERLINE, "prepend_scheme": scheme, "split": True}
+    return {"type": "Metaspace", "replacement": UNDERLINE, "prepend_scheme": scheme, "split": split}
+
+
+def has_prefix_space(step: Json) -> bool:
+    """What such a step says of the first word; old files say it by add_prefix_space."""
+    usual = "always" if step.get("add_prefix_space", True) else "never"
+    return bool(step.get("prepend_scheme", usual) != "never")
 
 
 def is_lower_casing(library: Json) -> bool:

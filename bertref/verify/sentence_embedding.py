@@ -11,10 +11,15 @@ from ..topology import UNIT_LENGTH, sentence_rows
 
 
 def embed(xp: Namespace, sequence: Array, layout: Layout, embedding: Sequence[str], probe: Probe) -> None:
-    """The sequence (T, H) in either layout through the steps `embedding` (`topology.rows`), each shown to the probe,
-    (B, H) in the type of the sequence."""
-    x = sequence
-    for step, row in zip(embedding, sentence_rows(embedding), strict=True):
-        made = normalized(xp, wide(xp, x)) if step == UNIT_LENGTH else pool(xp, x, layout, step)
-        x = xp.astype(made, sequence.dtype, copy=False)
-        probe.array(row.name, x)
+    """The sequence (T, H) in either layout through the steps `embedding` (`topology.rows`), each tensor (B, ...) shown
+    to the probe, in the type of the sequence."""
+    found: dict[str, Array] = {}
+    for row in sentence_rows(embedding):
+        if row.op == "joined":
+            made = xp.concat([found[name] for name in row.inputs], axis=-1)
+        elif row.op == UNIT_LENGTH:
+            made = normalized(xp, wide(xp, found[row.inputs[0]]))
+        else:
+            made = pool(xp, sequence, layout, row.label)
+        found[row.name] = xp.astype(made, sequence.dtype, copy=False)
+        probe.array(row.name, found[row.name])

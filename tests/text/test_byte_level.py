@@ -177,6 +177,8 @@ def test_merges_that_cannot_be_read(tmp_path: Path) -> None:
         ({"tokenizer_config.json": '{"add_prefix_space": "yes"}'}, "add_prefix_space is 'yes'"),
         ({"tokenizer_config.json": '{"cls_token": "[CLS]"}'}, r"has no \[CLS\]"),
         ({"tokenizer_config.json": '{"additional_special_tokens": 3}'}, "additional_special_tokens"),
+        ({"tokenizer.json": '{"model": {"type": "BPE"}, "pre_tokenizer": {"type": "ByteLevel"}}', "vocab.txt": "a"},
+         "its tokenizer.json holds no word pieces, but vocab.txt does"),
         ({"spiece.model": "", "config.json": "{}"}, "are of different tokenizers"),
         ({"sentencepiece.bpe.model": "", "config.json": "{}"}, "may be XLM-R's or CamemBERT's"),
         ({"config.json": '{"model_type": "albert"}'}, "spiece.model: no such file; ALBERT's tokenizer needs it"),

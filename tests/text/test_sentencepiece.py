@@ -146,6 +146,34 @@ def test_decoding_leaves_out_the_frame(ours: Tokenizer, theirs: Any) -> None:
         assert ours.decode(ours.encode(text).input_ids) == text
 
 
+def older(library: dict[str, Any], name: str) -> dict[str, Any]:
+    """A `tokenizer.json` as transformers 4 wrote it."""
+    normalizers = library["normalizer"]["normalizers"]
+    spaces = {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " " if name == "albert" else "▁"}
+    first = {"type": "WhitespaceSplit"}
+    metaspace = {"type": "Metaspace", "replacement": "▁", "add_prefix_space": True}
+    if name == "camembert":  # cut by the Metaspace alone
+        strip = {"type": "Strip", "strip_left": False, "strip_right": True}
+        return {**library, "normalizer": {"type": "Sequence", "normalizers": [*normalizers, strip, spaces]},
+                "pre_tokenizer": {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always"}}  # fmt: skip
+    more = [spaces] if name == "albert" else []
+    return {**library, "normalizer": {"type": "Sequence", "normalizers": [*normalizers, *more]},
+            "pre_tokenizer": {"type": "Sequence", "pretokenizers": [first, metaspace]}}  # fmt: skip
+
+
+def test_files_of_transformers_4(ours: Tokenizer, folder: Path, tmp_path: Path) -> None:
+    """They are read as they stand; where today's class would do something else, the general class is named."""
+    ours.save_pretrained(tmp_path)
+    path = described(tmp_path, folder.name) / "tokenizer.json"
+    path.write_text(json.dumps(older(json.loads(path.read_text(encoding="utf-8")), folder.name)), encoding="utf-8")
+    again = Tokenizer.from_pretrained(tmp_path)
+    saved = saved_for_transformers(again, tmp_path / "saved", tmp_path)
+    theirs = transformers.AutoTokenizer.from_pretrained(saved)
+    usual = FAMILIES[folder.name][0]
+    assert type(theirs).__name__ == ("TokenizersBackend" if folder.name == "camembert" else usual)
+    assert_equal(again, theirs, sample_texts(100, seed=10))
+
+
 def test_a_charsmap_is_what_the_library_reads() -> None:
     import tokenizers
 

@@ -22,7 +22,7 @@ def another(case: Case, *, step: bool = False) -> Case:
         case.config, case.numerics, seed, params=case.params, rows=B + 1, length=max(S - 1, 3),
         predictions=case.batch.masked_lm_positions.shape[1] or 1, optimizer=False, heads=case.heads,
         num_labels=case.num_labels, objective=case.objective, choices=case.choices, tied=case.tied,
-        token_types=bool(case.batch.token_type_ids.any()),
+        token_types=bool(case.batch.token_type_ids.any()), embedding=case.embedding,
     )  # fmt: skip
     if not step or case.optimizer is None:
         return other

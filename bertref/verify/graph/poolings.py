@@ -4,6 +4,7 @@
     weighted mean    Σ_s s m_s x_s / Σ_s s m_s, s = 1, 2, ...
     sum over root    Σ_s m_s x_s / √(Σ_s m_s)
     first, last      x_s of one token
+    joined           several of these, side by side
     largest          max_s x_s
     unit length      y = x / |x|                            (d - y (y · d)) / |x|
 
@@ -64,6 +65,9 @@ class PoolingArithmetic:
 
     def _largest_of_tokens(self, row: TensorRow) -> Contribution:
         return Contribution(row.inputs, lambda x: np.where(self._tokens[..., None], x, -np.inf).max(axis=1))
+
+    def _joined(self, row: TensorRow) -> Contribution:
+        return Contribution(row.inputs, lambda *parts: np.concatenate(parts, axis=-1))
 
     # -- length 1 ------------------------------------------------------------------------------------------------------
 

@@ -20,10 +20,12 @@ def test_the_table_has_every_pooling() -> None:
     assert tuple(POOLINGS) == MODES
 
 
-@pytest.mark.parametrize("mode", MODES)
-def test_both_make_the_same(mode: str) -> None:
-    case = generate_for(CONFIG, Numerics.preset("huggingface"), 3, heads=(), embedding=(mode, UNIT_LENGTH))
+@pytest.mark.parametrize("modes", [*((mode,) for mode in MODES), MODES])
+def test_both_make_the_same(modes: tuple[str, ...]) -> None:
+    case = generate_for(CONFIG, Numerics.preset("huggingface"), 3, heads=(), embedding=(*modes, UNIT_LENGTH))
     found, right = reference(case).values, Replay(Graph(case), {})
-    assert list(found)[-2:] == answer_names(case)[-2:] == [f"sentence.{mode}", "sentence.embedding"]
+    names = [f"sentence.{one}" for one in (*modes, *(["joined"] if len(modes) > 1 else []), "embedding")]
+    assert list(found)[-len(names) :] == answer_names(case)[-len(names) :] == names
+    assert found["sentence.embedding"].shape == (len(case.batch), len(modes) * CONFIG.hidden_size)
     for name in answer_names(case):
         np.testing.assert_allclose(AxesOf(case)(name).clean(found[name]), right(name), rtol=1e-9, atol=1e-12)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from ....errors import InputError
 from ....inference.sentence_transformers.modules import read_recipe
-from ....topology import POOLINGS, UNIT_LENGTH
+from ....topology import UNIT_LENGTH, sentence_rows
 from .graph import SAME, ReadGraph
 
 OUTPUT = "sentence_embedding"
@@ -31,23 +31,24 @@ def embedding_of(graph: ReadGraph, folder: Path) -> Embedding:
         return Embedding(unknown=str(error))
     if recipe is None:
         return Embedding(unknown=f"no modules.json in {folder}; name the folder of sentence-transformers with --model")
-    if recipe.splade or recipe.projections or len(recipe.poolings) > 1:
-        what = "splade" if recipe.splade else "a Dense module" if recipe.projections else "several poolings, joined"
-        return Embedding(unknown=f"{what} in {folder / 'modules.json'}; one pooling, and a length of 1 or not, can be")
-    return Embedding((recipe.poolings[0], *((UNIT_LENGTH,) if recipe.normalize else ())))
+    twice = len(set(recipe.poolings)) < len(recipe.poolings)
+    if recipe.splade or recipe.projections or twice:
+        what = "splade" if recipe.splade else "a Dense module" if recipe.projections else "one pooling twice"
+        return Embedding(unknown=f"{what} in {folder / 'modules.json'}; poolings, and a length of 1 or not, can be")
+    return Embedding((*recipe.poolings, *((UNIT_LENGTH,) if recipe.normalize else ())))
 
 
 def tensor_of(steps: tuple[str, ...]) -> str:
     """The name of the vector's tensor; "" without steps."""
-    return "" if not steps else POOLINGS[steps[0]].name if len(steps) == 1 else "sentence.embedding"
+    return sentence_rows(steps)[-1].name if steps else ""
 
 
 def pooled(graph: ReadGraph, steps: tuple[str, ...]) -> dict[str, str]:
-    """The tensor of the pooling -> the value that is divided by its own length."""
-    if len(steps) < 2:
+    """The tensor of the poolings -> the value that is divided by its own length."""
+    if UNIT_LENGTH not in steps:
         return {}
     found = _before_length(graph, graph.back(OUTPUT, SAME))
-    return {POOLINGS[steps[0]].name: found} if found else {}
+    return {sentence_rows(steps)[-2].name: found} if found else {}
 
 
 def _before_length(graph: ReadGraph, name: str) -> str | None:

@@ -18,6 +18,7 @@ from .heads import heads_in, possible_heads
 from .origin import merged, read_origin, rounded
 from .outputs import known_outputs
 from .places import TensorPlaces
+from .quantised import FUSED_PRODUCTS
 from .sentence import OUTPUT as SENTENCE
 from .sentence import embedding_of, pooled, tensor_of
 from .session import Session, choices_of, input_of, inputs_for, libraries
@@ -27,7 +28,7 @@ from .unreplayed import unreplayed
 from .weights import StoredWeights
 
 INTEGER = ("MatMulInteger", "QuantizeLinear", "DynamicQuantizeLinear", "DequantizeLinear", "QAttention",
-           "QEmbedLayerNormalization")  # fmt: skip
+           "QEmbedLayerNormalization", *FUSED_PRODUCTS)  # fmt: skip
 """What stands in quantised graphs."""
 PRECISIONS = {1: "float32", 10: "float16", 11: "float64", 16: "bfloat16"}
 """onnx.TensorProto's numbers of the floating-point types."""
@@ -184,7 +185,7 @@ class OnnxSubject:
         for name, value in values.items():
             clean = self._unquantised.get(name)
             node = self._extra[value][0] if value in self._extra else self._graph.maker.get(value)
-            op = unreplayed(self._graph, node, clean.node if clean is not None else None, stop - {value})
+            op = unreplayed(self._graph, node, clean, stop - {value})
             if op:
                 ops[name] = op
         if ops:

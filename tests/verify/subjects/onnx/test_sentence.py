@@ -64,7 +64,9 @@ def exported(
     return from_torch(path, Sentences(hugging_face().bert, pool, norm), dynamo=dynamo, outputs=OUTPUTS)
 
 
-def recipe(folder: Path, mode: str = "mean", kinds: Sequence[str] = ("Transformer", "Pooling", "Normalize")) -> None:
+def recipe(
+    folder: Path, mode: str | Sequence[str] = "mean", kinds: Sequence[str] = ("Transformer", "Pooling", "Normalize")
+) -> None:
     """The files of sentence-transformers beside a model."""
     places = {"Transformer": ""} | {kind: f"{i}_{kind}" for i, kind in enumerate(kinds) if i}
     modules = [{"idx": i, "name": str(i), "path": places[kind], "type": f"sentence_transformers.models.{kind}"}
@@ -99,6 +101,22 @@ def test_every_pooling_is_judged(tmp_path: Path, mode: str) -> None:
     assert statuses(report)[f"sentence.{mode}"] == "right"
     wrong = verdict(changed(path, tmp_path / "wrong.onnx", lambda graph: scale(graph, OUTPUTS[1], 1.0001)))
     assert (wrong.verdict, wrong.first) == ("diverges", f"sentence.{mode}")
+
+
+def joined(x: Any, mask: Any) -> Any:
+    return torch.cat([POOLS["max"](x, mask), mean(x, mask)], dim=-1)
+
+
+@pytest.mark.parametrize("norm", [length_1, lambda x: 1 * x], ids=["length 1", "as they are"])
+def test_joined_poolings_are_judged(tmp_path: Path, norm: Callable[[Any], Any]) -> None:
+    recipe(tmp_path, ["max", "mean"], ("Transformer", "Pooling", *(["Normalize"] if norm is length_1 else [])))
+    report = verdict(exported(tmp_path / "model.onnx", joined, norm))
+    assert (report.verdict, report.notes) == ("right", ()), explain(report)
+    found = statuses(report)
+    assert found["sentence.joined"] == "right"
+    assert found.get("sentence.embedding") == ("right" if norm is length_1 else None)
+    turned = verdict(exported(tmp_path / "wrong.onnx", lambda x, mask: joined(x, mask).flip(-1), norm))
+    assert (turned.verdict, turned.first) == ("diverges", "sentence.joined")
 
 
 @pytest.mark.parametrize(
@@ -151,7 +169,7 @@ def test_without_a_recipe_it_is_said_what_is_missing(mean_file: Path, tmp_path: 
     ("mode", "kinds", "words"),
     [
         ("mean", ("Transformer", "Pooling", "LayerNorm"), "LayerNorm can't be followed"),
-        (["mean", "max"], ("Transformer", "Pooling"), "several poolings"),
+        (["mean", "mean"], ("Transformer", "Pooling"), "one pooling twice"),
     ],
 )
 def test_a_recipe_that_is_not_judged_is_named(

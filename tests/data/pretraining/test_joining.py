@@ -80,7 +80,7 @@ def test_the_vocabulary_of_another_tokenizer_lies_beside_the_joined_tokens(tmp_p
     tokenizer = Tokenizer.from_pretrained(roberta_folder(tmp_path / "model", byte_level(words, 300)))
     given = {"layout": "blank-line", "sentences": "line"}
     for number in (2, 1):
-        prepare_part([text], Part(number, 2), tokenizer, tmp_path / "parts", **given)  # type: ignore[arg-type]
+        prepare_part([text], CorpusPart(number, 2), tokenizer, tmp_path / "parts", **given)  # type: ignore[arg-type]
     join(tmp_path / "parts")
     shards.prepare(read_documents([text], **given), tokenizer, tmp_path / "one")  # type: ignore[arg-type]
     joined, one = Corpus.open(tmp_path / "parts"), Corpus.open(tmp_path / "one")

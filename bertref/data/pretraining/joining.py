@@ -13,10 +13,10 @@ from ... import __version__
 from ...errors import InputError
 from ...plumbing.files import PREFIX, write_file
 from ...text import Tokenizer
-from .corpus import MANIFEST, read_manifest
+from .corpus import MANIFEST, read_manifest, vocabulary_files
 from .dealing import fingerprint
 from .documents import read_documents
-from .parts import Part, missing, present
+from .parts import CorpusPart, missing, present
 from .recognition import Sentences, TextLayout
 from .shards import Counts, Progress, prepare
 
@@ -29,7 +29,7 @@ SETTINGS = {
 
 def prepare_part(
     paths: Sequence[str | Path],
-    part: Part,
+    part: CorpusPart,
     tokenizer: Tokenizer,
     out: str | Path,
     *,
@@ -50,6 +50,7 @@ def prepare_part(
         "bertref": __version__, "vocabulary": tokenizer.vocab.sha256, "tokenizer": tokenizer.options,
         "documents": layout, "sentences": sentences, "text": fingerprint(paths),
     }  # fmt: skip
+    settings = json.loads(json.dumps(settings))  # as the others' are read
     _must_belong_together(folder, part, settings)
     if part not in present(folder):
         documents = read_documents(paths, layout=layout, sentences=sentences, part=part)
@@ -80,7 +81,8 @@ def join(out: str | Path) -> None:
         raise InputError(f"{folder}: the corpus is empty: no document gave a token")
     joined = {name: value for name, value in manifests[0].items() if name != "part"}
     joined["counts"] = {name: sum(m["counts"][name] for m in manifests) for name in manifests[0]["counts"]}
-    write_file(folder / "vocab.txt", (folder / parts[0].name / "vocab.txt").read_bytes())
+    for path in vocabulary_files(folder / parts[0].name):
+        write_file(folder / path.name, path.read_bytes())
     write_file(folder / MANIFEST, (json.dumps({**joined, "shards": shards}, indent=2) + "\n").encode())
     for left in folder.glob(f"{PREFIX}*-part-*"):  # by parts that were killed
         shutil.rmtree(left, ignore_errors=True)
@@ -93,7 +95,7 @@ def _has_room(folder: Path) -> bool:
     return bool(present(folder)) or all(path.name.startswith(PREFIX) for path in folder.iterdir())
 
 
-def _must_belong_together(folder: Path, part: Part, settings: dict[str, Any]) -> None:
+def _must_belong_together(folder: Path, part: CorpusPart, settings: dict[str, Any]) -> None:
     for other in present(folder):
         where = folder / other.name
         if other.total != part.total:
@@ -109,7 +111,7 @@ def _must_belong_together(folder: Path, part: Part, settings: dict[str, Any]) ->
             )
 
 
-def _manifest(folder: Path, part: Part) -> dict[str, Any]:
+def _manifest(folder: Path, part: CorpusPart) -> dict[str, Any]:
     """Raises `InputError` if it is damaged."""
     manifest = read_manifest(folder / part.name)
     if not isinstance(manifest.get("part"), dict) or not isinstance(manifest["part"].get("settings"), dict):

@@ -111,7 +111,9 @@ def _of_config(
     """`wanted`: the head and its numbers."""
     config, numerics = read_config(path, dialect=preset)
     objective, num_labels, count = asked_head(wanted, config.variant)
-    own = {"heads": HEADS[objective], "objective": objective, "num_labels": num_labels, "choices": count}
+    own: dict[str, Any] = {
+        "heads": HEADS[objective], "objective": objective, "num_labels": num_labels, "choices": count,
+    }  # fmt: skip
     case = generate_for(config, numerics, seed, optimizer=False, **numbers(config, size), **own)
     return replace(case, name=f"{Path(path).name}, seed {seed}")
 

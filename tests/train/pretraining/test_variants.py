@@ -15,7 +15,8 @@ OBJECTIVES = {"roberta-tiny": "mlm", "distilbert-tiny": "mlm", "albert-tiny": "m
 
 @pytest.mark.parametrize("config", OBJECTIVES)
 def test_a_run_learns_and_is_resumed(config: str, tmp_path: Path) -> None:
-    options = {"config": config, "objective": OBJECTIVES[config], "steps": 8, "learning_rate": 3e-3}
+    options = {"config": config, "objective": OBJECTIVES[config], "steps": 8, "learning_rate": 3e-3,
+               "vocab_size": 300}  # fmt: skip
     log = run(tmp_path, "whole", **options)
     losses = [values["loss"] for values in log.of("step")]
     assert min(losses[-3:]) < losses[0] - 0.2

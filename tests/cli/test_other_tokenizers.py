@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 import transformers
 
 from tests import small_run
@@ -19,8 +20,9 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     path = tmp_path_factory.mktemp(request.param) / request.param
     path.mkdir()
     small_run.write(path)
-    config = json.loads((path / "config.json").read_text())
-    (path / "config.json").write_text(json.dumps({**config, "vocab_size": 400}))
+    network = {"byte-level": {"model_type": "roberta", "type_vocab_size": 1},
+               "unigram": {"model_type": "albert", "embedding_size": 8}}[request.param]  # fmt: skip
+    (path / "config.json").write_text(json.dumps({**small_run.CONFIG, **network, "vocab_size": 400}))
     text, sentences = str(path / "text.txt"), ("--sentences", "line", "--documents", "blank-line")
     size = ("--kind", request.param, "--size", "330")
     for arguments in (
@@ -52,6 +54,11 @@ def test_it_fills_its_own_mask(folder: Path) -> None:
     (found,) = json.loads(done.stdout)["masks"]
     assert len(found["top"]) == 5
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder / "model")
+    network = transformers.AutoModelForMaskedLM.from_pretrained(folder / "model").eval()
+    inputs = tokenizer(f"The wind {mask} every word.", return_tensors="pt", return_token_type_ids=False)
+    with torch.no_grad():
+        row = network(**inputs).logits[0, found["position"], : len(tokenizer)].softmax(-1)
+    assert [guess["id"] for guess in found["top"]] == row.topk(5).indices.tolist()
     for guess in found["top"]:
         assert guess["token"].lstrip(" ") == tokenizer.decode([guess["id"]]).lstrip(" ")
     other = next(name for name, *_ in KINDS.values() if name != mask)
@@ -83,7 +90,9 @@ def test_info_counts_the_vocabulary(folder: Path) -> None:
     done = in_process("info", folder / "model", "--json")
     told = json.loads(done.stdout)["vocabulary"]
     assert (told["tokens"], told["added"]) == (KINDS[folder.name][3], 0)
-    assert in_process("info", folder / "model").returncode == 0
+    shown = in_process("info", folder / "model").stdout
+    assert f"The {KINDS[folder.name][0]} sat down." in shown
+    assert f"tokens, {folder.name}, {'cased' if folder.name == 'byte-level' else 'lower-cased'}" in shown
 
 
 def test_a_run_goes_on_from_the_model_and_its_records(folder: Path, tmp_path: Path) -> None:
@@ -112,3 +121,33 @@ def test_an_existing_folder_is_kept(folder: Path) -> None:
     done = in_process("vocab", folder / "text.txt", "--kind", folder.name, "--out", folder / "tokenizer")
     assert done.returncode != 0
     assert "exists; add --force to replace it" in done.stderr
+
+
+def test_parts_of_a_corpus_are_joined_with_their_tokenizer(folder: Path, tmp_path: Path) -> None:
+    from bertref.data.pretraining.corpus import Corpus
+
+    text = (folder / "text.txt", "--sentences", "line", "--documents", "blank-line")
+    for part in ("1/2", "2/2"):
+        done = in_process(
+            "prepare", *text, "--vocab", folder / "tokenizer", "--out", tmp_path / "parts", "--part", part,
+            "--processes", "1",
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    whole, joined = Corpus.open(folder / "tokens"), Corpus.open(tmp_path / "parts")
+    assert joined.tokenizer.vocab == whole.tokenizer.vocab
+    assert joined.tokens(0, 5).tolist() == whole.tokens(0, 5).tolist()
+    assert len(joined) == len(whole)
+
+
+def test_a_run_without_a_vocabulary_learns_that_of_its_network(folder: Path, tmp_path: Path) -> None:
+    done = in_process(
+        "pretrain", folder / "text.txt", "--sentences", "line", "--documents", "blank-line", "--config",
+        folder / "config.json", "--vocab-size", "330", "--steps", "1", "--batch-size", "4", "--seq-len", "24",
+        "--objective", "mlm", "--held-out", "0.2", "--out", tmp_path / "out",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    made, known = (
+        json.loads((place / "tokenizer.json").read_text(encoding="utf-8"))
+        for place in (tmp_path / "out", folder / "tokenizer")
+    )
+    assert made["model"] == known["model"]

@@ -146,8 +146,8 @@ class BertConfig:
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> "BertConfig":
-        """A published size: `tiny`, `mini`, `small`, `medium` (Turc et al. 2019), `base`, `large` (Devlin et al.), those
-        of the other variants' authors (`roberta-base`, `albert-xxlarge`), and a `tiny` of each of these."""
+        """A published size: `tiny`, `mini`, `small`, `medium` (Turc et al. 2019), `base`, `large` (Devlin et al.),
+        those of the other variants' authors (`roberta-base`, `albert-xxlarge`), and a `tiny` of each of these."""
         if name not in PRESETS:
             raise InputError(f"config: no preset {name!r}; there are {', '.join(PRESETS)}")
         layers, width, *own = PRESETS[name]

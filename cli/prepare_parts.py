@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from ..data.pretraining.joining import join, prepare_part
-from ..data.pretraining.parts import Part, missing
+from ..data.pretraining.parts import CorpusPart, missing
 from ..errors import BertrefError, InputError, ProcessLost
 from ..text import Tokenizer
 from ..train.parallel.world import World
 from . import render
 
 
-def part_of(world: World, given: str | None, kind: str) -> Part | None:
+def part_of(world: World, given: str | None, kind: str) -> CorpusPart | None:
     """The part that is asked for, or that of this one of several processes; None for the whole corpus.
 
     Raises `InputError` for parts of what has none, and for a part of a part.
@@ -23,11 +23,11 @@ def part_of(world: World, given: str | None, kind: str) -> Part | None:
         raise InputError("under torchrun every process prepares a part; leave out --part, or start one process")
     if kind != "tokens":
         raise InputError("a part is made of tokens, and records of a whole corpus; leave out --format tfrecord")
-    return Part(world.rank + 1, world.size) if given is None else Part.read(given)
+    return CorpusPart(world.rank + 1, world.size) if given is None else CorpusPart.read(given)
 
 
 def prepare_parts(
-    world: World, part: Part, corpus: Sequence[str], tokenizer: Tokenizer, out: str, **options: Any
+    world: World, part: CorpusPart, corpus: Sequence[str], tokenizer: Tokenizer, out: str, **options: Any
 ) -> dict[str, int]:
     """The counts of the parts of all processes.
 

@@ -22,12 +22,14 @@ RATES = ", ".join(f"{name} {rate:g}" for name, rate in LEARNING_RATES.items())
 @shown("out", metavar="DIR", help="Where the model and its checkpoints go.")
 @click.option("--init", metavar="MODEL", help="Go on from this model, with its architecture, dialect and vocabulary.")
 @click.option("--init-optimizer", is_flag=True, help="With its optimiser's state and step, too.")
-@click.option("--config", metavar="NAME|FILE", help="tiny, mini, small, medium, base, large, or a config.json.  "
+@click.option("--config", metavar="NAME|FILE", help="tiny, mini, small, medium, base, large; roberta-base, "
+              "distilbert-base, albert-base and other sizes of these, such as their tiny; or a config.json.  "
               f"[default: {DEFAULT_CONFIG}]")  # fmt: skip
 @click.option("--dialect", type=click.Choice(["huggingface", "google"]),
               help=f"Whose arithmetic to follow.  [default: {DEFAULT_DIALECT}]")  # fmt: skip
 @shown("objective", type=click.Choice(CHOICES["objective"]),
-       help="Masked words and next sentences, or masked words alone, on running text.")  # fmt: skip
+       help="Masked words and next sentences, masked words alone, on running text, or masked words and the order of "
+       "sentences.")  # fmt: skip
 @click.option("--vocab", metavar="FILE|DIR", help="A vocab.txt, or a folder with a tokenizer; without it one is "
               "trained on the text.")  # fmt: skip
 @shown("vocab-size", help="Most tokens of a vocabulary that is trained.")

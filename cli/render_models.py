@@ -85,7 +85,8 @@ def info(found: dict[str, Any], *, tensors: bool = False) -> None:
         table.add_row("labels", f"{len(found['labels'])}: {shown}")
     if found["activation"]:
         table.add_row("scores", f"{found['activation']} of the logits, as a cross-encoder's")
-    if config["classifier_dropout"] is not None:
+    classifies = any(head in network.variant.head_dropout for head in found["heads"])
+    if classifies and config["classifier_dropout"] is not None:
         table.add_row("dropout", f"{config['classifier_dropout']:g} in front of the classifier")
     table.add_row("vocabulary", _vocabulary(found["vocabulary"]))
     table.add_row("optimiser", "state of every parameter" if found["optimizer_state"] else "no state")

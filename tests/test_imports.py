@@ -60,7 +60,7 @@ MAY_IMPORT = {
     "tasks": {"bertref", "config", "data", "errors", "plumbing", "text"},
     "inference": _MODEL | {"backends", "checkpoint", "metrics", "plumbing", "tasks", "text"},
     "evaluation": {"api", "bertref", "config", "data", "errors", "inference", "metrics", "plumbing", "tasks", "text"},
-    "convert": _MODEL | {"backends", "checkpoint", "inference", "onnx_export", "plumbing"},
+    "convert": _MODEL | {"backends", "checkpoint", "inference", "onnx_export", "plumbing", "variants"},
     "verify": _TRAIN | _TOP | {"ops", "row", "topology", "train", "variants"},
     "bench": _TRAIN | {"api", "backends.numpy", "backends.report", "bertref", "inference", "onnx_export", "train"},
     "default_model": {
@@ -77,7 +77,10 @@ MAY_IMPORT = {
 """Room -> the rooms that it may import besides itself. `bertref` is the package's own `__init__`: its version."""
 
 LIBRARIES = {
-    "backends": {"array_api_compat", "array_api_strict", "cupy", "cupyx", "ml_dtypes", "numpy", "torch", "torch_xla"},
+    "backends": {
+        "array_api_compat", "array_api_strict", "cupy", "cupy_backends", "cupyx", "ml_dtypes", "numpy", "torch",
+        "torch_xla",
+    },
     "cli": {"click", "matplotlib", "rich", "tensorboardX"},
     "text": {"numpy", "tokenizers"},
     "checkpoint": {"ml_dtypes", "numpy", "safetensors"},

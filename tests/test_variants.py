@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import transformers
 
 from bertref import backends, model, objectives
 from bertref.checkpoint.load import describe
@@ -16,19 +17,22 @@ from bertref.checkpoint.names import from_huggingface
 from bertref.checkpoint.naming import naming_of_file
 from bertref.checkpoint.sources import open_source
 from bertref.checkpoint.weights import LoadedWeights, read_weights
-from bertref.config import BertConfig
+from bertref.config import PRESETS, BertConfig, Numerics, config_from_dict, config_to_dict, named_config
 from bertref.data.pretraining.batch import PretrainingBatch
+from bertref.heads import parameter_shapes
+from bertref.init import initial_parameters
 from bertref.layers import Settings
 from bertref.layout import Inputs, inputs
 from bertref.onnx_export.answers import answers
 from bertref.opset import OpSet
+from bertref.params import count
 from bertref.precision import cast
 from bertref.probes import Probe, Recorder
 from bertref.topology import last_embedding, layer_input, rows
 from bertref.train.step import gradients, initial_state, train_step
 from tests.model_cases import error, ragged_batch
 from tests.objectives import fine_tuning
-from tests.variant_cases import ALIASES, CLASSES, OWN, Batch, batch_for, network_of
+from tests.variant_cases import ALIASES, CLASSES, OWN, Batch, batch_for, network_of, small_variant
 
 
 @pytest.fixture
@@ -203,3 +207,71 @@ def test_a_step_is_torch_s(name: str, kind: str, packed: bool, ops: OpSet, tmp_p
     for own, parameter in theirs.items():
         got, before = np.asarray(ops.xp.to_numpy(state.params[own])), weights.params[own]
         assert np.abs((got - before) - (parameter.detach().numpy() - before)).max() < 1e-10, own
+
+
+DROPPING = [("roberta", "ForSequenceClassification"), ("distilbert", "ForQuestionAnswering"),
+            ("distilbert", "ForMultipleChoice"), ("albert", "ForPreTraining")]  # fmt: skip
+
+
+def trajectory(name: str, kind: str, library: str, *, packed: bool) -> np.ndarray:
+    """Losses and the last weights of 20 steps with dropout everywhere."""
+    rates = {"hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.2, "classifier_dropout": 0.3}
+    config = small_variant(name, **rates, **({"qa_dropout": 0.4} if name == "distilbert" else {}))
+    objective, make, _ = LEARNT[kind]
+    ops, labels = OpSet(backends.get(library)), 1 if kind == "ForMultipleChoice" else fine_tuning.LABELS
+    params = initial_parameters(config, Numerics(), 5, heads=objective.heads, num_labels=labels, dtype="float64")
+    plan = fine_tuning.recipe(objective, config, packed=packed)
+    state, found = initial_state(ops, plan, params), []
+    for step in range(20):
+        batch = fitting(make(np.random.default_rng(step), config), config)
+        state, result = train_step(ops, plan, state, batch)
+        found.append(result.loss)
+    return np.concatenate([found, *(np.ravel(ops.xp.to_numpy(p)) for p in state.params.values())])
+
+
+@pytest.mark.parametrize(("name", "kind"), DROPPING)
+def test_dropout_is_the_same_in_every_layout_and_library(name: str, kind: str) -> None:
+    first, second = (trajectory(name, kind, "numpy", packed=packed) for packed in (False, True))
+    assert np.abs(first - second).max() < 1e-9
+    assert np.abs(first - trajectory(name, kind, "torch:cpu", packed=True)).max() < 1e-9
+
+
+HEAD_RATES = [
+    ("roberta", "ForSequenceClassification", "classifier_dropout"), ("albert", "ForPreTraining", "classifier_dropout"),
+    ("distilbert", "ForQuestionAnswering", "qa_dropout"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "kind", "rate"), HEAD_RATES)
+def test_a_head_drops_at_its_own_rate(name: str, kind: str, rate: str, ops: OpSet) -> None:
+    """Nothing else drops, and the loss is another one."""
+    objective, make, _ = LEARNT[kind]
+    losses = []
+    for p in (0.0, 0.5):
+        config = small_variant(name, **{rate: p})
+        params = initial_parameters(config, Numerics(), 5, heads=objective.heads, num_labels=3, dtype="float64")
+        plan = fine_tuning.recipe(objective, config)
+        batch = fitting(make(np.random.default_rng(1), config), config)
+        losses.append(train_step(ops, plan, initial_state(ops, plan, params), batch)[1].loss)
+    assert losses[0] != losses[1]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# sizes
+
+PUBLISHED = {"distilbert-base": 66_362_880, "roberta-base": 124_645_632, "albert-base": 11_683_584}
+"""What is said of the encoders, with their poolers where they have one."""
+
+
+@pytest.mark.parametrize("name", [name for name in PRESETS if "-" in name])
+def test_a_preset_has_the_published_number_of_parameters(name: str) -> None:
+    config, numerics = named_config(name, Numerics())
+    values = config_to_dict(config, numerics, "BertModel")
+    their = getattr(transformers, values["architectures"][0].replace("Model", "Config"))
+    with torch.device("meta"):
+        network = getattr(transformers, values["architectures"][0])(their.from_dict(values))
+    pooler = ("pooler",) if config.variant.pooled_by == "tanh" else ()
+    found = count(parameter_shapes(config, pooler))
+    assert found == sum(parameter.numel() for parameter in network.parameters())
+    assert PUBLISHED.get(name, found) == found
+    assert config_from_dict(values) == (config, numerics)

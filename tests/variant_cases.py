@@ -60,10 +60,10 @@ class Batch:
 def made(name: str, kind: str, **settings: Any) -> Any:
     """A model in float64: every gain near 1, every other weight near 0, none at its initial value."""
     variant = VARIANTS[name.split(" ")[0]]
-    values = {variant.keys.get(key, key): value for key, value in {**SIZES, **OWN[name]}.items()}
+    values = {variant.keys.get(key, key): value for key, value in {**SIZES, **OWN[name], **settings}.items()}
     if "type_vocab_size" in variant.fixed:
         del values["type_vocab_size"]
-    config = getattr(transformers, f"{variant.classes}Config")(**values, **settings, attn_implementation="eager")
+    config = getattr(transformers, f"{variant.classes}Config")(**values, attn_implementation="eager")
     network = getattr(transformers, variant.classes + kind)(config).double().eval()
     random = np.random.default_rng(len(name) + len(kind))
     with torch.no_grad():

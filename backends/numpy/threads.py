@@ -76,7 +76,7 @@ def available() -> int:
 
 
 def inside() -> bool:
-    """Whether this thread is within a piece: unlike `available() == 1` that does not depend on the number of threads."""
+    """Whether this thread is within a piece: unlike `available() == 1`, which the number of threads may bring about."""
     return _state.inside
 
 

@@ -16,7 +16,7 @@ LOOPBACK = "lo"
 """How the names of network interfaces begin that lead to the machine itself."""
 
 
-class Group(contextlib.ExitStack):
+class ProcessGroup(contextlib.ExitStack):
     """So many workers with `threads` threads altogether. Use it in a `with` block: however that ends, they end too."""
 
     def __init__(self, name: str, processes: int, threads: int) -> None:
@@ -24,7 +24,7 @@ class Group(contextlib.ExitStack):
         self._name, self._size, self._threads = name, processes, threads
         self._processes: list[Process] = []
 
-    def __enter__(self) -> "Group":
+    def __enter__(self) -> "ProcessGroup":
         self._asking = self.enter_context(ThreadPoolExecutor(self._size))
         surroundings = environment(self._threads // self._size)
         places = _places(self._size) if self._size > 1 else [{}]

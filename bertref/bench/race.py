@@ -19,7 +19,7 @@ from typing import Any
 from ..heads import HEADS
 from ..precision import canonical
 from . import agreement, classifying_inputs, flops, inputs, memory, roofline, statistics
-from .group import Group
+from .group import ProcessGroup
 from .job import HALVES, PRETRAINING, TEXT_COMMANDS, Job
 from .lengths import ragged
 from .machine import machine
@@ -119,7 +119,7 @@ class _Contestant:
     def __init__(self, stack: contextlib.ExitStack, job: Job, name: str, report: Report) -> None:
         self.job, self.name = job, name
         report(f"{name}: getting ready")
-        self.group = stack.enter_context(Group(name, job.processes, job.threads))
+        self.group = stack.enter_context(ProcessGroup(name, job.processes, job.threads))
         self.baseline = sum(int(answer["now"]) for answer in self.group.ask("forget_peak"))
         ready = self.group.ask("set_up", job=job.to_json())[0]
         self.about, self.units = ready["about"], ready["units"]

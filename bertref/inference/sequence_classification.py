@@ -20,7 +20,8 @@ from ..arrays import Array
 from ..checkpoint.text_windows import TextWindows
 from ..errors import InputError
 from ..text.encoding import Encoding, Truncate
-from .loaded import Loaded, each_part, framed, pooled, require
+from .loaded import Loaded, framed, pooled, require
+from .team import Team, answered
 
 ACTIVATIONS = {
     "single_label_classification": "softmax",
@@ -100,15 +101,17 @@ def _text_logits(
     return pooled_by_text(logits, sequences)
 
 
-def logits_of(loaded: Loaded, encodings: Sequence[Encoding]) -> npt.NDArray[np.float64]:
-    """Logits (N, K) of N sequences on the host, in their order; sequences of like length share a batch."""
-    found = np.zeros((len(encodings), len(loaded.labels)))
+def logits_of(
+    loaded: Loaded, encodings: Sequence[Encoding], team: Team | None = None
+) -> npt.NDArray[np.float64]:
+    """Logits (N, K) of N sequences on the host, in their order; sequences of like length share a batch, and a team the
+    batches."""
 
-    def part(some: list[int]) -> None:
-        found[some] = loaded.ops.xp.to_numpy(_logits(loaded, [encodings[i] for i in some]))
+    def of_batch(some: list[Encoding]) -> npt.NDArray[Any]:
+        return np.asarray(loaded.ops.xp.to_numpy(_logits(loaded, some)))
 
-    each_part(loaded, encodings, part)
-    return found
+    rows = answered(encodings, of_batch, team, parts_of=loaded)
+    return np.array(rows, np.float64).reshape(-1, len(loaded.labels))
 
 
 def _logits(loaded: Loaded, some: Sequence[Encoding]) -> Array:

@@ -68,6 +68,10 @@ class BertPieces:
         """See `offsets`."""
         return self._locator.locate(text, specials=specials)
 
+    def forget_words(self) -> None:
+        """See `Segmenter`."""
+        self._pieces.forget()
+
     def save(self, folder: Path, max_length: int | None) -> None:
         """Writes `vocab.txt` and `tokenizer_config.json`."""
         write_folder(folder, self.vocab, self.options, max_length)

@@ -94,6 +94,11 @@ class LibraryPieces:
             for number, (start, end), word in zip(encoding.ids, encoding.offsets, numbers, strict=True)
         ]
 
+    def forget_words(self) -> None:
+        """See `Segmenter`; the library's objects remember them, and are made anew."""
+        with self._lock:
+            self._made.clear()
+
     def save(self, folder: Path, max_length: int | None) -> None:
         """Writes `tokenizer.json` and `tokenizer_config.json`."""
         notation = self.vocab.notation

@@ -36,6 +36,10 @@ class Segmenter(Protocol):
         """The pieces of a text with their places in it."""
         ...
 
+    def forget_words(self) -> None:
+        """Lets go of what it remembers of the words that it has cut."""
+        ...
+
     def save(self, folder: Path, max_length: int | None) -> None:
         """Writes the files from which transformers opens a tokenizer that gives the same ids."""
         ...

@@ -100,6 +100,10 @@ class Tokenizer:
         """Whether texts are lower-cased."""
         return bool(self._segmenter.options.get("lower_case"))
 
+    def forget_words(self) -> None:
+        """Lets go of the words whose pieces it remembers: it is then as slow, and as small, as a new one."""
+        self._segmenter.forget_words()
+
     def ids_arrays(self, texts: Iterable[Text]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
         """All ids end to end, (N,), and bounds, (texts + 1,): text i has ids[bounds[i]:bounds[i + 1]].
 

@@ -9,7 +9,7 @@ import pytest
 
 from bertref.bench import Job
 from bertref.bench import group as group_module
-from bertref.bench.group import Group
+from bertref.bench.group import ProcessGroup
 from bertref.errors import BackendUnavailable, BertrefError, InputError, ProcessLost
 
 
@@ -48,7 +48,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_each_is_told_its_place_and_its_share_of_the_threads() -> None:
-    with Group("bertref", 3, 6) as group:
+    with ProcessGroup("bertref", 3, 6) as group:
         found = group.ask("run", times=2)
     assert [answer["name"] for answer in found] == [f"bertref, process {rank} of 3" for rank in range(3)]
     assert [(answer["RANK"], answer["WORLD_SIZE"], answer["times"]) for answer in found] == [
@@ -60,7 +60,7 @@ def test_each_is_told_its_place_and_its_share_of_the_threads() -> None:
 
 
 def test_one_is_alone() -> None:
-    with Group("alone", 1, 2) as group:
+    with ProcessGroup("alone", 1, 2) as group:
         (found,) = group.ask("run")
     assert (found["name"], found["OMP_NUM_THREADS"], "WORLD_SIZE" in found) == ("alone", "2", False)
 
@@ -68,21 +68,21 @@ def test_one_is_alone() -> None:
 @pytest.mark.parametrize("cause", [InputError("no"), BackendUnavailable("killed")])
 def test_the_error_of_the_one_that_failed_by_itself_is_raised(cause: BertrefError) -> None:
     Told.fails.update({0: ProcessLost("lost another"), 1: cause})
-    with pytest.raises(type(cause), match=str(cause)), Group("bertref", 2, 2) as group:
+    with pytest.raises(type(cause), match=str(cause)), ProcessGroup("bertref", 2, 2) as group:
         group.ask("run")
 
 
 def test_who_waits_for_one_that_failed_is_not_waited_for() -> None:
     Told.waits_for[0] = threading.Event()
     Told.fails[1] = InputError("no")
-    with pytest.raises(InputError, match="no"), Group("bertref", 2, 2) as group:
+    with pytest.raises(InputError, match="no"), ProcessGroup("bertref", 2, 2) as group:
         group.ask("run")
 
 
 def test_one_that_lost_another_is_believed_if_the_other_says_nothing() -> None:
     Told.waits_for[1] = threading.Event()
     Told.fails[0] = ProcessLost("lost another")
-    with pytest.raises(ProcessLost), Group("bertref", 2, 2) as group:
+    with pytest.raises(ProcessLost), ProcessGroup("bertref", 2, 2) as group:
         group.ask("run")
 
 

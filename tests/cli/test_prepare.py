@@ -8,7 +8,7 @@ import pytest
 
 from bertref.cli.prepare_parts import part_of, prepare_parts
 from bertref.data.pretraining.corpus import Corpus
-from bertref.data.pretraining.parts import Part, missing
+from bertref.data.pretraining.parts import CorpusPart, missing
 from bertref.errors import InputError, ProcessLost
 from bertref.text import Tokenizer
 from bertref.train.parallel.world import ALONE
@@ -71,7 +71,7 @@ def test_the_processes_of_torchrun_prepare_a_part_each(text: Path) -> None:
 def test_counts_are_those_of_all_and_a_part_that_fails_ends_all(text: Path) -> None:
     def work(world: ThreadWorld, out: str) -> dict[str, int]:
         part = part_of(world, None, "tokens")
-        assert part == Part(world.rank + 1, 2)
+        assert part == CorpusPart(world.rank + 1, 2)
         given = {"layout": "blank-line", "sentences": "line"}
         corpus = "no-such-text.txt" if out == "bad" and world.rank == 1 else str(text)
         return prepare_parts(world, part, [corpus], Tokenizer(VOCAB), str(text.parent / out), **given)

@@ -147,6 +147,16 @@ def test_long_words_are_not_kept(small_vocab: Vocab) -> None:
     assert not any(len(word) > 200 for word in tokenizer._segmenter._pieces._numbers)
 
 
+def test_forgotten_words_are_learnt_again(small_vocab: Vocab) -> None:
+    tokenizer = Tokenizer(small_vocab)
+    first = tokenizer.ids_batch(["the new york", "unaffable"])
+    known = len(tokenizer._segmenter._pieces._numbers)
+    tokenizer.forget_words()
+    assert len(tokenizer._segmenter._pieces._numbers) == 1 < known
+    assert tokenizer.ids_batch(["the new york", "unaffable"]) == first
+    assert len(tokenizer._segmenter._pieces._numbers) == known
+
+
 def test_an_interrupt_leaves_the_table_usable(small_vocab: Vocab, monkeypatch: pytest.MonkeyPatch) -> None:
     tokenizer = Tokenizer(small_vocab)
     tokenizer.ids_batch(["the"])

@@ -11,8 +11,10 @@ the mask added.
 
 `padding=False` says that the caller does not read rows at padding, and that they hold 0 (the packed layout has none):
 they are not computed, and come back as 0. `gradients=False` says that there will be no backward: the probabilities are
-not kept. With both, neighbours of nearly one length are computed together, too, as if all were as long as the longest;
-what comes back at padding is then of no use. Short sequences would otherwise take most of their time in the interpreter.
+not kept. Unless `recomputed=True` says that a forward which keeps them is to follow, and to give the same bits, the way
+is then shorter: fewer divisions; and with `padding=False` neighbours of nearly one length are computed together, as if
+all were as long as the longest. What comes back at padding is then of no use. The interpreter would otherwise take most
+of the time of short sequences.
 """
 
 import math
@@ -33,7 +35,7 @@ TILE_ELEMENTS = 1 << 18
 PARTS = 8
 """Into so many parts a batch is cut at least; one of few groups by heads."""
 NEAR = 0.8
-"""The shortest of the sequences that are computed as if they had one length has at least this share of the longest's."""
+"""Of the sequences that are computed as if they had one length the shortest has at least this share of the longest."""
 SMALL = 40.0
 """Scores up to this size may go into exp as they are: not even a sum of 2^60 of their exponentials overflows."""
 UNDERFLOW = {"f": 104.0, "d": 746.0}
@@ -97,12 +99,14 @@ def forward(
     scale_query: bool = False,
     padding: bool = True,
     gradients: bool = True,
+    recomputed: bool = False,
 ) -> tuple[HostArray, Cache]:
     """query, key, value (B, S, H), mask (B, S) boolean, keep (B, A, S, S) boolean or None -> context (B, S, H)."""
     query, key, value = (_rows_in_place(x) for x in (query, key, value))
     context = empty(query.shape, query.dtype)
     groups = _groups(query, key, mask, heads, scale, mask_value, padding)
-    if not padding and not gradients:
+    exact = gradients or recomputed
+    if not padding and not exact:
         groups = _joined(groups, np.count_nonzero(mask, axis=1), heads)
     probs = [empty(group.shape(heads), query.dtype) for group in groups] if gradients else []
 
@@ -114,7 +118,7 @@ def forward(
             _scores(q[:, a, :queries], k[:, a, :keys], scale, scale_query, p)
             if added is not None:
                 np.add(p, added.astype(p.dtype), out=p)
-            _softmax(p, small=small)
+            _softmax(p, small=small, exact=exact)
             factor, used = _dropped(p, keep, (b, a), scratch_number=1)
             np.matmul(used, v[:, a, :keys], out=out[:, a, :queries])
             if factor:
@@ -183,10 +187,11 @@ def _groups(
     left_out = (real == S) | ((real > 0) & in_front & ((mask_value == -math.inf) | (enough < -mask_value)))
     share = -(-B // PARTS) if available() > 1 else B
     groups: list[Group] = []
-    for b, (keys, exact, small) in enumerate(zip(real.tolist(), left_out.tolist(), (largest < SMALL).tolist())):
+    columns = (real.tolist(), left_out.tolist(), (largest < SMALL).tolist())
+    for b, (length, exact, small) in enumerate(zip(*columns, strict=True)):
         added = None if exact else np.where(mask[b], 0, mask_value)
-        keys = keys if exact else S
-        this = Group(slice(b, b + 1), S if padding or not exact else keys, keys, added, exact and small)
+        keys = length if exact else S
+        this = Group(slice(b, b + 1), S if padding else keys, keys, added, exact and small)
         most = min(TILE_ELEMENTS // math.prod(this.shape(heads)), share)
         if groups and _alike(groups[-1], this) and b - groups[-1].some.start < most:
             groups[-1] = this._replace(some=slice(groups[-1].some.start, b + 1))
@@ -269,8 +274,9 @@ def _scores(q: HostArray, k: HostArray, scale: float, scale_query: bool, out: Ho
         np.multiply(out, scale, out=out)
 
 
-def _softmax(p: HostArray, *, small: bool) -> None:
-    """Over the last axis, in place; a row of nothing but -inf becomes zeros.
+def _softmax(p: HostArray, *, small: bool, exact: bool) -> None:
+    """Over the last axis, in place; a row of nothing but -inf becomes zeros. `exact`: the probability of a single key
+    is 1, and its gradient therefore 0; without, a multiplication takes the place of a division of four times its time.
 
     `small` says that no exponential or sum of them can overflow or vanish: then the largest element, which it takes as
     long to find as to do all the rest, needs not be subtracted first.
@@ -282,7 +288,10 @@ def _softmax(p: HostArray, *, small: bool) -> None:
     np.exp(p, out=p)
     total = np.matmul(p, np.ones(p.shape[-1], p.dtype))
     total[total == 0] = 1
-    np.multiply(p, (1 / total)[..., None], out=p)  # a division of each takes four times as long
+    if exact:
+        np.divide(p, total[..., None], out=p)
+    else:
+        np.multiply(p, (1 / total)[..., None], out=p)
 
 
 def _dropped(
@@ -297,4 +306,4 @@ def _dropped(
     return True, out
 
 
-attention = Kernel("attention", forward, backward, serves, hints=("padding", "gradients"))
+attention = Kernel("attention", forward, backward, serves, hints=("padding", "gradients", "recomputed"))

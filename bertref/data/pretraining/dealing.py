@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from .parts import Part
+from .parts import CorpusPart
 from .text_files import check_paths, find_files
 
 
@@ -32,7 +32,7 @@ T = TypeVar("T", bound=Text)
 class Dealer:
     """Gives one part of a corpus's documents; ask it for every file of the corpus in turn."""
 
-    def __init__(self, part: Part, paths: Sequence[str | Path]) -> None:
+    def __init__(self, part: CorpusPart, paths: Sequence[str | Path]) -> None:
         self._part, self._start = part, 0
         self._total = sum(map(size_of, find_files(check_paths(paths))))
 

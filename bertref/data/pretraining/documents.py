@@ -27,7 +27,7 @@ from typing import NamedTuple, TypeVar, get_args
 
 from ...errors import InputError
 from .dealing import Dealer
-from .parts import Part
+from .parts import CorpusPart
 from .recognition import Reading, Sentences, TextLayout, recognise
 from .sentences import SAMPLE, LineStyle, paragraphs, split_sentences
 from .text_files import JSONL, OnBytes, check_paths, ending, find_files, read_lines
@@ -63,7 +63,7 @@ def read_documents(
     sentences: Sentences = "auto",
     on_bytes: OnBytes | None = None,
     on_file: OnFile | None = None,
-    part: Part | None = None,
+    part: CorpusPart | None = None,
 ) -> Iterator[Document]:
     """The documents of files and folders, in a stated order (`text_files.find_files`), those without text left out.
 

@@ -16,7 +16,7 @@ from ...text import Tokenizer
 from .corpus import MANIFEST, read_manifest, vocabulary_files
 from .dealing import fingerprint
 from .documents import read_documents
-from .parts import Part, missing, present
+from .parts import CorpusPart, missing, present
 from .recognition import Sentences, TextLayout
 from .shards import Counts, Progress, prepare
 
@@ -29,7 +29,7 @@ SETTINGS = {
 
 def prepare_part(
     paths: Sequence[str | Path],
-    part: Part,
+    part: CorpusPart,
     tokenizer: Tokenizer,
     out: str | Path,
     *,
@@ -50,6 +50,7 @@ def prepare_part(
         "bertref": __version__, "vocabulary": tokenizer.vocab.sha256, "tokenizer": tokenizer.options,
         "documents": layout, "sentences": sentences, "text": fingerprint(paths),
     }  # fmt: skip
+    settings = json.loads(json.dumps(settings))  # as the others' are read
     _must_belong_together(folder, part, settings)
     if part not in present(folder):
         documents = read_documents(paths, layout=layout, sentences=sentences, part=part)
@@ -94,7 +95,7 @@ def _has_room(folder: Path) -> bool:
     return bool(present(folder)) or all(path.name.startswith(PREFIX) for path in folder.iterdir())
 
 
-def _must_belong_together(folder: Path, part: Part, settings: dict[str, Any]) -> None:
+def _must_belong_together(folder: Path, part: CorpusPart, settings: dict[str, Any]) -> None:
     for other in present(folder):
         where = folder / other.name
         if other.total != part.total:
@@ -110,7 +111,7 @@ def _must_belong_together(folder: Path, part: Part, settings: dict[str, Any]) ->
             )
 
 
-def _manifest(folder: Path, part: Part) -> dict[str, Any]:
+def _manifest(folder: Path, part: CorpusPart) -> dict[str, Any]:
     """Raises `InputError` if it is damaged."""
     manifest = read_manifest(folder / part.name)
     if not isinstance(manifest.get("part"), dict) or not isinstance(manifest["part"].get("settings"), dict):

@@ -13,14 +13,14 @@ from ...errors import InputError
 NAME = re.compile(r"part-([1-9]\d*)-of-([1-9]\d*)")
 
 
-class Part(NamedTuple):
+class CorpusPart(NamedTuple):
     """Number `number` of `total`, from 1."""
 
     number: int
     total: int
 
     @classmethod
-    def read(cls, text: str) -> "Part":
+    def read(cls, text: str) -> "CorpusPart":
         """Of "2/8". Raises `InputError` for anything else."""
         found = re.fullmatch(r"(\d+)/(\d+)", text)
         if not found or not 1 <= int(found[1]) <= int(found[2]):
@@ -36,14 +36,14 @@ class Part(NamedTuple):
         return f"part {self.number} of {self.total}"
 
 
-def present(folder: Path) -> list[Part]:
+def present(folder: Path) -> list[CorpusPart]:
     """The parts that are complete in a folder, in their order."""
     names = [NAME.fullmatch(path.name) for path in folder.glob("part-*") if path.is_dir()]
-    return sorted(Part(int(name[1]), int(name[2])) for name in names if name)
+    return sorted(CorpusPart(int(name[1]), int(name[2])) for name in names if name)
 
 
-def missing(folder: Path) -> list[Part]:
+def missing(folder: Path) -> list[CorpusPart]:
     """The parts that are not there, of as many as the first one says; none in a folder without parts."""
     found = present(folder)
-    wanted = [Part(number, found[0].total) for number in range(1, found[0].total + 1)] if found else []
+    wanted = [CorpusPart(number, found[0].total) for number in range(1, found[0].total + 1)] if found else []
     return [part for part in wanted if part not in found]

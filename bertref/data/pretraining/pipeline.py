@@ -29,8 +29,10 @@ from .corpus import Corpus
 from .instances import PairingRules, PairSpans, pair_spans, with_specials
 from .masking import MaskedTokens, MaskingRules, mask_tokens
 from .running_text import text_spans
+from .sentence_order import ordered_spans
 
 Masking = Literal["static", "dynamic"]
+Pairs = bool | Literal["order"]
 Spans = npt.NDArray[np.int64]
 KEPT_PASSES = 2
 """A batch may straddle two passes."""
@@ -58,7 +60,8 @@ class PretrainingData:
                       "static": pass p has those of pass p modulo dupe_factor, in a new order
     dupe_factor       how many different passes there are with static masking
     whole_word        hide whole words
-    pairs             sentence pairs, half of them random; False: running text in one segment (`running_text`)
+    pairs             True: sentence pairs, half of them random; "order": neighbours, half of them in the wrong order
+                      (`sentence_order`); False: running text in one segment (`running_text`)
     seed              of all choices
     documents         numbers of the documents to use, by default all; random second segments come from them, too
     pass_counts       what an earlier object's `pass_counts` said: a resumed run then need not count the passes that
@@ -79,7 +82,7 @@ class PretrainingData:
         masking: Masking = "dynamic",
         dupe_factor: int = 10,
         whole_word: bool = False,
-        pairs: bool = True,
+        pairs: Pairs = True,
         seed: int = 0,
         documents: Sequence[int] | npt.NDArray[np.int64] | None = None,
         pass_counts: Sequence[int] = (),
@@ -189,7 +192,9 @@ class PretrainingData:
         offsets = self.corpus.document_offsets, self.corpus.sentence_offsets
         for position, document in enumerate(self.documents.tolist()):
             rng = StreamRandom(self.seed, "sentence_pairing", source, document)
-            if self._in_pairs:
+            if self._in_pairs == "order":
+                yield from ordered_spans(document, *offsets, self._pairing, rng)
+            elif self._in_pairs:
                 yield from pair_spans(position, self.documents, *offsets, self._pairing, rng)
             else:
                 yield from text_spans(document, *offsets, self._pairing, rng)

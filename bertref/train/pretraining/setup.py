@@ -23,6 +23,7 @@ from ...opset import OpSet
 from ...optim import Optimizer, Schedule
 from ...precision import Precision
 from ...text import Tokenizer, Vocab, kind_of
+from ..parallel.shards import must_take_pieces
 from ..parallel.world import ALONE, World
 from ..report import Report
 from ..step import TrainingRecipe
@@ -82,6 +83,11 @@ def basis_of(options: PretrainOptions, origin: Origin | None = None) -> Basis:
     backend = backends.get(options.backend)
     Precision.preset(options.precision).validate(backend)
     config, numerics = architecture(options, origin)
+    if options.next_sentence and "next_sentence" in config.variant.lacks:
+        raise InputError(
+            f"--objective {options.objective}: {config.variant.title} has no head for pairs of sentences; "
+            "use --objective mlm"
+        )
     if options.seq_len > config.max_length:
         raise InputError(
             f"--seq-len {options.seq_len} is longer than the model's {config.max_length} positions"
@@ -106,6 +112,8 @@ def set_up(
     data: PretrainingData | TFRecordData
     held_out: PretrainingData | TFRecordData | None
     if any(map(is_records, options.corpus)):
+        if options.pairs == "order":
+            raise InputError("records hold no pairs in either order, which --objective mlm+sop is about; give text")
         tokenizer, data, held_out = open_records(options, origin, report)
         size = {"examples": len(data)}
     else:
@@ -123,10 +131,8 @@ def set_up(
         batch.validate(config)
     unigram = _unigram(data, batches) if batches and isinstance(data, PretrainingData) else None
     ops, recipe = OpSet(backend, kernels=options.kernels), recipe_of(options, config, numerics, backend)
-    if options.shard_optimizer and recipe.optimizer.rule.whole:
-        raise InputError(
-            f"--shard-optimizer cuts parameters into pieces, but {recipe.optimizer.kind} needs them whole; leave it out"
-        )
+    if options.shard_optimizer:
+        must_take_pieces(recipe.optimizer)
     return Setup(ops, replace(recipe, world=world), config, numerics, tokenizer, data, batches, unigram, size)
 
 
@@ -152,7 +158,7 @@ def architecture(options: PretrainOptions, origin: Origin | None = None) -> tupl
     """The config and the dialect of `--init` or those that the options name, before the vocabulary is known."""
     if origin is None:
         config, numerics = read_architecture(options)
-        p = options.dropout if options.dropout is not None else DROPOUT.get(options.config or DEFAULT_CONFIG)
+        p = options.dropout if options.dropout is not None else DROPOUT.get(options.size)
     else:
         config, numerics, p = origin.config, origin.numerics, options.dropout
     if p is not None:
@@ -204,7 +210,7 @@ def _rules(options: PretrainOptions) -> dict[str, Any]:
     return {
         "seq_len": options.seq_len, "max_predictions": options.predictions, "masked_lm_prob": options.masked_lm_prob,
         "short_seq_prob": options.short_seq_prob, "whole_word": options.whole_word, "seed": options.seed,
-        "pairs": options.next_sentence,
+        "pairs": options.pairs,
     }  # fmt: skip
 
 

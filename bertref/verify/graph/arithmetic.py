@@ -59,7 +59,8 @@ class RowArithmetic(LossArithmetic):
 
     # -- lookups and sums ----------------------------------------------------------------------------------------------
 
-    def _ids(self, row: TensorRow) -> Values:
+    def ids(self, row: TensorRow) -> Values:
+        """The rows of its table that a lookup takes, (B, S)."""
         match row.arguments:
             case ("positions",):
                 return np.broadcast_to(np.arange(self._mask.shape[1]), self._mask.shape)
@@ -70,11 +71,11 @@ class RowArithmetic(LossArithmetic):
         return getattr(self._batch, row.arguments[0])
 
     def _lookup(self, row: TensorRow) -> Contribution:
-        name, at = row.parameters[0].name, self._ids(row)
+        name, at = row.parameters[0].name, self.ids(row)
         return Contribution((), lambda: np.take(self._p[name], at, axis=0))
 
     def _lookup_grad(self, row: TensorRow, i: int) -> Contribution:
-        name, at = row.parameters[i].name, self._ids(row)
+        name, at = row.parameters[i].name, self.ids(row)
         left_out = row.arguments in (("input_ids",), ("positions_from_padding",)) and not self._padding_row
 
         def spread(d: Values) -> Values:

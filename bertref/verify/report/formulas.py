@@ -40,6 +40,8 @@ FORWARD = {
     "first_of_tokens": "{x} at each row's first token",
     "last_of_tokens": "{x} at each row's last token",
     "largest_of_tokens": "the largest of {x} over each row's tokens",
+    "joined": "{all}, side by side",
+    "sentence_dense": "{weights}({x} @ {labels}.weight.T + {labels}.bias)",
     "unit_length": "{x} over its length",
 }
 """Op -> what it makes of its inputs {x} and {y}."""
@@ -173,7 +175,8 @@ class _Table:
         first, second = (*row.arguments, "", "")[:2]
         at = f" {PLACES[first][0]}" if first in PLACES else ""
         return template.format(
-            x=x, y=y, read=x + at, sum=" + ".join(row.inputs), made=row.name, dy=f"grad:{row.name}", weight=weight,
+            x=x, y=y, read=x + at, sum=" + ".join(row.inputs), all=", ".join(row.inputs), made=row.name,
+            dy=f"grad:{row.name}", weight=weight,
             given=" + ".join(f"{one} * {other}" for one, other in zip(row.inputs, row.arguments, strict=False)),
             bias=bias, module=weight.removesuffix(".weight"), ids=IDS.get(first, first),
             labels=first, weights=second, activation=self._activation, epsilon=self._epsilon,

@@ -13,14 +13,13 @@ from bertref.data.pretraining import shards
 from bertref.data.pretraining.corpus import MANIFEST, Corpus, is_corpus
 from bertref.data.pretraining.documents import Document, read_documents
 from bertref.data.pretraining.joining import join, prepare_part
-from bertref.data.pretraining.parts import Part, missing, present
+from bertref.data.pretraining.parts import CorpusPart, missing, present
 from bertref.errors import InputError
 from bertref.plumbing import files
 from bertref.text import Tokenizer, Vocab
+from tests.text.trained import byte_level, roberta_folder
 
 from .corpora import VOCAB, random_documents
-
-LINES = {"sentences": "line", "layout": "blank-line"}
 
 
 def write(folder: Path, files: int = 3, documents: int = 9) -> Path:
@@ -37,7 +36,7 @@ def write(folder: Path, files: int = 3, documents: int = 9) -> Path:
 
 def parts_of(text: Path, out: Path, count: int, order: list[int] | None = None) -> None:
     for number in order or range(1, count + 1):
-        prepare_part([text], Part(number, count), Tokenizer(VOCAB), out, layout="blank-line", sentences="line")
+        prepare_part([text], CorpusPart(number, count), Tokenizer(VOCAB), out, layout="blank-line", sentences="line")
         join(out)
 
 
@@ -75,6 +74,20 @@ def test_parts_in_any_order_are_the_corpus_of_one_process(
         assert min(sizes) > 0.5 * joined.documents / count, "shared out about evenly"
 
 
+def test_the_vocabulary_of_another_tokenizer_lies_beside_the_joined_tokens(tmp_path: Path) -> None:
+    text = write(tmp_path / "text")
+    words = [" ".join(d.sentences) for d in random_documents(0)]
+    tokenizer = Tokenizer.from_pretrained(roberta_folder(tmp_path / "model", byte_level(words, 300)))
+    given = {"layout": "blank-line", "sentences": "line"}
+    for number in (2, 1):
+        prepare_part([text], CorpusPart(number, 2), tokenizer, tmp_path / "parts", **given)  # type: ignore[arg-type]
+    join(tmp_path / "parts")
+    shards.prepare(read_documents([text], **given), tokenizer, tmp_path / "one")  # type: ignore[arg-type]
+    joined, one = Corpus.open(tmp_path / "parts"), Corpus.open(tmp_path / "one")
+    must_be_equal(joined, one)
+    assert joined.tokenizer.ids_batch(["a b"]) == one.tokenizer.ids_batch(["a b"]) == tokenizer.ids_batch(["a b"])
+
+
 LAYOUTS = {
     "blank-line": lambda texts: "\n\n".join("\n".join(text) for text in texts) + "\n",
     "jsonl": lambda texts: "".join(json.dumps({"text": "\n".join(text)}) + "\n" for text in texts),
@@ -102,13 +115,13 @@ def test_every_document_is_dealt_to_one_part(
         name = f"{number}.txt" + (".gz" if packed else "")
         (folder / name).write_bytes(gzip.compress(data) if packed else data)
 
-    def read(part: Part | None) -> list[Document]:
+    def read(part: CorpusPart | None) -> list[Document]:
         return list(read_documents([folder], layout=layout, sentences="line", part=part))  # type: ignore[arg-type]
 
     if not any(texts for _, texts in files):
-        assert not any(read(Part(number, count)) for number in range(1, count + 1))
+        assert not any(read(CorpusPart(number, count)) for number in range(1, count + 1))
         return
-    assert [d for number in range(1, count + 1) for d in read(Part(number, count))] == read(None)
+    assert [d for number in range(1, count + 1) for d in read(CorpusPart(number, count))] == read(None)
 
 
 def test_what_is_not_ones_own_is_not_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,7 +133,7 @@ def test_what_is_not_ones_own_is_not_split(tmp_path: Path, monkeypatch: pytest.M
     split: list[str] = []
     sentences = documents_module._sentences
     monkeypatch.setattr(documents_module, "_sentences", lambda t, r: split.append(t.name) or sentences(t, r))
-    own = list(read_documents([text], layout="blank-line", sentences="line", part=Part(3, 3)))
+    own = list(read_documents([text], layout="blank-line", sentences="line", part=CorpusPart(3, 3)))
     assert split == [document.name for document in own]
     assert 0 < len(own) < 20
 
@@ -129,7 +142,7 @@ def test_a_missing_part_is_named_until_it_is_there(tmp_path: Path) -> None:
     text, out = write(tmp_path / "text"), tmp_path / "out"
     parts_of(text, out, 4, [3, 1])
     assert is_corpus(out)
-    assert missing(out) == [Part(2, 4), Part(4, 4)]
+    assert missing(out) == [CorpusPart(2, 4), CorpusPart(4, 4)]
     with pytest.raises(InputError, match=r"out: of 4 parts 2, 4 are missing; make them with .*--part 2/4"):
         Corpus.open(out)
     parts_of(text, out, 4, [4])
@@ -169,7 +182,7 @@ def test_a_killed_part_leaves_nothing_that_counts_and_is_made_again(
         with pytest.raises(Killed):
             parts_of(text, out, 2, [2])
     assert [path.name[:5] for path in out.iterdir() if path.name != "part-1-of-2"] == [".tmp-"]
-    assert missing(out) == [Part(2, 2)]
+    assert missing(out) == [CorpusPart(2, 2)]
     parts_of(text, out, 2, [2])
     assert sorted(path.name for path in out.iterdir()) == [MANIFEST, "part-1-of-2", "part-2-of-2", "vocab.txt"]
     must_be_equal(Corpus.open(out), whole(text, tmp_path / "one"))
@@ -188,9 +201,9 @@ def test_a_part_with_other_settings_is_named(tmp_path: Path, changes: dict[str, 
         (text / "0.txt").write_text(str(more), encoding="utf-8")
     given = {"tokenizer": Tokenizer(VOCAB), "layout": "blank-line", "sentences": "line", **changes}
     with pytest.raises(InputError) as caught:
-        prepare_part([text], Part(1, 2), given.pop("tokenizer"), out, **given)  # type: ignore[arg-type]
+        prepare_part([text], CorpusPart(1, 2), given.pop("tokenizer"), out, **given)  # type: ignore[arg-type]
     assert f"{out / 'part-2-of-2'}: was prepared with other settings than part 1 of 2 ({name});" in str(caught.value)
-    assert present(out) == [Part(2, 2)]
+    assert present(out) == [CorpusPart(2, 2)]
 
 
 def test_parts_of_another_number_and_other_folders_are_refused(tmp_path: Path) -> None:
@@ -217,8 +230,8 @@ def test_a_corpus_without_a_token_is_refused_when_the_last_part_is_there(tmp_pat
 @pytest.mark.parametrize("text", ["2", "0/3", "4/3", "1/0", "a/b", "1/2/3", "-1/2"])
 def test_a_part_is_which_of_how_many(text: str) -> None:
     with pytest.raises(InputError, match="say which of how many"):
-        Part.read(text)
-    assert Part.read("2/8") == (2, 8)
+        CorpusPart.read(text)
+    assert CorpusPart.read("2/8") == (2, 8)
 
 
 def test_shards_lie_in_the_folder_or_in_a_part_of_it(tmp_path: Path) -> None:

@@ -27,28 +27,40 @@ SUM = {"torch": "words + types + positions", "JAX": "the sum of three lookups", 
        "C": "the loop that adds three rows"}  # fmt: skip
 
 
-def _looked_up(ids: Callable[[Scene, Any], Values]) -> Callable[[Scene, TensorRow, Any], Rewritten]:
-    """A lookup at other ids, (B, S) or (S,)."""
+def _looked_up(ids: Callable[[Scene, Any], Values]) -> Callable[[Scene, TensorRow, Any], Rewritten | None]:
+    """A lookup at other ids, (B, S) or (S,); None where the table lacks one of them."""
 
-    def make(scene: Scene, row: TensorRow, value: Any) -> Rewritten:
+    def make(scene: Scene, row: TensorRow, value: Any) -> Rewritten | None:
         table, shape = scene.params[row.parameters[0].name], scene.case.batch.input_ids.shape
-
-        def rows() -> Values:
-            return table[np.broadcast_to(ids(scene, value), shape)]
-
-        return Rewritten(Contribution((), rows))
+        at = np.broadcast_to(ids(scene, value), shape)
+        if at.max(initial=0) >= len(table):
+            return None
+        return Rewritten(Contribution((), lambda: table[at]))
 
     return make
 
 
-def _places(scene: Scene) -> Values:
+def _columns(scene: Scene) -> Values:
     return np.arange(scene.case.batch.input_ids.shape[1])
 
 
+def _places(scene: Scene) -> Values:
+    """The right positions, (B, S)."""
+    return scene.replay.graph.arithmetic.ids(scene.rows["embeddings.position"])
+
+
+def _first(scene: Scene) -> int:
+    """The first token's position."""
+    config = scene.case.config
+    return config.pad_token_id + 1 if config.variant.counts_tokens else 0
+
+
 def _offsets(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
-    for by in (1, 2, -1):
-        yield Possibility(f"{by}", (by, "around"))
-        yield Possibility(f"{by}, cut off at the table's end", (by, "clipped"))
+    first = _first(scene)
+    for by in dict.fromkeys((1, 2, -1, -first) if first else (1, 2, -1)):
+        words = f"{by}; the first token's is {first}"
+        yield Possibility(words, (by, "around"))
+        yield Possibility(f"{by}, cut off at the table's end; the first token's is {first}", (by, "clipped"))
 
 
 def _shifted(scene: Scene, value: tuple[int, str]) -> Values:
@@ -70,22 +82,23 @@ def _restarted(scene: Scene, start: str) -> Values:
 
 
 def _reversed(scene: Scene, _: Any) -> Values:
-    mask, places = scene.case.batch.attention_mask, _places(scene)
-    return np.maximum(mask.sum(axis=1, keepdims=True) - 1 - places, 0)
+    mask = scene.case.batch.attention_mask
+    return np.maximum(mask.sum(axis=1, keepdims=True) - 1 - _columns(scene), 0) + _first(scene)
 
 
 def _sinusoids(scene: Scene, row: TensorRow, way: tuple[str, str]) -> Rewritten | None:
     """The table is computed in the subject's precision: an angle of 50 has an error 50 times that of its factors."""
     order, power = way
-    width, rows = scene.case.config.hidden_size, len(scene.case.batch)
+    config, rows = scene.case.config, len(scene.case.batch)
+    width = config.embedding_size or config.hidden_size
     if width % 2:
         return None
     dtype: Any = np.float64 if scene.precision == "float64" else np.float32
     even = np.arange(0, width, 2).astype(dtype)
     if power == "power":
-        angles = _places(scene)[:, None].astype(dtype) / dtype(10000) ** (even / dtype(width))[None, :]
+        angles = _columns(scene)[:, None].astype(dtype) / dtype(10000) ** (even / dtype(width))[None, :]
     else:
-        angles = _places(scene)[:, None].astype(dtype) * np.exp(even * dtype(-math.log(10000) / width))[None, :]
+        angles = _columns(scene)[:, None].astype(dtype) * np.exp(even * dtype(-math.log(10000) / width))[None, :]
     both = np.sin(angles), np.cos(angles)
     table = np.stack(both, -1).reshape(len(angles), -1) if order == "in turn" else np.concatenate(both, -1)
     return Rewritten(Contribution((), lambda: np.broadcast_to(table.astype(np.float64), (rows, *table.shape))))
@@ -110,7 +123,7 @@ def _scaled_words(scene: Scene, row: TensorRow, value: float) -> Rewritten:
     return Rewritten(Contribution((), lambda: value * made.compute()))
 
 
-def _exchanged(scene: Scene, row: TensorRow, _: Any) -> Rewritten:
+def _exchanged(scene: Scene, row: TensorRow, _: Any) -> Rewritten | None:
     mask, types = scene.case.batch.attention_mask, scene.case.batch.token_type_ids
     if row.op == "lookup":
         return _looked_up(lambda *_: mask)(scene, row, None)
@@ -128,7 +141,7 @@ HYPOTHESES = (
     ),
     Hypothesis(
         "embeddings.positions_offset", POSITION, _looked_up(_shifted),
-        lambda told: f"positions are off by {told.choice}; the first token's is 0",
+        lambda told: f"positions are off by {told.choice}",
         {**POSITIONS, "torch": "RoBERTa's rule: padding_idx + 1 is the first position"},
         "count positions from 0", choices=_offsets,
     ),

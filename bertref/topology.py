@@ -153,6 +153,13 @@ POOLINGS = {
 """What sentence-transformers calls a pooling -> its row."""
 JOINED = TensorRow("sentence.joined", "joined", (), (), "B J", "rows", "joined", (VECTORS,))
 """Several poolings side by side: its inputs."""
+SENTENCE_DENSE = "sentence.dense."
+"""How the tensors of dense layers on a vector begin: their number follows. A case holds their weights by that name."""
+ACTIVATED_BY = ("identity", "tanh", "relu")
+"""What follows such a layer."""
+DENSE_STEPS = {f"dense.{name}": name for name in ACTIVATED_BY}
+MOST_DENSE = 4
+"""So many of these layers follow each other at most."""
 UNIT_LENGTH = "unit_length"
 SENTENCE = (
     TensorRow("sentence.mean", "mean_of_tokens", ("{x}",), (), "B H", "rows", "mean", (GIVEN,)),
@@ -186,8 +193,8 @@ def rows(
 ) -> tuple[TensorRow, ...]:
     """Every tensor of the encoder, of the heads (names as in `bertref.heads`) and of the objective's losses (None:
     without), in the order of the computation. Unless `tied`, the decoder has a table of its own. `embedding` is what
-    makes a vector of a text: of `POOLINGS` one or several, which are joined, and `UNIT_LENGTH` or not. Raises
-    `InputError` for an unknown head."""
+    makes a vector of a text: of `POOLINGS` one or several, which are joined, of `DENSE_STEPS` up to `MOST_DENSE`, and
+    `UNIT_LENGTH` or not. Raises `InputError` for an unknown head."""
     found = _embeddings(config)
     start = found[-1].name
     for i in range(config.num_hidden_layers):
@@ -203,13 +210,21 @@ def rows(
 
 def sentence_rows(embedding: Sequence[str]) -> list[TensorRow]:
     """The rows of a text's vector."""
-    found = [POOLINGS[step] for step in embedding if step != UNIT_LENGTH]
+    found = [POOLINGS[step] for step in embedding if step in POOLINGS]
     if len(found) > 1:
         found.append(replace(JOINED, inputs=tuple(row.name for row in found)))
+    for number, activation in enumerate(DENSE_STEPS[step] for step in embedding if step in DENSE_STEPS):
+        found.append(_sentence_dense(number, found[-1].name, activation))
     if UNIT_LENGTH in embedding:
         last = found[-1]
         found.append(replace(SENTENCE[1], files=(POOLING,), inputs=(last.name,), axes=last.axes))
     return found
+
+
+def _sentence_dense(number: int, x: str, activation: str) -> TensorRow:
+    name = f"{SENTENCE_DENSE}{number}"
+    return TensorRow(name, "sentence_dense", (x,), (), f"B {name}", "rows", f"dense.{number}", (VECTORS,), "",
+                     (name, activation))  # fmt: skip
 
 
 def _untied(row: TensorRow) -> TensorRow:
@@ -291,7 +306,8 @@ def _one_layer() -> tuple[dict[str, tuple[TensorRow, ...]], dict[str, Parameter]
     table = list(rows(config))
     for head in HEADS:
         table += (row for row in rows(config, (head,), None) if row not in table)
-    table += (row for row in (*SENTENCE, *POOLINGS.values(), JOINED) if row not in table)
+    layers = [_sentence_dense(number, "sentence.mean", "identity") for number in range(MOST_DENSE)]
+    table += (row for row in (*SENTENCE, *POOLINGS.values(), JOINED, *layers) if row not in table)
     table += (row for row in rows(config, tied=False) if row.op == "decoder")
     table.append(PROJECTION)
     by_name: dict[str, tuple[TensorRow, ...]] = {}

@@ -33,8 +33,8 @@ RATES = ", ".join(f"{name} {rate:g}" for name, rate in LEARNING_RATES.items())
 @click.option("--vocab", metavar="FILE|DIR", help="A vocab.txt, or a folder with a tokenizer; without it one is "
               "trained on the text.")  # fmt: skip
 @shown("vocab-size", help="Most tokens of a vocabulary that is trained.")
-@shown("vocab-kind", type=click.Choice(["wordpiece", "byte-level", "unigram"]), help="Of BERT's pieces, RoBERTa's or "
-       "ALBERT's, if it is trained.")  # fmt: skip
+@click.option("--vocab-kind", type=click.Choice(["wordpiece", "byte-level", "unigram"]), help="Of BERT's pieces, "
+              "RoBERTa's or ALBERT's, if it is trained.  [default: as the config's network has it]")  # fmt: skip
 @click.option("--cased", is_flag=True, help="Keep case and accents (unless a folder's tokenizer says otherwise).")
 @shown("steps", help="Updates to make.")
 @shown("batch-size", help="Sequences an update.")

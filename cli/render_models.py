@@ -144,4 +144,5 @@ def _vocabulary(found: dict[str, Any] | None) -> str:
     if not found:
         return "none in this folder"
     added = f" ({found['added']} added)" if found["added"] else ""
-    return f"{found['tokens']:,} tokens{added}, {'lower-cased' if found['lower_case'] else 'cased'}"
+    kind = "" if found["kind"] == "wordpiece" else f"{found['kind']}, "
+    return f"{found['tokens']:,} tokens{added}, {kind}{'lower-cased' if found['lower_case'] else 'cased'}"

@@ -60,7 +60,7 @@ MAY_IMPORT = {
     "tasks": {"bertref", "config", "data", "errors", "plumbing", "text"},
     "inference": _MODEL | {"backends", "checkpoint", "metrics", "plumbing", "tasks", "text"},
     "evaluation": {"api", "bertref", "config", "data", "errors", "inference", "metrics", "plumbing", "tasks", "text"},
-    "convert": _MODEL | {"backends", "checkpoint", "inference", "onnx_export", "plumbing"},
+    "convert": _MODEL | {"backends", "checkpoint", "inference", "onnx_export", "plumbing", "variants"},
     "verify": _TRAIN | _TOP | {"ops", "row", "topology", "train", "variants"},
     "bench": _TRAIN | {"api", "backends.numpy", "backends.report", "bertref", "inference", "onnx_export", "train"},
     "default_model": {

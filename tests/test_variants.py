@@ -19,7 +19,9 @@ from bertref.checkpoint.sources import open_source
 from bertref.checkpoint.weights import LoadedWeights, read_weights
 from bertref.config import PRESETS, BertConfig, Numerics, config_from_dict, config_to_dict, named_config
 from bertref.data.pretraining.batch import PretrainingBatch
+from bertref.dropout import POOLER_SITE
 from bertref.heads import parameter_shapes
+from bertref.init import initial_parameters
 from bertref.layers import Settings
 from bertref.layout import Inputs, inputs
 from bertref.onnx_export.answers import answers
@@ -28,10 +30,10 @@ from bertref.params import count
 from bertref.precision import cast
 from bertref.probes import Probe, Recorder
 from bertref.topology import last_embedding, layer_input, rows
-from bertref.train.step import gradients, initial_state, train_step
+from bertref.train.step import dropout_of, gradients, initial_state, train_step
 from tests.model_cases import error, ragged_batch
 from tests.objectives import fine_tuning
-from tests.variant_cases import ALIASES, CLASSES, OWN, Batch, batch_for, network_of
+from tests.variant_cases import ALIASES, CLASSES, OWN, Batch, batch_for, network_of, small_variant
 
 
 @pytest.fixture
@@ -206,6 +208,74 @@ def test_a_step_is_torch_s(name: str, kind: str, packed: bool, ops: OpSet, tmp_p
     for own, parameter in theirs.items():
         got, before = np.asarray(ops.xp.to_numpy(state.params[own])), weights.params[own]
         assert np.abs((got - before) - (parameter.detach().numpy() - before)).max() < 1e-10, own
+
+
+DROPPING = [("roberta", "ForSequenceClassification"), ("distilbert", "ForQuestionAnswering"),
+            ("distilbert", "ForMultipleChoice"), ("albert", "ForPreTraining")]  # fmt: skip
+
+
+def trajectory(name: str, kind: str, library: str, *, packed: bool) -> np.ndarray:
+    """Losses and the last weights of 20 steps with dropout everywhere."""
+    rates = {"hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.2, "classifier_dropout": 0.3}
+    config = small_variant(name, **rates, **({"qa_dropout": 0.4} if name == "distilbert" else {}))
+    objective, make, _ = LEARNT[kind]
+    ops, labels = OpSet(backends.get(library)), 1 if kind == "ForMultipleChoice" else fine_tuning.LABELS
+    params = initial_parameters(config, Numerics(), 5, heads=objective.heads, num_labels=labels, dtype="float64")
+    plan = fine_tuning.recipe(objective, config, packed=packed)
+    state, found = initial_state(ops, plan, params), []
+    for step in range(20):
+        batch = fitting(make(np.random.default_rng(step), config), config)
+        state, result = train_step(ops, plan, state, batch)
+        found.append(result.loss)
+    return np.concatenate([found, *(np.ravel(ops.xp.to_numpy(p)) for p in state.params.values())])
+
+
+@pytest.mark.parametrize(("name", "kind"), DROPPING)
+def test_dropout_is_the_same_in_every_layout_and_library(name: str, kind: str) -> None:
+    first, second = (trajectory(name, kind, "numpy", packed=packed) for packed in (False, True))
+    assert np.abs(first - second).max() < 1e-9
+    assert np.abs(first - trajectory(name, kind, "torch:cpu", packed=True)).max() < 1e-9
+
+
+HEAD_RATES = [
+    ("roberta", "ForSequenceClassification", "classifier_dropout"), ("albert", "ForPreTraining", "classifier_dropout"),
+    ("distilbert", "ForQuestionAnswering", "qa_dropout"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "kind", "rate"), HEAD_RATES)
+def test_a_head_drops_at_its_own_rate(name: str, kind: str, rate: str, ops: OpSet) -> None:
+    """Nothing else drops, and the loss is another one."""
+    objective, make, _ = LEARNT[kind]
+    losses = []
+    for p in (0.0, 0.5):
+        config = small_variant(name, **{rate: p})
+        params = initial_parameters(config, Numerics(), 5, heads=objective.heads, num_labels=3, dtype="float64")
+        plan = fine_tuning.recipe(objective, config)
+        batch = fitting(make(np.random.default_rng(1), config), config)
+        losses.append(train_step(ops, plan, initial_state(ops, plan, params), batch)[1].loss)
+    assert losses[0] != losses[1]
+
+
+@pytest.mark.parametrize(("kind", "drops"), [("ForSequenceClassification", True), ("ForMultipleChoice", False)])
+def test_roberta_s_classifier_of_texts_drops_in_front_of_its_dense_layer(kind: str, drops: bool, ops: OpSet) -> None:
+    """The pooler that its choices have does not."""
+    config = small_variant("roberta", classifier_dropout=0.5)
+    objective, make, _ = LEARNT[kind]
+    params = initial_parameters(config, Numerics(), 5, heads=objective.heads, num_labels=3, dtype="float64")
+    device = {name: ops.xp.from_numpy(array) for name, array in params.items()}
+    batch, plan = fitting(make(np.random.default_rng(1), config), config), fine_tuning.recipe(objective, config)
+    dropout, recorder = dropout_of(ops, plan, batch, 0), Recorder()
+    assert dropout is not None
+    prepared = objective.prepare(ops.xp, batch, Numerics(), packed=False, dtype="float64")
+    probe = Probe(recorder, ops.xp, prepared.inputs.layout)
+    objective.answer(ops, device, prepared, plan.settings, dropout, probe)
+    values = recorder.to_numpy(ops.xp)
+    first = values["layer.3.output"][:, 0]
+    keep = ops.xp.to_numpy(replace(dropout, hidden_prob=0.5).first(POOLER_SITE, first.shape[1]))
+    read = np.where(keep, 2 * first, 0) if drops else first
+    weight, bias = (params[f"bert.pooler.dense.{part}"] for part in ("weight", "bias"))
+    assert error(values["pooled_pre"], read @ weight.T + bias) < 1e-12
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from .basic import BasicTokenizer
 from .case import check_case, lower_case_of, validate_case_matches_checkpoint
 from .declared import LIBRARY
 from .encoding import Encoding
+from .families import kind_of
 from .full import FullTokenizer
 from .offsets import Piece
 from .tokenizer import Tokenizer
@@ -28,6 +29,7 @@ __all__ = [
     "Vocab",
     "WordpieceTokenizer",
     "check_case",
+    "kind_of",
     "load_vocab",
     "lower_case_of",
     "train_tokenizer",

@@ -12,30 +12,38 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .notation import ALBERT, ROBERTA, XLM_ROBERTA, Notation
+from .notation import ALBERT, ROBERTA, XLM_ROBERTA, Notation, Style
 
 VOCAB_JSON, MERGES, SPIECE, SENTENCEPIECE = "vocab.json", "merges.txt", "spiece.model", "sentencepiece.bpe.model"
 
 
 @dataclass(frozen=True)
 class Family:
-    """One of them; `file` is what holds its vocabulary where there is no `tokenizer.json`."""
+    """One of them; `file` is what holds its vocabulary where there is no `tokenizer.json`, `unknown` the id of <unk> in
+    its unigram models."""
 
     name: str
     tokenizer_class: str
     model_type: str
     file: str
     notation: Notation
+    unknown: int | None = None
 
 
 FAMILIES = (
     Family("RoBERTa", "RobertaTokenizer", "roberta", VOCAB_JSON, ROBERTA),
-    Family("XLM-R", "XLMRobertaTokenizer", "xlm-roberta", SENTENCEPIECE, XLM_ROBERTA),
-    Family("CamemBERT", "CamembertTokenizer", "camembert", SENTENCEPIECE, XLM_ROBERTA),
-    Family("ALBERT", "AlbertTokenizer", "albert", SPIECE, ALBERT),
+    Family("XLM-R", "XLMRobertaTokenizer", "xlm-roberta", SENTENCEPIECE, XLM_ROBERTA, 3),
+    Family("CamemBERT", "CamembertTokenizer", "camembert", SENTENCEPIECE, XLM_ROBERTA, 3),
+    Family("ALBERT", "AlbertTokenizer", "albert", SPIECE, ALBERT, 1),
 )
 BY_FILE = {VOCAB_JSON: FAMILIES[0], SPIECE: FAMILIES[3]}
 """What a file alone says; a `sentencepiece.bpe.model` may be XLM-R's or CamemBERT's, whose ids differ."""
+
+
+def kind_of(model_type: str) -> Style:
+    """The kind of pieces that a network's published models have; word pieces, if it is none of these."""
+    found = (family.notation.style for family in FAMILIES if family.model_type == model_type)
+    return next(found, "wordpiece")
 
 
 def named_family(config: Mapping[str, Any], model: Mapping[str, Any]) -> Family | None:

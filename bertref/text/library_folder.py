@@ -91,7 +91,8 @@ def library_file(
     added = [{"id": token.id, **{k: v for k, v in token._asdict().items() if k != "id"}} for token in vocab.added]
     library = {**library, "truncation": None, "padding": None, "added_tokens": added}
     options = options_of(library)
-    return LibraryFile(library, vocab, config_of(library, options, family), options)
+    usual_family = family if family and family.notation == notation and _is_usual(library, options, family) else None
+    return LibraryFile(library, vocab, config_of(options, usual_family), options)
 
 
 def options_of(library: Json) -> dict[str, Any]:
@@ -99,17 +100,19 @@ def options_of(library: Json) -> dict[str, Any]:
     steps, processor = steps_of(library.get("pre_tokenizer")), library.get("post_processor") or {}
     if any(step["type"] == "ByteLevel" for step in steps):
         space = next(step for step in steps if step["type"] == "ByteLevel").get("add_prefix_space", True)
+        trims = processor.get("type") == ROBERTAS and processor.get("trim_offsets", True)
         return {"model": "BPE", "lower_case": is_lower_casing(library), "add_prefix_space": space,
-                "trim_offsets": processor.get("trim_offsets", True)}  # fmt: skip
+                "trim_offsets": trims}  # fmt: skip
     prefix = has_prefix_space(next(step for step in steps if step["type"] == "Metaspace"))
     return {"model": "Unigram", "lower_case": is_lower_casing(library), "keep_accents": keeps_accents(library),
             "add_prefix_space": prefix}  # fmt: skip
 
 
-def config_of(library: Json, options: Mapping[str, Any], family: Family | None) -> dict[str, Any]:
-    """`tokenizer_config.json` but for the special tokens; see the module's page for the class."""
+def config_of(options: Mapping[str, Any], family: Family | None) -> dict[str, Any]:
+    """`tokenizer_config.json` but for the special tokens. `family` is the one whose class is named, None: the general
+    one."""
     space = {name: options[name] for name in ("add_prefix_space", "trim_offsets") if name in options}
-    if family is None or not _is_usual(library, options, family):
+    if family is None:
         return {"tokenizer_class": GENERAL, **space}
     if family.name == "ALBERT":
         space |= {"do_lower_case": options["lower_case"], "keep_accents": options["keep_accents"]}
@@ -121,7 +124,7 @@ def _is_usual(library: Json, options: Mapping[str, Any], family: Family) -> bool
     if options["model"] == "BPE":
         (step, *more) = steps_of(library.get("pre_tokenizer"))
         return family.name == "RoBERTa" and not (more or library.get("normalizer")) and step.get("use_regex", True)
-    if family.name == "RoBERTa":
+    if family.unknown is None or library["model"].get("unk_id") != family.unknown:
         return False
     steps = steps_of(library.get("normalizer"))
     charsmap = next((step["precompiled_charsmap"] for step in steps if step["type"] == "Precompiled"), None)

@@ -24,6 +24,7 @@ from ..opset import OpSet
 from ..optim import Optimizer, Schedule, accumulate, clip_by_global_norm, global_norm
 from ..precision import LossScale, Precision, cast, unscale
 from ..probes import Recorder
+from .host_numbers import host_numbers
 from .parallel.shards import Shards
 from .parallel.sums import summed, summed_outcome
 from .parallel.world import ALONE, World
@@ -85,6 +86,14 @@ def initial_state(ops: OpSet, recipe: TrainingRecipe, params: dict[str, np.ndarr
     master = {name: xp.from_numpy(array.astype(recipe.precision.master)) for name, array in params.items()}
     own = recipe.shards.own(xp, master) if recipe.shards else master
     return State(master, recipe.optimizer.init_state(xp, own), 0, recipe.precision.initial_loss_scale())
+
+
+def shared_out(recipe: TrainingRecipe, xp: Namespace, state: State) -> tuple[TrainingRecipe, State]:
+    """The recipe under which each of several processes updates its part, and the state without the others' moments."""
+    if recipe.world.size == 1:
+        return recipe, state
+    shards = Shards(recipe.world, {name: array.shape for name, array in state.params.items()})
+    return replace(recipe, shards=shards), replace(state, moments=shards.own_moments(xp, state.moments))
 
 
 def working_params(ops: OpSet, recipe: TrainingRecipe, state: State) -> dict[str, Array]:
@@ -196,15 +205,15 @@ def train_step(
         outcome, grads = gradients(ops, recipe, state, batch, recorder)
         norm = global_norm(xp, grads, ops.updates)
         if recipe.shards:
-            norm = recipe.shards.norm(xp, norm)
+            norm = recipe.shards.norm(xp, norm, recipe.precision.master)
         if recipe.clip_norm is not None:
             grads, norm = clip_by_global_norm(
                 xp, grads, recipe.clip_norm, epsilon=recipe.settings.numerics.clip_epsilon,
                 updates=ops.updates, donate=donate, norm=norm,
             )
-        losses = {name: float(xp.to_numpy(loss)) for name, loss in outcome.losses.items()}
-        length = float(xp.to_numpy(norm))
-        finite = bool(np.isfinite([*losses.values(), length]).all())
+        *values, length = host_numbers(xp, [*outcome.losses.values(), norm])
+        losses = dict(zip(outcome.losses, values, strict=True))
+        finite = bool(np.isfinite([*values, length]).all())
         rate = recipe.schedule.rate(state.step)
         params, moments = state.params, state.moments
         if finite:

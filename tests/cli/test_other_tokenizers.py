@@ -2,9 +2,12 @@
 
 import itertools
 import json
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 import transformers
 
 from tests import small_run
@@ -19,8 +22,9 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     path = tmp_path_factory.mktemp(request.param) / request.param
     path.mkdir()
     small_run.write(path)
-    config = json.loads((path / "config.json").read_text())
-    (path / "config.json").write_text(json.dumps({**config, "vocab_size": 400}))
+    network = {"byte-level": {"model_type": "roberta", "type_vocab_size": 1},
+               "unigram": {"model_type": "albert", "embedding_size": 8}}[request.param]  # fmt: skip
+    (path / "config.json").write_text(json.dumps({**small_run.CONFIG, **network, "vocab_size": 400}))
     text, sentences = str(path / "text.txt"), ("--sentences", "line", "--documents", "blank-line")
     size = ("--kind", request.param, "--size", "330")
     for arguments in (
@@ -45,6 +49,27 @@ def test_the_tokens_are_the_texts(folder: Path) -> None:
     assert json.loads((folder / "tokens" / "manifest.json").read_text())["tokenizer"] == tokenizer.options
 
 
+@pytest.mark.parametrize("pairs", [False, True])
+def test_batches_are_framed_and_padded_as_the_network_has_it(folder: Path, pairs: bool) -> None:
+    from bertref.data.pretraining.corpus import Corpus
+    from bertref.data.pretraining.pipeline import PretrainingData
+
+    corpus = Corpus.open(folder / "tokens")
+    vocab, doubled = corpus.vocab, folder.name == "byte-level"
+    batch = next(PretrainingData(corpus, seq_len=90, pairs=pairs, masked_lm_prob=0.01).in_order(99))
+    lengths = batch.attention_mask.sum(axis=1)
+    assert lengths.max() <= 90
+    assert lengths.min() < 90
+    for ids, types, length in zip(batch.input_ids, batch.token_type_ids, lengths, strict=True):
+        separators = np.flatnonzero(ids[:length] == vocab.sep)
+        assert ids[0] == vocab.cls
+        assert ids[length - 1] == vocab.sep
+        assert (ids[length:] == vocab.pad).all()
+        assert len(separators) == (1 if not pairs else 3 if doubled else 2)
+        assert not doubled or not pairs or separators[1] == separators[0] + 1
+        assert types.sum() == (length - 1 - separators[0] if pairs and not doubled else 0)
+
+
 def test_it_fills_its_own_mask(folder: Path) -> None:
     mask, *_ = KINDS[folder.name]
     done = in_process("predict", "--model", folder / "model", "--json", f"The wind {mask} every word.")
@@ -52,6 +77,11 @@ def test_it_fills_its_own_mask(folder: Path) -> None:
     (found,) = json.loads(done.stdout)["masks"]
     assert len(found["top"]) == 5
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder / "model")
+    network = transformers.AutoModelForMaskedLM.from_pretrained(folder / "model").eval()
+    inputs = tokenizer(f"The wind {mask} every word.", return_tensors="pt", return_token_type_ids=False)
+    with torch.no_grad():
+        row = network(**inputs).logits[0, found["position"], : len(tokenizer)].softmax(-1)
+    assert [guess["id"] for guess in found["top"]] == row.topk(5).indices.tolist()
     for guess in found["top"]:
         assert guess["token"].lstrip(" ") == tokenizer.decode([guess["id"]]).lstrip(" ")
     other = next(name for name, *_ in KINDS.values() if name != mask)
@@ -83,7 +113,9 @@ def test_info_counts_the_vocabulary(folder: Path) -> None:
     done = in_process("info", folder / "model", "--json")
     told = json.loads(done.stdout)["vocabulary"]
     assert (told["tokens"], told["added"]) == (KINDS[folder.name][3], 0)
-    assert in_process("info", folder / "model").returncode == 0
+    shown = in_process("info", folder / "model").stdout
+    assert f"The {KINDS[folder.name][0]} sat down." in shown
+    assert f"tokens, {folder.name}, {'cased' if folder.name == 'byte-level' else 'lower-cased'}" in shown
 
 
 def test_a_run_goes_on_from_the_model_and_its_records(folder: Path, tmp_path: Path) -> None:
@@ -108,7 +140,49 @@ def test_a_run_goes_on_from_the_model_and_its_records(folder: Path, tmp_path: Pa
     assert "is another vocabulary" in refused.stderr
 
 
+def test_a_tokenizer_with_more_ids_than_the_model_has_rows(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder / "model", tmp_path / "model", ignore=shutil.ignore_patterns("checkpoint*", "data"))
+    path = tmp_path / "model" / "tokenizer.json"
+    library = json.loads(path.read_text(encoding="utf-8"))
+    size = KINDS[folder.name][3]
+    library["added_tokens"] += [{"id": number, "content": f"<{number}>"} for number in range(size, 401)]
+    path.write_text(json.dumps(library), encoding="utf-8")
+    done = in_process("predict", "--model", tmp_path / "model", "It rains.")
+    assert done.returncode != 0
+    assert "the vocabulary has 401 tokens, the model's table fewer rows" in done.stderr
+
+
 def test_an_existing_folder_is_kept(folder: Path) -> None:
     done = in_process("vocab", folder / "text.txt", "--kind", folder.name, "--out", folder / "tokenizer")
     assert done.returncode != 0
     assert "exists; add --force to replace it" in done.stderr
+
+
+def test_parts_of_a_corpus_are_joined_with_their_tokenizer(folder: Path, tmp_path: Path) -> None:
+    from bertref.data.pretraining.corpus import Corpus
+
+    text = (folder / "text.txt", "--sentences", "line", "--documents", "blank-line")
+    for part in ("1/2", "2/2"):
+        done = in_process(
+            "prepare", *text, "--vocab", folder / "tokenizer", "--out", tmp_path / "parts", "--part", part,
+            "--processes", "1",
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    whole, joined = Corpus.open(folder / "tokens"), Corpus.open(tmp_path / "parts")
+    assert joined.tokenizer.vocab == whole.tokenizer.vocab
+    assert joined.tokens(0, 5).tolist() == whole.tokens(0, 5).tolist()
+    assert len(joined) == len(whole)
+
+
+def test_a_run_without_a_vocabulary_learns_that_of_its_network(folder: Path, tmp_path: Path) -> None:
+    done = in_process(
+        "pretrain", folder / "text.txt", "--sentences", "line", "--documents", "blank-line", "--config",
+        folder / "config.json", "--vocab-size", "330", "--steps", "1", "--batch-size", "4", "--seq-len", "24",
+        "--objective", "mlm", "--held-out", "0.2", "--out", tmp_path / "out",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    made, known = (
+        json.loads((place / "tokenizer.json").read_text(encoding="utf-8"))
+        for place in (tmp_path / "out", folder / "tokenizer")
+    )
+    assert made["model"] == known["model"]

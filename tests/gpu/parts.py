@@ -15,11 +15,11 @@ class Part(NamedTuple):
 
 
 PARTS = (
-    Part(0, "chip", "chip", 15, "chip, driver, clocks; speed of products and copies"),
-    Part(1, "compiled", "compiled", 20, "all kernels compiled for this GPU"),
+    Part(0, "chip", "chip", 25, "chip, driver, clocks; speed of products and copies"),
+    Part(1, "compiled", "compiled", 40, "all kernels compiled for this GPU"),
     Part(2, "pairs", "pairs", 60, "each kernel and type against its reference"),
-    Part(3, "base", "base", 60, "training step of BERT-Base, mixed precision, against transformers"),
-    Part(4, "trace", "trace", 20, "where the time of our step goes"),
+    Part(3, "base", "base", 75, "training step of BERT-Base, mixed precision, against transformers"),
+    Part(4, "trace", "trace", 30, "where the time of our step goes"),
     Part(5, "sweep", "sweep", 60, "launch parameters of the kernels"),
     Part(6, "losses", "losses", 40, "50 steps have NumPy's losses"),
     Part(7, "verified", "verified", 60, "verify, in three precisions"),

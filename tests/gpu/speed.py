@@ -3,15 +3,16 @@
 import json
 import os
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from bertref.bench.job import Job
-from bertref.bench.race import race
+from bertref.bench.race import arena, race
 from bertref.errors import BertrefError
 
 from .context import Context, PartFailed
 
-SECOND = 20
+SECOND = 25
 """Seconds that a second race needs."""
 TINY = {
     "vocab_size": 300, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64,
@@ -23,26 +24,27 @@ def raced(context: Context, job: Job, peers: tuple[str | None, ...], repeat: int
     """Races with each peer, and without one where no race could be run: what ours takes is worth knowing even then.
     Raises `PartFailed` if a race failed."""
     errors = []
-    for number, peer in enumerate(peers):
-        if number and context.left < SECOND:
-            context.report(left_out=peer, why="no time left")
-            continue
-        error = _one(context, job, peer, repeat)
-        if error:
-            errors.append(f"{peer}: {error}")
-    if len(errors) == len(peers) and None not in peers:
-        alone = _one(context, job, None, repeat)
-        errors += [f"alone: {alone}"] if alone else []
+    with arena(job) as folder:
+        for number, peer in enumerate(peers):
+            if number and context.left < SECOND:
+                context.report(left_out=peer, why="no time left")
+                continue
+            error = _one(context, job, folder, peer, repeat)
+            if error:
+                errors.append(f"{peer}: {error}")
+        if len(errors) == len(peers) and None not in peers:
+            alone = _one(context, job, folder, None, repeat)
+            errors += [f"alone: {alone}"] if alone else []
     if errors:
         raise PartFailed("; ".join(errors)[:400])
 
 
-def _one(context: Context, job: Job, peer: str | None, repeat: int) -> str | None:
+def _one(context: Context, job: Job, folder: Path, peer: str | None, repeat: int) -> str | None:
     """The error, if there is one."""
     about = {"config": os.path.basename(job.config), "batch": job.batch_size, "length": job.seq_len, "against": peer}
     said: list[str] = []
     try:
-        found = race(job, peer, repeat=repeat, with_memory=True, report=said.append)
+        found = race(job, peer, repeat=repeat, with_memory=True, report=said.append, folder=folder)
     except BertrefError as error:
         context.report(race=about, error_of_race=str(error), at=said[-1:])
         return str(error)

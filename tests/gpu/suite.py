@@ -1,6 +1,7 @@
 """Part 9: the tests that follow `--backend`, on every backend of this GPU, with the time that is left."""
 
 import os
+import re
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -17,32 +18,48 @@ TESTS = (
 )  # fmt: skip
 """The twins test the checks, not the device."""
 DRY_TESTS = ("tests/backends/test_index_add.py",)
-WORKERS = 8
+WORKERS, SPARE = 8, 3.0
+"""Processes; seconds that are left for the report."""
 
 
 def run(context: Context) -> None:
     failed = []
     for backend in ("torch:cpu",) if context.dry else ("cupy", "torch:cuda"):
-        passed, said = tested(context, backend)
-        context.report(backend=backend, passed=passed, said=said)
-        if not passed:
-            failed.append(f"{backend}: {said[-1] if said else 'nothing said'}")
+        code, said = tested(context, backend)
+        context.report(backend=backend, code=code, said=said)
+        if code or (code is None and len(said) > 1):
+            failed.append(f"{backend}: {said[-1]}")
     if failed:
         raise PartFailed("; ".join(failed)[:400])
 
 
-def tested(context: Context, backend: str) -> tuple[bool, list[str]]:
-    """Whether all passed, and pytest's last words."""
+def tested(context: Context, backend: str) -> tuple[int | None, list[str]]:
+    """pytest's exit status, None where the time was over; what failed, and its last words."""
     parallel = ["-n", str(WORKERS)] if find_spec("xdist") and not context.dry else []
     tests = DRY_TESTS if context.dry else TESTS
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *parallel, "--backend", backend, *tests]
+    command = [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", *parallel, "--backend", backend, *tests]
     threads = {f"{name}_NUM_THREADS": "2" for name in ("OMP", "OPENBLAS")}  # hosts that mostly wait for the device
+    options: Any = {"cwd": ROOT, "env": {**os.environ, **threads}, "stderr": subprocess.STDOUT}
     log = context.out / f"suite-{backend.replace(':', '-')}.txt"
     with log.open("w", encoding="utf-8") as out:
-        code = subprocess.run(command, stdout=out, stderr=subprocess.STDOUT, cwd=ROOT, env={**os.environ, **threads})
-    words = [line for line in log.read_text(encoding="utf-8", errors="replace").split("\n") if line.strip()]
-    wrong = [line[:200] for line in words if line.startswith(("FAILED", "ERROR"))]
-    return code.returncode == 0, [*wrong[:40], *words[-1:]]
+        process = subprocess.Popen(command, stdout=out, **options)
+        try:
+            code: int | None = process.wait(max(context.left - SPARE, 1))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            code = None
+    lines_ = [line for line in log.read_text(encoding="utf-8", errors="replace").split("\n") if line.strip()]
+    return code, [*wrong(lines_)[:40], lines_[-1][:200] if lines_ else "it said nothing"]
+
+
+def wrong(words: list[str]) -> list[str]:
+    """What pytest says of each test that failed, as long as it can be: verbose, it names one when that is done."""
+    found: dict[str, str] = {}
+    for line in words:
+        named = re.search(r"\btests/\S+", line)
+        if named and re.search(r"\b(FAILED|ERROR)\b", line):
+            found[named[0]] = line[:200]
+    return list(found.values())
 
 
 def lines(records: list[dict[str, Any]]) -> list[str]:

@@ -22,7 +22,8 @@ from .context import Context, PartFailed
 
 CANDIDATES: dict[str, dict[str, tuple[int, ...]]] = {
     "norm": {"norm_rows": (2, 8, 16), "norm_parts": (264, 1056), "width": (4,)},
-    "gelu": {"gelu_rows": (2, 8, 16), "column_threads": (64, 256), "column_rows": (32, 64),
+    "dense": {"bias_rows": (2, 8, 16), "column_threads": (64, 256), "width": (4,)},
+    "gelu": {"bias_rows": (2, 8, 16), "column_threads": (64, 256), "column_rows": (32, 64),
              "column_parts": (128, 512), "width": (4,)},
     "attention": {"softmax_rows": (2, 8), "scores_width": (2,)},
     "decoder": {"logits_threads": (256, 384), "logits_width": (1,), "column_rows": (32,), "column_parts": (512,)},
@@ -181,6 +182,13 @@ def _gelu(device: Device, xp: Any, n: Sizes) -> None:
     kernel.backward(xp, y, cache)
 
 
+def _dense(device: Device, xp: Any, n: Sizes) -> None:
+    shapes = (n.B * n.S, n.H), (n.H, n.H), (n.H,)
+    kernel = kernels(device)["dense"]
+    y, cache = kernel.forward(xp, *(_random(xp, *shape, dtype="bfloat16") for shape in shapes))
+    kernel.backward(xp, y, cache)
+
+
 def _attention(device: Device, xp: Any, n: Sizes) -> None:
     x = _random(xp, n.B, n.S, n.H, dtype="bfloat16")
     mask, keep = xp.from_numpy(np.ones((n.B, n.S), bool)), _kept(xp, n.B, n.A, n.S, n.S)
@@ -224,8 +232,8 @@ def _dropout(device: Device, xp: Any, n: Sizes) -> None:
 
 
 CASES: dict[str, Callable[[Device, Any, Sizes], None]] = {
-    "norm": _norm, "gelu": _gelu, "attention": _attention, "decoder": _decoder, "embedding": _embedding,
-    "update": _update, "dropout": _dropout,
+    "norm": _norm, "dense": _dense, "gelu": _gelu, "attention": _attention, "decoder": _decoder,
+    "embedding": _embedding, "update": _update, "dropout": _dropout,
 }  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from bertref.backends.cupy.kernels.tuning import Tuning
 
 from ..bench import small
 from . import chip, losses, pairs, part, speed, suite, summary, sweep, verified
-from .context import Context
+from .context import Context, PartFailed
 from .parts import PARTS, Part
 from .results import Results
 from .runner import FAILED, NOT_RUN, PASSED, Outcome
@@ -58,7 +58,7 @@ def test_what_is_wrong_fails_its_part(tmp_path: Path, monkeypatch: pytest.Monkey
     assert "apart from NumPy's by {'torch:cpu': " in ran("losses")["error"]
     monkeypatch.setattr(verified, "verdict_of", lambda subject: ("diverges", "first wrong: logits"))
     assert ran("verified")["error"] == "torch:cpu float32: first wrong: logits"
-    monkeypatch.setattr(suite, "tested", lambda *_: (False, ["FAILED tests/a.py", "1 failed"]))
+    monkeypatch.setattr(suite, "tested", lambda *_: (1, ["FAILED tests/a.py", "1 failed"]))
     assert ran("suite")["error"] == "torch:cpu: 1 failed"
     monkeypatch.setattr(sweep, "timed", lambda *_: (_ for _ in ()).throw(ValueError("no such kernel")))
     assert "embedding, today 0: no such kernel" in ran("sweep")["error"]
@@ -82,6 +82,20 @@ def test_a_race_that_can_not_be_run_leaves_our_own_figure(tmp_path: Path, monkey
     ]
 
 
+def test_what_failed_is_named_even_if_the_time_was_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = ["[gw1] [  5%] PASSED tests/a.py::b", "[gw0] [  6%] FAILED tests/a.py::c[1] ", "tests/d.py::e ERROR  [ 7%]",
+            "FAILED tests/a.py::c[1] - AssertionError: 3"]  # fmt: skip
+    assert suite.wrong(said) == ["FAILED tests/a.py::c[1] - AssertionError: 3", "tests/d.py::e ERROR  [ 7%]"]
+    context = Context("suite", tmp_path, dry=True, seconds=0)
+    code, words = suite.tested(context, "torch:cpu")
+    assert (code, len(words)) == (None, 1)
+    monkeypatch.setattr(suite, "tested", lambda *_: (None, words))
+    suite.run(context)
+    monkeypatch.setattr(suite, "tested", lambda *_: (None, ["FAILED tests/a.py::c", "half of them"]))
+    with pytest.raises(PartFailed, match="torch:cpu: half of them"):
+        suite.run(context)
+
+
 def test_limits_are_the_best_that_were_found() -> None:
     records = [{"what": "chip"}, {"what": "copies", "gb_s": 3000.0}, {"what": "copies", "gb_s": 3100.0},
                {"what": "products", "dtype": "bfloat16", "tflop_s": 700.0}]  # fmt: skip
@@ -92,7 +106,7 @@ def test_a_summary_is_short_and_ends_with_what_failed(tmp_path: Path) -> None:
     results = Results(tmp_path)
     for i in range(300):
         results.add("pairs", kernel=f"k{i}", dtype="float32", sizes="small", error_of_kernel="off " * 100)
-        results.add("suite", backend="cupy", passed=False, said=[f"FAILED {i}", "all failed"])
+        results.add("suite", backend="cupy", code=1, said=[f"FAILED {i}", "all failed"])
     kinds = [PASSED, FAILED, NOT_RUN]
     told = summary.lines([Outcome(each, kinds[each.number % 3], 1.0, "why") for each in PARTS], tmp_path)
     assert len(told) <= 100

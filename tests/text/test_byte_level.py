@@ -103,6 +103,28 @@ def test_the_files_of_transformers_own_tokenizer(model: dict[str, Any], publishe
     assert_equal(ours, theirs, sample_texts(100, seed=4))
 
 
+def test_the_general_class_is_named_where_the_familys_would_differ(ours: Tokenizer, tmp_path: Path) -> None:
+    """Here the text is lower-cased and no places are trimmed, which RobertaTokenizer knows nothing of."""
+    ours.save_pretrained(tmp_path)
+    path = described(tmp_path, "roberta") / "tokenizer.json"
+    library = json.loads(path.read_text(encoding="utf-8"))
+    first, last = ([{"SpecialToken": {"id": name, "type_id": 0}}] for name in ("<s>", "</s>"))
+    a, b = ([{"Sequence": {"id": name, "type_id": 0}}] for name in "AB")
+    library["normalizer"] = {"type": "Lowercase"}
+    library["post_processor"] = {
+        "type": "TemplateProcessing", "single": [*first, *a, *last], "pair": [*first, *a, *last, *last, *b, *last],
+        "special_tokens": {
+            name: {"id": name, "ids": [ours.vocab.ids[name]], "tokens": [name]} for name in ("<s>", "</s>")
+        },
+    }  # fmt: skip
+    path.write_text(json.dumps(library), encoding="utf-8")
+    again = Tokenizer.from_pretrained(tmp_path)
+    assert (again.lower_case, again.options["trim_offsets"]) == (True, False)
+    theirs = transformers.AutoTokenizer.from_pretrained(saved_for_transformers(again, tmp_path / "saved", tmp_path))
+    assert type(theirs).__name__ == "TokenizersBackend"
+    assert_equal(again, theirs, sample_texts(60, seed=11))
+
+
 def test_special_tokens_are_characters_where_nobody_asks_for_them(ours: Tokenizer) -> None:
     text = "I <mask> it</s> all"
     assert "<mask>" in ours.tokenize(text, specials=True)
@@ -132,6 +154,12 @@ def test_words(ours: Tokenizer) -> None:
     assert ["".join(some).strip() for some in words.values()] == [
         "Poor", ",", "<mask>", "the", "oldest", "man", "—" * len(words[6]), "he", "said", "so", "."
     ]  # fmt: skip
+
+
+def test_words_of_a_sentence_have_their_spaces(ours: Tokenizer) -> None:
+    expected = [ours.ids_batch(["the", " man", " ,", " \u200b"]), [], ours.ids_batch(["he"])]
+    assert ours.word_ids([["the", "man", ",", "\u200b"], [], ["he"]]) == expected
+    assert "Ġman" in ours.tokenize(" man")
 
 
 def test_bytes_are_text(ours: Tokenizer) -> None:

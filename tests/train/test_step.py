@@ -413,6 +413,23 @@ def test_a_recorder_sees_a_step_and_changes_nothing(ops: OpSet) -> None:
         assert (ops.xp.to_numpy(seen.params[name]) == ops.xp.to_numpy(blind.params[name])).all(), name
 
 
+@pytest.mark.parametrize("changes", [{}, {"clip_norm": None}, {"chunks": 2}, {"precision": Precision()}])
+def test_a_step_waits_for_the_device_once(monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]) -> None:
+    """The losses and the norm come to the host together, with the values that each has by itself."""
+    ops, c = OpSet(backends.get("torch")), case()
+    plan, batch = recipe(c, **changes), next(batches(c, 1))
+    state = initial_state(ops, plan, c.params)
+    outcome, _ = gradients(ops, plan, state, batch)
+    want = {name: float(ops.xp.to_numpy(loss)) for name, loss in outcome.losses.items()}
+    fetches: list[Any] = []
+    fetch = ops.xp.to_numpy
+    monkeypatch.setattr(ops.xp, "to_numpy", lambda x: fetches.append(x) or fetch(x))
+    _, result = train_step(ops, plan, state, batch)
+    assert len(fetches) == 1
+    assert result.losses == want
+    assert result.updated
+
+
 def test_chunks() -> None:
     sizes = [s.stop - s.start for s in chunk_slices(10, 4)]
     assert sum(sizes) == 10

@@ -36,7 +36,7 @@ def bias_activation(device: Device) -> Kernel:
         y = device.empty(x.shape, bias.dtype)
         rows, width = rows_of(x)
         V = device.elements_at_once(width, x, bias, y)
-        shape = down_columns(device, width, V, min(ceil_div(rows, device.tuning.gelu_rows), MOST_BLOCKS))
+        shape = down_columns(device, width, V, min(ceil_div(rows, device.tuning.bias_rows), MOST_BLOCKS))
         kernel = expression("bias_gelu", x.dtype.name, bias.dtype.name, V)
         form = FORMS[activation]
         device.launch("gelu", kernel, shape, x, bias, y, np.int64(rows), np.int64(width), np.int32(form))

@@ -36,6 +36,7 @@ def _of_products(kernels: str) -> tuple[str, ...]:
 
 
 EXPRESSIONS: dict[str, tuple[str, ...]] = {
+    "bias": _all("bias_add", NAMES, WIDTHS),
     "column_sum": _all("column_sum", NAMES, WIDTHS),
     "cross_entropy": _all("cross_entropy", NAMES, (LOGITS, 1)),
     "gelu": _of_products("bias_gelu bias_gelu_back"),

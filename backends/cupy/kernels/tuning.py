@@ -20,8 +20,8 @@ class Tuning:
     column_threads    of a block that goes down columns at most: small blocks, so that rows of 768 elements need no idle
                       threads
     column_rows       rows that one block sums at least, in at most `column_parts` parts: each leaves a row to be added
-    gelu_rows         rows of a block in forward: few, for many blocks, but several, because the bias is read once for
-                      them
+    bias_rows         rows of a block that adds a bias, with or without GELU, in forward: few, for many blocks, but
+                      several, because the bias is read once for them
     softmax_rows      rows of a block, a warp each; softmax.cu bears up to 8
     logits_threads    of a block that has a row of logits, at most; cross_entropy.cu bears up to 512
     gather_threads    of a block that moves a row, at most; rows.cu bears up to 256
@@ -40,7 +40,7 @@ class Tuning:
     column_threads: int = 128
     column_rows: int = 16
     column_parts: int = 256
-    gelu_rows: int = 4
+    bias_rows: int = 4
     softmax_rows: int = 4
     logits_threads: int = 512
     gather_threads: int = 256

@@ -34,7 +34,7 @@ from .parts import NAME, missing, present
 FORMAT = "bertref-corpus"
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
-VOCAB = "vocab.txt"
+VOCAB, OPTIONS = "vocab.txt", "tokenizer_config.json"
 OFFSET = np.dtype("<i8")
 PARTS = ("tokens", "sentences", "documents")
 BLOCK = 2**22
@@ -52,6 +52,11 @@ def save_vocabulary(folder: Path, tokenizer: Tokenizer) -> None:
         tokenizer.vocab.save(folder / VOCAB)
     else:
         tokenizer.save_pretrained(folder)
+
+
+def vocabulary_files(folder: Path) -> list[Path]:
+    """What `save_vocabulary` wrote."""
+    return [path for path in (folder / name for name in (VOCAB, LIBRARY, OPTIONS)) if path.is_file()]
 
 
 def vocab_in(folder: Path) -> Vocab:

@@ -13,7 +13,7 @@ from ... import __version__
 from ...errors import InputError
 from ...plumbing.files import PREFIX, write_file
 from ...text import Tokenizer
-from .corpus import MANIFEST, read_manifest
+from .corpus import MANIFEST, read_manifest, vocabulary_files
 from .dealing import fingerprint
 from .documents import read_documents
 from .parts import CorpusPart, missing, present
@@ -50,6 +50,7 @@ def prepare_part(
         "bertref": __version__, "vocabulary": tokenizer.vocab.sha256, "tokenizer": tokenizer.options,
         "documents": layout, "sentences": sentences, "text": fingerprint(paths),
     }  # fmt: skip
+    settings = json.loads(json.dumps(settings))  # as the others' are read
     _must_belong_together(folder, part, settings)
     if part not in present(folder):
         documents = read_documents(paths, layout=layout, sentences=sentences, part=part)
@@ -80,7 +81,8 @@ def join(out: str | Path) -> None:
         raise InputError(f"{folder}: the corpus is empty: no document gave a token")
     joined = {name: value for name, value in manifests[0].items() if name != "part"}
     joined["counts"] = {name: sum(m["counts"][name] for m in manifests) for name in manifests[0]["counts"]}
-    write_file(folder / "vocab.txt", (folder / parts[0].name / "vocab.txt").read_bytes())
+    for path in vocabulary_files(folder / parts[0].name):
+        write_file(folder / path.name, path.read_bytes())
     write_file(folder / MANIFEST, (json.dumps({**joined, "shards": shards}, indent=2) + "\n").encode())
     for left in folder.glob(f"{PREFIX}*-part-*"):  # by parts that were killed
         shutil.rmtree(left, ignore_errors=True)

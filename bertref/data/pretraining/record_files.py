@@ -19,14 +19,13 @@ from typing import Any
 from ...errors import InputError
 from ...plumbing.files import write_folder
 from ...text import LIBRARY, Tokenizer, Vocab
-from .corpus import VOCAB, Corpus, vocab_in
+from .corpus import OPTIONS, VOCAB, Corpus, vocab_in
 from .original import original_batches
 from .pipeline import split_documents
 from .text_files import TEXT, ending
 from .tfrecord import is_record_file
 from .tfrecord_data import write_tfrecords
 
-OPTIONS = "tokenizer_config.json"
 HELD_OUT = "held-out"
 """The folder of held-out records, inside the folder of those to learn from."""
 

@@ -33,7 +33,7 @@ from ..parallel.world import ALONE, World
 from ..report import Report, silent
 from ..run_folder import claimed, is_finished
 from ..start import differences, starting_params, weights_digest
-from ..step import State, initial_state, working_ops, working_params
+from ..step import State, initial_state, shared_out, working_ops, working_params
 from . import predictions
 from .calibration import calibrated, fitted_temperature
 from .card import Kept, read_results, write_card, write_results
@@ -83,6 +83,9 @@ def finetune(
         return _already_finished(out)
     setup, history = begun.setup, begun.history
     state = one_state(world, setup.ops.xp, begun.state)
+    if options.shard_optimizer:
+        recipe, state = shared_out(setup.recipe, setup.ops.xp, state)
+        setup = replace(setup, recipe=recipe)
     task = _Finetuning(setup, out, report, history)
     task.begin(state)
     watch = DivergenceWatch(setup.ops, setup.recipe, float("inf"), lambda: latest(out))

@@ -25,6 +25,7 @@ from ...optim import Optimizer, Schedule
 from ...precision import Precision
 from ...tasks.store import FeatureStore, cache_folder, digest_of, open_or_make
 from ...text import Tokenizer
+from ..parallel.shards import must_take_pieces
 from ..parallel.world import ALONE, World
 from ..report import Report
 from ..step import TrainingRecipe
@@ -181,6 +182,8 @@ def set_up(basis: FinetuneBasis, report: Report, world: World = ALONE) -> Finetu
         digest = f"{digest}-{words.digest}"
     if options.answer_windows:
         settings = replace(settings, windows=True)
+    if options.shard_optimizer:
+        must_take_pieces(recipe.optimizer)
     recipe = replace(recipe, world=world)
     return FinetuneSetup(
         basis, ops, recipe, labels, features, store, order, turns, words, steps, settings, evaluated, data, digest

@@ -11,6 +11,7 @@ import numpy as np
 
 from ...arrays import Array, Namespace
 from ...objectives import Figure, Outcome
+from ..host_numbers import host_numbers
 from .world import HostArray, World
 
 BUCKET = 1 << 20
@@ -61,7 +62,7 @@ def buckets(sizes: Mapping[str, int], full: int = BUCKET) -> Iterator[list[str]]
 def summed_outcome(world: World, xp: Namespace, outcome: Outcome) -> Outcome:
     """Losses and figures of the whole batch, added in float64."""
     arrays = [*outcome.losses.values(), *(part for figure in outcome.figures.values() for part in figure)]
-    sums = np.array([float(xp.to_numpy(array)) for array in arrays], np.float64)
+    sums = np.array(host_numbers(xp, arrays), np.float64)
     world.all_reduce(sums).wait()
     back = iter([xp.full_like(array, total) for array, total in zip(arrays, sums.tolist(), strict=True)])
     return Outcome(

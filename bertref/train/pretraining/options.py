@@ -34,7 +34,7 @@ class PretrainOptions:
     dialect: str | None = None
     vocab: str | None = None
     vocab_size: int = 2048
-    vocab_kind: str = "wordpiece"
+    vocab_kind: str | None = None
     lower_case: bool = True
     documents: str = "auto"
     sentences: str = "auto"

@@ -22,7 +22,8 @@ from ...objectives import PretrainingObjective
 from ...opset import OpSet
 from ...optim import Optimizer, Schedule
 from ...precision import Precision
-from ...text import Tokenizer, Vocab
+from ...text import Tokenizer, Vocab, kind_of
+from ..parallel.shards import must_take_pieces
 from ..parallel.world import ALONE, World
 from ..report import Report
 from ..step import TrainingRecipe
@@ -116,7 +117,8 @@ def set_up(
         tokenizer, data, held_out = open_records(options, origin, report)
         size = {"examples": len(data)}
     else:
-        tokenizer, corpus = open_text(options, origin, given, out, report)
+        kind = options.vocab_kind or kind_of(config.model_type)
+        tokenizer, corpus = open_text(options, origin, given, out, report, kind)
         data, held_out = _data(options, corpus, pass_counts)
         size = {"tokens": data.tokens, "documents": len(data.documents)}
     if options.eval_corpus:
@@ -129,10 +131,8 @@ def set_up(
         batch.validate(config)
     unigram = _unigram(data, batches) if batches and isinstance(data, PretrainingData) else None
     ops, recipe = OpSet(backend, kernels=options.kernels), recipe_of(options, config, numerics, backend)
-    if options.shard_optimizer and recipe.optimizer.rule.whole:
-        raise InputError(
-            f"--shard-optimizer cuts parameters into pieces, but {recipe.optimizer.kind} needs them whole; leave it out"
-        )
+    if options.shard_optimizer:
+        must_take_pieces(recipe.optimizer)
     return Setup(ops, replace(recipe, world=world), config, numerics, tokenizer, data, batches, unigram, size)
 
 

@@ -53,10 +53,10 @@ def tokenizer_of(
 
 
 def open_text(
-    options: PretrainOptions, origin: Origin | None, given: Tokenizer | None, out: Path, report: Report
+    options: PretrainOptions, origin: Origin | None, given: Tokenizer | None, out: Path, report: Report, kind: str
 ) -> tuple[Tokenizer, Corpus]:
-    """The tokenizer (the `given` one, if there is one) and the tokenised corpus: prepared ones are opened, text is
-    tokenised into `out`/data once."""
+    """The tokenizer (the `given` one, or one of this kind trained on the text) and the tokenised corpus: prepared ones
+    are opened, text is tokenised into `out`/data once."""
     vocab = given.vocab if given else None
     prepared = [path for path in options.corpus if is_corpus(path)]
     if prepared:
@@ -71,7 +71,7 @@ def open_text(
         return tokenizer_of(options, origin, corpus.tokenizer, folder, report), corpus
     if not options.corpus:
         report("message", {"text": "No corpus given: learning from the Python language reference (pydoc_data.topics)."})
-    tokenizer = given or _trained(options, report)
+    tokenizer = given or _trained(options, report, kind)
     prepare(_documents(options), tokenizer, folder, progress=lambda counts: report("prepare", counts))
     return tokenizer, Corpus.open(folder, tokenizer.vocab)
 
@@ -84,9 +84,9 @@ def _documents(options: PretrainOptions) -> Iterator[Document]:
     )
 
 
-def _trained(options: PretrainOptions, report: Report) -> Tokenizer:
+def _trained(options: PretrainOptions, report: Report, kind: str) -> Tokenizer:
     report(
         "message", {"text": f"No vocabulary given: training one of at most {options.vocab_size} tokens on the text."}
     )
     sentences = (sentence for document in _documents(options) for sentence in document.sentences)
-    return train_tokenizer(sentences, options.vocab_size, options.vocab_kind, lower_case=options.lower_case)
+    return train_tokenizer(sentences, options.vocab_size, kind, lower_case=options.lower_case)

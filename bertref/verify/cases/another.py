@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from ...topology import SENTENCE_DENSE
 from ..records import Case
 from .case import generate, generate_for, optimizer_case
 
@@ -23,6 +24,7 @@ def another(case: Case, *, step: bool = False) -> Case:
         predictions=case.batch.masked_lm_positions.shape[1] or 1, optimizer=False, heads=case.heads,
         num_labels=case.num_labels, objective=case.objective, choices=case.choices, tied=case.tied,
         token_types=bool(case.batch.token_type_ids.any()), embedding=case.embedding,
+        layers={name: array for name, array in case.targets.items() if name.startswith(SENTENCE_DENSE)},
     )  # fmt: skip
     if not step or case.optimizer is None:
         return other

@@ -26,7 +26,7 @@ GOLDEN = (math.sqrt(5) - 1) / 2
 def fitted(number: Number, changed: Changed, scene: Scene, name: str) -> Fitted | None:
     """The number that explains the answer `name`: fitted to every other index of its first axis, then held against all
     of it. Where the interval around it holds one single listed constant, that is its value. None: nothing explains it,
-    or anything does.
+    or anything does, or what right code may have.
     """
 
     def misfit(log: float) -> float:
@@ -45,6 +45,8 @@ def fitted(number: Number, changed: Changed, scene: Scene, name: str) -> Fitted 
         return None
     low, high = sorted(number.sign * math.exp(_end(ratio, best, step)) for step in (-1, 1))
     if not number.open_ended and (min(abs(low), abs(high)) <= number.low or max(abs(low), abs(high)) >= number.high):
+        return None
+    if any(low <= at <= high for at in number.right(scene)):
         return None
     value = number.sign * math.exp(best)
     inside = {known: at for known, at in number.constants(scene).items() if low <= at <= high}

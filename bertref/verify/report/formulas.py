@@ -41,6 +41,7 @@ FORWARD = {
     "last_of_tokens": "{x} at each row's last token",
     "largest_of_tokens": "the largest of {x} over each row's tokens",
     "joined": "{all}, side by side",
+    "sentence_dense": "{weights}({x} @ {labels}.weight.T + {labels}.bias)",
     "unit_length": "{x} over its length",
 }
 """Op -> what it makes of its inputs {x} and {y}."""

@@ -1,6 +1,7 @@
 """Products of halves: what cuBLAS is asked for, computed here as its documentation says."""
 
 import ctypes
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -123,3 +124,26 @@ def test_nothing_is_copied_that_lies_in_order(monkeypatch: pytest.MonkeyPatch) -
 ])  # fmt: skip
 def test_what_is_not_served(a: Any, b: Any) -> None:
     assert not made()[0].serves(a, b)
+
+
+def test_the_backend_asks_for_halves_in_stacks_and_wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("cupy", reason="cupy is not installed")
+    backend = pytest.importorskip("bertref.backends.cupy.backend")
+    multiplied: list[str] = []
+
+    def matmul(a: Any, b: Any) -> Any:
+        multiplied.append(f"{a.dtype} {b.dtype}")
+        return np.matmul(a, b)
+
+    monkeypatch.setattr(backend, "standard", SimpleNamespace(matmul=matmul))
+    xp = object.__new__(backend.CupyNamespace)
+    xp._products, cublas = made()
+    half, stack = np.ones((2, 3), np.float16), np.ones((4, 3, 2), np.float16)
+    assert xp._matmul(stack, np.ones((4, 2, 3), np.float16)).dtype == np.float16
+    assert xp._matmul(stack, half).shape == (4, 3, 3)
+    assert xp.product(half, half.T).dtype == np.float32
+    assert (cublas.asked, multiplied) == (["gemmStridedBatchedEx", "gemmEx", "gemmEx"], [])
+    assert xp._matmul(stack, np.ones((1, 2, 3), np.float16)).dtype == np.float16  # other stacks: in float32
+    xp._matmul(half, half.T)
+    xp._matmul(stack.astype(np.float32), half)
+    assert multiplied == ["float32 float32", "float16 float16", "float32 float16"]

@@ -17,10 +17,9 @@ from bertref.data.pretraining.parts import CorpusPart, missing, present
 from bertref.errors import InputError
 from bertref.plumbing import files
 from bertref.text import Tokenizer, Vocab
+from tests.text.trained import byte_level, roberta_folder
 
 from .corpora import VOCAB, random_documents
-
-LINES = {"sentences": "line", "layout": "blank-line"}
 
 
 def write(folder: Path, files: int = 3, documents: int = 9) -> Path:
@@ -73,6 +72,20 @@ def test_parts_in_any_order_are_the_corpus_of_one_process(
     assert (len(sizes), sum(sizes)) == (count, joined.documents)
     if count in (2, 3):
         assert min(sizes) > 0.5 * joined.documents / count, "shared out about evenly"
+
+
+def test_the_vocabulary_of_another_tokenizer_lies_beside_the_joined_tokens(tmp_path: Path) -> None:
+    text = write(tmp_path / "text")
+    words = [" ".join(d.sentences) for d in random_documents(0)]
+    tokenizer = Tokenizer.from_pretrained(roberta_folder(tmp_path / "model", byte_level(words, 300)))
+    given = {"layout": "blank-line", "sentences": "line"}
+    for number in (2, 1):
+        prepare_part([text], CorpusPart(number, 2), tokenizer, tmp_path / "parts", **given)  # type: ignore[arg-type]
+    join(tmp_path / "parts")
+    shards.prepare(read_documents([text], **given), tokenizer, tmp_path / "one")  # type: ignore[arg-type]
+    joined, one = Corpus.open(tmp_path / "parts"), Corpus.open(tmp_path / "one")
+    must_be_equal(joined, one)
+    assert joined.tokenizer.ids_batch(["a b"]) == one.tokenizer.ids_batch(["a b"]) == tokenizer.ids_batch(["a b"])
 
 
 LAYOUTS = {

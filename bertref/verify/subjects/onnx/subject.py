@@ -82,7 +82,7 @@ class OnnxSubject:
         types = any(input_of(value.name) == "token_type_ids" for value in self._graph.inputs)
         return Brought(
             origin.config, origin.numerics, self._params, self._heads, self._num_labels, token_types=types,
-            choices=self._choices, embedding=self._embedding.steps,
+            choices=self._choices, embedding=self._embedding.steps, layers=dict(self._embedding.layers),
         )  # fmt: skip
 
     def answer(self, case: Case, wanted: Collection[str] | None = None) -> Answers:
@@ -179,7 +179,7 @@ class OnnxSubject:
         """What can't be judged, because integers inside of fused nodes make it, and why."""
         if self.precision != "int8":
             return {}
-        stop = frozenset(places.values.values())
+        stop = frozenset({*places.values.values(), *self._inside.values()})
         values = {name: output for name, (output, *_) in self._outputs.items()} | self._inside
         ops = {}
         for name, value in values.items():

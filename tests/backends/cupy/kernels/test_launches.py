@@ -65,6 +65,9 @@ class Products:
     def __getattr__(self, name: str) -> Any:
         return getattr(XP, name)
 
+    def product(self, a: Any, b: Any) -> Any:
+        return np.empty(self.matmul(a, b).shape, np.float32)
+
     def matmul(self, a: Any, b: Any) -> Any:
         batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
         assert a.shape[-1] == b.shape[-2]
@@ -112,6 +115,20 @@ def test_gelu(name: str) -> None:
         assert launch.shape.blocks[0] * launch.shape.threads[0] * 8 >= I
         assert launch.shape.threads[0] <= TUNING.column_threads
     assert grads.bias.shape == (I,)
+
+
+@size
+def test_dense(name: str) -> None:
+    B, S, H, _ = SIZES[name]
+    device, O = Recorder(), 4 * H  # noqa: E741
+    kernel = kernels(device)["dense"]
+    y, cache = kernel.forward(Products(), array(B, S, H), array(O, H), array(O))
+    grads = kernel.backward(Products(), y, cache)
+    V = 8 if B * S > 1 else 1
+    assert device.kernels() == ["bias_add<__half, 8>", f"column_sum<__half, {V}>", "column_sum<float, 1>"]
+    assert device.launches[0].arguments[0].dtype == np.float32
+    assert [g.shape for g in grads] == [(B, S, H), (O, H), (O,)]
+    assert (y.shape, y.dtype, grads.bias.dtype) == ((B, S, O), np.float16, np.float32)
 
 
 @size

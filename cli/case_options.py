@@ -13,8 +13,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def case_options(command: F) -> F:
-    """--seed --size --dialect --numerics --edge --optimizer --step --head --labels --choices --config --model --file:
-    the arguments of `case_of`."""
+    """--seed --size --dialect --numerics --edge --optimizer --step --head --variant --labels --choices --config --model
+    --file: the arguments of `case_of`."""
     for option in reversed((
         click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Makes the case again."),
         click.option("--size", type=click.Choice(["tiny", "small", "medium", "base"]), default="tiny",
@@ -32,6 +32,7 @@ def case_options(command: F) -> F:
         click.option("--head", metavar="NAME",
                      help="What stands on the encoder: sequence_classification, regression, multi_label, encoder, ...; "
                      "else the model's, or pretraining."),
+        click.option("--variant", metavar="NAME", help="Another network than BERT: roberta, distilbert, albert, ..."),
         click.option("--labels", type=click.IntRange(min=1), help="How many labels the head has."),
         click.option("--choices", type=click.IntRange(min=2), help="How many choices a question has."),
         click.option("--config", metavar="FILE", help="A config.json: its architecture, with generated weights."),
@@ -54,7 +55,7 @@ def case_of(options: dict[str, Any]) -> Any:
         config=options["config"],
         model=options["model_dir"] or (os.environ.get("BERTREF_MODEL") if file else None),
         texts=tuple(read_texts((), file)) if file else (), head=options["head"], labels=options["labels"],
-        choices=options["choices"],
+        choices=options["choices"], variant=options["variant"],
     )  # fmt: skip
 
 

@@ -136,7 +136,7 @@ def _case(subject: Any, kind: str, options: dict[str, Any], chosen: set[str]) ->
         texts = tuple(read_texts((), options["file"]))
         return case_of_texts(subject, options["model_dir"], texts, options["seed"], choices=options["choices"])
     own_model = options["model_dir"] if kind != "onnx" else None
-    own_choice = ("dialect", "edge", "optimizer", "step", "head", "labels", "choices")
+    own_choice = ("dialect", "edge", "optimizer", "step", "head", "variant", "labels", "choices")
     generated = {name: options[name] for name in own_choice if options[name]}
     if options["numerics"]:
         generated["numerics"] = numerics_of(options["numerics"])

@@ -19,6 +19,7 @@ from bertref.checkpoint.sources import open_source
 from bertref.checkpoint.weights import LoadedWeights, read_weights
 from bertref.config import PRESETS, BertConfig, Numerics, config_from_dict, config_to_dict, named_config
 from bertref.data.pretraining.batch import PretrainingBatch
+from bertref.dropout import POOLER_SITE
 from bertref.heads import parameter_shapes
 from bertref.init import initial_parameters
 from bertref.layers import Settings
@@ -29,7 +30,7 @@ from bertref.params import count
 from bertref.precision import cast
 from bertref.probes import Probe, Recorder
 from bertref.topology import last_embedding, layer_input, rows
-from bertref.train.step import gradients, initial_state, train_step
+from bertref.train.step import dropout_of, gradients, initial_state, train_step
 from tests.model_cases import error, ragged_batch
 from tests.objectives import fine_tuning
 from tests.variant_cases import ALIASES, CLASSES, OWN, Batch, batch_for, network_of, small_variant
@@ -254,6 +255,27 @@ def test_a_head_drops_at_its_own_rate(name: str, kind: str, rate: str, ops: OpSe
         batch = fitting(make(np.random.default_rng(1), config), config)
         losses.append(train_step(ops, plan, initial_state(ops, plan, params), batch)[1].loss)
     assert losses[0] != losses[1]
+
+
+@pytest.mark.parametrize(("kind", "drops"), [("ForSequenceClassification", True), ("ForMultipleChoice", False)])
+def test_roberta_s_classifier_of_texts_drops_in_front_of_its_dense_layer(kind: str, drops: bool, ops: OpSet) -> None:
+    """The pooler that its choices have does not."""
+    config = small_variant("roberta", classifier_dropout=0.5)
+    objective, make, _ = LEARNT[kind]
+    params = initial_parameters(config, Numerics(), 5, heads=objective.heads, num_labels=3, dtype="float64")
+    device = {name: ops.xp.from_numpy(array) for name, array in params.items()}
+    batch, plan = fitting(make(np.random.default_rng(1), config), config), fine_tuning.recipe(objective, config)
+    dropout, recorder = dropout_of(ops, plan, batch, 0), Recorder()
+    assert dropout is not None
+    prepared = objective.prepare(ops.xp, batch, Numerics(), packed=False, dtype="float64")
+    probe = Probe(recorder, ops.xp, prepared.inputs.layout)
+    objective.answer(ops, device, prepared, plan.settings, dropout, probe)
+    values = recorder.to_numpy(ops.xp)
+    first = values["layer.3.output"][:, 0]
+    keep = ops.xp.to_numpy(replace(dropout, hidden_prob=0.5).first(POOLER_SITE, first.shape[1]))
+    read = np.where(keep, 2 * first, 0) if drops else first
+    weight, bias = (params[f"bert.pooler.dense.{part}"] for part in ("weight", "bias"))
+    assert error(values["pooled_pre"], read @ weight.T + bias) < 1e-12
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bertref.verify import TransformersSubject, check
+from bertref.errors import InputError
+from bertref.verify import TransformersSubject, check, generate
 from bertref.verify.checking import DiagnosisFailed
 from tests.variant_cases import made
 
@@ -46,6 +47,22 @@ def test_a_right_model_is_called_right(name: str, kind: str) -> None:
     assert ("embeddings.projection" in seen) == name.startswith("albert")
     assert ("pooled" in seen) == (kind in ("ForSequenceClassification", "ForMultipleChoice", "ForPreTraining"))
     assert any(name.startswith("update:") for name in seen)
+
+
+@pytest.mark.parametrize("variant", ["roberta", pytest.param("distilbert", marks=pytest.mark.slow),
+                                     pytest.param("albert", marks=pytest.mark.slow)])  # fmt: skip
+def test_a_stock_model_of_a_variant_is_right(variant: str) -> None:
+    case = generate(3, variant=variant)
+    assert case.config.max_length == case.batch.input_ids.shape[1]
+    assert case.objective == ("pretraining" if variant == "albert" else "masked_lm")
+    assert check(TransformersSubject(), case).verdict == "right"
+
+
+def test_a_head_that_a_network_lacks_is_refused() -> None:
+    with pytest.raises(InputError, match="RoBERTa has no head for next_sentence"):
+        generate(0, variant="roberta", head="next_sentence")
+    with pytest.raises(InputError, match="no variant 'gpt2'; there are bert, roberta"):
+        generate(0, variant="gpt2")
 
 
 @pytest.mark.parametrize(

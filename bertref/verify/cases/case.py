@@ -29,6 +29,7 @@ from ...errors import InputError
 from ...heads import DECODER, check, parameter_shapes
 from ...optim import RULES, Optimizer
 from ...rng import generator
+from ...variants import BERT, VARIANTS, Variant
 from ..records import PRETRAINING, Arrays, Case, OptimizerCase
 from .targets import HEADS, check_head, objective_of, targets
 
@@ -48,7 +49,8 @@ judged, up to the sequence output. large-scores: queries and keys so long that t
 no padding, so that a span's loss is the same whether padding is counted or not."""
 
 OPTIONS = frozenset(
-    {"dialect", "edge", "optimizer", "step", "hidden_act", "numerics", "head", "labels", "choices", *SIZES["tiny"]}
+    {"dialect", "edge", "optimizer", "step", "hidden_act", "numerics", "head", "labels", "choices", "variant",
+     *SIZES["tiny"]}
 )
 """What `generate` takes besides seed and size; the letters are those of `SIZES`."""
 
@@ -72,6 +74,7 @@ def generate(seed: int, *, size: str = "tiny", **options: Any) -> Case:
     hidden_act  "gelu", "relu" or "tanh"
     edge        one of `EDGES`
     head        one of `targets.HEADS`, with the number of `labels` (3; 1 for regression) or `choices` (3)
+    variant     another network than BERT, by its `model_type`: "roberta", "distilbert", "albert", ...
     B, S, ...   numbers that differ from the size's
 
     Raises `InputError` for an unknown size or option and for numbers that contradict each other.
@@ -84,7 +87,9 @@ def generate(seed: int, *, size: str = "tiny", **options: Any) -> Case:
     edge = options.get("edge", "")
     if edge not in EDGES:
         raise InputError(f"case: no edge {edge!r}; there are {', '.join(filter(None, EDGES))}")
-    head, labels, choices = asked_head(options)
+    if (variant := VARIANTS.get(options.get("variant", "bert"))) is None:
+        raise InputError(f"case: no variant {options['variant']!r}; there are {', '.join(VARIANTS)}")
+    head, labels, choices = asked_head(options, variant)
     n = {**SIZES[size], **{letter: options[letter] for letter in SIZES[size] if letter in options}}
     if head == "multiple_choice" and "B" not in options:
         n["B"] = choices * max(n["B"] // choices, 2)
@@ -93,7 +98,7 @@ def generate(seed: int, *, size: str = "tiny", **options: Any) -> Case:
     numerics = replace(Numerics.preset(options.get("dialect", "huggingface")), **options.get("numerics", {}))
     config = BertConfig(
         vocab_size=n["V"], hidden_size=n["H"], num_hidden_layers=n["L"], num_attention_heads=n["A"],
-        intermediate_size=n["I"], max_position_embeddings=n["S"], hidden_act=options.get("hidden_act", "gelu"),
+        intermediate_size=n["I"], hidden_act=options.get("hidden_act", "gelu"), **_settings(variant, n["S"], n["H"]),
     )  # fmt: skip
     heads = HEADS[head]
     params = rich_parameters(
@@ -109,11 +114,27 @@ def generate(seed: int, *, size: str = "tiny", **options: Any) -> Case:
     return Case(", ".join(words), config, numerics, params, batch, step, origin, heads, head, wanted)
 
 
-def asked_head(options: Mapping[str, Any]) -> tuple[str, int, int]:
-    """Objective, labels and choices that options ask for. Raises `InputError` where they don't belong together."""
+def _settings(variant: Variant, length: int, width: int) -> dict[str, Any]:
+    """What of a generated config depends on the network: sequences of `length` fit, and not a token more."""
+    if variant is BERT:
+        return {"max_position_embeddings": length}
+    found = {name: value for name, value in variant.fixed.items() if name in BertConfig.__dataclass_fields__}
+    padding = variant.defaults.get("pad_token_id", 0)
+    before = padding + 1 if variant.counts_tokens else 0
+    types = {"type_vocab_size": 1} if variant.counts_tokens else {}
+    shared = {"embedding_size": 2 * width // 3, "num_hidden_groups": 1} if "num_hidden_groups" in variant.own else {}
+    return {"model_type": variant.model_type, "pad_token_id": padding, "max_position_embeddings": length + before,
+            **types, **shared, **found}  # fmt: skip
+
+
+def asked_head(options: Mapping[str, Any], variant: Variant = BERT) -> tuple[str, int, int]:
+    """Objective, labels and choices that options ask for, the first else that of the network's pre-training. Raises
+    `InputError` where they don't belong together, or not to the network."""
     head, labels, choices = (options.get(name) for name in ("head", "labels", "choices"))
-    head = head or "pretraining"
+    head = head or ("masked_lm" if "next_sentence" in variant.lacks else "pretraining")
     check_head(head, labels, choices)
+    if {*HEADS[head]} & {*variant.lacks}:
+        raise InputError(f"case: {variant.title} has no head for {head}")
     return head, labels or (1 if head == "regression" else 3), choices or 3
 
 

@@ -33,6 +33,7 @@ def make_case(
     head: str | None = None,
     labels: int | None = None,
     choices: int | None = None,
+    variant: str | None = None,
 ) -> Case:
     """The case. `size` and `edge` are those of `case.generate`, `optimizer` one of `OPTIMIZERS`, or None for the
     dialect's own; `step` is the number of its update, `numerics` single fields of the dialect.
@@ -43,6 +44,7 @@ def make_case(
              generated ones. Beside a model, `config` is the config that its weights lack.
     head     one of `targets.HEADS`, with the number of `labels` or `choices`; None: the model's head of a task, if it
              has one, else that of pre-training
+    variant  another network than BERT, as `case.generate` takes it; a model or a config says so itself
     texts    rows for the model, a tab before the second segment; without them rows of random words
 
     Raises `InputError` where these contradict each other, `CheckpointError` for a model that can't be read.
@@ -52,18 +54,20 @@ def make_case(
     check_optimizer(optimizer, step)
     if texts and model is None:
         raise InputError("case: texts need the vocabulary of a model; name the model, too")
-    if edge and (model is not None or config is not None):
-        raise InputError(f"case: the edge {edge!r} belongs to generated cases; leave it out beside a model or config")
+    for what, value in (("edge", edge), ("variant", variant)):
+        if value and (model is not None or config is not None):
+            raise InputError(
+                f"case: the {what} {value!r} belongs to generated cases; leave it out beside a model or config"
+            )
     preset = Numerics.preset(dialect) if dialect else None
     asked: dict[str, Any] = {"optimizer": optimizer, "step": step, "numerics": numerics}
     if model is not None:
         return chosen_case(_of_model(model, config, preset, texts, seed, size, (head, labels, choices)), seed, **asked)
     if config is not None:
-        objective, num_labels, count = asked_head({"head": head, "labels": labels, "choices": choices})
-        own = {"heads": HEADS[objective], "objective": objective, "num_labels": num_labels, "choices": count}
-        return chosen_case(_of_config(config, preset, seed, size, own), seed, **asked)
+        wanted = {"head": head, "labels": labels, "choices": choices}
+        return chosen_case(_of_config(config, preset, seed, size, wanted), seed, **asked)
     options: dict[str, Any] = {"dialect": dialect, "edge": edge, **asked}
-    options |= {"head": head, "labels": labels, "choices": choices}
+    options |= {"head": head, "labels": labels, "choices": choices, "variant": variant}
     options = {name: value for name, value in options.items() if value}
     return generate(seed, size=size, **{**options, **({"optimizer": None} if optimizer == "none" else {})})
 
@@ -102,10 +106,14 @@ def chosen_case(
 
 
 def _of_config(
-    path: str | Path, preset: Numerics | None, seed: int, size: str, own: dict[str, Any]
+    path: str | Path, preset: Numerics | None, seed: int, size: str, wanted: dict[str, Any]
 ) -> Case:
-    """`own`: the heads and their numbers."""
+    """`wanted`: the head and its numbers."""
     config, numerics = read_config(path, dialect=preset)
+    objective, num_labels, count = asked_head(wanted, config.variant)
+    own: dict[str, Any] = {
+        "heads": HEADS[objective], "objective": objective, "num_labels": num_labels, "choices": count,
+    }  # fmt: skip
     case = generate_for(config, numerics, seed, optimizer=False, **numbers(config, size), **own)
     return replace(case, name=f"{Path(path).name}, seed {seed}")
 
@@ -140,7 +148,8 @@ def _own_head(saved: SavedModel, head: str | None, labels: int | None, choices: 
         head = own if task == "sequence_classification" and own else objective_of((task,), len(saved.labels) or 2)
     if labels is None and head in LABELLED and saved.labels:
         labels = len(saved.labels)
-    objective, num_labels, count = asked_head({"head": head, "labels": labels, "choices": choices})
+    wanted = {"head": head, "labels": labels, "choices": choices}
+    objective, num_labels, count = asked_head(wanted, saved.config.variant)
     return {"heads": HEADS[objective], "objective": objective, "num_labels": num_labels, "choices": count}
 
 

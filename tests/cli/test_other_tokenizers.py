@@ -125,7 +125,7 @@ def test_a_run_goes_on_from_the_model_and_its_records(folder: Path, tmp_path: Pa
         "--seq-len", "24", "--max-predictions", "4", "--dupe-factor", "1", "--processes", "1",
     )  # fmt: skip
     assert made.returncode == 0, made.stderr
-    short = ("--steps", "2", "--batch-size", "4", "--seq-len", "24")
+    short = ("--steps", "2", "--batch-size", "4", "--seq-len", "24", "--objective", "mlm")
     done = in_process("pretrain", tmp_path / "records", "--init", folder / "model", "--out", tmp_path / "out", *short)
     assert done.returncode == 0, done.stderr
     made_with, left = (place / "tokenizer.json" for place in (folder / "tokenizer", tmp_path / "out"))

@@ -2,8 +2,10 @@
 
 import itertools
 import json
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import transformers
@@ -45,6 +47,27 @@ def test_the_tokens_are_the_texts(folder: Path) -> None:
     assert corpus.tokens(0, len(corpus)).tolist() == list(itertools.chain.from_iterable(tokenizer.ids_batch(lines)))
     assert tokenizer.vocab.size == KINDS[folder.name][3]
     assert json.loads((folder / "tokens" / "manifest.json").read_text())["tokenizer"] == tokenizer.options
+
+
+@pytest.mark.parametrize("pairs", [False, True])
+def test_batches_are_framed_and_padded_as_the_network_has_it(folder: Path, pairs: bool) -> None:
+    from bertref.data.pretraining.corpus import Corpus
+    from bertref.data.pretraining.pipeline import PretrainingData
+
+    corpus = Corpus.open(folder / "tokens")
+    vocab, doubled = corpus.vocab, folder.name == "byte-level"
+    batch = next(PretrainingData(corpus, seq_len=90, pairs=pairs, masked_lm_prob=0.01).in_order(99))
+    lengths = batch.attention_mask.sum(axis=1)
+    assert lengths.max() <= 90
+    assert lengths.min() < 90
+    for ids, types, length in zip(batch.input_ids, batch.token_type_ids, lengths, strict=True):
+        separators = np.flatnonzero(ids[:length] == vocab.sep)
+        assert ids[0] == vocab.cls
+        assert ids[length - 1] == vocab.sep
+        assert (ids[length:] == vocab.pad).all()
+        assert len(separators) == (1 if not pairs else 3 if doubled else 2)
+        assert not doubled or not pairs or separators[1] == separators[0] + 1
+        assert types.sum() == (length - 1 - separators[0] if pairs and not doubled else 0)
 
 
 def test_it_fills_its_own_mask(folder: Path) -> None:
@@ -102,7 +125,7 @@ def test_a_run_goes_on_from_the_model_and_its_records(folder: Path, tmp_path: Pa
         "--seq-len", "24", "--max-predictions", "4", "--dupe-factor", "1", "--processes", "1",
     )  # fmt: skip
     assert made.returncode == 0, made.stderr
-    short = ("--steps", "2", "--batch-size", "4", "--seq-len", "24")
+    short = ("--steps", "2", "--batch-size", "4", "--seq-len", "24", "--objective", "mlm")
     done = in_process("pretrain", tmp_path / "records", "--init", folder / "model", "--out", tmp_path / "out", *short)
     assert done.returncode == 0, done.stderr
     made_with, left = (place / "tokenizer.json" for place in (folder / "tokenizer", tmp_path / "out"))
@@ -115,6 +138,18 @@ def test_a_run_goes_on_from_the_model_and_its_records(folder: Path, tmp_path: Pa
     )  # fmt: skip
     assert refused.returncode != 0
     assert "is another vocabulary" in refused.stderr
+
+
+def test_a_tokenizer_with_more_ids_than_the_model_has_rows(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder / "model", tmp_path / "model", ignore=shutil.ignore_patterns("checkpoint*", "data"))
+    path = tmp_path / "model" / "tokenizer.json"
+    library = json.loads(path.read_text(encoding="utf-8"))
+    size = KINDS[folder.name][3]
+    library["added_tokens"] += [{"id": number, "content": f"<{number}>"} for number in range(size, 401)]
+    path.write_text(json.dumps(library), encoding="utf-8")
+    done = in_process("predict", "--model", tmp_path / "model", "It rains.")
+    assert done.returncode != 0
+    assert "the vocabulary has 401 tokens, the model's table fewer rows" in done.stderr
 
 
 def test_an_existing_folder_is_kept(folder: Path) -> None:

@@ -156,6 +156,12 @@ def test_words(ours: Tokenizer) -> None:
     ]  # fmt: skip
 
 
+def test_words_of_a_sentence_have_their_spaces(ours: Tokenizer) -> None:
+    expected = [ours.ids_batch(["the", " man", " ,", " \u200b"]), [], ours.ids_batch(["he"])]
+    assert ours.word_ids([["the", "man", ",", "\u200b"], [], ["he"]]) == expected
+    assert "Ġman" in ours.tokenize(" man")
+
+
 def test_bytes_are_text(ours: Tokenizer) -> None:
     assert ours.ids_batch(["é".encode(), b"\xff!"]) == ours.ids_batch(["é", "!"])
 

@@ -11,12 +11,13 @@ from bertref.errors import InputError
 from .running import equal, run, weights
 
 OBJECTIVES = {"roberta-tiny": "mlm", "distilbert-tiny": "mlm", "albert-tiny": "mlm+sop"}
+STYLES = {"roberta-tiny": "byte-level", "distilbert-tiny": "wordpiece", "albert-tiny": "unigram"}
+"""Of the pieces of the vocabulary that a run learns where none is given."""
 
 
 @pytest.mark.parametrize("config", OBJECTIVES)
 def test_a_run_learns_and_is_resumed(config: str, tmp_path: Path) -> None:
-    options = {"config": config, "objective": OBJECTIVES[config], "steps": 8, "learning_rate": 3e-3,
-               "vocab_size": 300}  # fmt: skip
+    options = {"config": config, "objective": OBJECTIVES[config], "steps": 8, "learning_rate": 3e-3, "vocab_size": 300}
     log = run(tmp_path, "whole", **options)
     losses = [values["loss"] for values in log.of("step")]
     assert min(losses[-3:]) < losses[0] - 0.2
@@ -25,6 +26,7 @@ def test_a_run_learns_and_is_resumed(config: str, tmp_path: Path) -> None:
     assert equal(weights(tmp_path / "parts"), weights(tmp_path / "whole"))
     saved = load_model(tmp_path / "whole")
     assert saved.config.variant.model_type == config.removesuffix("-tiny")
+    assert saved.tokenizer.vocab.notation.style == STYLES[config]
     opened = transformers.AutoModelForPreTraining if config == "albert-tiny" else transformers.AutoModelForMaskedLM
     _, loading = opened.from_pretrained(tmp_path / "whole", output_loading_info=True)
     assert not any(loading.values())

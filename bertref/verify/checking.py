@@ -97,26 +97,29 @@ def _diagnosis(
     subject: Subject, case: Case, report: Report, judgement: Judgement, without: Collection[str]
 ) -> Diagnosis:
     """Why it diverges. Whatever goes wrong in the search, the report is not to suffer from it."""
+    def other(kind: str, i: int) -> Scene | None:
+        return _another(subject, case, kind, i, judgement)
+
     try:
-        return diagnose(report, Scene(judgement), lambda: _another(subject, case, report, judgement), without=without)
+        return diagnose(report, Scene(judgement), other, without=without)
     except Exception as error:
         what = f"{type(error).__name__}: {error}"
         warnings.warn(DiagnosisFailed(f"the search for the cause failed: {what}"), stacklevel=3)
         return Diagnosis("failed", note=what)
 
 
-def _another(subject: Subject, case: Case, report: Report, judgement: Judgement) -> Scene | None:
-    """Another case, answered by the same subject; None, if it can't be asked, or not that."""
+def _another(subject: Subject, case: Case, kind: str, i: int, judgement: Judgement) -> Scene | None:
+    """The i-th other case, answered by the same subject up to a kind of answer; None, if it can't be asked, or not
+    that."""
     if not subject.live:
         return None
-    kind = split(report.first or "")[0]
     kinds = {"": ("",), "grad": ("", "grad"), "update": ("", "grad", "update")}[kind]
-    other = another(case, step=kind == "update")
+    other = another(case, i, step=kind == "update")
     try:
         answers = subject.answer(other, tuple(name for name in judgement.values if split(name)[0] in kinds))
     except Exception:  # a subject may be anything, and made for one size
         return None
-    return Scene(judged(other, answers, report.precision)[1])
+    return Scene(judged(other, answers, judgement.precision)[1])
 
 
 def differences(case: Case, first: Answers, second: Answers) -> Arrays:

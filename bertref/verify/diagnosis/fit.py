@@ -17,6 +17,9 @@ SCANNED = 40
 """Values that are tried before the best one's neighbourhood is searched. Fewer: a narrow minimum is missed."""
 NARROWED = 60
 """Golden sections: each leaves 0.62 of the interval, so these leave 1e-12 of it."""
+NEAR = 1e-3
+"""Relatively, to a minimum: listed constants that are tried, too. A number that is rounded, as a factor is to float32,
+has a minimum at every such number."""
 GOLDEN = (math.sqrt(5) - 1) / 2
 
 
@@ -35,6 +38,8 @@ def fitted(number: Number, changed: Changed, scene: Scene, name: str) -> Fitted 
         return changed(number.sign * math.exp(log)).ratio(name)
 
     best = _minimum(misfit, math.log(number.low), math.log(number.high))
+    listed = [math.log(abs(at)) for at in number.constants(scene).values()]
+    best = min([best, *(at for at in listed if abs(at - best) < NEAR)], key=ratio)
     if ratio(best) > LEFT:
         return None
     low, high = sorted(number.sign * math.exp(_end(ratio, best, step)) for step in (-1, 1))

@@ -78,7 +78,7 @@ class Replay:
     def _used(self) -> Used:
         with self._one:
             if self._found is None:
-                self._found = Used(self.graph.case, self.recorded)
+                self._found = Used(self.graph.case, self.recorded, everything=self.graph.reads_padding)
             return self._found
 
     def with_gain(self, gain: float) -> "Replay":
@@ -94,7 +94,9 @@ class Replay:
     def on(self, graph: Graph) -> "Replay":
         """The same recorded values, and other steps of the same case."""
         other = copy(self)
-        other.graph, other._found, other._made, other._updates = graph, self._used, {}, None
+        other.graph, other._made, other._updates = graph, {}, None
+        if graph.reads_padding is not self.graph.reads_padding:
+            other._found, other._kept = None, OrderedDict()
         return other
 
     def with_optimizer(self, optimizer: Optimizer) -> "Replay":

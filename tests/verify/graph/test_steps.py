@@ -43,7 +43,7 @@ def test_rewritten_rows_are_another_network_forward_and_backward() -> None:
     rows = {}
     for name, row in graph.rows.items():
         if row.op in ("layer_norm", "activation"):
-            parameters = tuple(theirs.parameter(row, i) for i in range(len(row.parameters)))
+            parameters = {one.name: theirs.parameter(row, i) for i, one in enumerate(row.parameters)}
             rows[name] = Rewritten(theirs.forward(row), (theirs.backward(row, 0),), parameters)
     answers = reference(other).values
     replay, before = Replay(graph.rewritten(rows), {}), Replay(graph, {})

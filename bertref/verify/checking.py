@@ -2,7 +2,7 @@
 
 import time
 import warnings
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Any
 
@@ -35,7 +35,7 @@ def check(
     only: str | None = None,
     repeat: bool = True,
     feed: bool = False,
-    diagnosis: bool = True,
+    diagnosis: bool | Callable[[Report], bool] = True,
     without: Collection[str] = (),
     seed: int = 0,
     **options: Any,
@@ -53,8 +53,9 @@ def check(
                the mathematics but dropout or a race, and is reported as that
     feed       every step that the subject can do by itself (`subject.ComputesOps`) is also done from the reference's
                inputs (`feeding`): finds the wrong one in a subject that doesn't record what goes into it
-    diagnosis  where it diverges, the cause is looked for (`diagnosis.diagnose`); a live subject is asked another case
-               then. What stops that search is a warning, `DiagnosisFailed`, and no error
+    diagnosis  where it diverges, the cause is looked for (`diagnosis.diagnose`), or, if this is a function, where that
+               says so of the report; a live subject is asked another case then. What stops that search is a warning,
+               `DiagnosisFailed`, and no error
     without    ids of causes that are not to be tried
 
     Raises what the subject raises, and `InputError` where these can't be understood or it can't be fed.
@@ -86,7 +87,7 @@ def check(
         seconds["feeding"] = time.perf_counter() - start
     if only is not None:
         report = part(report, only, case)
-    if diagnosis and report.verdict == "diverges":
+    if report.verdict == "diverges" and (diagnosis(report) if callable(diagnosis) else diagnosis):
         start = time.perf_counter()
         report = replace(report, diagnosis=_diagnosis(subject, case, report, judgement, without))
         seconds["diagnosis"] = time.perf_counter() - start

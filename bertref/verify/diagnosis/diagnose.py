@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
 from ..graph.axes import kind, split
+from ..judgement.judge import WORDS
 from ..judgement.limit import LIMIT
 from ..records import Cause, Diagnosis, Report
 from ..report.layout import number
@@ -109,6 +110,10 @@ class _Search:
                 self._sizes[name] = self._scene.ratio(name)
                 if size > LIMIT >= self._sizes[name] and name not in candidate.explained:
                     right.append(name)
+        if padding and self._sizes.get(WORDS, 0.0) > LIMIT:
+            other = self._scene.without_padding_row()
+            if other.ratio(WORDS) <= LIMIT:  # which is no mistake, whatever else is
+                self._scene, self._sizes[WORDS] = other, other.ratio(WORDS)
         self._found[-1] = replace(proved, back=tuple(right))
 
     def _at(self, first: str) -> _Proved:

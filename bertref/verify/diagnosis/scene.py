@@ -39,6 +39,8 @@ class Back:
 Made = Rewritten | Back | Updater
 """What is made otherwise: a row, a row's way back, the optimiser's step."""
 
+LOOKUP = "embeddings.word"
+
 LEFT = 3.0
 """The largest error, in units of what rounding explains, that a cause may leave. Larger: causes that are nearly right
 are named; smaller: some right ones are not. Of right implementations the median of the largest is below 2.9
@@ -78,6 +80,12 @@ class Scene:
                     base: Rewritten(before.forward, made.inputs or before.backward, parameters)
                 })  # fmt: skip
         return Scene(self._judgement, replay if graph is self.replay.graph else replay.on(graph))
+
+    def without_padding_row(self) -> "Scene":
+        """The same, in which words at padded positions get no gradient, as with torch's `padding_idx`."""
+        row = self.rows[LOOKUP]
+        table = RowArithmetic(self.case, self.params, padding_row=False).parameter(row, 0)
+        return self.changed({f"{BACK} {LOOKUP}": Back((), {row.parameters[0].name: table})})
 
     def span(self, name: str) -> set[str]:
         """The rows, and ways back of rows, that may have made an answer out of what was recorded."""

@@ -4,7 +4,7 @@ Exit code 0 if every mistake is found and at least 95 % of them where they are, 
 named: exit code 1 if any is given a wrong name. With --without-own, what is said where the causes that are right to
 name aren't known: exit code 1 if anything is named, or a place is wrong. With --pairs 60 --seed 1, or --triples 20, so
 many groups of mistakes at once, drawn by chance: exit code 1 if too few of them are named, if anything else is, or if
-the first place is wrong.
+the first place is wrong. With --blocks, --causes from dumps of the outputs of layers and heads alone.
 """
 
 import argparse
@@ -12,14 +12,18 @@ import sys
 from collections import Counter
 from collections.abc import Iterable
 
+from bertref.verify.graph.axes import split
+
 from . import MISTAKES
-from .measure import SEED, Outcome, measure_all
+from .measure import SEED, Outcome, measure_all, measure_blocks
 from .pairs import GroupOutcome, groups, measure_group
 
 SHARE = 0.95
 """Of the mistakes, that have to be found at the right tensor."""
 PAIRS, TRIPLES = 0.75, 0.5
 """Of the groups, in which every mistake has to be named."""
+BLOCKS = 0.6
+"""Of the mistakes in the forward pass, that have to be named from the outputs of layers and heads alone."""
 
 HEAD = f"{'mistake':36} {'dtype':9} {'found':6} {'first wrong tensor':52} right"
 
@@ -37,8 +41,9 @@ def line(outcome: Outcome) -> str:
 CAUSES = f"{'mistake':36} {'dtype':9} {'cause':10} named"
 
 
-def causes(outcomes: Iterable[Outcome]) -> int:
-    """Prints what the diagnosis says of each mistake, and how often it is right; the exit code."""
+def causes(outcomes: Iterable[Outcome], share: float = 0.0) -> int:
+    """Prints what the diagnosis says of each mistake, and how often it is right; the exit code, 0 if nothing is wrong
+    and this share is right."""
     print(CAUSES)
     counts = Counter[str]()
     for outcome in outcomes:
@@ -49,7 +54,8 @@ def causes(outcomes: Iterable[Outcome]) -> int:
         note = "" if not not_covered else "not covered by a family yet"
         print(f"{outcome.mistake.name:36} {outcome.dtype:9} {outcome.cause:10} {said}{note}", flush=True)
     print(f"\n{sum(counts.values())} checks: " + ", ".join(f"{count} {word}" for word, count in counts.most_common()))
-    return 1 if counts["WRONG"] or counts["failed"] else 0
+    wrong = counts["WRONG"] or counts["failed"] or counts["right"] < share * sum(counts.values())
+    return 1 if wrong else 0
 
 
 def unnamed(outcomes: Iterable[Outcome]) -> int:
@@ -89,6 +95,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, help=f"of the case ({SEED}); of the drawing of groups (1)")
     parser.add_argument("--causes", action="store_true", help="whether the cause is named, instead of the tensor")
     parser.add_argument("--without-own", action="store_true", help="what is named when the right cause isn't known")
+    parser.add_argument("--blocks", action="store_true", help="causes from dumps of the outputs of layers and heads")
     parser.add_argument("--pairs", type=int, default=0, help="so many pairs of mistakes")
     parser.add_argument("--triples", type=int, default=0, help="so many groups of three")
     options = parser.parse_args(arguments)
@@ -100,6 +107,9 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"no mistake has {options.filter!r} in its name or section", file=sys.stderr)
         return 2
     how = {"seed": options.seed or SEED, "size": options.size}
+    if options.blocks:
+        forward = (one for one in chosen if not split(one.first)[0])
+        return causes((measure_blocks(one, seed=how["seed"]) for one in forward), BLOCKS)
     if options.without_own:
         return unnamed(measure_all(chosen, options.dtype, without_own=True, **how))
     if options.causes:

@@ -39,12 +39,12 @@ class Outcome:
 
     @property
     def cause(self) -> str:
-        """What the diagnosis is worth: right if the first cause that it names is one of the mistake's, WRONG if it is
-        another; else its outcome."""
+        """What the diagnosis is worth: right if all causes that it names are the mistake's, WRONG if one is another;
+        else its outcome."""
         found = self.report.diagnosis
         if found is None or found.outcome != "named":
             return "none" if found is None else found.outcome
-        return "right" if found.causes[0].id in self.mistake.causes else "WRONG"
+        return "right" if {cause.id for cause in found.causes} <= set(self.mistake.causes) else "WRONG"
 
     @property
     def covered(self) -> bool:

@@ -77,15 +77,16 @@ def _causal(S: int) -> Values:
 
 
 def _by(
-    compute: Callable[[Scene, Values, Any], Values], axis: int | None = -1
+    compute: Callable[[Scene, Values, Any], Values], axis: int | None = -1, *, padding: bool = True
 ) -> Callable[[Scene, TensorRow, Any], Rewritten]:
-    """Probabilities that a softmax makes of scores, in which the mask may stand otherwise, with its way back."""
+    """Probabilities that a softmax along an axis makes of scores, in which the mask may stand otherwise, with its way
+    back; of padding, too, unless it is kept out."""
 
     def make(scene: Scene, row: TensorRow, value: Any) -> Rewritten:
         forward = Contribution(row.inputs, lambda scores: compute(scene, scores, value))
         if axis is None:  # a row without a key isn't a softmax of its scores
-            return Rewritten(forward)
-        return Rewritten(forward, (Contribution((f"grad:{row.name}", row.name), back),))
+            return Rewritten(forward, padding=padding)
+        return Rewritten(forward, (Contribution((f"grad:{row.name}", row.name), back),), padding=padding)
 
     def back(d: Values, y: Values) -> Values:
         """Of the recorded probabilities, as the reference's."""
@@ -145,7 +146,7 @@ HYPOTHESES = (
     ),
     Hypothesis(
         "attention.causal", PROBS,
-        _by(lambda scene, x, _: softmax(masked(x, _keys(scene) & _causal(x.shape[-1])))),
+        _by(lambda scene, x, _: softmax(masked(x, _keys(scene) & _causal(x.shape[-1]))), padding=False),
         lambda told: f"no token sees later ones {_probabilities(told)}: a causal mask, as in GPT",
         {**MASK, "torch": "is_causal=True"}, "BERT attends in both directions",
     ),
@@ -163,7 +164,7 @@ HYPOTHESES = (
     ),
     Hypothesis(
         "attention.softmax_plus_one", PROBS,
-        _by(lambda scene, x, _: softmax(masked(x, _keys(scene)), more=1.0)),
+        _by(lambda scene, x, _: softmax(masked(x, _keys(scene)), more=1.0), padding=False),
         lambda told: f"1 is added to the sum of exponentials {_probabilities(told)} (softmax1, add_zero_attn)",
         SOFTMAX, "divide by the sum of the exponentials alone",
     ),

@@ -121,7 +121,7 @@ def _exchanged(scene: Scene, row: TensorRow, _: Any) -> Rewritten:
     if row.op == "lookup":
         return _looked_up(lambda *_: mask)(scene, row, None)
     kept_out = np.where(types.astype(bool)[:, None, None, :], 0.0, -HUGE)
-    return formula(row, lambda scores: softmax(scores + kept_out))
+    return Rewritten(Contribution(row.inputs, lambda scores: softmax(scores + kept_out)), padding=True)
 
 
 POSITION, TYPE, TOTAL = named("embeddings.position"), named("embeddings.token_type"), named("embeddings.sum")

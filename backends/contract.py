@@ -32,6 +32,7 @@ STANDARD = (
     "broadcast_to",
     "clip",
     "concat",
+    "cumulative_sum",
     "equal",
     "exp",
     "expand_dims",

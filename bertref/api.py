@@ -218,7 +218,7 @@ class Model:
         """The last layer's vectors of the texts, (len(texts), longest, H), 0 at the padding."""
         from .inference import loaded
 
-        encodings = self.tokenizer.encode_batch(texts, None, self.config.max_position_embeddings)
+        encodings = self.tokenizer.encode_batch(texts, None, self.config.max_length)
         if not encodings:
             return np.zeros((0, 0, self.config.hidden_size), np.float32)
         encoded, x = loaded.encode(self, encodings)
@@ -239,7 +239,7 @@ class Model:
         last = f"layer.{self.config.num_hidden_layers - 1}.output"
         wanted = {last if name == "sequence" else name for name in names}
         recorder = Recorder(wanted)
-        encodings = self.tokenizer.encode_batch(texts, None, self.config.max_position_embeddings)
+        encodings = self.tokenizer.encode_batch(texts, None, self.config.max_length)
         if not encodings:
             raise InputError("features: no text given")
         x = loaded.inputs_of(self, encodings)

@@ -6,12 +6,14 @@ Hugging Face's differ, is another. Nothing numeric is implicit: see `Numerics`.
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from .config_keys import other_keys
 from .errors import InputError
+from .variants import BERT, VARIANTS, Variant, class_name
 
 ACTIVATIONS = ("gelu", "relu", "tanh")
 
@@ -29,11 +31,21 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
 
 
+OPTIONAL = ("classifier_dropout", "qa_dropout", "embedding_size", "num_hidden_groups")
+"""Settings that may be None."""
+
+
 @dataclass(frozen=True)
 class BertConfig:
     """The architecture; names and defaults are those of Hugging Face's `BertConfig` (defaults: BERT-Base, uncased).
 
-    `classifier_dropout` is the rate in front of a classifier, None: `hidden_dropout_prob`.
+    `classifier_dropout` is the rate in front of a classifier, None: `hidden_dropout_prob`. Of other variants:
+
+    model_type         which network it is, one of `variants.VARIANTS`
+    embedding_size     E, the width of the tables, from which a projection leads to H; None: they have the width H
+    num_hidden_groups  the layers share the parameters of so many groups of layers; None: each has its own
+    inner_group_num    layers of a group; `num_hidden_layers` counts every layer that is applied, and so is a multiple
+    qa_dropout         the rate in front of the answers' vectors, None: `hidden_dropout_prob`
 
     Raises `InputError` where the sizes contradict each other.
     """
@@ -51,10 +63,20 @@ class BertConfig:
     initializer_range: float = 0.02
     pad_token_id: int = 0
     classifier_dropout: float | None = None
+    model_type: str = "bert"
+    embedding_size: int | None = None
+    num_hidden_groups: int | None = None
+    inner_group_num: int = 1
+    qa_dropout: float | None = None
 
     def __post_init__(self) -> None:
+        _require(self.model_type in VARIANTS, "model_type", self.model_type, "one of " + ", ".join(VARIANTS))
         for name in ("vocab_size", "hidden_size", "num_attention_heads", "intermediate_size",
-                     "max_position_embeddings", "type_vocab_size"):  # fmt: skip
+                     "max_position_embeddings", "type_vocab_size", "embedding_size", "num_hidden_groups",
+                     "inner_group_num"):  # fmt: skip
+            value, fixed = getattr(self, name), self.variant.fixed
+            if (value is None and name in OPTIONAL) or (name in fixed and value == fixed[name]):
+                continue
             _require(
                 _is_int(getattr(self, name)) and getattr(self, name) > 0,
                 name,
@@ -69,9 +91,9 @@ class BertConfig:
                 f"{self.num_attention_heads}; every head needs the same width"
             )
         _require(self.hidden_act in ACTIVATIONS, "hidden_act", self.hidden_act, "one of " + ", ".join(ACTIVATIONS))
-        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout"):
+        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout", "qa_dropout"):
             p = getattr(self, name)  # decided by 16 random bits: nearer to 1 than that nothing would be kept
-            if p is None and name == "classifier_dropout":
+            if p is None and name in OPTIONAL:
                 continue
             _require(_is_number(p) and 0 <= p < 1 - 2**-17, name, p, "in [0, 1), and not within 2**-17 of 1")
         _require(_is_number(self.initializer_range) and 0 < self.initializer_range < math.inf, "initializer_range",
@@ -79,6 +101,43 @@ class BertConfig:
         _require(_is_int(self.pad_token_id) and 0 <= self.pad_token_id < self.vocab_size, "pad_token_id",
         self.pad_token_id,
                  f"an id below vocab_size {self.vocab_size}")  # fmt: skip
+        _require(self.num_hidden_layers % self.inner_group_num == 0, "num_hidden_layers", self.num_hidden_layers,
+                 f"a multiple of inner_group_num {self.inner_group_num}")  # fmt: skip
+        _require(self.max_length > 0, "max_position_embeddings", self.max_position_embeddings,
+                 f"more than pad_token_id {self.pad_token_id} and 1: positions are counted from there")  # fmt: skip
+
+    @property
+    def variant(self) -> Variant:
+        """The network's record of settings."""
+        return VARIANTS[self.model_type]
+
+    @property
+    def max_length(self) -> int:
+        """The most tokens that a sequence may have: as many as there are positions for them."""
+        return self.max_position_embeddings - (self.pad_token_id + 1 if self.variant.counts_tokens else 0)
+
+    @property
+    def stored_layers(self) -> int:
+        """How many layers have parameters of their own."""
+        groups = self.num_hidden_groups
+        return self.num_hidden_layers if groups is None else groups * self.inner_group_num
+
+    def stored_layer(self, i: int) -> int:
+        """The layer whose parameters layer `i` uses: its own, or that of its group.
+
+        Group g of G serves the layers from g N/G on, of N applications of a group.
+        """
+        groups, inner = self.num_hidden_groups, self.inner_group_num
+        if groups is None:
+            return i
+        group = int(i // inner / (self.num_hidden_layers // inner / groups))  # rounded as Hugging Face does
+        return group * inner + i % inner
+
+    def head_dropout(self, head: str) -> float:
+        """The rate of dropout in front of a head, 0 where the network has none."""
+        name = self.variant.head_dropout.get(head)
+        rate = 0.0 if name is None else getattr(self, name)
+        return self.hidden_dropout_prob if rate is None else float(rate)
 
     @property
     def head_size(self) -> int:
@@ -87,24 +146,49 @@ class BertConfig:
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> "BertConfig":
-        """A published size: `tiny`, `mini`, `small`, `medium` (Turc et al. 2019), `base`, `large` (Devlin et al.)."""
+        """A published size: `tiny`, `mini`, `small`, `medium` (Turc et al. 2019), `base`, `large` (Devlin et al.),
+        those of the other variants' authors (`roberta-base`, `albert-xxlarge`), and a `tiny` of each of these."""
         if name not in PRESETS:
             raise InputError(f"config: no preset {name!r}; there are {', '.join(PRESETS)}")
-        layers, width = PRESETS[name]
+        layers, width, *own = PRESETS[name]
         sizes = {"num_hidden_layers": layers, "hidden_size": width, "num_attention_heads": width // 64,
                  "intermediate_size": 4 * width}  # fmt: skip
-        return cls(**{**sizes, **changes})
+        variant, _, _ = name.rpartition("-")
+        return cls(**{**sizes, **_OF_VARIANTS.get(variant, {}), **(own[0] if own else {}), **changes})
 
 
-PRESETS = {
+PRESETS: dict[str, Any] = {
     "tiny": (2, 128),
     "mini": (4, 256),
     "small": (4, 512),
     "medium": (8, 512),
     "base": (12, 768),
     "large": (24, 1024),
+    "roberta-tiny": (2, 128),
+    "roberta-base": (12, 768),
+    "roberta-large": (24, 1024),
+    "xlm-roberta-base": (12, 768),
+    "xlm-roberta-large": (24, 1024),
+    "distilbert-tiny": (2, 128),
+    "distilbert-base": (6, 768),
+    "albert-tiny": (2, 128, {"embedding_size": 64}),
+    "albert-base": (12, 768),
+    "albert-large": (24, 1024),
+    "albert-xlarge": (24, 2048, {"num_attention_heads": 16}),
+    "albert-xxlarge": (12, 4096),
 }
-"""Layers and hidden size; a head is always 64 wide and the feed-forward layer four times the hidden size."""
+"""Layers, hidden size, and what else is said; a head is otherwise 64 wide and the feed-forward layer four times the
+hidden size. ALBERT's are those of its second version."""
+_ROBERTA = {"vocab_size": 50265, "max_position_embeddings": 514, "type_vocab_size": 1, "pad_token_id": 1}
+_NONE = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+_OF_VARIANTS: dict[str, dict[str, Any]] = {
+    "roberta": {"model_type": "roberta", **_ROBERTA},
+    "xlm-roberta": {"model_type": "xlm-roberta", **_ROBERTA, "vocab_size": 250002},
+    "distilbert": {"model_type": "distilbert", "type_vocab_size": 0, "classifier_dropout": 0.2, "qa_dropout": 0.1},
+    "albert": {"model_type": "albert", "vocab_size": 30000, "embedding_size": 128, "num_hidden_groups": 1,
+               "classifier_dropout": 0.1, **_NONE},
+}  # fmt: skip
+"""What the presets of a variant have in common; the vocabulary is that of the published model."""
 
 
 @dataclass(frozen=True)
@@ -191,8 +275,25 @@ HIDDEN_ACTS = {"gelu": ("gelu", "erf"), "gelu_new": ("gelu", "tanh"), "gelu_pyto
                "relu": ("relu", None), "tanh": ("tanh", None)}  # fmt: skip
 """Hugging Face's names -> (hidden_act, what `gelu` means)."""
 
-_ARCHITECTURE = (*(f.name for f in fields(BertConfig)), "layer_norm_eps", "bertref_numerics", "bertref_windows")
-"""The keys that are read; `config_keys` knows the others."""
+_SHARED = tuple(f.name for f in fields(BertConfig) if f.name not in {n for v in VARIANTS.values() for n in v.own})
+"""The settings that every variant has."""
+
+
+def _keys(variant: Variant) -> dict[str, str]:
+    """Setting -> the key of config.json that holds it."""
+    settings = (*_SHARED, *variant.own, "layer_norm_eps")
+    return {name: variant.keys.get(name, name) for name in settings if name not in variant.fixed}
+
+
+def _architecture(values: Mapping[str, Any]) -> tuple[str, ...]:
+    """The keys that are read; `config_keys` knows the others."""
+    return (*_keys(_variant_of(values)).values(), "bertref_numerics", "bertref_windows")
+
+
+def _variant_of(values: Mapping[str, Any]) -> Variant:
+    """BERT where the config names no variant that is known."""
+    name = values.get("model_type")
+    return VARIANTS.get(name, BERT) if isinstance(name, str) else BERT
 
 
 def config_from_dict(
@@ -203,7 +304,7 @@ def config_from_dict(
     `dialect` overrides what the file says; without either, Hugging Face's. Raises `InputError` for a key that is not
     known and for a setting that is known and not supported: what isn't understood is refused, not dropped.
     """
-    other_keys(values, _ARCHITECTURE).require(where)
+    other_keys(values, _architecture(values)).require(where)
     return _config_from_dict(values, dialect, where)
 
 
@@ -215,32 +316,42 @@ def live_config_from_dict(values: dict[str, Any], *, where: str = "config") -> t
 
 def live_config_notes(values: dict[str, Any], *, where: str = "config") -> tuple[str, ...]:
     """`config_notes`, and a line on what `config_from_dict` refuses."""
-    found = other_keys(values, _ARCHITECTURE)
+    found = other_keys(values, _architecture(values))
     return *found.notes(where), *found.doubts(where)
 
 
 def config_notes(values: dict[str, Any], *, where: str = "config") -> tuple[str, ...]:
     """What to tell whoever uses a config: the keys that were passed over because they can't change any number."""
-    return other_keys(values, _ARCHITECTURE).notes(where)
+    return other_keys(values, _architecture(values)).notes(where)
 
 
 def _config_from_dict(values: dict[str, Any], dialect: Numerics | None, where: str) -> tuple[BertConfig, Numerics]:
+    variant = _variant_of(values)
+    given = {name: values[key] for name, key in _keys(variant).items() if key in values}
+    given = {**variant.defaults, **given, **variant.fixed, "model_type": variant.model_type}
     recorded = values.get("bertref_numerics")
     numerics = numerics_from_dict(recorded, where=where) if recorded is not None else Numerics.preset("huggingface")
-    act = values.get("hidden_act", "gelu")
-    if not isinstance(act, str) or act not in HIDDEN_ACTS:
-        raise InputError(f"{where}: hidden_act {act!r} is not supported; there are {', '.join(HIDDEN_ACTS)}")
-    hidden_act, gelu = HIDDEN_ACTS[act]
-    changes: dict[str, Any] = {"layer_norm_eps": values.get("layer_norm_eps"), "gelu": gelu}
+    given["hidden_act"], gelu = _activation(given.get("hidden_act", "gelu"), variant, where)
+    changes: dict[str, Any] = {"layer_norm_eps": given.pop("layer_norm_eps", None), "gelu": gelu}
     numerics = replace(numerics, **{name: value for name, value in changes.items() if value is not None})
-    architecture = {f.name: values[f.name] for f in fields(BertConfig) if f.name in values}
-    if architecture.get("pad_token_id", 0) is None:  # transformers' "no padding row": padding is masked all the same
-        del architecture["pad_token_id"]
+    if given.get("pad_token_id", 0) is None:  # transformers' "no padding row": padding is masked all the same
+        del given["pad_token_id"]
+    if _is_int(given.get("num_hidden_layers")) and _is_int(given.get("inner_group_num", 1)):
+        given["num_hidden_layers"] *= given.get("inner_group_num", 1)  # it counts groups in config.json
     try:
-        config = BertConfig(**{**architecture, "hidden_act": hidden_act})
+        config = BertConfig(**given)
     except InputError as error:
         raise InputError(f"{where}: {str(error).removeprefix('config: ')}") from None
     return config, dialect or numerics
+
+
+def _activation(name: Any, variant: Variant, where: str) -> tuple[str, str | None]:
+    """`HIDDEN_ACTS` of a name. Raises `InputError` for one that this variant can't be computed with."""
+    if not isinstance(name, str) or name not in HIDDEN_ACTS:
+        raise InputError(f"{where}: hidden_act {name!r} is not supported; there are {', '.join(HIDDEN_ACTS)}")
+    if variant.gelu_alone and name != "gelu":
+        raise InputError(f"{where}: hidden_act {name!r} is not supported; {variant.title}'s masked-word head has gelu")
+    return HIDDEN_ACTS[name]
 
 
 def numerics_from_dict(values: dict[str, Any], *, where: str = "dialect") -> Numerics:
@@ -277,9 +388,14 @@ def numerics_to_dict(numerics: Numerics) -> dict[str, Any]:
     return values
 
 
+_UNSAID = {"model_type": "bert", "inner_group_num": 1}
+"""Settings of other variants than BERT, with BERT's values."""
+
+
 def architecture_to_dict(config: BertConfig) -> dict[str, Any]:
-    """The JSON form of an architecture; a setting that is None is left out."""
-    return {name: value for name, value in asdict(config).items() if value is not None}
+    """The JSON form of an architecture; a setting that is None is left out, and what only other variants have."""
+    values = {name: value for name, value in asdict(config).items() if value is not None}
+    return {name: value for name, value in values.items() if _UNSAID.get(name) != value}
 
 
 def config_to_dict(
@@ -287,16 +403,21 @@ def config_to_dict(
 ) -> dict[str, Any]:
     """The keys of a `config.json` that Hugging Face's loaders take as their own, and the dialect beside them.
 
-    `tied` says whether the decoder of the masked language model is the table of word embeddings.
+    `architecture` is BERT's class for the model; the variant's own is written. `tied` says whether the decoder of the
+    masked language model is the table of word embeddings.
     """
-    values = architecture_to_dict(config)
+    variant, values = config.variant, asdict(config) | {"layer_norm_eps": numerics.layer_norm_eps}
+    for name, value in variant.fixed.items():
+        _require(values[name] == value, name, values[name], f"{value}, which every {variant.title} has")
     if config.hidden_act == "gelu":
         values["hidden_act"] = {"erf": "gelu", "tanh": "gelu_new"}[numerics.gelu]
+    values["num_hidden_layers"] //= config.inner_group_num
+    for name in variant.defaults.keys() & {"classifier_dropout", "qa_dropout"}:  # left out, it would mean the default
+        values[name] = config.hidden_dropout_prob if values[name] is None else values[name]
+    written = {key: values[name] for name, key in _keys(variant).items() if values[name] is not None}
     return {
-        "architectures": [architecture],
-        "model_type": "bert",
-        **values,
-        "layer_norm_eps": numerics.layer_norm_eps,
+        "architectures": [class_name(variant, architecture)],
+        **written,
         "tie_word_embeddings": tied,
         "bertref_numerics": numerics_to_dict(numerics),
     }
@@ -309,12 +430,14 @@ def read_config(path: str | Path, *, dialect: Numerics | None = None) -> tuple[B
 
 
 def named_config(name: str, numerics: Numerics) -> tuple[BertConfig, Numerics]:
-    """The architecture of a preset in the dialect `numerics`, or what a `config.json` says of both.
+    """The architecture of a preset in the dialect `numerics`, with what its variant's publication says otherwise, or
+    what a `config.json` says of both.
 
     Raises `InputError` if `name` is neither a preset nor a file.
     """
     if name in PRESETS:
-        return BertConfig.preset(name), numerics
+        config = BertConfig.preset(name)
+        return config, replace(numerics, **config.variant.numerics)
     if not Path(name).is_file():
         raise InputError(f"--config {name}: neither a preset ({', '.join(PRESETS)}) nor a file")
     return read_config(name)

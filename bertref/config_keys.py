@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errors import InputError
+from .variants import REFUSED, VARIANTS
 
 UNSUPPORTED_UNLESS: dict[str, tuple[Any, ...]] = {
-    "model_type": ("bert",),
+    "model_type": tuple(VARIANTS),
     "position_embedding_type": ("absolute",),
     "is_decoder": (False,),
     "add_cross_attention": (False,),
@@ -25,10 +26,16 @@ UNSUPPORTED_UNLESS: dict[str, tuple[Any, ...]] = {
     "cross_attention_hidden_size": (None,),
     "chunk_size_feed_forward": (0,),
     "pruned_heads": ({},),
+    "down_scale_factor": (1,),
+    "gap_size": (0,),
+    "net_structure_type": (0,),
+    "num_memory_blocks": (0,),
 }
 """Settings that would change the numbers, and the values that are computed here, the default first."""
 
-UNSUPPORTED_UNLESS_EMPTY = ("adapters", "adapter_fusion_models", "cell", "quantization_config", "structure")
+UNSUPPORTED_UNLESS_EMPTY = (
+    "adapters", "adapter_fusion_models", "cell", "layers_to_keep", "quantization_config", "structure",
+)  # fmt: skip
 """Settings that may add layers or change weights where there is anything in them, at any depth."""
 
 CONDITIONAL = (*UNSUPPORTED_UNLESS, *UNSUPPORTED_UNLESS_EMPTY, "emb_size")
@@ -39,11 +46,12 @@ USUAL = frozenset(
     finetuning_task gradient_checkpointing id2label label2id language model_max_length name num_labels
     output_attentions output_hidden_states output_past pooler_fc_size pooler_num_attention_heads pooler_num_fc_layers
     pooler_size_per_head pooler_type problem_type return_dict sep_token_id task_specific_params
-    tie_word_embeddings tokenizer_class
+    sinusoidal_pos_embds tie_weights_ tie_word_embeddings tokenizer_class
     torch_dtype torchscript transformers_version use_bfloat16 use_cache use_return_dict
     _name_or_path _attn_implementation _attn_implementation_autoset _commit_hash""".split()
 )
-"""Keys of every BERT of Hugging Face's; heads read what they need of them."""
+"""Keys of every model of Hugging Face's; heads read what they need of them. DistilBERT's sinusoidal_pos_embds says what
+its table of positions began with; it is stored like any other."""
 
 GENERATION = frozenset(
     """assistant_confidence_threshold assistant_early_exit assistant_lookbehind bad_words_ids begin_suppress_tokens
@@ -139,7 +147,17 @@ def _unsupported(key: str, values: Mapping[str, Any]) -> str:
         allowed = (values.get("hidden_size"),)
     if value in allowed:
         return ""
+    if key == "model_type":
+        return _strange(value)
     return f"{key} = {_short(value)} is not supported; only {repr(allowed[0]) if allowed else 'an empty one'} is"
+
+
+def _strange(model_type: Any) -> str:
+    """Why the network of that name is not computed."""
+    known = ", ".join(VARIANTS)
+    why = REFUSED.get(model_type) if isinstance(model_type, str) else None
+    reason = f": {why}; there are {known}" if why else f"; there are {known}"
+    return f"model_type = {_short(model_type)} is not supported{reason}"
 
 
 def _empty(value: Any) -> bool:

@@ -22,6 +22,7 @@ import numpy as np
 from .arrays import Array, Namespace
 from .rng import philox, stream
 
+POOLER_SITE = -1
 EMBEDDINGS_SITE = 0
 HEAD_SITE = 1
 FEW = 1 << 16

@@ -38,12 +38,14 @@ class Layout:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What the encoder reads: three ids for every row, and the layout."""
+    """What the encoder reads: three ids for every row, and the layout. `counted_ids` are those from which positions are
+    counted, where `input_ids` are rows of another table than the model's."""
 
     layout: Layout
     input_ids: Array  # (T)
-    position_ids: Array  # (T)
+    position_ids: Array  # (T), columns
     token_type_ids: Array  # (T)
+    counted_ids: Array | None = None
 
 
 def inputs(
@@ -97,12 +99,14 @@ def inputs(
 
 def check_ids(config: BertConfig, input_ids: np.ndarray, token_type_ids: np.ndarray) -> None:
     """Raises `InputError` for ids (B, S) of which a model's tables have no row, and for more columns than positions."""
-    S, limit = input_ids.shape[1], config.max_position_embeddings
+    S, limit = input_ids.shape[1], config.max_length
     if limit < S:
         raise InputError(f"sequences of {S} tokens; the model reads at most {limit} (max_position_embeddings)")
     _check("input_ids", input_ids, config.vocab_size, "vocab_size", "the vocabulary is another model's")
     single = "the model reads single texts, no pairs and no questions"
     hint = single if config.type_vocab_size == 1 else "they are numbered from 0"
+    if not config.type_vocab_size:  # they are not looked at
+        return
     _check("token_type_ids", token_type_ids, config.type_vocab_size, "type_vocab_size", hint)
 
 

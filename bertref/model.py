@@ -24,11 +24,14 @@ class Encoded(NamedTuple):
 
 
 class ModelCache(NamedTuple):
-    """The caches of the embeddings, of every layer, and of the pooler."""
+    """The caches of the embeddings, of every layer, and of the pooler; `stored` says whose parameters a layer used, and
+    of what is `frozen` as in `Settings` there is no cache."""
 
     embeddings: Any
     layers: list[Any]
+    stored: list[int]
     pooler: Any
+    frozen: int = 0
 
 
 def forward(
@@ -38,37 +41,48 @@ def forward(
     settings: Settings,
     *,
     dropout: Dropout | None = None,
+    pooler_dropout: Dropout | None = None,
     probe: Probe | None = None,
 ) -> tuple[Encoded, ModelCache]:
-    """Ids -> `Encoded`. Without `dropout` nothing is dropped; `params` are named as in `bertref.params`."""
+    """Ids -> `Encoded`. Without `dropout` nothing is dropped; `pooler_dropout` works in front of the pooler, for heads
+    that want it. `params` are named as in `bertref.params`."""
     hidden, embedded = embeddings.forward(
         ops, scope(params, "bert.embeddings"), x, settings, dropout, probe and probe.scope("embeddings.")
     )
-    layers = []
-    for i in range(settings.config.num_hidden_layers):
-        p = scope(params, f"bert.encoder.layer.{i}")
+    layers, stored = [], _stored(settings)
+    for i, number in enumerate(stored):
+        p = scope(params, f"bert.encoder.layer.{number}")
         hidden, cache = encoder_layer.forward(
             ops, p, hidden, x.layout, settings, dropout, i, probe and probe.scope(f"layer.{i}.")
         )
-        layers.append(cache)
+        layers.append(cache if settings.frozen <= i + 1 else None)
     pooled, pooling = None, None
     if POOLER + ".dense.weight" in params:
-        pooled, pooling = pooler.forward(ops, scope(params, POOLER), hidden, x.layout, probe)
-    return Encoded(hidden, pooled), ModelCache(embedded, layers, pooling)
+        pooled, pooling = pooler.forward(
+            ops, scope(params, POOLER), hidden, x.layout, settings, pooler_dropout, probe
+        )
+    frozen = settings.frozen
+    return Encoded(hidden, pooled), ModelCache(None if frozen else embedded, layers, stored, pooling, frozen)
 
 
 def pooled(ops: OpSet, params: dict[str, Array], x: Inputs, settings: Settings) -> Array:
     """Ids -> the pooled output (B, H) alone, nothing dropped: that of `forward`, without the last layer's work at the
     tokens that the pooler does not read. The model has a pooler."""
     hidden, _ = embeddings.forward(ops, scope(params, "bert.embeddings"), x, settings, None, None)
-    layers = [scope(params, f"bert.encoder.layer.{i}") for i in range(settings.config.num_hidden_layers)]
+    layers = [scope(params, f"bert.encoder.layer.{number}") for number in _stored(settings)]
     for i, p in enumerate(layers[:-1]):
         hidden, _ = encoder_layer.forward(ops, p, hidden, x.layout, settings, None, i)
     if layers:
         first = first_token.forward(ops, layers[-1], hidden, x.layout, settings)
     else:
         first, _ = ops.gather.forward(hidden, x.layout.first)
-    return pooler.of_first(ops, scope(params, POOLER), first)
+    return pooler.of_first(ops, scope(params, POOLER), first, settings)
+
+
+def _stored(settings: Settings) -> list[int]:
+    """Of every layer the number under which its parameters stand: its own, unless layers share them."""
+    config = settings.config
+    return [config.stored_layer(i) for i in range(config.num_hidden_layers)]
 
 
 def backward(
@@ -78,7 +92,8 @@ def backward(
     cache: ModelCache,
     probe: Probe | None = None,
 ) -> dict[str, Array]:
-    """Gradients of the sequence (T, H) and of the pooled output (B, H), either may be None -> all parameter gradients.
+    """Gradients of the sequence (T, H) and of the pooled output (B, H), either may be None -> the gradients of all
+    parameters that are not frozen.
 
     The pooler's own gradients are there only if `d_pooled` is. `probe` should be scoped to `grad:`. The cache is used
     up: a layer's part is let go as soon as it has served, because gradients need the memory.
@@ -92,9 +107,13 @@ def backward(
         dx = from_pooler if dx is None else ops.add.forward(dx, from_pooler)[0]
     if dx is None:
         raise ValueError("backward needs the gradient of the sequence, of the pooled output, or of both")
-    for i in reversed(range(len(cache.layers))):
+    for i in reversed(range(max(cache.frozen - 1, 0), len(cache.layers))):
         dx, layer_grads = encoder_layer.backward(ops, dx, _taken(cache.layers, i), probe and probe.scope(f"layer.{i}."))
-        grads |= prefixed(f"bert.encoder.layer.{i}", layer_grads)
+        for name, grad in prefixed(f"bert.encoder.layer.{cache.stored[i]}", layer_grads).items():
+            # a parameter of several layers is used several times, so the gradients add up
+            grads[name] = ops.add.forward(grads[name], grad)[0] if name in grads else grad
+    if cache.frozen:
+        return grads
     table_grads = embeddings.backward(ops, dx, cache.embeddings, probe and probe.scope("embeddings."))
     return grads | prefixed("bert.embeddings", table_grads)
 

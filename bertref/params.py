@@ -1,7 +1,11 @@
 """Parameters as a flat dict, name -> array, and which of them the encoder has.
 
 Names, shapes and orientation are those of Hugging Face's `BertForPreTraining`: a dense weight is (out, in). What a
-whole model's dict must hold, heads included, says `heads.parameter_shapes`, in the letters used here.
+whole model's dict must hold, heads included, says `heads.parameter_shapes`, in the letters used here; E is the width of
+the embeddings, H unless they are factorised.
+
+Other variants of the network have the same names, where files call them otherwise (`checkpoint.naming`), and one more:
+the projection of factorised embeddings. Layers that share parameters use those of the first of them.
 """
 
 import re
@@ -11,11 +15,15 @@ from typing import Any
 Shape = tuple[int, ...]
 
 EMBEDDINGS: dict[str, tuple[str, ...]] = {
-    "bert.embeddings.word_embeddings.weight": ("V", "H"),
-    "bert.embeddings.position_embeddings.weight": ("N", "H"),
-    "bert.embeddings.token_type_embeddings.weight": ("K", "H"),
-    "bert.embeddings.LayerNorm.weight": ("H",),
-    "bert.embeddings.LayerNorm.bias": ("H",),
+    "bert.embeddings.word_embeddings.weight": ("V", "E"),
+    "bert.embeddings.position_embeddings.weight": ("N", "E"),
+    "bert.embeddings.token_type_embeddings.weight": ("K", "E"),
+    "bert.embeddings.LayerNorm.weight": ("E",),
+    "bert.embeddings.LayerNorm.bias": ("E",),
+}
+PROJECTION: dict[str, tuple[str, ...]] = {
+    "bert.embeddings.projection.weight": ("H", "E"),
+    "bert.embeddings.projection.bias": ("H",),
 }
 LAYER: dict[str, tuple[str, ...]] = {
     "attention.self.query.weight": ("H", "H"),
@@ -43,9 +51,11 @@ POOLER: dict[str, tuple[str, ...]] = {
 _LAYER_NAME = re.compile(r"bert\.encoder\.layer\.(0|[1-9][0-9]*)\.(.+)")
 
 
-def encoder_letters(layers: int) -> dict[str, tuple[str, ...]]:
-    """Name -> shape of the embeddings' and the layers' parameters, in canonical order."""
-    letters = dict(EMBEDDINGS)
+def encoder_letters(layers: int, *, segments: bool = True, projected: bool = False) -> dict[str, tuple[str, ...]]:
+    """Name -> shape of the embeddings' and the layers' parameters, in canonical order. Unless there are `segments`,
+    there is no table of token types; `projected`: the embeddings are factorised."""
+    letters = {name: shape for name, shape in EMBEDDINGS.items() if segments or "K" not in shape}
+    letters |= PROJECTION if projected else {}
     for layer in range(layers):
         letters.update({f"bert.encoder.layer.{layer}.{name}": shape for name, shape in LAYER.items()})
     return letters

@@ -23,7 +23,7 @@ STREAMS = {
     "masking": 4,  # step = pass, example = number of the instance in its pass
     "held_out": 5,  # which documents are kept for evaluation
     "case": 6,  # verification cases and test inputs
-    "dropout": 1_000_000,  # plus the site's number: 0 embeddings, 1 heads, then three sites a layer
+    "dropout": 1_000_000,  # plus the site's: -1 pooler, 0 embeddings, 1 heads, then three a layer
 }
 WORD = 2**64
 

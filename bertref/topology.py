@@ -11,14 +11,16 @@ Only names and edges are shared. The model is written a second time, independent
 functions of `heads` and `objectives` never read this table, so that it can be held against what they compute (a test
 replays every row from what the model, and transformers, recorded).
 
-Variants of the network are other rows; none is built yet.
+Variants of the network are other rows:
 
-    pre-layer-norm   other inputs: `attention_norm` reads {x}, query, key and value read it, and `attention_sum` adds
-                     {x} as before; `output` is the sum, and a last norm follows the layers
-    ALBERT           the parameters of layer 0 in every layer's rows: a parameter's gradient adds up over the rows that
-                     have it, as that of the word embeddings does today; the embeddings get a dense row
-    DistilBERT       no row for the token types, and `embeddings.sum` without that input; no pooler
+    ALBERT           the parameters of the first layer that has them in the rows of all that share them: a parameter's
+                     gradient adds up over the rows that have it, as that of the word embeddings does; the embeddings
+                     get a dense row, and their other rows the width E
+    DistilBERT       no row for the token types, and `embeddings.sum` without that input; relu in the pooler's place
     RoBERTa          other arguments of the positions' lookup: they are counted from the padding id on
+
+Not built: pre-layer-norm, with other inputs: `attention_norm` reads {x}, query, key and value read it, and
+`attention_sum` adds {x} as before; `output` is the sum, and a last norm follows the layers.
 """
 
 from collections.abc import Iterator, Sequence
@@ -35,6 +37,7 @@ from .row import (
     DENSE,
     EMBEDDING,
     LAYER_NORM,
+    RELU,
     SOFTMAX,
     TANH,
     Parameter,
@@ -77,6 +80,10 @@ EMBEDDINGS = (
     TensorRow("embeddings.sum", "add", tuple(f"embeddings.{t}" for t in _TABLES), (), _H, "tokens", "sum", (ADD,)),
     _norm("embeddings.norm", "embeddings.sum", _E + "LayerNorm", "bert.embeddings", "norm"),
 )
+PROJECTION = TensorRow(
+    "embeddings.projection", "dense", ("embeddings.norm",), weight_and_bias(_E + "projection", "projection"), _H,
+    "tokens", "projection", (DENSE,), _E + "projection",
+)  # fmt: skip
 LAYER = (
     _dense("query", "{x}", "attention.self.query", _H, "query"),
     _dense("key", "{x}", "attention.self.key", _H, "key"),
@@ -95,13 +102,37 @@ LAYER = (
     _inside("ffn_sum", "residual", ("ffn_output", "attention_norm"), _H, "tokens", "ffn_sum", ADD),
     _norm("layer.{i}.output", "layer.{i}.ffn_sum", _L + "output.LayerNorm", _L.removesuffix("."), "output"),
 )  # fmt: skip
+
+def _embeddings(config: BertConfig) -> list[TensorRow]:
+    """The rows of a config's embeddings."""
+    rows = list(EMBEDDINGS)
+    if not config.type_vocab_size:
+        del rows[2]
+        rows[2] = replace(rows[2], inputs=rows[2].inputs[:2])
+    if config.variant.counts_tokens:
+        rows[1] = replace(rows[1], arguments=("positions_from_padding",))
+    if config.embedding_size is not None:
+        rows = [*(replace(row, axes="B S E") for row in rows), PROJECTION]
+    return rows
+
+
 POOLER = (
     TensorRow("pooled_pre", "dense", ("{x}",), weight_and_bias("bert.pooler.dense", "pooler"), "B H", "rows",
               "pooled_pre", (DENSE,), "bert.pooler.dense", ("first_token",)),
     TensorRow("pooled", "tanh", ("pooled_pre",), (), "B H", "rows", "pooled", (TANH,), "bert.pooler"),
 )  # fmt: skip
+
+
+def _pooler(config: BertConfig, heads: Sequence[str]) -> tuple[TensorRow, ...]:
+    """The rows of a config's pooler; where it is a part of the head, nothing but the classifier shows its output."""
+    variant, pre, pooled = config.variant, *POOLER
+    files = ({"tanh": TANH, "relu": RELU}[variant.pooled_by],)
+    own = variant.pooled_by == "tanh" and not {*heads} & {*variant.pooler_dropout}
+    return pre, replace(pooled, op=variant.pooled_by, files=files, module=pooled.module if own else "")
+
+
 GIVEN = "bertref/verify/given_gradient.py"
-POOLING = "bertref/inference/sentence_transformers/pooling.py"
+POOLING, VECTORS = (f"bertref/inference/sentence_transformers/{name}.py" for name in ("pooling", "embeddings"))
 
 
 def _inner_product(**outputs: str) -> TensorRow:
@@ -120,6 +151,15 @@ POOLINGS = {
     }.items()
 }  # fmt: skip
 """What sentence-transformers calls a pooling -> its row."""
+JOINED = TensorRow("sentence.joined", "joined", (), (), "B J", "rows", "joined", (VECTORS,))
+"""Several poolings side by side: its inputs."""
+SENTENCE_DENSE = "sentence.dense."
+"""How the tensors of dense layers on a vector begin: their number follows. A case holds their weights by that name."""
+ACTIVATED_BY = ("identity", "tanh", "relu")
+"""What follows such a layer."""
+DENSE_STEPS = {f"dense.{name}": name for name in ACTIVATED_BY}
+MOST_DENSE = 4
+"""So many of these layers follow each other at most."""
 UNIT_LENGTH = "unit_length"
 SENTENCE = (
     TensorRow("sentence.mean", "mean_of_tokens", ("{x}",), (), "B H", "rows", "mean", (GIVEN,)),
@@ -153,23 +193,38 @@ def rows(
 ) -> tuple[TensorRow, ...]:
     """Every tensor of the encoder, of the heads (names as in `bertref.heads`) and of the objective's losses (None:
     without), in the order of the computation. Unless `tied`, the decoder has a table of its own. `embedding` is what
-    makes a vector of a text: one of `POOLINGS`, and `UNIT_LENGTH` or not. Raises `InputError` for an unknown head."""
-    found = list(EMBEDDINGS)
+    makes a vector of a text: of `POOLINGS` one or several, which are joined, of `DENSE_STEPS` up to `MOST_DENSE`, and
+    `UNIT_LENGTH` or not. Raises `InputError` for an unknown head."""
+    found = _embeddings(config)
+    start = found[-1].name
     for i in range(config.num_hidden_layers):
-        found += (_filled(row, i, layer_input(i)) for row in LAYER)
-    above = [*(POOLER if with_pooler(heads) else ()), *(row for head in expanded(heads) for row in head.rows)]
+        found += (_filled(row, i, layer_input(i, start), config.stored_layer(i)) for row in LAYER)
+    above = [*_pooler(config, heads)] if with_pooler(heads) else []
+    above += (row for head in expanded(heads) for row in head.rows)
+    if config.embedding_size is not None:
+        above = [replace(row, axes="B P E") if row.axes == "B P H" else row for row in above]
     above += (*(OBJECTIVES[objective] if objective else ()), *sentence_rows(embedding))
     above = above if tied else [_untied(row) for row in above]
-    return *found, *(_filled(row, 0, last_output(config)) for row in above)
+    return *found, *(_filled(row, 0, last_output(config), 0) for row in above)
 
 
 def sentence_rows(embedding: Sequence[str]) -> list[TensorRow]:
-    """The rows of a text's vector, each made from the one before."""
-    found: list[TensorRow] = []
-    for step in embedding:
-        before = tuple(row.name for row in found[-1:])
-        found.append(replace(SENTENCE[1], files=(POOLING,), inputs=before) if step == UNIT_LENGTH else POOLINGS[step])
+    """The rows of a text's vector."""
+    found = [POOLINGS[step] for step in embedding if step in POOLINGS]
+    if len(found) > 1:
+        found.append(replace(JOINED, inputs=tuple(row.name for row in found)))
+    for number, activation in enumerate(DENSE_STEPS[step] for step in embedding if step in DENSE_STEPS):
+        found.append(_sentence_dense(number, found[-1].name, activation))
+    if UNIT_LENGTH in embedding:
+        last = found[-1]
+        found.append(replace(SENTENCE[1], files=(POOLING,), inputs=(last.name,), axes=last.axes))
     return found
+
+
+def _sentence_dense(number: int, x: str, activation: str) -> TensorRow:
+    name = f"{SENTENCE_DENSE}{number}"
+    return TensorRow(name, "sentence_dense", (x,), (), f"B {name}", "rows", f"dense.{number}", (VECTORS,), "",
+                     (name, activation))  # fmt: skip
 
 
 def _untied(row: TensorRow) -> TensorRow:
@@ -179,26 +234,31 @@ def _untied(row: TensorRow) -> TensorRow:
     return replace(row, parameters=(Parameter(DECODER, "decoder.w"), *row.parameters[1:]))
 
 
-def _filled(row: TensorRow, i: int, x: str) -> TensorRow:
-    """A template with a layer's number and what it reads."""
+def _filled(row: TensorRow, i: int, x: str, stored: int) -> TensorRow:
+    """A template with a layer's number, what it reads, and the number under which its parameters stand."""
 
-    def fill(text: str) -> str:
-        return text.replace("{i}", str(i)).replace("{x}", x)
+    def fill(text: str, number: int = i) -> str:
+        return text.replace("{i}", str(number)).replace("{x}", x)
 
     return replace(
-        row, name=fill(row.name), inputs=tuple(map(fill, row.inputs)), module=fill(row.module),
-        parameters=tuple(Parameter(fill(name), label) for name, label in row.parameters),
+        row, name=fill(row.name), inputs=tuple(map(fill, row.inputs)), module=fill(row.module, stored),
+        parameters=tuple(Parameter(fill(name, stored), label) for name, label in row.parameters),
     )  # fmt: skip
 
 
-def layer_input(i: int) -> str:
-    """The name of what layer i reads."""
-    return f"layer.{i - 1}.output" if i else "embeddings.norm"
+def layer_input(i: int, start: str = "embeddings.norm") -> str:
+    """The name of what layer i reads; `start` is what the first does."""
+    return f"layer.{i - 1}.output" if i else start
 
 
 def last_output(config: BertConfig) -> str:
     """The name of the sequence output."""
-    return layer_input(config.num_hidden_layers)
+    return layer_input(config.num_hidden_layers, last_embedding(config))
+
+
+def last_embedding(config: BertConfig) -> str:
+    """The name of what the first layer reads."""
+    return _embeddings(config)[-1].name
 
 
 def probe_names(
@@ -246,8 +306,10 @@ def _one_layer() -> tuple[dict[str, tuple[TensorRow, ...]], dict[str, Parameter]
     table = list(rows(config))
     for head in HEADS:
         table += (row for row in rows(config, (head,), None) if row not in table)
-    table += (row for row in (*SENTENCE, *POOLINGS.values()) if row not in table)
+    layers = [_sentence_dense(number, "sentence.mean", "identity") for number in range(MOST_DENSE)]
+    table += (row for row in (*SENTENCE, *POOLINGS.values(), JOINED, *layers) if row not in table)
     table += (row for row in rows(config, tied=False) if row.op == "decoder")
+    table.append(PROJECTION)
     by_name: dict[str, tuple[TensorRow, ...]] = {}
     for row in table:
         by_name[row.name] = (*by_name.get(row.name, ()), row)

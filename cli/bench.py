@@ -33,10 +33,14 @@ ANYONE = tuple(dict.fromkeys(peer for peers in PEERS.values() for peer in peers)
               help="Sequences of many lengths, unsorted: imdb, squad, squad-windows, or those of a file's lines; "
               "predict classifies the lines themselves, from text.")  # fmt: skip
 @backend_option
-@click.option("--dtype", default="float32", show_default=True, help="What ours computes in.")
+@click.option("--dtype", default="float32", show_default=True,
+              help="What ours computes in: float32, float64, bfloat16, mixed-bfloat16, ...")  # fmt: skip
 @click.option("--kernels", type=click.Choice(["on", "off"]), default="on", show_default=True, help="Faster kernels.")
 @click.option("--threads", type=click.IntRange(min=1),
               help="Of each side.  [default: OPENBLAS_NUM_THREADS, else every core]")  # fmt: skip
+@click.option("--processes", type=click.IntRange(min=1),
+              help="Of parallel: those that share the threads, and every batch.  [default: 2]")  # fmt: skip
+@click.option("--shard-optimizer", is_flag=True, help="Of parallel: each keeps a part of the optimiser's state.")
 @click.option("--repeat", type=click.IntRange(min=1), default=5, show_default=True, help="Rounds.")
 @click.option("--peer", "peers", type=click.Choice(ANYONE), multiple=True,
               help="Who races; reference is bertref itself, plain. With --plot give several.")  # fmt: skip
@@ -58,12 +62,16 @@ ANYONE = tuple(dict.fromkeys(peer for peers in PEERS.values() for peer in peers)
 @debug_option
 def bench(
     what: str, peers: tuple[str, ...], seq_len: int | None, ragged: str | None, model: str | None, kernels: str,
-    threads: int | None, repeat: int, roofline: bool, memory: bool, plot: str | None, as_json: bool, **values: Any,
+    threads: int | None, processes: int | None, repeat: int, roofline: bool, memory: bool, plot: str | None,
+    as_json: bool, **values: Any,
 ) -> None:  # fmt: skip
-    """How fast bertref is here, alone or in a race: both sides in turn, each in its own process with all threads.
+    """How fast bertref is here, alone or in a race: both sides in turn, each in its own process with all threads, and
+    on the device of --backend.
 
     Before anything is timed both sides must compute the same, dropout off: losses and gradient norms, vectors,
     probabilities, or token ids. The ratio is how many times as fast ours is, the median and the spread over the rounds.
+
+    parallel races several processes that share the threads, and every batch, as under torchrun, against one process.
 
     \b
     Example:
@@ -72,19 +80,23 @@ def bench(
         bertref bench encode --config base --ragged imdb --peer onnxruntime
         bertref bench predict --ragged reviews.txt --peer onnxruntime
         bertref bench pretrain --config base --peer transformers --peer-dtype bfloat16
+        bertref bench pretrain --backend cupy --dtype mixed-bfloat16 --peer transformers --peer-dtype bfloat16
         bertref bench encode --config mini --peer transformers --peer onnxruntime --plot encode.png
         bertref bench tokenize --peer reference
+        bertref bench parallel --config mini --threads 2 --processes 2 --shard-optimizer
     """
     from ..backends.numpy.threads import count as all_threads
     from ..bench.race import race
     from ..bench.sweep import sweep
 
+    if what == "parallel":
+        peers, processes = peers or ("alone",), processes or 2
     _check(what, peers, ragged, plot)
     if _reads_texts(what, ragged):
         model = _classifier(model)
     job = Job(
-        what, kernels=kernels == "on", threads=threads or all_threads(), ragged=ragged, model=model,
-        seq_len=seq_len or (512 if ragged else 128), **values,
+        what, kernels=kernels == "on", threads=threads or all_threads(), processes=processes or 1, ragged=ragged,
+        model=model, seq_len=seq_len or (512 if ragged else 128), **values,
     )  # fmt: skip
     options: Any = {"repeat": repeat, "with_roofline": roofline, "with_memory": memory}
     with _ended_by_sigterm(), render.working(f"bench {what}") as report:
@@ -107,6 +119,8 @@ def _check(what: str, peers: tuple[str, ...], ragged: str | None, plot: str | No
             raise InputError(f"bench {what} has no peer {peer}; there are {', '.join(PEERS[what])}")
     if len(peers) > 1 and not plot:
         raise InputError("a race has one --peer; several go with --plot")
+    if what == "parallel" and plot:
+        raise InputError("--plot goes with pretrain, finetune, encode and predict, not with parallel")
     if what in (*TEXT_COMMANDS, "ops") and (plot or ragged):
         option = "--plot" if plot else "--ragged"
         raise InputError(f"{option} goes with pretrain, finetune, encode and predict, not with {what}")

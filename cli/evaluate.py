@@ -2,6 +2,8 @@
 
 import json
 import os
+from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +82,8 @@ def evaluate(
         return
     from ..evaluation import EvaluateOptions
     from ..evaluation import evaluate as run
+    from ..train.parallel.agreement import must_want_the_same
+    from ..train.parallel.torchrun import joined
     from .plot_evaluation import check, check_drawable
 
     for path in (plot, plot_vectors):
@@ -93,10 +97,15 @@ def evaluate(
         task=task, data=data, **values, labels=names_of(labels), header=not no_header, kernels=kernels == "on",
         vectors=vectors if plot_vectors else 0,
     )  # fmt: skip
-    with render.progress("examples", lambda: None) as advance:
-        result = run(options, render.message, lambda part, count: advance(count))
-    _show(result, as_json=as_json, charts=charts)
-    _draw(result, plot, plot_vectors)
+    with joined() as world:
+        must_want_the_same(world, asdict(options))
+        first = world.rank == 0
+        with render.progress("examples", lambda: None) if first else nullcontext(lambda count: None) as advance:
+            note = render.message if first else lambda text: None
+            result = run(options, note, lambda part, count: advance(count), world)
+    if first:
+        _show(result, as_json=as_json, charts=charts)
+        _draw(result, plot, plot_vectors)
 
 
 def _check_given(task: str, plot_vectors: str | None) -> None:

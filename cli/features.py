@@ -77,7 +77,7 @@ def features(
     if extractor.cut:
         render.message(
             f"{extractor.cut:,} text{'s were' if extractor.cut > 1 else ' was'} cut to {extractor.max_length} tokens; "
-            f"--max-seq-length raises that up to {model.config.max_position_embeddings}"
+            f"--max-seq-length raises that up to {model.config.max_length}"
         )
     if out is not None:
         render.message(f"{out}: {count:,} texts")

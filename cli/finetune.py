@@ -79,6 +79,8 @@ shown = defaulted(FinetuneOptions(model="-", data="-"))
               "answer, through windows.")  # fmt: skip
 @click.option("--calibrate", is_flag=True, help="In the end divide the classifier's logits by the temperature that "
               "fits the evaluated part best.")  # fmt: skip
+@click.option("--shard-optimizer", is_flag=True, help="Under torchrun: each process keeps a share of the optimiser's "
+              "state.")  # fmt: skip
 @click.option("--grid", "grid", multiple=True, metavar="OPTION=A,B,...", help="Run every combination of such values, "
               "and compare: learning-rate=2e-5,3e-5; epochs=2,3,4; seed=1,2,3.")  # fmt: skip
 @click.option("--predict-on", metavar="WHAT", multiple=True, help="Afterwards answer a part of DATA (test, ...) or a "

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import InputError, TextError
-from ..text.vocab import MASK
 from . import render
 from .explaining import Explaining, explain_options
 from .options import (
@@ -156,7 +155,7 @@ def _chunks(
     model: "Model", whole: str, lines: Iterable[Line], wish: Wish, size: int
 ) -> Iterator[tuple[str, list[Line]]]:
     """The lines in their order, some at a time that have one task; `whole` is what the model does."""
-    for task, of_task in itertools.groupby(lines, lambda line: task_for(line.text, whole, model.heads, wish)):
+    for task, of_task in itertools.groupby(lines, lambda line: task_for(line.text, whole, model, wish)):
         while some := list(itertools.islice(of_task, size)):
             yield task, some
 
@@ -164,5 +163,5 @@ def _chunks(
 def _doing(model: "Model", task: str) -> str:
     """What is done, in a line, where it depends on the text."""
     if task == "fill-mask":
-        return f"{task}, as there is a {MASK}"
+        return f"{task}, as there is a {model.tokenizer.vocab.notation.mask}"
     return f"{task}: {', '.join(model.labels[:8])}{', ...' if len(model.labels) > 8 else ''}"

@@ -6,7 +6,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from ..text.vocab import MASK
 from . import render
 from .explaining import Explaining
 
@@ -131,11 +130,12 @@ def chooses(heads: tuple[str, ...]) -> bool:
     return {"sequence_classification", "masked_lm"} <= set(heads)
 
 
-def task_for(text: str, task: str, heads: tuple[str, ...], wish: Wish) -> str:
+def task_for(text: str, task: str, model: "Model", wish: Wish) -> str:
     """The task of one text, where `task` is that of all: a text with [MASK] gets its words from a model that classifies
     and knows masked words, unless the options ask for labels."""
     asked = any(getattr(wish, name) is not None for name in ("task", *BELONGS) if name != "truncate")
-    masked = task == "sequence-classification" and chooses(heads) and MASK in text
+    chosen = task == "sequence-classification" and chooses(model.heads)
+    masked = chosen and model.tokenizer.vocab.notation.mask in text
     return "fill-mask" if masked and not asked else task
 
 

@@ -4,7 +4,7 @@ import json
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import click
 
@@ -15,9 +15,9 @@ from .options import debug_option, json_option
 
 @click.command()
 @corpus_options(required=True)
-@click.option("--vocab", metavar="FILE", required=True, help="Vocabulary file.")
+@click.option("--vocab", metavar="FILE|DIR", required=True, help="A vocab.txt, or a folder with a tokenizer.")
 @click.option("--out", metavar="DIR", required=True, help="Folder to make.")
-@click.option("--cased", is_flag=True, help="Keep case and accents.")
+@click.option("--cased", is_flag=True, help="Keep case and accents (with a vocab.txt).")
 @click.option("--format", "kind", type=click.Choice(["tokens", "tfrecord"]), default="tokens", show_default=True,
               help="Tokens, to be masked while training; or finished examples, as in the original.")  # fmt: skip
 @click.option("--files", type=click.IntRange(min=1), default=1, show_default=True, help="How many TFRecord files.")
@@ -33,11 +33,13 @@ from .options import debug_option, json_option
 @click.option("--seed", "random_seed", type=int, default=12345, show_default=True, help="TFRecord: of all choices.")
 @click.option("--processes", type=click.IntRange(min=1),
               help="That tokenise a large corpus.  [default: OPENBLAS_NUM_THREADS, else every core]")  # fmt: skip
+@click.option("--part", metavar="I/N", help="Prepare one of N parts of the corpus into the folder; the last one joins "
+              "them. Under torchrun every process prepares one.")  # fmt: skip
 @json_option
 @debug_option
 def prepare(
     corpus: tuple[str, ...], documents: str, sentences: str, vocab: str, out: str, cased: bool, kind: str, files: int,
-    held_out: float | None, processes: int | None, as_json: bool, **rules: Any,
+    held_out: float | None, processes: int | None, part: str | None, as_json: bool, **rules: Any,
 ) -> None:  # fmt: skip
     """Tokenise text once into a folder that `pretrain` takes as its CORPUS.
 
@@ -46,6 +48,7 @@ def prepare(
         bertref prepare novels/ --vocab vocab.txt --out novels-tokens
         bertref pretrain novels-tokens
         bertref prepare novels/ --vocab vocab.txt --out novels-records --format tfrecord --files 8 --held-out 0.05
+        bertref prepare novels/ --vocab vocab.txt --out novels-tokens --part 2/8
     """
     from ..backends.numpy.threads import count as all_threads
     from ..data.pretraining.corpus import Corpus
@@ -53,29 +56,39 @@ def prepare(
     from ..data.pretraining.record_files import write_records
     from ..data.pretraining.shards import prepare as run
     from ..errors import InputError
-    from ..text import SPECIAL_TOKENS, Tokenizer, load_vocab
+    from ..text import Tokenizer
+    from ..train.parallel.torchrun import joined
+    from .prepare_parts import part_of, prepare_parts, tell_missing
 
     if held_out and kind == "tokens":
         raise InputError("--held-out goes with --format tfrecord; of tokens, pretrain itself holds documents out")
     if kind == "tfrecord" and Path(out).exists():  # before the text is tokenised
         raise InputError(f"{out}: exists; choose another --out")
-    tokenizer = Tokenizer(load_vocab(vocab, require=SPECIAL_TOKENS), lower_case=not cased)
-    processes = processes or all_threads()
-    found = read_documents(corpus, layout=cast(Any, documents), sentences=cast(Any, sentences))
+    tokenizer = Tokenizer.open(vocab, lower_case=not cased)
+    tokenizer.vocab.require_specials()
+    reading: Any = {"layout": documents, "sentences": sentences}
     start = time.perf_counter()
-    with render.counting() as progress:
-        if kind == "tokens":
-            counts = dict(run(found, tokenizer, out, progress=progress, processes=processes))
+    with joined() as world, render.counting() as progress:
+        work: Any = {"progress": progress, "processes": processes or all_threads()}
+        own = part_of(world, part, kind)
+        if own:
+            found = prepare_parts(world, own, corpus, tokenizer, out, **reading, **work)
+        elif kind == "tokens":
+            found = dict(run(read_documents(corpus, **reading), tokenizer, out, **work))
         else:
             with tempfile.TemporaryDirectory() as folder:
                 tokens = Path(folder) / "tokens"
-                counts = dict(run(found, tokenizer, tokens, progress=progress, processes=processes))
-                counts |= write_records(Corpus.open(tokens), out, files=files, held_out=held_out, **rules)
-    _report(out, counts, time.perf_counter() - start, as_json)
+                found = dict(run(read_documents(corpus, **reading), tokenizer, tokens, **work))
+                found |= write_records(Corpus.open(tokens), out, files=files, held_out=held_out, **rules)
+    if world.rank == 0:
+        _report(out, found, time.perf_counter() - start, as_json)
+        tell_missing(out)
 
 
 def _report(out: str, counts: dict[str, int], seconds: float, as_json: bool) -> None:
-    if counts["documents"] == 1:
+    from ..data.pretraining.corpus import is_corpus
+
+    if counts["documents"] == 1 and is_corpus(out):
         render.message(
             f"The corpus is one document of {counts['sentences']:,} sentences; random second segments are from it. "
             "If blank lines separate documents, add --documents blank-line; if lines are sentences, --sentences line."

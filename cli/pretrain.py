@@ -22,15 +22,20 @@ RATES = ", ".join(f"{name} {rate:g}" for name, rate in LEARNING_RATES.items())
 @shown("out", metavar="DIR", help="Where the model and its checkpoints go.")
 @click.option("--init", metavar="MODEL", help="Go on from this model, with its architecture, dialect and vocabulary.")
 @click.option("--init-optimizer", is_flag=True, help="With its optimiser's state and step, too.")
-@click.option("--config", metavar="NAME|FILE", help="tiny, mini, small, medium, base, large, or a config.json.  "
+@click.option("--config", metavar="NAME|FILE", help="tiny, mini, small, medium, base, large; roberta-base, "
+              "distilbert-base, albert-base and other sizes of these, such as their tiny; or a config.json.  "
               f"[default: {DEFAULT_CONFIG}]")  # fmt: skip
 @click.option("--dialect", type=click.Choice(["huggingface", "google"]),
               help=f"Whose arithmetic to follow.  [default: {DEFAULT_DIALECT}]")  # fmt: skip
 @shown("objective", type=click.Choice(CHOICES["objective"]),
-       help="Masked words and next sentences, or masked words alone, on running text.")  # fmt: skip
-@click.option("--vocab", metavar="FILE", help="Vocabulary; without it one is trained on the text.")
+       help="Masked words and next sentences, masked words alone, on running text, or masked words and the order of "
+       "sentences.")  # fmt: skip
+@click.option("--vocab", metavar="FILE|DIR", help="A vocab.txt, or a folder with a tokenizer; without it one is "
+              "trained on the text.")  # fmt: skip
 @shown("vocab-size", help="Most tokens of a vocabulary that is trained.")
-@click.option("--cased", is_flag=True, help="Keep case and accents.")
+@click.option("--vocab-kind", type=click.Choice(["wordpiece", "byte-level", "unigram"]), help="Of BERT's pieces, "
+              "RoBERTa's or ALBERT's, if it is trained.  [default: as the config's network has it]")  # fmt: skip
+@click.option("--cased", is_flag=True, help="Keep case and accents (unless a folder's tokenizer says otherwise).")
 @shown("steps", help="Updates to make.")
 @shown("batch-size", help="Sequences an update.")
 @shown("seq-len", help="Most tokens of a sequence.")

@@ -22,8 +22,9 @@ def result(found: dict[str, Any]) -> None:
     _sides(found)
     if found["ratio"]:
         ratio, agreed = found["ratio"], found["agreement"]
+        who = f"{found['ours']['name']} are" if found["command"] == "parallel" else "ours is"
         out.print(
-            f"ours is {ratio['median']:.2f} times as fast ({ratio['min']:.2f} to {ratio['max']:.2f} in "
+            f"{who} {ratio['median']:.2f} times as fast ({ratio['min']:.2f} to {ratio['max']:.2f} in "
             f"{len(found['ours']['times'])} rounds)", markup=False, style="bold",
         )  # fmt: skip
         out.print(
@@ -71,6 +72,7 @@ def _about(side: dict[str, Any]) -> str:
     if "kernels" in side:
         chosen.append(f"{side['backend']}, {len(side['kernels'])} kernels")
     chosen += [side["dtype"]] if side.get("dtype", "float32") != "float32" else []
+    chosen += [side["device"]] if "device" in side else []
     return ", ".join(chosen)
 
 
@@ -89,7 +91,7 @@ def _ops(rows: list[dict[str, Any]], peer: dict[str, Any] | None) -> None:
 
 
 def _roofline(roof: dict[str, Any]) -> None:
-    speed = f"product speed: {roof['flops'] / 1e9:,.0f} GFLOP/s (float32, {roof['size']} square)"
+    speed = f"product speed: {roof['flops'] / 1e9:,.0f} GFLOP/s ({roof['dtype']}, {roof['size']} square)"
     if roof["torch"]:
         speed += f"; torch's {roof['torch'] / 1e9:,.0f}"
     out.print(speed, markup=False)
@@ -105,7 +107,8 @@ def _memory(found: dict[str, Any]) -> None:
         parts.insert(0, f"predicted {found['predicted'] / MB:,.0f} MiB")
     if found["peer"] is not None:
         parts.append(f"the peer {found['peer'] / MB:,.0f} MiB, {found['ratio']:.2f} of it")
-    out.print("peak memory: " + ", ".join(parts), markup=False)
+    where = "peak memory of the GPU: " if found["where"] == "device" else "peak memory: "
+    out.print(where + ", ".join(parts), markup=False)
 
 
 def _seconds(value: float) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from ..config import BertConfig
 from .render import message, out
 
 MARKS = {"missing": "bold red", "unused": "yellow", "untied": "yellow"}
@@ -60,7 +61,14 @@ def info(found: dict[str, Any], *, tensors: bool = False) -> None:
     coverage(found["coverage"], tensors=tensors)
     config, parameters, memory = found["config"], found["parameters"], found["bytes"]
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
-    table.add_row("size", f"{config['num_hidden_layers']} layers, hidden {config['hidden_size']}, "
+    network = BertConfig(**config)
+    if network.variant.title != "BERT":
+        table.add_row("network", network.variant.title)
+    layers = f"{network.num_hidden_layers} layers"
+    if network.stored_layers != network.num_hidden_layers:
+        layers += f" that share the parameters of {network.stored_layers}"
+    width = f" (embeddings {network.embedding_size})" if network.embedding_size else ""
+    table.add_row("size", f"{layers}, hidden {config['hidden_size']}{width}, "
                   f"{config['num_attention_heads']} heads, intermediate {config['intermediate_size']}, "
                   f"{config['max_position_embeddings']} positions")  # fmt: skip
     parts = ", ".join(f"{name} {count:,}" for name, count in parameters.items() if name != "total" and count)
@@ -77,7 +85,8 @@ def info(found: dict[str, Any], *, tensors: bool = False) -> None:
         table.add_row("labels", f"{len(found['labels'])}: {shown}")
     if found["activation"]:
         table.add_row("scores", f"{found['activation']} of the logits, as a cross-encoder's")
-    if config["classifier_dropout"] is not None:
+    classifies = any(head in network.variant.head_dropout for head in found["heads"])
+    if classifies and config["classifier_dropout"] is not None:
         table.add_row("dropout", f"{config['classifier_dropout']:g} in front of the classifier")
     table.add_row("vocabulary", _vocabulary(found["vocabulary"]))
     table.add_row("optimiser", "state of every parameter" if found["optimizer_state"] else "no state")
@@ -135,4 +144,5 @@ def _vocabulary(found: dict[str, Any] | None) -> str:
     if not found:
         return "none in this folder"
     added = f" ({found['added']} added)" if found["added"] else ""
-    return f"{found['tokens']:,} tokens{added}, {'lower-cased' if found['lower_case'] else 'cased'}"
+    kind = "" if found["kind"] == "wordpiece" else f"{found['kind']}, "
+    return f"{found['tokens']:,} tokens{added}, {kind}{'lower-cased' if found['lower_case'] else 'cased'}"

@@ -22,6 +22,7 @@ from bertref.config import (
     read_config,
 )
 from bertref.errors import InputError
+from bertref.variants import VARIANTS
 
 HUGGINGFACE, GOOGLE = DIALECTS["huggingface"], DIALECTS["google"]
 
@@ -58,10 +59,14 @@ def test_a_preset_takes_changes_and_an_unknown_one_is_refused() -> None:
         Numerics.preset("tensorflow")
 
 
+BERTS = tuple(name for name in BertConfig.__dataclass_fields__ if all(name not in v.own for v in VARIANTS.values()))
+"""The settings that every variant has."""
+
+
 def test_defaults_are_those_of_hugging_face() -> None:
     theirs = transformers.BertConfig()
     ours = BertConfig()
-    for name in BertConfig.__dataclass_fields__:
+    for name in BERTS:
         assert getattr(ours, name) == getattr(theirs, name), name
     assert Numerics().layer_norm_eps == theirs.layer_norm_eps
 
@@ -135,7 +140,7 @@ def test_hugging_face_opens_what_we_write(gelu: Any, theirs: str) -> None:
     config = BertConfig.preset("mini", vocab_size=321, attention_probs_dropout_prob=0.25)
     written = config_to_dict(config, replace(GOOGLE, gelu=gelu, layer_norm_eps=1e-6))
     opened = transformers.BertConfig.from_dict(json.loads(json.dumps(written)))
-    for name in BertConfig.__dataclass_fields__:
+    for name in BERTS:
         if name != "hidden_act":
             assert getattr(opened, name) == getattr(config, name), name
     assert opened.hidden_act == theirs
@@ -175,7 +180,21 @@ def test_minus_infinity_is_written_as_json() -> None:
 REFUSED = [
     ({"rotary": True}, "unknown key rotary"),
     ({"rotary": 1, "alibi": 2}, "unknown keys alibi, rotary"),
-    ({"model_type": "roberta"}, "model_type = 'roberta' is not supported"),
+    ({"model_type": "deberta"}, "model_type = 'deberta' is not supported: its attention scores have terms of relative"),
+    ({"model_type": "electra"}, "its discriminator judges every token"),
+    ({"model_type": "modernbert"}, "it has rotary positions"),
+    ({"model_type": "gpt2"}, "it is a decoder"),
+    ({"model_type": "megatron"}, "model_type = 'megatron' is not supported; there are bert, roberta"),
+    ({"model_type": ["bert"]}, "is not supported; there are bert, roberta"),
+    ({"model_type": "roberta", "hidden_act": "relu"}, "hidden_act 'relu' is not supported; RoBERTa's masked-word head"),
+    ({"model_type": "roberta", "max_position_embeddings": 2}, "max_position_embeddings is 2"),
+    ({"model_type": "distilbert", "type_vocab_size": 2}, "unknown key type_vocab_size"),
+    ({"model_type": "distilbert", "layer_norm_eps": 1e-5}, "unknown key layer_norm_eps"),
+    ({"embedding_size": 8}, "unknown key embedding_size"),
+    ({"type_vocab_size": 0}, "type_vocab_size is 0"),
+    ({"model_type": "albert", "embedding_size": 0}, "embedding_size is 0"),
+    ({"model_type": "albert", "num_hidden_groups": 1.5}, "num_hidden_groups is 1.5"),
+    ({"model_type": "albert", "net_structure_type": 1}, "net_structure_type = 1 is not supported"),
     ({"position_embedding_type": "relative_key"}, "position_embedding_type = 'relative_key'"),
     ({"is_decoder": True}, "is_decoder = True"),
     ({"add_cross_attention": True}, "add_cross_attention"),

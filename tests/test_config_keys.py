@@ -8,6 +8,7 @@ import transformers
 from bertref.config import BertConfig, config_from_dict, config_notes, live_config_from_dict, live_config_notes
 from bertref.config_keys import GENERATION, HARMLESS, UNSUPPORTED_UNLESS, USUAL, other_keys
 from bertref.errors import InputError
+from bertref.variants import VARIANTS, Variant
 
 
 def test_no_key_is_of_two_kinds() -> None:
@@ -20,9 +21,11 @@ def test_every_setting_of_generation_is_known() -> None:
     assert set(transformers.GenerationConfig._get_default_generation_params()) <= GENERATION | USUAL
 
 
-def test_what_transformers_writes_is_not_worth_a_word() -> None:
-    assert config_notes(transformers.BertConfig().to_dict()) == ()
-    assert live_config_notes(transformers.BertConfig().to_dict()) == ()
+@pytest.mark.parametrize("variant", VARIANTS.values(), ids=lambda variant: str(variant.title))
+def test_what_transformers_writes_is_not_worth_a_word(variant: Variant) -> None:
+    written = getattr(transformers, f"{variant.classes}Config")().to_dict()
+    assert config_notes(written) == ()
+    assert live_config_notes(written) == ()
 
 
 def test_the_four_kinds() -> None:
@@ -37,7 +40,7 @@ def test_the_four_kinds() -> None:
     assert doubt.startswith("c: the unknown key y; is_decoder = True is not supported; only False is; the verdict")
 
 
-@pytest.mark.parametrize("values", [{"model_type": "roberta"}, {"position_embedding_type": "relative_key"}, {"y": 1}])
+@pytest.mark.parametrize("values", [{"model_type": "electra"}, {"position_embedding_type": "relative_key"}, {"y": 1}])
 def test_a_live_config_opens(values: dict[str, Any]) -> None:
     assert live_config_from_dict({"hidden_size": 24, **values})[0].hidden_size == 24
     assert next(iter(values)) in live_config_notes(values)[0]

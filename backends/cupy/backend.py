@@ -1,6 +1,6 @@
 """CuPy: one CUDA GPU. The import works without a GPU; `create` proves that the device computes."""
 
-from functools import partial
+from functools import cache, partial
 from types import MappingProxyType
 from typing import Any
 
@@ -19,6 +19,7 @@ from .kernels import kernels, updates
 from .kernels.loaded import CupyDevice
 from .kernels.philox import Drawn
 from .order import sorted_rows
+from .products import Products
 
 INDEX_ADD = r"""
 // One thread owns one element of the result and adds that row's values in order: no atomics, so no chance.
@@ -51,14 +52,20 @@ class CupyNamespace(Namespace):
         self._name_dtypes({name: np.dtype(dtype) for name, dtype in (self._by_name | half.dtypes()).items()})
         self.finfo = half.finfo_with_bfloat16(standard.finfo)
         self.matmul = self._matmul
+        self._products = Products(
+            cupy, lambda array: int(array.data.ptr), _cublas, lambda: cupy.cuda.device.get_cublas_handle()
+        )
         self._index_add = {
             name: cupy.RawKernel(INDEX_ADD, "index_add", options=(f"-DREAL={real}",)) for name, real in REALS.items()
         }
 
     def _matmul(self, x1: Array, x2: Array, /) -> Array:
-        """The product; stacks of bfloat16 matrices, which CuPy refuses, are multiplied in float32."""
-        if x1.dtype.name == x2.dtype.name == "bfloat16" and max(x1.ndim, x2.ndim) > 2:
-            return standard.matmul(x1.astype(np.float32), x2.astype(np.float32)).astype(x1.dtype)
+        """The product. CuPy multiplies stacks of float16 in float32 and refuses those of bfloat16: cuBLAS does not."""
+        if max(x1.ndim, x2.ndim) > 2 and half.is_half(x1.dtype):
+            if self._products.serves(x1, x2):
+                return self._products(x1, x2, x1.dtype)
+            if x1.dtype == x2.dtype:
+                return standard.matmul(x1.astype(np.float32), x2.astype(np.float32)).astype(x1.dtype)
         return standard.matmul(x1, x2)
 
     def erf(self, x: Array) -> Array:
@@ -79,7 +86,7 @@ class CupyNamespace(Namespace):
         return out
 
     def product(self, a: Array, b: Array) -> Array:
-        return widened_product(self, a, b)  # CuPy has no product of halves that is float32
+        return self._products(a, b, np.float32) if self._products.serves(a, b) else widened_product(self, a, b)
 
     def to_numpy(self, x: Array) -> HostArray:
         array: HostArray = cupy.asnumpy(x)
@@ -95,6 +102,14 @@ class CupyNamespace(Namespace):
 
     def synchronize(self) -> None:
         cupy.cuda.get_current_stream().synchronize()
+
+
+@cache
+def _cublas() -> Any:
+    """CuPy's binding of cuBLAS, which is loaded when it is first asked for."""
+    from cupy_backends.cuda.libs import cublas
+
+    return cublas
 
 
 def device_of(array: Array) -> str:

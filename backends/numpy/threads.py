@@ -75,6 +75,11 @@ def available() -> int:
     return 1 if _state.inside else count()
 
 
+def inside() -> bool:
+    """Whether this thread is within a piece: unlike `available() == 1`, which the number of threads may bring about."""
+    return _state.inside
+
+
 def blas_on_one_thread() -> AbstractContextManager[None]:
     """Within it OpenBLAS makes products on the thread that asks, where it can be told to: for work too small to share.
     Its other threads spin for a while after a product, and slow down what is computed next. Within a piece it is

@@ -22,7 +22,7 @@ def with_texts(job: Job, most: int) -> Job:
     Raises `InputError` for a folder that holds no classifier whose scores are the softmax of its logits.
     """
     model = _classifier(job.model_folder)
-    limit = model.config.max_position_embeddings
+    limit = model.config.max_length
     encodings = model.tokenizer.encode_batch(lines_of(job.ragged or "")[:most], None, limit)
     lengths = tuple(len(encoding.input_ids) for encoding in encodings)
     return replace(job, config=str(job.model_folder / "config.json"), seq_len=limit, lengths=lengths)

@@ -11,21 +11,28 @@ from .lengths import MIXES
 PEERS: dict[str, tuple[str, ...]] = {
     "pretrain": ("transformers", "torch", "reference"),
     "finetune": ("transformers", "reference"),
+    "parallel": ("alone",),
     "encode": ("transformers", "onnxruntime", "torch", "reference"),
     "predict": ("transformers", "onnxruntime", "reference"),
     "ops": ("torch", "reference"),
     "tokenize": ("transformers", "reference"),
     "prepare": ("reference",),
 }
-"""Command -> who can do the same work. `reference` is bertref itself, plain: no kernels, the readable tokenizer."""
+"""Command -> who can do the same work. `reference` is bertref itself, plain: no kernels, the readable tokenizer;
+`alone` is bertref in one process."""
 
 COMMANDS = tuple(PEERS)
+
+PRETRAINING = ("pretrain", "parallel")
+"""Those whose work are steps of pre-training."""
 
 TEXT_COMMANDS = ("tokenize", "prepare")
 """Those that read text and need no model."""
 
 QUESTION_MIXES = ("squad", "squad-windows")
 """Mixes of question answering; `finetune` classifies texts of all others."""
+
+CPU = "cpu"
 
 HALVES = ("bfloat16", "float16", "mixed-bfloat16", "mixed-float16")
 
@@ -43,6 +50,7 @@ class Job:
     dtype        what ours computes in: float32, float64, or a preset of `bertref.precision`
     peer_dtype   "float32", or "bfloat16": the peer runs under autocast
     threads      how many each side may use
+    processes    among how many ours shares them, and the work; `shard_optimizer`: and the optimiser's state
     masked       masked positions of a full sequence; None: what `pretrain` takes by default
     corpus       text of `tokenize` and `prepare`; empty: the Python language reference
     """
@@ -60,6 +68,8 @@ class Job:
     peer_dtype: str = "float32"
     kernels: bool = True
     threads: int = 1
+    processes: int = 1
+    shard_optimizer: bool = False
     dropout: float = 0.1
     recompute: str = "none"
     masked: int | None = None
@@ -71,9 +81,18 @@ class Job:
     def __post_init__(self) -> None:
         _choice("command", self.command, COMMANDS)
         _choice("--peer", self.side, ("ours", *PEERS[self.command]), f"bench {self.command} ")
-        for name in ("batch_size", "threads"):
+        for name in ("batch_size", "threads", "processes"):
             if getattr(self, name) < 1:
                 raise InputError(f"--{name.replace('_', '-')} is {getattr(self, name)}; it must be at least 1")
+        if self.processes > 1 and self.command != "parallel":
+            raise InputError(f"--processes goes with parallel, not with {self.command}")
+        if self.shard_optimizer and self.command != "parallel":
+            raise InputError(f"--shard-optimizer goes with parallel, not with {self.command}")
+        if self.threads < self.processes or self.batch_size < self.processes:
+            raise InputError(
+                f"{self.processes} processes (--processes) need a thread (--threads {self.threads}) and an example "
+                f"(--batch-size {self.batch_size}) each"
+            )
         if self.seq_len < 5:
             raise InputError(f"--seq-len is {self.seq_len}; two segments with their marks need at least 5")
         least = 2 if self.from_text else 5
@@ -82,10 +101,23 @@ class Job:
         _choice("--peer-dtype", self.peer_dtype, ("float32", "bfloat16"))
         if self.peer_dtype == "bfloat16" and self.side not in ("ours", "transformers", "torch"):
             raise InputError("--peer-dtype bfloat16 goes with --peer transformers and --peer torch")
+        if self.side == "onnxruntime" and self.device != CPU:
+            raise InputError(f"--peer onnxruntime computes on the CPU, not on the GPU of --backend {self.backend}")
         if self.from_text and self.model is None:
             raise InputError("predict on a file's texts needs a classifier: give its folder with --model DIR")
         if self.model is not None and not self.from_text:
             raise InputError("--model goes with predict and --ragged FILE; elsewhere the model is made of the seed")
+
+    @property
+    def device(self) -> str:
+        """torch's name of the device of both sides, the one of `backend`: "cuda:1" for "cupy:1", "cuda:0" for
+        "torch:cuda"; `CPU` for every backend that is on no GPU."""
+        name, _, where = self.backend.partition(":")
+        if name == "cupy":
+            return f"cuda:{where or 0}"
+        if name == "torch" and where.partition(":")[0] == "cuda":
+            return where if ":" in where else "cuda:0"
+        return CPU
 
     @property
     def from_text(self) -> bool:
@@ -113,8 +145,9 @@ class Job:
         return [self.lengths[i : i + self.batch_size] for i in range(0, len(self.lengths), self.batch_size)]
 
     def of(self, side: str) -> "Job":
-        """The same work for the other side; `reference` is ours without kernels."""
-        return replace(self, side=side, kernels=self.kernels and side != "reference")
+        """The same work for the other side; `reference` is ours without kernels, `alone` ours in one process."""
+        job = replace(self, side=side, kernels=self.kernels and side != "reference")
+        return replace(job, processes=1, shard_optimizer=False) if side == "alone" else job
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))

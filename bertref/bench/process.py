@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
-from ..errors import BackendUnavailable, BertrefError, InputError
+from ..errors import BackendUnavailable, BertrefError, InputError, ProcessLost
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS",
@@ -35,7 +35,9 @@ def environment(threads: int, blas_threads: int | None = None) -> dict[str, str]
 class Process:
     """A worker. Use it in a `with` block: however that ends, the process ends too.
 
-    It lives in a session of its own, so a Ctrl-C reaches only the race, which then ends it.
+    It lives in a process group of its own, so a Ctrl-C reaches only the race, which then ends it. The session is the
+    race's: where other work keeps a machine busy, Linux gives every session the same share, and a side of two would
+    have two shares.
     """
 
     def __init__(self, name: str, surroundings: Mapping[str, str]) -> None:
@@ -44,7 +46,7 @@ class Process:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "bertref.bench.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=self._errors, env=dict(surroundings), text=True, encoding="utf-8",
-            start_new_session=os.name == "posix",
+            process_group=0 if os.name == "posix" else None,
         )  # fmt: skip
 
     @property
@@ -65,7 +67,9 @@ class Process:
             raise BackendUnavailable(f"{self.name}: its process ended{self._why()}")
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
-            kinds: dict[str, type[BertrefError]] = {"BackendUnavailable": BackendUnavailable}
+            kinds: dict[str, type[BertrefError]] = {
+                "BackendUnavailable": BackendUnavailable, "ProcessLost": ProcessLost
+            }  # fmt: skip
             raise kinds.get(answer["kind"], InputError)(f"{self.name}: {answer['error']}")
         return answer
 

@@ -19,10 +19,10 @@ from typing import Any
 from ..heads import HEADS
 from ..precision import canonical
 from . import agreement, classifying_inputs, flops, inputs, memory, roofline, statistics
-from .job import HALVES, TEXT_COMMANDS, Job
+from .group import ProcessGroup
+from .job import HALVES, PRETRAINING, TEXT_COMMANDS, Job
 from .lengths import ragged
 from .machine import machine
-from .process import Process, environment
 
 SCHEMA = 1
 
@@ -90,7 +90,7 @@ def race(
     with contextlib.ExitStack() as stack:
         if with_roofline:
             report("measuring the machine's product speed")
-            roof = roofline.Roof(stack, job.threads, peer, roofline.SIZE)
+            roof = roofline.Roof(stack, own, peer, roofline.SIZE)
         place = str(folder or stack.enter_context(arena(own, report)))
         sides = [_Contestant(stack, replace(own, folder=place), "bertref", report)]
         if theirs:
@@ -98,7 +98,7 @@ def race(
         agreed = _agree(sides, report) if theirs else None
         rounds, roofs = _rounds(sides, repeat, report, roof)
         results = [_side_result(side, times, own) for side, times in zip(sides, rounds, strict=True)]
-        peaks = [side.process.ask("memory") for side in sides] if with_memory else None
+        peaks = [side.peak() for side in sides] if with_memory else None
     totals = [_totals(times) for times in rounds]
     result: dict[str, Any] = {
         "schema": SCHEMA, "command": job.command, "input": _input(own), "machine": found,
@@ -114,22 +114,27 @@ def race(
 
 
 class _Contestant:
-    """A side in its process, set up."""
+    """A side in its process, or its processes, set up."""
 
     def __init__(self, stack: contextlib.ExitStack, job: Job, name: str, report: Report) -> None:
         self.job, self.name = job, name
         report(f"{name}: getting ready")
-        self.process = stack.enter_context(Process(name, environment(job.threads)))
-        self.baseline = int(self.process.ask("forget_peak")["now"])
-        ready = self.process.ask("set_up", job=job.to_json())
+        self.group = stack.enter_context(ProcessGroup(name, job.processes, job.threads))
+        self.baseline = sum(int(answer["now"]) for answer in self.group.ask("forget_peak"))
+        ready = self.group.ask("set_up", job=job.to_json())[0]
         self.about, self.units = ready["about"], ready["units"]
 
     def figures(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.process.ask("figures")["figures"]
+        found: dict[str, Any] = self.group.ask("figures")[0]["figures"]
         return found
 
     def run(self, unit: str, times: int) -> float:
-        return float(self.process.ask("run", unit=unit, times=times)["seconds"])
+        return max(float(answer["seconds"]) for answer in self.group.ask("run", unit=unit, times=times))
+
+    def peak(self) -> dict[str, int]:
+        """The most bytes that its processes held, each at its own moment: "peak", and "device" on a GPU."""
+        answers = self.group.ask("memory")
+        return {name: sum(int(each[name]) for each in answers) for name in ("peak", "device") if name in answers[0]}
 
 
 def _agree(sides: list[_Contestant], report: Report) -> dict[str, Any]:
@@ -161,7 +166,7 @@ def _rounds(
             side.run(unit, 1)  # the first time pays for what is made once
             loops.append(max(1, math.ceil(TURN / max(side.run(unit, 1), 1e-7))))
         for side in sides:
-            side.process.ask("forget_peak")
+            side.group.ask("forget_peak")
         if roof:
             roofs.append(roof.flops())
         for number in range(repeat):
@@ -181,7 +186,7 @@ def _totals(times: Times) -> list[float]:
 
 
 def _side_result(side: _Contestant, times: Times, job: Job) -> dict[str, Any]:
-    about = side.process.ask("about")["about"]
+    about = side.group.ask("about")[0]["about"]
     totals = _totals(times)
     seconds = statistics.summary(totals)
     tokens = sum(job.lengths) or about.get("tokens")
@@ -197,15 +202,15 @@ def _input(job: Job) -> dict[str, Any]:
         "sequences": len(job.lengths), "tokens": sum(job.lengths), "shortest": min(job.lengths),
         "longest": max(job.lengths), "ragged": job.ragged,
         "task": "sequence-classification" if job.from_text else job.task if job.command == "finetune" else None,
-        "dropout": job.dropout if job.command in ("pretrain", "finetune", "ops") else 0.0,
-        "masked_positions": inputs.options(job).predictions if job.command == "pretrain" else None,
+        "dropout": job.dropout if job.command in (*PRETRAINING, "finetune", "ops") else 0.0,
+        "masked_positions": inputs.options(job).predictions if job.command in PRETRAINING else None,
     }  # fmt: skip
 
 
 def work(job: Job) -> int | None:
     """Floating-point operations of one piece of work (see `flops`); None for `ops`, whose units are many."""
     config, _ = inputs.architecture_of(job)
-    if job.command == "pretrain":
+    if job.command in PRETRAINING:
         batches = inputs.pretraining_batches(job, config.vocab_size)
         positions = int(sum(batch.masked_lm_weights.sum() for batch in batches))
         return flops.training_step(config, job.lengths, positions)
@@ -236,13 +241,15 @@ def _share(roof: roofline.Roof, roofs: list[float], job: Job, rounds: list[Times
     }  # fmt: skip
 
 
-def _memory(job: Job, sides: list[_Contestant], peaks: list[dict[str, Any]]) -> dict[str, Any]:
-    """Bytes: what the shapes say that ours needs above an empty process, and what each process held at most."""
+def _memory(job: Job, sides: list[_Contestant], peaks: list[dict[str, int]]) -> dict[str, Any]:
+    """Bytes: what the shapes say that ours needs above an empty process, and what each process held at most; on a GPU
+    what each held there."""
     needed = memory.predicted(job)
+    where = "device" if "device" in peaks[0] else "host"
+    held = [peak["peak" if where == "host" else "device"] for peak in peaks]
     return {
-        "predicted": None if needed is None else sides[0].baseline + needed,
-        "measured": peaks[0]["peak"], "peer": peaks[1]["peak"] if len(peaks) > 1 else None,
-        "ratio": peaks[0]["peak"] / peaks[1]["peak"] if len(peaks) > 1 else None,
+        "where": where, "predicted": None if needed is None else sides[0].baseline + needed, "measured": held[0],
+        "peer": held[1] if len(held) > 1 else None, "ratio": held[0] / held[1] if len(held) > 1 else None,
     }  # fmt: skip
 
 

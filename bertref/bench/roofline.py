@@ -2,7 +2,8 @@
 
 It is measured in processes with nothing else in them, and the best of several products counts. NumPy is asked in two
 ways, one product on all threads of its BLAS, and one product on each of as many threads, and MKL where the kernels use
-it; the fastest is the roof.
+it; the fastest is the roof. On a GPU the roof is the product of the backend's library there, in the type in which the
+work's products are.
 
 The speed of a machine that others use, too, goes up and down by a half, so the roof is measured again between the
 rounds of a race, and what a side reached in a round is compared with the roof before and after that round.
@@ -16,10 +17,12 @@ from typing import Any
 
 from ..backends.numpy.blas import mkl
 from ..backends.numpy.blas.products import multiply
+from ..precision import Precision
+from .job import CPU, Job
 from .process import Process, environment
 from .sides.libraries import torch_with
 
-SIZE = 2048
+SIZE, GPU_SIZE = 2048, 8192
 TRIALS = 5
 WAYS = ("blas", "threads", "mkl")
 """One product on all of BLAS's threads; one product on each thread; one on all of MKL's threads, or on each where MKL
@@ -27,11 +30,16 @@ makes a product on one."""
 
 
 class Roof:
-    """The roof of a race. `about` is {"size": n, "numpy": {way: FLOP/s}, "torch": FLOP/s or None}; `peer` decides
-    whether torch is asked. The process of the faster way stays until the `stack` ends."""
+    """The roof of a race. `about` is {"size": n, "dtype": ..., "numpy": {way: FLOP/s}, "torch": FLOP/s or None}, or the
+    backend's name and its FLOP/s instead of NumPy's on a GPU; `peer` decides whether torch is asked on the CPU. The
+    process of the fastest way stays until the `stack` ends."""
 
-    def __init__(self, stack: contextlib.ExitStack, threads: int, peer: str | None, size: int = SIZE) -> None:
-        self._asked = {"size": size, "threads": threads}
+    def __init__(self, stack: contextlib.ExitStack, job: Job, peer: str | None, size: int = SIZE) -> None:
+        if job.device != CPU:
+            self._on_gpu(stack, job)
+            return
+        threads = job.threads
+        self._asked = {"size": size, "threads": threads, "dtype": "float32"}
         processes = {
             way: stack.enter_context(Process("product speed", environment(threads, 1 if way == "threads" else threads)))
             for way in WAYS
@@ -44,21 +52,34 @@ class Roof:
         if peer in ("transformers", "torch"):
             with Process("product speed", environment(threads)) as process:
                 theirs = process.ask("products", side="torch", **self._asked)["flops"]
-        self.about: dict[str, Any] = {"size": size, "numpy": found, "torch": theirs}
+        self.about: dict[str, Any] = {"size": size, "dtype": "float32", "numpy": found, "torch": theirs}
         self._way = max(found, key=lambda way: found[way])
         self._process = processes[self._way]
+
+    def _on_gpu(self, stack: contextlib.ExitStack, job: Job) -> None:
+        dtype = product_type(job.dtype)
+        self._asked = {"size": GPU_SIZE, "threads": job.threads, "dtype": dtype}
+        self._process = stack.enter_context(Process("product speed", environment(job.threads)))
+        self._way = job.backend
+        self.about = {"size": GPU_SIZE, "dtype": dtype, job.backend: self.flops(), "torch": None}
 
     def flops(self) -> float:
         """FLOP/s now."""
         return float(self._process.ask("products", side=self._way, **self._asked)["flops"])
 
 
-def products(side: str, size: int, threads: int) -> dict[str, Any]:
-    """Float32 FLOP/s of (size, size) products in this process, the best of `TRIALS` after one to warm up."""
+def product_type(dtype: str) -> str:
+    """In which type the products are where ours computes in `dtype`: that of `Precision.compute`."""
+    return Precision.preset(dtype).compute
+
+
+def products(side: str, size: int, threads: int, dtype: str = "float32") -> dict[str, Any]:
+    """FLOP/s of (size, size) products in this process, the best of `TRIALS` after one to warm up. `side`: one of `WAYS`
+    and "torch", which multiply in float32, or a backend's name."""
     makers: dict[str, Callable[[int, int], tuple[Callable[[], Any], int]]] = {
         "blas": _one_product, "threads": _product_each, "mkl": _mkl_product, "torch": _torch_product,
     }  # fmt: skip
-    call, count = makers[side](size, threads)
+    call, count = makers[side](size, threads) if side in makers else _backend_product(side, size, dtype)
     call()
     best = min(_seconds(call) for _ in range(TRIALS))
     return {"flops": count * 2 * size**3 / best, "seconds": best}
@@ -120,3 +141,19 @@ def _torch_product(size: int, threads: int) -> tuple[Callable[[], Any], int]:
     a, b = torch.rand(size, size), torch.rand(size, size)
     out = torch.empty(size, size)
     return lambda: torch.mm(a, b, out=out), 1
+
+
+def _backend_product(backend: str, size: int, dtype: str) -> tuple[Callable[[], Any], int]:
+    """One product by a backend's library, of random numbers in `dtype`."""
+    import numpy as np
+
+    from .. import backends
+
+    xp = backends.get(backend).xp
+    a, b = (xp.from_numpy(x, dtype) for x in np.random.default_rng(0).random((2, size, size), np.float32))
+
+    def product() -> None:
+        xp.matmul(a, b)
+        xp.synchronize()
+
+    return product, 1

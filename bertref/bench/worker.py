@@ -4,8 +4,9 @@
     {"do": "figures"}                               -> {"figures": {...}}      see `agreement`
     {"do": "about"}                                 -> {"about": {...}}        as it is after the work
     {"do": "run", "unit": "step", "times": 3}       -> {"seconds": ...}        of one time
-    {"do": "forget_peak"} , {"do": "memory"}        -> {"peak": ..., "now": ...}   resident bytes
-    {"do": "products", "side": ..., "size": n, "threads": m}   -> {"flops": ...}   see `roofline`
+    {"do": "forget_peak"} , {"do": "memory"}        -> {"peak": ..., "now": ...}   resident bytes,
+                                                       and "device": those of a GPU (see `device`)
+    {"do": "products", "side": ..., "size": n, "threads": m, "dtype": ...}   -> {"flops": ...}   see `roofline`
 
 An answer is {"error": ..., "kind": ...} instead where the command failed. The process ends when its input does, so it
 never outlives the race. Whatever libraries print goes to standard error: standard output is the protocol's.
@@ -19,6 +20,7 @@ from collections.abc import Callable
 from typing import Any, TextIO
 
 from ..errors import BertrefError
+from .device import Allocator, allocator
 from .job import Job
 from .resident import forget_peak, peak, resident
 from .sides import Side, make_side
@@ -29,6 +31,7 @@ class Worker:
 
     def __init__(self) -> None:
         self._side: Side | None = None
+        self._allocator: Allocator | None = None
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         """The answer to one command."""
@@ -45,14 +48,22 @@ class Worker:
         return self._side
 
     def set_up(self, job: str) -> dict[str, Any]:
-        self._side = make_side(Job.from_json(job))
+        given = Job.from_json(job)
+        self._side = make_side(given)
+        self._allocator = allocator(given)
+        if self._allocator:
+            self._side.about["device"] = self._allocator.device
+            self._allocator.forget()
         return {"about": self._side.about, "units": list(self._side.units)}
 
     def about(self) -> dict[str, Any]:
         return {"about": self.side.about}
 
     def figures(self) -> dict[str, Any]:
-        return {"figures": self.side.figures()}
+        found = self.side.figures()
+        if self._allocator:  # they may need more than the work
+            self._allocator.forget()
+        return {"figures": found}
 
     def run(self, unit: str, times: int) -> dict[str, Any]:
         start = time.perf_counter()
@@ -64,12 +75,13 @@ class Worker:
         return {"forgotten": forget_peak(), "now": resident()}
 
     def memory(self) -> dict[str, Any]:
-        return {"peak": peak(), "now": resident()}
+        on_device = {"device": self._allocator.peak()} if self._allocator else {}
+        return {"peak": peak(), "now": resident(), **on_device}
 
-    def products(self, side: str, size: int, threads: int) -> dict[str, Any]:
+    def products(self, side: str, size: int, threads: int, dtype: str) -> dict[str, Any]:
         from .roofline import products
 
-        return products(side, size, threads)
+        return products(side, size, threads, dtype)
 
 
 def serve(requests: TextIO, answers: TextIO) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..config import BertConfig, Numerics, config_to_dict
+from ..config import BertConfig, Numerics, config_to_dict, read_json
 from ..errors import CheckpointError
 from ..heads import DECODER
 from ..plumbing.files import write_file
@@ -20,6 +20,7 @@ from ..text import Tokenizer
 from . import tensors
 from .activation import activation_to_dict
 from .names import BIAS, DECODER_BIAS, GLOBAL_STEP, to_tensorflow, transposed_in_tensorflow
+from .naming import Naming, naming_of, naming_of_config
 from .text_windows import TextWindows, windows_to_dict
 
 CONFIG = "config.json"
@@ -49,18 +50,32 @@ def describe_model(
     announces, if that is less than the model reads; `windows` is how a classifier answers for longer ones; `dtype` is
     what Hugging Face's loaders compute in, if not in the type that is stored."""
     if tokenizer:
-        tokenizer.save_pretrained(folder, max_length=max_length or config.max_position_embeddings)
+        tokenizer.save_pretrained(folder, max_length=max_length or config.max_length)
     values = config_to_dict(config, numerics, architecture, tied=tied) | _labels(labels, problem_type, activation)
     values |= windows_to_dict(windows) | ({"dtype": dtype} if dtype else {})
     write_file(folder / CONFIG, _json(values))
 
 
 def save_weights(folder: Path, params: Arrays) -> None:
-    """Writes or replaces the weights, last of all: a folder with weights is complete."""
+    """Writes or replaces the weights, last of all: a folder with weights is complete. Their names are those of the
+    class that the folder's config names; without a config, those of BERT."""
     stored = dict(params)
     if DECODER in stored:  # without tying, Hugging Face's decoder has a bias of its own
         stored[DECODER_BIAS] = stored[BIAS]
-    write_file(folder / WEIGHTS, tensors.to_bytes(stored))
+    naming = naming_in(folder)
+    write_file(folder / WEIGHTS, tensors.to_bytes({naming.theirs(name): array for name, array in stored.items()}))
+
+
+def read_weights_back(folder: Path) -> dict[str, npt.NDArray[Any]]:
+    """What `save_weights` wrote, under canonical names. Raises `CheckpointError` as `tensors.read` does."""
+    naming = naming_in(folder)
+    return {naming.ours(name): array for name, array in tensors.read(folder / WEIGHTS).items()}
+
+
+def naming_in(folder: Path) -> Naming:
+    """How the tensors of a folder are called."""
+    config = folder / CONFIG
+    return naming_of_config(read_json(config)) if config.is_file() else naming_of("bert")
 
 
 def describe_tensorflow(
@@ -78,7 +93,7 @@ def describe_tensorflow(
     """Writes `bert_config.json` and the vocabulary. The original knows one activation `gelu`; which of the two is
     meant stands in the recorded dialect."""
     if tokenizer:
-        tokenizer.save_pretrained(folder, max_length=max_length or config.max_position_embeddings)
+        tokenizer.save_pretrained(folder, max_length=max_length or config.max_length)
     values = config_to_dict(config, numerics, architecture) | {"hidden_act": config.hidden_act}
     write_file(folder / GOOGLE_CONFIG, _json(values | _labels(labels, problem_type, activation)))
 

@@ -10,6 +10,7 @@ from ..errors import InputError
 from ..heads import HEADS, labelled
 from ..params import count
 from ..text import Tokenizer
+from ..text.vocab import MASK
 from .coverage import Coverage
 from .load import describe, scores_of
 from .plan import plan
@@ -32,7 +33,9 @@ def model_info(
     coverage = replace(found.coverage, notes=(*described.notes, *found.coverage.notes))
     complete = not found.coverage.missing
     sizes = _sizes(found.coverage)
-    uses = [f"{use.purpose}: bertref predict --model {path} {use.example}" for use in
+    vocabulary = _vocabulary(folder_of(path))
+    mask = vocabulary["mask"] if vocabulary else MASK
+    uses = [f"{use.purpose}: bertref predict --model {path} {use.example.replace(MASK, mask)}" for use in
             (HEADS[head].use for head in found.heads)]  # fmt: skip
     return {
         "path": str(path),
@@ -48,7 +51,7 @@ def model_info(
         "parameters": {"total": sum(sizes.values()), **sizes},
         "bytes": _memory(source, found.coverage, sum(sizes.values())),
         "optimizer_state": bool(found.moments),
-        "vocabulary": _vocabulary(folder_of(path)),
+        "vocabulary": vocabulary,
         "coverage": coverage.to_dict(),
         "uses": [*uses, f"look inside: bertref features --model {path} --file texts.txt --format npz --out out.npz"]
         if complete and _has_weights(source) else [],
@@ -93,4 +96,9 @@ def _vocabulary(folder: Path) -> dict[str, Any] | None:
         tokenizer = Tokenizer.from_pretrained(folder)
     except InputError:
         return None
-    return {"tokens": len(tokenizer.vocab), "added": len(tokenizer.vocab.added), **tokenizer.options}
+    vocab = tokenizer.vocab
+    added = [token for token in vocab.added if token.id >= len(vocab.pieces) or token.id not in vocab.special_ids]
+    return {
+        "tokens": len(vocab), "added": len(added), "kind": vocab.notation.style, "mask": vocab.notation.mask,
+        **tokenizer.options,
+    }  # fmt: skip

@@ -112,7 +112,7 @@ def load_model(
     return SavedModel(
         weights.params, described.config, described.numerics, tokenizer, weights.heads, labels_of(described, weights),
         described.problem_type, scores_of(described, weights.heads, weights.num_labels), coverage, path, moments, step,
-        windows_of(described.values, described.config.max_position_embeddings, str(described.file)),
+        windows_of(described.values, described.config.max_length, str(described.file)),
     )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ The canonical names are those of Hugging Face's `BertForPreTraining` (`bertref.p
 
     Hugging Face    LayerNorm.gamma, LayerNorm.beta in files of 2018 and 2019; no `bert.` before the names that a bare
                     `BertModel` saved; the attributes of what the model was wrapped in (`WRAPPER_PARTS`), in any order
+                    Other variants of the network have names of their own (`checkpoint.naming`).
     TensorFlow      bert/encoder/layer_3/attention/self/query/kernel, a kernel being the transpose of a weight; the
                     optimiser's slots beside it, .../kernel/adam_m and .../kernel/adam_v; global_step
 
@@ -15,6 +16,7 @@ from typing import Literal, NamedTuple
 
 from ..heads import DECODER, HEADS, outside_layers
 from ..params import LAYER, in_layer
+from .naming import Naming, naming_of
 
 DECODER_BIAS = "cls.predictions.decoder.bias"
 BIAS = "cls.predictions.bias"
@@ -36,20 +38,23 @@ class Translation(NamedTuple):
 
 
 _BUFFERS = {"bert.embeddings.position_ids", "bert.embeddings.token_type_ids"}
-_BARE = ("embeddings.", "encoder.", "pooler.")
+BERT = naming_of("bert")
 WRAPPER_PARTS = frozenset({"_orig_mod", "module", "model", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"})
 """Parts of names that are none of BERT's: torch.compile, DataParallel and its kin, Lightning modules, sharding and
 recomputation each put one in front of the part of the model that they wrap, which may be the whole or a layer."""
 
 
-def from_huggingface(stored: str) -> Translation | None:
-    """What a name in a Hugging Face file means, or None if it is nothing of BERT's."""
+def from_huggingface(stored: str, naming: Naming = BERT) -> Translation | None:
+    """What a name in a Hugging Face file means, or None if it is nothing of the network's with these names."""
     name = ".".join(part for part in stored.split(".") if part not in WRAPPER_PARTS)
-    if name.startswith(_BARE):
-        name = "bert." + name
+    if name.startswith(naming.bare):
+        name = naming.base + name
     for old, new in (("LayerNorm.gamma", "LayerNorm.weight"), ("LayerNorm.beta", "LayerNorm.bias")):
         if name.endswith(old):
             name = name.removesuffix(old) + new
+    theirs, name = name, naming.ours(name)
+    if naming.theirs(name) != theirs:
+        return None
     if name in _BUFFERS:
         return Translation(name, "buffer")
     return Translation(name) if name in (DECODER, DECODER_BIAS) or _is_parameter(name) else None

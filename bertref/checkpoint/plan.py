@@ -4,7 +4,7 @@ The file decides which heads there are, the config's `architectures` which there
 its parameters; the encoder is never optional.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,9 +12,11 @@ from ..config import BertConfig
 from ..errors import CheckpointError
 from ..heads import DECODER, HEADS, architecture_of, architectures, expanded, labelled, parameter_shapes, sharing
 from ..params import POOLER
+from ..variants import berts_class
 from . import names
 from .coverage import Coverage, CoverageRow, is_allowed
 from .names import BIAS, DECODER_BIAS, WORDS, Translation
+from .naming import naming_of_file
 from .source import Source, StoredTensor
 
 MOST_LAYERS = 1000
@@ -50,8 +52,7 @@ def plan(source: Source, config: BertConfig, classes: Sequence[str] = (), *, all
             f"{source.path}: the config's num_hidden_layers is {config.num_hidden_layers}, but the file holds "
             f"{len(source.entries)} tensors in all; correct the config"
         )
-    translate = names.from_tensorflow if source.format == "tensorflow" else names.from_huggingface
-    translations = {stored: found for stored in source.entries if (found := translate(stored))}
+    translations = {stored: found for stored, found in _translated(source, config) if found}
     stored = _by_name(source, translations, "parameter")
     moments = {f"{name}/{kind}": found for kind in ("m", "v") for name, found in
                _by_name(source, translations, kind).items()}  # fmt: skip
@@ -81,6 +82,14 @@ def plan(source: Source, config: BertConfig, classes: Sequence[str] = (), *, all
     return Plan(coverage, heads, num_labels, parameters, kept, step, decoders, translations)
 
 
+def _translated(source: Source, config: BertConfig) -> Iterator[tuple[str, Translation | None]]:
+    """Every stored name, and what it means for this variant of the network."""
+    naming = naming_of_file(config, source.entries)
+    for stored in source.entries:
+        tensorflow = source.format == "tensorflow"
+        yield stored, names.from_tensorflow(stored) if tensorflow else names.from_huggingface(stored, naming)
+
+
 def _by_name(source: Source, translations: Mapping[str, Translation], kind: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for stored, meaning in translations.items():
@@ -98,7 +107,7 @@ def _heads(stored: Collection[str], classes: Sequence[str]) -> tuple[str, ...]:
     parameters have the same names a file holds one: if none is declared, the first that needs a pooler where there is
     one, or that doesn't where there is none."""
     known = architectures()
-    wanted = {head for name in classes for head in known.get(name, ())}
+    wanted = {head for name in classes for head in known.get(berts_class(name), ())}
     if {DECODER, DECODER_BIAS} & set(stored):
         wanted.add("masked_lm")
     pooled = bool(set(POOLER) & set(stored))

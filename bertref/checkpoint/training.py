@@ -24,7 +24,7 @@ import numpy.typing as npt
 from ..errors import CheckpointError, InputError
 from ..plumbing.files import remove_leftovers, write_file, write_folder
 from . import tensors
-from .folder import WEIGHTS, save_weights
+from .folder import read_weights_back, save_weights
 from .names import DECODER_BIAS
 
 FORMAT_VERSION = 2
@@ -115,7 +115,7 @@ def load(path: Path, kinds: Collection[str] | None = None) -> TrainingState:
     if not all(type(count) is int and count > 0 for count in counts):
         raise CheckpointError(f"{state_file}: pass_counts must be a list of whole numbers from 1; {advice}")
     try:
-        params, moments = tensors.read(path / WEIGHTS), tensors.read(path / MOMENTS)
+        params, moments = read_weights_back(path), tensors.read(path / MOMENTS)
     except CheckpointError as error:
         raise CheckpointError(f"{error}\n{advice}") from None
     params.pop(DECODER_BIAS, None)  # Hugging Face's copy, which a decoder of its own brings along (`save_weights`)

@@ -22,6 +22,7 @@ from ..heads import DECODER
 from ..inference.sentence_transformers.folder import copy_beside, encoder_place, files_beside
 from ..inference.sentence_transformers.modules import modules_of, tokenizer_limit
 from ..plumbing.files import write_folder
+from ..variants import BERT
 from .proof import Proof, prove
 
 Format = Literal["huggingface", "tensorflow", "onnx"]
@@ -89,6 +90,11 @@ def convert(
         raise InputError(f"{target}: only the weights of a Hugging Face folder are stored in float16, and nothing else")
     place = encoder_place(source)
     saved = load_model(source / place, dialect=dialect, allow=allow, optimizer=optimizer, config=config)
+    if kind == "tensorflow" and saved.config.variant is not BERT:
+        raise InputError(
+            f"{target}: the original's checkpoints hold BERT alone, and this is {saved.config.variant.title}; convert "
+            "it to a Hugging Face folder or to ONNX"
+        )
     if dtype:
         saved = replace(saved, params=_rounded(saved.params, source))
     notes = _onnx(saved, source, target) if kind == "onnx" else _folder(saved, source, target, kind, dtype)
@@ -157,7 +163,7 @@ def _tensorflow(saved: SavedModel, folder: Path, architecture: str) -> None:
 
 def _max_length(saved: SavedModel) -> int:
     """The longest text that the source's tokenizer announces, or that the model reads if that is less."""
-    limit = saved.config.max_position_embeddings
+    limit = saved.config.max_length
     return min(tokenizer_limit(folder_of(saved.path)) or limit, limit)
 
 
@@ -167,7 +173,7 @@ def _onnx(saved: SavedModel, source: Path, target: Path) -> tuple[str, ...]:
     pooled = ("pooler",) if "bert.pooler.dense.weight" in saved.params else ()
     labels = saved.labels or None
     export(saved.params, saved.config, saved.numerics, target, heads=(*saved.heads, *pooled), labels=labels)
-    notes = ["an ONNX file holds no vocabulary: keep vocab.txt beside it"]
+    notes = ["an ONNX file holds no vocabulary: keep vocab.txt or tokenizer.json beside it"]
     if (source / "modules.json").is_file() and len(modules_of(source)) > 1:
         notes.append("an ONNX file holds the encoder alone: what modules.json puts behind it is left to the reader")
     if saved.activation is not None:

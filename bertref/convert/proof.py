@@ -28,6 +28,7 @@ from ..layout import inputs
 from ..onnx_export.answers import answers
 from ..opset import OpSet
 from ..precision import cast
+from ..variants import class_name
 
 LIMIT = 10.0
 Arrays = dict[str, npt.NDArray[Any]]
@@ -107,7 +108,7 @@ def _rms(x: npt.NDArray[Any]) -> float:
 def random_batch(saved: SavedModel, *, rows: int = 3, seed: int = 0) -> Arrays:
     """Ragged rows of random tokens in two segments, as Hugging Face names them."""
     random = np.random.default_rng(seed)
-    S = min(24, saved.config.max_position_embeddings)
+    S = min(24, saved.config.max_length)
     lengths = np.linspace(S, max(1, S // 3), rows).astype(int)
     mask = np.arange(S) < lengths[:, None]
     ids = np.where(mask, random.integers(0, saved.config.vocab_size, (rows, S)), saved.config.pad_token_id)
@@ -133,18 +134,22 @@ def transformers_reads(folder: Path, saved: SavedModel, batch: Arrays) -> Arrays
 
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    architecture = class_of(saved.heads)
-    pooler = {"add_pooling_layer": "bert.pooler.dense.weight" in saved.params} if architecture == "BertModel" else {}
-    loaded = getattr(transformers, architecture).from_pretrained(
+    architecture, variant = class_of(saved.heads), saved.config.variant
+    poolable = architecture == "BertModel" and variant.pooled_by == "tanh"
+    pooler = {"add_pooling_layer": "bert.pooler.dense.weight" in saved.params} if poolable else {}
+    loaded = getattr(transformers, class_name(variant, architecture)).from_pretrained(
         folder, dtype=torch.float32, local_files_only=True, **pooler
     )
     arguments = {name: torch.from_numpy(array) for name, array in batch.items()}
+    if not saved.config.type_vocab_size:
+        del arguments["token_type_ids"]
     if "multiple_choice" in saved.heads:
         arguments = {name: tensor[:, None] for name, tensor in arguments.items()}
     with torch.no_grad():
         found = loaded.eval()(**arguments, output_hidden_states=True)
     outputs = [name for head in expanded(architectures()[architecture]) for name in head.outputs]
     renamed = {"logits": outputs[0]} if len(outputs) == 1 else {}  # a single output has no other name there
+    renamed["sop_logits"] = "seq_relationship_logits"
     last = {"last_hidden_state": found.hidden_states[-1]}
     tensors = {**last, **{renamed.get(n, n): t for n, t in found.items() if isinstance(t, torch.Tensor)}}
     return {name: tensor.numpy() for name, tensor in tensors.items()}

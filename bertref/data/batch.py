@@ -93,14 +93,15 @@ class Batch:
         """
         self._check_shapes()
         seq_len = self.input_ids.shape[-1]
-        if seq_len > config.max_position_embeddings:
+        if seq_len > config.max_length:
             raise InputError(
                 f"batch: sequences of {seq_len} tokens; the model has max_position_embeddings = "
                 f"{config.max_position_embeddings}; make them shorter"
             )
         check_range("input_ids", self.input_ids, config.vocab_size, "vocab_size")
         check_range("attention_mask", self.attention_mask, 2, "1 = token, 0 = padding")
-        check_range("token_type_ids", self.token_type_ids, config.type_vocab_size, "type_vocab_size")
+        if config.type_vocab_size:  # else they are not looked at
+            check_range("token_type_ids", self.token_type_ids, config.type_vocab_size, "type_vocab_size")
 
     def _check_shapes(self) -> None:
         """The first field with an axis says how long it has to be in all others."""

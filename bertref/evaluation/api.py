@@ -16,6 +16,7 @@ from ..data.tasks.catalogue import DataSetInfo, data_set_info
 from ..data.tasks.examples import Part
 from ..errors import InputError
 from ..inference.sequence_classification import problem_of
+from ..inference.team import Team
 from ..metrics.bootstrap import Interval, intervals
 from ..metrics.registry import METRICS
 from .applicable import check_applicable
@@ -33,11 +34,15 @@ Advance = Callable[[str, int], None]
 
 
 def evaluate(
-    options: EvaluateOptions, note: Note = lambda text: None, advance: Advance = lambda part, count: None
+    options: EvaluateOptions,
+    note: Note = lambda text: None,
+    advance: Advance = lambda part, count: None,
+    team: Team | None = None,
 ) -> EvaluateResult:
     """Judges a model, or a file of predictions, on a task; writes what it found to `options.out`, if that is given.
 
-    `note` is told what a person should know, `advance` how far it is. Raises `InputError` for anything that can't be
+    `note` is told what a person should know, `advance` how far it is. The processes of a `team`, all of which are asked
+    the same, share the model's work; process 0 alone writes. Raises `InputError` for anything that can't be
     used, `CheckpointError` for a model that can't be read, `BackendUnavailable` for a backend that can't be used here.
     """
     info = data_set_info(options.task)
@@ -45,13 +50,13 @@ def evaluate(
     check_applicable(options, info.kind)
     _check_out(options)
     parts = open_parts(options, info, note)
-    answered = _by_model(options, info, kind, note) if options.model else _by_file(options, info, kind)
+    answered = _by_model(options, info, kind, note, team) if options.model else _by_file(options, info, kind)
     found = {}
     for name, part in parts.items():
         found[name] = _result(options, info, kind, part, answered, partial(advance, name))
     source = options.model or options.predictions
     result = EvaluateResult(info.name, info.kind, str(source), found, trained(options.model).get("best_step"))
-    if options.out is not None:
+    if options.out is not None and (team is None or team.rank == 0):
         write_evaluation(Path(options.out), result, kind)
     return result
 
@@ -64,7 +69,9 @@ class _Answered:
     vectors: Callable[[Part], Vectors] | None = None
 
 
-def _by_model(options: EvaluateOptions, info: DataSetInfo, kind: EvaluationKind, note: Note) -> _Answered:
+def _by_model(
+    options: EvaluateOptions, info: DataSetInfo, kind: EvaluationKind, note: Note, team: Team | None
+) -> _Answered:
     if options.vectors and info.kind not in METRICS:
         raise InputError(f"--plot-vectors is for texts; {info.name} is {info.kind}")
     model: Model = open_model(options, info, note)
@@ -72,8 +79,8 @@ def _by_model(options: EvaluateOptions, info: DataSetInfo, kind: EvaluationKind,
     asked = as_recorded(options, info.kind, model, note)
     settings = kind.settings(replace(asked, max_length=max_length(asked, info, model.config)))
     return _Answered(
-        lambda part: kind.answer(model, part, settings, None),
-        lambda part: cls_vectors(model, part, settings, options.vectors),
+        lambda part: kind.answer(model, part, settings, team=team),
+        lambda part: cls_vectors(model, part, settings, options.vectors, team),
     )
 
 

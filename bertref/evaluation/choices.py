@@ -12,6 +12,7 @@ from ..data.tasks.examples import Part
 from ..errors import InputError
 from ..inference.loaded import Loaded, probabilities, require
 from ..inference.multiple_choice import choice_logits
+from ..inference.team import Team
 from ..metrics.classification import accuracy
 from ..metrics.value import Value
 from ..tasks.choices import ChoiceSettings, choices_of, encoded
@@ -41,7 +42,8 @@ class ChoiceAnswers:
 
 
 def answer_choices(
-    loaded: Loaded, kind: str, part: Part, settings: ChoiceSettings, *, limit: int | None = None
+    loaded: Loaded, kind: str, part: Part, settings: ChoiceSettings, *, limit: int | None = None,
+    team: Team | None = None,
 ) -> ChoiceAnswers:
     """Answers for the examples of a part, the first `limit` of them, in their order.
 
@@ -55,7 +57,7 @@ def answer_choices(
     for some in choices_of(islice(part.read(), limit)):
         count = len(some[0].choices)
         sequences = encoded(loaded.tokenizer, some, settings)
-        rows.append(choice_logits(loaded, list(chain.from_iterable(sequences))).reshape(-1, count))
+        rows.append(choice_logits(loaded, list(chain.from_iterable(sequences)), team).reshape(-1, count))
         targets += [example.label for example in some]
     logits = np.concatenate(rows) if rows else np.zeros((0, 2))
     known = [target for target in targets if target is not None]

@@ -10,7 +10,6 @@ import numpy as np
 
 from ..data.tasks.catalogue import data_set_info
 from ..data.tasks.examples import Part
-from ..inference.loaded import Loaded
 from ..metrics.value import Value
 from .choice_report import choice_records, choice_report
 from .choices import ChoiceAnswers, answer_choices, check_choice_metrics, choice_metrics
@@ -45,7 +44,7 @@ class EvaluationKind:
     """One kind of task; `answers` are the kind's own, as many as `len(answers)`.
 
     settings    options -> how examples become sequences
-    answer      (model, part, settings, limit) -> answers
+    answer      (model, part, settings, limit=, team=) -> answers; a team shares the work
     given       (part, file, options) -> answers that somebody else computed
     check       (names of metrics, labels or None where not known): raises `InputError` for one that there is not
     metrics     (answers, names asked for beside the usual ones) -> metrics, {} where the truth is not known
@@ -56,7 +55,7 @@ class EvaluationKind:
     """
 
     settings: Callable[[SequenceOptions], Any]
-    answer: Callable[[Loaded, Part, Any, int | None], Any]
+    answer: Callable[..., Any]
     given: Callable[[Part, Path, EvaluateOptions], Any]
     check: Callable[[Sequence[str], Sequence[str] | None], None]
     metrics: Callable[[Any, Sequence[str]], dict[str, Value]]
@@ -75,7 +74,7 @@ def _texts(kind: str) -> EvaluationKind:
 
     return EvaluationKind(
         settings=text_settings,
-        answer=lambda loaded, part, settings, limit: answer_texts(loaded, kind, part, settings, limit=limit),
+        answer=lambda loaded, *given, **how: answer_texts(loaded, kind, *given, **how),
         given=lambda part, path, options: given_texts(kind, part, path, options.labels),
         check=lambda names, labels: check_text_metrics(kind, names),
         metrics=partial(text_metrics, kind),
@@ -92,7 +91,7 @@ def _choices(kind: str) -> EvaluationKind:
 
     return EvaluationKind(
         settings=choice_settings,
-        answer=lambda loaded, part, settings, limit: answer_choices(loaded, kind, part, settings, limit=limit),
+        answer=lambda loaded, *given, **how: answer_choices(loaded, kind, *given, **how),
         given=lambda part, path, options: given_choices(part, path),
         check=lambda names, labels: check_choice_metrics(kind, names),
         metrics=partial(choice_metrics, kind),
@@ -109,7 +108,7 @@ def _tokens(kind: str) -> EvaluationKind:
 
     return EvaluationKind(
         settings=token_settings,
-        answer=lambda loaded, part, settings, limit: answer_tokens(loaded, kind, part, settings, limit=limit),
+        answer=lambda loaded, *given, **how: answer_tokens(loaded, kind, *given, **how),
         given=lambda part, path, options: given_tokens(part, path, options.labels),
         check=partial(check_token_metrics, kind),
         metrics=partial(token_metrics, kind),
@@ -135,7 +134,7 @@ def _span_files(folder: Path, suffix: str, answers: SpanAnswersOfPart | GivenSpa
 QUESTIONS = "question-answering"
 SPANS = EvaluationKind(
     settings=span_settings,
-    answer=lambda loaded, part, settings, limit: answer_spans(loaded, QUESTIONS, part, settings, limit=limit),
+    answer=lambda loaded, *given, **how: answer_spans(loaded, QUESTIONS, *given, **how),
     given=_given_spans,
     check=lambda names, labels: check_span_metrics(QUESTIONS, names),
     metrics=answered_metrics,

@@ -104,7 +104,7 @@ def max_length(options: EvaluateOptions, info: DataSetInfo, config: BertConfig) 
 
     Raises `InputError` for more than the model has positions.
     """
-    limit = config.max_position_embeddings
+    limit = config.max_length
     if options.max_length is not None and options.max_length > limit:
         raise InputError(f"--max-length {options.max_length} is longer than the model's {limit} positions")
     known = trained(options.model).get("max_length")

@@ -7,6 +7,7 @@ from ..data.tasks.examples import Part, SpanExample
 from ..errors import InputError
 from ..inference.loaded import Loaded, require
 from ..inference.question_answering import candidates
+from ..inference.team import Team
 from ..tasks.span_search import Candidates
 from ..tasks.spans import Framed, Framing, SpanSettings
 
@@ -53,7 +54,8 @@ class SpanAnswersOfPart:
 
 
 def answer_spans(
-    loaded: Loaded, kind: str, part: Part, settings: SpanSettings, *, limit: int | None = None
+    loaded: Loaded, kind: str, part: Part, settings: SpanSettings, *, limit: int | None = None,
+    team: Team | None = None,
 ) -> SpanAnswersOfPart:
     """Answers to the questions of a part, the first `limit` of them.
 
@@ -66,7 +68,8 @@ def answer_spans(
     known, stream = True, islice(part.read(), limit)
     while some := list(islice(stream, BLOCK)):
         framed = [_framed(framing, example) for example in some]
-        found |= zip((e.place for e in some), candidates(loaded, framed, settings.max_answer_length), strict=True)
+        best = candidates(loaded, framed, settings.max_answer_length, team)
+        found |= zip((e.place for e in some), best, strict=True)
         golds |= {example.place: tuple(answer.text for answer in example.answers) for example in some}
         known = known and all(example.answerable is not None for example in some)
     return SpanAnswersOfPart(found, golds if known else None, settings.null_threshold)

@@ -15,6 +15,7 @@ from ..data.tasks.examples import Part
 from ..errors import InputError
 from ..inference.loaded import Loaded, require
 from ..inference.sequence_classification import logits_of, problem_of, scores
+from ..inference.team import Team
 from ..tasks.labels import number_of, numbers_of
 from ..tasks.texts import TextSettings, blocks_of, encoded, indicators, number, pooled_by_text
 
@@ -54,7 +55,8 @@ PROBLEMS = {
 
 
 def answer_texts(
-    loaded: Loaded, kind: str, part: Part, settings: TextSettings, *, limit: int | None = None
+    loaded: Loaded, kind: str, part: Part, settings: TextSettings, *, limit: int | None = None,
+    team: Team | None = None,
 ) -> TextAnswers:
     """Answers for the examples of a part, the first `limit` of them, in their order.
 
@@ -68,7 +70,7 @@ def answer_texts(
     targets: list[Any] = []
     for some in blocks_of(islice(part.read(), limit)):
         sequences = encoded(loaded.tokenizer, some, settings)
-        rows.append(pooled_by_text(logits_of(loaded, [s for each in sequences for s in each]), sequences))
+        rows.append(pooled_by_text(logits_of(loaded, [s for each in sequences for s in each], team), sequences))
         targets += [target_of(kind, example.label, table, example.place) for example in some]
     K = len(loaded.labels)
     logits = np.concatenate(rows) if rows else np.zeros((0, K))

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from ..data.tasks.examples import Part
 from ..inference.loaded import Loaded, probabilities, require
+from ..inference.team import Team
 from ..inference.token_classification import piece_logits
 from ..tasks.labels import numbers_of
 from ..tasks.tokens import TokenSettings, WordSequence, label_numbers, sentences_of, word_sequences
@@ -45,7 +46,8 @@ class TokenAnswers:
 
 
 def answer_tokens(
-    loaded: Loaded, kind: str, part: Part, settings: TokenSettings, *, limit: int | None = None
+    loaded: Loaded, kind: str, part: Part, settings: TokenSettings, *, limit: int | None = None,
+    team: Team | None = None,
 ) -> TokenAnswers:
     """Answers for the sentences of a part, the first `limit` of them, in their order.
 
@@ -59,7 +61,7 @@ def answer_tokens(
     for some in sentences_of(islice(part.read(), limit)):
         targets += [label_numbers(example, table) for example in some]
         sentences += [example.words for example in some]
-        rows += word_logits(loaded, word_sequences(loaded.tokenizer, [e.words for e in some], settings))
+        rows += word_logits(loaded, word_sequences(loaded.tokenizer, [e.words for e in some], settings), team)
     logits = np.concatenate(rows)
     scores = probabilities(loaded, logits) if len(logits) else logits
     return TokenAnswers(
@@ -73,9 +75,11 @@ def _together(targets: Sequence[Numbers | None]) -> Numbers | None:
     return np.concatenate([np.zeros(0, np.int64), *known]) if len(known) == len(targets) else None
 
 
-def word_logits(loaded: Loaded, sequences: Sequence[Sequence[WordSequence]]) -> list[Floats]:
+def word_logits(
+    loaded: Loaded, sequences: Sequence[Sequence[WordSequence]], team: Team | None = None
+) -> list[Floats]:
     """The logits of each sentence's words (words, K), each word's from the sequence that it is judged in."""
-    logits = iter(piece_logits(loaded, [each.encoding for each in chain.from_iterable(sequences)]))
+    logits = iter(piece_logits(loaded, [each.encoding for each in chain.from_iterable(sequences)], team))
     found = []
     for some in sequences:
         rows = np.zeros((sum(len(each.words) for each in some), len(loaded.labels)))

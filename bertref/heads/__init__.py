@@ -5,7 +5,6 @@ gradient of what the head read: the pooled output (B, H) or the sequence (T, H),
 """
 
 from .classifier import (
-    ClassifierCache,
     multiple_choice_backward,
     multiple_choice_forward,
     sequence_classification_backward,
@@ -13,6 +12,7 @@ from .classifier import (
     token_classification_backward,
     token_classification_forward,
 )
+from .dropped_dense import DroppedDenseCache
 from .head import Combination, Head, Use
 from .masked_lm import (
     DECODER,
@@ -47,8 +47,8 @@ __all__ = [
     "HEADS",
     "TRANSFORM",
     "WORD_EMBEDDINGS",
-    "ClassifierCache",
     "Combination",
+    "DroppedDenseCache",
     "Head",
     "TransformCache",
     "Use",

@@ -7,24 +7,20 @@
 Dropout keeps with the model's hidden rate and draws at `HEAD_SITE`; a caller who wants another rate for the head
 (Hugging Face's `classifier_dropout`) passes a `Dropout` with it. Without `dropout` nothing is dropped.
 
-Gradient: the dense layer's own, then dropout's:
-
-    d(kept) = dlogits W        dW = dlogitsᵀ kept        db = Σ dlogits        dx = keep ∘ d(kept) · scale
-
 Source: Devlin et al. 2019, sections 4.1, 4.3 (the vector V of multiple choice), 4.4; `run_classifier.py`,
 `create_model`; transformers, `BertForMultipleChoice` and `BertForTokenClassification`.
 """
 
-from typing import Any, NamedTuple
-
 from ..arrays import Array
-from ..dropout import HEAD_SITE, Dropout
+from ..dropout import Dropout
 from ..errors import InputError
 from ..layers import Settings
 from ..layout import Layout
 from ..opset import OpSet
 from ..probes import Probe, padded
 from ..row import DENSE, TensorRow, weight_and_bias
+from . import dropped_dense
+from .dropped_dense import DroppedDenseCache
 from .head import Head, Use
 
 WEIGHT, BIAS = "classifier.weight", "classifier.bias"
@@ -32,27 +28,15 @@ LOGITS = "classifier.logits"
 """The probe of all three heads, (B, K), (B, C) or (B, S, K)."""
 
 
-class ClassifierCache(NamedTuple):
-    """The caches of the two ops in order."""
-
-    dropout: Any
-    dense: Any
-
-
 def _forward(
-    ops: OpSet, params: dict[str, Array], x: Array, keep: Array | None, dropout: Dropout | None
-) -> tuple[Array, ClassifierCache]:
-    kept, dropped = ops.dropout.forward(x, keep, scale=dropout.hidden_scale if dropout else 1.0)
-    logits, dense = ops.dense.forward(kept, params[WEIGHT], params[BIAS])
-    return logits, ClassifierCache(dropped, dense)
+    ops: OpSet, params: dict[str, Array], x: Array, dropout: Dropout | None, *, tokens: bool = False
+) -> tuple[Array, DroppedDenseCache]:
+    return dropped_dense.forward(ops, params[WEIGHT], params[BIAS], x, dropout, tokens=tokens)
 
 
-def _backward(ops: OpSet, dlogits: Array, cache: ClassifierCache) -> tuple[Array, dict[str, Array]]:
-    # logits = kept Wᵀ + b
-    dense = ops.dense.backward(dlogits, cache.dense)
-    # kept = dropout(x)
-    dx = ops.dropout.backward(dense.x, cache.dropout).x
-    return dx, {WEIGHT: dense.weight, BIAS: dense.bias}
+def _backward(ops: OpSet, dlogits: Array, cache: DroppedDenseCache) -> tuple[Array, dict[str, Array]]:
+    dx, weight, bias = dropped_dense.backward(ops, dlogits, cache)
+    return dx, {WEIGHT: weight, BIAS: bias}
 
 
 def sequence_classification_forward(
@@ -62,17 +46,16 @@ def sequence_classification_forward(
     *,
     dropout: Dropout | None = None,
     probe: Probe | None = None,
-) -> tuple[Array, ClassifierCache]:
+) -> tuple[Array, DroppedDenseCache]:
     """pooled (B, H) -> logits (B, K)."""
-    keep = dropout.first(HEAD_SITE, pooled.shape[-1]) if dropout else None
-    logits, cache = _forward(ops, params, pooled, keep, dropout)
+    logits, cache = _forward(ops, params, pooled, dropout)
     if probe:
         probe.array(LOGITS, logits)
     return logits, cache
 
 
 def sequence_classification_backward(
-    ops: OpSet, dlogits: Array, cache: ClassifierCache, probe: Probe | None = None
+    ops: OpSet, dlogits: Array, cache: DroppedDenseCache, probe: Probe | None = None
 ) -> tuple[Array, dict[str, Array]]:
     """dlogits (B, K) -> gradient of the pooled output (B, H) and of the classifier."""
     if probe:
@@ -88,12 +71,11 @@ def multiple_choice_forward(
     *,
     dropout: Dropout | None = None,
     probe: Probe | None = None,
-) -> tuple[Array, ClassifierCache]:
+) -> tuple[Array, DroppedDenseCache]:
     """pooled (B*C, H), an example's C choices one after the other -> logits (B, C)."""
     if choices < 1 or pooled.shape[0] % choices:
         raise InputError(f"multiple choice: {pooled.shape[0]} sequences are not a multiple of {choices} choices")
-    keep = dropout.first(HEAD_SITE, pooled.shape[-1]) if dropout else None
-    column, cache = _forward(ops, params, pooled, keep, dropout)
+    column, cache = _forward(ops, params, pooled, dropout)
     logits = ops.xp.reshape(column, (-1, choices))
     if probe:
         probe.array(LOGITS, logits)
@@ -101,7 +83,7 @@ def multiple_choice_forward(
 
 
 def multiple_choice_backward(
-    ops: OpSet, dlogits: Array, cache: ClassifierCache, probe: Probe | None = None
+    ops: OpSet, dlogits: Array, cache: DroppedDenseCache, probe: Probe | None = None
 ) -> tuple[Array, dict[str, Array]]:
     """dlogits (B, C) -> gradient of the pooled output (B*C, H) and of the classifier."""
     if probe:
@@ -117,17 +99,16 @@ def token_classification_forward(
     *,
     dropout: Dropout | None = None,
     probe: Probe | None = None,
-) -> tuple[Array, ClassifierCache]:
+) -> tuple[Array, DroppedDenseCache]:
     """sequence (T, H) -> logits (T, K)."""
-    keep = dropout.hidden(HEAD_SITE, sequence.shape[-1]) if dropout else None
-    logits, cache = _forward(ops, params, sequence, keep, dropout)
+    logits, cache = _forward(ops, params, sequence, dropout, tokens=True)
     if probe:
         probe.rows(LOGITS, logits)
     return logits, cache
 
 
 def token_classification_backward(
-    ops: OpSet, dlogits: Array, cache: ClassifierCache, probe: Probe | None = None
+    ops: OpSet, dlogits: Array, cache: DroppedDenseCache, probe: Probe | None = None
 ) -> tuple[Array, dict[str, Array]]:
     """dlogits (T, K) -> gradient of the sequence (T, H) and of the classifier."""
     if probe:

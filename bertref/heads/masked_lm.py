@@ -1,10 +1,10 @@
 """The masked language model, at the masked positions only.
 
-    transform = layer_norm(activation(x[positions] Wᵀ + b))        (N, H)
+    transform = layer_norm(activation(x[positions] Wᵀ + b))        (N, E)
     logits    = transform Eᵀ + bias                                (N, V)
 
-E is the word embeddings (the decoder is tied), or `cls.predictions.decoder.weight` (V, H) where a model has a decoder
-of its own.
+Here E is the word embeddings (V, E) (the decoder is tied), or `cls.predictions.decoder.weight` (V, E) where a model has
+a decoder of its own; their width is H unless the embeddings are factorised.
 
 Source: Devlin et al. 2019, section 3.1; `run_pretraining.py`, `get_masked_lm_output`.
 """
@@ -24,7 +24,7 @@ WORD_EMBEDDINGS = "bert.embeddings.word_embeddings.weight"
 TRANSFORM = "cls.predictions.transform."
 DECODER_BIAS = "cls.predictions.bias"
 DECODER = "cls.predictions.decoder.weight"
-"""(V, H), only where it is not tied to the word embeddings."""
+"""(V, E), only where it is not tied to the word embeddings."""
 
 
 class TransformCache(NamedTuple):
@@ -49,7 +49,7 @@ def transform_forward(
     settings: Settings,
     probe: Probe | None = None,
 ) -> tuple[Array, TransformCache]:
-    """sequence (T, H), positions (N) rows of it -> the vectors that the decoder compares with every word, (N, H)."""
+    """sequence (T, H), positions (N) rows of it -> the vectors that the decoder compares with every word, (N, E)."""
     rows, gather = ops.gather.forward(sequence, positions)
     product, dense = ops.dense.forward(rows, params[TRANSFORM + "dense.weight"])
     act, activation = ops.bias_activation.forward(
@@ -68,7 +68,7 @@ def transform_forward(
 def transform_backward(
     ops: OpSet, dy: Array, cache: TransformCache, probe: Probe | None = None
 ) -> tuple[Array, dict[str, Array]]:
-    """dy (N, H) -> gradient of the sequence (T, H) and of the transform's parameters."""
+    """dy (N, E) -> gradient of the sequence (T, H) and of the transform's parameters."""
     norm = ops.layer_norm.backward(dy, cache.norm)
     activation = ops.bias_activation.backward(
         norm.x, cache.activation, probe=probe.inner({"pre": "mlm.dense"}, rows=False) if probe else None
@@ -114,10 +114,10 @@ MASKED_LM = Head(
     name="masked_lm",
     parameters={
         DECODER_BIAS: ("V",),
-        TRANSFORM + "dense.weight": ("H", "H"),
-        TRANSFORM + "dense.bias": ("H",),
-        TRANSFORM + "LayerNorm.weight": ("H",),
-        TRANSFORM + "LayerNorm.bias": ("H",),
+        TRANSFORM + "dense.weight": ("E", "H"),
+        TRANSFORM + "dense.bias": ("E",),
+        TRANSFORM + "LayerNorm.weight": ("E",),
+        TRANSFORM + "LayerNorm.bias": ("E",),
     },
     architectures=("BertForMaskedLM",),
     pooler=False,

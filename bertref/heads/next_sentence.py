@@ -2,40 +2,43 @@
 
     logits = pooled Wᵀ + b                     (B, 2), class 1 = a random sentence
 
-Source: Devlin et al. 2019, section 3.1; `run_pretraining.py`, `get_next_sentence_output`.
+ALBERT's prediction of the order of sentences is the same head behind dropout: class 1 = the two have changed places.
+
+Source: Devlin et al. 2019, section 3.1; `run_pretraining.py`, `get_next_sentence_output`; Lan et al. 2020, section 3.1.
 """
 
-from typing import Any
-
 from ..arrays import Array
+from ..dropout import Dropout
 from ..layers import Settings
 from ..layout import Layout
 from ..opset import OpSet
 from ..probes import Probe
 from ..row import DENSE, TensorRow, weight_and_bias
+from . import dropped_dense
+from .dropped_dense import DroppedDenseCache
 from .head import Head, Use
 
 WEIGHT, BIAS = "cls.seq_relationship.weight", "cls.seq_relationship.bias"
 
 
 def next_sentence_forward(
-    ops: OpSet, params: dict[str, Array], pooled: Array, probe: Probe | None = None
-) -> tuple[Array, Any]:
+    ops: OpSet, params: dict[str, Array], pooled: Array, probe: Probe | None = None, *, dropout: Dropout | None = None
+) -> tuple[Array, DroppedDenseCache]:
     """pooled (B, H) -> logits (B, 2)."""
-    logits, cache = ops.dense.forward(pooled, params[WEIGHT], params[BIAS])
+    logits, cache = dropped_dense.forward(ops, params[WEIGHT], params[BIAS], pooled, dropout, tokens=False)
     if probe:
         probe.array("nsp.logits", logits)
     return logits, cache
 
 
 def next_sentence_backward(
-    ops: OpSet, dlogits: Array, cache: Any, probe: Probe | None = None
+    ops: OpSet, dlogits: Array, cache: DroppedDenseCache, probe: Probe | None = None
 ) -> tuple[Array, dict[str, Array]]:
     """dlogits (B, 2) -> gradient of the pooled output and of the head's parameters."""
     if probe:
         probe.array("nsp.logits", dlogits)
-    dense = ops.dense.backward(dlogits, cache)
-    return dense.x, {WEIGHT: dense.weight, BIAS: dense.bias}
+    dx, weight, bias = dropped_dense.backward(ops, dlogits, cache)
+    return dx, {WEIGHT: weight, BIAS: bias}
 
 
 def _answer(

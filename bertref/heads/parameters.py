@@ -2,7 +2,7 @@
 
 The order is that of the `state_dict()` of Hugging Face's classes: embeddings, layers from first to last, pooler, heads.
 The shapes use the legend of `ops.op` (V vocabulary, H hidden size, I intermediate size) with N positions
-(`max_position_embeddings`) and K token types.
+(`max_position_embeddings`), K token types and E, the width of the embeddings.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from typing import Any
 
 from ..config import BertConfig
 from ..errors import InputError
-from ..params import EMBEDDINGS, LAYER, POOLER, Shape, encoder_letters, in_layer
+from ..params import EMBEDDINGS, LAYER, POOLER, PROJECTION, Shape, encoder_letters, in_layer
 from .masked_lm import DECODER, DECODER_BIAS
 from .registry import HEADS, expanded, with_pooler
 
@@ -32,10 +32,13 @@ def parameter_shapes(
         raise InputError(f"parameters: num_labels is {num_labels}; a classifier needs at least one label")
     sizes = {"1": 1, "2": 2, "labels": num_labels, "V": config.vocab_size, "H": config.hidden_size,
              "I": config.intermediate_size, "N": config.max_position_embeddings,
-             "K": config.type_vocab_size}  # fmt: skip
-    letters = encoder_letters(config.num_hidden_layers) | _head_letters(heads)
+             "K": config.type_vocab_size, "E": config.embedding_size or config.hidden_size}  # fmt: skip
+    letters = encoder_letters(
+        config.stored_layers, segments=config.type_vocab_size > 0, projected=config.embedding_size is not None
+    )
+    letters |= _head_letters(heads)
     if not tied and DECODER_BIAS in letters:
-        letters[DECODER] = ("V", "H")
+        letters[DECODER] = ("V", "E")
     return {name: tuple(sizes[letter] for letter in shape) for name, shape in letters.items()}
 
 
@@ -56,7 +59,7 @@ def _head_letters(heads: Sequence[str]) -> dict[str, tuple[str, ...]]:
 def outside_layers() -> tuple[str, ...]:
     """Every parameter that is in no layer, of all heads, in canonical order; a decoder of its own is not among them."""
     heads = dict.fromkeys(name for head in HEADS.values() for name in head.parameters)
-    return (*EMBEDDINGS, *POOLER, *heads)
+    return (*EMBEDDINGS, *POOLER, *heads, *PROJECTION)
 
 
 def canonical_number(name: str) -> int:

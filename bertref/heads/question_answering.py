@@ -2,23 +2,25 @@
 
     logits = x Wᵀ + b                          (T, 2), column 0: the answer starts here, column 1: it ends here
 
-Nothing is dropped before it, in neither original. The rows are those of the layout; a softmax over positions needs a
-rectangle (`probes.padded`) and something said about padding, which is the objective's or the reader's business.
+Nothing is dropped before it, in neither original; DistilBERT drops at a rate of its own. The rows are those of the
+layout; a softmax over positions needs a rectangle (`probes.padded`) and something said about padding, which is the
+objective's or the reader's business.
 
 Source: Devlin et al. 2019, section 4.2 (S and E); `run_squad.py`, `create_model`; transformers,
 `BertForQuestionAnswering`.
 """
 
-from typing import Any
-
 import numpy as np
 
 from ..arrays import Array
+from ..dropout import Dropout
 from ..layers import Settings
 from ..layout import Layout
 from ..opset import OpSet
 from ..probes import Probe, padded
 from ..row import DENSE, TensorRow, weight_and_bias
+from . import dropped_dense
+from .dropped_dense import DroppedDenseCache
 from .head import Head, Use
 
 WEIGHT, BIAS = "qa_outputs.weight", "qa_outputs.bias"
@@ -27,23 +29,23 @@ SPAN_LOGITS = "qa.logits"
 
 
 def question_answering_forward(
-    ops: OpSet, params: dict[str, Array], sequence: Array, probe: Probe | None = None
-) -> tuple[Array, Any]:
+    ops: OpSet, params: dict[str, Array], sequence: Array, probe: Probe | None = None, *, dropout: Dropout | None = None
+) -> tuple[Array, DroppedDenseCache]:
     """sequence (T, H) -> logits (T, 2), start and end."""
-    logits, cache = ops.dense.forward(sequence, params[WEIGHT], params[BIAS])
+    logits, cache = dropped_dense.forward(ops, params[WEIGHT], params[BIAS], sequence, dropout, tokens=True)
     if probe:
         probe.rows(SPAN_LOGITS, logits)
     return logits, cache
 
 
 def question_answering_backward(
-    ops: OpSet, dlogits: Array, cache: Any, probe: Probe | None = None
+    ops: OpSet, dlogits: Array, cache: DroppedDenseCache, probe: Probe | None = None
 ) -> tuple[Array, dict[str, Array]]:
     """dlogits (T, 2) -> gradient of the sequence (T, H) and of the head's parameters."""
     if probe:
         probe.rows(SPAN_LOGITS, dlogits)
-    dense = ops.dense.backward(dlogits, cache)
-    return dense.x, {WEIGHT: dense.weight, BIAS: dense.bias}
+    dx, weight, bias = dropped_dense.backward(ops, dlogits, cache)
+    return dx, {WEIGHT: weight, BIAS: bias}
 
 
 def _answer(

@@ -74,7 +74,7 @@ class Extractor:
         self.recipe = recipe or EmbeddingModules()
         if options.normalize is not None:
             self.recipe = replace(self.recipe, normalize=options.normalize)
-        L, limit = loaded.config.num_hidden_layers, loaded.config.max_position_embeddings
+        L, limit = loaded.config.num_hidden_layers, loaded.config.max_length
         for layer in options.layers:
             if not -L <= layer < L:
                 raise InputError(f"there is no layer {layer}; the model has {L}, which are {-L} to {L - 1}")

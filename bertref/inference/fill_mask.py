@@ -8,12 +8,12 @@ import numpy as np
 from .. import heads
 from ..errors import InputError, TextError
 from ..text.encoding import Encoding, Truncate
-from ..text.vocab import MASK
 from .loaded import Loaded, batches, encode, measured, require, settings_of
 
 
 class Guess(NamedTuple):
-    """One candidate for a mask."""
+    """One candidate for a mask. The token is as in the vocabulary ("##s" continues a word) or, where a piece has its
+    space in it, with that: " sea" begins a word, "s" continues one."""
 
     token: str
     id: int
@@ -38,12 +38,13 @@ def fill_masks(
     if top_k < 1:
         raise InputError(f"top_k is {top_k}; it must be at least 1")
     require(loaded, "masked_lm")
-    mask = loaded.tokenizer.vocab.mask
+    vocab = loaded.tokenizer.vocab
+    mask, name = vocab.mask, vocab.notation.mask
     encodings, reasons = measured(loaded, texts, None, truncate)
     for i, (text, encoding) in enumerate(zip(texts, encodings, strict=True)):
         if mask not in encoding.input_ids:
-            where = f"what is left of {text!r}" if MASK in text else repr(text)
-            reasons[i] = f"can't be filled: no [MASK] in {where}; put [MASK] where a word is to be guessed"
+            where = f"what is left of {text!r}" if name in text else repr(text)
+            reasons[i] = f"can't be filled: no {name} in {where}; put {name} where a word is to be guessed"
     if reasons:
         raise TextError(reasons)
     return [masks for some in batches(encodings) for masks in _fill(loaded, some, top_k)]
@@ -61,6 +62,6 @@ def _fill(loaded: Loaded, encodings: Sequence[Encoding], top_k: int) -> list[lis
     probs = xp.to_numpy(loaded.ops.softmax.forward(logits)[0])[:, : len(vocab)]
     best = np.argsort(-probs, axis=1, kind="stable")[:, :top_k]
     guesses = iter(
-        [[Guess(vocab.tokens[i], int(i), float(p[i])) for i in row] for row, p in zip(best, probs, strict=True)]
+        [[Guess(vocab.readable(i), int(i), float(p[i])) for i in row] for row, p in zip(best, probs, strict=True)]
     )
     return [[MaskGuesses(i, next(guesses)) for i in found] for found in places]

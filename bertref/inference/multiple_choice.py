@@ -12,7 +12,8 @@ import numpy.typing as npt
 from .. import heads
 from ..errors import InputError, TextError
 from ..text.encoding import Encoding, Truncate, check_texts
-from .loaded import Loaded, by_length, measured, pooled, probabilities, require
+from .loaded import Loaded, measured, pooled, probabilities, require
+from .team import Team, answered
 
 
 class ChoiceScore(NamedTuple):
@@ -53,15 +54,18 @@ def choose(
     return [_ranked(some, each) for some, each in zip(choices, probs, strict=True)]
 
 
-def choice_logits(loaded: Loaded, encodings: Sequence[Encoding]) -> npt.NDArray[np.float64]:
+def choice_logits(
+    loaded: Loaded, encodings: Sequence[Encoding], team: Team | None = None
+) -> npt.NDArray[np.float64]:
     """The logit of each sequence, a context with one choice, on the host and in their order (N,); sequences of like
-    length share a batch."""
-    found = np.zeros(len(encodings))
-    for some in by_length(encodings):
-        output = pooled(loaded, [encodings[i] for i in some])
-        logits, _ = heads.multiple_choice_forward(loaded.ops, loaded.params, output, 1)
-        found[some] = loaded.ops.xp.to_numpy(logits)[:, 0]
-    return found
+    length share a batch, and a team the batches."""
+
+    def of_batch(some: list[Encoding]) -> list[float]:
+        logits, _ = heads.multiple_choice_forward(loaded.ops, loaded.params, pooled(loaded, some), 1)
+        found: list[float] = loaded.ops.xp.to_numpy(logits)[:, 0].tolist()
+        return found
+
+    return np.array(answered(encodings, of_batch, team, parts_of=loaded), np.float64)
 
 
 def _ranked(choices: Sequence[str], probs: npt.NDArray[np.float64]) -> list[ChoiceScore]:

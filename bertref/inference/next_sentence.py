@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from .. import heads
 from ..text.encoding import Truncate
-from .loaded import Loaded, batches, framed, pooled, require
+from .loaded import Loaded, each_part, framed, pooled, require
 
 
 def follow(
@@ -16,9 +18,14 @@ def follow(
     without the head.
     """
     require(loaded, "next_sentence")
-    result: list[float] = []
-    for some in batches(framed(loaded, first, second, truncate)):
-        logits, _ = heads.next_sentence_forward(loaded.ops, loaded.params, pooled(loaded, some))
+    encodings = framed(loaded, first, second, truncate)
+    found = np.zeros(len(encodings))
+
+    def part(some: list[int]) -> None:
+        output = pooled(loaded, [encodings[i] for i in some])
+        logits, _ = heads.next_sentence_forward(loaded.ops, loaded.params, output)
         probs, _ = loaded.ops.softmax.forward(logits)
-        result += [float(p) for p in loaded.ops.xp.to_numpy(probs)[:, 0]]
-    return result
+        found[some] = loaded.ops.xp.to_numpy(probs)[:, 0]
+
+    each_part(loaded, encodings, part)
+    return [float(p) for p in found]

@@ -9,7 +9,7 @@ Source: Devlin et al. 2019, sections 4.2 and 4.3; google-research/bert, `run_squ
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,8 @@ from ..probes import padded
 from ..tasks.span_search import N_BEST, Candidates, search
 from ..tasks.spans import Framed, Framing, SpanSettings
 from ..text.encoding import Encoding, check_texts
-from .loaded import Loaded, by_length, encode, require
+from .loaded import Loaded, encode, require
+from .team import Team, answered
 
 
 class SpanAnswer(NamedTuple):
@@ -88,7 +89,7 @@ def answer(
     if len(questions) != len(contexts):
         raise InputError(f"{len(questions)} questions and {len(contexts)} contexts; every question has one")
     options = options or AnswerOptions()
-    framing = Framing(loaded.tokenizer, options.settings(loaded.config.max_position_embeddings))
+    framing = Framing(loaded.tokenizer, options.settings(loaded.config.max_length))
     made = [framing.framed(question, context) for question, context in zip(questions, contexts, strict=True)]
     reasons = {i: each for i, each in enumerate(made) if isinstance(each, str)}
     if reasons:
@@ -97,25 +98,28 @@ def answer(
     return [_answers(found, options) for found in candidates(loaded, framed, options.max_answer_length)]
 
 
-def candidates(loaded: Loaded, framed: Sequence[Framed], longest: int) -> list[Candidates]:
-    """For each framed question the best spans of up to `longest` pieces, and "no answer"."""
-    pairs = [(i, window) for i, each in enumerate(framed) for window in each.windows]
-    encodings = [framed[i].encoding(loaded.tokenizer.vocab, window) for i, window in pairs]
-    logits: list[Any] = [None] * len(pairs)
-    for some in by_length(encodings):
-        for place, rows in zip(some, _logits(loaded, [encodings[place] for place in some]), strict=True):
-            asked, (start, end) = framed[pairs[place][0]], pairs[place][1]
-            logits[place] = np.concatenate([rows[:1], rows[asked.offset : asked.offset + end - start]])
-    stream = iter(logits)
+def candidates(
+    loaded: Loaded, framed: Sequence[Framed], longest: int, team: Team | None = None
+) -> list[Candidates]:
+    """For each framed question the best spans of up to `longest` pieces, and "no answer"; a team shares the batches."""
+    pairs = [(each, window) for each in framed for window in each.windows]
+    encodings = [each.encoding(loaded.tokenizer.vocab, window) for each, window in pairs]
+    logits = answered(encodings, lambda some: _logits(loaded, some), team)
+    of_pairs = zip(pairs, logits, strict=True)
+    stream = iter(
+        np.concatenate([rows[:1], rows[each.offset : each.offset + end - start]])
+        for (each, (start, end)), rows in of_pairs
+    )
     return [search(each, [next(stream) for _ in each.windows], longest) for each in framed]
 
 
-def _logits(loaded: Loaded, some: Sequence[Encoding]) -> npt.NDArray[np.float64]:
-    """One batch's logits (B, S, 2) on the host."""
+def _logits(loaded: Loaded, some: Sequence[Encoding]) -> list[npt.NDArray[np.float64]]:
+    """The logits (S, 2) of each sequence of a batch, on the host."""
     xp = loaded.ops.xp
     encoded, x = encode(loaded, some)
     logits, _ = heads.question_answering_forward(loaded.ops, loaded.params, encoded.sequence)
-    return np.asarray(xp.to_numpy(padded(xp, logits, x.layout)), np.float64)
+    rectangle = np.asarray(xp.to_numpy(padded(xp, logits, x.layout)), np.float64)
+    return [rows[: len(encoding.input_ids)] for encoding, rows in zip(some, rectangle, strict=True)]
 
 
 def _answers(found: Candidates, options: AnswerOptions) -> SpanAnswers:

@@ -20,7 +20,8 @@ from ..arrays import Array
 from ..checkpoint.text_windows import TextWindows
 from ..errors import InputError
 from ..text.encoding import Encoding, Truncate
-from .loaded import Loaded, by_length, framed, pooled, require
+from .loaded import Loaded, framed, pooled, require
+from .team import Team, answered
 
 ACTIVATIONS = {
     "single_label_classification": "softmax",
@@ -82,7 +83,7 @@ def windows_for(loaded: Loaded, truncate: Truncate | None, windows: bool | None)
         raise InputError("truncate cuts a long text, windows read all of it; choose one")
     if windows is False or truncate is not None:
         return None
-    return loaded.windows or (TextWindows(loaded.config.max_position_embeddings) if windows else None)
+    return loaded.windows or (TextWindows(loaded.config.max_length) if windows else None)
 
 
 def _text_logits(
@@ -100,12 +101,17 @@ def _text_logits(
     return pooled_by_text(logits, sequences)
 
 
-def logits_of(loaded: Loaded, encodings: Sequence[Encoding]) -> npt.NDArray[np.float64]:
-    """Logits (N, K) of N sequences on the host, in their order; sequences of like length share a batch."""
-    found = np.zeros((len(encodings), len(loaded.labels)))
-    for some in by_length(encodings):
-        found[some] = loaded.ops.xp.to_numpy(_logits(loaded, [encodings[i] for i in some]))
-    return found
+def logits_of(
+    loaded: Loaded, encodings: Sequence[Encoding], team: Team | None = None
+) -> npt.NDArray[np.float64]:
+    """Logits (N, K) of N sequences on the host, in their order; sequences of like length share a batch, and a team the
+    batches."""
+
+    def of_batch(some: list[Encoding]) -> npt.NDArray[Any]:
+        return np.asarray(loaded.ops.xp.to_numpy(_logits(loaded, some)))
+
+    rows = answered(encodings, of_batch, team, parts_of=loaded)
+    return np.array(rows, np.float64).reshape(-1, len(loaded.labels))
 
 
 def _logits(loaded: Loaded, some: Sequence[Encoding]) -> Array:

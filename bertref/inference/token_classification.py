@@ -27,7 +27,8 @@ from ..probes import padded
 from ..tasks.windows import Window, best_window, windows
 from ..text import Piece
 from ..text.encoding import Encoding, check_texts, frame
-from .loaded import Loaded, by_length, encode, probabilities, require
+from .loaded import Loaded, encode, probabilities, require
+from .team import Team, answered
 
 Rows = npt.NDArray[Any]
 Aggregation = Literal["tokens", "words", "entities"]
@@ -77,24 +78,25 @@ def tag(loaded: Loaded, texts: Sequence[str], *, aggregation: str | None = None)
     return result
 
 
-def piece_logits(loaded: Loaded, encodings: Sequence[Encoding]) -> list[Rows]:
+def piece_logits(loaded: Loaded, encodings: Sequence[Encoding], team: Team | None = None) -> list[Rows]:
     """The logits (S, K) of each sequence's tokens, [CLS] and [SEP] included, on the host and in the order of the
-    sequences; those of like length share a batch."""
-    found: dict[int, Rows] = {}
-    for some in by_length(encodings):
-        encoded, x = encode(loaded, [encodings[i] for i in some])
+    sequences; those of like length share a batch, and a team the batches."""
+
+    def of_batch(some: list[Encoding]) -> list[Rows]:
+        encoded, x = encode(loaded, some)
         logits, _ = heads.token_classification_forward(loaded.ops, loaded.params, encoded.sequence)
         rectangle = loaded.ops.xp.to_numpy(padded(loaded.ops.xp, logits, x.layout))
-        found |= {i: rows[: len(encodings[i].input_ids)] for i, rows in zip(some, rectangle, strict=True)}
-    return [found[i] for i in range(len(encodings))]
+        return [rows[: len(encoding.input_ids)] for encoding, rows in zip(some, rectangle, strict=True)]
+
+    return answered(encodings, of_batch, team)
 
 
 def _probabilities(loaded: Loaded, located: Sequence[Sequence[Piece]]) -> list[Rows]:
     """For each text (pieces, labels)."""
-    room = loaded.config.max_position_embeddings - 2
+    vocab = loaded.tokenizer.vocab
+    room = loaded.config.max_length - vocab.notation.frame_tokens(pair=False)
     cut = [windows(len(pieces), room, max(room // 2, 1)) for pieces in located]
     ids = [[p.id for p in pieces] for pieces in located]
-    vocab = loaded.tokenizer.vocab
     encodings = [frame(vocab, row[a:b], None, None) for row, found in zip(ids, cut, strict=True) for a, b in found]
     logits = iter(piece_logits(loaded, encodings))
     rows = [_best(len(row), found, [next(logits)[1:-1] for _ in found]) for row, found in zip(ids, cut, strict=True)]

@@ -35,15 +35,17 @@ def forward(
 ) -> tuple[Array, FeedForwardCache]:
     """x (T, H) -> y (T, H). `site` is the layer's first dropout site."""
     expanded, expand = ops.dense.forward(x, p["intermediate.dense.weight"])
-    act, activation = ops.bias_activation.forward(
+    given = probe is None  # what a kernel may write over, because nobody looks at it any more
+    act, activation = ops.bias_activation.hinted(given=given).forward(
         expanded, p["intermediate.dense.bias"], activation=settings.activation,
         probe=probe.inner({"pre": "ffn_pre"}, rows=True) if probe else None,
     )  # fmt: skip
     output, contract = ops.dense.forward(act, p["output.dense.weight"], p["output.dense.bias"])
-    y, norm = ops.dropout_add_norm.forward(
-        output, x, dropout.hidden(site + 2, x.shape[-1]) if dropout else None,
+    dropping = settings.at_branch(dropout, "feed_forward")
+    y, norm = ops.dropout_add_norm.hinted(given=given).forward(
+        output, x, dropping.hidden(site + 2, x.shape[-1]) if dropping else None,
         p["output.LayerNorm.weight"], p["output.LayerNorm.bias"],
-        scale=dropout.hidden_scale if dropout else 1.0, eps=settings.eps,
+        scale=dropping.hidden_scale if dropping else 1.0, eps=settings.eps,
         probe=probe.inner({"sum": "ffn_sum"}, rows=True) if probe else None,
     )  # fmt: skip
     if probe:

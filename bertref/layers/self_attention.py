@@ -50,7 +50,8 @@ def forward(
     q, k, v = (to_rectangle(ops, projected[name], layout) for name in PROJECTIONS)
 
     def attend(ops: OpSet, probe: Probe | None) -> tuple[Array, Any]:
-        return ops.attention.hinted(padding=not layout.packed).forward(
+        hints = {"padding": not layout.packed, "recomputed": settings.recompute != "none"}
+        return ops.attention.hinted(**hints).forward(
             q, k, v, layout.mask, dropout.probs(site, settings.config.num_attention_heads) if dropout else None,
             heads=settings.config.num_attention_heads, scale=settings.scale, mask_value=settings.numerics.mask_value,
             dropout_scale=dropout.probs_scale if dropout else 1.0,
@@ -63,11 +64,12 @@ def forward(
     if recompute:
         attention = Recompute(lambda: attend(ops, probe))
     context = to_rows(ops, context, layout)
+    dropping = settings.at_branch(dropout, "attention")
     output, dense = ops.dense.forward(context, p["output.dense.weight"], p["output.dense.bias"])
-    y, norm = ops.dropout_add_norm.forward(
-        output, x, dropout.hidden(site + 1, x.shape[-1]) if dropout else None,
+    y, norm = ops.dropout_add_norm.hinted(given=probe is None).forward(
+        output, x, dropping.hidden(site + 1, x.shape[-1]) if dropping else None,
         p["output.LayerNorm.weight"], p["output.LayerNorm.bias"],
-        scale=dropout.hidden_scale if dropout else 1.0, eps=settings.eps,
+        scale=dropping.hidden_scale if dropping else 1.0, eps=settings.eps,
         probe=probe.inner({"sum": "attention_sum"}, rows=True) if probe else None,
     )  # fmt: skip
     if probe:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from ..arrays import Array
 from ..config import BertConfig, Numerics
+from ..dropout import Dropout
 from ..errors import InputError
 
 RECOMPUTE = ("none", "attention", "layers")
@@ -16,11 +17,16 @@ but each layer's input."""
 
 @dataclass(frozen=True)
 class Settings:
-    """config, numerics and one of `RECOMPUTE`."""
+    """config, numerics, one of `RECOMPUTE`, and how much is frozen.
+
+    `frozen` counts from below: 1 is the embeddings, 2 the first layer with them, ... Of what is frozen forward keeps
+    nothing, and backward stops above it.
+    """
 
     config: BertConfig
     numerics: Numerics
     recompute: str = "none"
+    frozen: int = 0
 
     def __post_init__(self) -> None:
         if self.recompute not in RECOMPUTE:
@@ -38,6 +44,10 @@ class Settings:
     def scale(self) -> float:
         """1/√D, the factor of the attention scores."""
         return 1 / math.sqrt(self.config.head_size)
+
+    def at_branch(self, dropout: Dropout | None, branch: str) -> Dropout | None:
+        """The dropout of a branch before its residual, None where the network has none there."""
+        return None if branch in self.config.variant.undropped else dropout
 
 
 class Recompute(NamedTuple):

@@ -76,7 +76,9 @@ def mixed(ops: OpSet, half: str) -> OpSet:
         if row.type == "given":
             return op
         pair = PAIRS.get(op.name)
-        return CastOp(op.replaced(pair) if pair else op, ops.xp, _places(op.name), types[row.type])
+        bound = op.replaced(pair) if pair else op
+        hinted = bound.hinted(wide=True) if op.name == "dense" else bound  # a kernel does as the pair: see `pairs`
+        return CastOp(hinted, ops.xp, _places(op.name), types[row.type])
 
     return ops.mapped(cast)
 

@@ -11,7 +11,7 @@ A task brings a batch of its own: what is common to all stands in `HostBatch`. A
 one that distils runs a teacher on the same inputs; one that mixes tasks asks the objective of the batch it is given.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -135,6 +135,6 @@ class Objective(Protocol):
         ...
 
 
-def ordered(grads: Mapping[str, Array], like: Mapping[str, Array]) -> dict[str, Array]:
-    """Gradients in the order of the parameters."""
-    return {name: grads[name] for name in like}
+def ordered(grads: Mapping[str, Array], names: Iterable[str]) -> dict[str, Array]:
+    """The gradients of these parameters, in their order."""
+    return {name: grads[name] for name in names}

@@ -163,9 +163,13 @@ class HeadObjective(ABC):
         self, ops: OpSet, params: dict[str, Array], prepared: Prepared, settings: Settings,
         dropout: Dropout | None, probe: Probe | None,
     ) -> Answered:  # fmt: skip
-        """Encoder and head; the head drops at the rate of the classifier."""
-        encoded, encoder = model.forward(ops, params, prepared.inputs, settings, dropout=dropout, probe=probe)
-        dropping = dropout and at_the_classifier(dropout, settings.config)
+        """Encoder and head; the head drops at its own rate."""
+        config, head = settings.config, self.head.name
+        dropping = at_the_head(dropout, config, head)
+        encoded, encoder = model.forward(
+            ops, params, prepared.inputs, settings, dropout=dropout, probe=probe,
+            pooler_dropout=dropping if head in config.variant.pooler_dropout else None,
+        )  # fmt: skip
         logits, head = self.read(ops, params, encoded, prepared.targets, dropping, probe)
         return Answered(logits, encoded, encoder, head)
 
@@ -182,10 +186,10 @@ class HeadObjective(ABC):
         return {**model.backward(ops, both, None, encoder, probe), **grads}
 
 
-def at_the_classifier(dropout: Dropout, config: BertConfig) -> Dropout:
-    """The dropout in front of a classifier: `classifier_dropout`, or the model's rate where the config has none."""
-    rate = config.classifier_dropout
-    return dropout if rate is None else replace(dropout, hidden_prob=rate)
+def at_the_head(dropout: Dropout | None, config: BertConfig, head: str) -> Dropout | None:
+    """The dropout in front of a head, at its own rate; None if nothing is dropped there."""
+    rate = config.head_dropout(head)
+    return replace(dropout, hidden_prob=rate) if dropout and rate else None
 
 
 def send(xp: Namespace, array: npt.ArrayLike, dtype: str) -> Array:

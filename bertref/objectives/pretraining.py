@@ -31,6 +31,7 @@ from ..params import Shape
 from ..probes import Probe
 from ..row import CROSS_ENTROPY, TensorRow
 from .base import TOTAL, Denominators, Figure, HostBatch, Outcome, Prepared
+from .head_objective import at_the_head
 
 
 class PretrainingHostBatch(HostBatch, Protocol):
@@ -165,7 +166,8 @@ class PretrainingObjective:
         shown = _word_figures(ops.xp, mlm, made["predicted"], wanted) if figures else {}
         next_sentence = next_sentence_loss = None
         if self.next_sentence:
-            logits, next_sentence = heads.next_sentence_forward(ops, params, encoded.pooled, probe)
+            dropping = at_the_head(dropout, settings.config, "next_sentence")
+            logits, next_sentence = heads.next_sentence_forward(ops, params, encoded.pooled, probe, dropout=dropping)
             nsp, next_sentence_loss = ops.cross_entropy.forward(
                 logits, wanted.next_sentence, None, wanted.nsp_denominator
             )

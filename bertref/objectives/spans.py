@@ -68,7 +68,7 @@ class SpanCache(NamedTuple):
 
 @dataclass(frozen=True)
 class SpanObjective(HeadObjective):
-    """Where an answer starts and ends, on the sequence. Neither original drops anything in front of the head."""
+    """Where an answer starts and ends, on the sequence."""
 
     head: ClassVar[Head] = HEADS["question_answering"]
 
@@ -106,7 +106,7 @@ class SpanObjective(HeadObjective):
         dropout: Dropout | None, probe: Probe | None,
     ) -> tuple[Array, Any]:  # fmt: skip
         """sequence (T, H) -> logits (T, 2)."""
-        logits, cache = self.head.forward(ops, params, encoded.sequence, probe)
+        logits, cache = self.head.forward(ops, params, encoded.sequence, probe, dropout=dropout)
         return logits, cache
 
     def compare(self, ops: OpSet, logits: Array, targets: SpanTargets, *, figures: bool = False) -> Compared:

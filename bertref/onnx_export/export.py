@@ -26,7 +26,7 @@ from .recorded import Recorded
 DTYPES = ("float16", "float32", "float64")
 BATCH, SEQUENCE = Length(("batch",)), Length(("sequence",))
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
-"""int64, (batch, sequence); both lengths may differ from run to run."""
+"""int64, (batch, sequence); both lengths may differ from run to run. A network without token types has not the last."""
 
 
 @dataclass(frozen=True)
@@ -72,21 +72,24 @@ def export(
     shapes = parameter_shapes(config, heads, num_labels=num_labels, tied=DECODER not in params)
     weights = {name: Recorded(graph, graph.parameter(name, shape, dtype)) for name, shape in shapes.items()}
     found = answers(
-        OpSet(Recording(xp)), weights, recorded_inputs(xp, graph), Settings(config, numerics), heads, tuple(probes)
+        OpSet(Recording(xp)), weights, recorded_inputs(xp, graph, config), Settings(config, numerics), heads,
+        tuple(probes),
     )
     outputs = {name: OnnxValue(x.name, x.shape, x.dtype) for name, x in found.items()}
     write(path, graph, outputs, params, _about(config, numerics, heads, labels), ("bertref", __version__))
     return path
 
 
-def recorded_inputs(xp: RecordingNamespace, graph: OnnxGraph) -> Inputs:
+def recorded_inputs(xp: RecordingNamespace, graph: OnnxGraph, config: BertConfig) -> Inputs:
     """The arguments of the file in the padded layout, as `bertref.layout.inputs` makes it of host arrays."""
-    ids, mask, types = (Recorded(graph, graph.input(name, (BATCH, SEQUENCE), "int64")) for name in INPUTS)
+    names = INPUTS if config.type_vocab_size else INPUTS[:2]
+    ids, mask, *others = (Recorded(graph, graph.input(name, (BATCH, SEQUENCE), "int64")) for name in names)
+    types = others[0] if others else xp.zeros_like(ids)
     rows = BATCH * SEQUENCE
     columns = xp.broadcast_to(xp.arange(SEQUENCE), (BATCH, SEQUENCE))
     first = xp.take(xp.reshape(xp.arange(rows), (BATCH, SEQUENCE)), xp.from_numpy(np.array(0)), axis=1)
     layout = Layout(BATCH, SEQUENCE, xp.astype(mask, bool), first)  # type: ignore[arg-type]
-    return Inputs(layout, *(xp.reshape(x, (rows,)) for x in (ids, columns, types)))
+    return Inputs(layout, *(xp.reshape(x, (rows,)) if x.shape else x for x in (ids, columns, types)))
 
 
 def _num_labels(

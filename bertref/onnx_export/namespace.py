@@ -96,6 +96,9 @@ class RecordingNamespace:
         axes = self._graph.constant(np.array([axis], np.int64))
         return node(op, x, shape=shape, more=(axes,), keepdims=int(keepdims))
 
+    def cumulative_sum(self, x: Array, *, axis: int) -> Array:
+        return node("CumSum", x, more=(self._graph.constant(np.array(axis, np.int64)),))
+
     def take(self, x: Array, indices: Array, *, axis: int = 0) -> Array:
         """Rows by their indices; all rows in their order are x itself."""
         place = axis % x.ndim

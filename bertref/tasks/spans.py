@@ -30,8 +30,6 @@ from .windows import Window, windows
 
 REMEMBERED = 64
 """Contexts whose pieces are kept: the questions on one follow each other."""
-FRAME = 3
-"""[CLS] and two [SEP]."""
 UNUSABLE = "without a usable answer"
 UNSEEN = "with an answer that no window holds"
 
@@ -76,16 +74,13 @@ class Passage(NamedTuple):
 
 
 class Framed(NamedTuple):
-    """A question on a passage: the question's ids, and the windows over the passage's pieces."""
+    """A question on a passage: the question's ids, the windows over the passage's pieces, and the column of a window's
+    first piece."""
 
     question: list[int]
     passage: Passage
     windows: list[Window]
-
-    @property
-    def offset(self) -> int:
-        """The column of a window's first piece."""
-        return len(self.question) + FRAME - 1
+    offset: int
 
     def encoding(self, vocab: Vocab, window: Window) -> Encoding:
         """A window as the model reads it."""
@@ -117,13 +112,14 @@ class Framing:
         Raises `InputError` if the question leaves no room for the context.
         """
         settings = self.settings
-        asked = self._tokenizer.encode(question).input_ids[1:-1][: settings.max_query_length]
+        asked = self._tokenizer.ids_batch([question], specials=True)[0][: settings.max_query_length]
         passage = self._passage(context)
         if not asked or not passage.ids:
             name, text = ("context", context) if asked else ("question", question)
             return f"can't be answered: the {name} {text!r} has no words"
-        room = settings.max_length - len(asked) - FRAME
-        return Framed(asked, passage, windows(len(passage.ids), room, settings.stride))
+        framing = self._tokenizer.vocab.notation.frame_tokens(pair=True)
+        found = windows(len(passage.ids), settings.max_length - len(asked) - framing, settings.stride)
+        return Framed(asked, passage, found, len(asked) + framing - 1)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from ..data.batch import IGNORED_LABEL, Batch
 from ..data.tasks.batches import ClassificationBatch, MultiLabelBatch, RegressionBatch
 from ..data.tasks.examples import TextExample
 from ..errors import InputError
-from ..text import Tokenizer
+from ..text import Tokenizer, Vocab
 from ..text.encoding import Encoding, Truncate, frame
 from .labels import number_of, numbers_of
 from .store import Column, FeatureStore, Unit
@@ -47,30 +47,28 @@ def sequences_of(
     tokenizer: Tokenizer, texts: Sequence[str], pairs: Sequence[str] | None, settings: TextSettings
 ) -> list[list[Encoding]]:
     """The sequences of each text or pair: one, or with `windows` one a window."""
-    whole = settings.max_length if not settings.windows else None
-    encodings = tokenizer.encode_batch(texts, pairs, whole, truncate=settings.truncate)
     if not settings.windows:
+        encodings = tokenizer.encode_batch(texts, pairs, settings.max_length, truncate=settings.truncate)
         return [[encoding] for encoding in encodings]
-    return [_windowed(tokenizer, encoding, settings) for encoding in encodings]
+    first = tokenizer.ids_batch(texts, specials=True)
+    second = [None] * len(first) if pairs is None else tokenizer.ids_batch(pairs, specials=True)
+    return [_windowed(tokenizer.vocab, *segments, settings) for segments in zip(first, second, strict=True)]
 
 
-def _windowed(tokenizer: Tokenizer, whole: Encoding, settings: TextSettings) -> list[Encoding]:
-    """The sequence itself if it is short enough, else windows over its last segment. The first segment of a pair is cut
-    to half of the room."""
+def _windowed(vocab: Vocab, first: list[int], second: list[int] | None, settings: TextSettings) -> list[Encoding]:
+    """One sequence if it is short enough, else windows over the last segment. The first segment of a pair is cut to
+    half of the room."""
+    whole = frame(vocab, first, second, None)
     if len(whole.input_ids) <= settings.max_length:
         return [whole]
-    end = whole.token_type_ids.index(1) if 1 in whole.token_type_ids else len(whole.input_ids)
-    first, second = whole.input_ids[1 : end - 1], whole.input_ids[end:-1]
-    paired = bool(whole.input_ids[end:])
-    room = settings.max_length - (3 if paired else 2)
-    fixed = first[: room // 2] if paired else None
-    moving = second if fixed is not None else first
-    room -= len(fixed or ())
-    found = windows(len(moving), room, settings.stride or max(room // 2, 1))
-    vocab = tokenizer.vocab
-    if fixed is None:
-        return [frame(vocab, moving[a:b], None, None) for a, b in found]
-    return [frame(vocab, fixed, moving[a:b], None) for a, b in found]
+    room = settings.max_length - vocab.notation.frame_tokens(pair=second is not None)
+    if second is None:
+        found = windows(len(first), room, settings.stride or max(room // 2, 1))
+        return [frame(vocab, first[a:b], None, None) for a, b in found]
+    fixed = first[: room // 2]
+    room -= len(fixed)
+    found = windows(len(second), room, settings.stride or max(room // 2, 1))
+    return [frame(vocab, fixed, second[a:b], None) for a, b in found]
 
 
 def pooled_by_text(

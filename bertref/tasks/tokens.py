@@ -62,21 +62,15 @@ def word_sequences(
 
     Raises `InputError` if `max_length` leaves no room for a piece.
     """
-    pieces = iter(_pieces(tokenizer, [word for words in sentences for word in words]))
-    return [_sequences(tokenizer, list(itertools.islice(pieces, len(words))), settings) for words in sentences]
-
-
-def _pieces(tokenizer: Tokenizer, words: Sequence[str]) -> Iterator[list[int]]:
-    """The ids of each word, at least one."""
     unknown = [tokenizer.vocab.unk]
-    for encoding in tokenizer.encode_batch(words):
-        yield encoding.input_ids[1:-1] or unknown
+    found = tokenizer.word_ids(sentences)
+    return [_sequences(tokenizer, [pieces or unknown for pieces in words], settings) for words in found]
 
 
 def _sequences(tokenizer: Tokenizer, pieces: Sequence[list[int]], settings: TokenSettings) -> list[WordSequence]:
     ids = list(itertools.chain.from_iterable(pieces))
     firsts = np.cumsum([0, *map(len, pieces)])[:-1]
-    room = settings.max_length - 2
+    room = settings.max_length - tokenizer.vocab.notation.frame_tokens(pair=False)
     found = windows(len(ids), room, settings.stride or max(room // 2, 1))
     chosen = best_window(len(ids), found)[firsts]
     sequences = []

@@ -176,6 +176,11 @@ class Pieces:
         self._lock = threading.Lock()
         self._forget()
 
+    def forget(self) -> None:
+        """Empties the table."""
+        with self._lock:
+            self._forget()
+
     def _forget(self) -> None:
         self._numbers = _Numbers(self.max_chars_per_word)
         self._flat = array("i", [self.vocab.unk])

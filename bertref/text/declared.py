@@ -12,12 +12,12 @@ if it is special, else normalised; as in transformers 5, one that only `special_
 additional_special_tokens counts as the latter.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..errors import InputError
 from .added import AddedToken
-from .vocab import SPECIAL_TOKENS, Vocab
+from .vocab import Vocab
 
 CONFIG, LIBRARY, ADDED, SPECIAL = (
     "tokenizer_config.json", "tokenizer.json", "added_tokens.json", "special_tokens_map.json"
@@ -41,15 +41,15 @@ def with_declared(vocab: Vocab, files: Mapping[str, dict[str, Any]], folder: str
     Raises `InputError` for what can't be read as a token and for ids that don't fit the vocabulary.
     """
     try:
-        found = _by_spelling(files)
+        found = _by_spelling(files, vocab.notation.names)
     except InputError as error:
         raise InputError(f"{folder}: {error}") from None
     tokens = [one for one in found.values() if not _is_usual(one, vocab)]
     return vocab.extended(_numbered(tokens, vocab), f"{folder}: {', '.join(files)}") if tokens else vocab
 
 
-def _by_spelling(files: Mapping[str, dict[str, Any]]) -> dict[str, _Declared]:
-    """Every token that a file declares."""
+def _by_spelling(files: Mapping[str, dict[str, Any]], names: Sequence[str]) -> dict[str, _Declared]:
+    """Every token that a file declares; `names` are special ones."""
     config, library = files.get(CONFIG, {}), _unique(_library(files.get(LIBRARY, {})), LIBRARY)
     special = [*_special(config, CONFIG)]
     if DECODER in config:
@@ -57,7 +57,7 @@ def _by_spelling(files: Mapping[str, dict[str, Any]]) -> dict[str, _Declared]:
     else:
         named = files.get(SPECIAL, {})
         listed = _special({name: value for name, value in named.items() if name != ADDITIONAL}, SPECIAL)
-        exact = {*SPECIAL_TOKENS, *(one.token.content for one in [*special, *listed])}
+        exact = {*names, *(one.token.content for one in [*special, *listed])}
         special += _special(named, SPECIAL)
         with_id = _unique(_old(files.get(ADDED, {}), exact), ADDED) | library
     return {one.token.content: one for one in special} | with_id
@@ -67,7 +67,7 @@ def _is_usual(found: _Declared, vocab: Vocab) -> bool:
     """[CLS] or its like as every vocabulary has it, or named where this one doesn't have it."""
     token = found.token
     number = vocab.ids.get(token.content)
-    if token.content not in SPECIAL_TOKENS or found.id not in (None, number):
+    if token.content not in vocab.notation.names or found.id not in (None, number):
         return False
     return number is None or token._replace(id=number) == vocab.own(token.content)
 

@@ -3,6 +3,8 @@
     [CLS] first segment [SEP]                       token types 0 0 ... 0
     [CLS] first segment [SEP] second segment [SEP]  token types 0 ... 0 1 ... 1
 
+So BERT and ALBERT; `notation` says what RoBERTa and its like put in place of it.
+
 Source: Devlin et al. 2019, section 3 and figure 2; google-research/bert, `run_classifier.py`,
 `convert_single_example` and `_truncate_seq_pair`.
 """
@@ -12,7 +14,9 @@ from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
 from ..errors import InputError
-from .vocab import CLS, CONTINUES, PAD, SEP, Vocab
+from .byte_level import spelling
+from .notation import BERT, CONTINUES, Notation
+from .vocab import Vocab
 
 NO_SPACE = (
     (re.compile(r" ([.,?!;:)\]}])"), r"\1"),
@@ -31,7 +35,7 @@ HEAD, BOTH = 128, 510
 
 
 class Encoding(NamedTuple):
-    """One sequence: S ids, and S token types (0 up to and with the first [SEP], then 1)."""
+    """One sequence: S ids, and S token types (0 up to the second segment, in it what the notation says)."""
 
     input_ids: list[int]
     token_type_ids: list[int]
@@ -58,17 +62,19 @@ def frame(
     beside [CLS] and [SEP].
     """
     check_truncate(truncate)
+    notation = vocab.notation
     first = list(first)
     rest = None if second is None else list(second)
     if max_length is not None:
-        room = max_length - (2 if rest is None else 3)
+        room = max_length - notation.frame_tokens(pair=rest is not None)
         if room < 1:
-            raise InputError(f"max_length is {max_length}; [CLS] and [SEP] leave no room for text")
+            raise InputError(f"max_length is {max_length}; {notation.cls} and {notation.sep} leave no room for text")
         first, rest = shorten(first, rest, room, truncate)
-    head = [vocab.cls, *first, vocab.sep]
     if rest is None:
+        head = [vocab.cls, *first, vocab.sep]
         return Encoding(head, [0] * len(head))
-    return Encoding([*head, *rest, vocab.sep], [0] * len(head) + [1] * (len(rest) + 1))
+    head = [vocab.cls, *first, *[vocab.sep] * notation.separators]
+    return Encoding([*head, *rest, vocab.sep], [0] * len(head) + [notation.second_type] * (len(rest) + 1))
 
 
 def check_truncate(truncate: str) -> None:
@@ -111,15 +117,23 @@ def tokens_of(vocab: Vocab, ids: Sequence[int]) -> list[str]:
     return [vocab.tokens[number] for number in ids]
 
 
-def join(tokens: Sequence[str], *, keep_special: bool = False) -> str:
-    """Readable text from pieces: "##" joins, punctuation closes up; [PAD], [CLS] and [SEP] are left out.
+def join(tokens: Sequence[str], *, keep_special: bool = False, notation: Notation = BERT) -> str:
+    """Readable text from pieces; the tokens for padding, begin and end are left out.
 
-    Spaces and letter case that the tokenizer took away don't come back.
+    Word pieces: "##" joins, punctuation closes up; spaces and letter case that the tokenizer took away don't come back.
+    Others hold their spaces, all but the first of a unigram model's.
     """
+    if not keep_special:
+        tokens = [token for token in tokens if token not in (notation.pad, notation.cls, notation.sep)]
+    if notation.style == "wordpiece":
+        return _join_word_pieces(tokens)
+    text = spelling(tokens, notation.style)
+    return text.removeprefix(" ") if notation.style == "unigram" else text
+
+
+def _join_word_pieces(tokens: Sequence[str]) -> str:
     words: list[str] = []
     for token in tokens:
-        if token in (PAD, CLS, SEP) and not keep_special:
-            continue
         if token.startswith(CONTINUES) and words:
             words[-1] += token.removeprefix(CONTINUES)
         else:

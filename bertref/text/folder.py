@@ -24,7 +24,8 @@ from ..plumbing.files import write_file
 from .basic import CONTROL_CATEGORIES
 from .case import check_case, lower_case_of
 from .declared import ADDED, CONFIG, DECODER, LIBRARY, SPECIAL, with_declared
-from .vocab import CONTINUES, SPECIAL_TOKENS, UNK, Vocab, load_vocab
+from .notation import CONTINUES
+from .vocab import SPECIAL_TOKENS, UNK, Vocab, load_vocab
 
 BERT_CLASSES = frozenset(
     f"{name}Tokenizer{fast}" for name in ("Bert", "DistilBert", "Electra") for fast in ("", "Fast")
@@ -57,7 +58,7 @@ def read_folder(folder: Path) -> tuple[Vocab, dict[str, Any]]:
             f"{folder}: no such folder; a model's folder with vocab.txt or tokenizer.json is expected"
         )
     config_path, library_path, vocab_path = (folder / name for name in (CONFIG, LIBRARY, "vocab.txt"))
-    files = {name: _read_json(folder / name) for name in (CONFIG, LIBRARY, ADDED, SPECIAL) if (folder / name).exists()}
+    files = {name: read_json(folder / name) for name in (CONFIG, LIBRARY, ADDED, SPECIAL) if (folder / name).exists()}
     config, library = files.get(CONFIG, {}), files.get(LIBRARY)
     _check_config(config, config_path, plain=library is None)
     _check_specials(files.get(SPECIAL, {}), folder / SPECIAL)
@@ -108,7 +109,8 @@ def _checked(options: dict[str, Any], path: Path) -> dict[str, Any]:
     return options
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object of a file; `InputError` if it can't be read or is none."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

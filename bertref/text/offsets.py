@@ -19,7 +19,8 @@ from typing import NamedTuple
 
 from .added import AddedTokens
 from .basic import Control, clean_char, is_accent, is_punctuation, to_unicode
-from .vocab import CONTINUES, Vocab
+from .notation import CONTINUES
+from .vocab import Vocab
 from .wordpiece import WordpieceTokenizer
 
 SIGMA = "Σ"

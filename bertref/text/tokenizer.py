@@ -1,10 +1,13 @@
-"""The tokenizer for use: `FullTokenizer`'s results at the speed of bulk work, and Hugging Face's folders.
+"""The tokenizer for use: texts to framed ids at the speed of bulk work, and Hugging Face's folders.
 
-`Tokenizer` and `FullTokenizer` give the same ids for every `str`, including unassigned code points, private
-use and lone surrogates: both take their decisions about characters from `basic.py`, and the `tokenizers`
+BERT's own, `Tokenizer(vocab)`, and `FullTokenizer` give the same ids for every `str`, including unassigned code points,
+private use and lone surrogates: both take their decisions about characters from `basic.py`, and the `tokenizers`
 library only ever sees single, finished words. There is no list of exceptions.
 
-The library's own normaliser, which transformers uses, is left out on purpose. This is what it does
+Byte-level BPE and unigram models, which `from_pretrained` opens, are cut by the library as they are by transformers:
+see `library_pieces`.
+
+The library's normaliser for BERT, which transformers uses, is left out on purpose. This is what it does
 differently, so that a folder of `save_pretrained`, opened with transformers, gives other ids for such text:
 
     text                           here, and in the original        tokenizers 0.23, transformers 5
@@ -25,7 +28,7 @@ differently, so that a folder of `save_pretrained`, opened with transformers, gi
 """
 
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -33,19 +36,20 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import InputError
-from .added import AddedTokens
-from .basic import BasicTokenizer, Control, check_control, to_unicode
-from .bulk import Pieces, Words, blocks
+from .basic import Control
+from .bert_pieces import BertPieces
+from .declared import LIBRARY
 from .encoding import Encoding, Truncate, check_texts, frame, join, tokens_of
-from .folder import read_folder, write_folder
-from .offsets import Locator, Piece
-from .vocab import Vocab
-
-Text = str | bytes
+from .folder import read_folder
+from .library_folder import is_of_library, read_library_folder
+from .library_pieces import LibraryPieces
+from .offsets import Piece
+from .segmenter import Segmenter, Text
+from .vocab import Vocab, load_vocab
 
 
 class Tokenizer:
-    """Text to ids and back.
+    """Text to ids and back; with these arguments BERT's.
 
     vocab                   the vocabulary; `InputError` if it lacks [UNK]
     lower_case              for "uncased" vocabularies
@@ -55,7 +59,8 @@ class Tokenizer:
     control                 which characters vanish, see `basic.Control`
 
     Tokens that were added to the vocabulary (`Vocab.added`) are kept whole; so are [MASK] and its like on request.
-    May be shared by threads, pickled and sent to processes.
+    What [CLS], [SEP] and [MASK] are called, and how a pair is framed, says `vocab.notation`. May be shared by threads,
+    pickled and sent to processes.
     """
 
     def __init__(
@@ -68,32 +73,36 @@ class Tokenizer:
         max_chars_per_word: int = 200,
         control: Control = "Cc+Cf",
     ) -> None:
-        check_control(control)
-        if max_chars_per_word < 1:
-            raise InputError(f"max_chars_per_word is {max_chars_per_word}; it must be at least 1")
-        self.vocab = vocab
-        self.lower_case = lower_case
-        self.strip_accents = strip_accents
-        self.tokenize_chinese_chars = tokenize_chinese_chars
-        self.max_chars_per_word = max_chars_per_word
-        self.control: Control = control
-        steps = {name: value for name, value in self.options.items() if name != "max_chars_per_word"}
-        normalize = BasicTokenizer(**steps).normalize
-        self._added = {
-            specials: AddedTokens(vocab.found_whole(specials=specials), normalize) for specials in (False, True)
-        }
-        self._words = {specials: Words(added=added, **steps) for specials, added in self._added.items()}
-        self._pieces = Pieces(vocab, max_chars_per_word)
-        self._locator = Locator(vocab, self._added, **self.options)
+        self._segmenter: Segmenter = BertPieces(
+            vocab, lower_case=lower_case, strip_accents=strip_accents, tokenize_chinese_chars=tokenize_chinese_chars,
+            max_chars_per_word=max_chars_per_word, control=control,
+        )  # fmt: skip
+
+    @classmethod
+    def of(cls, segmenter: Segmenter) -> "Tokenizer":
+        """The tokenizer whose pieces are those of any segmenter."""
+        made = cls.__new__(cls)
+        made._segmenter = segmenter
+        return made
+
+    @property
+    def vocab(self) -> Vocab:
+        """Its vocabulary."""
+        return self._segmenter.vocab
 
     @property
     def options(self) -> dict[str, Any]:
-        """What `Tokenizer` was given beside the vocabulary."""
-        names = ("lower_case", "strip_accents", "tokenize_chinese_chars", "max_chars_per_word", "control")
-        return {name: getattr(self, name) for name in names}
+        """What decides the ids beside the vocabulary; of BERT's, what `Tokenizer` was given."""
+        return dict(self._segmenter.options)
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (self.vocab, self.options)  # locks and the library's model stay in their process
+    @property
+    def lower_case(self) -> bool:
+        """Whether texts are lower-cased."""
+        return bool(self._segmenter.options.get("lower_case"))
+
+    def forget_words(self) -> None:
+        """Lets go of the words whose pieces it remembers: it is then as slow, and as small, as a new one."""
+        self._segmenter.forget_words()
 
     def ids_arrays(self, texts: Iterable[Text]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
         """All ids end to end, (N,), and bounds, (texts + 1,): text i has ids[bounds[i]:bounds[i + 1]].
@@ -101,42 +110,35 @@ class Tokenizer:
         [CLS] and its like are neither added nor recognised; tokens that were added to the vocabulary are. The fastest
         form; memory is that of the result and one block of text.
         """
-        return self._ids_arrays(texts, specials=False)
+        return self._segmenter.ids_arrays(texts, specials=False)
 
-    def _ids_arrays(
-        self, texts: Iterable[Text], *, specials: bool
-    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
-        parts: list[npt.NDArray[np.int32]] = []
-        bounds = [np.zeros(1, np.int64)]
-        total = 0
-        for block in blocks(to_unicode(text) for text in texts):
-            ids, ends = self._pieces.ids(self._words[specials].split(block))
-            parts.append(ids)
-            bounds.append(ends[1:] + total)
-            total += len(ids)
-        return np.concatenate(parts) if parts else np.zeros(0, np.int32), np.concatenate(bounds)
-
-    def ids_batch(self, texts: Sequence[Text]) -> list[list[int]]:
-        """The ids of each text. [CLS] and its like are neither added nor recognised: "[MASK]" is "[", "mask", "]"."""
+    def ids_batch(self, texts: Sequence[Text], *, specials: bool = False) -> list[list[int]]:
+        """The ids of each text. [CLS] and its like are not added, and recognised only with `specials`: without,
+        "[MASK]" is "[", "mask", "]"."""
         check_texts(texts)
-        return self._ids(texts, specials=False)
-
-    def _ids(self, texts: Iterable[Text], *, specials: bool) -> list[list[int]]:
-        ids, bounds = self._ids_arrays(texts, specials=specials)
+        ids, bounds = self._segmenter.ids_arrays(texts, specials=specials)
         flat, at = ids.tolist(), bounds.tolist()
         return [flat[start:end] for start, end in pairwise(at)]
 
+    def word_ids(self, sentences: Sequence[Sequence[str]]) -> list[list[list[int]]]:
+        """The ids of each word of each sentence by itself. Where spaces are in pieces, words are read as they stand in
+        running text: behind a space, but for a sentence's first. A word of which nothing is left has none."""
+        space = " " if self.vocab.notation.style == "byte-level" else ""
+        words = [space * (i > 0) + word for sentence in sentences for i, word in enumerate(sentence)]
+        found = iter(self.ids_batch(words, specials=True))
+        return [list(islice(found, len(sentence))) for sentence in sentences]
+
     def tokenize(self, text: Text, *, specials: bool = False) -> list[str]:
         """The pieces of a text; `specials` as in `FullTokenizer.tokenize`."""
-        return tokens_of(self.vocab, self._ids([text], specials=specials)[0])
+        return tokens_of(self.vocab, self.ids_batch([text], specials=specials)[0])
 
     def locate(self, text: Text, *, specials: bool = True) -> list[Piece]:
         """The pieces of a text with their places in it (see `offsets`); the ids are those that `encode` frames.
 
-        For the few texts whose answers are cut out of them: it goes character by character. Places in bytes are those
-        of the decoded text.
+        For the few texts whose answers are cut out of them: BERT's goes character by character. Places in bytes are
+        those of the decoded text.
         """
-        return self._locator.locate(text, specials=specials)
+        return self._segmenter.locate(text, specials=specials)
 
     def encode(
         self,
@@ -168,27 +170,37 @@ class Tokenizer:
         check_texts(texts, pairs)
         if pairs is not None and len(pairs) != len(texts):
             raise InputError(f"{len(texts)} texts and {len(pairs)} second texts; every pair has one of each")
-        first = self._ids(texts, specials=specials)
-        second = [None] * len(first) if pairs is None else self._ids(pairs, specials=specials)
+        first = self.ids_batch(texts, specials=specials)
+        second = [None] * len(first) if pairs is None else self.ids_batch(pairs, specials=specials)
         return [frame(self.vocab, a, b, max_length, truncate) for a, b in zip(first, second, strict=True)]
 
     def decode(self, ids: Sequence[int], *, keep_special: bool = False) -> str:
         """Readable text without [PAD], [CLS], [SEP] (see `encoding.join`); `InputError` for an unknown id."""
-        return join(tokens_of(self.vocab, ids), keep_special=keep_special)
+        return join(tokens_of(self.vocab, ids), keep_special=keep_special, notation=self.vocab.notation)
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> "Tokenizer":
-        """Opens a folder of Hugging Face's, Google's or `save_pretrained`'s; see `folder.read_folder`."""
-        vocab, options = read_folder(Path(folder))
+        """Opens a folder of Hugging Face's, Google's or `save_pretrained`'s; see `folder` and `library_folder`."""
+        folder = Path(folder)
+        if is_of_library(folder):
+            return cls.of(LibraryPieces(read_library_folder(folder)))
+        vocab, options = read_folder(folder)
         return cls(vocab, **options)
 
+    @classmethod
+    def open(cls, path: str | Path, *, lower_case: bool = True, **options: Any) -> "Tokenizer":
+        """A folder, as `from_pretrained`; a `tokenizer.json`, with what lies beside it; else a `vocab.txt` of BERT's,
+        which has the options that no file says: those of `Tokenizer`."""
+        path = Path(path)
+        if path.is_dir():
+            return cls.from_pretrained(path)
+        if path.name == LIBRARY:
+            return cls.from_pretrained(path.parent)
+        return cls(load_vocab(path), lower_case=lower_case, **options)
+
     def save_pretrained(self, folder: str | Path, *, max_length: int | None = None) -> None:
-        """Writes `vocab.txt` and `tokenizer_config.json`, which transformers' `BertTokenizer` opens.
+        """Writes `vocab.txt` (or `tokenizer.json`) and `tokenizer_config.json`, which transformers opens.
 
         `max_length` is the longest sequence of the model that the tokenizer belongs to.
         """
-        write_folder(Path(folder), self.vocab, self.options, max_length)
-
-
-def _rebuild(vocab: Vocab, options: dict[str, Any]) -> Tokenizer:
-    return Tokenizer(vocab, **options)
+        self._segmenter.save(Path(folder), max_length)

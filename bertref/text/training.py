@@ -17,7 +17,8 @@ from collections.abc import Iterable, Iterator
 from ..errors import InputError
 from .basic import is_chinese_char, is_punctuation, to_unicode
 from .bulk import SEPARATOR, Words, blocks
-from .vocab import CONTINUES, SPECIAL_TOKENS, Vocab, has_surrogate
+from .notation import CONTINUES
+from .vocab import SPECIAL_TOKENS, Vocab, has_surrogate
 
 MOST_WORDS = 3_000_000
 """Different words that are counted; with more, the rarest are forgotten (300 MB)."""

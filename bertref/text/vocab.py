@@ -1,4 +1,4 @@
-"""The vocabulary: an ordered list of word pieces, where a piece's number is its id, and the tokens added to it.
+"""The vocabulary: an ordered list of pieces, where a piece's number is its id, and the tokens added to it.
 
 `vocab.txt` holds one token a line (google-research/bert, `tokenization.py`, `load_vocab`): the id is the
 line's number counted from 0, white space at both ends of a line is not part of the token, "##" marks a piece
@@ -6,12 +6,16 @@ that continues a word. Nothing but the order says which id a token has, so a fil
 two ways (a blank line, a repeated token) is refused rather than guessed at.
 
 Tokens that were added to a model later stand in other files (see `folder`). Their ids go on where the file ends.
+
+The pieces of byte-level BPE and unigram models are numbered alike. They stand in files of other forms, with what else
+decides a text's ids: merges, scores, a normaliser (see `library_file`).
 """
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,29 +26,33 @@ import numpy.typing as npt
 from ..errors import InputError
 from ..plumbing.files import write_file
 from .added import AddedToken
+from .byte_level import spelling
+from .notation import BERT, Notation
 
-PAD, UNK, CLS, SEP, MASK = SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-CONTINUES = "##"
-"""What a piece that is not the first of its word begins with."""
+PAD, UNK, CLS, SEP, MASK = SPECIAL_TOKENS = BERT.names
 
 
 @dataclass(frozen=True)
 class Vocab:
-    """V tokens in the order of their ids: word pieces, then what `extended` added behind them.
+    """V tokens in the order of their ids: pieces, then what `extended` added behind them.
 
     source       only serves messages: the file that the tokens came from
     added        what texts are searched for before they are split into words (see `added`); some may be pieces, too
-    piece_count  how many of the tokens are word pieces; None: all
+    piece_count  how many of the tokens are pieces; None: all
+    notation     what the special tokens are called, and which pieces begin a word
+    rules        hexadecimal SHA-256 of what else decides a text's ids (merges, scores, ...); "" for word pieces
 
-    Raises `InputError` for a token that is blank, that is there twice, or that a file could not hold (a line break or
-    white space at an end, a lone surrogate). Any of the five special tokens may be absent; asking for the id of one
-    that is raises `InputError`.
+    Raises `InputError` for a token that is there twice and, of word pieces, for one that a line of a file could not
+    hold: blank, with a line break or white space at an end, or a lone surrogate. Any of the five special tokens may be
+    absent; asking for the id of one that is raises `InputError`.
     """
 
     tokens: tuple[str, ...]
     source: str = field(default="vocabulary", compare=False)
     added: tuple[AddedToken, ...] = ()
     piece_count: int | None = None
+    notation: Notation = BERT
+    rules: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tokens", tuple(self.tokens))
@@ -52,8 +60,15 @@ class Vocab:
             object.__setattr__(self, "piece_count", len(self.tokens))
         if not self.tokens:
             raise InputError(f"{self.source}: no tokens; a vocabulary has one token a line")
-        if not _is_plain(self.tokens[: self.piece_count]):
+        if self.notation.style != "wordpiece":
+            self._check_unique()
+        elif not _is_plain(self.tokens[: self.piece_count]):
             self._check_lines()
+
+    def _check_unique(self) -> None:
+        if len(set(self.tokens)) < len(self.tokens):
+            twice = next(token for token, count in Counter(self.tokens).items() if count > 1)
+            raise InputError(f"{self.source}: the piece {twice!r} is there twice; a piece can have only one id")
 
     def _check_lines(self) -> None:
         """Raises `InputError` for the first token that can't be one, and for the first that is there twice."""
@@ -77,7 +92,7 @@ class Vocab:
             raise InputError(f"{where}: token {token!r} has a lone surrogate, which UTF-8 cannot hold")
 
     def extended(self, added: Iterable[AddedToken], source: str) -> "Vocab":
-        """The same word pieces with added tokens in place of those there were; `source` is the file that names them.
+        """The same pieces with added tokens in place of those there were; `source` is the file that names them.
 
         Raises `InputError` for a spelling that is empty, there twice or no text, and for an id that is neither that of
         the spelling nor the next behind the vocabulary.
@@ -97,7 +112,7 @@ class Vocab:
                 tokens.append(token.content)
         if len({token.content for token in added}) < len(added):
             raise InputError(f"{source}: a token is added twice; every spelling has one id")
-        return Vocab(tuple(tokens), self.source, added, self.piece_count)
+        return replace(self, tokens=tuple(tokens), added=added)
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -116,14 +131,15 @@ class Vocab:
 
     @cached_property
     def pieces(self) -> Mapping[str, int]:
-        """Word piece -> id: what words are made of. Do not change it."""
+        """Piece -> id: what words are made of. Do not change it."""
         return {token: number for number, token in enumerate(self.tokens[: self.piece_count])}
 
     def found_whole(self, *, specials: bool) -> tuple[AddedToken, ...]:
         """The tokens that a text is searched for: the added ones and, with `specials`, "[MASK]" and its like."""
-        named = tuple(token for token in self.added if specials or token.content not in SPECIAL_TOKENS)
+        names = self.notation.names
+        named = tuple(token for token in self.added if specials or token.content not in names)
         known = {token.content for token in named}
-        rest = [token for token in SPECIAL_TOKENS if specials and token in self.ids and token not in known]
+        rest = [token for token in dict.fromkeys(names) if specials and token in self.ids and token not in known]
         return named + tuple(map(self.own, rest))
 
     def own(self, special: str) -> AddedToken:
@@ -136,54 +152,67 @@ class Vocab:
             raise InputError(f"{self.source}: the vocabulary has no {token}, which is needed here")
         return self.ids[token]
 
+    def require_specials(self) -> None:
+        """Raises `InputError` where one of the special tokens is missing: pre-training needs them all."""
+        for token in self.notation.names:
+            self.id_of(token)
+
+    def readable(self, number: int) -> str:
+        """A token for people: a piece that has its space in it with that, any other as it is."""
+        token = self.tokens[number]
+        return token if self.notation.style == "wordpiece" else spelling([token], self.notation.style)
+
     @property
     def pad(self) -> int:
         """Id of [PAD], which fills a batch up to its longest sequence."""
-        return self.id_of(PAD)
+        return self.id_of(self.notation.pad)
 
     @property
     def unk(self) -> int:
         """Id of [UNK], which stands for a word that no sequence of pieces spells."""
-        return self.id_of(UNK)
+        return self.id_of(self.notation.unk)
 
     @property
     def cls(self) -> int:
         """Id of [CLS], the first token of every sequence."""
-        return self.id_of(CLS)
+        return self.id_of(self.notation.cls)
 
     @property
     def sep(self) -> int:
         """Id of [SEP], which ends each segment."""
-        return self.id_of(SEP)
+        return self.id_of(self.notation.sep)
 
     @property
     def mask(self) -> int:
         """Id of [MASK], which hides a token in pre-training."""
-        return self.id_of(MASK)
+        return self.id_of(self.notation.mask)
 
     @cached_property
     def is_subword(self) -> npt.NDArray[np.bool_]:
-        """(V,) True where a token continues the word to its left ("##..."); read-only."""
-        flags = np.array([token.startswith(CONTINUES) for token in self.tokens], np.bool_)
+        """(V,) True where a token continues the word to its left ("##..."); read-only. Added tokens begin one."""
+        continues = self.notation.continues
+        flags = np.array([continues(token) for token in self.tokens], np.bool_)
+        if self.notation.style != "wordpiece":
+            flags[[token.id for token in self.added]] = False
         flags.setflags(write=False)
         return flags
 
     @cached_property
     def special_ids(self) -> frozenset[int]:
         """Ids of those of the five special tokens that the vocabulary has."""
-        return frozenset(self.ids[token] for token in SPECIAL_TOKENS if token in self.ids)
+        return frozenset(self.ids[token] for token in self.notation.names if token in self.ids)
 
     @cached_property
     def content(self) -> bytes:
-        """What `save` writes: the word pieces in UTF-8, one a line, every line ended by a line feed."""
+        """What `save` writes: the pieces in UTF-8, one a line, every line ended by a line feed."""
         return "".join(token + "\n" for token in self.tokens[: self.piece_count]).encode("utf-8")
 
     @cached_property
     def sha256(self) -> str:
         """Hexadecimal SHA-256 of `content`: what `sha256sum vocab.txt` prints; of the added tokens as well if there
-        are any. Equal hash, equal ids."""
+        are any, and of `rules`. Equal hash, equal ids."""
         added = json.dumps(self.added, separators=(",", ":")).encode() if self.added else b""
-        return hashlib.sha256(self.content + added).hexdigest()
+        return hashlib.sha256(self.content + added + self.rules.encode()).hexdigest()
 
     def __getstate__(self) -> dict[str, Any]:
         return {f.name: getattr(self, f.name) for f in fields(self)}  # what is derived is derived again

@@ -11,7 +11,8 @@ another word.
 
 from collections.abc import Container
 
-from .vocab import CONTINUES, UNK
+from .notation import CONTINUES
+from .vocab import UNK
 
 
 class WordpieceTokenizer:

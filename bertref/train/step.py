@@ -24,6 +24,7 @@ from ..opset import OpSet
 from ..optim import Optimizer, Schedule, accumulate, clip_by_global_norm, global_norm
 from ..precision import LossScale, Precision, cast, unscale
 from ..probes import Recorder
+from .host_numbers import host_numbers
 from .parallel.shards import Shards
 from .parallel.sums import summed, summed_outcome
 from .parallel.world import ALONE, World
@@ -87,6 +88,14 @@ def initial_state(ops: OpSet, recipe: TrainingRecipe, params: dict[str, np.ndarr
     return State(master, recipe.optimizer.init_state(xp, own), 0, recipe.precision.initial_loss_scale())
 
 
+def shared_out(recipe: TrainingRecipe, xp: Namespace, state: State) -> tuple[TrainingRecipe, State]:
+    """The recipe under which each of several processes updates its part, and the state without the others' moments."""
+    if recipe.world.size == 1:
+        return recipe, state
+    shards = Shards(recipe.world, {name: array.shape for name, array in state.params.items()})
+    return replace(recipe, shards=shards), replace(state, moments=shards.own_moments(xp, state.moments))
+
+
 def working_params(ops: OpSet, recipe: TrainingRecipe, state: State) -> dict[str, Array]:
     """The weights that the model computes with: the master weights, rounded as the policy says. In mixed precision the
     ops round them further (`working_ops`)."""
@@ -102,7 +111,8 @@ def working_ops(ops: OpSet, recipe: TrainingRecipe) -> OpSet:
 def dropout_of(ops: OpSet, recipe: TrainingRecipe, batch: Batch, step: int) -> Dropout | None:
     """The dropout of a batch in a step (counted from 0), None if the config drops nothing."""
     config = recipe.settings.config
-    if not (config.hidden_dropout_prob or config.attention_probs_dropout_prob or config.classifier_dropout):
+    if not (config.hidden_dropout_prob or config.attention_probs_dropout_prob or config.classifier_dropout
+            or config.qa_dropout):  # fmt: skip
         return None
     mask = np.asarray(batch.attention_mask) != 0
     return Dropout(  # an example of several sequences, a multiple choice, is as many rows
@@ -114,7 +124,8 @@ def dropout_of(ops: OpSet, recipe: TrainingRecipe, batch: Batch, step: int) -> D
 def gradients(
     ops: OpSet, recipe: TrainingRecipe, state: State, batch: Batch, recorder: Recorder | None = None
 ) -> tuple[Outcome, dict[str, Array]]:
-    """Losses and figures of the batch, and the gradients of the master weights, unscaled, before clipping: with shards
+    """Losses and figures of the batch, and the gradients of the master weights, but for the frozen ones, unscaled,
+    before clipping: with shards
     the pieces that belong to this process. `recorder` sees the share of this process."""
     world = recipe.world
     if world.size == 1:
@@ -158,7 +169,8 @@ def share_gradients(
         sums = added(sums, outcome)
     assert total is not None  # there is at least one chunk
     assert sums is not None
-    return sums, ordered(unscale(xp, total, scale, precision.master), state.params)
+    learning = [name for name in state.params if recipe.rate_scales.get(name) != 0]
+    return sums, ordered(unscale(xp, total, scale, precision.master), learning)
 
 
 def chunk_slices(rows: int, chunks: int) -> list[slice]:
@@ -191,18 +203,17 @@ def train_step(
     xp = ops.xp
     with np.errstate(all="ignore"):  # overflow and NaN are looked for, and reported with their name
         outcome, grads = gradients(ops, recipe, state, batch, recorder)
-        grads = {name: g for name, g in grads.items() if recipe.rate_scales.get(name) != 0}
         norm = global_norm(xp, grads, ops.updates)
         if recipe.shards:
-            norm = recipe.shards.norm(xp, norm)
+            norm = recipe.shards.norm(xp, norm, recipe.precision.master)
         if recipe.clip_norm is not None:
             grads, norm = clip_by_global_norm(
                 xp, grads, recipe.clip_norm, epsilon=recipe.settings.numerics.clip_epsilon,
                 updates=ops.updates, donate=donate, norm=norm,
             )
-        losses = {name: float(xp.to_numpy(loss)) for name, loss in outcome.losses.items()}
-        length = float(xp.to_numpy(norm))
-        finite = bool(np.isfinite([*losses.values(), length]).all())
+        *values, length = host_numbers(xp, [*outcome.losses.values(), norm])
+        losses = dict(zip(outcome.losses, values, strict=True))
+        finite = bool(np.isfinite([*values, length]).all())
         rate = recipe.schedule.rate(state.step)
         params, moments = state.params, state.moments
         if finite:
@@ -230,4 +241,4 @@ def _updated(
         )  # fmt: skip
         params |= new_params
         moments |= new_moments
-    return shards.whole(ops.xp, params) if shards else params, moments
+    return shards.whole(ops.xp, params, recipe.precision.master) if shards else params, moments

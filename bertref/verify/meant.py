@@ -69,7 +69,7 @@ def case_for(subject: Subject, seed: int = 0, *, size: str = "tiny", **options: 
     case = generate_for(
         brought.config, brought.numerics, seed, params=brought.params, heads=brought.heads,
         num_labels=brought.num_labels, objective=brought.objective, choices=choices,
-        tied=brought.tied, token_types=brought.token_types, embedding=brought.embedding,
+        tied=brought.tied, token_types=brought.token_types, embedding=brought.embedding, layers=brought.layers,
         **numbers(brought.config, size),
     )  # fmt: skip
     if chosen.get("optimizer", "") is None:
@@ -80,13 +80,13 @@ def case_for(subject: Subject, seed: int = 0, *, size: str = "tiny", **options: 
 def _with_head(brought: Weights, head: str, name: str) -> Weights:
     """The model asked about another of its objectives, or about what is inside it alone."""
     if HEADS.get(head) == brought.heads:
-        return replace(brought, objective=head, embedding=())
+        return replace(brought, objective=head, embedding=(), layers={})
     if head not in ("encoder", "pooler"):
         check_head(head)
         raise InputError(f"{name}: its model has the heads {', '.join(brought.heads)}; it can't be asked about {head}")
     known, params = parameter_shapes(brought.config, HEADS[head]), brought.params
     held = None if params is None else {key: value for key, value in params.items() if key in known}
-    return replace(brought, heads=HEADS[head], objective=head, params=held, tied=True, embedding=())
+    return replace(brought, heads=HEADS[head], objective=head, params=held, tied=True, embedding=(), layers={})
 
 
 def case_of_texts(
@@ -109,7 +109,7 @@ def case_of_texts(
     params = rich_parameters(brought.config, seed, **options) | brought.params
     return from_model(
         params, brought.config, brought.numerics, tokenizer, texts, seed, optimizer=False, name=Path(model).name,
-        choices=choices or brought.choices, embedding=brought.embedding, **options,
+        choices=choices or brought.choices, embedding=brought.embedding, layers=brought.layers, **options,
     )  # fmt: skip
 
 

@@ -65,7 +65,8 @@ class Case:
 
     heads      the model's (`bertref.heads`)
     objective  what its answers go on to, a name of `topology.OBJECTIVES`; None: it is asked forward only
-    targets    the labels of an objective, or the gradients that are given for outputs, by name (`cases.targets`); those
+    targets    the labels of an objective, the gradients that are given for outputs, or the weights of what makes a
+               vector of a text (`topology.SENTENCE_DENSE`), by name (`cases.targets`); those
                of pre-training are in the batch
     embedding  what makes a vector of a text, as in `topology.rows`: asked forward only
     """

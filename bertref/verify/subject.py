@@ -4,7 +4,7 @@ A subject is asked for the names it should give (`wanted`) and gives those that 
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from ..config import BertConfig, Numerics
@@ -59,6 +59,7 @@ class Weights:
     token_types        whether it reads them; else all are 0
     choices            how many sequences a question of a multiple choice has, where it takes no other number
     embedding          what it makes a vector of a text with, as in `topology.rows`: then it has no objective
+    layers             the weights of the dense layers among that (`topology.SENTENCE_DENSE`)
     """
 
     config: BertConfig
@@ -71,6 +72,7 @@ class Weights:
     token_types: bool = True
     choices: int | None = None
     embedding: tuple[str, ...] = ()
+    layers: Arrays = field(default_factory=dict)
 
 
 @runtime_checkable

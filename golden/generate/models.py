@@ -176,10 +176,17 @@ def google(state: Moments, grads: Arrays, rate: float) -> Moments:
 OPTIMIZERS = {"huggingface": ("adamw", adamw), "google": ("google", google)}
 
 
+def rounded(values: Any) -> "np.ndarray[Any, Any]":
+    """To float32, in float64."""
+    return np.asarray(values, np.float32).astype(np.float64)
+
+
 def running(random: np.random.Generator, params: Arrays) -> Moments:
-    """Moments as after six steps: m of the gradients' size after clipping, v its square."""
-    m = {name: np.asarray(0.01 * random.normal(size=p.shape)) for name, p in params.items()}
-    v = {name: np.asarray(1e-4 * random.random(p.shape)) for name, p in params.items()}
+    """Moments as after six steps: m of the gradients' size after clipping, v its square. They are numbers of float32,
+    so that half of their bits are 0, and the package's files smaller.
+    """
+    m = {name: rounded(0.01 * random.normal(size=p.shape)) for name, p in params.items()}
+    v = {name: rounded(1e-4 * random.random(p.shape)) for name, p in params.items()}
     return Moments(params, m, v, UPDATE["step"] - 1)
 
 

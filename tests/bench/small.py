@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from bertref.bench import Job, roofline
+from bertref.bench import group as group_module
 from bertref.bench import race as race_module
 from bertref.bench.race import with_lengths
 from bertref.bench.worker import Worker
@@ -52,5 +53,5 @@ class WorkerHere(contextlib.AbstractContextManager["WorkerHere"]):
 def race_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Races in this process, whose turns are single pieces of work."""
     monkeypatch.setattr(race_module, "TURN", 0.0)
-    for module in (race_module, roofline):
+    for module in (group_module, roofline):
         monkeypatch.setattr(module, "Process", WorkerHere)

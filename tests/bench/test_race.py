@@ -55,6 +55,18 @@ def test_a_race_with_transformers(tmp_path: Path) -> None:
     json.dumps(found)
 
 
+def test_processes_that_share_the_work_against_one(tmp_path: Path) -> None:
+    job = small.job(tmp_path, "parallel", threads=2, processes=2, shard_optimizer=True)
+    found = race(job, "alone", repeat=1, with_memory=True)
+    assert set(found) == KEYS
+    assert [found[side]["name"] for side in ("ours", "peer")] == ["2 processes", "1 process"]
+    assert [found[side]["shard_optimizer"] for side in ("ours", "peer")] == [True, False]
+    assert found["machine"]["threads"] == 2
+    assert set(found["ratio"]) == {"median", "min", "max"}
+    assert 0 < found["agreement"]["difference"] < 1e-4, "sums of two parts are rounded otherwise than those of one"
+    assert found["memory"]["measured"] > found["memory"]["peer"]
+
+
 def test_ours_alone_with_its_roofline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small.race_here(monkeypatch)
     monkeypatch.setattr(race_module.roofline, "SIZE", 64)
@@ -120,7 +132,7 @@ class Fake:
     """A side without a process; `order` is shared by both."""
 
     def __init__(self, name: str, order: list[str]) -> None:
-        self.name, self.order, self.units, self.process = name, order, ["a", "b"], self
+        self.name, self.order, self.units, self.group = name, order, ["a", "b"], self
 
     def run(self, unit: str, times: int) -> float:
         self.order.append(f"{self.name} {unit} {times}")

@@ -67,14 +67,15 @@ def test_ops_ragged_input_and_the_roofline_are_drawn(capsys: Any) -> None:
             "input": {"config": "mini", "batch_size": 2, "seq_len": 64, "ragged": "squad", "sequences": 8, "task": None,
                       "shortest": 6, "longest": 40, "masked_positions": None, "dropout": 0.1},
             "agreement": {"limit": 0.001, "figures": 7, "difference": 1e-7, "worst": "loss"},
-            "roofline": {"flops": 2e11, "size": 2048, "torch": 1e11, "share": 0.625, "share_min": 0.6,
-                         "share_max": 0.65, "peer_share": 0.25, "work": 3e9},
-            "memory": {"predicted": 1 << 30, "measured": 1 << 29, "peer": 1 << 30, "ratio": 0.5},
+            "roofline": {"flops": 2e11, "size": 2048, "dtype": "bfloat16", "torch": 1e11, "share": 0.625,
+                         "share_min": 0.6, "share_max": 0.65, "peer_share": 0.25, "work": 3e9},
+            "memory": {"where": "host", "predicted": 1 << 30, "measured": 1 << 29, "peer": 1 << 30, "ratio": 0.5},
         }
     )  # fmt: skip
     drawn, said = capsys.readouterr()
     for part in ("8 sequences of 6 to 40 tokens (squad), 2 at a time", "decoder_cross_entropy", "1.50 s", "1.5 ms",
-                 "2 µs", "1.50 times as fast", "AdamW fused", "200 GFLOP/s", "torch's 100", "reached: 62% of it",
+                 "2 µs", "1.50 times as fast", "AdamW fused", "200 GFLOP/s (bfloat16, 2048 square)", "torch's 100",
+                 "reached: 62% of it",
                  "the peer 25%", "predicted 1,024 MiB, measured 512 MiB, the peer 1,024 MiB, 0.50 of it"):  # fmt: skip
         assert part in drawn, part
     assert "busy (load 5.0 on 2 cores)" in said
@@ -113,6 +114,12 @@ def test_a_plot_is_a_picture(tmp_path: Path) -> None:
         (["encode", "--ragged", "none.txt"], "none.txt: neither a mix"),
         (["encode", "--threads", "0"], "--threads"),
         (["encode", "--peer", "reference", "--peer-dtype", "bfloat16"], "goes with --peer transformers"),
+        (["parallel", "--threads", "2", "--processes", "3"], "3 processes (--processes) need a thread (--threads 2)"),
+        (["parallel", "--threads", "8", "--processes", "4", "--batch-size", "3"], "an example (--batch-size 3) each"),
+        (["parallel", "--threads", "2", "--plot", "a.png"], "--plot goes with pretrain"),
+        (["parallel", "--threads", "2", "--peer", "torch"], "parallel has no peer torch; there are alone"),
+        (["encode", "--threads", "2", "--processes", "2"], "--processes goes with parallel, not with encode"),
+        (["pretrain", "--shard-optimizer"], "--shard-optimizer goes with parallel, not with pretrain"),
         (["dance"], "dance"),
     ],
 )

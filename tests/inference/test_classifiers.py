@@ -69,7 +69,7 @@ def test_pairs_and_batches(tmp_path: Path, backend: str) -> None:
 
 @pytest.mark.parametrize("windows", [None, True])
 @pytest.mark.parametrize("problem", ["single_label_classification", "regression"])
-def test_many_texts_keep_their_order_and_share_batches_by_length(
+def test_many_texts_keep_their_order_and_share_parts_by_length(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problem: str, windows: bool | None
 ) -> None:
     """Each text is answered as by itself, whatever stands beside it; none is padded to a much longer one."""
@@ -85,15 +85,15 @@ def test_many_texts_keep_their_order_and_share_batches_by_length(
     def watched(own: Any, encodings: Any) -> Any:
         lengths = [len(encoding.input_ids) for encoding in encodings]
         shapes.append((min(lengths), max(lengths)))
-        assert len(lengths) <= loaded.BATCH or sum(lengths) <= loaded.TOKENS
+        assert sum(lengths) <= 2 * loaded.PART
         return pooled(own, encodings)
 
-    monkeypatch.setattr(loaded, "BATCH", 16)
-    monkeypatch.setattr(loaded, "TOKENS", 300)
+    monkeypatch.setattr(loaded, "PART", 300)
     monkeypatch.setattr(sequence_classification, "pooled", watched)
     for found, want in zip(model.classify_batch(texts, windows=windows), alone, strict=True):
         assert dict(found) == pytest.approx(want, rel=1e-12, abs=1e-14)
     assert len(shapes) > 4
+    shapes.sort(reverse=True)
     assert all(longest <= below[0] for (_, longest), below in zip(shapes[1:], shapes, strict=False))
     assert model.classify_batch([], windows=windows) == []
 

@@ -1,6 +1,7 @@
 """Texts through the encoder: shared among threads, nothing changes."""
 
 import itertools
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,16 +25,20 @@ def encoding(length: int) -> Encoding:
     return Encoding(list(range(length)), [0] * length)
 
 
-@given(lengths=st.lists(st.integers(1, 40), max_size=30), part=st.integers(1, 60))
-def test_parts_are_all_of_it_in_order(lengths: list[int], part: int) -> None:
+@given(lengths=st.lists(st.integers(1, 40), max_size=30), part=st.integers(2, 60), cores=st.sampled_from((None, 1, 4)))
+def test_parts_are_all_of_it_in_order(lengths: list[int], part: int, cores: int | None) -> None:
+    """As many as have the tokens that are wanted, or, where there are more cores than those, at least half of them."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loaded, "PART", part)
-        parts = loaded.parts_of([encoding(n) for n in lengths])
-    assert [len(e.input_ids) for some in parts for e in some] == lengths
+        patch.setattr(loaded, "LEAST", part // 2)
+        patch.setattr(os, "cpu_count", lambda: cores)
+        parts = [lengths[some] for some in loaded.parts_of(lengths)]
+    assert [n for some in parts for n in some] == lengths
     assert all(parts)
-    if sum(lengths) < 2 * part:
+    least = part // 2 if cores == 4 and sum(lengths) // part < 4 else part
+    if sum(lengths) < 2 * least:
         assert len(parts) <= 1
-    assert len(parts) <= max(1, sum(lengths) // part)
+    assert len(parts) <= max(1, sum(lengths) // least)
 
 
 @given(lengths=st.lists(st.integers(1, 300), max_size=80))
@@ -47,6 +52,31 @@ def test_batches_by_length(lengths: list[int]) -> None:
         assert len(some) >= loaded.BATCH
         assert sum(lengths[i] for i in some) + lengths[following[0]] > loaded.TOKENS
         assert len(some) == loaded.BATCH or sum(lengths[i] for i in some) <= loaded.TOKENS
+
+
+@pytest.mark.parametrize("threads_", [None, 1, 3])
+def test_each_part_is_worked_on_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads_: int | None) -> None:
+    """On threads in parts of like lengths, without threads (None) in batches; an error in one of them is raised."""
+    make(tmp_path, "BertModel")
+    model = api.load(tmp_path, kernels=threads_ is not None)
+    monkeypatch.setattr(loaded, "PART", 100)
+    monkeypatch.setattr(loaded, "TOKENS", 300)
+    monkeypatch.setattr(loaded, "BATCH", 5)
+    lengths = np.random.default_rng(5).integers(1, 60, 90).tolist()
+    seen: list[list[int]] = []
+
+    def fail(some: list[int]) -> None:
+        raise InputError(f"{len(some)} texts")
+
+    with threads.using(threads_ or 2):
+        loaded.each_part(model, [encoding(n) for n in lengths], seen.append)
+        with pytest.raises(InputError, match="texts"):
+            loaded.each_part(model, [encoding(n) for n in lengths], fail)
+        loaded.each_part(model, [], fail)
+    assert sorted(i for some in seen for i in some) == list(range(90))
+    assert len(seen) == (sum(lengths) // 100 // 2 * 2 if threads_ else 9)
+    ranges = sorted((max(lengths[i] for i in some), min(lengths[i] for i in some)) for some in seen)
+    assert all(below[0] <= above[1] for below, above in itertools.pairwise(ranges))
 
 
 def test_ids_are_checked_for_whoever_makes_inputs(tmp_path: Path) -> None:
@@ -89,10 +119,12 @@ def test_a_batch_in_parts_gives_the_same_vectors(tmp_path: Path, monkeypatch: py
 
     model.ops.share = share
     monkeypatch.setattr(loaded, "PART", 32)
+    monkeypatch.setattr(loaded, "LEAST", 32)
     with threads.using(3):
         vectors, embedded = model.encode(texts), model.embed(texts, pooling=("mean", "pooled"))
     assert min(seen) >= 4
     monkeypatch.setattr(loaded, "PART", 10**9)
+    monkeypatch.setattr(loaded, "LEAST", 10**9)
     for found, other in ((vectors, model.encode(texts)), (embedded, model.embed(texts, pooling=("mean", "pooled")))):
         np.testing.assert_allclose(found, other, rtol=0, atol=2e-6 * np.abs(other).max())
     np.testing.assert_allclose(vectors, plain.encode(texts), rtol=0, atol=2e-6 * np.abs(vectors).max())

@@ -138,7 +138,7 @@ def test_pooler_reads_the_first_token_only(ops: OpSet, packed: bool) -> None:
     bench = Bench(ops, packed)
     x = bench.drawn()
     dy = bench.random.normal(size=x[:, 0].shape)
-    y, cache = pooler.forward(ops, scope(bench.params, "bert.pooler"), bench.rows(x), bench.x.layout)
+    y, cache = pooler.forward(ops, scope(bench.params, "bert.pooler"), bench.rows(x), bench.x.layout, bench.settings)
     dx, grads = pooler.backward(ops, ops.xp.from_numpy(dy), cache)
     theirs = torch.tensor(x, requires_grad=True)
     out = torch.tanh(bench.network.dense(theirs[:, 0], "bert.pooler.dense"))

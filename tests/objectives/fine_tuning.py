@@ -161,7 +161,12 @@ def recipe(objective: Any, config: BertConfig, **changes: Any) -> TrainingRecipe
 
 def adamw(model: torch.nn.Module, plan: TrainingRecipe) -> torch.optim.Optimizer:
     """torch's, with the decay where ours has it."""
-    decayed, others = ([p for n, p in model.named_parameters() if plan.optimizer.decays(n) is d] for d in (True, False))
+    return adamw_of(dict(model.named_parameters()), plan)
+
+
+def adamw_of(named: dict[str, Any], plan: TrainingRecipe) -> torch.optim.Optimizer:
+    """The same for parameters by their names here."""
+    decayed, others = ([p for n, p in named.items() if plan.optimizer.decays(n) is d] for d in (True, False))
     groups = [{"params": decayed, "weight_decay": DECAY}, {"params": others, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, lr=RATE, betas=(0.9, 0.999), eps=1e-8)
 
@@ -201,7 +206,11 @@ def check_steps(ops: OpSet, task: Task, steps: int, loss: Loss = own_loss, **cha
 
 def _check_gradients(ops: OpSet, plan: TrainingRecipe, state: Any, batch: Any, model: Any) -> None:
     _, grads = gradients(ops, plan, state, batch)
-    want = {name: p.grad.numpy() for name, p in model.named_parameters()}
+    check_gradients(ops, grads, {name: p.grad.numpy() for name, p in model.named_parameters()})
+
+
+def check_gradients(ops: OpSet, grads: dict[str, Any], want: dict[str, Any]) -> None:
+    """Every gradient is the wanted one."""
     assert set(grads) == set(want)
     largest = max(np.linalg.norm(g) for g in want.values())
     for name, grad in grads.items():

@@ -16,7 +16,7 @@ from bertref.tasks.windows import best_window, windows
 def framed_of(text: str, room: int, stride: int) -> Framed:
     """Each letter of the text is a piece."""
     places = np.arange(len(text))
-    return Framed([7], Passage(text, [9] * len(text), places, places + 1), windows(len(text), room, stride))
+    return Framed([7], Passage(text, [9] * len(text), places, places + 1), windows(len(text), room, stride), 3)
 
 
 def by_loops(framed: Framed, logits: list[Any], longest: int) -> list[tuple[float, int, int, str]]:

@@ -144,13 +144,23 @@ def test_many_different_special_characters(small_vocab: Vocab) -> None:
 def test_long_words_are_not_kept(small_vocab: Vocab) -> None:
     tokenizer = Tokenizer(small_vocab)
     assert tokenizer.ids_batch(["the" + "x" * 1000 + " fox"]) == [[small_vocab.unk, small_vocab.ids["fox"]]]
-    assert not any(len(word) > 200 for word in tokenizer._pieces._numbers)
+    assert not any(len(word) > 200 for word in tokenizer._segmenter._pieces._numbers)
+
+
+def test_forgotten_words_are_learnt_again(small_vocab: Vocab) -> None:
+    tokenizer = Tokenizer(small_vocab)
+    first = tokenizer.ids_batch(["the new york", "unaffable"])
+    known = len(tokenizer._segmenter._pieces._numbers)
+    tokenizer.forget_words()
+    assert len(tokenizer._segmenter._pieces._numbers) == 1 < known
+    assert tokenizer.ids_batch(["the new york", "unaffable"]) == first
+    assert len(tokenizer._segmenter._pieces._numbers) == known
 
 
 def test_an_interrupt_leaves_the_table_usable(small_vocab: Vocab, monkeypatch: pytest.MonkeyPatch) -> None:
     tokenizer = Tokenizer(small_vocab)
     tokenizer.ids_batch(["the"])
-    library = tokenizer._pieces._library()
+    library = tokenizer._segmenter._pieces._library()
 
     class Interrupted:
         def encode_batch_fast(self, words: list[str], **options: Any) -> Any:
@@ -158,7 +168,7 @@ def test_an_interrupt_leaves_the_table_usable(small_vocab: Vocab, monkeypatch: p
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(tokenizer._pieces, "_library", Interrupted)
+        patch.setattr(tokenizer._segmenter._pieces, "_library", Interrupted)
         with pytest.raises(KeyboardInterrupt):
             tokenizer.ids_batch(["quick brown"])
     assert tokenizer.ids_batch(["brown the fox"]) == readable(small_vocab, ["brown the fox"])
@@ -166,7 +176,7 @@ def test_an_interrupt_leaves_the_table_usable(small_vocab: Vocab, monkeypatch: p
 
 def test_threads_share_a_tokenizer(small_vocab: Vocab, monkeypatch: pytest.MonkeyPatch) -> None:
     tokenizer = Tokenizer(small_vocab)
-    learn = tokenizer._pieces._learn
+    learn = tokenizer._segmenter._pieces._learn
     inside = 0
 
     def slow_learn() -> None:
@@ -177,7 +187,7 @@ def test_threads_share_a_tokenizer(small_vocab: Vocab, monkeypatch: pytest.Monke
         learn()
         inside -= 1
 
-    monkeypatch.setattr(tokenizer._pieces, "_learn", slow_learn)
+    monkeypatch.setattr(tokenizer._segmenter._pieces, "_learn", slow_learn)
     texts = [f"the fox{number % 97} jumps over {number}" for number in range(400)]
     parts = [texts[start : start + 50] for start in range(0, len(texts), 50)]
     with ThreadPoolExecutor(4) as pool:

@@ -230,7 +230,7 @@ def test_tokenizer_json_alone_and_overridden(small_vocab: Vocab, tmp_path: Path)
         '{"do_lower_case": true, "tokenizer_class": "TokenizersBackend"}'
     )
     assert Tokenizer.from_pretrained(tmp_path).lower_case is True
-    assert Tokenizer.from_pretrained(tmp_path).tokenize_chinese_chars is False
+    assert Tokenizer.from_pretrained(tmp_path).options["tokenize_chinese_chars"] is False
 
 
 def test_a_folder_with_only_a_vocabulary_is_uncased(small_vocab: Vocab, tmp_path: Path) -> None:
@@ -241,7 +241,7 @@ def test_a_folder_with_only_a_vocabulary_is_uncased(small_vocab: Vocab, tmp_path
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"model__type": "BPE"}, "'BPE'"),
+        ({"model__type": "BPE"}, "its model is BPE with the pre-tokenizer BertPreTokenizer"),
         ({"model__max_input_chars_per_word": 0}, "max_chars_per_word is 0"),
         ({"model__vocab": {"[UNK]": 0, "a": 2}}, "not 0 to 1"),
         ({"model__vocab": ["a"]}, "WordPiece"),
@@ -308,4 +308,4 @@ def test_a_real_folder(data_dir: Path, bert_vocab: Vocab, tmp_path: Path) -> Non
     tokenizer = Tokenizer.from_pretrained(folder)
     assert tokenizer.vocab == bert_vocab
     assert tokenizer.lower_case is True
-    assert tokenizer.max_chars_per_word == 100
+    assert tokenizer.options["max_chars_per_word"] == 100

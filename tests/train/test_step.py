@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bertref import backends
+from bertref import backends, model
 from bertref.backends.contract import EXTRAS, STANDARD
 from bertref.data.pretraining.batch import PretrainingBatch
 from bertref.errors import InputError
@@ -413,6 +413,23 @@ def test_a_recorder_sees_a_step_and_changes_nothing(ops: OpSet) -> None:
         assert (ops.xp.to_numpy(seen.params[name]) == ops.xp.to_numpy(blind.params[name])).all(), name
 
 
+@pytest.mark.parametrize("changes", [{}, {"clip_norm": None}, {"chunks": 2}, {"precision": Precision()}])
+def test_a_step_waits_for_the_device_once(monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]) -> None:
+    """The losses and the norm come to the host together, with the values that each has by itself."""
+    ops, c = OpSet(backends.get("torch")), case()
+    plan, batch = recipe(c, **changes), next(batches(c, 1))
+    state = initial_state(ops, plan, c.params)
+    outcome, _ = gradients(ops, plan, state, batch)
+    want = {name: float(ops.xp.to_numpy(loss)) for name, loss in outcome.losses.items()}
+    fetches: list[Any] = []
+    fetch = ops.xp.to_numpy
+    monkeypatch.setattr(ops.xp, "to_numpy", lambda x: fetches.append(x) or fetch(x))
+    _, result = train_step(ops, plan, state, batch)
+    assert len(fetches) == 1
+    assert result.losses == want
+    assert result.updated
+
+
 def test_chunks() -> None:
     sizes = [s.stop - s.start for s in chunk_slices(10, 4)]
     assert sum(sizes) == 10
@@ -421,3 +438,27 @@ def test_chunks() -> None:
     for rows, chunks in ((3, 4), (3, 0)):
         with pytest.raises(InputError, match=f"a batch of 3 can't be split into {chunks} chunks"):
             chunk_slices(rows, chunks)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# what is frozen
+
+
+@pytest.mark.parametrize("recompute", ["none", "layers"])
+@pytest.mark.parametrize("frozen", [1, 2, 3, 5])
+def test_backward_stops_above_what_is_frozen(ops: OpSet, frozen: int, recompute: str) -> None:
+    """The others' gradients are the same, bit for bit, and of what is frozen forward keeps nothing."""
+    c = case(layers=4)
+    below = ["bert.embeddings.", *(f"bert.encoder.layer.{i}." for i in range(4))][:frozen]
+    scales = {name: 0.0 for name in c.params if name.startswith(tuple(below))}
+    whole = recipe(c, rate_scales=scales)
+    state = initial_state(ops, whole, c.params)
+    short = replace(whole, settings=replace(whole.settings, frozen=frozen, recompute=recompute))
+    (losses, grads), (others, few) = gradients(ops, whole, state, c.batch), gradients(ops, short, state, c.batch)
+    assert float(losses.losses["total"]) == float(others.losses["total"])
+    assert list(few) == [name for name in c.params if name not in scales] == list(grads)
+    for name, gradient in few.items():
+        assert np.array_equal(ops.xp.to_numpy(gradient), ops.xp.to_numpy(grads[name])), name
+    inputs = whole.objective.prepare(ops.xp, c.batch, c.numerics, packed=False, dtype="float64").inputs
+    kept = model.forward(ops, state.params, inputs, short.settings)[1]
+    assert [kept.embeddings is None, *(layer is None for layer in kept.layers)] == [i < frozen for i in range(5)]

@@ -4,7 +4,7 @@ Nothing here imports CuPy: the host side works on a `Device`, which is CuPy's or
 """
 
 from ....ops.op import Kernel
-from . import attention, decoder, gelu, norm, rows
+from . import attention, decoder, dense, gelu, norm, rows
 from .device import Device
 from .update import updates
 
@@ -13,6 +13,7 @@ __all__ = ["kernels", "updates"]
 MAKERS = (
     attention.attention,
     decoder.decoder_cross_entropy,
+    dense.dense,
     gelu.bias_activation,
     norm.dropout_add_norm,
     norm.layer_norm,

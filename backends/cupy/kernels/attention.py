@@ -17,10 +17,8 @@ from ....ops.op import Kernel
 from .device import Device, Shape, ceil_div, product
 from .sources import expression
 
-ROWS = 4
-"""Of a block of softmax.cu."""
-V_MOST, HELD = 4, (4, 16)
-"""Elements that a lane moves at once, and how many it can hold."""
+HELD = (4, 16)
+"""Elements that a lane can hold."""
 LONGEST = 32 * HELD[-1]
 
 
@@ -94,8 +92,9 @@ def _held(S: int) -> int:
     return next(held for held in HELD if 32 * held >= S)
 
 
-def _shape(rows: int) -> Shape:
-    return Shape((ceil_div(rows, ROWS), 1), (32, ROWS))
+def _shape(device: Device, rows: int) -> Shape:
+    of_a_block = device.tuning.softmax_rows
+    return Shape((ceil_div(rows, of_a_block), 1), (32, of_a_block))
 
 
 def _softmax(
@@ -104,10 +103,10 @@ def _softmax(
     """Scores (B, A, S, S) become probabilities in place; what dropout leaves of them is returned."""
     B, A, S, _ = x.shape
     dropped = x if keep is None else device.empty(x.shape, x.dtype)
-    V = device.elements_at_once(S, x, mask, keep, dropped, most=V_MOST)
+    V = device.elements_at_once(S, x, mask, keep, dropped, most=device.tuning.scores_width)
     lowest = mask_value if mask_value == -math.inf else max(mask_value, float(np.finfo(np.float32).min))
     device.launch(
-        "softmax", expression("softmax", x.dtype.name, V, _held(S)), _shape(B * A * S),
+        "softmax", expression("softmax", x.dtype.name, V, _held(S)), _shape(device, B * A * S),
         x, mask, keep, None if keep is None else dropped, np.int64(B * A * S), np.int64(A * S), np.int32(S),
         np.float32(scale), np.float32(lowest), np.float32(dropout_scale),
     )  # fmt: skip
@@ -120,9 +119,9 @@ def _softmax_back(device: Device, gradient: Array, cache: Cache) -> Array:
     probs, keep = cache.probs, cache.keep
     B, A, S, _ = probs.shape
     dropped = probs if keep is None else device.empty(probs.shape, probs.dtype)
-    V = device.elements_at_once(S, gradient, probs, keep, dropped, most=V_MOST)
+    V = device.elements_at_once(S, gradient, probs, keep, dropped, most=device.tuning.scores_width)
     device.launch(
-        "softmax", expression("softmax_back", probs.dtype.name, V, _held(S)), _shape(B * A * S),
+        "softmax", expression("softmax_back", probs.dtype.name, V, _held(S)), _shape(device, B * A * S),
         gradient, probs, keep, None if keep is None else dropped, np.int64(B * A * S), np.int32(S),
         np.float32(cache.scale), np.float32(cache.dropout_scale),
     )  # fmt: skip

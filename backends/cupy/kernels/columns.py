@@ -6,32 +6,27 @@ from ....arrays import Array
 from .device import Device, Shape, ceil_div, warps
 from .sources import expression
 
-THREADS = 128
-"""The most of a block that goes down columns: small blocks, so that rows of 768 elements need no idle threads."""
 LANES = 16
 """Of column_sum.cu."""
-ROWS_OF_A_PART, MOST_PARTS = 16, 256
-"""Rows that are summed by one block at least, and into how many parts rows are shared out at most: each leaves a row of
-float32 to be added."""
 MOST_BLOCKS = 65535
 """In a grid's y, by CUDA's rules."""
 
 
-def down_columns(width: int, V: int, parts: int) -> Shape:
+def down_columns(device: Device, width: int, V: int, parts: int) -> Shape:
     """A thread for V columns, in blocks of nearly equal size; `parts` of the rows."""
     threads = ceil_div(width, V)
-    blocks = ceil_div(threads, THREADS)
+    blocks = ceil_div(threads, device.tuning.column_threads)
     return Shape((blocks, parts), (warps(ceil_div(threads, blocks)), 1))
 
 
-def parts_of(rows: int) -> int:
+def parts_of(device: Device, rows: int) -> int:
     """Into how many parts rows are shared out whose sums are wanted."""
-    return min(max(1, ceil_div(rows, ROWS_OF_A_PART)), MOST_PARTS)
+    return min(max(1, ceil_div(rows, device.tuning.column_rows)), device.tuning.column_parts)
 
 
 def column_sums(device: Device, x: Array, weights: Array | None = None) -> Array:
     """x (N, I), weights (N) float32 or None -> sums over the rows (I), float32; a row of weight 0 adds 0."""
-    return added(device, _summed(device, x, weights, parts_of(x.shape[0])))
+    return added(device, _summed(device, x, weights, parts_of(device, x.shape[0])))
 
 
 def added(device: Device, parts: Array) -> Array:

@@ -19,9 +19,6 @@ from .columns import column_sums
 from .device import Device, Shape, ceil_div, product, warps
 from .sources import expression
 
-V_MOST = 2
-"""Logits that a thread moves at once: BERT's vocabulary of 30522 is no multiple of more."""
-MOST_THREADS = 512
 LARGEST = 1 << 24
 """Columns are told as float32."""
 
@@ -87,8 +84,8 @@ def _cross_entropy(
 ) -> None:
     """Logits (N, V), without their bias, become p - onehot in place; losses (N) and predicted (N) are written."""
     rows, width = logits.shape
-    V = device.elements_at_once(width, logits, bias, most=V_MOST)
-    threads = min(warps(ceil_div(width, V)), MOST_THREADS)
+    V = device.elements_at_once(width, logits, bias, most=device.tuning.logits_width)
+    threads = min(warps(ceil_div(width, V)), device.tuning.logits_threads)
     kernel = expression("cross_entropy", logits.dtype.name, V)
     device.launch(
         "cross_entropy", kernel, Shape((rows, 1), (threads, 1)),

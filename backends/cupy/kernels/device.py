@@ -7,7 +7,8 @@ a CPU that runs the same CUDA files, or one that only records what is asked of i
 from typing import Any, NamedTuple
 
 from ....arrays import Array, Namespace
-from .sources import NAMES, WIDTHS
+from .sources import NAMES
+from .tuning import Tuning
 
 
 class Shape(NamedTuple):
@@ -18,10 +19,12 @@ class Shape(NamedTuple):
 
 
 class Device:
-    """`library` is the array module, cupy or numpy: both have `empty`, `ascontiguousarray` and `ndarray`."""
+    """`library` is the array module, cupy or numpy: both have `empty`, `ascontiguousarray` and `ndarray`. `tuning` is
+    what its launches are made by."""
 
-    def __init__(self, library: Any) -> None:
+    def __init__(self, library: Any, tuning: Tuning | None = None) -> None:
         self.library = library
+        self.tuning = tuning or Tuning()
 
     def launch(self, file: str, kernel: str, shape: Shape, *arguments: Any) -> None:
         """Starts a kernel: arrays, None for a null pointer, and numbers of NumPy's types, int64, int32 or float32."""
@@ -51,9 +54,10 @@ class Device:
     def empty(self, shape: tuple[int, ...], dtype: Any) -> Array:
         return self.library.empty(shape, dtype=dtype)
 
-    def elements_at_once(self, width: int, *arrays: Array | None, most: int = WIDTHS[0]) -> int:
-        """How many neighbours a thread may move: `most` if rows of that width in all of these arrays begin at a
-        multiple of so many elements, else 1."""
+    def elements_at_once(self, width: int, *arrays: Array | None, most: int | None = None) -> int:
+        """How many neighbours a thread may move: `most` (None: `Tuning.width`) if rows of that width in all of these
+        arrays begin at a multiple of so many elements, else 1."""
+        most = most or self.tuning.width
         fits = all(a is None or self.address(a) % (most * a.dtype.itemsize) == 0 for a in arrays)
         return most if fits and width % most == 0 else 1
 

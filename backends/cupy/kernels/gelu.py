@@ -11,8 +11,6 @@ from .columns import MOST_BLOCKS, added, down_columns, parts_of
 from .device import Device, ceil_div, rows_of
 from .sources import expression
 
-ROWS_OF_A_BLOCK = 4
-"""In forward: few, for many blocks, but several, because the bias is read once for them."""
 FORMS = {"gelu_erf": 0, "gelu_tanh": 1}
 
 
@@ -38,7 +36,7 @@ def bias_activation(device: Device) -> Kernel:
         y = device.empty(x.shape, bias.dtype)
         rows, width = rows_of(x)
         V = device.elements_at_once(width, x, bias, y)
-        shape = down_columns(width, V, min(ceil_div(rows, ROWS_OF_A_BLOCK), MOST_BLOCKS))
+        shape = down_columns(device, width, V, min(ceil_div(rows, device.tuning.bias_rows), MOST_BLOCKS))
         kernel = expression("bias_gelu", x.dtype.name, bias.dtype.name, V)
         form = FORMS[activation]
         device.launch("gelu", kernel, shape, x, bias, y, np.int64(rows), np.int64(width), np.int32(form))
@@ -49,11 +47,11 @@ def bias_activation(device: Device) -> Kernel:
         x, bias, form = cache
         dy = device.contiguous(dy)
         rows, width = rows_of(x)
-        dx, parts = device.empty(dy.shape, dy.dtype), device.empty((parts_of(rows), width), np.float32)
+        dx, parts = device.empty(dy.shape, dy.dtype), device.empty((parts_of(device, rows), width), np.float32)
         V = device.elements_at_once(width, x, bias, dy, dx, parts)
         kernel = expression("bias_gelu_back", x.dtype.name, bias.dtype.name, V)
         numbers = np.int64(rows), np.int64(width), np.int32(form)
-        device.launch("gelu", kernel, down_columns(width, V, len(parts)), dy, x, bias, dx, parts, *numbers)
+        device.launch("gelu", kernel, down_columns(device, width, V, len(parts)), dy, x, bias, dx, parts, *numbers)
         return BiasActivationGrads(dx, added(device, parts))
 
     return Kernel("bias_activation", forward, backward, serves)

@@ -15,8 +15,6 @@ from .sources import expression
 
 ELEMENTS, MOST_THREADS = 8, 512
 """Of norm.cu: elements that a thread holds, threads of a block."""
-ROWS_OF_A_PART, MOST_PARTS = 4, 512
-"""Rows of a block in backward at least, and blocks at most: each leaves two rows of float32 to be added."""
 LARGEST = ELEMENTS * MOST_THREADS
 """Of a row's lengths that are served."""
 
@@ -118,7 +116,8 @@ def _backward(device: Device, dy: Array, cache: Cache) -> tuple[Array, Array, Ar
     rows, width = rows_of(dy)
     ds = device.empty(dy.shape, dy.dtype)
     dx = None if cache.keep is None else device.empty(dy.shape, dy.dtype)
-    parts = device.empty((min(ceil_div(rows, ROWS_OF_A_PART), MOST_PARTS), 2 * width), np.float32)
+    blocks = min(ceil_div(rows, device.tuning.norm_rows), device.tuning.norm_parts)
+    parts = device.empty((blocks, 2 * width), np.float32)
     V = device.elements_at_once(width, dy, cache.normalised, cache.gamma, cache.keep, ds, dx, parts)
     device.launch(
         "norm", expression("norm_back", dy.dtype.name, V), Shape((len(parts), 1), _threads(width)),

@@ -10,8 +10,8 @@ import numpy as np
 from ....arrays import Array
 from .device import Device, Shape, ceil_div
 
-THREADS, OF_A_BLOCK = 256, 16
-"""Of philox.cu: threads of a block, decisions in a block of words."""
+OF_A_BLOCK = 16
+"""Of philox.cu: decisions in a block of words."""
 WORD = 2**64
 
 
@@ -60,10 +60,11 @@ class Drawn:
 
     def _launch(self, kernel: str, longest: int, arguments: tuple[Any, ...], stream: int, threshold: int) -> None:
         """`longest`: the most decisions of an example."""
-        blocks = ceil_div(longest, OF_A_BLOCK * THREADS)
+        threads = self._device.tuning.philox_threads
+        blocks = ceil_div(longest, OF_A_BLOCK * threads)
         if blocks and self._shape[0]:
             address = (np.uint64(number % WORD) for number in (self._seed, stream, self._step))
-            shape = Shape((self._shape[0], blocks), (THREADS, 1))
+            shape = Shape((self._shape[0], blocks), (threads, 1))
             self._device.launch("philox", kernel, shape, *arguments, *address, np.int32(threshold))
 
     def _nothing_kept(self, shape: tuple[int, ...]) -> Array:

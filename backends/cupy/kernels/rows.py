@@ -13,11 +13,8 @@ from ..order import sorted_rows
 from .device import Device, Shape, ceil_div, warps
 from .sources import expression
 
-MOST_THREADS = 256
-"""Of a block of gather_rows."""
-LANES, MANY_LANES = 4, 16
-"""Rows that a block of scatter_rows adds at once: more where a row of the table is met often."""
 OFTEN = 4
+"""So many rows for one of the table: then a block of scatter_rows adds more of them at once."""
 
 
 def embedding(device: Device) -> Kernel:
@@ -107,7 +104,7 @@ def _gather(device: Device, x: Array, index: Array, valid: Array | None) -> Arra
     valid = None if valid is None else device.contiguous(valid)
     y = device.empty((len(index), width), x.dtype)
     V = device.elements_at_once(width, x, y)
-    shape = Shape((len(index), 1), (min(warps(ceil_div(width, V)), MOST_THREADS), 1))
+    shape = Shape((len(index), 1), (min(warps(ceil_div(width, V)), device.tuning.gather_threads), 1))
     kernel = expression("gather_rows", x.dtype.name, V)
     device.launch("rows", kernel, shape, x, _numbers(device, index), valid, y, np.int64(width))
     return y
@@ -119,7 +116,7 @@ def _scatter(device: Device, values: Array, index: Array, rows: int) -> Array:
     y = device.empty((rows, width), values.dtype)
     order, first = sorted_rows(device.library, index, rows)
     V = device.elements_at_once(width, values, y)
-    lanes = MANY_LANES if OFTEN * rows < N else LANES
+    lanes = device.tuning.scatter_many if OFTEN * rows < N else device.tuning.scatter_lanes
     shape = Shape((rows, ceil_div(width, 32 * V)), (32, lanes))
     kernel = expression("scatter_rows", values.dtype.name, V)
     device.launch("rows", kernel, shape, values, order, first, y, np.int64(width))

@@ -9,18 +9,19 @@
 // x -> p, ddropped -> dx, dropped, keep (B, A, S, S), mask (B, S), one byte each: 1 is a token. A row is a query, a column a
 // key. `keep` may be null: nothing is dropped, and dropped is not written.
 //
-// Grid: 4 rows a block. Block: (32, 4), a warp a row; a lane holds E elements, V at a time, so S is at most 32 E.
+// Block: (32, rows), a warp a row, at most MOST_ROWS of them; a lane holds E elements, V at a time, so S is at most 32 E.
+// Grid: x the rows, so many a block.
 #include "half.cuh"
 #include "reduce.cuh"
 
-const int ROWS = 4;
+const int MOST_ROWS = 8;
 
 template <typename T, int V, int E>
-__global__ void __launch_bounds__(32 * ROWS)
+__global__ void __launch_bounds__(32 * MOST_ROWS)
     softmax(Out<T> x, In<unsigned char> mask, In<unsigned char> keep, Out<T> dropped, long long rows,
             long long rows_of_sequence, int width, float scale, float mask_value, float dropout_scale)
 {
-    const long long row = (long long)blockIdx.x * ROWS + threadIdx.y, start = row * width;
+    const long long row = (long long)blockIdx.x * blockDim.y + threadIdx.y, start = row * width;
     const long long tokens = row / rows_of_sequence * width;
     const bool removes = mask_value == -INFINITY;
     Floats<E> w;
@@ -69,11 +70,11 @@ __global__ void __launch_bounds__(32 * ROWS)
 }
 
 template <typename T, int V, int E>
-__global__ void __launch_bounds__(32 * ROWS)
+__global__ void __launch_bounds__(32 * MOST_ROWS)
     softmax_back(Out<T> gradient, In<T> probs, In<unsigned char> keep, Out<T> dropped, long long rows, int width,
                  float scale, float dropout_scale)
 {
-    const long long row = (long long)blockIdx.x * ROWS + threadIdx.y, start = row * width;
+    const long long row = (long long)blockIdx.x * blockDim.y + threadIdx.y, start = row * width;
     Floats<E> p, dp;
     float inner = 0.0f;
 #pragma unroll

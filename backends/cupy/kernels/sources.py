@@ -8,10 +8,12 @@ from functools import cache
 from itertools import product
 from pathlib import Path
 
+from .tuning import LOGITS, SCORES, WIDEST
+
 FOLDER = Path(__file__).parent
 NAMES = {"float32": "float", "float16": "__half", "bfloat16": "__nv_bfloat16"}
 """dtype -> its name in CUDA. These are the types that kernels serve."""
-WIDTHS = (8, 1)
+WIDTHS = (WIDEST, 1)
 """Elements that a thread moves at once."""
 
 OPTIONS = ("-std=c++17",)
@@ -34,13 +36,14 @@ def _of_products(kernels: str) -> tuple[str, ...]:
 
 
 EXPRESSIONS: dict[str, tuple[str, ...]] = {
+    "bias": _all("bias_add", NAMES, WIDTHS),
     "column_sum": _all("column_sum", NAMES, WIDTHS),
-    "cross_entropy": _all("cross_entropy", NAMES, (2, 1)),
+    "cross_entropy": _all("cross_entropy", NAMES, (LOGITS, 1)),
     "gelu": _of_products("bias_gelu bias_gelu_back"),
     "norm": _all("norm norm_back", NAMES, WIDTHS),
     "philox": ("keep_hidden", "keep_probs"),
     "rows": _all("gather_rows scatter_rows", NAMES, WIDTHS),
-    "softmax": _all("softmax softmax_back", NAMES, (4, 1), (4, 16)),
+    "softmax": _all("softmax softmax_back", NAMES, (SCORES, 1), (4, 16)),
     "update": ("adam", "lamb_apply", "lamb_direction", "scaled", "squares", "total"),
 }
 """File, without its ending -> all instantiations."""

@@ -17,8 +17,6 @@ from .device import Device, Shape, ceil_div
 
 THREADS = 256
 """Of a block of update.cu."""
-OF_A_THREAD, MOST_BLOCKS = 4, 1024
-"""Elements of a thread at least, and blocks at most: each leaves a number where a sum is made."""
 
 
 def updates(device: Device) -> dict[str, UpdateKernel]:
@@ -77,7 +75,7 @@ class _Passes:
         """p' = p - η ‖p‖/‖u‖ u with u = (m'/c₁) / (√(v'/c₂) + ε) + λ p"""
         p, m, v = (self._writable(a, donate) for a in (p, m, v))
         size, u = np.int64(p.size), self.device.empty(p.shape, np.float32)
-        parts = self.device.empty((2, _blocks(p.size)), np.float32)
+        parts = self.device.empty((2, self._blocks(p.size)), np.float32)
         settings = _settings(beta1, beta2, epsilon, weight_decay)
         corrections = self._number(correction1), self._number(correction2)
         g = self.device.contiguous(g)
@@ -87,7 +85,7 @@ class _Passes:
 
     def squared_norm(self, xp: Namespace, a: Array) -> Array:
         """Σ a², a 0-d array."""
-        parts, out = self.device.empty((_blocks(a.size),), np.float32), self.device.empty((), np.float32)
+        parts, out = self.device.empty((self._blocks(a.size),), np.float32), self.device.empty((), np.float32)
         self._launch("squares", a.size, self.device.contiguous(a), parts, np.int64(a.size))
         self.device.launch("update", "total", Shape((1, 1), (THREADS, 1)), parts, out, np.int32(len(parts)))
         return out
@@ -99,7 +97,10 @@ class _Passes:
         return a
 
     def _launch(self, kernel: str, size: int, *arguments: Any) -> None:
-        self.device.launch("update", kernel, Shape((_blocks(size), 1), (THREADS, 1)), *arguments)
+        self.device.launch("update", kernel, Shape((self._blocks(size), 1), (THREADS, 1)), *arguments)
+
+    def _blocks(self, size: int) -> int:
+        return min(ceil_div(size, THREADS * self.device.tuning.update_elements), self.device.tuning.update_blocks)
 
     def _writable(self, a: Array, donate: bool) -> Array:
         """The array itself if it is given away, or a copy, in C order."""
@@ -115,7 +116,3 @@ class _Passes:
 def _settings(beta1: float, beta2: float, epsilon: float, weight_decay: float) -> tuple[np.float32, ...]:
     """1 - β is taken before it is rounded: of 0.999 a float32 keeps four digits of that."""
     return tuple(np.float32(x) for x in (beta1, beta2, 1 - beta1, 1 - beta2, epsilon, weight_decay))
-
-
-def _blocks(size: int) -> int:
-    return min(ceil_div(size, THREADS * OF_A_THREAD), MOST_BLOCKS)

@@ -1,4 +1,4 @@
-"""Intel's MKL beside NumPy's own BLAS: products, and the normal distribution, faster on Intel's processors.
+"""Intel's MKL beside NumPy's own BLAS: products, and the error function, faster on Intel's processors.
 
 It is used where it is installed (`pip install 'bertref[mkl]'`), on Intel's processors only; elsewhere OpenBLAS is the
 faster one. `BERTREF_MKL=on` asks for it on any processor, `off` leaves all products to NumPy. It is asked through
@@ -34,8 +34,6 @@ LONGEST = 1 << 31
 FEW_ROWS = 128
 """A matrix is put in order for products of so many rows; it then serves fewer, and more, a fifth faster than if it were
 ordered for one."""
-TAIL = np.float32(-12.9)
-"""Left of here Φ is hardly an ordinary float32 any more, and then MKL takes a hundred times as long."""
 
 _lock, _left_behind = threading.Lock(), False
 _REPRODUCIBLE = 0x10002  # MKL_CBWR_AUTO | MKL_CBWR_STRICT
@@ -129,8 +127,8 @@ def _load() -> tuple[ctypes.CDLL | None, str]:
         ]  # fmt: skip
         found.MKL_Set_Num_Threads_Local.argtypes = [integer]
         found.MKL_Get_Version_String.argtypes = [ctypes.c_char_p, integer]
-        found.vmsCdfNorm.restype = None
-        found.vmsCdfNorm.argtypes = [integer, pointer, pointer, ctypes.c_int64]
+        found.vmsErf.restype = None
+        found.vmsErf.argtypes = [integer, pointer, pointer, ctypes.c_int64]
     except (OSError, AttributeError) as error:
         return None, f"{file} can't be used: {error}"
     return found, ""
@@ -229,20 +227,12 @@ def multiply_ordered(x: HostArray, weight: Ordered, out: HostArray, threads: int
     return True
 
 
-def normal_cdf(x: HostArray, out: HostArray, threads: int) -> bool:
-    """out = Φ(x), the normal distribution, in float32, both contiguous; 0 left of `TAIL`.
-
-    Whether it was made: not where MKL isn't used.
-    """
+def erf(x: HostArray, out: HostArray, threads: int) -> bool:
+    """out = erf(x) in float32, both contiguous; `out` may be x. Whether it was made: not where MKL isn't used."""
     if not x.size or (blas := library()) is None:
         return False
     blas.MKL_Set_Num_Threads_Local(threads)
-    ordinary = bool(np.min(x) >= TAIL)
-    if not ordinary:
-        np.maximum(x, TAIL, out=out)
-    blas.vmsCdfNorm(x.size, (x if ordinary else out).ctypes.data, out.ctypes.data, _ACCURATE)
-    if not ordinary:
-        out[x < TAIL] = 0
+    blas.vmsErf(x.size, x.ctypes.data, out.ctypes.data, _ACCURATE)
     return True
 
 

@@ -9,8 +9,12 @@ the keys after the last real one are then left out (a NaN in their values with t
 spread). A sequence for which that does not hold, or whose padding is not at its end, is computed over all keys with
 the mask added.
 
-`padding=False` says that the caller does not read rows at padding (the packed layout has none): they are not
-computed, and come back as 0. `gradients=False` says that there will be no backward: the probabilities are not kept.
+`padding=False` says that the caller does not read rows at padding, and that they hold 0 (the packed layout has none):
+they are not computed, and come back as 0. `gradients=False` says that there will be no backward: the probabilities are
+not kept. Unless `recomputed=True` says that a forward which keeps them is to follow, and to give the same bits, the way
+is then shorter: fewer divisions; and with `padding=False` neighbours of nearly one length are computed together, as if
+all were as long as the longest. What comes back at padding is then of no use. The interpreter would otherwise take most
+of the time of short sequences.
 """
 
 import math
@@ -21,7 +25,7 @@ import numpy as np
 from ....arrays import Namespace
 from ....ops.attention import AttentionGrads
 from ....ops.op import Kernel
-from ..threads import available
+from ..threads import available, inside
 from .buffers import HostArray, empty, scratch
 from .rows import kept, parts_of, reals
 from .tiles import share_out
@@ -30,6 +34,8 @@ TILE_ELEMENTS = 1 << 18
 """Elements of the probabilities that are worked on at once: with a buffer of that size they stay in the cache."""
 PARTS = 8
 """Into so many parts a batch is cut at least; one of few groups by heads."""
+NEAR = 0.8
+"""Of the sequences that are computed as if they had one length the shortest has at least this share of the longest."""
 SMALL = 40.0
 """Scores up to this size may go into exp as they are: not even a sum of 2^60 of their exponentials overflows."""
 UNDERFLOW = {"f": 104.0, "d": 746.0}
@@ -93,11 +99,15 @@ def forward(
     scale_query: bool = False,
     padding: bool = True,
     gradients: bool = True,
+    recomputed: bool = False,
 ) -> tuple[HostArray, Cache]:
     """query, key, value (B, S, H), mask (B, S) boolean, keep (B, A, S, S) boolean or None -> context (B, S, H)."""
     query, key, value = (_rows_in_place(x) for x in (query, key, value))
     context = empty(query.shape, query.dtype)
     groups = _groups(query, key, mask, heads, scale, mask_value, padding)
+    exact = gradients or recomputed
+    if not padding and not exact:
+        groups = _joined(groups, np.count_nonzero(mask, axis=1), heads)
     probs = [empty(group.shape(heads), query.dtype) for group in groups] if gradients else []
 
     def part(g: int, some: slice) -> None:
@@ -108,7 +118,7 @@ def forward(
             _scores(q[:, a, :queries], k[:, a, :keys], scale, scale_query, p)
             if added is not None:
                 np.add(p, added.astype(p.dtype), out=p)
-            _softmax(p, small=small)
+            _softmax(p, small=small, exact=exact)
             factor, used = _dropped(p, keep, (b, a), scratch_number=1)
             np.matmul(used, v[:, a, :keys], out=out[:, a, :queries])
             if factor:
@@ -142,7 +152,7 @@ def backward(xp: Namespace, dy: HostArray, cache: Cache) -> AttentionGrads:
             if factor:
                 _, dprobs = _dropped(dprobs, keep, (b, a), scratch_number=1)
             # p = softmax(scores)
-            np.subtract(dprobs, np.expand_dims(np.vecdot(dprobs, p), -1), out=dprobs)
+            np.subtract(dprobs, np.vecdot(dprobs, p)[..., None], out=dprobs)
             np.multiply(dprobs, p, out=dprobs)
             # scores = q kᵀ scale
             np.matmul(dprobs, k[:, a, :keys], out=dq[:, a, :queries])
@@ -169,21 +179,19 @@ def _groups(
     def look(some: slice) -> None:
         largest[some] = _largest(query[some], key[some], heads, scale)
 
-    share_out([(look, some) for some in parts_of(B, min(B, PARTS))], 2 * query.size)
+    share_out([(look, some) for some in parts_of(B, 1 if inside() else min(B, PARTS))], 2 * query.size)
     real = np.count_nonzero(mask, axis=1)
-    in_front = np.all(mask == (np.arange(S) < np.expand_dims(real, 1)), axis=1)
+    in_front = np.all(mask == (np.arange(S) < real[:, None]), axis=1)
     with np.errstate(over="ignore"):
         enough = UNDERFLOW[query.dtype.char] + 2 * largest
+    left_out = (real == S) | ((real > 0) & in_front & ((mask_value == -math.inf) | (enough < -mask_value)))
     share = -(-B // PARTS) if available() > 1 else B
     groups: list[Group] = []
-    for b in range(B):
-        keys, added = int(real[b]), None
-        if not (keys == S or (keys and in_front[b] and (mask_value == -math.inf or enough[b] < -mask_value))):
-            keys, added = S, np.where(mask[b], 0, mask_value)
-        this = Group(
-            slice(b, b + 1), keys if not padding and added is None else S, keys, added,
-            added is None and bool(largest[b] < SMALL),
-        )  # fmt: skip
+    columns = (real.tolist(), left_out.tolist(), (largest < SMALL).tolist())
+    for b, (length, exact, small) in enumerate(zip(*columns, strict=True)):
+        added = None if exact else np.where(mask[b], 0, mask_value)
+        keys = length if exact else S
+        this = Group(slice(b, b + 1), S if padding else keys, keys, added, exact and small)
         most = min(TILE_ELEMENTS // math.prod(this.shape(heads)), share)
         if groups and _alike(groups[-1], this) and b - groups[-1].some.start < most:
             groups[-1] = this._replace(some=slice(groups[-1].some.start, b + 1))
@@ -192,13 +200,43 @@ def _groups(
     return groups
 
 
+def _joined(groups: list[Group], lengths: HostArray, heads: int) -> list[Group]:
+    """Groups side by side whose lengths are near made one, over the keys of the longest: -inf is added to the scores of
+    those that a sequence lacks. `lengths` (B) are the sequences' own."""
+    found: list[Group] = []
+    least = 0
+    for group in groups:
+        last = found[-1] if found else group
+        both = last._replace(
+            some=slice(last.some.start, group.some.stop), keys=max(last.keys, group.keys),
+            queries=max(last.queries, group.queries),
+        )  # fmt: skip
+        shortest = min(least, group.keys)
+        free = last.added is None and group.added is None and last.small == group.small
+        if found and free and shortest >= NEAR * both.keys and math.prod(both.shape(heads)) <= TILE_ELEMENTS:
+            found[-1], least = both, shortest
+        else:
+            found.append(group)
+            least = group.keys
+    return [_without_missing(group, lengths[group.some]) if group.added is None else group for group in found]
+
+
+def _without_missing(group: Group, lengths: HostArray) -> Group:
+    """The group with what is added to its scores where its sequences have different lengths."""
+    if np.all(lengths == group.keys):
+        return group
+    missing = np.where(np.arange(group.keys) < lengths[:, None], 0, -math.inf)
+    return group._replace(added=missing[:, None, None, :])
+
+
 def _alike(a: Group, b: Group) -> bool:
     return a.added is None and b.added is None and a[1:] == b[1:]
 
 
 def _parts(part: Any, groups: int, heads: int) -> list[Any]:
-    """Calls of `part` for every group and all heads; where there are few groups, for some of the heads at a time."""
-    number = min(max(1, PARTS // max(groups, 1)), heads)
+    """Calls of `part` for every group and all heads; where there are few groups for the threads to share, for some of
+    the heads at a time."""
+    number = 1 if inside() else min(max(1, PARTS // max(groups, 1)), heads)
     return [(part, g, some) for g in range(groups) for some in parts_of(heads, number)]
 
 
@@ -236,8 +274,9 @@ def _scores(q: HostArray, k: HostArray, scale: float, scale_query: bool, out: Ho
         np.multiply(out, scale, out=out)
 
 
-def _softmax(p: HostArray, *, small: bool) -> None:
-    """Over the last axis, in place; a row of nothing but -inf becomes zeros.
+def _softmax(p: HostArray, *, small: bool, exact: bool) -> None:
+    """Over the last axis, in place; a row of nothing but -inf becomes zeros. `exact`: the probability of a single key
+    is 1, and its gradient therefore 0; without, a multiplication takes the place of a division of four times its time.
 
     `small` says that no exponential or sum of them can overflow or vanish: then the largest element, which it takes as
     long to find as to do all the rest, needs not be subtracted first.
@@ -249,7 +288,10 @@ def _softmax(p: HostArray, *, small: bool) -> None:
     np.exp(p, out=p)
     total = np.matmul(p, np.ones(p.shape[-1], p.dtype))
     total[total == 0] = 1
-    np.divide(p, np.expand_dims(total, -1), out=p)
+    if exact:
+        np.divide(p, total[..., None], out=p)
+    else:
+        np.multiply(p, (1 / total)[..., None], out=p)
 
 
 def _dropped(
@@ -264,4 +306,4 @@ def _dropped(
     return True, out
 
 
-attention = Kernel("attention", forward, backward, serves, hints=("padding", "gradients"))
+attention = Kernel("attention", forward, backward, serves, hints=("padding", "gradients", "recomputed"))

@@ -133,6 +133,11 @@ def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> HostArray:
     return BLOCKS.empty(shape, dtype)
 
 
+def in_place_of(x: HostArray) -> HostArray:
+    """x itself, which its owner has given away, to write over; another array where x can't be written to row by row."""
+    return x if x.flags.c_contiguous and x.flags.writeable else empty(x.shape, x.dtype)
+
+
 class _Scratch(threading.local):
     def __init__(self) -> None:
         self.memory: dict[int, HostArray] = {}

@@ -9,7 +9,7 @@ from ....ops.dense import DenseGrads
 from ....ops.op import Kernel
 from ..blas import frozen
 from ..blas.products import SMALL, multiply
-from ..threads import available
+from ..threads import available, inside
 from .buffers import HostArray, empty
 from .rows import as_rows, reals
 from .tiles import TILE_ROWS, cuts, products, share_out
@@ -17,7 +17,8 @@ from .tiles import TILE_ROWS, cuts, products, share_out
 BLAS_ROWS = 512
 """Products of at most so many rows are left to BLAS and its own threads where no gradients will be asked for. These
 spin between two products, and start sooner than ours: one sentence takes two thirds of the time. How OpenBLAS's
-divide the work depends on their number, and so may a result's last bit, which training must not allow."""
+divide the work depends on their number, and so may a result's last bit, which training must not allow. Within a piece
+of work, whose products nobody shares, tiles would only be more to do: there it makes products of any size."""
 
 
 class Cache(NamedTuple):
@@ -39,9 +40,11 @@ def forward(
     """x (..., I), weight (O, I), bias (O) or None -> y (..., O)."""
     rows = as_rows(x)
     y = empty((*x.shape[:-1], weight.shape[0]), x.dtype)
-    if not gradients and rows.shape[0] <= BLAS_ROWS:
+    few = rows.shape[0] <= BLAS_ROWS
+    if not gradients and (few or inside()):
         with np.errstate(all="ignore"):
-            if y.size * weight.shape[1] < SMALL or not frozen.multiply(rows, weight, as_rows(y), available()):
+            worth = few and y.size * weight.shape[1] >= SMALL
+            if not worth or not frozen.multiply(rows, weight, as_rows(y), available()):
                 multiply(rows, weight.T, as_rows(y), available())
             if bias is not None:
                 np.add(as_rows(y), bias, out=as_rows(y))

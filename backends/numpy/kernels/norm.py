@@ -6,6 +6,8 @@ which BLAS makes at the speed of reading the row once: with ones for the mean, w
     mean(g) = dy · γ / H          mean(g n) = (dy n) · γ / H          g = dy γ
 
 and dy n is needed for dγ anyway. Sums over all rows are taken block by block and then over the blocks, in order.
+
+`given=True` says that the caller has no further use for x: the normalised rows are then written in its place.
 """
 
 from typing import Any, NamedTuple
@@ -16,7 +18,7 @@ from ....arrays import Namespace
 from ....ops.dropout_add_norm import DropoutAddNormGrads
 from ....ops.layer_norm import LayerNormGrads
 from ....ops.op import Kernel
-from .buffers import HostArray, empty, scratch
+from .buffers import HostArray, empty, in_place_of, scratch
 from .rows import as_rows, is_keep, kept, over_rows, reals, row_blocks
 
 
@@ -52,7 +54,7 @@ def norm_forward(
     xp: Namespace, x: HostArray, gamma: HostArray, beta: HostArray, *, eps: float, gradients: bool = True
 ) -> tuple[HostArray, NormCache]:
     """x (..., H), gamma (H), beta (H) -> y (..., H). Without `gradients` the cache is not to be used."""
-    y, cache = _outputs(x, gamma, gradients)
+    y, cache = _outputs(x, gamma, gradients, given=False)
     x_rows, y_rows, normalised = as_rows(x), as_rows(y), as_rows(cache.normalised)
     ones = np.ones(x.shape[-1], x.dtype)
 
@@ -76,11 +78,12 @@ def dropout_add_norm_forward(
     scale: float,
     eps: float,
     gradients: bool = True,
+    given: bool = False,
 ) -> tuple[HostArray, DropoutAddNormCache]:
     """x, residual (..., H), keep boolean (..., H) or None, gamma, beta (H) -> y (..., H).
 
     Without `gradients` the cache is not to be used."""
-    y, cache = _outputs(x, gamma, gradients)
+    y, cache = _outputs(x, gamma, gradients, given)
     x_rows, residual_rows, y_rows, normalised = map(as_rows, (x, residual, y, cache.normalised))
     keep_rows = None if keep is None else as_rows(keep)
     ones = np.ones(x.shape[-1], x.dtype)
@@ -101,14 +104,16 @@ def dropout_add_norm_forward(
     return y, DropoutAddNormCache(cache, keep, scale)
 
 
-def _outputs(x: HostArray, gamma: HostArray, gradients: bool) -> tuple[HostArray, NormCache]:
+def _outputs(x: HostArray, gamma: HostArray, gradients: bool, given: bool) -> tuple[HostArray, NormCache]:
     """y, and the cache; where nobody will ask for the normalised rows they are made in y's own place."""
-    y, rows = empty(x.shape, x.dtype), as_rows(x).shape[0]
-    return y, NormCache(empty(x.shape, x.dtype) if gradients else y, np.empty((rows, 1), x.dtype), gamma)
+    normalised = in_place_of(x) if given else empty(x.shape, x.dtype)
+    y = empty(x.shape, x.dtype) if gradients else normalised
+    return y, NormCache(normalised, np.empty((as_rows(x).shape[0], 1), x.dtype), gamma)
 
 
 def _mean(x: HostArray, ones: HostArray) -> HostArray:
-    return np.expand_dims(np.matmul(x, ones) / x.dtype.type(x.shape[1]), 1)
+    means: HostArray = np.matmul(x, ones) / x.dtype.type(x.shape[1])
+    return means[:, None]
 
 
 def _normalise(n: HostArray, reciprocal: HostArray, eps: float) -> None:
@@ -156,8 +161,8 @@ def _backward(
         np.multiply(dy_rows[r], n, out=product)
         np.add.reduce(product, axis=0, out=parts[0, i])
         np.add.reduce(dy_rows[r], axis=0, out=parts[1, i])
-        along_normalised = np.expand_dims(np.matmul(product, share), 1)
-        along_ones = np.expand_dims(np.matmul(dy_rows[r], share), 1)
+        along_normalised = np.matmul(product, share)[:, None]
+        along_ones = np.matmul(dy_rows[r], share)[:, None]
         np.multiply(dy_rows[r], gamma, out=g)
         np.subtract(g, along_ones, out=g)
         np.multiply(n, along_normalised, out=product)
@@ -175,5 +180,5 @@ def _backward(
 layer_norm = Kernel("layer_norm", norm_forward, norm_backward, serves_norm, hints=("gradients",))
 dropout_add_norm = Kernel(
     "dropout_add_norm", dropout_add_norm_forward, dropout_add_norm_backward, serves_dropout_add_norm,
-    hints=("gradients",),
+    hints=("gradients", "given"),
 )  # fmt: skip

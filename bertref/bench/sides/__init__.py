@@ -31,6 +31,7 @@ class Side(Protocol):
 
 HOMES: dict[tuple[str, str], tuple[str, str]] = {
     ("ours", "pretrain"): ("ours", "PretrainingSide"),
+    ("ours", "parallel"): ("ours_parallel", "ParallelSide"),
     ("ours", "finetune"): ("ours", "FinetuningSide"),
     ("ours", "encode"): ("ours", "EncodingSide"),
     ("ours", "predict"): ("ours", "PredictionSide"),

@@ -1,4 +1,5 @@
-"""transformers on torch, with sdpa attention: as its users run it, on the same folder and the same batches."""
+"""transformers on torch, with sdpa attention: as its users run it, on the same folder, the same batches and the device
+of ours."""
 
 import math
 from typing import Any
@@ -12,7 +13,7 @@ from .. import classifying_inputs, finetuning_inputs, inputs
 from ..gradient_norms import grouped_norms, squares
 from ..job import Job
 from . import STEP
-from .libraries import library, quiet_transformers, torch_with
+from .libraries import library, quiet_transformers
 from .ours import FEW
 
 
@@ -22,24 +23,23 @@ class _Model:
     units = (STEP,)
 
     def __init__(self, job: Job, architecture: str, **settings: Any) -> None:
-        library("torch")
+        self.torch = library("torch")
         transformers = quiet_transformers()
-        self.job = job
-        self.torch = torch_with(job.threads)
+        from .torch_device import TorchDevice
+
+        self.job, self.device = job, TorchDevice(job)
         self.model = getattr(transformers, architecture).from_pretrained(
             job.model_folder, attn_implementation="sdpa", dtype=self.torch.float32, local_files_only=True,
             **settings,
-        )  # fmt: skip
+        ).to(self.device.name)  # fmt: skip
         self.about: dict[str, Any] = {
             "name": "transformers", "version": transformers.__version__, "torch": self.torch.__version__,
             "attention": self.model.config._attn_implementation, "dtype": job.peer_dtype,
         }  # fmt: skip
 
-    def autocast(self) -> Any:
-        return self.torch.autocast("cpu", dtype=self.torch.bfloat16, enabled=self.job.peer_dtype == "bfloat16")
-
-    def tensors(self, arrays: dict[str, Any]) -> dict[str, Any]:
-        return {name: self.torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
+    def answer(self, batch: dict[str, Any]) -> Any:
+        """What the model makes of a batch on the host."""
+        return self.model(**self.device.placed(batch))
 
 
 class _TrainingSide(_Model):
@@ -54,12 +54,12 @@ class _TrainingSide(_Model):
         config, _ = inputs.architecture_of(job)
         for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
             self._require(name, getattr(config, name))
-        self.trainer = Trainer(self.model, optimizer, schedule, clip_norm, job.peer_dtype)
+        self.trainer = Trainer(self.model, optimizer, schedule, clip_norm, self.device)
         self.batches, self.compared = self.made(config.vocab_size)
         self.model.train()
 
     def made(self, vocab_size: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-        """The arguments of every batch of the job, and those of the one whose figures are compared."""
+        """The arguments of every batch of the job, on the host, and those of the one whose figures are compared."""
         raise NotImplementedError
 
     def _require(self, name: str, value: float) -> None:
@@ -68,8 +68,8 @@ class _TrainingSide(_Model):
     def figures(self) -> dict[str, Any]:
         """As `ours.Pretraining.figures`, with dropout off."""
         self.model.eval()
-        loss = self.trainer.gradients(lambda: self.model(**self.compared).loss)
-        grads = [(name, p.grad.numpy()) for name, p in self.model.named_parameters() if p.grad is not None]
+        loss = self.trainer.gradients(lambda: self.answer(self.compared).loss)
+        grads = [(name, p.grad.cpu().numpy()) for name, p in self.model.named_parameters() if p.grad is not None]
         found = {
             "loss": float(loss),
             "gradient norm": math.sqrt(sum(squares(grad) for _, grad in grads)),
@@ -81,7 +81,8 @@ class _TrainingSide(_Model):
 
     def run(self, unit: str) -> None:
         for batch in self.batches:
-            self.trainer.step(lambda batch=batch: self.model(**batch).loss)  # type: ignore[misc]
+            self.trainer.step(lambda batch=batch: self.answer(batch).loss)  # type: ignore[misc]
+        self.device.synchronize()
         self.about["optimizer"] = "AdamW " + " ".join(self.trainer.variant)
 
 
@@ -94,7 +95,7 @@ class PretrainingSide(_TrainingSide):
         super().__init__(job, "BertForPreTraining", optimizer, inputs.peer_schedule(job), clip_norm)
 
     def made(self, vocab_size: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-        batches = [self.tensors(arguments(b)) for b in inputs.pretraining_batches(self.job, vocab_size)]
+        batches = [self.device.on_host(arguments(b)) for b in inputs.pretraining_batches(self.job, vocab_size)]
         return batches, batches[0]
 
 
@@ -118,7 +119,7 @@ class FinetuningSide(_TrainingSide):
 
     def wide(self, batch: Batch) -> dict[str, Any]:
         """The arguments of a class with a task's head: a batch's fields have their names, but for the numbers."""
-        return self.tensors({name: array.astype(np.int64) for name, array in batch.items() if name != "example"})
+        return self.device.on_host({name: array.astype(np.int64) for name, array in batch.items() if name != "example"})
 
 
 def arguments(batch: PretrainingBatch) -> dict[str, Any]:
@@ -138,18 +139,18 @@ class EncodingSide(_Model):
         self.model.eval()
         rows = inputs.rows(job, self.model.config.vocab_size)
         batches = (rows[i : i + job.batch_size] for i in range(0, len(rows), job.batch_size))
-        self.batches = [self.tensors(inputs.padded(batch)) for batch in batches]
+        self.batches = [self.device.on_host(inputs.padded(batch)) for batch in batches]
 
     def figures(self) -> dict[str, Any]:
         """As `ours.Encoding.figures`."""
         with self.torch.inference_mode():
-            found = self.model(**self.batches[0]).last_hidden_state.numpy()
+            found = self.answer(self.batches[0]).last_hidden_state.cpu().numpy()
         return {f"vector of text {i + 1}": found[i, 0].tolist() for i in range(min(FEW, len(found)))}
 
     def run(self, unit: str) -> None:
-        with self.torch.inference_mode(), self.autocast():
+        with self.torch.inference_mode(), self.device.autocast():
             for batch in self.batches:
-                self.model(**batch).last_hidden_state.float().numpy()
+                self.answer(batch).last_hidden_state.float().cpu().numpy()
 
 
 class PredictionSide(_Model):
@@ -160,12 +161,12 @@ class PredictionSide(_Model):
         self.model.eval()
         rows = [inputs.with_a_mask(row) for row in inputs.rows(job, self.model.config.vocab_size)]
         batches = (rows[i : i + job.batch_size] for i in range(0, len(rows), job.batch_size))
-        self.batches = [self.tensors(inputs.padded(batch)) for batch in batches]
+        self.batches = [self.device.on_host(inputs.padded(batch)) for batch in batches]
 
     def best(self, batch: dict[str, Any]) -> Any:
         """(B, 5) probabilities."""
         where = self.torch.nonzero(batch["input_ids"] == inputs.MASK, as_tuple=True)
-        logits = self.model(**batch).logits[where]
+        logits = self.answer(batch).logits[where]
         return logits.float().softmax(-1).topk(5).values
 
     def figures(self) -> dict[str, Any]:
@@ -175,7 +176,7 @@ class PredictionSide(_Model):
         return {f"best of text {i + 1}": found[i].tolist() for i in range(min(FEW, len(found)))}
 
     def run(self, unit: str) -> None:
-        with self.torch.inference_mode(), self.autocast():
+        with self.torch.inference_mode(), self.device.autocast():
             for batch in self.batches:
                 self.best(batch).tolist()
 
@@ -195,7 +196,7 @@ class ClassificationSide(_Model):
         """(B, K)."""
         limit = self.model.config.max_position_embeddings
         batch = self.tokenizer(texts, padding=True, truncation=True, max_length=limit, return_tensors="pt")
-        return self.model(**batch).logits.float().softmax(-1)
+        return self.answer(batch).logits.float().softmax(-1)
 
     def figures(self) -> dict[str, Any]:
         """As `ours.ClassificationSide.figures`."""
@@ -204,6 +205,6 @@ class ClassificationSide(_Model):
         return {f"probabilities of text {i + 1}": found[i].tolist() for i in range(min(FEW, len(found)))}
 
     def run(self, unit: str) -> None:
-        with self.torch.inference_mode(), self.autocast():
+        with self.torch.inference_mode(), self.device.autocast():
             for texts in self.batches:
                 self.probabilities(texts).tolist()

@@ -149,7 +149,7 @@ class ClassificationSide(_Session):
         self.about["tokenizer"] = "tokenizers"
 
     def made(self, saved: SavedModel) -> list[dict[str, Any]]:
-        self.tokenizer = LibraryTokenizer(saved.tokenizer, saved.config.max_position_embeddings)
+        self.tokenizer = LibraryTokenizer(saved.tokenizer, saved.config.max_length)
         return [self.tokenizer.batch(self.texts[0])]
 
     def probabilities(self, texts: list[str]) -> npt.NDArray[Any]:

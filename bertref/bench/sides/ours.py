@@ -16,7 +16,6 @@ from ...errors import InputError
 from ...objectives import TOTAL
 from ...opset import OpSet
 from ...optim import global_norm
-from ...text import Tokenizer
 from ...train.finetuning.setup import basis_of
 from ...train.finetuning.setup import recipe_of as finetuning_recipe
 from ...train.pretraining.setup import recipe_of as pretraining_recipe
@@ -38,7 +37,7 @@ def about(job: Job) -> dict[str, Any]:
     }  # fmt: skip
 
 
-class _TrainingSide:
+class TrainingSide:
     """Full training steps, one a batch: `train_step` on the recipe of a run. `compared` is the batch of the figures."""
 
     units = (STEP,)
@@ -56,6 +55,8 @@ class _TrainingSide:
         still = replace(self.recipe.settings.config, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
         recipe = replace(self.recipe, settings=replace(self.recipe.settings, config=still))
         outcome, grads = gradients(self.ops, recipe, self.state, self.compared)
+        if recipe.shards:
+            grads = recipe.shards.whole(self.ops.xp, grads, recipe.precision.master)
         host = self.ops.xp.to_numpy
         return {
             "loss": float(host(outcome.losses[TOTAL])),
@@ -71,7 +72,7 @@ class _TrainingSide:
         self.ops.xp.synchronize()
 
 
-class PretrainingSide(_TrainingSide):
+class PretrainingSide(TrainingSide):
     """Steps of `bertref pretrain`."""
 
     def __init__(self, job: Job) -> None:
@@ -81,7 +82,7 @@ class PretrainingSide(_TrainingSide):
         super().__init__(job, recipe, batches, batches[0])
 
 
-class FinetuningSide(_TrainingSide):
+class FinetuningSide(TrainingSide):
     """Steps of `bertref finetune`. In question answering padding has no part in the loss, so the figures are those of a
     batch without any (`finetuning_inputs.compared_batch`); the batches of the timed work are as ragged as they are."""
 
@@ -147,7 +148,7 @@ class PredictionSide:
 
 class ClassificationSide:
     """A file's texts to the labels' probabilities, from text, all at once: `Model.classify_batch`. Each time the
-    tokenizer is new, as it is in a process that begins: it has not seen the words before."""
+    tokenizer has forgotten the words: it is as slow as one that has not seen them before."""
 
     units = (STEP,)
 
@@ -158,8 +159,8 @@ class ClassificationSide:
         self.about = {**about(job), "call": "Model.classify_batch"}
 
     def classify(self, texts: Sequence[str]) -> list[list[api.LabelScore]]:
-        tokenizer = Tokenizer(self.model.tokenizer.vocab, **self.model.tokenizer.options)
-        return replace(self.model, tokenizer=tokenizer).classify_batch(texts, truncate="head")
+        self.model.tokenizer.forget_words()
+        return self.model.classify_batch(texts, truncate="head")
 
     def figures(self) -> dict[str, Any]:
         """The probabilities of the first texts, in the order of the labels."""

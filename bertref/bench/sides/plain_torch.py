@@ -22,6 +22,7 @@ from ..gradient_norms import grouped_norms, squares
 from ..job import Job
 from . import STEP
 from .ours import FEW
+from .torch_device import TorchDevice
 
 LAYER = {
     "attention.output.dense": "self_attn.out_proj", "attention.output.LayerNorm": "norm1",
@@ -67,15 +68,14 @@ class Bert(nn.Module):  # type: ignore[misc]
         self.decoder_bias = nn.Parameter(torch.zeros(config.vocab_size))
         self.next_sentence = nn.Linear(H, 2)
 
-    def forward(self, ids: Any, mask: Any, types: Any) -> Any:
-        """ids, mask, types (B, S) -> the last layer's output (B, S, H)."""
-        x = self.words(ids) + self.positions(torch.arange(ids.shape[1])) + self.types(types)
-        padding = None if mask.all() else mask == 0
+    def forward(self, ids: Any, types: Any, padding: Any = None) -> Any:
+        """ids, types (B, S), padding (B, S) boolean or None -> the last layer's output (B, S, H)."""
+        x = self.words(ids) + self.positions(torch.arange(ids.shape[1], device=ids.device)) + self.types(types)
         return self.encoder(self.dropout(self.norm(x)), src_key_padding_mask=padding)
 
     def loss(self, batch: dict[str, Any]) -> Any:
         """The loss of pre-training."""
-        x = self(batch["input_ids"], batch["attention_mask"], batch["token_type_ids"])
+        x = self(batch["input_ids"], batch["token_type_ids"], batch.get("padding"))
         rows = x.reshape(-1, x.shape[-1]).index_select(0, batch["rows"])
         transformed = self.transform_norm(self.activation(self.transform(rows)))
         logits = nn.functional.linear(transformed, self.words.weight, self.decoder_bias)
@@ -106,8 +106,7 @@ class _Model:
     units = (STEP,)
 
     def __init__(self, job: Job) -> None:
-        torch.set_num_threads(job.threads)
-        self.job = job
+        self.device = TorchDevice(job)
         saved = load_model(Path(job.folder) / "model")
         self.config, self.numerics = saved.config, saved.numerics
         self.model = Bert(saved.config, saved.numerics)
@@ -116,6 +115,7 @@ class _Model:
         with torch.no_grad():
             for name, (owner, third) in self.owners.items():
                 part(tensors[owner], third).copy_(torch.from_numpy(saved.params[name]))
+        self.model.to(self.device.name)
         self.about: dict[str, Any] = {
             "name": "torch", "version": torch.__version__, "model": "nn.TransformerEncoder", "dtype": job.peer_dtype,
         }  # fmt: skip
@@ -123,7 +123,7 @@ class _Model:
     def gradients(self) -> list[tuple[str, Any]]:
         """By canonical name."""
         tensors = dict(self.model.named_parameters())
-        return [(name, part(tensors[owner].grad, third).numpy()) for name, (owner, third) in self.owners.items()]
+        return [(name, part(tensors[owner].grad, third).cpu().numpy()) for name, (owner, third) in self.owners.items()]
 
 
 class PretrainingSide(_Model):
@@ -135,9 +135,10 @@ class PretrainingSide(_Model):
 
         rule, clip_norm = Optimizer.from_numerics(self.numerics), inputs.options(job).clip_norm
         self.trainer = Trainer(
-            self.model, rule, inputs.peer_schedule(job), clip_norm, job.peer_dtype, self.decays
+            self.model, rule, inputs.peer_schedule(job), clip_norm, self.device, self.decays
         )
-        self.batches = [tensors_of(batch) for batch in inputs.pretraining_batches(job, self.config.vocab_size)]
+        batches = inputs.pretraining_batches(job, self.config.vocab_size)
+        self.batches = [self.device.on_host(arrays_of(batch)) for batch in batches]
         self.model.train()
 
     @staticmethod
@@ -145,10 +146,14 @@ class PretrainingSide(_Model):
         """Whether a parameter of `Bert` is decayed: everything but norms and biases."""
         return "norm" not in name and "bias" not in name
 
+    def loss(self, batch: dict[str, Any]) -> Any:
+        """The loss of a batch on the host."""
+        return self.model.loss(self.device.placed(batch))
+
     def figures(self) -> dict[str, Any]:
         """As `ours.Pretraining.figures`, with dropout off."""
         self.model.eval()  # with gradients wanted the encoder does not take its path without them
-        loss = self.trainer.gradients(lambda: self.model.loss(self.batches[0]))
+        loss = self.trainer.gradients(lambda: self.loss(self.batches[0]))
         self.model.train()
         found = self.gradients()
         norm = math.sqrt(sum(squares(gradient) for _, gradient in found))
@@ -157,19 +162,25 @@ class PretrainingSide(_Model):
 
     def run(self, unit: str) -> None:
         for batch in self.batches:
-            self.trainer.step(lambda batch=batch: self.model.loss(batch))  # type: ignore[misc]
+            self.trainer.step(lambda batch=batch: self.loss(batch))  # type: ignore[misc]
+        self.device.synchronize()
         self.about["optimizer"] = "AdamW " + " ".join(self.trainer.variant)
 
 
-def tensors_of(batch: PretrainingBatch) -> dict[str, Any]:
+def arrays_of(batch: PretrainingBatch) -> dict[str, Any]:
     """What `Bert.loss` reads: `rows` and `labels` (N) are those of the masked positions."""
     b, slots = np.nonzero(batch.masked_lm_weights)
     arrays = {
-        "input_ids": batch.input_ids, "attention_mask": batch.attention_mask, "token_type_ids": batch.token_type_ids,
+        "input_ids": batch.input_ids, "token_type_ids": batch.token_type_ids,
         "rows": b * batch.input_ids.shape[1] + batch.masked_lm_positions[b, slots],
         "labels": batch.masked_lm_ids[b, slots], "next_sentence_label": batch.next_sentence_label,
     }  # fmt: skip
-    return {name: torch.from_numpy(array.astype(np.int64)) for name, array in arrays.items()}
+    return {**{name: array.astype(np.int64) for name, array in arrays.items()}, **padding_of(batch.attention_mask)}
+
+
+def padding_of(mask: Any) -> dict[str, Any]:
+    """Where padding is (B, S), if there is any: asked on the host, which need not wait for a device then."""
+    return {} if mask.all() else {"padding": mask == 0}
 
 
 class EncodingSide(_Model):
@@ -180,18 +191,25 @@ class EncodingSide(_Model):
         self.model.eval()
         rows = inputs.rows(job, self.config.vocab_size)
         batches = (rows[i : i + job.batch_size] for i in range(0, len(rows), job.batch_size))
-        self.batches = [
-            [torch.from_numpy(array) for array in inputs.padded(batch).values()] for batch in batches
-        ]
+        self.batches = [self.device.on_host(self.arguments(inputs.padded(batch))) for batch in batches]
+
+    @staticmethod
+    def arguments(batch: dict[str, Any]) -> dict[str, Any]:
+        """Those of `Bert`."""
+        return {
+            "ids": batch["input_ids"], "types": batch["token_type_ids"], **padding_of(batch["attention_mask"]),
+        }  # fmt: skip
+
+    def answer(self, batch: dict[str, Any]) -> Any:
+        return self.model(**self.device.placed(batch))
 
     def figures(self) -> dict[str, Any]:
         """As `ours.Encoding.figures`."""
         with torch.inference_mode():
-            found = self.model(*self.batches[0]).numpy()
+            found = self.answer(self.batches[0]).cpu().numpy()
         return {f"vector of text {i + 1}": found[i, 0].tolist() for i in range(min(FEW, len(found)))}
 
     def run(self, unit: str) -> None:
-        half = self.job.peer_dtype == "bfloat16"
-        with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
+        with torch.inference_mode(), self.device.autocast():
             for batch in self.batches:
-                self.model(*batch).float().numpy()
+                self.answer(batch).float().cpu().numpy()

@@ -10,6 +10,7 @@ from torch.nn import functional
 from ...optim import Optimizer
 from .. import op_cases
 from ..job import Job
+from .torch_device import TorchDevice
 
 DATA = ("weights", "denominator")
 """Arguments that are real numbers but have no gradient."""
@@ -21,7 +22,7 @@ class Ops:
     """The same arguments as `ours_ops.Ops`; dropout draws nothing, it takes the same given decisions."""
 
     def __init__(self, job: Job) -> None:
-        torch.set_num_threads(job.threads)
+        self.device = TorchDevice(job)
         self.job = job
         self.about = {"name": "torch", "version": torch.__version__, "dtype": job.peer_dtype}
         self.units = tuple(op_cases.cases(job))
@@ -31,7 +32,7 @@ class Ops:
         if self._ready is None or self._ready[0] != unit:
             self._ready = None
             arrays, options = op_cases.cases(self.job)[unit]()
-            placed = {name: None if a is None else torch.from_numpy(a) for name, a in arrays.items()}
+            placed = {name: None if a is None else self._there(a) for name, a in arrays.items()}
             if unit == op_cases.ADAMW:
                 self._ready = unit, (_optimizer(**placed), placed, options, None)
                 return self._ready[1]
@@ -41,21 +42,21 @@ class Ops:
             function = FUNCTIONS[unit.partition(" ")[0]]
             with torch.no_grad():
                 y = function(**placed, **options)
-            dy = torch.from_numpy(np.asarray(op_cases.upstream(y.numpy(), self.job.seed)))
+            dy = self._there(np.asarray(op_cases.upstream(y.cpu().numpy(), self.job.seed)))
             self._ready = unit, (function, placed, options, dy)
         return self._ready[1]
 
     def _gradients(self, unit: str) -> tuple[Any, dict[str, Any]]:
         function, placed, options, dy = self._place(unit)
         wanted = {name: t for name, t in placed.items() if t is not None and t.requires_grad}
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.job.peer_dtype == "bfloat16"):
+        with self.device.autocast():
             y = function(**placed, **options)
         found = torch.autograd.grad(y, list(wanted.values()), dy.to(y.dtype))
         return y, dict(zip(wanted, found, strict=True))
 
     def figures(self) -> dict[str, Any]:
         """As `ours_ops.Ops.figures`."""
-        given, self.job = self.job, replace(self.job, peer_dtype="float32")
+        given, self.device = self.device, TorchDevice(replace(self.job, peer_dtype="float32"))
         found = {}
         for unit in self.units:
             if unit == op_cases.ADAMW:
@@ -63,8 +64,8 @@ class Ops:
                 continue
             y, grads = self._gradients(unit)
             for name, tensor in {"output": y.detach(), **grads}.items():
-                found[f"{unit}: {name}"] = float(np.linalg.norm(tensor.double().numpy().reshape(-1)))
-        self.job = given
+                found[f"{unit}: {name}"] = float(np.linalg.norm(tensor.double().cpu().numpy().reshape(-1)))
+        self.device = given
         return found
 
     def _moved(self, unit: str) -> float:
@@ -73,13 +74,17 @@ class Ops:
         before = placed["p"].detach().clone()
         update.step()
         self._ready = None  # it has moved, and its moments have changed
-        return float(np.linalg.norm((placed["p"].detach().double() - before).numpy()))
+        return float(np.linalg.norm((placed["p"].detach().double() - before).cpu().numpy()))
 
     def run(self, unit: str) -> None:
         if unit == op_cases.ADAMW:
             self._place(unit)[0].step()
         else:
             self._gradients(unit)
+        self.device.synchronize()
+
+    def _there(self, array: Any) -> Any:
+        return torch.from_numpy(array).to(self.device.name)
 
 
 def _optimizer(p: Any, g: Any, m: Any, v: Any) -> Any:
@@ -89,7 +94,7 @@ def _optimizer(p: Any, g: Any, m: Any, v: Any) -> Any:
     made = torch.optim.AdamW(
         [p], op_cases.RATE, (rule.beta1, rule.beta2), rule.epsilon, weight_decay=rule.weight_decay, fused=True
     )
-    made.state[p] = {"step": torch.tensor(float(op_cases.UPDATES)), "exp_avg": m, "exp_avg_sq": v}
+    made.state[p] = {"step": torch.tensor(float(op_cases.UPDATES), device=p.device), "exp_avg": m, "exp_avg_sq": v}
     return made
 
 

@@ -1,4 +1,4 @@
-"""What training steps on torch have in common: the optimiser's faster variant, clipping, the schedule, autocast."""
+"""What training steps on torch have in common: the optimiser's faster variant, clipping, the schedule."""
 
 import time
 from collections.abc import Callable
@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from ...optim import Optimizer, Schedule
+from .torch_device import TorchDevice
 
 VARIANTS = ({"fused": True}, {"foreach": True})
 """Of torch.optim.AdamW; the faster one here is raced."""
@@ -24,19 +25,15 @@ class Trainer:
         optimizer: Optimizer,
         schedule: Schedule,
         clip_norm: float,
-        peer_dtype: str,
+        device: TorchDevice,
         decays: Callable[[str], bool] | None = None,
     ) -> None:
         self.model, self.rule, self.schedule, self.clip_norm = model, optimizer, schedule, clip_norm
         self.decays = decays or optimizer.decays
-        self.half = peer_dtype == "bfloat16"
+        self.device = device
         self.variant: dict[str, bool] = {}
         self._optimizer: Any = None
         self._schedule: Any = None
-
-    def autocast(self) -> Any:
-        """Half-precision products if the job says so."""
-        return torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.half)
 
     def gradients(self, loss: Callable[[], Any]) -> Any:
         """The loss after backward in float32; the gradients are in the parameters."""
@@ -50,7 +47,7 @@ class Trainer:
         if self._optimizer is None:
             self._choose(loss)
         self._optimizer.zero_grad(set_to_none=True)
-        with self.autocast():
+        with self.device.autocast():
             value = loss()
         value.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
@@ -59,14 +56,14 @@ class Trainer:
 
     def _choose(self, loss: Callable[[], Any]) -> None:
         """Tries the variants on real gradients, each after a step that makes its moments, and keeps the fastest."""
-        with self.autocast():
+        with self.device.autocast():
             value = loss()
         value.backward()
         times: list[tuple[float, int, dict[str, bool]]] = []
         for variant in VARIANTS:
             optimizer = self._make(variant)
             optimizer.step()
-            best = min(_seconds(optimizer.step) for _ in range(TRIALS))
+            best = min(self._seconds(optimizer.step) for _ in range(TRIALS))
             times.append((best, len(times), variant))
             del optimizer
         self.variant = min(times)[2]
@@ -86,8 +83,9 @@ class Trainer:
         settings: Any = {"lr": self.schedule.peak, "betas": self.rule.betas, "eps": self.rule.epsilon}
         return torch.optim.AdamW(groups, **settings, **variant)
 
-
-def _seconds(call: Callable[[], Any]) -> float:
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
+    def _seconds(self, call: Callable[[], Any]) -> float:
+        self.device.synchronize()
+        start = time.perf_counter()
+        call()
+        self.device.synchronize()
+        return time.perf_counter() - start

@@ -3,10 +3,13 @@
 A corpus folder holds
 
     manifest.json          format version, vocabulary hash, tokenizer options, counts, the shards with their checksums
-    vocab.txt              the vocabulary that the token ids belong to
+    vocab.txt              the vocabulary that the token ids belong to; of tokenizers other than BERT's there are
+                           tokenizer.json and tokenizer_config.json in place of it
     NNNNN.tokens.bin       the ids of all tokens, end to end: uint16 or, for large vocabularies, uint32
     NNNNN.sentences.bin    int64, sentences + 1: sentence s has tokens [s] up to, not including, [s + 1]
     NNNNN.documents.bin    int64, documents + 1: the same for the sentences of a document
+
+or, where it was prepared in parts (`parts.py`), a manifest that names the shards of theirs, part-I-of-N/NNNNN.
 
 All numbers are little-endian; offsets count from the start of their shard. A document lies in one shard. Checksums are
 those of `plumbing.crc32c`; version 0.1.0 wrote none. `shards.py` writes such folders; this file reads one or several of
@@ -25,11 +28,13 @@ import numpy.typing as npt
 
 from ...errors import InputError
 from ...plumbing.crc32c import file_crc32c
-from ...text import Tokenizer, Vocab, load_vocab
+from ...text import LIBRARY, Tokenizer, Vocab, load_vocab
+from .parts import NAME, missing, present
 
 FORMAT = "bertref-corpus"
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
+VOCAB, OPTIONS = "vocab.txt", "tokenizer_config.json"
 OFFSET = np.dtype("<i8")
 PARTS = ("tokens", "sentences", "documents")
 BLOCK = 2**22
@@ -41,9 +46,27 @@ def token_dtype(vocab_size: int) -> np.dtype[Any]:
     return np.dtype("<u2") if vocab_size <= 2**16 else np.dtype("<u4")
 
 
+def save_vocabulary(folder: Path, tokenizer: Tokenizer) -> None:
+    """Writes the vocabulary into a corpus; the options of BERT's tokenizer are in the manifest."""
+    if tokenizer.vocab.notation.style == "wordpiece":
+        tokenizer.vocab.save(folder / VOCAB)
+    else:
+        tokenizer.save_pretrained(folder)
+
+
+def vocabulary_files(folder: Path) -> list[Path]:
+    """What `save_vocabulary` wrote."""
+    return [path for path in (folder / name for name in (VOCAB, LIBRARY, OPTIONS)) if path.is_file()]
+
+
+def vocab_in(folder: Path) -> Vocab:
+    """The vocabulary that lies in a folder of tokens or records."""
+    return Tokenizer.from_pretrained(folder).vocab if (folder / LIBRARY).is_file() else load_vocab(folder / VOCAB)
+
+
 def is_corpus(path: str | Path) -> bool:
-    """Whether a path is a folder with a corpus manifest."""
-    return (Path(path) / MANIFEST).is_file()
+    """Whether a path is a folder with a corpus manifest, or with parts that may not all be there yet."""
+    return (Path(path) / MANIFEST).is_file() or bool(present(Path(path)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +86,7 @@ class Corpus:
     manifests: tuple[dict[str, Any], ...]
     _shards: tuple[npt.NDArray[np.integer[Any]], ...]
     _shard_starts: npt.NDArray[np.int64]
+    _folder: Path = Path()
 
     @classmethod
     def open(cls, folders: str | Path | Sequence[str | Path], vocab: Vocab | None = None) -> "Corpus":
@@ -76,7 +100,7 @@ class Corpus:
         if not paths:
             raise InputError("no corpus folder given")
         manifests = [read_manifest(path) for path in paths]
-        own = vocab or load_vocab(paths[0] / "vocab.txt")
+        own = vocab or vocab_in(paths[0])
         for path, manifest in zip(paths, manifests, strict=True):
             if manifest["vocabulary"]["sha256"] != own.sha256:
                 raise InputError(
@@ -88,9 +112,11 @@ class Corpus:
             for path, manifest in zip(paths, manifests, strict=True)
             for shard in manifest["shards"]
         ]
+        if not shards:
+            raise InputError(f"{paths[0]}: an empty part of a corpus; give the folder that it lies in")
         tokens, sentences, documents = zip(*shards, strict=True)
         starts = np.cumsum([0, *(len(part) for part in tokens)])
-        return cls(_chain(documents), _chain(sentences), own, tuple(manifests), tokens, starts)
+        return cls(_chain(documents), _chain(sentences), own, tuple(manifests), tokens, starts, paths[0])
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -99,6 +125,8 @@ class Corpus:
         other = next((options for options in others if options != first), first)
         if other != first:
             raise InputError(f"the corpora were prepared with different tokenizers: {first} and {other}")
+        if self.vocab.notation.style != "wordpiece":
+            return Tokenizer.from_pretrained(self._folder)
         try:
             return Tokenizer(self.vocab, **first)
         except TypeError:
@@ -143,9 +171,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
-        raise InputError(
-            f"{folder}: not a prepared corpus (no {MANIFEST}); make one with `bertref prepare`"
-        ) from None
+        raise InputError(_not_a_corpus(folder)) from None
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: can't be read as JSON: {error}") from None
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
@@ -162,14 +188,28 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
+def _not_a_corpus(folder: Path) -> str:
+    """Why a folder without a manifest can't be opened."""
+    if not present(folder):
+        return f"{folder}: not a prepared corpus (no {MANIFEST}); make one with `bertref prepare`"
+    lacking = missing(folder)
+    if not lacking:
+        return f"{folder}: its parts are all there but not joined; run `bertref prepare` for any one of them again"
+    numbers = ", ".join(str(part.number) for part in lacking)
+    return (
+        f"{folder}: of {lacking[0].total} parts {numbers} {'is' if len(lacking) == 1 else 'are'} missing; make "
+        f"{'it' if len(lacking) == 1 else 'them'} with `bertref prepare --part {lacking[0].number}/{lacking[0].total}`"
+    )
+
+
 def _is_complete(manifest: dict[str, Any]) -> bool:
     try:
         shards = manifest["shards"]
         numbers = [shard[part] for shard in shards for part in PARTS]
         names = [shard["name"] for shard in shards]
-        plain = all(isinstance(name, str) and Path(name).name == name for name in names)
+        plain = all(isinstance(name, str) and _is_plain(name) for name in names)
         return (
-            bool(shards)
+            (bool(shards) or "part" in manifest)
             and plain
             and all(isinstance(number, int) and number > 0 for number in numbers)
             and manifest["token_dtype"] in ("<u2", "<u4")
@@ -179,6 +219,12 @@ def _is_complete(manifest: dict[str, Any]) -> bool:
         )
     except (KeyError, TypeError, AttributeError):
         return False
+
+
+def _is_plain(name: str) -> bool:
+    """Whether a shard lies in the corpus's folder, or in that of a part in it."""
+    folder, inside, own = name.rpartition("/")
+    return Path(own).name == own and (not inside or NAME.fullmatch(folder) is not None)
 
 
 def _map_shard(

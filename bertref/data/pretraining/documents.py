@@ -26,6 +26,8 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar, get_args
 
 from ...errors import InputError
+from .dealing import Dealer
+from .parts import CorpusPart
 from .recognition import Reading, Sentences, TextLayout, recognise
 from .sentences import SAMPLE, LineStyle, paragraphs, split_sentences
 from .text_files import JSONL, OnBytes, check_paths, ending, find_files, read_lines
@@ -61,17 +63,20 @@ def read_documents(
     sentences: Sentences = "auto",
     on_bytes: OnBytes | None = None,
     on_file: OnFile | None = None,
+    part: CorpusPart | None = None,
 ) -> Iterator[Document]:
     """The documents of files and folders, in a stated order (`text_files.find_files`), those without text left out.
 
     Raises `InputError` at once for a missing or unsupported path or a wrong option; while reading, for a file
     that is binary, not UTF-8 or not in its layout (with the place), or whose layout or sentences can't be seen;
-    and at the end if there was no document.
+    and at the end if there was no document. With `part` those of a part of the corpus, which may be none.
     """
     for name, value, allowed in (("layout", layout, TextLayout), ("sentences", sentences, Sentences)):
         if value not in get_args(allowed):
             raise InputError(f"{name} is {value!r}; it must be one of {', '.join(get_args(allowed))}")
-    return _read(check_paths(paths), layout, sentences, on_bytes, on_file)
+    checked = check_paths(paths)
+    dealer = None if part is None else Dealer(part, checked)
+    return _read(checked, layout, sentences, on_bytes, on_file, dealer)
 
 
 def _read(
@@ -80,8 +85,9 @@ def _read(
     sentences: Sentences,
     on_bytes: OnBytes | None,
     on_file: OnFile | None,
+    dealer: Dealer | None,
 ) -> Iterator[Document]:
-    empty = True
+    empty = dealer is None
     before: Reading | None = None
     for path in find_files(paths):
         reading, texts = _open(path, layout, sentences, on_bytes, before)
@@ -89,7 +95,7 @@ def _read(
             before = reading
         if on_file:
             on_file(path, reading.layout, reading.style)
-        for text in texts:
+        for text in dealer.own(path, texts) if dealer else texts:
             found = list(_sentences(text, reading))
             if found:
                 empty = False

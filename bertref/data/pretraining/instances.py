@@ -23,6 +23,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import InputError
+from ...text import Encoding, Vocab
+from ...text.encoding import frame
 from .masking import MaskedTokens, MaskingRules, mask_tokens
 
 Offsets = npt.NDArray[np.int64]
@@ -36,14 +38,16 @@ class PairingRules:
     seq_len         the most tokens of an instance, [CLS] and both [SEP] included
     short_seq_prob  how often a document is cut into instances of a random shorter length, so that the model
                     also sees the lengths of fine-tuning
+    frame_tokens    how many special tokens a pair has
     """
 
     seq_len: int = 128
     short_seq_prob: float = 0.1
+    frame_tokens: int = 3
 
     def __post_init__(self) -> None:
-        if self.seq_len < 5:
-            raise InputError(f"seq_len is {self.seq_len}; [CLS] A [SEP] B [SEP] needs at least 5")
+        if self.seq_len < self.frame_tokens + 2:
+            raise InputError(f"seq_len is {self.seq_len}; [CLS] A [SEP] B [SEP] needs at least {self.frame_tokens + 2}")
         if not 0 <= self.short_seq_prob <= 1:
             raise InputError(f"short_seq_prob is {self.short_seq_prob}; a probability is from 0 to 1")
 
@@ -64,7 +68,7 @@ def pair_spans(
     first, last = (int(n) for n in document_offsets[documents[position] : documents[position] + 2])
     starts = sentence_offsets[first : last + 1].tolist()  # of this document's sentences, and the end
     count = last - first
-    max_tokens = rules.seq_len - 3
+    max_tokens = rules.seq_len - rules.frame_tokens
     target = max_tokens
     if rng.random() < rules.short_seq_prob:
         target = rng.randint(2, max_tokens)
@@ -145,11 +149,11 @@ TokensOf = Callable[[int, int], npt.NDArray[np.integer]]
 """(start, end) -> the ids of those tokens of the corpus."""
 
 
-def with_specials(spans: PairSpans, tokens: TokensOf, cls: int, sep: int) -> list[int]:
-    """The ids of [CLS] A [SEP] B [SEP], before masking; of [CLS] A [SEP] if B is empty."""
+def with_specials(spans: PairSpans, tokens: TokensOf, vocab: Vocab) -> Encoding:
+    """[CLS] A [SEP] B [SEP], before masking; [CLS] A [SEP] if B is empty."""
     a_start, a_end, b_start, b_end, _ = spans
-    second = [*tokens(b_start, b_end).tolist(), sep] if b_end > b_start else []
-    return [cls, *tokens(a_start, a_end).tolist(), sep, *second]
+    second = tokens(b_start, b_end).tolist() if b_end > b_start else None
+    return frame(vocab, tokens(a_start, a_end).tolist(), second, None)
 
 
 def create_instances(
@@ -158,6 +162,7 @@ def create_instances(
     tokens: TokensOf,
     pairing: PairingRules,
     masking: MaskingRules,
+    vocab: Vocab,
     rng: random.Random,
     dupe_factor: int = 10,
     chosen: Sequence[int] | None = None,
@@ -174,7 +179,7 @@ def create_instances(
     for _ in range(dupe_factor):
         for position in range(len(documents)):
             for spans in pair_spans(position, documents, document_offsets, sentence_offsets, pairing, rng):
-                ids = with_specials(spans, tokens, masking.cls, masking.sep)
+                ids = with_specials(spans, tokens, vocab).input_ids
                 instances.append(Instance(spans, mask_tokens(ids, masking, rng)))
     rng.shuffle(instances)
     return instances

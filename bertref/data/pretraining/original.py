@@ -35,9 +35,10 @@ def original_batches(
     `documents` are the numbers of those to use, by default all; random second segments come from them, too.
     Raises `InputError` for an option out of its range.
     """
-    pairing = PairingRules(seq_len, short_seq_prob)
+    vocab = corpus.vocab
+    pairing = PairingRules(seq_len, short_seq_prob, vocab.notation.frame_tokens(pair=True))
     masking = MaskingRules.of(
-        corpus.vocab, probability=masked_lm_prob, max_predictions=max_predictions, whole_word=whole_word
+        vocab, probability=masked_lm_prob, max_predictions=max_predictions, whole_word=whole_word
     )
     instances = create_instances(
         corpus.document_offsets,
@@ -45,6 +46,7 @@ def original_batches(
         corpus.tokens,
         pairing,
         masking,
+        vocab,
         random.Random(random_seed),
         dupe_factor,
         None if documents is None else np.asarray(documents).tolist(),
@@ -54,6 +56,6 @@ def original_batches(
         batch = zeros(len(some), seq_len, max_predictions)
         batch.example[:] = range(start, start + len(some))
         for row, instance in enumerate(some):
-            ids = with_specials(instance.spans, corpus.tokens, masking.cls, masking.sep)
-            fill_row(batch, row, ids, instance.spans, instance.masked)
+            encoding = with_specials(instance.spans, corpus.tokens, vocab)
+            fill_row(batch, row, encoding, instance.spans[4], instance.masked, vocab)
         yield batch

@@ -23,14 +23,16 @@ import numpy.typing as npt
 
 from ...errors import InputError
 from ...rng import StreamRandom, generator
-from ...text import Vocab
+from ...text import Encoding, Vocab
 from .batch import PretrainingBatch, zeros
 from .corpus import Corpus
 from .instances import PairingRules, PairSpans, pair_spans, with_specials
 from .masking import MaskedTokens, MaskingRules, mask_tokens
 from .running_text import text_spans
+from .sentence_order import ordered_spans
 
 Masking = Literal["static", "dynamic"]
+Pairs = bool | Literal["order"]
 Spans = npt.NDArray[np.int64]
 KEPT_PASSES = 2
 """A batch may straddle two passes."""
@@ -58,7 +60,8 @@ class PretrainingData:
                       "static": pass p has those of pass p modulo dupe_factor, in a new order
     dupe_factor       how many different passes there are with static masking
     whole_word        hide whole words
-    pairs             sentence pairs, half of them random; False: running text in one segment (`running_text`)
+    pairs             True: sentence pairs, half of them random; "order": neighbours, half of them in the wrong order
+                      (`sentence_order`); False: running text in one segment (`running_text`)
     seed              of all choices
     documents         numbers of the documents to use, by default all; random second segments come from them, too
     pass_counts       what an earlier object's `pass_counts` said: a resumed run then need not count the passes that
@@ -79,7 +82,7 @@ class PretrainingData:
         masking: Masking = "dynamic",
         dupe_factor: int = 10,
         whole_word: bool = False,
-        pairs: bool = True,
+        pairs: Pairs = True,
         seed: int = 0,
         documents: Sequence[int] | npt.NDArray[np.int64] | None = None,
         pass_counts: Sequence[int] = (),
@@ -90,9 +93,10 @@ class PretrainingData:
             raise InputError(f"dupe_factor is {dupe_factor}; it must be at least 1")
         self.corpus = corpus
         self.seq_len, self.max_predictions, self.seed = seq_len, max_predictions, seed
-        self._pairing, self._in_pairs = PairingRules(seq_len, short_seq_prob), pairs
+        self._vocab, self._in_pairs = vocab or corpus.vocab, pairs
+        self._pairing = PairingRules(seq_len, short_seq_prob, self._vocab.notation.frame_tokens(pair=True))
         self._masking = MaskingRules.of(
-            vocab or corpus.vocab,
+            self._vocab,
             probability=masked_lm_prob,
             max_predictions=max_predictions,
             whole_word=whole_word,
@@ -188,7 +192,9 @@ class PretrainingData:
         offsets = self.corpus.document_offsets, self.corpus.sentence_offsets
         for position, document in enumerate(self.documents.tolist()):
             rng = StreamRandom(self.seed, "sentence_pairing", source, document)
-            if self._in_pairs:
+            if self._in_pairs == "order":
+                yield from ordered_spans(document, *offsets, self._pairing, rng)
+            elif self._in_pairs:
                 yield from pair_spans(position, self.documents, *offsets, self._pairing, rng)
             else:
                 yield from text_spans(document, *offsets, self._pairing, rng)
@@ -203,24 +209,28 @@ class PretrainingData:
         batch = zeros(len(places), self.seq_len, self.max_predictions)
         batch.example[:] = numbers
         for row, place in enumerate(places):
-            ids = with_specials(place.spans, self.corpus.tokens, self._masking.cls, self._masking.sep)
+            encoding = with_specials(place.spans, self.corpus.tokens, self._vocab)
             rng = StreamRandom(self.seed, "masking", place.pass_number, place.instance)
-            fill_row(batch, row, ids, place.spans, mask_tokens(ids, self._masking, rng))
+            masked = mask_tokens(encoding.input_ids, self._masking, rng)
+            fill_row(batch, row, encoding, place.spans[4], masked, self._vocab)
         return batch
 
 
-def fill_row(batch: PretrainingBatch, row: int, ids: Sequence[int], spans: PairSpans, masked: MaskedTokens) -> None:
-    """Writes one instance into a row of a batch of zeros."""
-    first_segment = spans[1] - spans[0] + 2
-    batch.input_ids[row, : len(ids)] = ids
+def fill_row(
+    batch: PretrainingBatch, row: int, encoding: Encoding, is_random_next: int, masked: MaskedTokens, vocab: Vocab
+) -> None:
+    """Writes one instance into a row of a batch of zeros; a vocabulary without a token for padding is padded with 0."""
+    length = len(encoding.input_ids)
+    batch.input_ids[row, :length] = encoding.input_ids
+    batch.input_ids[row, length:] = vocab.ids.get(vocab.notation.pad, 0)
     batch.input_ids[row, masked.positions] = masked.replacements
-    batch.attention_mask[row, : len(ids)] = 1
-    batch.token_type_ids[row, first_segment : len(ids)] = 1
+    batch.attention_mask[row, :length] = 1
+    batch.token_type_ids[row, :length] = encoding.token_type_ids
     count = len(masked.positions)
     batch.masked_lm_positions[row, :count] = masked.positions
     batch.masked_lm_ids[row, :count] = masked.labels
     batch.masked_lm_weights[row, :count] = 1
-    batch.next_sentence_label[row] = spans[4]
+    batch.next_sentence_label[row] = is_random_next
 
 
 def _make_room(cache: dict[int, Any]) -> None:

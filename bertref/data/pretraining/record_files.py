@@ -3,7 +3,7 @@
 A folder with a file of records (`tfrecord.is_record_file`) is a folder of records, and nothing else in it is text to
 learn from: not its `vocab.txt` either.
 
-    vocab.txt                                the vocabulary of all records
+    vocab.txt                                the vocabulary of all records; or tokenizer.json, of RoBERTa's and its like
     tokenizer_config.json                    whether it is lower-cased, and the like (version 0.1.0 wrote none)
     pretraining-00000-of-00008.tfrecord ...  examples to learn from
     held-out/                                examples of other documents, to evaluate on
@@ -18,15 +18,14 @@ from typing import Any
 
 from ...errors import InputError
 from ...plumbing.files import write_folder
-from ...text import SPECIAL_TOKENS, Tokenizer, Vocab, load_vocab
-from .corpus import Corpus
+from ...text import LIBRARY, Tokenizer, Vocab
+from .corpus import OPTIONS, VOCAB, Corpus, vocab_in
 from .original import original_batches
 from .pipeline import split_documents
 from .text_files import TEXT, ending
 from .tfrecord import is_record_file
 from .tfrecord_data import write_tfrecords
 
-VOCAB, OPTIONS = "vocab.txt", "tokenizer_config.json"
 HELD_OUT = "held-out"
 """The folder of held-out records, inside the folder of those to learn from."""
 
@@ -68,13 +67,10 @@ def held_out_files(files: Sequence[Path]) -> list[Path]:
 
 def vocab_of(files: Sequence[Path], given: str | None = None) -> Vocab:
     """The vocabulary that was `given`, else the one beside the records, with the tokens that pre-training needs."""
-    if given:
-        return load_vocab(given, require=SPECIAL_TOKENS)
-    vocab = vocab_beside(files)
+    vocab = Tokenizer.open(given).vocab if given else vocab_beside(files)
     if vocab is None:
         raise InputError(f"{files[0].parent}: has no {VOCAB}; name the vocabulary of the records with --vocab")
-    for token in SPECIAL_TOKENS:
-        vocab.id_of(token)
+    vocab.require_specials()
     return vocab
 
 
@@ -83,11 +79,15 @@ def vocab_beside(files: Sequence[Path]) -> Vocab | None:
 
     Raises `InputError` if the files' folders have different ones.
     """
-    found = [load_vocab(folder / VOCAB) for folder in _folders(files) if (folder / VOCAB).is_file()]
+    found = [vocab_in(folder) for folder in _folders(files) if _has_vocab(folder)]
     other = next((vocab for vocab in found if vocab.sha256 != found[0].sha256), None)
     if other:
         raise InputError(f"{other.source}: another vocabulary than {found[0].source}; the records of a run share one")
     return found[0] if found else None
+
+
+def _has_vocab(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in (VOCAB, LIBRARY))
 
 
 def _folders(files: Sequence[Path]) -> list[Path]:
@@ -100,14 +100,17 @@ def tokenizer_beside(files: Sequence[Path], vocab: Vocab) -> Tokenizer | None:
 
     Raises `InputError` if the folders' options differ.
     """
-    folders = [folder for folder in _folders(files) if all((folder / name).is_file() for name in (VOCAB, OPTIONS))]
-    found = [Tokenizer.from_pretrained(folder).options for folder in folders]
-    other = next((folder for folder, options in zip(folders, found, strict=True) if options != found[0]), None)
+    folders = [folder for folder in _folders(files) if _has_vocab(folder) and (folder / OPTIONS).is_file()]
+    found = [Tokenizer.from_pretrained(folder) for folder in folders]
+    differs = (each.options != found[0].options for each in found)
+    other = next((folder for folder, different in zip(folders, differs, strict=True) if different), None)
     if other:
         raise InputError(
             f"{other / OPTIONS}: another tokenizer than {folders[0] / OPTIONS}; the records of a run share one"
         )
-    return Tokenizer(vocab, **found[0]) if found else None
+    if not found or found[0].vocab.notation.style != "wordpiece":
+        return found[0] if found else None
+    return Tokenizer(vocab, **found[0].options)
 
 
 def write_records(

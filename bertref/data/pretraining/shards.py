@@ -6,7 +6,7 @@ memory. The folder appears under its name when it is complete.
 
 import json
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from ...errors import InputError
 from ...plumbing.crc32c import file_crc32c
 from ...plumbing.files import write_folder
 from ...text import Tokenizer
-from .corpus import FORMAT, FORMAT_VERSION, MANIFEST, OFFSET, PARTS, token_dtype
+from .corpus import FORMAT, FORMAT_VERSION, MANIFEST, OFFSET, PARTS, save_vocabulary, token_dtype
 from .documents import Document
 from .tokenising import tokenised
 
@@ -40,10 +40,12 @@ def prepare(
     progress: Progress = lambda counts: None,
     shard_tokens: int = SHARD_TOKENS,
     processes: int = 1,
+    part: Mapping[str, Any] | None = None,
 ) -> Counts:
     """Writes the corpus folder `out`; returns its counts: documents, sentences, tokens, and dropped documents.
 
     With several `processes` a large corpus is tokenised in them, see `tokenising`; the files are the same.
+    `part` is what the manifest says of a part of a larger corpus (`joining.py`), which alone may be empty.
     A document is dropped, a sentence left out, if it has no tokens. `progress` is told the counts after every block.
     Raises `InputError` if `out` exists, if no token is left, or if the disk refuses; `out` then does not exist.
     """
@@ -62,9 +64,9 @@ def prepare(
         shards = _write_shards(
             folder, _tokenised(documents, tokenizer, processes), tokenizer.vocab.size, shard_tokens, report
         )
-        if not shards:
+        if not shards and part is None:
             raise InputError("the corpus is empty: no document gave a token")
-        tokenizer.vocab.save(folder / "vocab.txt")
+        save_vocabulary(folder, tokenizer)
         manifest = {
             "format": FORMAT,
             "format_version": FORMAT_VERSION,
@@ -73,6 +75,7 @@ def prepare(
             "vocabulary": {"sha256": tokenizer.vocab.sha256, "size": tokenizer.vocab.size},
             "tokenizer": tokenizer.options,
             "counts": counts,
+            **({} if part is None else {"part": part}),
             "shards": [{**shard, "checksums": _checksums(folder, shard["name"])} for shard in shards],
         }
         (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")

@@ -25,7 +25,6 @@ import numpy.typing as npt
 from ...errors import InputError, TextError
 from ...heads import HEADS, tasks
 from ...text.encoding import Truncate
-from ...text.vocab import MASK, PAD
 from ..loaded import Loaded, batches
 from ..sequence_classification import windows_for
 from .gradients import Vectors, sequences_at_once, values_and_gradients, word_vectors
@@ -79,17 +78,18 @@ def explain(
         target = word_target(loaded, reading.encoding, mask)
     words = [word for word in reading.words if target.position not in word.tokens]
     if not words:
-        raise TextError({0: f"can't be explained: it has no words beside {MASK}"})
-    baseline, attribute = METHODS[method]
+        raise TextError({0: f"can't be explained: it has no words beside {loaded.tokenizer.vocab.notation.mask}"})
+    baseline = loaded.tokenizer.vocab.notation.pad if method == PATH else "0"
     moved = np.zeros(len(reading.encoding.input_ids), bool)
     moved[[position for word in words for position in word.tokens]] = True
-    return _record(reading, method, target, words, baseline, attribute(loaded, target, reading, moved))
+    return _record(reading, method, target, words, baseline, METHODS[method](loaded, target, reading, moved))
 
 
 def task_of(loaded: Loaded, text: str, task: str | None) -> str:
     """The task whose answer is explained. Raises `InputError` if there is none, or the model can't do it."""
     able = [name for head, name in tasks().items() if head in loaded.heads]
-    for_text = WORDS if WORDS in able and (MASK in text or LABELS not in able) else LABELS
+    masked = loaded.tokenizer.vocab.notation.mask in text
+    for_text = WORDS if WORDS in able and (masked or LABELS not in able) else LABELS
     chosen = task or for_text
     if chosen not in EXPLAINED or chosen not in able:
         does = f"this model does {', '.join(able)}" if able else "this model is an encoder alone"
@@ -111,7 +111,7 @@ def integrated(loaded: Loaded, target: Target, reading: ReadText, moved: npt.NDA
     """Integrated gradients of the `moved` (S) tokens from the vector of [PAD]."""
     ids = reading.encoding.input_ids
     x = word_vectors(loaded, ids)
-    start = np.where(moved[:, None], word_vectors(loaded, [loaded.tokenizer.vocab.id_of(PAD)]), x)
+    start = np.where(moved[:, None], word_vectors(loaded, [loaded.tokenizer.vocab.pad]), x)
     first, last = (_at(loaded, target, reading, vectors)[0] for vectors in (start, x))
     difference, nodes = last - first, FIRST_NODES
     while True:
@@ -156,11 +156,11 @@ def _at(loaded: Loaded, target: Target, reading: ReadText, vectors: Vectors) -> 
     return float(value), gradient
 
 
-METHODS: dict[str, tuple[str, Callable[[Loaded, Target, ReadText, npt.NDArray[np.bool_]], Attributed]]] = {
-    "integrated": (PAD, integrated),
-    "gradient": ("0", gradient_times_input),
-}
-"""Name -> the words' vectors that it starts from, and the function."""
+PATH = "integrated"
+"""The method that starts from the vector of [PAD]; the other's words start from 0."""
+METHODS: dict[str, Callable[[Loaded, Target, ReadText, npt.NDArray[np.bool_]], Attributed]] = {
+    PATH: integrated, "gradient": gradient_times_input,
+}  # fmt: skip
 
 
 def _record(

@@ -39,7 +39,8 @@ def values_and_gradients(
     ops = loaded.ops.for_backward()
     xp, weights = ops.xp, loaded.params[heads.WORD_EMBEDDINGS]
     table = xp.astype(xp.from_numpy(np.ascontiguousarray(vectors.reshape(N * S, H))), weights.dtype)
-    x = replace(inputs_of(loaded, [encoding] * N), input_ids=xp.from_numpy(np.arange(N * S)))
+    own = inputs_of(loaded, [encoding] * N)
+    x = replace(own, input_ids=xp.from_numpy(np.arange(N * S)), counted_ids=own.input_ids)
     encoded, cache = model.forward(ops, loaded.params | {heads.WORD_EMBEDDINGS: table}, x, settings_of(loaded))
     found = target.answer(loaded, ops, encoded, x)
     grads = model.backward(ops, found.d_sequence, found.d_pooled, cache)[heads.WORD_EMBEDDINGS]

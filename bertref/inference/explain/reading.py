@@ -37,11 +37,12 @@ def read(loaded: Loaded, text: str, pair: str | None, truncate: Truncate | None)
     encoding = framed(loaded, [text], None if pair is None else [pair], truncate)[0]
     pieces = [loaded.tokenizer.locate(each) for each in texts]
     numbers = [list(range(len(some))) for some in pieces]
-    room = loaded.config.max_position_embeddings - len(texts) - 1
+    notation = loaded.tokenizer.vocab.notation
+    room = loaded.config.max_length - notation.frame_tokens(pair=pair is not None)
     first, second = shorten(numbers[0], numbers[1] if pair is not None else None, room, truncate or "head")
     words = _words(0, [pieces[0][i] for i in first], 1)
     if second is not None:
-        words += _words(1, [pieces[1][i] for i in second], len(first) + 2)
+        words += _words(1, [pieces[1][i] for i in second], len(first) + 1 + notation.separators)
     if not words:
         raise TextError({0: "can't be explained: it has no words"})
     return ReadText(texts, encoding, tuple(words))

@@ -130,7 +130,8 @@ def word_target(loaded: Loaded, encoding: Encoding, mask: int) -> WordTarget:
     vocab, ops, params = loaded.tokenizer.vocab, loaded.ops, loaded.params
     places = [i for i, token in enumerate(encoding.input_ids) if token == vocab.mask]
     if not places:
-        raise TextError({0: "can't be explained: no [MASK] in it; put [MASK] where a word is to be guessed"})
+        name = vocab.notation.mask
+        raise TextError({0: f"can't be explained: no {name} in it; put {name} where a word is to be guessed"})
     if not 0 <= mask < len(places):
         raise InputError(f"mask is {mask}; the text has {len(places)}, numbered from 0")
     encoded, _ = encode(loaded, [encoding])
@@ -142,7 +143,7 @@ def word_target(loaded: Loaded, encoding: Encoding, mask: int) -> WordTarget:
         _host(ops, ops.xp.take(params[name], pair, axis=0)) for name in (heads.decoder_name(params), heads.DECODER_BIAS)
     )
     return WordTarget(
-        vocab.tokens[best], vocab.tokens[second], places[mask], decoder[0] - decoder[1], float(bias[0] - bias[1])
+        vocab.readable(best), vocab.readable(second), places[mask], decoder[0] - decoder[1], float(bias[0] - bias[1])
     )
 
 

@@ -46,7 +46,7 @@ def prepared(recipe: EmbeddingModules, texts: Sequence[str]) -> list[str]:
 def embed(loaded: Loaded, recipe: EmbeddingModules, texts: Sequence[str]) -> npt.NDArray[Any]:
     """(texts, width). Texts of like length share a batch; the result is in the order given."""
     check_texts(texts)
-    limit = loaded.config.max_position_embeddings
+    limit = loaded.config.max_length
     encodings, _ = framed_and_cut(loaded, prepared(recipe, texts), None, min(recipe.max_length or limit, limit))
     if not encodings:
         return np.zeros((0, width(loaded, recipe)), np.float32)

@@ -81,6 +81,7 @@ class FinetuneOptions:
     masked_words_every: int = 5
     answer_windows: bool = False
     calibrate: bool = False
+    shard_optimizer: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "precision", canonical(self.precision))
@@ -148,6 +149,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
 
 FREE = frozenset({
     "backend", "kernels", "recompute", "layout", "log_every", "save_every", "keep", "resume", "out", "predict_on",
+    "shard_optimizer",
 })  # fmt: skip
 """Options that may differ when a run is resumed: they don't change what is learnt (beyond rounding)."""
 

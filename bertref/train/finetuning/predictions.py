@@ -12,6 +12,7 @@ from ...data.tasks.glue import TASKS
 from ...errors import InputError
 from ...evaluation import EvaluateOptions, evaluate
 from ...evaluation.opening import open_parts
+from ..parallel.world import World
 from ..report import Report
 from .kinds import Kind
 from .options import FinetuneOptions
@@ -38,10 +39,11 @@ def check_labels(options: FinetuneOptions, kind: Kind, labels: tuple[str, ...]) 
                 kind.check_labels(part, labels)
 
 
-def predict(options: FinetuneOptions, out: Path, report: Report) -> None:
-    """Writes the answers of the model in `out` into `out`/predictions, a folder for each of `options.predict_on`."""
+def predict(options: FinetuneOptions, out: Path, report: Report, world: World) -> None:
+    """Writes the answers of the model in `out` into `out`/predictions, a folder for each of `options.predict_on`; all
+    processes share the work."""
     for wanted in _wanted(options, out):
-        evaluate(wanted, note=lambda text: None)
+        evaluate(wanted, note=lambda text: None, team=world)
         report("message", {"text": f"{wanted.data}, {wanted.parts[0]}: the answers are in {wanted.out}"})
 
 

@@ -3,7 +3,8 @@
 A run can be killed at any moment: what it has learnt up to its last checkpoint is on the disk, and `resume` goes on
 from there bit-equal, because everything random is a function of the seed and the step.
 
-Of several processes (`World`) each sets up the whole run, process 0 first, which alone evaluates, writes and reports.
+Of several processes (`World`) each sets up the whole run, process 0 first, which alone writes and reports. All share
+the evaluations and have what these find; process 0 knows which the run owes.
 
 Source: Devlin et al. 2019, section 4 and appendix A.3; `run_classifier.py`.
 """
@@ -32,7 +33,7 @@ from ..parallel.world import ALONE, World
 from ..report import Report, silent
 from ..run_folder import claimed, is_finished
 from ..start import differences, starting_params, weights_digest
-from ..step import State, initial_state, working_ops, working_params
+from ..step import State, initial_state, shared_out, working_ops, working_params
 from . import predictions
 from .calibration import calibrated, fitted_temperature
 from .card import Kept, read_results, write_card, write_results
@@ -78,17 +79,20 @@ def finetune(
     begun = in_turn(world, lambda: _begin(options, world, report))
     if begun is None:
         report("message", {"text": f"{out}: this run has finished; nothing is left to learn."})
-        of_first(world, lambda: predictions.predict(options, out, report))
+        predictions.predict(options, out, report, world)
         return _already_finished(out)
     setup, history = begun.setup, begun.history
     state = one_state(world, setup.ops.xp, begun.state)
+    if options.shard_optimizer:
+        recipe, state = shared_out(setup.recipe, setup.ops.xp, state)
+        setup = replace(setup, recipe=recipe)
     task = _Finetuning(setup, out, report, history)
-    of_first(world, lambda: task.begin(state))
+    task.begin(state)
     watch = DivergenceWatch(setup.ops, setup.recipe, float("inf"), lambda: latest(out))
     trained = train(setup.ops, setup.recipe, state, task, task.pace, watch, report, should_stop)
     if not trained.interrupted and not task.pace.saves(trained.state.step):
         task.save(trained.state)
-    step, metrics = of_first(world, lambda: task.end(trained, options))
+    step, metrics = task.end(trained, options)
     status = "interrupted" if trained.interrupted else "finished"
     report("done", {"status": status, "step": trained.state.step, "out": str(out), "best_step": step, **metrics})
     return FinetuneResult(status, trained.state.step, out, metrics, step, trained.curve)
@@ -209,25 +213,32 @@ class _Finetuning:
         )
         self.report("saved", {"step": state.step, "path": str(path)})
 
+    @property
+    def world(self) -> World:
+        return self.setup.recipe.world
+
     def begin(self, state: State) -> None:
         """Writes what is known before the first step, and makes up for an evaluation."""
-        self.describe(self.out)
-        self.history.write()
-        self.report("start", _overview(self.setup, state))
-        if self.owes_evaluation(state.step):
-            self._evaluate(state)
+
+        def write() -> bool:
+            self.describe(self.out)
+            self.history.write()
+            self.report("start", _overview(self.setup, state))
+            return self.owes_evaluation(state.step)
+
+        if of_first(self.world, write):
+            self.evaluate(state)
 
     def owes_evaluation(self, step: int) -> bool:
         """Whether a run that was killed had made this step, but not its evaluation."""
         return bool(step) and self.pace.evaluates(step) and not self.history.has(step)
 
     def evaluate(self, state: State) -> bool:
-        """As `_evaluate`, by process 0."""
-        return of_first(self.setup.recipe.world, lambda: self._evaluate(state))
-
-    def _evaluate(self, state: State) -> bool:
         """Evaluates, keeps the weights if they are the best so far; whether the run should go on."""
         metrics = self.metrics(state)
+        return of_first(self.world, lambda: self._keep(state, metrics))
+
+    def _keep(self, state: State, metrics: dict[str, float]) -> bool:
         if not metrics and not self.silent_before:
             self.silent_before = True
             names = ", ".join(part.name for part in self.setup.evaluated.values())
@@ -240,9 +251,9 @@ class _Finetuning:
 
     def metrics(self, state: State) -> dict[str, float]:
         """Of all evaluated parts, see `metrics_by_name`."""
-        return metrics_by_name(self.evaluations(state))
+        return metrics_by_name(self.evaluations(state, self.world))
 
-    def evaluations(self, state: State) -> dict[str, Evaluation]:
+    def evaluations(self, state: State, world: World) -> dict[str, Evaluation]:
         setup = self.setup
         basis, recipe = setup.basis, setup.recipe
         model = InMemory(
@@ -252,7 +263,7 @@ class _Finetuning:
         )  # fmt: skip
         metrics = (cast(str, basis.options.metric),)
         return {
-            name: evaluate_part(model, basis.info.kind, part, setup.settings, metrics=metrics)
+            name: evaluate_part(model, basis.info.kind, part, setup.settings, metrics=metrics, team=world)
             for name, part in setup.evaluated.items()
         }
 
@@ -262,19 +273,21 @@ class _Finetuning:
 
     def end(self, trained: Trained, options: FinetuneOptions) -> tuple[int | None, dict[str, float]]:
         """Writes what the run with these options leaves; of the best model the step and the metrics."""
-        if not trained.interrupted:
-            found = self.finish(trained.state)
-            predictions.predict(options, self.out, self.report)
-            return found
+        if trained.interrupted:
+            return of_first(self.world, self._interrupted)
+        if of_first(self.world, lambda: not self.history.has(trained.state.step)):
+            self.evaluate(trained.state)
+        found = of_first(self.world, lambda: self._finish(trained.state))
+        predictions.predict(options, self.out, self.report, self.world)
+        return found
+
+    def _interrupted(self) -> tuple[int | None, dict[str, float]]:
         self.history.seconds += self.seconds
         self.history.write()
         return self.history.best or (None, {})
 
-    def finish(self, state: State) -> tuple[int | None, dict[str, float]]:
-        """Evaluates once more if need be, and writes the best model, its results and its card; of the model the step
-        and the metrics."""
-        if not self.history.has(state.step):
-            self._evaluate(state)
+    def _finish(self, state: State) -> tuple[int | None, dict[str, float]]:
+        """Writes the best model, its results and its card; of the model the step and the metrics."""
         best = self.history.best
         weights = self.history.best_weights() if best and best[0] != state.step else self._weights(state)
         kept = Kept(best[0] if best else None, best[1] if best else {})
@@ -294,7 +307,7 @@ class _Finetuning:
 
         def evaluations(weights: dict[str, Any]) -> dict[str, Evaluation]:
             params = {name: xp.from_numpy(array) for name, array in weights.items()}
-            return self.evaluations(replace(state, params=params))
+            return self.evaluations(replace(state, params=params), ALONE)  # of weights that only this process has
 
         answers = next(iter(evaluations(weights).values())).answers
         if answers.targets is None:

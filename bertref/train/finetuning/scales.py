@@ -18,11 +18,11 @@ def rate_scales(names: Iterable[str], layers: int, decay: float, freeze: str | N
     `freeze` is "embeddings", a number of layers (with the embeddings and from below), or "encoder" (all of them).
     Raises `InputError` for anything else.
     """
-    frozen = _frozen_layers(freeze, layers)
+    frozen = frozen_blocks(freeze, layers)
     found = {}
     for name in names:
         depth = _depth(name, layers)
-        scale = 0.0 if depth is not None and depth <= frozen else decay ** _above(depth, layers)
+        scale = 0.0 if depth is not None and depth < frozen else decay ** _above(depth, layers)
         if scale != 1.0:
             found[name] = scale
     return found
@@ -40,16 +40,16 @@ def _above(depth: int | None, layers: int) -> int:
     return 0 if depth is None else layers + 1 - depth
 
 
-def _frozen_layers(freeze: str | None, layers: int) -> int:
-    """The greatest depth that is frozen, -1 without any."""
+def frozen_blocks(freeze: str | None, layers: int) -> int:
+    """How many are frozen from below, the embeddings the first of them: `Settings.frozen`. Raises as `rate_scales`."""
     if freeze is None:
-        return -1
-    if freeze == EMBEDDINGS:
         return 0
+    if freeze == EMBEDDINGS:
+        return 1
     if freeze == ENCODER:
-        return layers
+        return 1 + layers
     if freeze.isdecimal() and int(freeze) <= layers:
-        return int(freeze)
+        return 1 + int(freeze)
     raise InputError(
         f"--freeze is {freeze!r}; it must be {EMBEDDINGS}, {ENCODER}, or a number of layers up to {layers}"
     )

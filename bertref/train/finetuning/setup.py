@@ -1,6 +1,5 @@
 """From options to everything that a run needs: model, data, features, recipe."""
 
-import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -26,6 +25,7 @@ from ...optim import Optimizer, Schedule
 from ...precision import Precision
 from ...tasks.store import FeatureStore, cache_folder, digest_of, open_or_make
 from ...text import Tokenizer
+from ..parallel.shards import must_take_pieces
 from ..parallel.world import ALONE, World
 from ..report import Report
 from ..step import TrainingRecipe
@@ -34,7 +34,7 @@ from .kinds import KINDS, Features, Kind, may_be_unlabelled
 from .masked_words import MaskedWords, Turns, check_tied, open_masked_words, turns_of
 from .options import FinetuneOptions
 from .order import Order
-from .scales import rate_scales
+from .scales import frozen_blocks, rate_scales
 from .teaching import distilled, load_teacher, taught_features
 
 DRAWN = 0
@@ -88,7 +88,7 @@ def basis_of(options: FinetuneOptions, out: Path) -> FinetuneBasis:
 
 def resolved(options: FinetuneOptions, info: DataSetInfo, config: BertConfig) -> FinetuneOptions:
     """The options with what they leave out: the data set's habits, else the paper's."""
-    limit = config.max_position_embeddings
+    limit = config.max_length
     if options.max_length is not None and options.max_length > limit:
         raise InputError(f"--max-length {options.max_length} is longer than the model's {limit} positions")
     return replace(
@@ -182,6 +182,8 @@ def set_up(basis: FinetuneBasis, report: Report, world: World = ALONE) -> Finetu
         digest = f"{digest}-{words.digest}"
     if options.answer_windows:
         settings = replace(settings, windows=True)
+    if options.shard_optimizer:
+        must_take_pieces(recipe.optimizer)
     recipe = replace(recipe, world=world)
     return FinetuneSetup(
         basis, ops, recipe, labels, features, store, order, turns, words, steps, settings, evaluated, data, digest
@@ -220,10 +222,10 @@ def _features(
 ) -> tuple[FeatureStore, str]:
     """The features of a part, from the cache or newly made; and the digest of what they are made of."""
     tokenizer = basis.tokenizer
-    vocabulary = hashlib.sha256("\n".join(tokenizer.vocab.tokens).encode("utf-8", "surrogatepass")).hexdigest()
     digest = digest_of(
-        part.files, dict(part.settings), basis.info.kind, labels, asdict(settings), vocabulary, tokenizer.options
-    )
+        part.files, dict(part.settings), basis.info.kind, labels, asdict(settings), tokenizer.vocab.sha256,
+        tokenizer.options,
+    )  # fmt: skip
     counted: dict[str, int] = {}
 
     def told() -> Iterator[Any]:
@@ -249,7 +251,9 @@ def recipe_of(basis: FinetuneBasis, labels: tuple[str, ...], train: Part, steps:
     packed = options.layout == "packed" or (options.layout == "auto" and not basis.backend.static_shapes)
     return TrainingRecipe(
         objective=basis.kind.objective(options, labels, train),
-        settings=Settings(config, basis.numerics, options.recompute),
+        settings=Settings(
+            config, basis.numerics, options.recompute, frozen_blocks(options.freeze, config.num_hidden_layers)
+        ),
         optimizer=Optimizer.from_numerics(arithmetic, weight_decay=options.weight_decay, **kind),
         schedule=Schedule(
             kind=cast(Any, schedule), peak=cast(float, options.learning_rate), steps=steps,

@@ -1,13 +1,10 @@
 """A teacher in a fine-tuning run: what it says of every unit, worked out once and kept, and the objective that listens.
 
-    logits.bin    float64, of every unit (units, K), or of every token end to end (tokens, K); K = 2 for spans
-
 The teacher reads the student's ids where both have one tokenizer. Where they have not, it reads the texts by itself,
 which gives logits for whole texts and choices only: those of tokens and spans would stand at other pieces.
 """
 
 import json
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,16 +13,12 @@ from typing import Any, Literal, cast
 import numpy as np
 import numpy.typing as npt
 
-from ... import model
-from ...arrays import Array
-from ...checkpoint import SavedModel, load_model
+from ...checkpoint import load_model
 from ...data.batch import Batch
 from ...data.tasks.examples import Part
 from ...data.tasks.taught import taught
 from ...errors import InputError
 from ...heads import HEADS
-from ...layers import Settings
-from ...layout import inputs
 from ...objectives import DistillationObjective, HeadObjective, Objective, Teacher
 from ...opset import OpSet
 from ...plumbing.files import write_file, write_folder
@@ -36,29 +29,10 @@ from ...text import Tokenizer
 from ..start import weights_digest
 from .kinds import Features, Kind
 from .options import FinetuneOptions
+from .teacher_answers import LoadedTeacher, Logits, ask, is_by_token
 
-TOKENS = 8192
-"""Tokens of a batch that the teacher reads."""
-EVERY = 60.0
-"""Seconds between two words on how far it is."""
 PROJECTION_STEP = 2**40
 """Where the random numbers of the projection are: beyond those of any parameter of a model."""
-
-
-@dataclass(frozen=True)
-class LoadedTeacher:
-    """A teacher on the device; `order` are the numbers of its labels in the order of the student's."""
-
-    saved: SavedModel
-    params: dict[str, Array]
-    ops: OpSet
-    order: tuple[int, ...]
-    same_tokenizer: bool
-    packed: bool
-
-    @property
-    def settings(self) -> Settings:
-        return Settings(self.saved.config, self.saved.numerics)
 
 
 def load_teacher(
@@ -88,7 +62,8 @@ def load_teacher(
 
 
 def _same(one: Tokenizer, other: Tokenizer) -> bool:
-    return one.vocab.tokens == other.vocab.tokens and one.options == other.options
+    same_pieces = one.vocab.tokens == other.vocab.tokens and one.vocab.rules == other.vocab.rules
+    return same_pieces and one.options == other.options
 
 
 @dataclass(frozen=True)
@@ -131,15 +106,22 @@ def taught_features(
     key = digest_of((), "teacher", digest, weights_digest(saved.params), teacher.order, str(saved.config),
                     str(saved.numerics))  # fmt: skip
     folder = cache_folder() / f"teacher-{key}"
-    by_token = not HEADS[kind.head].pooler
     if not (folder / "teacher.json").is_file():
         read = store if teacher.same_tokenizer else _own_store(teacher, features, part)
         if len(read) != len(store):
             raise InputError("the teacher's tokenizer makes another number of sequences of the texts")
         folder.parent.mkdir(parents=True, exist_ok=True)
-        write_folder(folder, lambda temporary: _write(temporary, teacher, kind, read, by_token, say))
+        place = folder.with_name(f"{folder.name}.part")
+        found = ask(teacher, kind, read, place, say)
+        write_folder(folder, lambda temporary: _write(temporary, found))
+        place.unlink(missing_ok=True)
     shape = json.loads((folder / "teacher.json").read_text(encoding="utf-8"))["shape"]
-    return TaughtFeatures(features, np.memmap(folder / "logits.bin", "<f8", "r").reshape(shape), by_token)
+    return TaughtFeatures(features, np.memmap(folder / "logits.bin", "<f8", "r").reshape(shape), is_by_token(kind))
+
+
+def _write(folder: Path, found: Logits) -> None:
+    (folder / "logits.bin").write_bytes(found.tobytes())
+    write_file(folder / "teacher.json", json.dumps({"shape": found.shape}).encode())
 
 
 def _own_store(teacher: LoadedTeacher, features: Features, part: Part) -> FeatureStore:
@@ -151,64 +133,6 @@ def _own_store(teacher: LoadedTeacher, features: Features, part: Part) -> Featur
     ids = np.array([i for sequence in sequences for i in sequence.input_ids], np.int32)
     bounds = np.cumsum([0, *lengths])
     return FeatureStore(features.width, ids, np.array(second, np.int32), bounds, {}, {}, {})
-
-
-def _write(
-    folder: Path, teacher: LoadedTeacher, kind: Kind, store: FeatureStore, by_token: bool, say: Callable[[str], None]
-) -> None:
-    """The logits of all units, in their order; sequences of like length are read together."""
-    order = np.argsort(store.lengths(np.arange(len(store))), kind="stable")
-    found: npt.NDArray[np.float64] | None = None
-    rows = int(store.bounds[-1]) if by_token else len(store)
-    said, tokens, read = time.monotonic(), int(store.bounds[-1]), 0
-    for units in _batches(store, order):
-        logits, mask = _answers(teacher, kind, store, units)
-        if found is None:
-            found = np.zeros((rows, logits.shape[-1]))
-        if by_token:
-            for unit, own, real in zip(units, logits, mask, strict=True):
-                found[store.bounds[unit] : store.bounds[unit + 1]] = own[real]
-        else:
-            found[units] = logits
-        read += int(store.lengths(units).sum())
-        if time.monotonic() - said > EVERY:
-            said = time.monotonic()
-            say(f"The teacher has read {read:,} of {tokens:,} tokens.")
-    assert found is not None
-    (folder / "logits.bin").write_bytes(found.astype("<f8").tobytes())
-    write_file(folder / "teacher.json", json.dumps({"shape": found.shape}).encode())
-
-
-def _batches(store: FeatureStore, order: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.int64]]:
-    """Units of like length, as many as have `TOKENS` tokens with their padding."""
-    lengths = store.lengths(order)
-    start = 0
-    while start < len(order):
-        end = start + 1
-        while end < len(order) and (end + 1 - start) * store.width * lengths[end] <= TOKENS:
-            end += 1
-        yield order[start:end]
-        start = end
-
-
-def _answers(
-    teacher: LoadedTeacher, kind: Kind, store: FeatureStore, units: npt.NDArray[np.int64]
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
-    """Logits (B, K), choices (B, C), or of tokens (B, S, K); and which are tokens (B, S)."""
-    arrays, head, xp = store.arrays(units), HEADS[kind.head], teacher.ops.xp
-    ids, mask, types = (arrays[n].reshape(-1, arrays[n].shape[-1]) for n in
-                        ("input_ids", "attention_mask", "token_type_ids"))  # fmt: skip
-    x = inputs(xp, ids, mask, types, packed=teacher.packed, config=teacher.saved.config)
-    encoded, _ = model.forward(teacher.ops, teacher.params, x, teacher.settings)
-    read = encoded.pooled if head.pooler else encoded.sequence
-    answers = head.answer(teacher.ops, teacher.params, cast(Array, read), teacher.settings, x.layout, None)
-    columns = [np.asarray(xp.to_numpy(a), np.float64) for a in answers.values()]
-    logits = columns[0] if len(columns) == 1 else np.stack(columns, axis=-1)
-    if store.width > 1:
-        logits = logits.reshape(-1, store.width)
-    elif teacher.order:
-        logits = logits[..., list(teacher.order)]
-    return logits, mask != 0
 
 
 def distilled(objective: Objective, teacher: LoadedTeacher, options: FinetuneOptions) -> DistillationObjective:

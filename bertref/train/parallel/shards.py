@@ -12,14 +12,15 @@ The norm is made of the parts' norms and rounds otherwise than the whole one. An
 Source: Rajbhandari et al. 2020, "ZeRO: Memory Optimizations Toward Training Trillion Parameter Models", section 5.1.
 """
 
-import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from ...arrays import Array, Namespace
-from .sums import buckets
+from ...errors import InputError
+from ...optim import Optimizer
+from .sums import buckets, flattened
 from .world import HostArray, World
 
 Pieces = dict[str, Array]
@@ -68,33 +69,35 @@ class Shards:
         }  # fmt: skip
 
     def summed(self, xp: Namespace, grads: Mapping[str, Array]) -> Pieces:
-        """The pieces, that belong to this process, of the sums over all processes."""
+        """The pieces, that belong to this process, of the sums over all processes. `grads` are used up; a parameter
+        that has none, because the batch does not reach it, has no sum."""
         dtype = xp.to_numpy(next(iter(grads.values()))).dtype
         started = []
         for bucket in self._buckets:
-            flat = np.zeros(bucket.part * self._world.size, dtype)
-            for place in bucket.places:
-                flat[place.start : place.end] = xp.to_numpy(grads[place.name]).reshape(-1)
-            part = np.empty(bucket.part, dtype)
+            host = [
+                xp.to_numpy(grads[place.name]) if place.name in grads else np.zeros(place.shape, dtype)
+                for place in bucket.places
+            ]
+            flat, part = flattened(host, bucket.part * self._world.size), np.empty(bucket.part, dtype)
             started.append((bucket, part, self._world.reduce_scatter(flat, part)))
         found: Pieces = {}
         for bucket, part, handle in started:
             handle.wait()
             found |= self._cut(xp, bucket, part)
-        return found
+        return {name: piece for name, piece in found.items() if name in grads}
 
-    def whole(self, xp: Namespace, pieces: Pieces) -> dict[str, Array]:
-        """Whole arrays from the pieces of all processes."""
-        kinds = [str(xp.to_numpy(piece).dtype) for piece in itertools.islice(pieces.values(), 1)]
-        dtype = next(kind[0] for kind in self._world.collect(kinds) if kind)
-        found: dict[str, Array] = {}
+    def whole(self, xp: Namespace, pieces: Pieces, dtype: str) -> dict[str, Array]:
+        """Whole arrays of that type from the pieces of all processes, some of which may have none."""
+        started = []
         for bucket in self._buckets:
-            part = np.zeros(bucket.part, dtype)
-            first = self._world.rank * bucket.part
+            flat = np.empty(bucket.part * self._world.size, dtype)
             for place, start, end in bucket.pieces(self._world.rank):
-                at = place.start - first
-                part[at + start : at + end] = xp.to_numpy(pieces[place.name])
-            flat = self._world.all_gather(part)
+                flat[place.start + start : place.start + end] = xp.to_numpy(pieces[place.name])
+            flat[bucket.places[-1].end :] = 0
+            started.append((bucket, flat, self._world.all_gather(flat)))
+        found: dict[str, Array] = {}
+        for bucket, flat, handle in started:
+            handle.wait()
             for place in bucket.places:
                 found[place.name] = xp.from_numpy(flat[place.start : place.end].reshape(place.shape))
         return found
@@ -108,14 +111,17 @@ class Shards:
 
     def whole_moments(self, xp: Namespace, moments: Pieces, kinds: Iterable[str]) -> dict[str, Array]:
         """As `whole`, of the optimiser's moments NAME/KIND, in the order of the parameters."""
-        found = {kind: self.whole(xp, _by_kind(moments).get(kind, {})) for kind in kinds}
+        dtypes = self._world.collect([str(xp.to_numpy(piece).dtype) for piece in moments.values()])
+        dtype = next(own[0] for own in dtypes if own)
+        found = {kind: self.whole(xp, _by_kind(moments).get(kind, {}), dtype) for kind in kinds}
         return {f"{name}/{kind}": found[kind][name] for name in self._names for kind in kinds}
 
-    def norm(self, xp: Namespace, own: Array) -> Array:
-        """The norm of all pieces from that of those of this process, (); of the same type."""
+    def norm(self, xp: Namespace, own: Array, dtype: str) -> Array:
+        """The norm of all pieces of a type from that of those of this process, which may have none: (), float32 or
+        float64."""
         square = np.array([float(xp.to_numpy(own)) ** 2])
         self._world.all_reduce(square).wait()
-        return xp.full_like(own, float(np.sqrt(square[0])))
+        return xp.full((), float(np.sqrt(square[0])), dtype=xp.dtype("float64" if dtype == "float64" else "float32"))
 
     def _cut(self, xp: Namespace, bucket: _Bucket, part: HostArray) -> Pieces:
         first = self._world.rank * bucket.part
@@ -123,6 +129,14 @@ class Shards:
             place.name: xp.from_numpy(part[place.start + start - first : place.start + end - first])
             for place, start, end in bucket.pieces(self._world.rank)
         }
+
+
+def must_take_pieces(optimizer: Optimizer) -> None:
+    """Raises `InputError` for an optimiser that needs whole parameters."""
+    if optimizer.rule.whole:
+        raise InputError(
+            f"--shard-optimizer cuts parameters into pieces, but {optimizer.kind} needs them whole; leave it out"
+        )
 
 
 def _by_kind(moments: Mapping[str, Array]) -> dict[str, dict[str, Array]]:

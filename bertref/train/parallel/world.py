@@ -39,11 +39,12 @@ class World(Protocol):
 
     def reduce_scatter(self, array: HostArray, part: HostArray) -> Handle:
         """Puts into `part` (n) of process r the sum over all processes of `array` (size * n) from r * n on; it may be
-        read when the handle has been waited for. `array` is used up."""
+        read, and `array` changed, when the handle has been waited for."""
         ...
 
-    def all_gather(self, part: HostArray) -> HostArray:
-        """The parts (n) of all processes, by rank, end to end (size * n)."""
+    def all_gather(self, array: HostArray) -> Handle:
+        """Fills `array` (size * n), of which process r has made the n elements from r * n on, with those of the others;
+        they may be read when the handle has been waited for."""
         ...
 
     def broadcast(self, array: HostArray) -> None:
@@ -76,8 +77,8 @@ class Alone:
         part[...] = array
         return _Done()
 
-    def all_gather(self, part: HostArray) -> HostArray:
-        return part
+    def all_gather(self, array: HostArray) -> Handle:
+        return _Done()
 
     def broadcast(self, array: HostArray) -> None:
         pass

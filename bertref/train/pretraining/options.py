@@ -1,9 +1,9 @@
 """What a pre-training run is asked to do, and what of it must stay the same when it is resumed."""
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
-from ...config import BertConfig, Numerics, named_config
+from ...config import PRESETS, BertConfig, Numerics, named_config
 from ...errors import InputError
 from ...optim import RULES
 from ...precision import canonical
@@ -12,11 +12,12 @@ from ..run_folder import RunRecord
 DEFAULT_CONFIG, DEFAULT_DIALECT = "tiny", "huggingface"
 
 LEARNING_RATES = {"tiny": 3e-3, "mini": 1e-3, "small": 5e-4, "medium": 3e-4, "base": 1e-4, "large": 1e-4}
-"""Peak learning rates by preset, for batches of 32: small models bear and need larger ones; others take 1e-4. They are
-AdamW's; another optimiser takes its share of them (`Rule.rate`)."""
+"""Peak learning rates by the size of the preset, for batches of 32: small models bear and need larger ones; others take
+1e-4. They are AdamW's; another optimiser takes its share of them (`Rule.rate`)."""
 
 DROPOUT = {"tiny": 0.0, "mini": 0.0}
-"""Dropout probabilities by preset: small models learn too little, not too much. Another config keeps its own."""
+"""Dropout probabilities by the size of the preset: small models learn too little, not too much. Another config keeps
+its own."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class PretrainOptions:
     dialect: str | None = None
     vocab: str | None = None
     vocab_size: int = 2048
+    vocab_kind: str | None = None
     lower_case: bool = True
     documents: str = "auto"
     sentences: str = "auto"
@@ -105,7 +107,18 @@ class PretrainOptions:
     @property
     def next_sentence(self) -> bool:
         """Whether sentence pairs are judged, or masked words alone are learnt."""
-        return self.objective == "mlm+nsp"
+        return self.objective != "mlm"
+
+    @property
+    def pairs(self) -> bool | Literal["order"]:
+        """The pairs of `PretrainingData`."""
+        return "order" if self.objective == "mlm+sop" else self.next_sentence
+
+    @property
+    def size(self) -> str:
+        """The name of the preset without that of its variant; another config as it is."""
+        name = self.config or DEFAULT_CONFIG
+        return name.rpartition("-")[2] if name in PRESETS else name
 
     @property
     def predictions(self) -> int:
@@ -117,7 +130,7 @@ class PretrainOptions:
         """The peak learning rate."""
         if self.learning_rate is not None:
             return self.learning_rate
-        usual = LEARNING_RATES.get(self.config or DEFAULT_CONFIG, 1e-4)
+        usual = LEARNING_RATES.get(self.size, 1e-4)
         return usual * RULES[self.optimizer].rate if self.optimizer in RULES else usual
 
     @property
@@ -127,7 +140,7 @@ class PretrainOptions:
 
 
 CHOICES: dict[str, tuple[str, ...]] = {
-    "objective": ("mlm+nsp", "mlm"),
+    "objective": ("mlm+nsp", "mlm", "mlm+sop"),
     "masking": ("dynamic", "static"),
     "layout": ("auto", "padded", "packed"),
     "eval_on": ("held-out", "train", "none"),

@@ -22,7 +22,7 @@ from ..start import differences, starting_params, weights_digest
 from ..step import State, TrainingRecipe, initial_state
 from .options import PretrainOptions, read_architecture
 
-SIZES = ("num_hidden_layers", "hidden_size", "num_attention_heads", "intermediate_size")
+SIZES = ("model_type", "num_hidden_layers", "hidden_size", "num_attention_heads", "intermediate_size")
 """What the name of a preset says of a config."""
 DROPOUT = ("hidden_dropout_prob", "attention_probs_dropout_prob")
 
@@ -92,7 +92,7 @@ def _require_agreement(options: PretrainOptions, origin: Origin) -> None:
             f"--init-optimizer: the {step} steps that {origin.name} has made count; give more --steps than "
             f"{options.steps}"
         )
-    if not options.lower_case and origin.tokenizer.options["lower_case"]:
+    if not options.lower_case and origin.tokenizer.lower_case:
         raise refuse("--cased", "its vocabulary is lower-cased")
 
 

@@ -34,7 +34,12 @@ def open_records(
     files = record_files(options.corpus)
     vocab = vocab_of(files, options.vocab) if origin is None else _vocab_of_origin(files, origin)
     made = tokenizer_beside(files, vocab)
-    tokenizer = origin.tokenizer if origin else Tokenizer(vocab, lower_case=options.lower_case)
+    if origin:
+        tokenizer = origin.tokenizer
+    elif options.vocab:
+        tokenizer = Tokenizer.open(options.vocab, lower_case=options.lower_case)
+    else:
+        tokenizer = Tokenizer(vocab, lower_case=options.lower_case)
     if made is not None:
         tokenizer = tokenizer_of(options, origin, made, files[0].parent, report)
     data = TFRecordData(files, seed=options.seed)

@@ -26,11 +26,10 @@ from ..diverged import DivergenceWatch
 from ..figures import evaluate
 from ..loop import Pace, train
 from ..parallel.agreement import in_turn, must_have_work, must_want_the_same, one_state
-from ..parallel.shards import Shards
 from ..parallel.world import ALONE, World
 from ..report import Report, silent
 from ..run_folder import claimed, is_finished
-from ..step import State, initial_state, working_ops, working_params
+from ..step import State, initial_state, shared_out, working_ops, working_params
 from .options import DEFAULT_CONFIG, PretrainOptions, default_options, recorded
 from .origin import first_state, open_origin, preset_name
 from .setup import Basis, Setup, basis_of, set_up
@@ -66,7 +65,10 @@ def pretrain(
     if begun is None:
         report("message", {"text": f"{out}: this run has finished; nothing is left to do."})
         return Result("already finished", options.steps, out, {}, None, [])
-    setup, state = _shared_out(options, begun.setup, one_state(world, begun.setup.ops.xp, begun.state))
+    setup, state = begun.setup, one_state(world, begun.setup.ops.xp, begun.state)
+    if options.shard_optimizer:
+        recipe, state = shared_out(setup.recipe, setup.ops.xp, state)
+        setup = replace(setup, recipe=recipe)
     task = _Pretraining(begun.options, setup, out, report, tied=DECODER not in state.params)
     if world.rank == 0:
         task.describe(out)
@@ -83,15 +85,6 @@ def pretrain(
     status, step = "interrupted" if trained.interrupted else "finished", trained.state.step
     report("done", {"status": status, "step": step, "out": str(out), "unigram_loss": setup.unigram, **task.metrics})
     return Result(status, step, out, task.metrics, setup.unigram, trained.curve)
-
-
-def _shared_out(options: PretrainOptions, setup: Setup, state: State) -> tuple[Setup, State]:
-    """With --shard-optimizer: the parts of the parameters, and of the moments those of this process."""
-    if not options.shard_optimizer or setup.recipe.world.size == 1:
-        return setup, state
-    shards = Shards(setup.recipe.world, {name: array.shape for name, array in state.params.items()})
-    setup = replace(setup, recipe=replace(setup.recipe, shards=shards))
-    return setup, replace(state, moments=shards.own_moments(setup.ops.xp, state.moments))
 
 
 class _Begun(NamedTuple):

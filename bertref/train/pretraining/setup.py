@@ -22,14 +22,15 @@ from ...objectives import PretrainingObjective
 from ...opset import OpSet
 from ...optim import Optimizer, Schedule
 from ...precision import Precision
-from ...text import Tokenizer, Vocab
+from ...text import Tokenizer, Vocab, kind_of
+from ..parallel.shards import must_take_pieces
 from ..parallel.world import ALONE, World
 from ..report import Report
 from ..step import TrainingRecipe
 from .options import DEFAULT_CONFIG, DROPOUT, PretrainOptions, read_architecture
 from .origin import Origin
 from .records import open_evaluation, open_records
-from .text import given_vocab, open_text
+from .text import given_tokenizer, open_text
 
 ALL_RECORDS = (
     "records are not split, because the same sentences stand in several of them. `prepare --held-out` writes held-out "
@@ -66,13 +67,13 @@ class Setup:
 
 
 class Basis(NamedTuple):
-    """What the options and the model of `--init` decide by themselves, without text and without a folder. `vocab` is
-    None where the text or the records bring it."""
+    """What the options and the model of `--init` decide by themselves, without text and without a folder. `tokenizer`
+    is None where the text or the records bring it."""
 
     backend: Backend
     config: BertConfig
     numerics: Numerics
-    vocab: Vocab | None
+    tokenizer: Tokenizer | None
     origin: Origin | None
 
 
@@ -82,11 +83,16 @@ def basis_of(options: PretrainOptions, origin: Origin | None = None) -> Basis:
     backend = backends.get(options.backend)
     Precision.preset(options.precision).validate(backend)
     config, numerics = architecture(options, origin)
-    if options.seq_len > config.max_position_embeddings:
+    if options.next_sentence and "next_sentence" in config.variant.lacks:
         raise InputError(
-            f"--seq-len {options.seq_len} is longer than the model's {config.max_position_embeddings} positions"
+            f"--objective {options.objective}: {config.variant.title} has no head for pairs of sentences; "
+            "use --objective mlm"
         )
-    return Basis(backend, config, numerics, given_vocab(options, origin), origin)
+    if options.seq_len > config.max_length:
+        raise InputError(
+            f"--seq-len {options.seq_len} is longer than the model's {config.max_length} positions"
+        )
+    return Basis(backend, config, numerics, given_tokenizer(options, origin), origin)
 
 
 def set_up(
@@ -106,10 +112,13 @@ def set_up(
     data: PretrainingData | TFRecordData
     held_out: PretrainingData | TFRecordData | None
     if any(map(is_records, options.corpus)):
+        if options.pairs == "order":
+            raise InputError("records hold no pairs in either order, which --objective mlm+sop is about; give text")
         tokenizer, data, held_out = open_records(options, origin, report)
         size = {"examples": len(data)}
     else:
-        tokenizer, corpus = open_text(options, origin, given, out, report)
+        kind = options.vocab_kind or kind_of(config.model_type)
+        tokenizer, corpus = open_text(options, origin, given, out, report, kind)
         data, held_out = _data(options, corpus, pass_counts)
         size = {"tokens": data.tokens, "documents": len(data.documents)}
     if options.eval_corpus:
@@ -122,10 +131,8 @@ def set_up(
         batch.validate(config)
     unigram = _unigram(data, batches) if batches and isinstance(data, PretrainingData) else None
     ops, recipe = OpSet(backend, kernels=options.kernels), recipe_of(options, config, numerics, backend)
-    if options.shard_optimizer and recipe.optimizer.rule.whole:
-        raise InputError(
-            f"--shard-optimizer cuts parameters into pieces, but {recipe.optimizer.kind} needs them whole; leave it out"
-        )
+    if options.shard_optimizer:
+        must_take_pieces(recipe.optimizer)
     return Setup(ops, replace(recipe, world=world), config, numerics, tokenizer, data, batches, unigram, size)
 
 
@@ -151,7 +158,7 @@ def architecture(options: PretrainOptions, origin: Origin | None = None) -> tupl
     """The config and the dialect of `--init` or those that the options name, before the vocabulary is known."""
     if origin is None:
         config, numerics = read_architecture(options)
-        p = options.dropout if options.dropout is not None else DROPOUT.get(options.config or DEFAULT_CONFIG)
+        p = options.dropout if options.dropout is not None else DROPOUT.get(options.size)
     else:
         config, numerics, p = origin.config, origin.numerics, options.dropout
     if p is not None:
@@ -203,7 +210,7 @@ def _rules(options: PretrainOptions) -> dict[str, Any]:
     return {
         "seq_len": options.seq_len, "max_predictions": options.predictions, "masked_lm_prob": options.masked_lm_prob,
         "short_seq_prob": options.short_seq_prob, "whole_word": options.whole_word, "seed": options.seed,
-        "pairs": options.next_sentence,
+        "pairs": options.pairs,
     }  # fmt: skip
 
 

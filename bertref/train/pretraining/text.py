@@ -10,26 +10,24 @@ from ...data.pretraining.documents import Document, read_documents
 from ...data.pretraining.python_topics import python_topics
 from ...data.pretraining.shards import prepare
 from ...errors import InputError
-from ...text import SPECIAL_TOKENS, Tokenizer, Vocab, load_vocab, train_vocab
+from ...text import Tokenizer, train_tokenizer
 from ..report import Report
 from .options import PretrainOptions
 from .origin import Origin
 
 
-def given_vocab(options: PretrainOptions, origin: Origin | None) -> Vocab | None:
-    """The vocabulary of `--init`, or that of `--vocab`; if both are given they have to be one."""
-    given = load_vocab(options.vocab, require=SPECIAL_TOKENS) if options.vocab else None
-    if origin is None:
-        return given
-    own = origin.tokenizer.vocab
-    if given is not None and given.sha256 != own.sha256:
+def given_tokenizer(options: PretrainOptions, origin: Origin | None) -> Tokenizer | None:
+    """The tokenizer of `--init`, or that of `--vocab`; if both are given they have to have one vocabulary."""
+    given = Tokenizer.open(options.vocab, lower_case=options.lower_case) if options.vocab else None
+    found = origin.tokenizer if origin else given
+    if origin and given and given.vocab.sha256 != origin.tokenizer.vocab.sha256:
         raise InputError(
-            f"--vocab {options.vocab}: is another vocabulary ({given.size} tokens) than that of --init {origin.name} "
-            f"({own.size} tokens); leave --vocab out"
+            f"--vocab {options.vocab}: is another vocabulary ({given.vocab.size} tokens) than that of --init "
+            f"{origin.name} ({origin.tokenizer.vocab.size} tokens); leave --vocab out"
         )
-    for token in SPECIAL_TOKENS:
-        own.id_of(token)
-    return own
+    if found:
+        found.vocab.require_specials()
+    return found
 
 
 def tokenizer_of(
@@ -55,27 +53,27 @@ def tokenizer_of(
 
 
 def open_text(
-    options: PretrainOptions, origin: Origin | None, given: Vocab | None, out: Path, report: Report
+    options: PretrainOptions, origin: Origin | None, given: Tokenizer | None, out: Path, report: Report, kind: str
 ) -> tuple[Tokenizer, Corpus]:
-    """The tokenizer (of the vocabulary `given`, if there is one) and the tokenised corpus: prepared ones are opened,
-    text is tokenised into `out`/data once."""
+    """The tokenizer (the `given` one, or one of this kind trained on the text) and the tokenised corpus: prepared ones
+    are opened, text is tokenised into `out`/data once."""
+    vocab = given.vocab if given else None
     prepared = [path for path in options.corpus if is_corpus(path)]
     if prepared:
         if len(prepared) < len(options.corpus):
             other = next(path for path in options.corpus if path not in prepared)
             raise InputError(f"{other}: is not a prepared corpus, but {prepared[0]} is; give only one kind")
-        corpus = Corpus.open(prepared, given)
+        corpus = Corpus.open(prepared, vocab)
         return tokenizer_of(options, origin, corpus.tokenizer, prepared[0], report), corpus
     folder = out / "data"
     if is_corpus(folder):
-        corpus = Corpus.open(folder, given if origin else None)
+        corpus = Corpus.open(folder, vocab if origin else None)
         return tokenizer_of(options, origin, corpus.tokenizer, folder, report), corpus
     if not options.corpus:
         report("message", {"text": "No corpus given: learning from the Python language reference (pydoc_data.topics)."})
-    vocab = given or _trained_vocab(options, report)
-    tokenizer = origin.tokenizer if origin else Tokenizer(vocab, lower_case=options.lower_case)
+    tokenizer = given or _trained(options, report, kind)
     prepare(_documents(options), tokenizer, folder, progress=lambda counts: report("prepare", counts))
-    return tokenizer, Corpus.open(folder, vocab)
+    return tokenizer, Corpus.open(folder, tokenizer.vocab)
 
 
 def _documents(options: PretrainOptions) -> Iterator[Document]:
@@ -86,9 +84,9 @@ def _documents(options: PretrainOptions) -> Iterator[Document]:
     )
 
 
-def _trained_vocab(options: PretrainOptions, report: Report) -> Vocab:
+def _trained(options: PretrainOptions, report: Report, kind: str) -> Tokenizer:
     report(
         "message", {"text": f"No vocabulary given: training one of at most {options.vocab_size} tokens on the text."}
     )
     sentences = (sentence for document in _documents(options) for sentence in document.sentences)
-    return train_vocab(sentences, options.vocab_size, lower_case=options.lower_case)
+    return train_tokenizer(sentences, options.vocab_size, kind, lower_case=options.lower_case)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from ...topology import SENTENCE_DENSE
 from ..records import Case
 from .case import generate, generate_for, optimizer_case
 
@@ -22,7 +23,8 @@ def another(case: Case, i: int = 0, *, step: bool = False) -> Case:
         case.config, case.numerics, seed, params=case.params, rows=B + 1, length=max(S - 1, 3),
         predictions=case.batch.masked_lm_positions.shape[1] or 1, optimizer=False, heads=case.heads,
         num_labels=case.num_labels, objective=case.objective, choices=case.choices, tied=case.tied,
-        token_types=bool(case.batch.token_type_ids.any()),
+        token_types=bool(case.batch.token_type_ids.any()), embedding=case.embedding,
+        layers={name: array for name, array in case.targets.items() if name.startswith(SENTENCE_DENSE)},
     )  # fmt: skip
     if not step or case.optimizer is None:
         return other

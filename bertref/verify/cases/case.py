@@ -17,6 +17,7 @@ import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -133,6 +134,7 @@ def generate_for(
     tied: bool = True,
     token_types: bool = True,
     embedding: tuple[str, ...] = (),
+    layers: Mapping[str, npt.NDArray[Any]] = MappingProxyType({}),
 ) -> Case:
     """A generated batch for a subject's own architecture and, where `params` are given, its own weights.
 
@@ -143,7 +145,8 @@ def generate_for(
     objective, choices  what its answers go on to, a name of `targets.HEADS`; None: what the heads are mostly used for
     tied                whether the decoder has no table of its own, where `params` hold none
     token_types         whether the model reads them; else all are 0
-    embedding           what makes a vector of a text (`topology.rows`): then there is no objective
+    embedding, layers   what makes a vector of a text (`topology.rows`): then there is no objective; and the weights of
+                        its dense layers
     """
     tied = tied and (params is None or DECODER not in params)
     held = rich_parameters(config, seed, heads=heads, num_labels=num_labels, tied=tied)
@@ -151,7 +154,7 @@ def generate_for(
         held |= {name: single(np.asarray(value)) for name, value in params.items()}
         check(held, config, heads, num_labels=num_labels)
     objective = None if embedding else objective or objective_of(heads, num_labels)
-    S, choices = min(length, config.max_position_embeddings), choices or 3
+    S, choices = min(length, config.max_length), choices or 3
     if objective == "multiple_choice":
         rows = choices * max(rows // choices, 2)
     batch = ragged_batch(config, rows, S, min(predictions, max(S - 1, 1)), seed)
@@ -164,7 +167,7 @@ def generate_for(
         "digest": arrays_digest(held),
     }  # fmt: skip
     name = f"the subject's model, seed {seed}"
-    return Case(name, config, numerics, held, batch, step, origin, heads, objective, wanted, embedding)
+    return Case(name, config, numerics, held, batch, step, origin, heads, objective, wanted | dict(layers), embedding)
 
 
 def arrays_digest(arrays: Mapping[str, npt.NDArray[Any]]) -> str:
@@ -326,6 +329,7 @@ def from_model(
     objective: str | None = None,
     choices: int | None = None,
     embedding: tuple[str, ...] = (),
+    layers: Mapping[str, npt.NDArray[Any]] = MappingProxyType({}),
 ) -> Case:
     """A case of the user's weights (every parameter of a model with these heads; float32 values are kept, wider ones
     rounded) and texts.
@@ -345,7 +349,7 @@ def from_model(
     marks = f"{arrays_digest(held)}-{zlib.crc32(chr(10).join(texts).encode('utf-8')):08x}"
     origin = {"made": "model and texts", "name": name, "texts": len(texts), "seed": seed, "digest": marks}
     name = f"{name}, {len(texts)} texts, seed {seed}"
-    return Case(name, config, numerics, held, batch, step, origin, heads, objective, wanted, embedding)
+    return Case(name, config, numerics, held, batch, step, origin, heads, objective, wanted | dict(layers), embedding)
 
 
 def batch_of_texts(config: BertConfig, tokenizer: Any, texts: Sequence[str], seed: int) -> PretrainingBatch:
@@ -356,7 +360,7 @@ def batch_of_texts(config: BertConfig, tokenizer: Any, texts: Sequence[str], see
 
     parts = [text.split("\t", 1) for text in texts]
     encodings = [
-        tokenizer.encode(part[0], part[1] if len(part) > 1 else None, config.max_position_embeddings) for part in parts
+        tokenizer.encode(part[0], part[1] if len(part) > 1 else None, config.max_length) for part in parts
     ]
     rules = MaskingRules.of(tokenizer.vocab)
     S = max(len(e.input_ids) for e in encodings)

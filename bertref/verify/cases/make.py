@@ -146,6 +146,6 @@ def _own_head(saved: SavedModel, head: str | None, labels: int | None, choices: 
 
 def numbers(config: BertConfig, size: str) -> dict[str, Any]:
     """Rows, their length and their predictions, as the size has them."""
-    if config.vocab_size < 8 or config.max_position_embeddings < 3:
+    if config.vocab_size < 8 or config.max_length < 3:
         raise InputError("case: at least 8 words (vocab_size) and 3 positions (max_position_embeddings) are needed")
     return {"rows": SIZES[size]["B"], "length": SIZES[size]["S"], "predictions": SIZES[size]["P"]}

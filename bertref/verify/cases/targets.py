@@ -22,6 +22,7 @@ import numpy.typing as npt
 from ...data.batch import IGNORED_LABEL, Batch
 from ...errors import InputError
 from ...rng import generator
+from ...topology import SENTENCE_DENSE
 from ..records import PRETRAINING, Arrays, Case
 
 HEADS: Mapping[str, tuple[str, ...]] = {
@@ -155,7 +156,7 @@ def _gradients(draw: np.random.Generator, objective: str, batch: Batch, shape: t
 def select(case: Case, rows: npt.NDArray[np.int64]) -> Arrays:
     """The targets of some of the rows. Raises `InputError` for rows that are not whole questions."""
     if case.objective != "multiple_choice":
-        return {name: array[rows] for name, array in case.targets.items()}
+        return {name: array if name.startswith(SENTENCE_DENSE) else array[rows] for name, array in case.targets.items()}
     questions = rows.reshape(-1, case.choices) if rows.size % case.choices == 0 else None
     if questions is None or (questions != questions[:, :1] + np.arange(case.choices)).any():
         raise InputError(f"case: rows {rows.tolist()} are no whole questions of {case.choices} choices")

@@ -23,7 +23,8 @@ class Number:
     on a logarithmic scale. `constants`: what it often is, by its name, for a case.
 
     What explains the same without the number is a hypothesis of its own: unless `open_ended`, the interval must not
-    reach to an end of the scale. An epsilon may be too small to be seen, and is none the less the wrong one."""
+    reach to an end of the scale. An epsilon may be too small to be seen, and is none the less the wrong one.
+    `right`: what the number may be in right code, too; where the interval holds one of these, it is no cause."""
 
     name: str
     low: float
@@ -31,6 +32,7 @@ class Number:
     constants: Callable[[Scene], Mapping[str, float]]
     sign: int = 1
     open_ended: bool = False
+    right: Callable[[Scene], Iterable[float]] = lambda scene: ()
 
 
 @dataclass(frozen=True)

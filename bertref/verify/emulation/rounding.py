@@ -232,6 +232,12 @@ class RoundedNamespace:
     def _plain(self, function: Callable[..., Any]) -> Callable[..., Any]:
         return lambda *args, **options: function(*(raw(a) for a in args), **options)
 
+    def cumulative_sum(self, x: Any, *, axis: int) -> Any:
+        """Of whole numbers, which don't round: positions are counted so, and nothing else is."""
+        if isinstance(x, RoundedArray):
+            raise TypeError("cumulative_sum of rounded numbers is not emulated")
+        return self._base.cumulative_sum(x, axis=axis)
+
     def arange(self, *args: Any, dtype: Any = None) -> Any:
         return self._base.arange(*args, dtype=dtype)
 

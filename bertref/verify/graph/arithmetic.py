@@ -59,17 +59,24 @@ class RowArithmetic(LossArithmetic):
 
     # -- lookups and sums ----------------------------------------------------------------------------------------------
 
-    def _ids(self, row: TensorRow) -> Values:
-        columns = np.broadcast_to(np.arange(self._mask.shape[1]), self._mask.shape)
-        return columns if row.arguments == ("positions",) else getattr(self._batch, row.arguments[0])
+    def ids(self, row: TensorRow) -> Values:
+        """The rows of its table that a lookup takes, (B, S)."""
+        match row.arguments:
+            case ("positions",):
+                return np.broadcast_to(np.arange(self._mask.shape[1]), self._mask.shape)
+            case ("positions_from_padding",):
+                padding = self._s.config.pad_token_id
+                real = self._batch.input_ids != padding
+                return np.where(real, np.cumsum(real, axis=1), 0) + padding
+        return getattr(self._batch, row.arguments[0])
 
     def _lookup(self, row: TensorRow) -> Contribution:
-        name, at = row.parameters[0].name, self._ids(row)
+        name, at = row.parameters[0].name, self.ids(row)
         return Contribution((), lambda: np.take(self._p[name], at, axis=0))
 
     def _lookup_grad(self, row: TensorRow, i: int) -> Contribution:
-        name, at = row.parameters[i].name, self._ids(row)
-        left_out = row.arguments == ("input_ids",) and not self._padding_row
+        name, at = row.parameters[i].name, self.ids(row)
+        left_out = row.arguments in (("input_ids",), ("positions_from_padding",)) and not self._padding_row
 
         def spread(d: Values) -> Values:
             d = np.where(self._mask[..., None], d, 0) if left_out else d
@@ -187,6 +194,12 @@ class RowArithmetic(LossArithmetic):
 
     def _tanh_back(self, row: TensorRow, i: int) -> Contribution:
         return Contribution((f"grad:{row.name}", row.name), lambda d, y: d * (1 - y * y), row.name)
+
+    def _relu(self, row: TensorRow) -> Contribution:
+        return Contribution(row.inputs, lambda x: np.maximum(x, 0), row.inputs[0])
+
+    def _relu_back(self, row: TensorRow, i: int) -> Contribution:
+        return Contribution((f"grad:{row.name}", row.name), lambda d, y: np.where(y > 0, d, 0), row.name)
 
     # -- attention -----------------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...row import TensorRow
-from ...topology import rows
+from ...topology import POOLINGS, SENTENCE_DENSE, rows
 from ..records import Case
 
 Bools = npt.NDArray[Any]
@@ -82,7 +82,13 @@ class AxesOf:
         c = case.config
         self._sizes = {
             "B": B, "S": S, "P": case.batch.masked_lm_positions.shape[1], "A": c.num_attention_heads,
-            "H": c.hidden_size, "I": c.intermediate_size, "V": c.vocab_size, "2": 2, "labels": case.num_labels,
+            "H": c.hidden_size, "E": c.embedding_size or c.hidden_size,
+            "I": c.intermediate_size, "V": c.vocab_size, "2": 2, "labels": case.num_labels,
+            "J": c.hidden_size * sum(step in POOLINGS for step in case.embedding),
+        }  # fmt: skip
+        self._sizes |= {
+            name.removesuffix(".weight"): len(array)
+            for name, array in case.targets.items() if name.startswith(SENTENCE_DENSE)
         }  # fmt: skip
         self._choices = case.choices
         queries = np.asarray(tokens[:, None, :, None])

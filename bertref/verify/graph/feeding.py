@@ -26,7 +26,8 @@ from ..judgement.judge import largest_ratio
 from ..judgement.limit import LIMIT
 from ..judgement.localise import place
 from ..judgement.measures import Measures, mean_square
-from ..judgement.noise_floor import Truth, compare_with, noise_floor, own_error
+from ..judgement.noise_floor import compare_with, noise_floor, own_error
+from ..judgement.truth import Truth
 from ..records import HALVES, WRONG, Arrays, Case, Finding, Report
 from ..report.words import listed
 from ..subject import ComputesOps

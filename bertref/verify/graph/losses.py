@@ -27,7 +27,7 @@ class LossArithmetic(PoolingArithmetic):
     """The methods are named after the ops of the rows, as those of `RowArithmetic`, whose part this is."""
 
     def __init__(self, case: Case) -> None:
-        super().__init__(case.batch.attention_mask.astype(bool))
+        super().__init__(case.batch.attention_mask.astype(bool), case.targets)
         self._case = case
 
     # -- cross entropies -----------------------------------------------------------------------------------------------

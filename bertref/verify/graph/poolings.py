@@ -4,12 +4,15 @@
     weighted mean    Σ_s s m_s x_s / Σ_s s m_s, s = 1, 2, ...
     sum over root    Σ_s m_s x_s / √(Σ_s m_s)
     first, last      x_s of one token
+    joined           several of these, side by side
+    dense            f(x Wᵀ + b), f the identity, tanh or relu
     largest          max_s x_s
     unit length      y = x / |x|                            (d - y (y · d)) / |x|
 
 Over the real tokens of a row, whose mask m is. Those without a gradient here are asked forward only.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -22,10 +25,10 @@ Values = Any
 
 class PoolingArithmetic:
     """The methods are named after the ops of the rows, as those of `RowArithmetic`, whose part this is. `tokens` (B, S)
-    are the real ones."""
+    are the real ones, `given` the weights of dense layers on a vector, by name."""
 
-    def __init__(self, tokens: Values) -> None:
-        self._tokens = tokens
+    def __init__(self, tokens: Values, given: Mapping[str, Values]) -> None:
+        self._tokens, self._given = tokens, given
 
     # -- sums over tokens ----------------------------------------------------------------------------------------------
 
@@ -64,6 +67,20 @@ class PoolingArithmetic:
 
     def _largest_of_tokens(self, row: TensorRow) -> Contribution:
         return Contribution(row.inputs, lambda x: np.where(self._tokens[..., None], x, -np.inf).max(axis=1))
+
+    def _joined(self, row: TensorRow) -> Contribution:
+        return Contribution(row.inputs, lambda *parts: np.concatenate(parts, axis=-1))
+
+    def _sentence_dense(self, row: TensorRow) -> Contribution:
+        name, activation = row.arguments
+        weight, bias = (np.asarray(self._given.get(f"{name}.{one}", 0.0), np.float64) for one in ("weight", "bias"))
+        if activation == "identity":
+            return Contribution(
+                row.inputs, lambda x: x @ weight.T + bias, "", lambda x: x @ np.square(weight).T + np.square(bias), True
+            )
+        if activation == "tanh":
+            return Contribution(row.inputs, lambda x: np.tanh(x @ weight.T + bias))
+        return Contribution(row.inputs, lambda x: np.maximum(x @ weight.T + bias, 0.0))
 
     # -- length 1 ------------------------------------------------------------------------------------------------------
 

@@ -92,11 +92,15 @@ class Replay:
         return Replay(self.graph.without_padding_row(), self.recorded)
 
     def on(self, graph: Graph) -> "Replay":
-        """The same recorded values, and other steps of the same case."""
+        """The same recorded values, and other steps of the same case. What does not depend on a step that is another
+        one is not made again."""
         other = copy(self)
-        other.graph, other._made, other._updates = graph, {}, None
+        other.graph, other._updates = graph, None
         if graph.reads_padding is not self.graph.reads_padding:
-            other._found, other._kept = None, OrderedDict()
+            other._found, other._kept, other._made = None, OrderedDict(), {}
+            return other
+        other._found, same = self._used, _same_steps(self.graph, graph, self.recorded)
+        other._made = {name: value for name, value in list(self._made.items()) if same(name)}
         return other
 
     def with_optimizer(self, optimizer: Optimizer) -> "Replay":
@@ -139,6 +143,21 @@ class _Gradients(Mapping[str, Values]):
 
     def __len__(self) -> int:
         return len(self._names)
+
+
+def _same_steps(before: Graph, after: Graph, recorded: Container[str]) -> Callable[[str], bool]:
+    """Whether an answer is made by the same steps in both graphs; updates, which all gradients make, never are."""
+    known: dict[str, bool] = {}
+
+    def same(name: str) -> bool:
+        if name not in known:
+            step = after.steps[name]
+            known[name] = step is before.steps[name] and not name.startswith("update:") and all(
+                other in recorded or same(other) for other in step.inputs
+            )
+        return known[name]
+
+    return same
 
 
 def sources(graph: Graph, name: str, recorded: Mapping[str, Any]) -> tuple[tuple[str, ...], bool]:

@@ -22,7 +22,8 @@ from ..graph.steps import Graph
 from ..records import HALVES, Arrays
 from .limit import LIMIT
 from .measures import Measures, row_gain_jumps, scatter
-from .noise_floor import NoiseFloor, Truth, noise_floor
+from .noise_floor import NoiseFloor, noise_floor
+from .truth import Truth
 
 COMPOSED_NORMS = 1.5
 """How far the factors of rows jump, over the noise floor of fused norms, in subjects whose norms are composed.

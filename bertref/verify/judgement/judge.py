@@ -22,16 +22,9 @@ from .given import Given, admit, overflow_allowed
 from .limit import LIMIT
 from .localise import place
 from .measures import Measures, in_words, mean_square
-from .noise_floor import (
-    Truth,
-    compare_with,
-    for_larger,
-    is_large,
-    judged_names,
-    own_error,
-    ratios,
-)
+from .noise_floor import compare_with, for_larger, judged_names, own_error, ratios
 from .steadiness import unsteady
+from .truth import Truth
 
 Errors = tuple[Measures, Measures]
 """An answer's error in total, and the one that its step added."""
@@ -140,7 +133,7 @@ class Judgement:
         found: dict[str, Finding] = {}
         wrong = {name for name, finding in before.items() if finding.status in WRONG}
         names = judged_names(self.graph, self.values)
-        with ThreadPoolExecutor(2 if is_large(self.case) else 1) as pool:
+        with ThreadPoolExecutor(2 if self.truth.large else 1) as pool:
             measured = dict(zip(names, pool.map(self._compared, names), strict=True))
         measured |= self._without_padding_row(measured)
         measured |= self._with_rounded_scale(measured)

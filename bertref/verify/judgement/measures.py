@@ -177,18 +177,24 @@ def _drifts(products: Floats, lengths: Floats, row_sums: Floats, column_sums: Fl
     return found
 
 
-def gains_of_rounding(x: Floats) -> Measures:
-    """What the drifts along x are for independent errors as large as the elements of x themselves: where few elements
-    are much larger than the others, far more than the mean square of them all."""
+def gains_of_rounding(x: Floats, squares: Floats | None = None) -> Measures:
+    """What the drifts along x are for independent errors whose mean squares are `squares`, those of x's own elements
+    without: where few elements are much larger than the others, far more than the mean square of them all."""
     rows = x.reshape(-1, x.shape[-1]) if x.ndim else x.reshape(1, 1)
-    centred = np.square(rows - rows.mean(axis=1, keepdims=True))
-    lengths, fourth = centred.sum(axis=1), np.einsum("ij,ij->i", centred, centred)
+    sizes = rows if squares is None else squares.reshape(rows.shape)
+    height = max(PIECE // max(rows.shape[1], 1), 1)
+    products, lengths = np.zeros(len(rows)), np.zeros(len(rows))
+    for start in range(0, len(rows), height):  # few at a time, so that they stay in the cache
+        part = slice(start, start + height)
+        centred = np.square(rows[part] - rows[part].mean(axis=1, keepdims=True))
+        of = np.square(sizes[part]) if squares is None else sizes[part]
+        products[part], lengths[part] = np.einsum("ij,ij->i", of, centred), centred.sum(axis=1)
     real = lengths > 0
     if not real.any():
         return {}
     return {
-        DRIFT + "gain by row": np.asarray([np.mean(fourth[real] / lengths[real])]),
-        DRIFT + "gain": np.asarray([fourth.sum() / lengths.sum()]),
+        DRIFT + "gain by row": np.asarray([np.mean(products[real] / lengths[real])]),
+        DRIFT + "gain": np.asarray([products.sum() / lengths.sum()]),
     }
 
 

@@ -91,7 +91,7 @@ def compute(
         read = encoded.pooled if head.pooler else encoded.sequence
         assert read is not None, "a head that reads the pooled output comes with a pooler"
         head.answer(ops, params, read, settings, x.layout, probe)
-    embed(ops.xp, encoded.sequence, x.layout, case.embedding, probe)
+    embed(ops.xp, encoded.sequence, x.layout, case.embedding, case.targets, probe)
     recorder.finish()
     if "multiple_choice" in case.heads and CLASSES in recorder.values:  # the head answers with a row for each choice
         recorder.values[CLASSES] = ops.xp.reshape(recorder.values[CLASSES], (-1, case.choices))

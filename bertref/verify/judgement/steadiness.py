@@ -17,7 +17,8 @@ from ..graph.steps import Graph
 from ..records import Arrays, Finding
 from .limit import LIMIT
 from .measures import compared
-from .noise_floor import NoiseFloor, Truth, for_larger
+from .noise_floor import NoiseFloor, for_larger
+from .truth import Truth
 
 ALIKE = 0.5
 """Above this cosine what a step adds in two runs is a mistake in it. Independent masks have about 0, a factor or

@@ -27,6 +27,7 @@ FORWARD = {
     "context": "{x} @ {y} in every head, the heads side by side",
     "activation": "{activation}({x})",
     "tanh": "tanh({x})",
+    "relu": "max({x}, 0)",
     "weighted_cross_entropy": "cross entropy of {x} and {labels}, weighted by {weights}, over their sum",
     "mean_cross_entropy": "mean cross entropy of {x} and {labels}",
     "mean_squared_error": "mean of ({x} - {labels})^2",
@@ -39,6 +40,8 @@ FORWARD = {
     "first_of_tokens": "{x} at each row's first token",
     "last_of_tokens": "{x} at each row's last token",
     "largest_of_tokens": "the largest of {x} over each row's tokens",
+    "joined": "{all}, side by side",
+    "sentence_dense": "{weights}({x} @ {labels}.weight.T + {labels}.bias)",
     "unit_length": "{x} over its length",
 }
 """Op -> what it makes of its inputs {x} and {y}."""
@@ -54,6 +57,7 @@ BACKWARD = {
     "context": ("{dy} @ {y}.T in every head", "{x}.T @ {dy} in every head"),
     "activation": ("backward of {activation} from {dy} at {x}",),
     "tanh": ("backward of tanh from {dy} at {made}",),
+    "relu": ("{dy} where {made} > 0",),
     "weighted_cross_entropy": ("backward of the cross entropy from {dy} at {x}",),
     "mean_cross_entropy": ("backward of the cross entropy from {dy} at {x}",),
     "mean_squared_error": ("2 * ({x} - {labels}) * {dy}, over their number",),
@@ -78,6 +82,12 @@ PLACES = {
     "masked_lm_positions": ("at masked_lm_positions", "the predicted positions"),
 }
 """Which rows of its input a dense layer reads, and where their gradients go."""
+
+IDS = {
+    "positions": "0, 1, 2, ...",
+    "positions_from_padding": "pad_token_id + 1, 2, 3, ... (pad_token_id where that is the id)",
+}
+"""Which rows of its table a lookup takes, where the batch doesn't say it."""
 
 BACKWARD_FILES = {"dense": (DENSE,), "masked_softmax": (SOFTMAX,)}
 """Where the way back stands, if not with the whole of the way forward."""
@@ -165,9 +175,10 @@ class _Table:
         first, second = (*row.arguments, "", "")[:2]
         at = f" {PLACES[first][0]}" if first in PLACES else ""
         return template.format(
-            x=x, y=y, read=x + at, sum=" + ".join(row.inputs), made=row.name, dy=f"grad:{row.name}", weight=weight,
+            x=x, y=y, read=x + at, sum=" + ".join(row.inputs), all=", ".join(row.inputs), made=row.name,
+            dy=f"grad:{row.name}", weight=weight,
             given=" + ".join(f"{one} * {other}" for one, other in zip(row.inputs, row.arguments, strict=False)),
-            bias=bias, module=weight.removesuffix(".weight"), ids="0, 1, 2, ..." if first == "positions" else first,
+            bias=bias, module=weight.removesuffix(".weight"), ids=IDS.get(first, first),
             labels=first, weights=second, activation=self._activation, epsilon=self._epsilon,
         )  # fmt: skip
 

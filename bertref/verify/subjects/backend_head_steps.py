@@ -48,10 +48,15 @@ class BackendSteps(EncoderSteps):
         dense = "bert.pooler.dense."
         read, spread = self._gather(self._x.layout.first)
         pooler = self._dense(self._last, "pooled_pre", dense + "weight", dense + "bias", read=read)
-        self._makers["pooled"] = lambda v: self._ops.tanh.forward(v["pooled_pre"])[0]
-        self._makers["grad:pooled_pre"] = lambda v: (
-            tanh.backward(self._xp, v["grad:pooled"], tanh.TanhCache(v["pooled"])).x
-        )
+        if self._s.config.variant.pooled_by == "tanh":
+            self._makers["pooled"] = lambda v: self._ops.tanh.forward(v["pooled_pre"])[0]
+            self._makers["grad:pooled_pre"] = lambda v: (
+                tanh.backward(self._xp, v["grad:pooled"], tanh.TanhCache(v["pooled"])).x
+            )
+        else:
+            relu = self._ops.relu
+            self._makers["pooled"] = lambda v: relu.forward(v["pooled_pre"])[0]
+            self._makers["grad:pooled_pre"] = lambda v: relu.backward(v["grad:pooled"], relu.forward(v["pooled"])[1]).x
         self._readers.append(lambda v: spread(pooler(v)))
 
     def _masked_lm(self) -> None:

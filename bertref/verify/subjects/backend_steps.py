@@ -19,10 +19,11 @@ import numpy as np
 
 from ...arrays import Array
 from ...layers import Settings
+from ...layers.positions import position_ids
 from ...ops import attention, softmax
 from ...opset import OpSet
 from ...precision import Precision, cast
-from ...topology import layer_input
+from ...topology import last_embedding, layer_input
 from ..graph.axes import AxesOf
 from ..own_model import asked
 from ..records import Arrays, Case
@@ -73,6 +74,11 @@ class EncoderSteps:
             first, _ = self._ops.add.forward(first, other)
         return first
 
+    def _learnt(self, parameter: str, made: Maker) -> None:
+        """A part of a parameter's gradient: of one that several layers use, the sum of what each makes."""
+        name, before = f"grad:{parameter}", self._makers.get(f"grad:{parameter}")
+        self._makers[name] = made if before is None else lambda v: self._sum(made(v), before(v))
+
     def _dense(
         self,
         x: str,
@@ -94,10 +100,10 @@ class EncoderSteps:
             rows = read(v[x]) if x in v else self._zeros(dy.shape[0], w.shape[1])
             return getattr(dense.backward(dy, dense.forward(rows, w, *more)[1]), field)
 
-        self._makers[f"grad:{weight}"] = lambda v: back(v, "weight")
+        self._learnt(weight, lambda v: back(v, "weight"))
         if not fused:
             self._makers[y] = lambda v: dense.forward(read(v[x]), w, *more)[0]
-            self._makers[f"grad:{bias}"] = lambda v: back(v, "bias")
+            self._learnt(bias, lambda v: back(v, "bias"))
         return lambda v: back(v, "x")
 
     def _norm(self, x: str, y: str, prefix: str, *, residual: bool = False) -> None:
@@ -117,8 +123,8 @@ class EncoderSteps:
 
         self._makers[y] = lambda v: run(v[x])[0]
         self._makers[f"grad:{x}"] = lambda v: back(v, "x")
-        self._makers[f"grad:{prefix}.weight"] = lambda v: back(v, "gamma")
-        self._makers[f"grad:{prefix}.bias"] = lambda v: back(v, "beta")
+        self._learnt(f"{prefix}.weight", lambda v: back(v, "gamma"))
+        self._learnt(f"{prefix}.bias", lambda v: back(v, "beta"))
 
     def _activation(self, x: str, y: str) -> None:
         op = self._ops.bias_activation
@@ -132,9 +138,11 @@ class EncoderSteps:
     # -- the model ---------------------------------------------------------------------------------------------------
 
     def _embeddings(self) -> None:
-        ids = {"word": self._x.input_ids, "position": self._x.position_ids, "token_type": self._x.token_type_ids}
+        positions = position_ids(self._xp, self._x, self._s)
+        ids = {"word": self._x.input_ids, "position": positions, "token_type": self._x.token_type_ids}
         embedding = self._ops.embedding
-        for table in TABLES:
+        tables = [table for table in TABLES if f"bert.embeddings.{table}_embeddings.weight" in self._p]
+        for table in tables:
             name = f"bert.embeddings.{table}_embeddings.weight"
 
             def run(name: str = name, at: Array = ids[table]) -> Any:
@@ -145,13 +153,17 @@ class EncoderSteps:
                 embedding.backward(v[dy], run()[1]).table
             )
         self._makers["embeddings.sum"] = lambda v: self._sum(
-            *(v[f"embeddings.{table}"] for table in ("word", "token_type", "position"))
+            *(v[f"embeddings.{table}"] for table in ("word", "token_type", "position") if table in tables)
         )
         self._norm("embeddings.sum", "embeddings.norm", "bert.embeddings.LayerNorm")
+        if self._s.config.embedding_size is not None:
+            x, y, name = "embeddings.norm", "embeddings.projection", "bert.embeddings.projection."
+            self._makers[f"grad:{x}"] = self._dense(x, y, name + "weight", name + "bias")
 
     def _attention(self, i: int) -> None:
-        p, g, q = f"layer.{i}.", f"grad:layer.{i}.", f"bert.encoder.layer.{i}.attention."
-        x, out = layer_input(i), q + "output.dense."
+        stored = self._s.config.stored_layer(i)
+        p, g, q = f"layer.{i}.", f"grad:layer.{i}.", f"bert.encoder.layer.{stored}.attention."
+        x, out = layer_input(i, last_embedding(self._s.config)), q + "output.dense."
         back = {
             name: self._dense(x, p + name, f"{q}self.{name}.weight", f"{q}self.{name}.bias")
             for name in ("query", "key", "value")
@@ -206,7 +218,7 @@ class EncoderSteps:
         }
 
     def _feed_forward(self, i: int) -> None:
-        p, g, q = f"layer.{i}.", f"grad:layer.{i}.", f"bert.encoder.layer.{i}."
+        p, g, q = f"layer.{i}.", f"grad:layer.{i}.", f"bert.encoder.layer.{self._s.config.stored_layer(i)}."
         wide, out, x = q + "intermediate.dense.", q + "output.dense.", p + "attention_norm"
         fused = "bias_activation" in self._kernels
         back = self._dense(x, p + "ffn_pre", wide + "weight", wide + "bias", fused=fused)

@@ -1,6 +1,7 @@
 """The losses of a Hugging Face model: the labels that it takes, its own loss, and the case's formulas in torch where
 its own is another one or where it has none."""
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from ...data.batch import IGNORED_LABEL
 from ..records import Case
 from . import torch_step
 
+SENTENCES = ("next_sentence_label", "sentence_order_label")
+"""What models call the labels of pairs of sentences."""
 GIVEN = ("encoder", "pooler")
 """Objectives whose gradients are given for what the encoder makes: any model with a BERT inside can be asked."""
 
@@ -33,8 +36,10 @@ def why_not_own(case: Case) -> str | None:
     return None
 
 
-def labels(case: Case, device: Any, floating: Any) -> dict[str, Tensor]:
-    """The arguments by which a model of this head gets its labels; `floating` is the type of those that are numbers."""
+def labels(case: Case, device: Any, floating: Any, taken: Collection[str]) -> dict[str, Tensor]:
+    """The arguments by which a model of this head gets its labels; `floating` is the type of those that are numbers,
+    `taken` are the arguments that the model has."""
+    sentences = next((name for name in SENTENCES if name in taken), SENTENCES[0])
 
     def send(array: Any, dtype: Any = torch.int64) -> Tensor:
         return torch.from_numpy(np.asarray(array)).to(device, dtype)
@@ -42,7 +47,7 @@ def labels(case: Case, device: Any, floating: Any) -> dict[str, Tensor]:
     match case.objective:
         case "pretraining":
             words = torch_step.labels(case.batch).to(device)
-            return {"labels": words, "next_sentence_label": send(case.batch.next_sentence_label)}
+            return {"labels": words, sentences: send(case.batch.next_sentence_label)}
         case "masked_lm":
             return {"labels": torch_step.labels(case.batch).to(device)}
         case "next_sentence":
@@ -68,9 +73,8 @@ def computed(case: Case, output: Any, encoded: Any) -> dict[str, Tensor]:
     """The case's losses, from the model's output, or from that of the encoder inside it."""
     match case.objective:
         case "pretraining":
-            mlm, nsp, total = torch_step.losses(
-                output.prediction_logits, output.seq_relationship_logits, case.batch, case.numerics
-            )
+            pairs = output.sop_logits if "sop_logits" in output else output.seq_relationship_logits
+            mlm, nsp, total = torch_step.losses(output.prediction_logits, pairs, case.batch, case.numerics)
             return {"loss.mlm": mlm, "loss.nsp": nsp, "loss.total": total}
         case "masked_lm":
             mlm = torch_step.word_loss(output.logits, case.batch, case.numerics)
@@ -79,7 +83,8 @@ def computed(case: Case, output: Any, encoded: Any) -> dict[str, Tensor]:
             return {"loss.total": _span(case, output.start_logits, output.end_logits)}
         case "token_classification":
             return {"loss.total": (output.logits * 0).sum()}
-    outputs = {"upstream.sequence": encoded.last_hidden_state, "upstream.pooled": encoded.pooler_output}
+    pooled = getattr(encoded, "pooler_output", None)
+    outputs = {"upstream.sequence": encoded.last_hidden_state, "upstream.pooled": pooled}
     return {"loss.total": sum(_product(case, name, outputs[name]) for name in case.targets)}
 
 

@@ -5,11 +5,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from ...checkpoint.names import from_huggingface
+from ...checkpoint.naming import Naming, naming_of
 from ...config import BertConfig, Numerics, config_to_dict, live_config_from_dict, live_config_notes
 from ...errors import BackendUnavailable, InputError
 from ...heads import DECODER as OWN_DECODER
 from ...heads import architecture_of, architectures, labelled
 from ...topology import places
+from ...variants import VARIANTS, berts_class, class_name
 from ..cases.targets import PROBLEMS, TASK_HEADS, objective_of
 from ..graph.axes import rows_of
 from ..records import PRETRAINING, Arrays, Case
@@ -23,6 +26,8 @@ from . import torch_losses
 from .torch_watch import TorchWatch
 
 DECODER = {"weight": "bert.embeddings.word_embeddings.weight", "bias": "cls.predictions.bias"}
+ENCODERS = ("encoder.layer", "transformer.layer", "encoder.albert_layer_groups")
+"""Where the layers stand in what holds the embeddings."""
 
 
 def transformers() -> Any:
@@ -37,11 +42,16 @@ def transformers() -> Any:
 
 
 def huggingface_config(config: BertConfig, numerics: Numerics, attention: str = "eager", **settings: Any) -> Any:
-    """The `transformers.BertConfig` of an architecture and a dialect, with settings of the library's own."""
+    """The library's config of an architecture and a dialect, with settings of its own."""
     values = config_to_dict(config, numerics) | settings
     for key in ("bertref_numerics", "architectures", "model_type"):
         del values[key]
-    return transformers().BertConfig(**values, attn_implementation=attention)
+    return _class(config, "BertConfig")(**values, attn_implementation=attention)
+
+
+def _class(config: BertConfig, berts: str) -> Any:
+    """The library's class for this variant of the network."""
+    return getattr(transformers(), class_name(config.variant, berts))
 
 
 def stock(config: BertConfig, numerics: Numerics, attention: str = "eager") -> Any:
@@ -57,8 +67,10 @@ def stock_for(case: Case, attention: str = "eager") -> Any:
         settings["num_labels"] = case.num_labels
     made = huggingface_config(case.config, case.numerics, attention, **settings)
     if not case.heads:
-        return transformers().BertModel(made, add_pooling_layer=False).eval()
-    return getattr(transformers(), architecture_of(case.heads) or "BertForPreTraining")(made).eval()
+        encoder = _class(case.config, "BertModel")
+        bare = {"add_pooling_layer": False} if case.config.variant.pooled_by == "tanh" else {}
+        return encoder(made, **bare).eval()
+    return _class(case.config, architecture_of(case.heads) or "BertForPreTraining")(made).eval()
 
 
 def folder(path: str, attention: str | None = None) -> tuple[Any, frozenset[str]]:
@@ -68,46 +80,73 @@ def folder(path: str, attention: str | None = None) -> tuple[Any, frozenset[str]
     library = transformers()
     try:
         named = library.AutoConfig.from_pretrained(path, local_files_only=True).architectures or [""]
-        name = named[0] if named[0] in architectures() else "BertForPreTraining"
+        name = named[0] if berts_class(named[0]) in architectures() else "BertForPreTraining"
         model, loading = getattr(library, name).from_pretrained(
             path, local_files_only=True, output_loading_info=True, **options
         )
-        return model.eval(), frozenset(parts(model).prefix + key for key in loading["missing_keys"])
+        found = parts(model)
+        return model.eval(), frozenset(found.canonical(key) or key for key in loading["missing_keys"])
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(f"{path}: transformers can't load a BERT from it: {str(error).splitlines()[0]}") from None
 
 
 @dataclass(frozen=True)
 class Parts:
-    """A model's encoder (`embeddings`, `encoder.layer`, `pooler`) and heads (`predictions`, `seq_relationship`).
-    What it hasn't got is None. `prefix` is what its parameters' names lack of the canonical ones."""
+    """A model's encoder, which has the embeddings, the layers and perhaps a pooler, and its heads `predictions` and
+    `next_sentence`. What it hasn't got is None. `prefix` is what its parameters' names lack of those in `naming`."""
 
     model: Any
     encoder: Any
     predictions: Any
     next_sentence: Any
     prefix: str
+    naming: Naming
+
+    def canonical(self, name: str) -> str | None:
+        """The canonical name of a parameter of the model; None for one that is no part of the network."""
+        found = from_huggingface(self.prefix + name, self.naming)
+        return found and found.name
+
+    def module(self, name: str) -> Any:
+        """The module whose output is that of BERT's module `name`; None for one that the model hasn't got."""
+        return submodule(self.model, self.naming.module(name).removeprefix(self.prefix))
 
 
 def parts(model: Any) -> Parts:
-    """Finds them in a `BertForPreTraining`, `BertModel`, `BertForMaskedLM` or what derives from one.
+    """Finds them in a `BertForPreTraining`, `BertModel`, `BertForMaskedLM` or what derives from one, or in such a model
+    of another variant.
 
     Raises `InputError` for a model of another build.
     """
-    encoder = getattr(model, "bert", model)
-    if not (hasattr(encoder, "embeddings") and hasattr(getattr(encoder, "encoder", None), "layer")):
+    naming = _naming(model)
+    encoder = getattr(model, naming.base.removesuffix("."), model)
+    if not (hasattr(encoder, "embeddings") and any(submodule(encoder, layers) is not None for layers in ENCODERS)):
         raise InputError(
             f"{type(model).__name__} has no BERT of Hugging Face's build inside (bert.embeddings, bert.encoder.layer); "
             "verify it as python:MODULE:FACTORY"
         )
-    heads = getattr(model, "cls", None)
-    return Parts(
-        model,
-        encoder,
-        getattr(heads, "predictions", None),
-        getattr(heads, "seq_relationship", None),
-        "" if encoder is not model else "bert.",
+    predictions, sentences = (
+        submodule(model, naming.module(name)) for name in ("cls.predictions", "cls.seq_relationship")
     )
+    return Parts(model, encoder, predictions, sentences, "" if encoder is not model else naming.base, naming)
+
+
+def _naming(model: Any) -> Naming:
+    """What the model calls its parts: by its config, as far as it has one that is known."""
+    config = getattr(model, "config", None)
+    kind, inner = getattr(config, "model_type", "bert"), getattr(config, "inner_group_num", 1)
+    classifies = submodule(model, "classifier.out_proj") is not None
+    heads = ("sequence_classification",) if classifies else ()
+    return naming_of(kind if kind in VARIANTS else "bert", heads, inner)
+
+
+def submodule(model: Any, path: str) -> Any:
+    """The module, or whatever else stands at a path of names and numbers; None if nothing does."""
+    for step in path.split("."):
+        if model is None:
+            break
+        model = dict(enumerate(model)).get(int(step)) if step.isdigit() else getattr(model, step, None)
+    return model
 
 
 PRETRAINING_HEADS: dict[tuple[bool, bool], tuple[str, ...]] = {
@@ -120,11 +159,11 @@ def heads_of(model: Any) -> tuple[tuple[str, ...], str | None]:
     """The model's heads and its objective (`cases.targets.HEADS`): by Hugging Face's class that it derives from; else
     by the heads of pre-training that it has; else it is an encoder."""
     known, found = architectures(), parts(model)
-    names = [base.__name__ for base in type(model).__mro__]
+    names = [berts_class(base.__name__) for base in type(model).__mro__]
     heads = next((known[name] for name in names if name in known), None)
     if heads is None or not {*heads} & {*TASK_HEADS}:
         has = (found.predictions is not None, found.next_sentence is not None)
-        heads = ("pooler",) if found.encoder.pooler is not None else ()
+        heads = ("pooler",) if getattr(found.encoder, "pooler", None) is not None else ()
         heads = PRETRAINING_HEADS.get(has, heads)
     own = next((o for o, problem in PROBLEMS.items() if problem == getattr(model.config, "problem_type", None)), None)
     if heads == ("sequence_classification",) and own:
@@ -140,7 +179,7 @@ def num_labels(model: Any) -> int:
 def trains(model: Any, case: Case) -> bool:
     """Whether the model can go on to the case's loss: it has its head, or gradients are given for what is inside."""
     if case.objective in torch_losses.GIVEN:
-        return "upstream.pooled" not in case.targets or parts(model).encoder.pooler is not None
+        return "upstream.pooled" not in case.targets or getattr(parts(model).encoder, "pooler", None) is not None
     return case.objective is not None and case.objective != "sentence_embedding" and heads_of(model)[0] == case.heads
 
 
@@ -162,8 +201,7 @@ def problem_type(model: Any, objective: str | None) -> Iterator[None]:
 
 def tied(model: Any) -> bool:
     """Whether its decoder compares with the word embeddings, or is meant to."""
-    decoder = getattr(parts(model).predictions, "decoder", None)
-    return decoder is None or bool(getattr(model.config, "tie_word_embeddings", True))
+    return parts(model).predictions is None or bool(getattr(model.config, "tie_word_embeddings", True))
 
 
 def architecture(model: Any) -> tuple[BertConfig, Numerics]:
@@ -184,14 +222,14 @@ def parameters(model: Any, known: Collection[str]) -> dict[str, list[Any]]:
     """Canonical name, one of `known` -> the model's parameters of that name: two where it has untied what should be
     one. A decoder that is meant to have a table of its own has its own bias, too."""
     found: dict[str, list[Any]] = {}
-    prefix, own = parts(model).prefix, OWN_DECODER in known
-    given = dict(model.named_parameters(remove_duplicate=False))
-    for name, parameter in given.items():
+    inside, own = parts(model), OWN_DECODER in known
+    given = [(inside.canonical(n) or n, parameter) for n, parameter in model.named_parameters(remove_duplicate=False)]
+    for name, parameter in given:
         decoder = name.removeprefix("cls.predictions.decoder.")
-        canonical = DECODER.get(decoder, decoder) if decoder != name else prefix + name
+        canonical = DECODER.get(decoder, decoder) if decoder != name else name
         if own and decoder == "weight":
             canonical = OWN_DECODER
-        if own and name == DECODER["bias"] and "cls.predictions.decoder.bias" in given:
+        if own and name == DECODER["bias"] and "cls.predictions.decoder.bias" in dict(given):
             continue
         if canonical in known:
             owners = found.setdefault(canonical, [])
@@ -255,37 +293,20 @@ def _weights_for(name: str | None, own: Any, params: Arrays, kind: Any) -> Any:
 def place_hooks(watch: TorchWatch, found: Parts, case: Case) -> None:
     """Every probe that can be seen at a module, or inside one of attention, in a model of this depth."""
     dropout = found.encoder.embeddings.dropout
+    probes: dict[tuple[str, str], list[str]] = {}  # of a module that several layers share, those of all its calls
     for name, side, probe in places(rows_of(case)):
         # the module's output is the norm's unless dropout works in between; it is there even if the norm is not
         inner = probe == "embeddings.norm" and dropout.training and dropout.p
-        module = _module(found, f"{name}.LayerNorm" if inner else name)
+        probes.setdefault((f"{name}.LayerNorm" if inner else name, side), []).append(probe)
+    for (name, side), names in probes.items():
+        module = found.module(name)
         if module is None:
             continue
         if side == "in":
-            watch.inputs_of(module, probe)
-        elif side == "inside":
-            if probe.endswith(".scores"):  # the probabilities are seen with them
-                watch.attention(module, probe.removesuffix("scores"))
-        elif probe == "embeddings.position":
-            watch.broadcast_output_of(module, probe)
+            watch.inputs_of(module, names)
+        elif side == "inside":  # the probabilities are seen with the scores
+            watch.attention(module, [probe.removesuffix("scores") for probe in names if probe.endswith(".scores")])
+        elif names == ["embeddings.position"]:
+            watch.broadcast_output_of(module, names[0])
         else:
-            watch.output_of(module, probe)
-
-
-def _module(found: Parts, name: str) -> Any:
-    """The module of a name in `BertForPreTraining`; None for a part that the model hasn't got."""
-    parts = {
-        "bert.pooler": found.encoder.pooler,
-        "bert": found.encoder,
-        "cls.predictions": found.predictions,
-        "cls.seq_relationship": found.next_sentence,
-        "classifier": getattr(found.model, "classifier", None),
-        "qa_outputs": getattr(found.model, "qa_outputs", None),
-    }
-    part = next(part for part in parts if f"{name}.".startswith(f"{part}."))
-    module = parts[part]
-    for step in filter(None, name.removeprefix(part).split(".")):
-        if module is None:
-            break
-        module = dict(enumerate(module)).get(int(step)) if step.isdigit() else getattr(module, step)
-    return module
+            watch.output_of(module, names)

@@ -1,5 +1,6 @@
 """One case on one torch model: forward under the watch, backward, one step of the optimiser."""
 
+import inspect
 from collections.abc import Collection
 from contextlib import nullcontext
 from typing import Any
@@ -76,10 +77,12 @@ class TorchRun:
             rows = array.reshape(-1, case.choices, array.shape[1]) if case.objective == "multiple_choice" else array
             return torch.from_numpy(np.asarray(rows, np.int64)).to(device)
 
-        inputs = {name: send(getattr(batch, name)) for name in ("input_ids", "attention_mask", "token_type_ids")}
+        taken = inspect.signature(self._model.forward).parameters
+        names = ("input_ids", "attention_mask", "token_type_ids" if case.config.type_vocab_size else "")
+        inputs = {name: send(getattr(batch, name)) for name in filter(None, names)}
         reason = torch_losses.why_not_own(case)
         if self._trains and reason is None:
-            inputs |= torch_losses.labels(case, device, self._master)
+            inputs |= torch_losses.labels(case, device, self._master, taken)
         encoded: list[Any] = []
         kept = self._parts.encoder.register_forward_hook(lambda _, args, output: encoded.append(output))
         try:

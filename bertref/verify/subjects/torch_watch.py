@@ -6,7 +6,7 @@ the scores, the softmax the probabilities. A fused attention calls neither, and 
 sees the two cross-entropies, which Hugging Face computes inside the model's forward.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -50,7 +50,7 @@ class TorchWatch(TorchFunctionMode):  # type: ignore[misc]
     # ---- what a probe is ---------------------------------------------------------------------------------------
 
     def see(self, name: str, tensor: Tensor, value: npt.NDArray[Any] | None = None) -> None:
-        """Records a probe, and its gradient when it comes. The first sight counts: a module may run twice.
+        """Records a probe, and its gradient when it comes. The first sight counts.
 
         `value` is what the tensor held when it was made, for one that has been changed in place since.
         """
@@ -80,20 +80,24 @@ class TorchWatch(TorchFunctionMode):  # type: ignore[misc]
 
     # ---- module hooks ------------------------------------------------------------------------------------------
 
-    def inputs_of(self, module: Any, name: str) -> None:
-        """The first argument of the module is the probe."""
+    def inputs_of(self, module: Any, names: Sequence[str]) -> None:
+        """The first argument of the module is the probe: of its first call the first, and so on."""
+        calls = iter(names)
 
         def hook(_: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
             first = args[0] if args else next(iter(kwargs.values()), None)
-            self.see(name, first)
+            if name := next(calls, None):
+                self.see(name, first)
 
         self._keep(module.register_forward_pre_hook(hook, with_kwargs=True))
 
-    def output_of(self, module: Any, name: str) -> None:
-        """The module's output, or the first of its outputs, is the probe."""
+    def output_of(self, module: Any, names: Sequence[str]) -> None:
+        """The module's output, or the first of its outputs, is the probe: of its first call the first, and so on."""
+        calls = iter(names)
 
         def hook(_: Any, args: tuple[Any, ...], output: Any) -> None:
-            self.see(name, output[0] if isinstance(output, tuple) else output)
+            if name := next(calls, None):
+                self.see(name, output[0] if isinstance(output, tuple) else output)
 
         self._keep(module.register_forward_hook(hook))
 
@@ -109,15 +113,18 @@ class TorchWatch(TorchFunctionMode):  # type: ignore[misc]
 
         self._keep(module.register_forward_hook(hook))
 
-    def attention(self, module: Any, prefix: str) -> None:
-        """Scores and probabilities that are computed while this module runs."""
+    def attention(self, module: Any, prefixes: Sequence[str]) -> None:
+        """Scores and probabilities that are computed while this module runs, for the first time under the first of the
+        prefixes, and so on."""
+        calls = iter(prefixes)
 
         def enter(_: Any, args: tuple[Any, ...]) -> None:
-            self._attention, self._scores = prefix, None
+            self._attention, self._scores = next(calls, ""), None
 
         def leave(_: Any, args: tuple[Any, ...], output: Any) -> None:
-            probs = f"{prefix}probs"
-            if probs not in self.values and isinstance(output, tuple) and len(output) > 1:
+            probs = f"{self._attention}probs"
+            seen = not self._attention or probs in self.values
+            if not seen and isinstance(output, tuple) and len(output) > 1:
                 self.see(probs, output[1])
             self._attention = ""
 

@@ -30,7 +30,7 @@ CASES = {case["name"]: case for case in golden.details("original_instances")["ca
 
 def as_original(instance: Instance, tokens: np.ndarray, vocab: Vocab) -> dict[str, Any]:
     """An instance in the golden's words."""
-    ids = with_specials(instance.spans, lambda start, end: tokens[start:end], vocab.cls, vocab.sep)
+    ids = with_specials(instance.spans, lambda start, end: tokens[start:end], vocab).input_ids
     for position, replacement in zip(instance.masked.positions, instance.masked.replacements, strict=True):
         ids[position] = replacement
     first = instance.spans[1] - instance.spans[0] + 2
@@ -61,6 +61,7 @@ def test_the_original_script_s_instances(name: str) -> None:
             max_predictions=options["max_predictions_per_seq"],
             whole_word=options["do_whole_word_mask"],
         ),
+        vocab,
         random.Random(options["random_seed"]),
         options["dupe_factor"],
     )

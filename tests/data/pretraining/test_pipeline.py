@@ -148,7 +148,7 @@ def test_choices_come_from_the_streams_that_the_design_names(corpus: Corpus) -> 
         ]
         assert [tuple(spans) for spans in source.instances(number).tolist()] == expected
         for batch, spans in zip(source.in_order(1, pass_number=number), expected, strict=True):
-            ids = with_specials(spans, corpus.tokens, VOCAB.cls, VOCAB.sep)
+            ids = with_specials(spans, corpus.tokens, VOCAB).input_ids
             masked = mask_tokens(ids, rules, StreamRandom(3, "masking", number, int(batch.example[0])))
             count = len(masked.positions)
             assert batch.masked_lm_positions[0, :count].tolist() == masked.positions

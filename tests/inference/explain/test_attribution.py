@@ -11,6 +11,7 @@ import torch
 
 import bertref
 from bertref.inference.explain import attribution, gradients
+from bertref.text import Vocab
 from tests.inference.saved import labels, make
 
 from .oracle import Oracle, check
@@ -101,7 +102,7 @@ def test_float32_is_complete_to_the_printed_tolerance(folder: Path, network: Any
 
 
 def wrong_baseline(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(attribution, "PAD", "[UNK]")
+    patch.setattr(Vocab, "pad", property(lambda vocab: vocab.unk))
 
 
 def scaled_weights(patch: pytest.MonkeyPatch) -> None:

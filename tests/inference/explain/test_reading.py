@@ -1,5 +1,6 @@
 """Which tokens are which words, also where a text is cut."""
 
+from dataclasses import replace
 from typing import Any
 
 import hypothesis
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 import bertref
 from bertref.inference.explain.reading import read
+from bertref.text import train_tokenizer
 from tests.inference.saved import labels, make
 
 LIMIT = 12
@@ -41,6 +43,21 @@ def test_every_token_but_the_frame_is_in_one_word(
         assert [found.encoding.token_type_ids[i] for i in word.tokens] == [word.segment] * len(word.tokens)
         piece = (text, pair or "")[word.segment][word.start : word.end]
         assert cut or [ids[i] for i in word.tokens] == model.tokenizer.ids_batch([piece])[0]
+
+
+@pytest.mark.parametrize("pair", [None, "b, ab a"])
+@pytest.mark.parametrize("truncate", [None, "tail"])
+def test_frames_of_other_tokenizers(model: bertref.Model, pair: str | None, truncate: Any) -> None:
+    """RoBERTa's have two separators between texts and spaces in pieces."""
+    tokenizer = train_tokenizer(["ab ab a b"], 263, "byte-level")
+    other, text = replace(model, tokenizer=tokenizer), "ab a" + " ab" * (8 if truncate else 0)
+    found = read(other, text, pair, truncate)
+    ids, vocab = found.encoding.input_ids, tokenizer.vocab
+    inside = [i for i, number in enumerate(ids) if number not in (vocab.cls, vocab.sep)]
+    assert [position for word in found.words for position in word.tokens] == inside
+    assert len(ids) - len(inside) == (2 if pair is None else 4)
+    words = [(text, pair or "")[word.segment][word.start : word.end] for word in found.words]
+    assert [tokenizer.decode([ids[i] for i in word.tokens]).strip() for word in found.words] == words
 
 
 def test_a_cut_text_keeps_the_words_of_its_end(model: bertref.Model) -> None:

@@ -1,5 +1,6 @@
 """A teacher in a run: its logits are the model's own, they are worked out once, and what can't be taught is refused."""
 
+import os
 import re
 import shutil
 from dataclasses import replace
@@ -13,6 +14,7 @@ import bertref
 from bertref.errors import InputError
 from bertref.objectives.distillation import PROJECTION
 from bertref.text import Tokenizer, Vocab
+from bertref.train.finetuning import teacher_answers
 from bertref.train.finetuning.setup import FinetuneSetup, basis_of, set_up
 from bertref.train.report import silent
 
@@ -64,13 +66,55 @@ def test_a_student_learns_from_the_teacher_alone(taught_folder: Path) -> None:
 
 def test_the_teacher_is_asked_once(taught_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = setup_of(taught_folder)
-    monkeypatch.setattr("bertref.train.finetuning.teaching._write", None)
+    monkeypatch.setattr("bertref.train.finetuning.teaching.ask", None)
     again = setup_of(taught_folder)
     np.testing.assert_array_equal(first.features.logits, again.features.logits)  # type: ignore[attr-defined]
 
 
+def test_what_a_killed_run_heard_is_not_asked_again(taught_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[int]] = []
+    answers = teacher_answers._answers
+
+    def at_most(count: int) -> Any:
+        def counted(teacher: Any, kind: Any, store: Any, units: Any) -> Any:
+            if len(asked) == count:
+                raise KeyboardInterrupt
+            asked.append(units.tolist())
+            return answers(teacher, kind, store, units)
+
+        return counted
+
+    monkeypatch.setattr(teacher_answers, "TOKENS", 120)
+    monkeypatch.setattr(teacher_answers, "_answers", at_most(5))
+    with pytest.raises(KeyboardInterrupt):
+        setup_of(taught_folder, kernels="off")  # without threads: one batch after the other
+    before = asked[1:]  # of the first, which is asked twice, only the width was kept
+    asked.clear()
+    monkeypatch.setattr(teacher_answers, "_answers", at_most(-1))
+    second = setup_of(taught_folder, kernels="off")
+    assert sorted(unit for units in before + asked for unit in units) == list(range(len(second.store)))
+    kept = Path(os.environ["BERTREF_CACHE"])
+    assert not list(kept.glob("teacher-*.part"))
+    for folder in kept.glob("teacher-*"):
+        shutil.rmtree(folder)
+    whole = setup_of(taught_folder, kernels="off")
+    np.testing.assert_array_equal(second.features.logits, whole.features.logits)  # type: ignore[attr-defined]
+
+
+def test_logits_that_are_no_numbers_are_refused(taught_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = teacher_answers._answers
+
+    def broken(*given: Any) -> Any:
+        logits, mask = answers(*given)
+        return np.where(np.arange(logits.shape[-1]) == 0, np.nan, logits), mask
+
+    monkeypatch.setattr(teacher_answers, "_answers", broken)
+    with pytest.raises(InputError, match="the teacher's logits are not finite"):
+        setup_of(taught_folder)
+
+
 def test_how_far_the_teacher_is_is_said(taught_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bertref.train.finetuning.teaching.EVERY", -1.0)
+    monkeypatch.setattr("bertref.train.finetuning.teacher_answers.EVERY", -1.0)
     said: list[str] = []
     options = running.options(taught_folder, teacher=str(taught_folder / "teacher"))
     set_up(basis_of(options, taught_folder / "none"), lambda _, what: said.append(str(what.get("text"))))

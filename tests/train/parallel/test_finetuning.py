@@ -55,6 +55,22 @@ def test_a_run_of_several_processes_is_that_of_one(tmp_path: Path, size: int) ->
     assert [each["step"] for each in now["evaluations"]] == [each["step"] for each in was["evaluations"]]
 
 
+def test_the_optimizers_state_may_be_shared_out(tmp_path: Path) -> None:
+    """Some parameters are frozen, the others learn at rates of their own; a run goes on with it and without."""
+    changes = {"precision": "float64", "batch_size": 13, "steps": 8, "freeze": "1", "layer_decay": 0.5}
+    _, one = run(tmp_path, "one", **changes)
+    _, first = shared(tmp_path, 2, "many", 3, shard_optimizer=True, **changes)
+    _, second = shared(tmp_path, 3, "many", 3, shard_optimizer=True, resume=True, **changes)
+    _, third = shared(tmp_path, 2, "many", resume=True, **changes)
+    found = [row for logs in (first, second, third) for row in numbers(logs[0], "step", "loss", "gradient_norm")]
+    np.testing.assert_allclose(found, numbers(one, "step", "loss", "gradient_norm"), rtol=1e-10)
+    ours, theirs = weights(tmp_path / "one"), weights(tmp_path / "many")
+    for name, array in ours.items():
+        np.testing.assert_allclose(theirs[name], array, rtol=0, atol=1e-8, err_msg=name)
+    with pytest.raises(InputError, match="--shard-optimizer cuts parameters into pieces, but lamb needs them whole"):
+        run(tmp_path, "lamb", optimizer="lamb", shard_optimizer=True)
+
+
 @pytest.mark.parametrize("stop", [4, 6])
 def test_a_stopped_run_goes_on_bit_equal(tmp_path: Path, stop: int) -> None:
     """Step 6 has an evaluation that the stopped run did not make."""

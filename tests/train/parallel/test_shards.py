@@ -42,10 +42,10 @@ def test_pieces_are_cut_added_and_put_together(shapes: dict[str, tuple[int, ...]
             np.testing.assert_allclose(found.pop(name), piece, rtol=1e-12, atol=1e-12)
         assert not found, "as many pieces of the sums as of whole arrays"
         own = parts.own(xp, total)
-        norm = parts.norm(xp, np.sqrt(np.asarray(sum(float((piece**2).sum()) for piece in own.values()))))
+        norm = parts.norm(xp, np.sqrt(np.asarray(sum(float((piece**2).sum()) for piece in own.values()))), "float64")
         want = np.sqrt(sum(float((array**2).sum()) for array in total.values()))
         assert float(norm) == pytest.approx(want, rel=1e-12)
-        return own, parts.whole(xp, own)
+        return own, parts.whole(xp, own, "float64")
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(shards_module, "buckets", lambda sizes: buckets(sizes, full))
@@ -55,6 +55,24 @@ def test_pieces_are_cut_added_and_put_together(shapes: dict[str, tuple[int, ...]
         assert equal(whole, total)
     count = sum(int(np.prod(shape)) for shape in shapes.values())
     assert sum(piece.size for own, _ in results for piece in own.values()) == count, "every element belongs to one"
+
+
+@pytest.mark.parametrize("absent", ["a", "b", "c"])
+def test_a_parameter_without_a_gradient_has_no_sum(absent: str) -> None:
+    xp = backends.get("numpy").xp
+    shapes = {"a": (2, 3), "b": (5,), "c": (4,)}
+    grads = {name: np.arange(np.prod(shape), dtype=np.float64).reshape(shape) + 1 for name, shape in shapes.items()}
+    del grads[absent]
+
+    def work(world: ThreadWorld) -> dict[str, Any]:
+        return Shards(world, shapes).summed(xp, {name: array.copy() for name, array in grads.items()})
+
+    found = together(2, work)
+    assert {name for pieces in found for name in pieces} == grads.keys()
+    for name, array in grads.items():
+        np.testing.assert_array_equal(
+            np.concatenate([pieces[name] for pieces in found if name in pieces]), 2 * array.reshape(-1)
+        )
 
 
 @pytest.mark.parametrize(("size", "backend"), [(2, "numpy"), (3, "torch")])

@@ -43,8 +43,6 @@ def test_gradients_are_added_by_name(backend: str, dtype: str, data: st.DataObje
     def work(world: ThreadWorld) -> dict[str, np.ndarray]:
         given = {name: xp.from_numpy(g.copy()) for name, g in shares[world.rank].items()}
         found = summed(world, xp, given)
-        for name, g in given.items():
-            assert (xp.to_numpy(g) == shares[world.rank][name]).all(), "what was given is untouched"
         return {name: xp.to_numpy(g) for name, g in found.items()}
 
     with pytest.MonkeyPatch.context() as patch:

@@ -1,17 +1,23 @@
 """Processes that torchrun starts: how they join, that they learn what one does, and that they survive being killed."""
 
 import json
+import queue
 import random
 import sys
 import time
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import psutil
 import pytest
+import torch
 
 from bertref.errors import InputError
-from bertref.train.parallel.torchrun import joined
+from bertref.train.parallel.torchrun import Gloo, joined
 from bertref.train.parallel.world import ALONE
 
 from ..pretraining.running import equal, run, weights
@@ -108,3 +114,47 @@ def test_a_signal_to_torchrun_saves_and_ends_all(tmp_path: Path) -> None:
     process.communicate(timeout=600)
     (checkpoint,) = (tmp_path / "out").glob("checkpoint-*")
     assert int(checkpoint.name.partition("-")[2]) >= 10
+
+
+class Post:
+    """`isend` and `irecv` of torch.distributed for one of several threads; `wait` takes what was sent."""
+
+    def __init__(self, boxes: "defaultdict[tuple[int, int, int], queue.Queue[Any]]", rank: int) -> None:
+        self._boxes, self._rank = boxes, rank
+
+    def isend(self, tensor: Any, to: int, tag: int) -> Any:
+        self._boxes[self._rank, to, tag].put(tensor.clone())
+        return SimpleNamespace(wait=lambda: None)
+
+    def irecv(self, tensor: Any, source: int, tag: int) -> Any:
+        box = self._boxes[source, self._rank, tag]
+        return SimpleNamespace(wait=lambda: tensor.copy_(box.get(timeout=60)))
+
+
+@pytest.mark.parametrize("size", [2, 3, 4])
+def test_parts_are_added_and_handed_round_in_the_order_of_the_ranks(size: int) -> None:
+    """Two exchanges are under way at once."""
+    boxes: defaultdict[tuple[int, int, int], queue.Queue[Any]] = defaultdict(queue.Queue)
+    given = np.random.default_rng(size).normal(size=(2, size, size * 3)).astype(np.float32)
+
+    def work(rank: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        world = Gloo(torch, Post(boxes, rank), rank, size)
+        arrays, parts = [array.copy() for array in given[:, rank]], [np.empty(3, np.float32) for _ in given]
+        for handle in [world.reduce_scatter(*both) for both in zip(arrays, parts, strict=True)]:
+            handle.wait()
+        whole = [np.full(size * 3, np.nan, np.float32) for _ in given]
+        for array, part in zip(whole, parts, strict=True):
+            array[rank * 3 : rank * 3 + 3] = part
+        for handle in [world.all_gather(array) for array in whole]:
+            handle.wait()
+        return whole, arrays
+
+    with ThreadPoolExecutor(size) as threads:
+        found = list(threads.map(work, range(size)))
+    for number, shares in enumerate(given):
+        total = shares[0].copy()
+        for share in shares[1:]:
+            total += share
+        for rank, (whole, arrays) in enumerate(found):
+            assert whole[number].tobytes() == total.tobytes()
+            assert equal({"": arrays[number]}, {"": shares[rank]}), "what was given is as it was"

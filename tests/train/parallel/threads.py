@@ -69,8 +69,10 @@ class ThreadWorld:
         rows = slice(self.rank * len(part), (self.rank + 1) * len(part))
         return _Sum(part, lambda: [(shape, dtype, given[rows]) for shape, dtype, given in everyone()])
 
-    def all_gather(self, part: HostArray) -> HostArray:
-        return np.concatenate(self._leave(part.copy())())
+    def all_gather(self, array: HostArray) -> Handle:
+        own = np.split(array, self.size)[self.rank].copy()
+        array[...] = np.nan
+        return _Parts(array, self._leave(own))
 
     def broadcast(self, array: HostArray) -> None:
         array[...] = self._leave(array.copy())()[0]
@@ -80,6 +82,14 @@ class ThreadWorld:
 
     def barrier(self) -> None:
         self._leave(None)()
+
+
+class _Parts:
+    def __init__(self, array: HostArray, everyone: Callable[[], list[Any]]) -> None:
+        self._array, self._everyone = array, everyone
+
+    def wait(self) -> None:
+        self._array[...] = np.concatenate(self._everyone())
 
 
 class _Sum:

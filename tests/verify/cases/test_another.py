@@ -29,3 +29,10 @@ def test_of_a_subjects_own_model() -> None:
     second = another(first)
     assert all((second.params[name] == value).all() for name, value in first.params.items())
     assert second.batch.input_ids.shape == (len(first.batch) + 1, 11)
+
+
+def test_of_a_model_that_makes_vectors_of_texts() -> None:
+    made = generate(3)
+    first = generate_for(made.config, made.numerics, 4, heads=(), embedding=("mean", "unit_length"))
+    second = another(first)
+    assert (second.embedding, second.objective, second.heads) == (first.embedding, None, ())

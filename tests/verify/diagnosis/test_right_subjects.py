@@ -14,6 +14,9 @@ from tests.verify.right import IMPLEMENTATIONS, WAYS, asked
 from .applied import asked as one_case
 from .applied import scene_of, wrong
 
+ROUNDED_FACTOR = 5007
+"""Seed of a case whose scores are just below the limit, for their factor is 1/sqrt(7) in float16, and no mistake."""
+
 
 def forced(kind: str, seed: int, folder: Path) -> Diagnosis:
     """What a forced diagnosis says of a right implementation of that kind; there is no second case to refute it."""
@@ -25,7 +28,8 @@ def forced(kind: str, seed: int, folder: Path) -> Diagnosis:
 
 @pytest.mark.parametrize(
     ("kind", "seed"),
-    [("numpy:dtype=float32", 91), ("torch:dtype=float32", 92), ("torch:dtype=bfloat16", 93)],
+    [("numpy:dtype=float32", 91), ("torch:dtype=float32", 92), ("torch:dtype=bfloat16", 93),
+     ("float16-constants", ROUNDED_FACTOR)],
 )
 def test_no_cause_in_right_subjects(kind: str, seed: int, tmp_path: Path) -> None:
     found = forced(kind, seed, tmp_path)

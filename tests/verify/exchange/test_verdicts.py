@@ -5,14 +5,15 @@ of what they computed, in other names and layouts.
 """
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from bertref.verify import checking
 from bertref.verify.cases.case import generate
-from bertref.verify.checking import check
 from bertref.verify.exchange import write_answers, write_case
 from bertref.verify.records import Arrays, Report
 from bertref.verify.subject import Subject
@@ -22,6 +23,9 @@ from tests.verify.mistakes import MISTAKES, Mistake
 
 from . import test_c_program as c
 from .folders import dump, packed
+
+check = partial(checking.check, diagnosis=False)
+"""For verdicts: why something is wrong is not looked for."""
 
 CASE = generate(7)
 FIVE = ("embeddings.norm", "layer.0.attention_norm", "layer.0.output", "layer.1.attention_norm", "layer.1.output")

@@ -5,7 +5,7 @@ import pytest
 
 from bertref.verify.cases.case import generate
 from bertref.verify.graph.contribution import Contribution
-from bertref.verify.graph.replay import Replay, sources
+from bertref.verify.graph.replay import Replay, sources, span
 from bertref.verify.graph.steps import Graph, Rewritten
 from bertref.verify.judgement.reference import answer_names, reference
 from bertref.verify.records import Case
@@ -51,6 +51,24 @@ def test_rewritten_rows_are_another_network_forward_and_backward() -> None:
     for name in answers:
         if not name.startswith("update:"):
             assert distance(graph, name, replay(name), answers[name]) < 1e-12, name
+
+
+@pytest.mark.parametrize("changed", ["embeddings.norm", "layer.1.ffn_act", "layer.1.output"])
+def test_a_replay_on_other_steps_makes_what_they_bear_on_anew_and_nothing_else(changed: str) -> None:
+    case, other = generate(2), generate(2, numerics={"layer_norm_eps": 1e-3, "gelu": "tanh"})
+    graph, theirs = Graph(case), Graph(other).arithmetic
+    row, recorded = graph.rows[changed], {"layer.0.attention_sum": reference(case).values["layer.0.attention_sum"]}
+    back = {one.name: theirs.parameter(row, i) for i, one in enumerate(row.parameters)}
+    after = graph.rewritten({changed: Rewritten(theirs.forward(row), (theirs.backward(row, 0),), back)})
+    replay = Replay(graph, recorded)
+    before = {step.name: replay(step.name) for step in graph}
+    on, anew = replay.on(after), Replay(after, recorded)
+    for step in after:
+        assert np.array_equal(on(step.name), anew(step.name)), step.name
+    spans = {name: span(after, name, recorded) for name in after.steps if name not in recorded}
+    for name in ("embeddings.sum", "layer.1.query", "layer.1.attention_norm", "grad:layer.1.query"):
+        assert (on.input(name) is replay.input(name)) == (not {changed, f"grad:{changed}"} & spans[name]), name
+    assert np.array_equal(before["layer.1.output"], on("layer.1.output")) == (changed == "embeddings.norm")
 
 
 def test_a_replay_on_other_steps_makes_everything_anew() -> None:

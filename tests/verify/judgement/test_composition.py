@@ -1,17 +1,21 @@
 """Norms and activations of single operations are right in half precision; fused ones are judged as closely as ever."""
 
+from functools import partial
 from typing import Any
 
 import pytest
 
+from bertref.verify import checking
 from bertref.verify.cases.case import generate
-from bertref.verify.checking import check
 from bertref.verify.judgement import composition
 from bertref.verify.judgement.composition import FORWARD, NORMS
 from bertref.verify.records import Arrays, Report
 from bertref.verify.subjects.python import PythonSubject
 from tests.verify.composed_bert import ComposedBert
 from tests.verify.report.reports import own
+
+check = partial(checking.check, diagnosis=False)
+"""For verdicts: why something is wrong is not looked for."""
 
 HALVES = ("bfloat16", "float16")
 COMPOSED = ("division", "reciprocal")

@@ -19,8 +19,10 @@ from bertref.verify.judgement.measures import (
     scatter,
     size_blocks,
 )
-from bertref.verify.judgement.noise_floor import Terms, Truth, for_larger, noise_floor, ratios, sample
+from bertref.verify.judgement.noise_floor import for_larger, noise_floor, ratios, sample
 from bertref.verify.judgement.reference import answer_names, reference
+from bertref.verify.judgement.terms import Terms
+from bertref.verify.judgement.truth import Truth
 
 PLAIN = Axes((40, 50), ("row", "channel"))
 

@@ -1,13 +1,14 @@
 """The factor of attention's scores rounded to a half type is right; another factor is not, and norms get no room."""
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 
+from bertref.verify import checking
 from bertref.verify.cases.case import generate
-from bertref.verify.checking import check
 from bertref.verify.emulation.formats import FORMATS
 from bertref.verify.judgement import score_scale
 from bertref.verify.judgement.score_scale import NOTE, gains
@@ -15,6 +16,9 @@ from bertref.verify.records import Arrays, Case, Report
 from bertref.verify.subjects.python import PythonSubject
 from tests.verify.composed_bert import SCALES, ComposedBert
 from tests.verify.report.reports import own
+
+check = partial(checking.check, diagnosis=False)
+"""For verdicts: why something is wrong is not looked for."""
 
 HALVES = ("bfloat16", "float16")
 

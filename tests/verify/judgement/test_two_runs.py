@@ -10,7 +10,8 @@ import pytest
 from bertref.verify.cases.case import generate
 from bertref.verify.checking import check
 from bertref.verify.judgement.judge import compare
-from bertref.verify.judgement.noise_floor import Truth, noise_floor
+from bertref.verify.judgement.noise_floor import noise_floor
+from bertref.verify.judgement.truth import Truth
 from bertref.verify.records import TWO_RUNS, Answers, Case, Report
 from bertref.verify.subjects import parse
 from bertref.verify.subjects.python import PythonSubject

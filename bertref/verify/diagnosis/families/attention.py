@@ -7,8 +7,11 @@ from typing import Any
 import numpy as np
 
 from ....row import TensorRow
+from ...emulation.formats import FORMATS
 from ...graph.contribution import Contribution
 from ...graph.steps import Rewritten
+from ...judgement.score_scale import gains
+from ...records import HALVES
 from ..hypothesis import Hypothesis, Number, Told, of_op
 from ..scene import Scene
 from .tools import HALF, formula, held, in_half, is_fine
@@ -43,6 +46,14 @@ def _factors(scene: Scene) -> dict[str, float]:
         "1/sqrt(sqrt(head size))": D**-0.25, "1/sqrt(2 * head size)": 1 / math.sqrt(2 * D),
         "1/(hidden size)": 1 / H, "1/sqrt(sequence length)": 1 / math.sqrt(scene.case.batch.input_ids.shape[1]),
     }  # fmt: skip
+
+
+def _rounded_factors(scene: Scene) -> list[float]:
+    """What a half type makes of 1/sqrt(head size)."""
+    if scene.precision not in HALVES:
+        return []
+    size, held = scene.case.config.head_size, FORMATS[scene.precision.removeprefix("mixed-")]
+    return [gain / math.sqrt(size) for gain in gains(size, held)]
 
 
 def _scaled(scene: Scene, row: TensorRow, value: float) -> Rewritten:
@@ -119,7 +130,8 @@ HYPOTHESES = (
         "attention.scale", of_op("scores"), _scaled,
         lambda told: f"attention's scores are multiplied by {told.number} at {told.at}; the factor is 1/sqrt(head "
                      f"size), {told.scene.replay.graph.arithmetic.scale:.5g}",
-        SCALE, "divide by the root of the head size", number=Number("scale", 1e-4, 1e3, _factors),
+        SCALE, "divide by the root of the head size",
+        number=Number("scale", 1e-4, 1e3, _factors, right=_rounded_factors),
     ),
     Hypothesis(
         "attention.mask_missing", PROBS, _by(lambda scene, x, _: softmax(x)),

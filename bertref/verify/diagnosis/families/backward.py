@@ -182,7 +182,7 @@ def _by_softmax(scene: Scene, row: TensorRow, what: str) -> Back:
 
 
 def _assigned(scene: Scene, row: TensorRow, _: Any) -> Back | None:
-    if row.arguments == ("positions",):
+    if row.arguments[0].startswith("positions"):
         return None
     ids = getattr(scene.case.batch, row.arguments[0])
 

@@ -27,28 +27,40 @@ SUM = {"torch": "words + types + positions", "JAX": "the sum of three lookups", 
        "C": "the loop that adds three rows"}  # fmt: skip
 
 
-def _looked_up(ids: Callable[[Scene, Any], Values]) -> Callable[[Scene, TensorRow, Any], Rewritten]:
-    """A lookup at other ids, (B, S) or (S,)."""
+def _looked_up(ids: Callable[[Scene, Any], Values]) -> Callable[[Scene, TensorRow, Any], Rewritten | None]:
+    """A lookup at other ids, (B, S) or (S,); None where the table lacks one of them."""
 
-    def make(scene: Scene, row: TensorRow, value: Any) -> Rewritten:
+    def make(scene: Scene, row: TensorRow, value: Any) -> Rewritten | None:
         table, shape = scene.params[row.parameters[0].name], scene.case.batch.input_ids.shape
-
-        def rows() -> Values:
-            return table[np.broadcast_to(ids(scene, value), shape)]
-
-        return Rewritten(Contribution((), rows))
+        at = np.broadcast_to(ids(scene, value), shape)
+        if at.max(initial=0) >= len(table):
+            return None
+        return Rewritten(Contribution((), lambda: table[at]))
 
     return make
 
 
-def _places(scene: Scene) -> Values:
+def _columns(scene: Scene) -> Values:
     return np.arange(scene.case.batch.input_ids.shape[1])
 
 
+def _places(scene: Scene) -> Values:
+    """The right positions, (B, S)."""
+    return scene.replay.graph.arithmetic.ids(scene.rows["embeddings.position"])
+
+
+def _first(scene: Scene) -> int:
+    """The first token's position."""
+    config = scene.case.config
+    return config.pad_token_id + 1 if config.variant.counts_tokens else 0
+
+
 def _offsets(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
-    for by in (1, 2, -1):
-        yield Possibility(f"{by}", (by, "around"))
-        yield Possibility(f"{by}, cut off at the table's end", (by, "clipped"))
+    first = _first(scene)
+    for by in dict.fromkeys((1, 2, -1, -first) if first else (1, 2, -1)):
+        words = f"{by}; the first token's is {first}"
+        yield Possibility(words, (by, "around"))
+        yield Possibility(f"{by}, cut off at the table's end; the first token's is {first}", (by, "clipped"))
 
 
 def _shifted(scene: Scene, value: tuple[int, str]) -> Values:
@@ -70,8 +82,8 @@ def _restarted(scene: Scene, start: str) -> Values:
 
 
 def _reversed(scene: Scene, _: Any) -> Values:
-    mask, places = scene.case.batch.attention_mask, _places(scene)
-    return np.maximum(mask.sum(axis=1, keepdims=True) - 1 - places, 0)
+    mask = scene.case.batch.attention_mask
+    return np.maximum(mask.sum(axis=1, keepdims=True) - 1 - _columns(scene), 0) + _first(scene)
 
 
 UNITS = 4
@@ -82,7 +94,8 @@ More: tables that are not quite sinusoids are taken for such; fewer: another lib
 def _sinusoids(scene: Scene, row: TensorRow, order: str) -> Rewritten | None:
     """Whoever computes an angle of 50 has an error 50 times that of its factors: within that, a sinusoid is the
     subject's own number."""
-    width, shape = scene.case.config.hidden_size, (*scene.case.batch.input_ids.shape, scene.case.config.hidden_size)
+    width = scene.case.config.embedding_size or scene.case.config.hidden_size
+    shape = (*scene.case.batch.input_ids.shape, width)
     if width % 2:
         return None
 
@@ -90,7 +103,7 @@ def _sinusoids(scene: Scene, row: TensorRow, order: str) -> Rewritten | None:
         both = np.stack((first, second), -1).reshape(len(first), -1)
         return both if order == "in turn" else np.concatenate((first, second), -1)
 
-    angles = _places(scene)[:, None] / 10000 ** (np.arange(0, width, 2) / width)[None, :]
+    angles = _columns(scene)[:, None] / 10000 ** (np.arange(0, width, 2) / width)[None, :]
     right = np.broadcast_to(laid(np.sin(angles), np.cos(angles)), shape)
     unit = np.finfo(np.float64 if scene.precision == "float64" else np.float32).eps
     seen, error = scene.raw(row.name, right), UNITS * unit * laid(angles, angles)
@@ -116,7 +129,7 @@ def _scaled_words(scene: Scene, row: TensorRow, value: float) -> Rewritten:
     return Rewritten(Contribution((), lambda: factor * made.compute()))
 
 
-def _exchanged(scene: Scene, row: TensorRow, _: Any) -> Rewritten:
+def _exchanged(scene: Scene, row: TensorRow, _: Any) -> Rewritten | None:
     mask, types = scene.case.batch.attention_mask, scene.case.batch.token_type_ids
     if row.op == "lookup":
         return _looked_up(lambda *_: mask)(scene, row, None)
@@ -135,7 +148,7 @@ HYPOTHESES = (
     ),
     Hypothesis(
         "embeddings.positions_offset", POSITION, _looked_up(_shifted),
-        lambda told: f"positions are off by {told.choice}; the first token's is 0",
+        lambda told: f"positions are off by {told.choice}",
         {**POSITIONS, "torch": "RoBERTa's rule: padding_idx + 1 is the first position"},
         "count positions from 0", choices=_offsets,
     ),

@@ -3,7 +3,7 @@
 from typing import Any
 
 from ....row import TensorRow
-from ....topology import layer_input
+from ....topology import last_embedding, layer_input
 from ...graph.arithmetic import times
 from ...graph.contribution import Contribution
 from ...graph.steps import Rewritten
@@ -60,7 +60,8 @@ def _norm_first(scene: Scene, row: TensorRow, _: Any) -> Rewritten:
     of a norm is what that norm reads."""
     i = layer_of(row)
     assert i is not None, "rows of layers alone are rewritten"
-    x, attended, short = layer_input(i), f"layer.{i}.attention_output", row.name.split(".", 2)[2]
+    x = layer_input(i, last_embedding(scene.case.config))
+    attended, short = f"layer.{i}.attention_output", row.name.split(".", 2)[2]
     if short in ("query", "key", "value"):
         norm = f"layer.{i}.attention_norm"
         return _made(scene, row, (x,), norm, lambda given: _normed(scene, norm, given))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ....row import TensorRow
-from ....topology import layer_input
+from ....topology import last_embedding, layer_input
 from ...emulation.formats import FORMATS, Format, nearest
 from ...graph.arithmetic import RowArithmetic
 from ...graph.contribution import Contribution
@@ -115,7 +115,7 @@ def found_at(scene: Scene, row: TensorRow, place: tuple[str, int, str]) -> str |
         i = (scene.case.config.num_hidden_layers - 1 if start == "end" or own is None else own) + shift
         if i < 0:
             return None
-        found = f"layer.{i}.{name}" if name else layer_input(i)
+        found = f"layer.{i}.{name}" if name else layer_input(i, last_embedding(scene.case.config))
     order = list(scene.rows)
     return found if found in scene.rows and order.index(found) < order.index(row.name) else None
 

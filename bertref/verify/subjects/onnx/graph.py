@@ -99,6 +99,11 @@ class ReadGraph:
         return CONVERT[node.op_type](node, *given)
 
 
+def input_at(node: Any, at: int) -> str:
+    """The name of a node's input; "" for one that it isn't given."""
+    return str(node.input[at]) if at < len(node.input) else ""
+
+
 def attribute(node: Any, name: str, default: Any = None) -> Any:
     """An attribute's value."""
     import onnx

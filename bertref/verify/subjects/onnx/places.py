@@ -47,7 +47,13 @@ class TensorPlaces:
         for row in rows:
             value = self._value(row)
             if value is not None:
-                self.values[row.name] = self._graph.on(value, QUANTISERS)  # what all who read it are given
+                self.values[row.name] = self._given_on(value)
+
+    def _given_on(self, value: str) -> str:
+        """What all who read a value are given: itself, or what a pair of quantisers leaves of it. Integers that a
+        product takes as they are aren't the tensor."""
+        found = self._graph.on(value, QUANTISERS)
+        return str(self._graph.maker[found].input[0]) if self._graph.made_by(found) == "QuantizeLinear" else found
 
     def operand(self, row: TensorRow, at: int) -> str | None:
         """The value that the op of a row takes as its input number `at`: the tensor, or what became of it on its way,

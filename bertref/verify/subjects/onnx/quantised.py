@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .graph import SAME, NodeInput, ReadGraph, Values, attribute, dequantised
+from .graph import SAME, NodeInput, ReadGraph, Values, attribute, dequantised, input_at
 
 HALF_A_STEP = 0.501
 """Of a scale: nearest integers, and float32's rounding where a value lies between two."""
@@ -16,8 +16,12 @@ HALF_A_STEP = 0.501
 QUANTISED_EMBEDDINGS = "QEmbedLayerNormalization"
 LOOKUPS = ("Gather", QUANTISED_EMBEDDINGS, "EmbedLayerNormalization")
 """Ops that take rows of tables."""
-SCALES = {QUANTISED_EMBEDDINGS: (6, 11), "QAttention": (3, 6)}
+SCALES = {QUANTISED_EMBEDDINGS: (6, 11), "QAttention": (3, 6), "DynamicQuantizeMatMul": (1, 2),
+          "MatMulIntegerToFloat": (2, 4)}  # fmt: skip
 """Op of a fused node that takes stored integers -> how far behind them it takes their scale and their zero."""
+FUSED_PRODUCTS = {"DynamicQuantizeMatMul": 4, "MatMulIntegerToFloat": 6}
+"""Op that multiplies integers, scales the result and adds a bias, as a session of onnxruntime fuses them -> where it
+takes the bias."""
 
 
 class Stored(NamedTuple):
@@ -43,10 +47,10 @@ def stored(graph: ReadGraph, use: NodeInput) -> Stored | None:
         scales = graph.maker.get(_scales(graph, use.node))
         factors = [] if scales is None else [graph.constant(name) for name in scales.input]
         scale = next((value for value in factors if value is not None), None)
-        zero = graph.constant(use.node.input[3]) if len(use.node.input) > 3 else None
-        return _stored(graph.constant(use.node.input[1]), scale, zero, 1)
+        return _stored(graph.constant(use.node.input[1]), scale, graph.constant(input_at(use.node, 3)), 1)
     if use.node.op_type in SCALES:
-        scale, zero = (graph.constant(use.node.input[use.at + behind]) for behind in SCALES[use.node.op_type])
+        names = [input_at(use.node, use.at + behind) for behind in SCALES[use.node.op_type]]
+        scale, zero = (graph.constant(name) for name in names)
         return _stored(graph.constant(use.node.input[use.at]), scale, zero, 1)
     if use.node.op_type == "Gather":
         reader = next((one.node for one in graph.users(use.node.output[0])), None)
@@ -58,6 +62,15 @@ def stored(graph: ReadGraph, use: NodeInput) -> Stored | None:
     found = _stored(graph.constant(made.input[0]), *scale_and_zero(graph, made), attribute(made, "axis", 1))
     turned = graph.made_by(use.node.input[use.at]) == "Transpose"
     return Stored(*(np.transpose(value) for value in found)) if found is not None and turned else found
+
+
+def dynamically(values: Values) -> tuple[Values, Values, Values]:
+    """What DynamicQuantizeLinear makes of float32 values, in its arithmetic: integers, their scale, their zero."""
+    low, high = min(values.min(), np.float32(0)), max(values.max(), np.float32(0))
+    scale = np.float32((high - low) / np.float32(255)) if high > low else np.float32(1)
+    zero = np.clip(np.rint(-low / scale), 0, 255)
+    integers = np.clip(np.rint(values / scale) + zero, 0, 255)
+    return integers.astype(np.uint8), np.asarray(scale), np.asarray(zero, np.uint8)
 
 
 def _scales(graph: ReadGraph, product: Any) -> str:
@@ -74,8 +87,7 @@ def scaled_output(graph: ReadGraph, product: Any) -> str:
 
 def scale_and_zero(graph: ReadGraph, node: Any) -> tuple[Values | None, Values | None]:
     """Scale and zero of a QuantizeLinear or a DequantizeLinear."""
-    zero = graph.constant(node.input[2]) if len(node.input) > 2 else None
-    return graph.constant(node.input[1]), zero
+    return graph.constant(node.input[1]), graph.constant(input_at(node, 2))
 
 
 def _stored(values: Values | None, scale: Values | None, zero: Values | None, axis: int) -> Stored | None:

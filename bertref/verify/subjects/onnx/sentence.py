@@ -1,12 +1,16 @@
 """The vector of a text that files of sentence-transformers give: how it is made says the folder that they lie in."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
+
+import numpy as np
 
 from ....errors import InputError
 from ....inference.sentence_transformers.modules import read_recipe
-from ....topology import POOLINGS, UNIT_LENGTH
-from .graph import SAME, ReadGraph
+from ....topology import ACTIVATED_BY, MOST_DENSE, SENTENCE_DENSE, UNIT_LENGTH, sentence_rows
+from .graph import SAME, ReadGraph, Values
 
 OUTPUT = "sentence_embedding"
 LENGTH = SAME | {"ReduceL2", "ReduceSumSquare", "ReduceSum", "Pow", "Mul", "Sqrt", "Add", "Max", "Clip", "Expand",
@@ -19,6 +23,8 @@ class Embedding(NamedTuple):
 
     steps: tuple[str, ...] = ()
     unknown: str = ""
+    layers: Mapping[str, Values] = MappingProxyType({})
+    """The weights of its dense layers."""
 
 
 def embedding_of(graph: ReadGraph, folder: Path) -> Embedding:
@@ -31,23 +37,31 @@ def embedding_of(graph: ReadGraph, folder: Path) -> Embedding:
         return Embedding(unknown=str(error))
     if recipe is None:
         return Embedding(unknown=f"no modules.json in {folder}; name the folder of sentence-transformers with --model")
-    if recipe.splade or recipe.projections or len(recipe.poolings) > 1:
-        what = "splade" if recipe.splade else "a Dense module" if recipe.projections else "several poolings, joined"
-        return Embedding(unknown=f"{what} in {folder / 'modules.json'}; one pooling, and a length of 1 or not, can be")
-    return Embedding((recipe.poolings[0], *((UNIT_LENGTH,) if recipe.normalize else ())))
+    twice = len(set(recipe.poolings)) < len(recipe.poolings)
+    if recipe.splade or twice or len(recipe.projections) > MOST_DENSE:
+        what = "splade" if recipe.splade else "one pooling twice" if twice else f"more than {MOST_DENSE} Dense modules"
+        return Embedding(unknown=f"{what} in {folder / 'modules.json'}")
+    dense = [f"dense.{one.activation or ACTIVATED_BY[0]}" for one in recipe.projections]
+    layers = {
+        f"{SENTENCE_DENSE}{number}.{name}": np.asarray(array, np.float32).astype(np.float64)
+        for number, one in enumerate(recipe.projections)
+        for name, array in (("weight", one.weight), ("bias", one.bias)) if array is not None
+    }  # fmt: skip
+    steps = (*recipe.poolings, *dense, *((UNIT_LENGTH,) if recipe.normalize else ()))
+    return Embedding(steps, layers=layers)
 
 
 def tensor_of(steps: tuple[str, ...]) -> str:
     """The name of the vector's tensor; "" without steps."""
-    return "" if not steps else POOLINGS[steps[0]].name if len(steps) == 1 else "sentence.embedding"
+    return sentence_rows(steps)[-1].name if steps else ""
 
 
 def pooled(graph: ReadGraph, steps: tuple[str, ...]) -> dict[str, str]:
-    """The tensor of the pooling -> the value that is divided by its own length."""
-    if len(steps) < 2:
+    """The tensor -> the value that is divided by its own length."""
+    if UNIT_LENGTH not in steps:
         return {}
     found = _before_length(graph, graph.back(OUTPUT, SAME))
-    return {POOLINGS[steps[0]].name: found} if found else {}
+    return {sentence_rows(steps)[-2].name: found} if found else {}
 
 
 def _before_length(graph: ReadGraph, name: str) -> str | None:

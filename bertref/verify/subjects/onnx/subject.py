@@ -18,6 +18,7 @@ from .heads import heads_in, possible_heads
 from .origin import merged, read_origin, rounded
 from .outputs import known_outputs
 from .places import TensorPlaces
+from .quantised import FUSED_PRODUCTS
 from .sentence import OUTPUT as SENTENCE
 from .sentence import embedding_of, pooled, tensor_of
 from .session import Session, choices_of, input_of, inputs_for, libraries
@@ -27,7 +28,7 @@ from .unreplayed import unreplayed
 from .weights import StoredWeights
 
 INTEGER = ("MatMulInteger", "QuantizeLinear", "DynamicQuantizeLinear", "DequantizeLinear", "QAttention",
-           "QEmbedLayerNormalization")  # fmt: skip
+           "QEmbedLayerNormalization", *FUSED_PRODUCTS)  # fmt: skip
 """What stands in quantised graphs."""
 PRECISIONS = {1: "float32", 10: "float16", 11: "float64", 16: "bfloat16"}
 """onnx.TensorProto's numbers of the floating-point types."""
@@ -81,7 +82,7 @@ class OnnxSubject:
         types = any(input_of(value.name) == "token_type_ids" for value in self._graph.inputs)
         return Brought(
             origin.config, origin.numerics, self._params, self._heads, self._num_labels, token_types=types,
-            choices=self._choices, embedding=self._embedding.steps,
+            choices=self._choices, embedding=self._embedding.steps, layers=dict(self._embedding.layers),
         )  # fmt: skip
 
     def answer(self, case: Case, wanted: Collection[str] | None = None) -> Answers:
@@ -178,13 +179,13 @@ class OnnxSubject:
         """What can't be judged, because integers inside of fused nodes make it, and why."""
         if self.precision != "int8":
             return {}
-        stop = frozenset(places.values.values())
+        stop = frozenset({*places.values.values(), *self._inside.values()})
         values = {name: output for name, (output, *_) in self._outputs.items()} | self._inside
         ops = {}
         for name, value in values.items():
             clean = self._unquantised.get(name)
             node = self._extra[value][0] if value in self._extra else self._graph.maker.get(value)
-            op = unreplayed(self._graph, node, clean.node if clean is not None else None, stop - {value})
+            op = unreplayed(self._graph, node, clean, stop - {value})
             if op:
                 ops[name] = op
         if ops:

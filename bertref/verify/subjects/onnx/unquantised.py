@@ -2,6 +2,7 @@
 
     QuantizeLinear         a value's nearest integer on a fixed scale, cut off where the integers end
     DynamicQuantizeLinear  the same on a scale of the value's own range
+    DynamicQuantizeMatMul  the same inside of a product, where it is computed anew
     stored weights         `quantised.Stored`
 
 A product's result is its recorded one, less the product of what its factors were rounded to, plus the product of the
@@ -18,7 +19,7 @@ from ....row import TensorRow
 from ...records import Case
 from .graph import SAME, NodeInput, ReadGraph, Values, attribute, dequantised
 from .places import TensorPlaces
-from .quantised import HALF_A_STEP, scale_and_zero, scaled_output, stored
+from .quantised import HALF_A_STEP, dynamically, scale_and_zero, scaled_output, stored
 from .unquantised_attention import NODES, UnquantisedAttention
 from .weights import StoredWeights
 
@@ -55,7 +56,7 @@ class Unquantised:
         kinds = {self._graph.made_by(name) for name in self.names() - self._stop | {self._value}}
         if self._product is not None:
             kinds |= {self._product.op_type, *(self._graph.made_by(name) for name in self._product.input[1:2])}
-        return bool(kinds & {"DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger"})
+        return bool(kinds & {"DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "DynamicQuantizeMatMul"})
 
     def __call__(self, found: Mapping[str, Values], case: Case) -> Values:
         """The tensor, from the recorded values."""
@@ -154,6 +155,8 @@ class Unquantised:
         if node is not None and node.op_type == "DynamicQuantizeLinear":
             given, scale, zero = (self._found[one] for one in node.output)
             return dequantised(given, scale, zero)
+        if self._product.op_type == "DynamicQuantizeMatMul":
+            return dequantised(*dynamically(self._found[name]))
         return self._found[name].astype(np.float64)
 
     def _times(self, a: Values, b: Values) -> Values:

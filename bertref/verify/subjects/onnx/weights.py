@@ -13,12 +13,14 @@ import numpy as np
 from ....heads import DECODER, WORD_EMBEDDINGS
 from ....row import TensorRow
 from ...records import Arrays
-from .graph import QUANTISERS, SAME, NodeInput, ReadGraph, Values, attribute
-from .quantised import LOOKUPS
+from .graph import QUANTISERS, SAME, NodeInput, ReadGraph, Values, attribute, input_at
+from .quantised import FUSED_PRODUCTS, LOOKUPS
 from .quantised import stored as quantised_weight
 
-PRODUCTS = {"MatMul": 1, "Gemm": 1, "FusedMatMul": 1, "FusedGemm": 1, "MatMulInteger": 1}
+PRODUCTS = dict.fromkeys(("MatMul", "Gemm", "FusedMatMul", "FusedGemm", "MatMulInteger", *FUSED_PRODUCTS), 1)
 """Op -> where it takes its second factor."""
+OWN_BIAS = {"Gemm": 2, "FusedGemm": 2, **FUSED_PRODUCTS}
+"""Op of a product that can add a bias -> where it takes it."""
 BIASED = {"BiasGelu": 1, "FastGelu": 1, "SkipLayerNormalization": 4}
 """Op of a fused node that adds a bias to what it is given -> where it takes the bias."""
 ALIKE = 0.1
@@ -165,8 +167,8 @@ class StoredWeights:
 
 def bias_of(graph: ReadGraph, product: Any) -> str | None:
     """The name of the constant that is added to a product, by itself or inside a fused node; None without one."""
-    if product.op_type in ("Gemm", "FusedGemm") and len(product.input) > 2:
-        return str(product.input[2])
+    if product.op_type in OWN_BIAS and (own := input_at(product, OWN_BIAS[product.op_type])):
+        return own
     made = str(product.output[0])
     through = SAME | QUANTISERS | ({"Mul"} if product.op_type == "MatMulInteger" else set())
     for use in graph.users(graph.on(made, through | {"Reshape"})):

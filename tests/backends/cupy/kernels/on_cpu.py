@@ -19,6 +19,7 @@ import pytest
 
 from bertref.backends.cupy.kernels import sources
 from bertref.backends.cupy.kernels.device import Device, Shape
+from bertref.backends.cupy.kernels.tuning import Tuning
 
 SHIM = Path(__file__).parent / "shim"
 ORDERS = {"ascending": 0, "descending": 1, "shuffled": 2}
@@ -88,8 +89,8 @@ class Fault(AssertionError):
 class Cpu(Device):
     """`files`: other libraries than the files' own, for wrong twins of them. Counts launches by kernel."""
 
-    def __init__(self, files: dict[str, ctypes.CDLL] | None = None) -> None:
-        super().__init__(np)
+    def __init__(self, files: dict[str, ctypes.CDLL] | None = None, tuning: Tuning | None = None) -> None:
+        super().__init__(np, tuning)
         self.files = files or {}
         self.launched: list[str] = []
 

@@ -109,7 +109,7 @@ def small(name: str) -> dict[str, int]:
 def wide(name: str) -> dict[str, int]:
     """Sizes of a case whose rows are moved several elements at a time, by several warps where a block has a row."""
     times = 40 if "norm" in name else 8
-    return {letter: times * size if letter in "HIDV" or (name == "attention" and letter == "S") else size
+    return {letter: times * size if letter in "HIDVO" or (name == "attention" and letter == "S") else size
             for letter, size in SMALL[name].items()}  # fmt: skip
 
 
@@ -123,6 +123,7 @@ SMALL = {
     "attention": {"B": 3, "S": 5, "A": 3, "D": 4},
     "bias_activation": {"B": 2, "S": 9, "I": 7},
     "decoder_cross_entropy": {"N": 9, "V": 11, "H": 5},
+    "dense": {"B": 2, "S": 5, "I": 6, "O": 7},
     "dropout_add_norm": {"B": 2, "S": 5, "H": 7},
     "embedding": {"V": 9, "H": 5, "N": 12},
     "gather": {"T": 9, "H": 5, "N": 12},

@@ -6,14 +6,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from bertref.backends.cupy.kernels import columns, decoder, kernels, norm, philox, rows, sources, update, updates
+from bertref.backends.cupy.kernels import columns, kernels, norm, philox, sources, update, updates
 from bertref.backends.cupy.kernels.device import Device, Shape
+from bertref.backends.cupy.kernels.tuning import Tuning
 
 from .on_cpu import Cpu, check_kinds, library_of
 from .pairs import XP
 from .test_compile import bound
 
 MOST_BLOCKS_X, MOST_BLOCKS_Y = 2**31 - 1, 65535
+TUNING = Tuning()
 
 
 class Launch(NamedTuple):
@@ -28,8 +30,8 @@ class Launch(NamedTuple):
 class Recorder(Device):
     """Runs nothing. Arrays are NumPy's, whose memory is never touched."""
 
-    def __init__(self) -> None:
-        super().__init__(np)
+    def __init__(self, tuning: Tuning | None = None) -> None:
+        super().__init__(np, tuning)
         self.launches: list[Launch] = []
 
     def address(self, array: Any) -> int:
@@ -63,6 +65,9 @@ class Products:
     def __getattr__(self, name: str) -> Any:
         return getattr(XP, name)
 
+    def product(self, a: Any, b: Any) -> Any:
+        return np.empty(self.matmul(a, b).shape, np.float32)
+
     def matmul(self, a: Any, b: Any) -> Any:
         batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
         assert a.shape[-1] == b.shape[-2]
@@ -90,7 +95,7 @@ def test_norms(name: str) -> None:
     forward, backward, _ = device.launches
     assert forward.shape.blocks == (B * S, 1)
     assert H <= forward.shape.threads[0] * norm.ELEMENTS < H + 32 * norm.ELEMENTS
-    assert backward.shape.blocks[0] <= norm.MOST_PARTS
+    assert backward.shape.blocks[0] <= TUNING.norm_parts
     assert backward.arguments[7].shape == (backward.shape.blocks[0], 2 * H)
 
 
@@ -108,8 +113,22 @@ def test_gelu(name: str) -> None:
     ]
     for launch in device.launches[:2]:
         assert launch.shape.blocks[0] * launch.shape.threads[0] * 8 >= I
-        assert launch.shape.threads[0] <= columns.THREADS
+        assert launch.shape.threads[0] <= TUNING.column_threads
     assert grads.bias.shape == (I,)
+
+
+@size
+def test_dense(name: str) -> None:
+    B, S, H, _ = SIZES[name]
+    device, O = Recorder(), 4 * H  # noqa: E741
+    kernel = kernels(device)["dense"]
+    y, cache = kernel.forward(Products(), array(B, S, H), array(O, H), array(O))
+    grads = kernel.backward(Products(), y, cache)
+    V = 8 if B * S > 1 else 1
+    assert device.kernels() == ["bias_add<__half, 8>", f"column_sum<__half, {V}>", "column_sum<float, 1>"]
+    assert device.launches[0].arguments[0].dtype == np.float32
+    assert [g.shape for g in grads] == [(B, S, H), (O, H), (O,)]
+    assert (y.shape, y.dtype, grads.bias.dtype) == ((B, S, O), np.float16, np.float32)
 
 
 @size
@@ -138,7 +157,7 @@ def test_decoder(name: str) -> None:
     grads = kernel.backward(Products(), np.ones((), np.float32), cache)
     sums = ["column_sum<float, 1>"] * 2, ["column_sum<__half, 1>", "column_sum<float, 1>"]  # of losses, of logits
     assert device.kernels() == ["cross_entropy<__half, 2>", *sums[0], *sums[1]]
-    assert device.launches[0].shape == Shape((N, 1), (decoder.MOST_THREADS, 1))
+    assert device.launches[0].shape == Shape((N, 1), (TUNING.logits_threads, 1))
     assert grads.bias.shape == (V,)
     assert grads.table.shape == (V, H)
 
@@ -147,7 +166,7 @@ def test_decoder(name: str) -> None:
 def test_rows(name: str) -> None:
     B, S, H, _ = SIZES[name]
     device, ids = Recorder(), np.zeros(B * S, np.int32)
-    for V, lanes in ((30522, rows.LANES), (2, rows.MANY_LANES if B * S > 8 else rows.LANES)):
+    for V, lanes in ((30522, TUNING.scatter_lanes), (2, TUNING.scatter_many if B * S > 8 else TUNING.scatter_lanes)):
         kernel = kernels(device)["embedding"]
         y, cache = kernel.forward(XP, array(V, H), ids)
         assert kernel.backward(XP, y, cache).table.shape == (V, H)
@@ -168,7 +187,7 @@ def test_updates(shape: tuple[int, ...]) -> None:
     made["squared_norm"].compute(XP, arrays[0])
     assert device.kernels() == ["adam", "lamb_direction", "lamb_apply", "squares", "total"]
     blocks = device.launches[0].shape.blocks[0]
-    assert blocks == min(-(-arrays[0].size // 1024), update.MOST_BLOCKS)
+    assert blocks == min(-(-arrays[0].size // 1024), TUNING.update_blocks)
     assert device.launches[1].arguments[7].shape == (2, blocks)
 
 
@@ -190,7 +209,7 @@ def test_constants_are_those_of_the_files() -> None:
     for file, name, value in (
         ("norm", "ELEMENTS", norm.ELEMENTS), ("norm", "MOST_THREADS", norm.MOST_THREADS),
         ("column_sum", "LANES", columns.LANES),
-        ("softmax", "ROWS", 4), ("rows", "MOST_LANES", rows.MANY_LANES), ("update", "THREADS", update.THREADS),
+        ("rows", "MOST_LANES", TUNING.scatter_many), ("update", "THREADS", update.THREADS),
         ("philox", "OF_A_BLOCK", philox.OF_A_BLOCK),
     ):  # fmt: skip
         assert f"{name} = {value}" in sources.source(file), (file, name)

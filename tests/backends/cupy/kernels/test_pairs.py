@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
+from bertref.mixed import mixed
 from bertref.ops import OPS
 from bertref.opset import OpSet
 
@@ -145,6 +146,22 @@ def test_a_product_in_float32_is_rounded_once(half: str) -> None:
         assert (grads.x.dtype, grads.bias.dtype) == (bias.dtype, np.float32)
         np.testing.assert_allclose(grads.x.astype(np.float64), expected.x, rtol=0.01, atol=1e-6)
         np.testing.assert_allclose(grads.bias, expected.bias, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("half", ["float16", "bfloat16"])
+def test_a_product_whose_bias_is_still_to_come_is_wide_in_mixed_precision_alone(half: str) -> None:
+    rng = np.random.default_rng(5)
+    x, weight = (rng.normal(size=shape).astype(XP.dtype(half)) for shape in ((4, 6), (8, 6)))
+    ops = OpSet(Backend(KERNELS))
+    exact = (x.astype(np.float64) @ weight.astype(np.float64).T).astype(np.float32)
+    wide_, run = mixed(ops, half).dense.forward(x, weight)
+    narrow, _ = ops.dense.forward(x, weight)
+    assert (wide_.dtype, narrow.dtype) == (np.float32, x.dtype)
+    np.testing.assert_allclose(wide_, exact, rtol=1e-5, atol=1e-6)
+    assert same_bits(narrow, wide_.astype(x.dtype))
+    assert run.run.pair is KERNELS["dense"]
+    grads = mixed(ops, half).dense.backward(exact, run)
+    assert (grads.x.dtype, grads.weight.dtype, grads.bias) == (x.dtype, x.dtype, None)
 
 
 def test_rows_that_begin_anywhere_are_moved_one_element_at_a_time() -> None:

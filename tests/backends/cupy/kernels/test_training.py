@@ -18,8 +18,8 @@ from .on_cpu import Cpu
 
 KINDS = {"adamw": {"adam"}, "google": {"adam"}, "lamb": {"lamb_direction", "lamb_apply"}}
 ALWAYS = {
-    "norm", "norm_back", "bias_gelu", "bias_gelu_back", "softmax", "softmax_back", "cross_entropy", "column_sum",
-    "gather_rows", "scatter_rows", "squares", "total", "scaled", "keep_hidden", "keep_probs",
+    "norm", "norm_back", "bias_add", "bias_gelu", "bias_gelu_back", "softmax", "softmax_back", "cross_entropy",
+    "column_sum", "gather_rows", "scatter_rows", "squares", "total", "scaled", "keep_hidden", "keep_probs",
 }  # fmt: skip
 
 
@@ -67,5 +67,6 @@ def test_mixed_precision(precision: str) -> None:
     assert abs(losses[0] / losses[1] - 1) < 2e-3
     np.testing.assert_allclose(norms[0], norms[1], rtol=2e-2)  # in float16 both overflow at the first loss scale
     used = set(device.launched)
-    for kernel in (f"bias_gelu<float, {half}, ", f"softmax<{half}, ", f"cross_entropy<{half}, ", "norm<float, "):
+    halves = f"bias_add<{half}, ", f"bias_gelu<float, {half}, ", f"softmax<{half}, ", f"cross_entropy<{half}, "
+    for kernel in (*halves, "norm<float, "):
         assert any(name.startswith(kernel) for name in used), kernel

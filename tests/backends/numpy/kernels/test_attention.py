@@ -99,6 +99,63 @@ def test_neighbours_of_one_length_are_computed_together(
         np.testing.assert_array_equal(a, b)
 
 
+def near_lengths(lengths: list[int], mask_value: float) -> tuple[dict[str, Any], np.ndarray]:
+    """Arguments with 0 at padding, as the packed layout has it."""
+    case = attention(np.random.default_rng(7), len(lengths), 12, A, D, mask_value=mask_value)
+    mask = np.arange(12) < np.array(lengths)[:, None]
+    inputs = {**case.inputs, **case.options, "mask": mask}
+    for name in ("query", "key", "value"):
+        inputs[name] = inputs[name] * mask[..., None]
+    return inputs, mask
+
+
+@pytest.mark.parametrize("threads_", [1, 3])
+@pytest.mark.parametrize("mask_value", [-math.inf, FLOAT32_MIN])
+def test_neighbours_of_nearly_one_length_are_computed_together(threads_: int, mask_value: float) -> None:
+    """Where nobody wants gradients or rows at padding. The wild one, whose scores are not small, is so by itself."""
+    inputs, mask = near_lengths([12, 11, 10, 9, 9, 8, 7, 6, 5, 1, 1, 6], mask_value)
+    inputs["query"][3] *= 1000
+
+    def groups(**hints: bool) -> list[int]:
+        y, cache = KERNEL.forward(XP, **inputs, **hints)
+        np.testing.assert_allclose(y[mask], expected[mask], rtol=1e-12, atol=1e-14)
+        return [group.some.stop - group.some.start for group in cache.groups]
+
+    expected, _ = OPS["attention"].forward(XP, **inputs)
+    with threads.using(threads_):
+        assert groups(padding=False, gradients=False) == [3, 1, 2, 2, 1, 2, 1]
+        assert len(groups(padding=True, gradients=False)) == len(groups(padding=False, gradients=True)) == 11
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("padding", [False, True])
+def test_what_is_recomputed_has_the_same_bits(padding: bool, dtype: str) -> None:
+    inputs, _ = near_lengths([12, 11, 10, 9, 9, 8, 7, 6, 5, 1, 1, 6], FLOAT32_MIN)
+    inputs |= {name: inputs[name].astype(dtype) for name in ("query", "key", "value")}
+    y, _ = KERNEL.forward(XP, **inputs, padding=padding)
+    again, _ = KERNEL.forward(XP, **inputs, padding=padding, gradients=False, recomputed=True)
+    np.testing.assert_array_equal(again, y)
+    other, _ = KERNEL.forward(XP, **inputs, padding=padding, gradients=False)
+    assert (other != y).any()
+
+
+@pytest.mark.parametrize("wrong", ["nothing is added", "one key too many", "the shortest is forgotten"])
+def test_a_wrong_union_of_neighbours_shows(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs, mask = near_lengths([12, 11, 10], -math.inf)
+    right = attention_kernel._without_missing
+
+    def joined(group: Any, lengths: np.ndarray) -> Any:
+        if wrong == "nothing is added":
+            return group
+        return right(group, lengths + (lengths < 12) if wrong == "one key too many" else np.maximum(lengths, 11))
+
+    monkeypatch.setattr(attention_kernel, "_without_missing", joined)
+    y, cache = KERNEL.forward(XP, **inputs, padding=False, gradients=False)
+    expected, _ = OPS["attention"].forward(XP, **inputs)
+    assert len(cache.groups) == 1
+    assert not np.allclose(y[mask], expected[mask], rtol=1e-6)
+
+
 def test_not_a_number_among_padded_keys_stays_there() -> None:
     """With mask value -inf the reference removes them, too."""
     case, _ = some_case(-math.inf)

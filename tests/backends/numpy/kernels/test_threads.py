@@ -162,6 +162,26 @@ def test_nor_at_sizes_that_are_cut_of_themselves(name: str) -> None:
     assert results[0] == results[1] == results[2]
 
 
+def test_nor_within_a_part_of_a_larger_piece_of_work() -> None:
+    """A dense layer for which nobody shares the work is one product, however many threads have a part."""
+    rng = np.random.default_rng(5)
+    x, weight, bias = (rng.normal(size=shape).astype(np.float32) for shape in ((2, 1400, 70), (90, 70), (90,)))
+    results = []
+    for workers in (1, 2, 3):
+        found: dict[int, np.ndarray] = {}
+
+        def part(i: int, found: dict[int, np.ndarray] = found) -> None:
+            assert threads.inside()
+            found[i], _ = KERNELS["dense"].forward(XP, x[i], weight, bias, gradients=False)
+
+        with threads.using(workers):
+            threads.run(part, 2)
+        results.append(found[0].tobytes() + found[1].tobytes())
+        np.testing.assert_allclose(found[1], x[1] @ weight.T + bias, rtol=1e-5, atol=1e-5)
+    assert not threads.inside()
+    assert results[0] == results[1] == results[2]
+
+
 def _single(inputs: dict[str, Any]) -> dict[str, Any]:
     return {n: a.astype(np.float32) if getattr(a, "dtype", None) == np.float64 else a for n, a in inputs.items()}
 

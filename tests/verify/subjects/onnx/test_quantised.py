@@ -2,17 +2,23 @@
 tensor."""
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_dynamic, quantize_static
 
 from bertref.verify.records import Report
 from bertref.verify.report.words import explain
 from bertref.verify.subjects.onnx import OnnxSubject
+from bertref.verify.subjects.onnx.quantised import dynamically
 from tests.model_cases import probes_of_depth
 
 from . import exported
@@ -168,18 +174,87 @@ def test_attention_between_quantisers_is_right(folder: Path, fused_attention: Pa
 PACKED = "Attention_0_qkv_weight_scale"
 
 
-def test_what_a_session_makes_of_integers_is_not_judged(folder: Path, fused_attention: Path, tmp_path: Path) -> None:
-    """DynamicQuantizeMatMul doesn't show its integers: nothing is said of what it makes, nor called wrong."""
-    path = optimised(fused_attention / "quantised.onnx", tmp_path / "saved.onnx")
-    assert "DynamicQuantizeMatMul" in {node.op_type for node in onnx.load(str(path)).graph.node}
-    report = verdict(path, folder / "hf")
-    assert report.verdict == "could not run", explain(report)
-    assert any("DynamicQuantizeMatMul" in note and "can't be judged" in note for note in report.notes)
-    assert statuses(report)["embeddings.norm"] == "right"
-    assert statuses(report)["layer.0.attention_norm"] in ("right", "unjudged")
-    scaled = changed(path, tmp_path / "wrong.onnx",
-                     lambda graph: by_a_hundredth(graph, "bert.embeddings.word_embeddings.weight_scale"))  # fmt: skip
-    assert verdict(scaled, folder / "hf").first == "embeddings.norm"
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory, folder: Path, fused_attention: Path) -> Path:
+    """What sessions of onnxruntime save of quantised graphs: products of integers are fused with what scales them."""
+    found = tmp_path_factory.mktemp("saved")
+    optimised(fused_attention / "quantised.onnx", found / "fused.onnx")
+    optimised(dynamic(folder / "plain.onnx", found / "q.onnx", only=PRODUCTS, per_channel=True), found / "single.onnx")
+    optimised(static(folder / "plain.onnx", found / "q.onnx", PRODUCTS), found / "static.onnx")
+    return found
+
+
+def kinds_of(path: Path) -> set[str]:
+    return {node.op_type for node in onnx.load(str(path)).graph.node}
+
+
+@pytest.mark.parametrize(("name", "op", "hidden"), [("fused", "DynamicQuantizeMatMul", HIDDEN),
+                                                    ("single", "MatMulIntegerToFloat", set())])  # fmt: skip
+def test_what_a_session_saves_is_right(folder: Path, saved: Path, name: str, op: str, hidden: set[str]) -> None:
+    assert op in kinds_of(saved / f"{name}.onnx")
+    report = verdict(saved / f"{name}.onnx", folder / "hf")
+    assert report.verdict == "right", explain(report)
+    assert {name for name, status in statuses(report).items() if status == "right"} == PROBES - hidden
+    assert max(finding.own or 0.0 for finding in report.findings) < 4
+
+
+@pytest.mark.parametrize(
+    ("name", "scale", "first"),
+    [
+        ("fused", "bert.embeddings.word_embeddings.weight_scale", "embeddings.norm"),
+        ("fused", ("DynamicQuantizeMatMul", 2, 0), "layer.0.attention_output"),
+        ("single", ("MatMulIntegerToFloat", 3, -1), "layer.1.query layer.1.key layer.1.value"),
+    ],
+)
+def test_a_scale_that_a_session_saved_wrong_by_a_hundredth_is_found(
+    folder: Path, saved: Path, tmp_path: Path, name: str, scale: Any, first: str
+) -> None:
+    def change(graph: Any) -> None:
+        chosen = scale
+        if not isinstance(chosen, str):
+            op, at, number = chosen
+            chosen = [node for node in graph.node if node.op_type == op][number].input[at]
+        by_a_hundredth(graph, chosen)
+
+    report = verdict(changed(saved / f"{name}.onnx", tmp_path / "wrong.onnx", change), folder / "hf")
+    assert report.verdict == "diverges"
+    assert report.first in first.split()
+
+
+def test_what_a_session_makes_of_static_integers_is_not_judged(folder: Path, saved: Path) -> None:
+    """QLinearMatMul doesn't show its sums: nothing is said of what it makes, nor of a fused node behind quantisers, nor
+    is it called wrong; a norm whose result goes on as integers is judged as it was before."""
+    assert {"QLinearMatMul", "FusedGemm"} <= kinds_of(saved / "static.onnx")
+    report = verdict(saved / "static.onnx", folder / "hf")
+    assert report.verdict == "right", explain(report)
+    assert any("QLinearMatMul, QuantizeLinear" in note and "can't be judged" in note for note in report.notes)
+    found = statuses(report)
+    assert (found["embeddings.norm"], found["layer.0.output"], found["pooled"]) == ("right", "unjudged", "unjudged")
+
+
+@given(
+    values=arrays(np.float32, st.integers(1, 40), elements=st.floats(-1e6, 1e6, width=32)),
+    shift=st.sampled_from([0.0, 1e6, -1e6]),
+)
+@settings(max_examples=60)
+def test_integers_are_those_of_onnxruntime(values: Any, shift: float) -> None:
+    values = (values + np.float32(shift)).astype(np.float32)
+    for ours, theirs in zip(dynamically(values), quantiser().run(None, {"x": values}), strict=True):
+        assert ours.dtype == theirs.dtype
+        np.testing.assert_array_equal(ours, np.reshape(theirs, ours.shape))
+
+
+@cache
+def quantiser() -> Any:
+    """A session that computes DynamicQuantizeLinear of x."""
+    kinds = {"y": onnx.TensorProto.UINT8, "scale": onnx.TensorProto.FLOAT, "zero": onnx.TensorProto.UINT8}
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("DynamicQuantizeLinear", ["x"], list(kinds))], "quantiser",
+        [onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["n"])],
+        [onnx.helper.make_tensor_value_info(name, kind, None) for name, kind in kinds.items()],
+    )  # fmt: skip
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
+    return onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
 
 
 def test_without_the_model_the_file_s_weights_are_right(folder: Path, tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 import torch
+from onnxruntime.quantization import quantize_dynamic
+from safetensors.torch import save_file
 from torch import nn
 
 from bertref.inference.sentence_transformers.pooling import MODES
@@ -64,7 +66,9 @@ def exported(
     return from_torch(path, Sentences(hugging_face().bert, pool, norm), dynamo=dynamo, outputs=OUTPUTS)
 
 
-def recipe(folder: Path, mode: str = "mean", kinds: Sequence[str] = ("Transformer", "Pooling", "Normalize")) -> None:
+def recipe(
+    folder: Path, mode: str | Sequence[str] = "mean", kinds: Sequence[str] = ("Transformer", "Pooling", "Normalize")
+) -> None:
     """The files of sentence-transformers beside a model."""
     places = {"Transformer": ""} | {kind: f"{i}_{kind}" for i, kind in enumerate(kinds) if i}
     modules = [{"idx": i, "name": str(i), "path": places[kind], "type": f"sentence_transformers.models.{kind}"}
@@ -99,6 +103,70 @@ def test_every_pooling_is_judged(tmp_path: Path, mode: str) -> None:
     assert statuses(report)[f"sentence.{mode}"] == "right"
     wrong = verdict(changed(path, tmp_path / "wrong.onnx", lambda graph: scale(graph, OUTPUTS[1], 1.0001)))
     assert (wrong.verdict, wrong.first) == ("diverges", f"sentence.{mode}")
+
+
+def joined(x: Any, mask: Any) -> Any:
+    return torch.cat([POOLS["max"](x, mask), mean(x, mask)], dim=-1)
+
+
+@pytest.mark.parametrize("norm", [length_1, lambda x: 1 * x], ids=["length 1", "as they are"])
+def test_joined_poolings_are_judged(tmp_path: Path, norm: Callable[[Any], Any]) -> None:
+    recipe(tmp_path, ["max", "mean"], ("Transformer", "Pooling", *(["Normalize"] if norm is length_1 else [])))
+    report = verdict(exported(tmp_path / "model.onnx", joined, norm))
+    assert (report.verdict, report.notes) == ("right", ()), explain(report)
+    found = statuses(report)
+    assert found["sentence.joined"] == "right"
+    assert found.get("sentence.embedding") == ("right" if norm is length_1 else None)
+    turned = verdict(exported(tmp_path / "wrong.onnx", lambda x, mask: joined(x, mask).flip(-1), norm))
+    assert (turned.verdict, turned.first) == ("diverges", "sentence.joined")
+
+
+class Dense(nn.Module):
+    """A dense layer of sentence-transformers on the vector."""
+
+    def __init__(self, activation: Callable[[Any], Any]) -> None:
+        super().__init__()
+        torch.manual_seed(3)
+        self.linear, self.activation = nn.Linear(48, 20), activation
+
+    def forward(self, x: Any) -> Any:
+        return length_1(self.activation(self.linear(x)))
+
+
+def dense_recipe(path: Path, kind: str, layer: Dense) -> None:
+    recipe(path, "mean", ("Transformer", "Pooling", "Dense", "Normalize"))
+    folder = path / "2_Dense"
+    folder.mkdir()
+    settings = {"in_features": 48, "out_features": 20, "bias": True,
+                "activation_function": f"torch.nn.modules.activation.{kind}"}  # fmt: skip
+    (folder / "config.json").write_text(json.dumps(settings), encoding="utf-8")
+    save_file({f"linear.{name}": value.detach() for name, value in layer.linear.named_parameters()},
+              str(folder / "model.safetensors"))  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "function"), [("Tanh", torch.tanh), ("Identity", lambda x: x), ("ReLU", torch.relu)])
+def test_a_dense_layer_is_judged(tmp_path: Path, kind: str, function: Callable[[Any], Any]) -> None:
+    layer = Dense(function)
+    dense_recipe(tmp_path, kind, layer)
+    report = verdict(exported(tmp_path / "model.onnx", norm=layer))
+    assert (report.verdict, report.notes) == ("right", ()), explain(report)
+    found = statuses(report)
+    assert (found["sentence.dense.0"], found["sentence.embedding"]) == ("right", "right")
+    with torch.no_grad():
+        layer.linear.weight[3] *= 1.001
+    wrong = verdict(exported(tmp_path / "wrong.onnx", norm=layer))
+    assert (wrong.verdict, wrong.first) == ("diverges", "sentence.dense.0"), explain(wrong)
+
+
+def test_a_dense_layer_in_integers_is_not_judged(tmp_path: Path) -> None:
+    """Nor called wrong."""
+    layer = Dense(torch.tanh)
+    dense_recipe(tmp_path, "Tanh", layer)
+    exported(tmp_path / "plain.onnx", norm=layer)
+    quantize_dynamic(str(tmp_path / "plain.onnx"), str(tmp_path / "model.onnx"), op_types_to_quantize=["MatMul"])
+    report = verdict(tmp_path / "model.onnx")
+    assert report.verdict == "right", explain(report)
+    assert (statuses(report)["sentence.dense.0"], statuses(report)["sentence.embedding"]) == ("unjudged", "right")
 
 
 @pytest.mark.parametrize(
@@ -151,7 +219,7 @@ def test_without_a_recipe_it_is_said_what_is_missing(mean_file: Path, tmp_path: 
     ("mode", "kinds", "words"),
     [
         ("mean", ("Transformer", "Pooling", "LayerNorm"), "LayerNorm can't be followed"),
-        (["mean", "max"], ("Transformer", "Pooling"), "several poolings"),
+        (["mean", "mean"], ("Transformer", "Pooling"), "one pooling twice"),
     ],
 )
 def test_a_recipe_that_is_not_judged_is_named(

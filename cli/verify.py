@@ -121,11 +121,12 @@ def _reports(spec: str, options: dict[str, Any], context: click.Context) -> Iter
         raise InputError(f"{spec}: {name} asks again and again, and a dump can't be asked; leave it out")
     if options["feed"] and not hasattr(subject, "answer_step"):
         raise InputError(f"{spec}: --feed needs a subject that can do single steps (answer_step), and it can't")
+    once = _Once()
     for seed in range(options["seed"], options["seed"] + options["cases"]):
         with render.working("making the case") as show:
             one = {**options, "seed": seed}
             case = _case(subject, kind, one, chosen)
-            yield _report(_Shown(subject, show), case, one), _replay(spec, one, chosen)
+            yield _report(_Shown(subject, show), case, one, once), _replay(spec, one, chosen)
 
 
 def _case(subject: Any, kind: str, options: dict[str, Any], chosen: set[str]) -> Any:
@@ -148,13 +149,29 @@ def _case(subject: Any, kind: str, options: dict[str, Any], chosen: set[str]) ->
     return case_for(subject, options["seed"], size=options["size"], **generated)
 
 
-def _report(subject: Any, case: Any, options: dict[str, Any]) -> Any:
+class _Once:
+    """Whether the cause is looked for: in the first case that diverges at a kind of tensor. Others that do will have
+    the same one, and the search takes longer than the rest."""
+
+    def __init__(self) -> None:
+        self._seen: set[str] = set()
+
+    def __call__(self, report: Any) -> bool:
+        from ..verify.graph.axes import kind
+
+        first = kind(report.first or "")
+        new = first not in self._seen
+        self._seen.add(first)
+        return new
+
+
+def _report(subject: Any, case: Any, options: dict[str, Any], once: _Once) -> Any:
     from ..verify import check
 
     wanted = [name.strip() for names in options["probes"] for name in names.split(",") if name.strip()]
     asked = {"precision": options["precision"], "wanted": wanted, "only": options["only"], "feed": options["feed"]}
-    diagnosis = not options["no_diagnosis"]
-    report = check(subject, case, **asked, diagnosis=diagnosis and not options["shrink"])
+    diagnosis = once if not options["no_diagnosis"] else False
+    report = check(subject, case, **asked, diagnosis=False if options["shrink"] else diagnosis)
     if not options["shrink"] or report.verdict != "diverges":
         return report
     from ..verify.shrinking import smallest

@@ -2,7 +2,7 @@
 
 import time
 import warnings
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Any
 
@@ -35,7 +35,7 @@ def check(
     only: str | None = None,
     repeat: bool = True,
     feed: bool = False,
-    diagnosis: bool = True,
+    diagnosis: bool | Callable[[Report], bool] = True,
     without: Collection[str] = (),
     seed: int = 0,
     **options: Any,
@@ -53,8 +53,9 @@ def check(
                the mathematics but dropout or a race, and is reported as that
     feed       every step that the subject can do by itself (`subject.ComputesOps`) is also done from the reference's
                inputs (`feeding`): finds the wrong one in a subject that doesn't record what goes into it
-    diagnosis  where it diverges, the cause is looked for (`diagnosis.diagnose`); a live subject is asked another case
-               then. What stops that search is a warning, `DiagnosisFailed`, and no error
+    diagnosis  where it diverges, the cause is looked for (`diagnosis.diagnose`), or, if this is a function, where that
+               says so of the report; a live subject is asked another case then. What stops that search is a warning,
+               `DiagnosisFailed`, and no error
     without    ids of causes that are not to be tried
 
     Raises what the subject raises, and `InputError` where these can't be understood or it can't be fed.
@@ -86,7 +87,7 @@ def check(
         seconds["feeding"] = time.perf_counter() - start
     if only is not None:
         report = part(report, only, case)
-    if diagnosis and report.verdict == "diverges":
+    if report.verdict == "diverges" and (diagnosis(report) if callable(diagnosis) else diagnosis):
         start = time.perf_counter()
         report = replace(report, diagnosis=_diagnosis(subject, case, report, judgement, without))
         seconds["diagnosis"] = time.perf_counter() - start
@@ -97,26 +98,29 @@ def _diagnosis(
     subject: Subject, case: Case, report: Report, judgement: Judgement, without: Collection[str]
 ) -> Diagnosis:
     """Why it diverges. Whatever goes wrong in the search, the report is not to suffer from it."""
+    def other(kind: str, i: int) -> Scene | None:
+        return _another(subject, case, kind, i, judgement)
+
     try:
-        return diagnose(report, Scene(judgement), lambda: _another(subject, case, report, judgement), without=without)
+        return diagnose(report, Scene(judgement), other, without=without)
     except Exception as error:
         what = f"{type(error).__name__}: {error}"
         warnings.warn(DiagnosisFailed(f"the search for the cause failed: {what}"), stacklevel=3)
         return Diagnosis("failed", note=what)
 
 
-def _another(subject: Subject, case: Case, report: Report, judgement: Judgement) -> Scene | None:
-    """Another case, answered by the same subject; None, if it can't be asked, or not that."""
+def _another(subject: Subject, case: Case, kind: str, i: int, judgement: Judgement) -> Scene | None:
+    """The i-th other case, answered by the same subject up to a kind of answer; None, if it can't be asked, or not
+    that."""
     if not subject.live:
         return None
-    kind = split(report.first or "")[0]
     kinds = {"": ("",), "grad": ("", "grad"), "update": ("", "grad", "update")}[kind]
-    other = another(case, step=kind == "update")
+    other = another(case, i, step=kind == "update")
     try:
         answers = subject.answer(other, tuple(name for name in judgement.values if split(name)[0] in kinds))
     except Exception:  # a subject may be anything, and made for one size
         return None
-    return Scene(judged(other, answers, report.precision)[1])
+    return Scene(judged(other, answers, judgement.precision)[1])
 
 
 def differences(case: Case, first: Answers, second: Answers) -> Arrays:

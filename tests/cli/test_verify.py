@@ -166,6 +166,9 @@ def test_several_cases_are_summarised(mistaken: Path) -> None:
         ["tiny,", "seed", "8"],
     ]
     assert done.stdout.splitlines()[-1] == "0 of 2 cases right; first wrong: layer.0.output (2)"
+    done = verify(f"python:{mistaken}:forward", "--cases", "2", "--seed", "7", "--only", "forward", "--json")
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line["diagnosis"] is not None for line in lines] == [True, False], "the same, so it isn't looked for again"
     done = verify("numpy", "--cases", "2", "--only", "forward", "--json")
     assert done.returncode == 0
     lines = [json.loads(line) for line in done.stdout.splitlines()]

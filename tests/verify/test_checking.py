@@ -70,6 +70,9 @@ def test_why_it_diverges_is_asked_in_another_case() -> None:
     assert subject.runs == 3
     assert "diagnosis" in report.seconds
     assert check(subject, generate(21), only="forward", diagnosis=False).diagnosis is None
+    seen = []
+    assert check(subject, generate(21), only="forward", diagnosis=seen.append).diagnosis is None
+    assert [one.first for one in seen] == [report.first]
 
 
 def test_a_subject_that_can_not_answer_another_case_is_diagnosed_from_one() -> None:
@@ -85,7 +88,7 @@ def test_a_subject_that_can_not_answer_another_case_is_diagnosed_from_one() -> N
 
 
 def test_a_defect_of_the_diagnosis_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*_: Any) -> None:
+    def broken(*_: Any, **__: Any) -> None:
         raise ZeroDivisionError("by hand")
 
     monkeypatch.setattr(checking, "diagnose", broken)

@@ -10,12 +10,12 @@ SEEDS_ON = 500_009
 """How far the other case's seed is from the first one's: none of `--cases` in between."""
 
 
-def another(case: Case, *, step: bool = False) -> Case:
-    """A case that whoever answered this one can answer: generated with other weights and sizes, if this one was
-    generated; else of the same model, with other rows. It has an optimiser step only if `step` is asked for, and this
-    one has."""
+def another(case: Case, i: int = 0, *, step: bool = False) -> Case:
+    """The i-th of the cases that whoever answered this one can answer: generated with other weights and sizes, if this
+    one was generated; else of the same model, with other rows. It has an optimiser step only if `step` is asked for,
+    and this one has."""
     origin, (B, S) = case.origin, case.batch.input_ids.shape
-    seed = int(origin.get("seed", 0)) + SEEDS_ON
+    seed = int(origin.get("seed", 0)) + SEEDS_ON + i
     if origin.get("made") == "generated" and not origin.get("reduced"):
         options = {**origin["options"], **_sizes(case)}
         return generate(seed, size=origin["size"], **(options if step else {**options, "optimizer": None}))

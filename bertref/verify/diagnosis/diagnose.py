@@ -3,99 +3,123 @@
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
-from ..graph.axes import split
+from ..graph.axes import kind, split
+from ..judgement.judge import WORDS
 from ..judgement.limit import LIMIT
 from ..records import Cause, Diagnosis, Report
 from ..report.layout import number
 from .families import HYPOTHESES
 from .hypothesis import Told
-from .scene import Scene
+from .scene import BACK, Scene
 from .trials import Trials, TriedHypothesis
 
 MOST = 5
 """Causes that are looked for at most."""
-OWN = ("added", "wrong")
+CASES = 4
+"""Others that are tried at most, until one shows the mistake so clearly that it decides. More: a check that finds
+nothing takes longer; fewer: in half precision some causes remain unknown."""
+Another = Callable[[str, int], Scene | None]
+OWN = ("added", "wrong", "unsteady")
 """The statuses of a first wrong tensor that a step's formula may explain."""
 
 
 def diagnose(
     report: Report,
     scene: Scene,
-    another: Callable[[], Scene | None] = lambda: None,
+    another: Another = lambda kind, i: None,
     *,
     force: bool = False,
     without: Collection[str] = (),
 ) -> Diagnosis:
-    """Looks for the cause of the first wrong tensor, and for those of others of its kind: forward ones, gradients,
-    updates.
+    """Looks for the cause of the first wrong tensor, and, with that in force, for the next one's.
 
     scene    of the judgement that the report comes from
-    another  another case of the same subject, of another seed and size, judged, too; asked for when something explains
-             the first one. None: there is none (a dump), so that the case's own rows and layers that nothing was fitted
-             to have to do
+    another  other cases of the same subject, each of another seed and size, by their numbers, judged, too, with all
+             answers up to a kind: forward ones (""), gradients ("grad"), updates ("update"); asked for when something
+             explains a tensor of that kind. None: there is none (a dump), so that the case's own rows and layers that
+             nothing was fitted to have to do
     force    the tensor of the largest ratio is taken for wrong, whatever the verdict
     without  ids of hypotheses that are left out
     """
     finding = next((finding for finding in report.findings if finding.name == report.first), None)
     if not force and (finding is None or finding.status not in OWN):
         return Diagnosis("unknown", note="only a step that is wrong by itself is looked into")
-    return _Search(scene, another, frozenset(without)).run(report.first, force=force)
+    return _Search(scene, another, frozenset(without), force=force).run(report.first)
 
 
 @dataclass(frozen=True)
 class _Proved:
-    """Candidates that explain the first wrong tensor equally well, and what else was tried there."""
+    """Candidates that explain the first wrong tensor equally well, and what else was tried there. `back`: gradients
+    that were wrong only because they are those of what the candidate says."""
 
     first: str
     best: list[TriedHypothesis]
     others: list[TriedHypothesis]
     ruled_out: tuple[str, ...]
+    back: tuple[str, ...] = ()
 
 
 class _Search:
-    def __init__(self, scene: Scene, another: Callable[[], Scene | None], without: frozenset[str]) -> None:
+    def __init__(
+        self, scene: Scene, another: Another, without: frozenset[str], *, force: bool
+    ) -> None:
         self._scene, self._another, self._without = scene, another, without
-        self._second: Scene | None = None
-        self._asked, self._kind = False, ""
+        self._others: dict[tuple[str, int], Scene | None] = {}
+        self._found: list[_Proved] = []
+        self._not_followed: set[str] = set()
+        self._sizes = {name: scene.ratio(name) for name in scene.judged_names()}
+        self._limit = 0.0 if force else LIMIT
 
-    def run(self, first: str | None, *, force: bool) -> Diagnosis:
-        if force:
-            first = max(self._scene.judged_names(), key=self._scene.ratio)
-        self._kind = "" if first is None else split(first)[0]
-        sizes = self._sizes()
-        if first not in sizes or (sizes[first] <= LIMIT and not force):
+    def run(self, first: str | None) -> Diagnosis:
+        """From this tensor on. Where the limit is 0, from the one of the largest ratio."""
+        if not self._limit:
+            first = max(self._sizes, key=self._sizes.__getitem__)
+        if first not in self._sizes or self._sizes[first] <= self._limit:
             return Diagnosis("unknown", note="only steps whose answers were recorded are looked into")
-        found: list[_Proved] = []
-        while first is not None and len(found) < MOST:
-            proved = self._at(first, sizes)
+        while first is not None and len(self._found) < MOST:
+            proved = self._at(first)
             if not proved.best:
-                if not found:
-                    left = tuple(name for name, size in sizes.items() if size > LIMIT)
-                    return Diagnosis("unknown", left=left, ruled_out=proved.ruled_out)
-                break
-            found.append(proved)
+                if not self._found:
+                    return Diagnosis("unknown", left=self._left(), ruled_out=proved.ruled_out)
+                step = split(first)[0] != "update"  # it has nothing to do with what made the gradients
+                first = next((name for name in self._left() if step and name.startswith("update:")), None)
+                continue
+            self._found.append(proved)
             if len(proved.best) > 1:
                 break
-            self._repair(proved.best[0])
-            sizes = self._sizes()
-            first = next((name for name, size in sizes.items() if size > LIMIT), None)
-        return self._diagnosis(found, tuple(name for name, size in sizes.items() if size > LIMIT))
+            self._repair(proved)
+            first = next(iter(self._left()), None)
+        return self._diagnosis()
 
-    def _sizes(self) -> dict[str, float]:
-        """What the steps of the forward answers added, over rounding; of gradients or updates, too, if the first wrong
-        one is of these."""
-        kinds = ("", self._kind)
-        return {name: self._scene.ratio(name) for name in self._scene.judged_names() if split(name)[0] in kinds}
+    def _left(self) -> tuple[str, ...]:
+        """What is still wrong, and no part of a way back that isn't followed."""
+        wrong = (name for name, size in self._sizes.items() if size > LIMIT)
+        return tuple(name for name in wrong if not self._scene.span(name) & self._not_followed)
 
-    def _repair(self, candidate: TriedHypothesis) -> None:
-        self._scene = candidate.on(self._scene)
-        if self._second is not None:
-            self._second = candidate.on(self._second)
+    def _repair(self, proved: _Proved) -> None:
+        """The candidate stays in force, on the way back, too."""
+        candidate, before = proved.best[0], self._scene
+        self._scene, unknown = candidate.repaired(before)
+        self._not_followed |= {f"{BACK} {name}" for name in unknown}
+        self._not_followed |= {name for name, row in before.rows.items() if candidate.hypothesis.hides(row)}
+        self._others = {which: scene and candidate.repaired(scene)[0] for which, scene in self._others.items()}
+        changed = {start + name for name in candidate.names for start in ("", f"{BACK} ")}
+        right, padding = [], self._scene.replay.graph.reads_padding and not before.replay.graph.reads_padding
+        for name, size in self._sizes.items():
+            if padding or (before.span(name) | self._scene.span(name)) & changed:
+                self._sizes[name] = self._scene.ratio(name)
+                if size > LIMIT >= self._sizes[name] and name not in candidate.explained:
+                    right.append(name)
+        if padding and self._sizes.get(WORDS, 0.0) > LIMIT:
+            other = self._scene.without_padding_row()
+            if other.ratio(WORDS) <= LIMIT:  # which is no mistake, whatever else is
+                self._scene, self._sizes[WORDS] = other, other.ratio(WORDS)
+        self._found[-1] = replace(proved, back=tuple(right))
 
-    def _at(self, first: str, sizes: dict[str, float]) -> _Proved:
+    def _at(self, first: str) -> _Proved:
         """All hypotheses at one wrong tensor; of those that pass, the best: those that explain most, of these those
         with the least freedom."""
-        trials, passed, tried = Trials(self._scene, first, sizes), list[TriedHypothesis](), []
+        trials, passed, tried = Trials(self._scene, first, self._sizes), list[TriedHypothesis](), []
         for hypothesis in HYPOTHESES:
             if hypothesis.id in self._without:
                 continue
@@ -113,15 +137,28 @@ class _Search:
 
     def _agrees(self, candidate: TriedHypothesis, first: str) -> bool:
         """Whether another case says the same; where there is none, this one has to do."""
-        if not self._asked:
-            self._second, self._asked = self._another(), True
-        if self._second is None:  # a number is fitted to half of a tensor, and a loss has no halves
-            return candidate.freedom < 2 or self._scene.values[first].ndim > 0
-        return candidate.holds(self._second, first)
+        for i in range(CASES):
+            other = self._other(split(first)[0], i)
+            if other is None:  # a number is fitted to half of a tensor, and a loss has no halves
+                return i == 0 and (candidate.freedom < 2 or self._scene.values[first].ndim > 0)
+            holds = candidate.holds(other, first)
+            if holds is not None:
+                return holds
+        return False
 
-    def _diagnosis(self, found: list[_Proved], left: tuple[str, ...]) -> Diagnosis:
+    def _other(self, prefix: str, i: int) -> Scene | None:
+        """Another case, with what was found in force; asked once."""
+        if (prefix, i) not in self._others:
+            other = self._another(prefix, i)
+            for proved in self._found:
+                other = other and proved.best[0].repaired(other)[0]
+            self._others[prefix, i] = other
+        return self._others[prefix, i]
+
+    def _diagnosis(self) -> Diagnosis:
         """Only causes beside which nothing else remains wrong are named: what remains may be the other half of the same
         mistake."""
+        found, left = self._found, self._left()
         last = found[-1]
         if len(last.best) > 1:
             if len(found) == 1:
@@ -132,22 +169,27 @@ class _Search:
         if not clean or clean[0] is not found[0]:
             return Diagnosis("unknown", left=left, ruled_out=found[0].ruled_out,
                              note="what explains the first wrong tensor leaves others beside it wrong")  # fmt: skip
-        right = "" if left else "the computation" if self._kind or self._backward_right() else "the forward pass"
+        right = "" if left else "the computation" if self._backward_right() else "the forward pass"
         causes = [self._cause(one.best[0], one, right if one is clean[-1] else "") for one in clean]
         return Diagnosis("named", tuple(causes), left)
 
     def _is_clean(self, candidate: TriedHypothesis, left: tuple[str, ...]) -> bool:
-        """Whether nothing of what remains wrong is in the same part of the network as what the candidate explains, or
-        reads it: a tensor that was recorded under another's name is wrong, and so is what is made of it."""
+        """Whether of what remains wrong, forward or among gradients as what the candidate explains, nothing is in the
+        same part of the network, or the same tensor of another layer, or reads what it explains: a tensor that was
+        recorded under another's name is wrong, and so is what is made of it."""
         scene, explained = self._scene, candidate.explained.keys()
-        parts = {scene.part(name) for name in explained}
+        parts, kinds = ({of(name) for name in explained} for of in (scene.part, kind))
+        prefixes = {split(name)[0] for name in explained}
         steps = scene.replay.graph.steps
-        return all(scene.part(name) not in parts and not explained & set(steps[name].inputs) for name in left)
+        return not any(
+            scene.part(name) in parts or kind(name) in kinds or explained & set(steps[name].inputs)
+            for name in left if split(name)[0] in prefixes
+        )  # fmt: skip
 
     def _backward_right(self) -> bool:
         """Whether there are gradients, and all their own steps are right with the repairs in force."""
-        names = [name for name in self._scene.judged_names() if name.startswith("grad:")]
-        return bool(names) and all(self._scene.ratio(name) <= LIMIT for name in names)
+        found = [size for name, size in self._sizes.items() if name.startswith("grad:")]
+        return bool(found) and max(found) <= LIMIT
 
     def _cause(self, candidate: TriedHypothesis, proved: _Proved, right: str = "") -> Cause:
         """The record; `right` says what is right with it and those before it, if not just what it explains."""
@@ -160,7 +202,7 @@ class _Search:
         )  # fmt: skip
         return Cause(
             hypothesis.id, f"{hypothesis.sentence(told)}. {_proof(candidate, told, right)}",
-            () if fitted is None else (fitted,), candidate.choice.words, tuple(candidate.explained),
+            () if fitted is None else (fitted,), candidate.choice.words, (*candidate.explained, *proved.back),
             candidate.before, candidate.after, hypothesis.where,
             hypothesis.patch.format(epsilon=self._scene.case.numerics.layer_norm_eps),
             tuple(dict.fromkeys(one.hypothesis.id for one in proved.others if one.hypothesis.id != hypothesis.id)),

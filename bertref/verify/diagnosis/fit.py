@@ -17,6 +17,9 @@ SCANNED = 40
 """Values that are tried before the best one's neighbourhood is searched. Fewer: a narrow minimum is missed."""
 NARROWED = 60
 """Golden sections: each leaves 0.62 of the interval, so these leave 1e-12 of it."""
+NEAR = 1e-3
+"""Relatively, to a minimum: listed constants that are tried, too. A number that is rounded, as a factor is to float32,
+has a minimum at every such number."""
 EARLY, HOPELESS = 20, 0.25
 """After so many sections, which leave 1e-4 of the interval, a number that explains the tensor leaves next to nothing of
 its squared error: one that leaves more than this share won't."""
@@ -41,6 +44,8 @@ def fitted(number: Number, changed: Changed, scene: Scene, name: str) -> Fitted 
     best = _minimum(misfit, math.log(number.low), math.log(number.high), enough)
     if best is None:
         return None
+    listed = [math.log(abs(at)) for at in number.constants(scene).values()]
+    best = min([best, *(at for at in listed if abs(at - best) < NEAR)], key=ratio)
     if ratio(best) > LEFT:
         return None
     low, high = sorted(number.sign * math.exp(_end(ratio, best, step)) for step in (-1, 1))

@@ -107,6 +107,9 @@ class Hypothesis:
     choices   the possibilities, as seen from a row that may be concerned; each is then tried at all rows
     number    a free number, instead of choices
     together  rows of which this is the same belong together: they are changed all or none
+    way_back  whether the gradients are those of the formula; else they are not looked into: with what is rounded on the
+              way back, too, they are not
+    hides     rows that the same mistake may have changed in a way that can't be told
     """
 
     id: str
@@ -118,6 +121,8 @@ class Hypothesis:
     choices: Callable[[Scene, TensorRow], Iterable[Possibility]] = everywhere
     number: Number | None = None
     together: Callable[[TensorRow], str] = by_itself
+    way_back: bool = True
+    hides: Callable[[TensorRow], bool] = lambda row: False
 
     @property
     def whole(self) -> bool:

@@ -1,12 +1,15 @@
 """A judged case whose steps can be replayed with something changed."""
 
+from collections import ChainMap
 from collections.abc import Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from ...row import TensorRow
+from ..graph.arithmetic import RowArithmetic
 from ..graph.axes import split
 from ..graph.contribution import Contribution
 from ..graph.replay import Replay, Updater, span
@@ -14,6 +17,7 @@ from ..graph.steps import Rewritten
 from ..judgement.judge import Judgement, largest_ratio
 from ..judgement.noise_floor import for_larger, judged_names
 from ..records import Arrays, Case
+from .tape import rounded
 
 BACK = "back"
 """What the way back of a row is called by: before its name, and behind its op."""
@@ -25,15 +29,17 @@ STEP = TensorRow("update", "optimizer_step", (), (), "", "", "update", ())
 
 @dataclass(frozen=True)
 class Back:
-    """A row's way back, computed otherwise: the gradients of its inputs and those of its parameters; () is as before.
-    """
+    """A row's way back, computed otherwise: the gradients of its inputs, () is as before; and those of its parameters,
+    by their names, None is as before."""
 
     inputs: tuple[Contribution, ...] = ()
-    parameters: tuple[Contribution, ...] = ()
+    parameters: Mapping[str, Contribution] | None = None
 
 
 Made = Rewritten | Back | Updater
 """What is made otherwise: a row, a row's way back, the optimiser's step."""
+
+LOOKUP = "embeddings.word"
 
 LEFT = 3.0
 """The largest error, in units of what rounding explains, that a cause may leave. Larger: causes that are nearly right
@@ -51,6 +57,7 @@ class Scene:
         self.values: Arrays = judgement.values
         self.precision = judgement.truth.precision
         self.params: Mapping[str, Any] = judgement.truth.params
+        self._arithmetic = judgement.graph.arithmetic
         self.rows: dict[str, TensorRow] = {row.name: row for row in _rows_of(judgement)}
 
     def changed(self, rows: Mapping[str, Made]) -> "Scene":
@@ -66,10 +73,19 @@ class Scene:
             else:
                 base = name.removeprefix(f"{BACK} ")
                 before = graph.made(base)
-                graph = graph.rewritten({base: Rewritten(
-                    before.forward, made.inputs or before.backward, made.parameters or before.parameters
-                )})  # fmt: skip
+                if not before.backward and before.forward.inputs != graph.rows[base].inputs:
+                    continue  # of another formula, whose own way back isn't known
+                parameters = before.parameters if made.parameters is None else made.parameters
+                graph = graph.rewritten({
+                    base: Rewritten(before.forward, made.inputs or before.backward, parameters)
+                })  # fmt: skip
         return Scene(self._judgement, replay if graph is self.replay.graph else replay.on(graph))
+
+    def without_padding_row(self) -> "Scene":
+        """The same, in which words at padded positions get no gradient, as with torch's `padding_idx`."""
+        row = self.rows[LOOKUP]
+        table = RowArithmetic(self.case, self.params, padding_row=False).parameter(row, 0)
+        return self.changed({f"{BACK} {LOOKUP}": Back((), {row.parameters[0].name: table})})
 
     def span(self, name: str) -> set[str]:
         """The rows, and ways back of rows, that may have made an answer out of what was recorded."""
@@ -100,20 +116,27 @@ class Scene:
     def backward(self, row: TensorRow) -> tuple[Contribution, ...]:
         """The gradients of the inputs of a row whose way back this is."""
         base, graph = self.rows[self.made_by(row)], self.replay.graph
-        return tuple(graph.backward_of(base, i) for i in range(len(base.inputs)))
+        return tuple(graph.backward_of(base, i) for i in range(len(graph.reads(base))))
 
-    def parameters(self, row: TensorRow) -> tuple[Contribution, ...]:
-        """The gradients of the parameters of a row whose way back this is."""
+    def parameters(self, row: TensorRow) -> dict[str, Contribution]:
+        """The gradients of the parameters of a row whose way back this is, by their names."""
         base, graph = self.rows[self.made_by(row)], self.replay.graph
-        return tuple(graph.parameter_of(base, i) for i in range(len(base.parameters)))
+        return {name: graph.parameter_of(base, name) for name in graph.parameters_of(base)}
 
     def users(self, parameter: str) -> int:
         """How many rows have a parameter."""
         return len(self.replay.graph.users[parameter])
 
+    def with_parameter(self, name: str, value: Any) -> "Scene":
+        """The same, in which formulas find another value of a parameter."""
+        other = copy(self)
+        other.params = ChainMap({name: value}, dict(self.params))
+        other._arithmetic = RowArithmetic(self.case, other.params)
+        return other
+
     def forward(self, row: TensorRow) -> Contribution:
         """What the reference computes."""
-        return self.replay.graph.arithmetic.forward(row)
+        return self._arithmetic.forward(row)
 
     def judged_names(self) -> list[str]:
         """The names of the answers that can be judged, in the order of the computation."""
@@ -136,7 +159,7 @@ class Scene:
     def raw(self, name: str, otherwise: Any) -> Any:
         """What a subject recorded, at padded positions, too; `otherwise`, if it recorded nothing."""
         found = self.values.get(name)
-        return otherwise if found is None else np.asarray(found, np.float64)
+        return otherwise if found is None else rounded(otherwise, lambda _: np.asarray(found, np.float64))
 
 
 def _rows_of(judgement: Judgement) -> Iterator[TensorRow]:

@@ -5,12 +5,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..graph.axes import kind
+from ..graph.axes import kind, split
 from ..judgement.limit import LIMIT
 from ..records import Fitted
 from .fit import fitted
 from .hypothesis import Hypothesis, Possibility
 from .scene import LEFT, Made, Scene
+from .way_back import with_ways_back
 
 SHARE = 0.1
 """Of the error, that a cause may leave at most. Larger: what only comes near to the subject's way is named."""
@@ -52,16 +53,28 @@ class TriedHypothesis:
 
     def on(self, scene: Scene) -> Scene:
         """The scene in which it holds."""
-        names = [name for name in self.names if name in scene.rows]
-        return scene.changed(rewritten(scene, self.hypothesis, names, self.value(scene)))
+        return scene.changed(self._rows(scene))
 
-    def holds(self, scene: Scene, first: str) -> bool:
-        """Whether it explains the same tensors of another case, to which nothing was fitted."""
+    def repaired(self, scene: Scene) -> tuple[Scene, set[str]]:
+        """The scene in which it holds on the way back, too; and the names of rows whose way back isn't known then."""
+        rows = self._rows(scene)
+        if not rows:
+            return scene, set()
+        rows, unknown = with_ways_back(scene, self.hypothesis, rows, self.value(scene))
+        return scene.changed(rows), unknown
+
+    def _rows(self, scene: Scene) -> dict[str, Made]:
+        names = [name for name in self.names if name in scene.rows]
+        return rewritten(scene, self.hypothesis, names, self.value(scene)) if names else {}
+
+    def holds(self, scene: Scene, first: str) -> bool | None:
+        """Whether it explains the same tensors of another case, to which nothing was fitted. None: it may, but what is
+        wrong there is so little that this says nothing."""
         changed, names = self.on(scene), [name for name in self.explained if name in scene.values]
         if first not in names:
             return False
         before, after = (max(one.ratio(name) for name in names) for one in (scene, changed))
-        return after <= LEFT and after <= SHARE * before
+        return False if after > LEFT else True if after <= SHARE * before else None
 
 
 def rewritten(
@@ -74,11 +87,12 @@ def rewritten(
 
 class Trials:
     """What may be wrong at `first`, an answer whose own step is wrong. `sizes` are the errors that the steps of all
-    forward answers added, over rounding, by name."""
+    answers added, over rounding, by name; those of the first one's kind are looked at: forward answers, gradients or
+    updates."""
 
     def __init__(self, scene: Scene, first: str, sizes: Mapping[str, float]) -> None:
         self._scene, self._first, self._sizes = scene, first, sizes
-        self._spans = {name: scene.span(name) for name in sizes}
+        self._spans = {name: scene.span(name) for name in sizes if split(name)[0] == split(first)[0]}
 
     @property
     def inside(self) -> set[str]:

@@ -18,10 +18,12 @@ Values = Any
 
 class Used:
     """What of recorded answers other steps start from: what counts, and what `attended` positions hold. There is None
-    of these (`attended` is None) unless recorded probabilities give padded keys a share."""
+    of these (`attended` is None) unless recorded probabilities give padded keys a share; or all, if `everything` on
+    padding is known to take part."""
 
-    def __init__(self, case: Case, recorded: Mapping[str, Values]) -> None:
-        self.attended = attended_padding(case, recorded)
+    def __init__(self, case: Case, recorded: Mapping[str, Values], *, everything: bool = False) -> None:
+        padded = ~case.batch.attention_mask.astype(bool)
+        self.attended = padded if everything and padded.any() else attended_padding(case, recorded)
         if self.attended is not None:
             self._axes = AxesOf(case, case.batch.attention_mask.astype(bool) | self.attended)
 

@@ -78,7 +78,7 @@ class Replay:
     def _used(self) -> Used:
         with self._one:
             if self._found is None:
-                self._found = Used(self.graph.case, self.recorded)
+                self._found = Used(self.graph.case, self.recorded, everything=self.graph.reads_padding)
             return self._found
 
     def with_gain(self, gain: float) -> "Replay":
@@ -95,8 +95,11 @@ class Replay:
         """The same recorded values, and other steps of the same case. What does not depend on a step that is another
         one is not made again."""
         other = copy(self)
-        other.graph, other._found, other._updates = graph, self._used, None
-        same = _same_steps(self.graph, graph, self.recorded)
+        other.graph, other._updates = graph, None
+        if graph.reads_padding is not self.graph.reads_padding:
+            other._found, other._kept, other._made = None, OrderedDict(), {}
+            return other
+        other._found, same = self._used, _same_steps(self.graph, graph, self.recorded)
         other._made = {name: value for name, value in list(self._made.items()) if same(name)}
         return other
 

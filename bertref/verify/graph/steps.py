@@ -36,6 +36,7 @@ from .contribution import Contribution, added
 from .order import backward_order
 
 Values = Any
+Names = Callable[[TensorRow], tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -51,12 +52,16 @@ class Step:
 
 @dataclass(frozen=True)
 class Rewritten:
-    """A row of the table that is computed otherwise: `forward` makes the tensor, `backward` the gradients of its
-    inputs, `parameters` those of its parameters, each as the `arithmetic` would; () is what the arithmetic makes."""
+    """A row of the table that is computed otherwise: `forward` makes the tensor, of the row's inputs or of others;
+    `backward` the gradients of these, () is what the arithmetic makes for the row's; `parameters` those of all
+    parameters that it is made with, by their names, None is what the arithmetic makes. `weights` are those of them
+    that aren't the row's own. `padding`: it reads what stands at padded positions, which have a gradient then."""
 
     forward: Contribution
     backward: tuple[Contribution, ...] = ()
-    parameters: tuple[Contribution, ...] = ()
+    parameters: Mapping[str, Contribution] | None = None
+    weights: tuple[str, ...] = ()
+    padding: bool = False
 
 
 class Graph:
@@ -92,20 +97,40 @@ class Graph:
         """The same steps, but for what these rows, by the names of their tensors, make otherwise."""
         other = copy(self)
         other._rewritten, other.steps = {**self._rewritten, **rows}, dict(self.steps)
-        for name, made in rows.items():
-            other.steps[name] = _step(name, made.forward)
-            row = self.rows[name]
-            if (made.backward or made.parameters) and self.case.objective:
-                again = [other._gradient(self.rows[one]) for one in row.inputs]
-                again += (step for one, _ in row.parameters for step in other._parameters(self.users[one][0]))
-                other.steps |= {step.name: step for step in again}
+        other.steps |= {name: _step(name, made.forward) for name, made in rows.items()}
+        if not self.case.objective:
+            return other
+        back = [self.rows[name] for name, made in rows.items() if made.backward]
+        other.readers = _turned(self.readers, back, self.reads, other.reads)
+        for name in {name for row in back for graph in (self, other) for name in graph.reads(row)}:
+            other.steps[f"grad:{name}"] = other._gradient(self.rows[name])
+        changed = [self.rows[name] for name, made in rows.items() if made.parameters is not None]
+        other.users = _turned(self.users, changed, self.parameters_of, other.parameters_of)
+        for name in {name for row in changed for graph in (self, other) for name in graph.parameters_of(row)}:
+            other.steps[f"grad:{name}"] = other._parameter(name)
         return other
+
+    def reads(self, row: TensorRow) -> tuple[str, ...]:
+        """The tensors that get a gradient through a row."""
+        made = self._rewritten.get(row.name)
+        return made.forward.inputs if made and made.backward else row.inputs
+
+    def parameters_of(self, row: TensorRow) -> tuple[str, ...]:
+        """The parameters that get a gradient through a row."""
+        made = self._rewritten.get(row.name)
+        return tuple(name for name, _ in row.parameters) if made is None or made.parameters is None else (
+            tuple(made.parameters))
 
     def with_gradient(self, name: str, part: Contribution) -> "Graph":
         """The same, with the gradient of a tensor made otherwise."""
         other = copy(self)
         other.steps = {**self.steps, f"grad:{name}": _step(f"grad:{name}", part)}
         return other
+
+    @property
+    def reads_padding(self) -> bool:
+        """Whether some row has been rewritten so."""
+        return any(made.padding for made in self._rewritten.values())
 
     def made(self, name: str) -> Rewritten:
         """How a row is computed."""
@@ -140,33 +165,37 @@ class Graph:
         parts = [
             self.backward_of(reader, i)
             for reader in self.readers[row.name]
-            for i, name in enumerate(reader.inputs)
+            for i, name in enumerate(self.reads(reader))
             if name == row.name
         ]
-        return _step(f"grad:{row.name}", added(parts) if parts else Contribution((), lambda: np.ones(())))
+        if not parts:
+            shape, last = self.axes(row.name).shape, row is self._rows[-1]
+            return _step(f"grad:{row.name}", Contribution((), lambda: np.ones(()) if last else np.zeros(shape)))
+        return _step(f"grad:{row.name}", added(parts))
 
     def _parameters(self, row: TensorRow) -> Iterator[Step]:
         """Of a row's parameters, except those that rows nearer to the input have, too: theirs are made there."""
         for name, _ in row.parameters:
-            owners = self.users[name]
-            if owners[0] is row:
-                parts = [
-                    self.parameter_of(owner, i)
-                    for owner in owners
-                    for i, parameter in enumerate(owner.parameters)
-                    if parameter.name == name
-                ]
-                yield _step(f"grad:{name}", added(parts))
+            if self.users[name][0] is row:
+                yield self._parameter(name)
+
+    def _parameter(self, name: str) -> Step:
+        """Of a parameter: what the rows that are made with it make; 0 if there is none."""
+        parts = [self.parameter_of(owner, name) for owner in self.users[name]]
+        shape = self.axes(f"grad:{name}").shape
+        return _step(f"grad:{name}", added(parts) if parts else Contribution((), lambda: np.zeros(shape)))
 
     def backward_of(self, row: TensorRow, i: int) -> Contribution:
-        """The gradient that input i of a row gets through it."""
+        """The gradient that input i of a row, of those that it reads, gets through it."""
         made = self._rewritten.get(row.name)
         return made.backward[i] if made and made.backward else self.arithmetic.backward(row, i)
 
-    def parameter_of(self, row: TensorRow, i: int) -> Contribution:
-        """The gradient that parameter i of a row gets from it."""
+    def parameter_of(self, row: TensorRow, name: str) -> Contribution:
+        """The gradient that a parameter gets from a row."""
         made = self._rewritten.get(row.name)
-        return made.parameters[i] if made and made.parameters else self.arithmetic.parameter(row, i)
+        if made is not None and made.parameters is not None:
+            return made.parameters[name]
+        return self.arithmetic.parameter(row, [one for one, _ in row.parameters].index(name))
 
     def _updates(self) -> Iterator[Step]:
         """Clipping mixes all gradients, so every update needs all of them; `Replay` does them together."""
@@ -180,6 +209,20 @@ class Graph:
         """What makes the update of a parameter's name, from the gradients by parameters' names."""
         assert self.case.optimizer is not None
         return CaseUpdates(get("numpy").xp, self.case.optimizer, self.case.params, grads)
+
+
+def _turned(
+    found: Mapping[str, tuple[TensorRow, ...]], rows: list[TensorRow], before: Names, after: Names
+) -> dict[str, tuple[TensorRow, ...]]:
+    """Name -> the rows that have it, where these rows have other names than before."""
+    changed = {row.name: row for row in rows if before(row) != after(row)}
+    if not changed:
+        return dict(found)
+    other = {name: tuple(row for row in having if row.name not in changed) for name, having in found.items()}
+    for row in changed.values():
+        for name in dict.fromkeys(after(row)):
+            other[name] = (*other[name], row)
+    return other
 
 
 def _step(name: str, part: Contribution) -> Step:

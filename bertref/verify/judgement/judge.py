@@ -116,6 +116,7 @@ class Judgement:
         unjudged: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.case, self.values, self._unquantised, self._unjudged = case, values, unquantised, unjudged
+        self.precision = precision
         self.truth = Truth(case, precision)
         self.graph = self.truth.graph
         self.replay = Replay(self.graph, values)
@@ -194,8 +195,9 @@ class Judgement:
             return {}
         other = self.replay.without_padding_row()
         own = None if other is None else self.own(WORDS, other)
-        if own is None or self._own_ratio(WORDS, own) > LIMIT:
+        if other is None or own is None or self._own_ratio(WORDS, own) > LIMIT:
             return {}
+        self.replay = other
         self.notes.append(PADDING_ROW)
         return {WORDS: (measured[WORDS][0], own)}
 

@@ -80,4 +80,4 @@ def diagnosed(
     report, scene = scene_of(first, answers(first))
     assert report.verdict == "diverges", hypothesis.id
     second = another(first, step=True)
-    return diagnose(report, scene, lambda: scene_of(second, answers(second))[1], **options)
+    return diagnose(report, scene, lambda kind, i: scene_of(second, answers(second))[1], **options)

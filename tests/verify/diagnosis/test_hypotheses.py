@@ -15,7 +15,7 @@ from .applied import asked, diagnosed, right, scene_of, wrong
 NUMBERS = {
     "norm.epsilon": 3e-6, "norm.epsilon_outside": 1e-6, "norm.std_plus_epsilon": 1e-6, "attention.scale": 0.29,
     "attention.mask_value": -7.0, "embeddings.words_scaled": 2.5, "loss.smoothing": 0.13, "optimizer.rate": 0.7,
-    "optimizer.beta1": 0.2, "optimizer.beta2": 0.007, "optimizer.epsilon": 3e-6,
+    "optimizer.beta1": 0.2, "optimizer.beta2": 0.007, "optimizer.epsilon": 3e-6, "dropout.on": 0.1,
 }  # fmt: skip
 """A value for every free number."""
 HEADS = {
@@ -25,6 +25,8 @@ HEADS = {
     "loss.clamped": "question_answering",
 }  # fmt: skip
 """The case's head, where it is not that of pre-training."""
+BY_CHANCE = ("dropout.on",)
+"""What no formula makes of a tensor's inputs: tried with the mistakes of the table alone."""
 SAMPLE = ("norm.std_plus_epsilon", "attention.causal", "heads.minor", "loss.denominator_rows")
 """Those that are tried always: most of them none of the known mistakes."""
 SAME = ("dense.other_weights", "dense.reads", "residual.from", "embeddings.positions_sinusoidal")
@@ -61,7 +63,7 @@ def test_a_hypothesis_is_found_again(id: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("hypothesis", HYPOTHESES, ids=lambda one: one.id)
+@pytest.mark.parametrize("hypothesis", [one for one in HYPOTHESES if one.id not in BY_CHANCE], ids=lambda one: one.id)
 def test_every_hypothesis_is_found_again(hypothesis: Hypothesis) -> None:
     if hypothesis.number is not None:
         found_again(hypothesis, "", NUMBERS[hypothesis.id])
@@ -101,5 +103,5 @@ def test_a_cause_that_another_case_does_not_confirm_is_not_named() -> None:
     other = another(case)
     report, scene = scene_of(case, wrong(case, by_id("activation.relu"), None))
     assert diagnose(report, scene).outcome == "named"
-    found = diagnose(report, scene, lambda: scene_of(other, right(other))[1])
+    found = diagnose(report, scene, lambda kind, i: scene_of(other, right(other))[1])
     assert (found.outcome, found.causes) == ("unknown", ())

@@ -4,7 +4,7 @@ import pytest
 
 from tests.verify.mistakes import MISTAKES
 from tests.verify.mistakes.__main__ import main
-from tests.verify.mistakes.measure import measure, measure_all
+from tests.verify.mistakes.measure import measure, measure_all, measure_blocks
 
 BY_NAME = {one.name: one for one in MISTAKES}
 SAMPLE = {
@@ -49,7 +49,7 @@ def test_what_nothing_explains_is_unknown() -> None:
     """A decoder with numbers of its own."""
     found = measure(BY_NAME["decoder-not-tied"], diagnosis=True).report.diagnosis
     assert found is not None
-    assert (found.outcome, found.causes, found.left) == ("unknown", (), ("mlm.logits",))
+    assert (found.outcome, found.causes, found.left[0]) == ("unknown", (), "mlm.logits")
     assert {"dense.transposed", "dense.no_bias", "dense.other_weights"} <= set(found.ruled_out)
 
 
@@ -67,6 +67,15 @@ def test_without_the_right_cause_nothing_is_named(name: str, dtype: str) -> None
     assert (found.outcome, found.causes) == ("unknown", ())
     assert not set(found.ruled_out) & set(outcome.mistake.causes)
     assert outcome.right
+
+
+@pytest.mark.parametrize("name", ["mask-absent", "gelu-sigmoid"])
+def test_a_mistake_is_named_from_the_outputs_of_layers(name: str) -> None:
+    """Of padding, to which the mask lets through, what was written is all that is known."""
+    outcome = measure_blocks(BY_NAME[name])
+    assert outcome.cause == "right", outcome.report.diagnosis
+    assert outcome.report.diagnosis is not None
+    assert not outcome.report.diagnosis.left
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ import pytest
 from bertref import golden
 from bertref.errors import InputError
 from bertref.verify.cases.case import generate
+from bertref.verify.checking import check
 from bertref.verify.exchange import read_dump, write_case
 from bertref.verify.judgement.reference import reference
 from bertref.verify.subjects.command import CommandSubject
@@ -80,15 +81,22 @@ def test_by_hand_and_as_a_command_are_the_same(program: Path, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("flags", "first"),
-    [(["-DSCALE=1/sqrt(H)"], "layer.0.scores"), (["-DEPSILON=1e-5"], "embeddings.norm")],
+    ("flags", "first", "cause", "known"),
+    [
+        (["-DSCALE=1/sqrt(H)"], "layer.0.scores", "attention.scale", "1/sqrt(hidden size)"),
+        (["-DEPSILON=1e-5"], "embeddings.norm", "norm.epsilon", "1e-05"),
+    ],
     ids=["scale", "epsilon"],
 )
-def test_a_mistake_can_be_compiled_in(program: Path, tmp_path: Path, flags: list[str], first: str) -> None:
-    """Everything before the mistake stays bit-equal, and the tensor that it makes is far off."""
-    case = generate(7)
-    right = CommandSubject(command(program)).answer(case).values
-    wrong = CommandSubject(command(compiled(tmp_path, *flags))).answer(case).values
+def test_a_mistake_can_be_compiled_in(
+    program: Path, tmp_path: Path, flags: list[str], first: str, cause: str, known: str
+) -> None:
+    """Everything before the mistake stays bit-equal, the tensor that it makes is far off, and the cause is named."""
+    case, subject = generate(7), CommandSubject(command(compiled(tmp_path, *flags)))
+    right, wrong = CommandSubject(command(program)).answer(case).values, subject.answer(case).values
+    found = check(subject, case, only="forward").diagnosis
+    assert found is not None
+    assert [(one.id, one.parameters[0].known) for one in found.causes] == [(cause, known)]
     names = list(right)
     mask = case.batch.attention_mask == 1
     for name in names[: names.index(first)]:

@@ -43,7 +43,7 @@ def test_rewritten_rows_are_another_network_forward_and_backward() -> None:
     rows = {}
     for name, row in graph.rows.items():
         if row.op in ("layer_norm", "activation"):
-            parameters = tuple(theirs.parameter(row, i) for i in range(len(row.parameters)))
+            parameters = {one.name: theirs.parameter(row, i) for i, one in enumerate(row.parameters)}
             rows[name] = Rewritten(theirs.forward(row), (theirs.backward(row, 0),), parameters)
     answers = reference(other).values
     replay, before = Replay(graph.rewritten(rows), {}), Replay(graph, {})
@@ -58,7 +58,7 @@ def test_a_replay_on_other_steps_makes_what_they_bear_on_anew_and_nothing_else(c
     case, other = generate(2), generate(2, numerics={"layer_norm_eps": 1e-3, "gelu": "tanh"})
     graph, theirs = Graph(case), Graph(other).arithmetic
     row, recorded = graph.rows[changed], {"layer.0.attention_sum": reference(case).values["layer.0.attention_sum"]}
-    back = tuple(theirs.parameter(row, i) for i in range(len(row.parameters)))
+    back = {one.name: theirs.parameter(row, i) for i, one in enumerate(row.parameters)}
     after = graph.rewritten({changed: Rewritten(theirs.forward(row), (theirs.backward(row, 0),), back)})
     replay = Replay(graph, recorded)
     before = {step.name: replay(step.name) for step in graph}

@@ -2,7 +2,9 @@
 
 Exit code 0 if every mistake is found and at least 95 % of them where they are, else 1. With --causes, whether each is
 named: exit code 1 if any is given a wrong name. With --without-own, what is said where the causes that are right to
-name aren't known: exit code 1 if anything is named, or a place is wrong.
+name aren't known: exit code 1 if anything is named, or a place is wrong. With --pairs 60 --seed 1, or --triples 20, so
+many groups of mistakes at once, drawn by chance: exit code 1 if too few of them are named, if anything else is, or if
+the first place is wrong. With --blocks, --causes from dumps of the outputs of layers and heads alone.
 """
 
 import argparse
@@ -10,11 +12,18 @@ import sys
 from collections import Counter
 from collections.abc import Iterable
 
+from bertref.verify.graph.axes import split
+
 from . import MISTAKES
-from .measure import SEED, Outcome, measure_all
+from .measure import SEED, Outcome, measure_all, measure_blocks
+from .pairs import GroupOutcome, groups, measure_group
 
 SHARE = 0.95
 """Of the mistakes, that have to be found at the right tensor."""
+PAIRS, TRIPLES = 0.75, 0.5
+"""Of the groups, in which every mistake has to be named."""
+BLOCKS = 0.6
+"""Of the mistakes in the forward pass, that have to be named from the outputs of layers and heads alone."""
 
 HEAD = f"{'mistake':36} {'dtype':9} {'found':6} {'first wrong tensor':52} right"
 
@@ -32,8 +41,9 @@ def line(outcome: Outcome) -> str:
 CAUSES = f"{'mistake':36} {'dtype':9} {'cause':10} named"
 
 
-def causes(outcomes: Iterable[Outcome]) -> int:
-    """Prints what the diagnosis says of each mistake, and how often it is right; the exit code."""
+def causes(outcomes: Iterable[Outcome], share: float = 0.0) -> int:
+    """Prints what the diagnosis says of each mistake, and how often it is right; the exit code, 0 if nothing is wrong
+    and this share is right."""
     print(CAUSES)
     counts = Counter[str]()
     for outcome in outcomes:
@@ -44,7 +54,8 @@ def causes(outcomes: Iterable[Outcome]) -> int:
         note = "" if not not_covered else "not covered by a family yet"
         print(f"{outcome.mistake.name:36} {outcome.dtype:9} {outcome.cause:10} {said}{note}", flush=True)
     print(f"\n{sum(counts.values())} checks: " + ", ".join(f"{count} {word}" for word, count in counts.most_common()))
-    return 1 if counts["WRONG"] or counts["failed"] else 0
+    wrong = counts["WRONG"] or counts["failed"] or counts["right"] < share * sum(counts.values())
+    return 1 if wrong else 0
 
 
 def unnamed(outcomes: Iterable[Outcome]) -> int:
@@ -63,20 +74,42 @@ def unnamed(outcomes: Iterable[Outcome]) -> int:
     return 1 if counts["WRONG"] or counts["failed"] or counts["at the wrong tensor"] else 0
 
 
+def groups_named(outcomes: Iterable[GroupOutcome], share: float) -> int:
+    """Prints which mistakes of each group are named; the exit code, 0 if all of at least this share of groups are."""
+    found, all_named, bad = 0, 0, 0
+    for one in outcomes:
+        missed = [mistake.name for mistake in one.group if mistake not in one.named]
+        wrong = (*one.wrong, *(() if one.place else (f"first wrong {one.report.first}",)))
+        found, all_named, bad = found + 1, all_named + (not missed), bad + bool(wrong)
+        notes = [f"not named: {', '.join(missed)}"] * bool(missed) + [f"WRONG: {', '.join(wrong)}"] * bool(wrong)
+        print(" + ".join(mistake.name for mistake in one.group), "; ".join(notes), sep=": ", flush=True)
+    print(f"\n{found} groups: all named in {all_named} ({all_named / found:.0%}), something wrong in {bad}")
+    return 1 if bad or all_named < share * found else 0
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.verify.mistakes", description="Verify known mistakes.")
     parser.add_argument("--dtype", action="append", default=[], help="instead of those that each mistake names")
     parser.add_argument("--filter", default="", help="only mistakes whose name or section contains this")
     parser.add_argument("--size", default="tiny", help="of the case: tiny, small, medium")
-    parser.add_argument("--seed", type=int, default=SEED, help="of the case")
+    parser.add_argument("--seed", type=int, help=f"of the case ({SEED}); of the drawing of groups (1)")
     parser.add_argument("--causes", action="store_true", help="whether the cause is named, instead of the tensor")
     parser.add_argument("--without-own", action="store_true", help="what is named when the right cause isn't known")
+    parser.add_argument("--blocks", action="store_true", help="causes from dumps of the outputs of layers and heads")
+    parser.add_argument("--pairs", type=int, default=0, help="so many pairs of mistakes")
+    parser.add_argument("--triples", type=int, default=0, help="so many groups of three")
     options = parser.parse_args(arguments)
+    for count, size, share in ((options.pairs, 2, PAIRS), (options.triples, 3, TRIPLES)):
+        if count:
+            return groups_named(map(measure_group, groups(count, size, options.seed or 1)), share)
     chosen = [one for one in MISTAKES if options.filter in one.name or options.filter in one.section]
     if not chosen:
         print(f"no mistake has {options.filter!r} in its name or section", file=sys.stderr)
         return 2
-    how = {"seed": options.seed, "size": options.size}
+    how = {"seed": options.seed or SEED, "size": options.size}
+    if options.blocks:
+        forward = (one for one in chosen if not split(one.first)[0])
+        return causes((measure_blocks(one, seed=how["seed"]) for one in forward), BLOCKS)
     if options.without_own:
         return unnamed(measure_all(chosen, options.dtype, without_own=True, **how))
     if options.causes:

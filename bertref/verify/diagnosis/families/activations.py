@@ -9,12 +9,11 @@ from ....backends import get
 from ....layers import Settings
 from ....ops.bias_activation import ACTIVATIONS
 from ....row import TensorRow
-from ...emulation.formats import nearest
 from ...graph.contribution import Contribution
 from ...graph.steps import Rewritten
 from ..hypothesis import Hypothesis, Told, of_op
 from ..scene import Scene
-from .tools import HALF, formula, in_half, is_fine
+from .tools import HALF, formula, held, in_half, is_fine
 
 Values = Any
 STEP = 1e-5
@@ -80,7 +79,7 @@ def _table(scene: Scene, row: TensorRow, _: Any) -> Rewritten | None:
     if own(scene, row) not in ("gelu_erf", "gelu_tanh") or not is_fine(scene):
         return None
     seen, gelu = scene.values.get(row.name), FUNCTIONS["gelu_tanh"]
-    return formula(row, lambda x: in_half(gelu(nearest(x, HALF).astype(np.float64)), seen))
+    return formula(row, lambda x: in_half(gelu(held(x, HALF)), seen))
 
 
 def _hypothesis(name: str, words: str, id: str | None = None) -> Hypothesis:
@@ -100,7 +99,7 @@ HYPOTHESES = (
     Hypothesis(
         "activation.half_table", of_op("activation"), _table,
         _said("GELU's tanh form out of a table of float16 numbers, looked up by float16 numbers"),
-        {**WHERE, "C": "ggml's GGML_GELU_FP16"}, "compute the function in float32",
+        {**WHERE, "C": "ggml's GGML_GELU_FP16"}, "compute the function in float32", way_back=False,
     ),
     Hypothesis(
         "activation.missing", of_op("activation", "tanh"),

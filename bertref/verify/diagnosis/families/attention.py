@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 
 from ....row import TensorRow
-from ...emulation.formats import FORMATS, nearest
+from ...emulation.formats import FORMATS
 from ...graph.contribution import Contribution
 from ...graph.steps import Rewritten
 from ...judgement.score_scale import gains
 from ...records import HALVES
 from ..hypothesis import Hypothesis, Number, Told, of_op
 from ..scene import Scene
-from .tools import HALF, formula, in_half, is_fine
+from .tools import HALF, formula, held, in_half, is_fine
 
 Values = Any
 HUGE = 1e30
@@ -87,8 +87,23 @@ def _causal(S: int) -> Values:
     return np.tril(np.ones((S, S), bool))
 
 
-def _by(compute: Callable[[Scene, Values, Any], Values]) -> Callable[[Scene, TensorRow, Any], Rewritten]:
-    return lambda scene, row, value: formula(row, lambda scores: compute(scene, scores, value))
+def _by(
+    compute: Callable[[Scene, Values, Any], Values], axis: int | None = -1, *, padding: bool = True
+) -> Callable[[Scene, TensorRow, Any], Rewritten]:
+    """Probabilities that a softmax along an axis makes of scores, in which the mask may stand otherwise, with its way
+    back; of padding, too, unless it is kept out."""
+
+    def make(scene: Scene, row: TensorRow, value: Any) -> Rewritten:
+        forward = Contribution(row.inputs, lambda scores: compute(scene, scores, value))
+        if axis is None:  # a row without a key isn't a softmax of its scores
+            return Rewritten(forward, padding=padding)
+        return Rewritten(forward, (Contribution((f"grad:{row.name}", row.name), back),), padding=padding)
+
+    def back(d: Values, y: Values) -> Values:
+        """Of the recorded probabilities, as the reference's."""
+        return y * (d - np.sum(d * y, axis=axis, keepdims=True))
+
+    return make
 
 
 def _in_half(scene: Scene, row: TensorRow, _: Any) -> Rewritten | None:
@@ -98,7 +113,7 @@ def _in_half(scene: Scene, row: TensorRow, _: Any) -> Rewritten | None:
     seen = scene.values.get(row.name)
 
     def compute(scores: Values) -> Values:
-        scores = nearest(scores, HALF).astype(np.float64)
+        scores = held(scores, HALF)
         return in_half(softmax(masked(scores, _keys(scene))), seen)
 
     return formula(row, compute)
@@ -131,37 +146,37 @@ HYPOTHESES = (
         number=Number("mask value", 1e-3, 1e3, lambda scene: {"-1": -1.0, "-10": -10.0, "-100": -100.0}, sign=-1),
     ),
     Hypothesis(
-        "attention.mask_inverted", PROBS, _by(lambda scene, x, _: softmax(masked(x, ~_keys(scene)))),
+        "attention.mask_inverted", PROBS, _by(lambda scene, x, _: softmax(masked(x, ~_keys(scene))), None),
         lambda told: f"the mask is inverted {_probabilities(told)}: padding alone is attended to",
         MASK, "1 is a token, 0 is padding",
     ),
     Hypothesis(
-        "attention.mask_after_softmax", PROBS, _by(lambda scene, x, _: softmax(x) * _keys(scene)),
+        "attention.mask_after_softmax", PROBS, _by(lambda scene, x, _: softmax(x) * _keys(scene), None),
         lambda told: f"the mask multiplies the probabilities {_probabilities(told)}, which then no longer add up to 1; "
                      "it belongs before the softmax",
         MASK, "mask the scores",
     ),
     Hypothesis(
         "attention.causal", PROBS,
-        _by(lambda scene, x, _: softmax(masked(x, _keys(scene) & _causal(x.shape[-1])))),
+        _by(lambda scene, x, _: softmax(masked(x, _keys(scene) & _causal(x.shape[-1]))), padding=False),
         lambda told: f"no token sees later ones {_probabilities(told)}: a causal mask, as in GPT",
         {**MASK, "torch": "is_causal=True"}, "BERT attends in both directions",
     ),
     Hypothesis(
         "attention.softmax_over_queries", PROBS,
-        _by(lambda scene, x, _: softmax(masked(x, _keys(scene)), -2)),
+        _by(lambda scene, x, _: softmax(masked(x, _keys(scene)), -2), -2),
         lambda told: f"the softmax goes over the queries {_probabilities(told)}; it goes over the keys, the last axis",
         SOFTMAX, "the softmax's axis is the last one",
     ),
     Hypothesis(
         "attention.softmax_over_heads", PROBS,
-        _by(lambda scene, x, _: softmax(masked(x, _keys(scene)), 1)),
+        _by(lambda scene, x, _: softmax(masked(x, _keys(scene)), 1), 1),
         lambda told: f"the softmax goes over the heads {_probabilities(told)}; it goes over the keys, the last axis",
         SOFTMAX, "the softmax's axis is the last one",
     ),
     Hypothesis(
         "attention.softmax_plus_one", PROBS,
-        _by(lambda scene, x, _: softmax(masked(x, _keys(scene)), more=1.0)),
+        _by(lambda scene, x, _: softmax(masked(x, _keys(scene)), more=1.0), padding=False),
         lambda told: f"1 is added to the sum of exponentials {_probabilities(told)} (softmax1, add_zero_attn)",
         SOFTMAX, "divide by the sum of the exponentials alone",
     ),
@@ -169,10 +184,10 @@ HYPOTHESES = (
         "attention.softmax_half", PROBS, _in_half,
         lambda told: f"the softmax {_probabilities(told)} is computed in float16, and the rest is not",
         {**SOFTMAX, "torch": "scores.half().softmax(-1), or autocast around it"},
-        "give the softmax float32 numbers, or verify the model as what it is (--precision)",
+        "give the softmax float32 numbers, or verify the model as what it is (--precision)", way_back=False,
     ),
     Hypothesis(
-        "attention.softmax_missing", PROBS, _by(lambda scene, x, _: x * _keys(scene)),
+        "attention.softmax_missing", PROBS, _by(lambda scene, x, _: x * _keys(scene), None),
         lambda told: f"there is no softmax {_probabilities(told)}",
         SOFTMAX, "apply the softmax over the keys",
     ),

@@ -41,12 +41,14 @@ def _inputs_times(scene: Scene, row: TensorRow, factors: dict[int, float]) -> Ba
     return Back(tuple(_scaled(part, factors[i]) if i in factors else part for i, part in enumerate(parts)))
 
 
-def _parameter(scene: Scene, row: TensorRow, i: int, change: Callable[[Values], Values]) -> Back:
-    """The gradient of a parameter, changed."""
-    parts = list(scene.parameters(row))
-    part = parts[i]
-    parts[i] = part._replace(compute=lambda *inputs: change(part.compute(*inputs)), terms=None)
-    return Back((), tuple(parts))
+def _parameter(scene: Scene, row: TensorRow, i: int, change: Callable[[Values], Values]) -> Back | None:
+    """The gradient of a row's own parameter, changed."""
+    parts, name = scene.parameters(row), row.parameters[i].name
+    if name not in parts:
+        return None
+    part = parts[name]
+    changed = part._replace(compute=lambda *inputs: change(part.compute(*inputs)), terms=None)
+    return Back((), {**parts, name: changed})
 
 
 def _names(told: Told) -> str:
@@ -145,7 +147,7 @@ def _gamma_from(scene: Scene, row: TensorRow, what: str) -> Back:
 
     inputs = (f"grad:{scene.made_by(row)}", row.inputs[0])
     first = Contribution(inputs, lambda d, x: rows_of(d * factor(x)).sum(axis=0))
-    return Back((), (first, scene.parameters(row)[1]))
+    return Back((), {**scene.parameters(row), row.parameters[0].name: first})
 
 
 def _scale_sides(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
@@ -156,6 +158,24 @@ def _scale_sides(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
 
 def _unscaled(scene: Scene, row: TensorRow, sides: tuple[int, ...]) -> Back:
     return _inputs_times(scene, row, dict.fromkeys(sides, 1 / scene.replay.graph.arithmetic.scale))
+
+
+def _softmax_gradients(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+    yield Possibility("y dy alone; the row's sum of it, times y, belongs off it", "no sum")
+    yield Possibility("y dy less twice the row's sum of it, times y; it is once", "twice")
+    yield Possibility("the right one less y times the row's sum of its absolute values", "absolute")
+
+
+def _by_softmax(scene: Scene, row: TensorRow, what: str) -> Back:
+    def back(d: Values, y: Values) -> Values:
+        product = y * d
+        total = product.sum(axis=-1, keepdims=True)
+        right = product - y * total
+        absolute = np.abs(right).sum(axis=-1, keepdims=True)
+        return {"no sum": product, "twice": right - y * total, "absolute": right - y * absolute}[what]
+
+    y = scene.made_by(row)
+    return Back((Contribution((f"grad:{y}", y), back),))
 
 
 # -- sums and factors --------------------------------------------------------------------------------------------------
@@ -171,7 +191,8 @@ def _assigned(scene: Scene, row: TensorRow, _: Any) -> Back | None:
         table[ids.reshape(-1)] = rows_of(d)  # of several assignments to a row, NumPy keeps the last
         return table
 
-    return Back((), (Contribution((f"grad:{scene.made_by(row)}",), last_wins),))
+    name = row.parameters[0].name
+    return Back((), {name: Contribution((f"grad:{scene.made_by(row)}",), last_wins)})
 
 
 def _divisors(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
@@ -242,6 +263,9 @@ HYPOTHESES = (
     _back("tanh_slope", back_of("tanh"), _by_tanh_slope,
           lambda told: f"the derivative of tanh at {_names(told)} is {told.choice}; it is 1 - y^2", "1 - y * y",
           choices=_tanh_slopes),
+    _back("softmax", back_of("masked_softmax"), _by_softmax,
+          lambda told: f"the gradient of the softmax at {_names(told)} is {told.choice}", "y * (dy - sum(y * dy))",
+          choices=_softmax_gradients),
     _back("norm_statistics", back_of("layer_norm"), _constant_statistics,
           "mean and variance are taken for constants; they depend on the input",
           "subtract the mean of the gradient, and the part along the normalised input"),

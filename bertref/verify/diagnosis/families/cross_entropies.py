@@ -17,7 +17,7 @@ from ...graph.contribution import Contribution
 from ...graph.steps import Rewritten
 from ..hypothesis import Hypothesis, Number, Possibility, Told, of_op
 from ..scene import Scene
-from .tools import formula
+from .tools import formula, is_way_back
 
 Values = Any
 Make = Callable[[Scene, TensorRow, Any], Rewritten | None]
@@ -90,7 +90,7 @@ def _smoothed(scene: Scene, row: TensorRow, value: float) -> Rewritten:
     def loss(x: Values) -> Values:
         logs = log_softmax(in_shape(x, labels))
         right = np.take_along_axis(logs, labels[..., None], axis=-1)[..., 0]
-        return -((1 - value) * right + value * logs.mean(axis=-1)).ravel() @ weights.ravel() / (weights.sum() or 1.0)
+        return -(((1 - value) * right + value * logs.mean(axis=-1)) * weights).sum() / (weights.sum() or 1.0)
 
     return formula(row, loss)
 
@@ -176,7 +176,7 @@ def _at_all_positions(label: Callable[[Scene, Values], Values]) -> Make:
             counted = labels >= 0
             return surprisals(x, np.maximum(labels, 0))[counted].mean()
 
-        return Rewritten(Contribution((states,), loss))
+        return Rewritten(Contribution((states,), loss), padding=True)
 
     return make
 
@@ -214,9 +214,9 @@ HYPOTHESES = (
          "labels that are to be ignored count as label 0", "ignore negative labels"),
     loss("every_token", WORDS, _at_all_positions(_own_ids),
          "every token is a prediction: where there is no label, its own id is one",
-         "give -100 where nothing is predicted"),
+         "give -100 where nothing is predicted", way_back=False, hides=is_way_back),
     loss("padding_counted", WORDS, _at_all_positions(_padding_zero),
-         "padding counts as a prediction of id 0", "give -100 on padding"),
+         "padding counts as a prediction of id 0", "give -100 on padding", way_back=False, hides=is_way_back),
     loss("row_means", ENTROPIES, of_terms(_row_means),
          "a mean of the rows' means; it is a mean over all predictions", "divide once, by the number of predictions"),
     loss("denominator_slots", WORDS, _divided_by("slots"),

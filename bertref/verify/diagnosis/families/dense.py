@@ -1,17 +1,18 @@
 """Dense layers: the matrix, the bias, what they are multiplied with, and in which precision."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from ....row import TensorRow
-from ...emulation.formats import FORMATS, TF32, Format, nearest
+from ...emulation.formats import FORMATS, TF32, Format
 from ...graph.contribution import Contribution
 from ...graph.steps import Rewritten
 from ..hypothesis import Hypothesis, Possibility, Told, by_layer, named, of_op
 from ..scene import Scene
-from .tools import found_at, gathered, is_fine, layer_of, places, with_parameters
+from .tools import found_at, gathered, held, is_fine, layer_of, places, with_parameters
 
 Values = Any
 WHERE = {
@@ -77,7 +78,8 @@ def _of_other(scene: Scene, row: TensorRow, place: tuple[str, int, str]) -> Rewr
     names = [(mine.name, theirs.name) for mine, theirs in zip(row.parameters, other.parameters, strict=True)]
     if any(scene.params[mine].shape != scene.params[theirs].shape for mine, theirs in names):
         return None
-    return with_parameters(scene, row, {mine: scene.params[theirs] for mine, theirs in names})
+    made = with_parameters(scene, row, {mine: scene.params[theirs] for mine, theirs in names})
+    return replace(made, weights=tuple(theirs for _, theirs in names))
 
 
 def _packing(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
@@ -101,7 +103,8 @@ def _cut_out(scene: Scene, row: TensorRow, order: str) -> Rewritten:
         mixed = np.stack([part.reshape(A, D, *part.shape[1:]) for part in parts], axis=1)
         return mixed.reshape(3, A * D, *parts[0].shape[1:])[which]
 
-    return with_parameters(scene, row, {row.parameters[i].name: cut(i) for i in (0, 1)})
+    made = with_parameters(scene, row, {row.parameters[i].name: cut(i) for i in (0, 1)})
+    return replace(made, weights=tuple(name for one in three for name, _ in one.parameters))
 
 
 # -- other inputs, other precisions ------------------------------------------------------------------------------------
@@ -128,14 +131,10 @@ def _rounded(to: Format) -> Callable[[Scene, TensorRow, Any], Rewritten | None]:
         if not is_fine(scene):
             return None
         weight = row.parameters[0].name
-        made = with_parameters(scene, row, {weight: _held(scene.params[weight], to)})
-        return Rewritten(Contribution(row.inputs, lambda x: made.forward.compute(_held(x, to))))
+        made = with_parameters(scene, row, {weight: held(scene.params[weight], to)})
+        return Rewritten(Contribution(row.inputs, lambda x: made.forward.compute(held(x, to))))
 
     return make
-
-
-def _held(x: Values, to: Format) -> Values:
-    return nearest(np.asarray(x), to).astype(np.float64)
 
 
 def _products(told: Told) -> str:
@@ -147,6 +146,7 @@ def _precision(id: str, words: str, to: Format) -> Hypothesis:
         f"dense.{id}", DENSE, _rounded(to),
         lambda told: f"{_products(told)} are of factors that are rounded to {words}",
         PRECISION, "multiply in the precision that the model declares, or verify it as what it is (--precision)",
+        way_back=False,
     )  # fmt: skip
 
 

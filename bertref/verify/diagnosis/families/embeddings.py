@@ -11,7 +11,7 @@ from ...graph.contribution import Contribution
 from ...graph.steps import Rewritten
 from ..hypothesis import Hypothesis, Number, Possibility, all_rows, named
 from ..scene import Scene
-from .attention import MASK, masked, softmax
+from .attention import HUGE, MASK, softmax
 from .tools import formula
 
 Values = Any
@@ -86,28 +86,34 @@ def _reversed(scene: Scene, _: Any) -> Values:
     return np.maximum(mask.sum(axis=1, keepdims=True) - 1 - _columns(scene), 0) + _first(scene)
 
 
-def _sinusoids(scene: Scene, row: TensorRow, way: tuple[str, str]) -> Rewritten | None:
-    """The table is computed in the subject's precision: an angle of 50 has an error 50 times that of its factors."""
-    order, power = way
-    config, rows = scene.case.config, len(scene.case.batch)
-    width = config.embedding_size or config.hidden_size
+UNITS = 4
+"""Roundings that the angle of a sinusoid may have gone through: of a power or an exponential, and of two products.
+More: tables that are not quite sinusoids are taken for such; fewer: another library's power doesn't fit."""
+
+
+def _sinusoids(scene: Scene, row: TensorRow, order: str) -> Rewritten | None:
+    """Whoever computes an angle of 50 has an error 50 times that of its factors: within that, a sinusoid is the
+    subject's own number."""
+    width = scene.case.config.embedding_size or scene.case.config.hidden_size
+    shape = (*scene.case.batch.input_ids.shape, width)
     if width % 2:
         return None
-    dtype: Any = np.float64 if scene.precision == "float64" else np.float32
-    even = np.arange(0, width, 2).astype(dtype)
-    if power == "power":
-        angles = _columns(scene)[:, None].astype(dtype) / dtype(10000) ** (even / dtype(width))[None, :]
-    else:
-        angles = _columns(scene)[:, None].astype(dtype) * np.exp(even * dtype(-math.log(10000) / width))[None, :]
-    both = np.sin(angles), np.cos(angles)
-    table = np.stack(both, -1).reshape(len(angles), -1) if order == "in turn" else np.concatenate(both, -1)
-    return Rewritten(Contribution((), lambda: np.broadcast_to(table.astype(np.float64), (rows, *table.shape))))
+
+    def laid(first: Values, second: Values) -> Values:
+        both = np.stack((first, second), -1).reshape(len(first), -1)
+        return both if order == "in turn" else np.concatenate((first, second), -1)
+
+    angles = _columns(scene)[:, None] / 10000 ** (np.arange(0, width, 2) / width)[None, :]
+    right = np.broadcast_to(laid(np.sin(angles), np.cos(angles)), shape)
+    unit = np.finfo(np.float64 if scene.precision == "float64" else np.float32).eps
+    seen, error = scene.raw(row.name, right), UNITS * unit * laid(angles, angles)
+    table = np.where(np.abs(seen - right) <= error, seen, right)
+    return Rewritten(Contribution((), lambda: table))
 
 
 def _sinusoid_ways(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
-    for words, order in (("sine and cosine in turn", "in turn"), ("sines first, then cosines", "halves")):
-        yield Possibility(words, (order, "power"))
-        yield Possibility(f"{words}, their angles by an exponential", (order, "exponential"))
+    yield Possibility("sine and cosine in turn", "in turn")
+    yield Possibility("sines first, then cosines", "halves")
 
 
 def _without(name: str) -> Callable[[Scene, TensorRow, Any], Rewritten]:
@@ -119,15 +125,16 @@ def _without(name: str) -> Callable[[Scene, TensorRow, Any], Rewritten]:
 
 
 def _scaled_words(scene: Scene, row: TensorRow, value: float) -> Rewritten:
-    made = scene.forward(row)
-    return Rewritten(Contribution((), lambda: value * made.compute()))
+    made, factor = scene.forward(row), value if scene.precision == "float64" else float(np.float32(value))
+    return Rewritten(Contribution((), lambda: factor * made.compute()))
 
 
 def _exchanged(scene: Scene, row: TensorRow, _: Any) -> Rewritten | None:
     mask, types = scene.case.batch.attention_mask, scene.case.batch.token_type_ids
     if row.op == "lookup":
         return _looked_up(lambda *_: mask)(scene, row, None)
-    return formula(row, lambda scores: softmax(masked(scores, types.astype(bool)[:, None, None, :])))
+    kept_out = np.where(types.astype(bool)[:, None, None, :], 0.0, -HUGE)
+    return Rewritten(Contribution(row.inputs, lambda scores: softmax(scores + kept_out)), padding=True)
 
 
 POSITION, TYPE, TOTAL = named("embeddings.position"), named("embeddings.token_type"), named("embeddings.sum")

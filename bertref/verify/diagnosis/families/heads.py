@@ -53,7 +53,7 @@ def _split(split: Split) -> Callable[[Scene, TensorRow, Any], Rewritten]:
         def context(probs: Values, v: Values) -> Values:
             return merged(probs @ split(scene.raw(second, v), heads))
 
-        return Rewritten(Contribution(row.inputs, scores if row.op == "scores" else context))
+        return Rewritten(Contribution(row.inputs, scores if row.op == "scores" else context), padding=True)
 
     return make
 
@@ -66,7 +66,7 @@ def _merge(merge: Callable[[Values], Values]) -> Callable[[Scene, TensorRow, Any
             probs, v = (scene.raw(name, x) for name, x in zip(row.inputs, (probs, v), strict=True))
             return merge(probs @ right(v, heads))
 
-        return Rewritten(Contribution(row.inputs, context))
+        return Rewritten(Contribution(row.inputs, context), padding=True)
 
     return make
 

@@ -7,13 +7,12 @@ from typing import Any
 import numpy as np
 
 from ....row import TensorRow
-from ...emulation.formats import nearest
 from ...graph.arithmetic import RowArithmetic
 from ...graph.axes import kind
 from ...graph.steps import Rewritten
 from ..hypothesis import Hypothesis, Number, Told, of_op
 from ..scene import Scene
-from .tools import HALF, by, formula, in_half, is_fine
+from .tools import HALF, by, formula, held, in_half, is_fine
 
 Values = Any
 EPSILONS = (1e-12, 1e-8, 1e-7, 1e-6, 1e-5, 1e-3)
@@ -69,6 +68,11 @@ def _variance(x: Values, ddof: int = 0) -> Values:
     return x.var(axis=-1, keepdims=True, ddof=ddof)
 
 
+def normed(x: Values, eps: float) -> Values:
+    """As the reference does it, without gamma and beta."""
+    return _centred(x) / np.sqrt(_variance(x) + eps)
+
+
 def _outside(ddof: int) -> Callable[[Values, float], Values]:
     return lambda x, eps: _centred(x) / (np.sqrt(_variance(x, ddof)) + eps)
 
@@ -77,11 +81,11 @@ def _in_half(scene: Scene, row: TensorRow, _: Any) -> Rewritten | None:
     """Input, gamma, beta and output in float16, what is between them in float32."""
     if not is_fine(scene):
         return None
-    gamma, beta = (nearest(np.asarray(scene.params[name]), HALF).astype(np.float64) for name, _ in row.parameters)
+    gamma, beta = (held(scene.params[name], HALF) for name, _ in row.parameters)
     eps, seen = scene.case.numerics.layer_norm_eps, scene.values.get(row.name)
 
     def compute(x: Values) -> Values:
-        x = nearest(x, HALF).astype(np.float64)
+        x = held(x, HALF)
         return in_half(_centred(x) / np.sqrt(_variance(x) + eps) * gamma + beta, seen)
 
     return formula(row, compute)
@@ -132,7 +136,7 @@ HYPOTHESES = (
     ),
     Hypothesis(
         "norm.no_affine", NORM,
-        _by_formula(lambda x, eps: _centred(x) / np.sqrt(_variance(x) + eps), affine=False),
+        _by_formula(normed, affine=False),
         lambda told: f"{_verb(told, 'leaves', 'leave')} out gamma and beta",
         {**WHERE, "torch": "elementwise_affine=False, or weights of another name (gamma, beta) that were not loaded"},
         "multiply by LayerNorm.weight and add LayerNorm.bias",
@@ -147,7 +151,7 @@ HYPOTHESES = (
         "norm.half", NORM, _in_half,
         lambda told: f"{_verb(told, 'is', 'are')} computed in float16, and the rest is not",
         {**WHERE, "torch": "x.half() before the norm, or autocast around it"},
-        "give the norm float32 numbers, or verify the model as what it is (--precision)",
+        "give the norm float32 numbers, or verify the model as what it is (--precision)", way_back=False,
     ),
     Hypothesis(
         "norm.missing", NORM, lambda scene, row, _: formula(row, lambda x: x),

@@ -57,7 +57,7 @@ def _of(read: Callable[[Scene, Values, Any], Values]) -> Callable[[Scene, Tensor
         def compute(x: Values) -> Values:
             return made.compute(read(scene, scene.raw(row.inputs[0], x), which)[:, None])
 
-        return Rewritten(Contribution(row.inputs, compute))
+        return Rewritten(Contribution(row.inputs, compute), padding=which not in ("last", "tokens"))
 
     return make
 

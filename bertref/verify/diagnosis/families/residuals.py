@@ -10,7 +10,8 @@ from ...graph.steps import Rewritten
 from ..hypothesis import Hypothesis, by_layer, named, of_op
 from ..scene import Scene
 from .norms import WHERE as NORM
-from .tools import found_at, layer_of, places
+from .norms import normed
+from .tools import found_at, is_way_back, layer_of, places
 
 Values = Any
 WHERE = {
@@ -28,7 +29,12 @@ def _from(scene: Scene, row: TensorRow, place: tuple[str, int, str]) -> Rewritte
 
 def _normed(scene: Scene, name: str, x: Values) -> Values:
     """x through the norm of that tensor's row."""
-    return scene.forward(scene.rows[name]).compute(x)
+    gamma, beta = (scene.params[one] for one, _ in scene.rows[name].parameters)
+    return normed(x, scene.case.numerics.layer_norm_eps) * gamma + beta
+
+
+def _weights(scene: Scene, name: str) -> tuple[str, ...]:
+    return tuple(one for one, _ in scene.rows[name].parameters)
 
 
 def _inside_branch(scene: Scene, row: TensorRow, _: Any) -> Rewritten | None:
@@ -58,10 +64,10 @@ def _norm_first(scene: Scene, row: TensorRow, _: Any) -> Rewritten:
     attended, short = f"layer.{i}.attention_output", row.name.split(".", 2)[2]
     if short in ("query", "key", "value"):
         norm = f"layer.{i}.attention_norm"
-        return _made(scene, row, (x,), lambda given: _normed(scene, norm, given))
+        return _made(scene, row, (x,), norm, lambda given: _normed(scene, norm, given))
     if short == "ffn_pre":
         norm = f"layer.{i}.output"
-        return _made(scene, row, (attended, x), lambda branch, given: _normed(scene, norm, branch + given))
+        return _made(scene, row, (attended, x), norm, lambda branch, given: _normed(scene, norm, branch + given))
     if short == "attention_sum":
         return Rewritten(Contribution((x,), lambda given: given))
     if short == "ffn_sum":
@@ -71,10 +77,11 @@ def _norm_first(scene: Scene, row: TensorRow, _: Any) -> Rewritten:
     )
 
 
-def _made(scene: Scene, row: TensorRow, inputs: tuple[str, ...], read: Any) -> Rewritten:
-    """A dense row of something else than its input."""
+def _made(scene: Scene, row: TensorRow, inputs: tuple[str, ...], norm: str, read: Any) -> Rewritten:
+    """A dense row of something else than its input: of what another row's norm makes of it."""
     weight, bias = (scene.params[name] for name, _ in row.parameters)
-    return Rewritten(Contribution(inputs, lambda *given: times(read(*given), weight.T) + bias))
+    part = Contribution(inputs, lambda *given: times(read(*given), weight.T) + bias)
+    return Rewritten(part, weights=_weights(scene, norm))
 
 
 RESIDUAL = of_op("residual")
@@ -108,6 +115,7 @@ HYPOTHESES = (
         "residual.norm_first", named("query", "key", "value", "ffn_pre", "attention_sum", "ffn_sum", "output"),
         _norm_first,
         lambda told: f"norms stand before the sublayers, as in GPT-2, {told.in_layers}; BERT's stand after the sums",
-        NORM, "normalise after each sum", together=by_layer,
+        NORM, "normalise after each sum", together=by_layer, way_back=False,
+        hides=is_way_back,  # what is called a sum there is another tensor
     ),
 )  # fmt: skip

@@ -9,12 +9,13 @@ import numpy as np
 
 from ....row import TensorRow
 from ....topology import last_embedding, layer_input
-from ...emulation.formats import FORMATS, nearest
+from ...emulation.formats import FORMATS, Format, nearest
 from ...graph.arithmetic import RowArithmetic
 from ...graph.contribution import Contribution
 from ...graph.steps import Rewritten
 from ..hypothesis import Possibility
-from ..scene import Scene
+from ..scene import BACK, Scene
+from ..tape import Traced, rounded
 
 Values = Any
 HALF = FORMATS["float16"]
@@ -29,7 +30,7 @@ def formula(row: TensorRow, compute: Callable[..., Values]) -> Rewritten:
 def by(arithmetic: RowArithmetic, row: TensorRow, *, parameters: bool = True) -> Rewritten:
     """The row as another arithmetic computes it, and its gradients; unless `parameters`, these are left out."""
     back = tuple(arithmetic.backward(row, i) for i in range(len(row.inputs)))
-    kept = tuple(arithmetic.parameter(row, i) for i in range(len(row.parameters))) if parameters else ()
+    kept = {one.name: arithmetic.parameter(row, i) for i, one in enumerate(row.parameters)} if parameters else None
     return Rewritten(arithmetic.forward(row), back, kept)
 
 
@@ -44,6 +45,11 @@ def layer_of(row: TensorRow) -> int | None:
     return int(parts[1]) if parts[0] == "layer" else None
 
 
+def is_way_back(row: TensorRow) -> bool:
+    """For hypotheses under which other things have a gradient than those that are recorded."""
+    return row.name.startswith(BACK)
+
+
 def is_fine(scene: Scene) -> bool:
     """Whether the subject computes in a precision beside which the rounding of half precision shows."""
     return scene.precision in ("float64", "float32")
@@ -55,14 +61,21 @@ side. Larger: more elements are taken as the subject has them; smaller: some tha
 wrong."""
 
 
+def held(x: Values, to: Format) -> Values:
+    """x as numbers of a format."""
+    return rounded(x, lambda value: nearest(np.asarray(value), to).astype(np.float64))
+
+
 def in_half(y: Values, seen: Values | None) -> Values:
     """y rounded to float16, as something computed in float32 is. Where the two neighbours are as near as the error of
     such a computation, the subject's own number is taken, if it is one of them."""
-    found = nearest(np.asarray(y), HALF).astype(np.float64)
+    if isinstance(y, Traced):
+        return rounded(y, lambda value: in_half(value, seen))
+    found = held(y, HALF)
     if seen is None:
         return found
     for side in (1 - SLACK, 1 + SLACK):
-        other = nearest(np.asarray(y) * side, HALF).astype(np.float64)
+        other = held(y * side, HALF)
         found = np.where(np.abs(other - seen) < np.abs(found - seen), other, found)
     return found
 

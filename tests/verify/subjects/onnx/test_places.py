@@ -102,6 +102,7 @@ def transposed(model: Any) -> None:
 FIRST = {epsilon: "layer.1.attention_norm", gelu: "layer.1.ffn_act", transposed: "layer.1.attention_output"}
 LAST_RIGHT = {epsilon: "layer.1.attention_sum", gelu: "layer.1.ffn_pre", transposed: "layer.1.context"}
 """A mistake -> the first wrong tensor, and the last one that is right."""
+CAUSE = {epsilon: "norm.epsilon", gelu: "activation.tanh_gelu", transposed: "dense.transposed"}
 
 
 @pytest.mark.parametrize("change", FIRST)
@@ -110,6 +111,8 @@ def test_wrong_twins_are_found(files: Files, tmp_path: Path, change: Callable[[A
     for one in (path, fused(path, tmp_path / "fused.onnx")):
         report = verdict(one, files.model)
         assert (report.first, report.last_right) == (FIRST[change], LAST_RIGHT[change])
+        assert report.diagnosis is not None
+        assert ([cause.id for cause in report.diagnosis.causes], report.diagnosis.left) == ([CAUSE[change]], ())
 
 
 def without_norms(model: Any) -> None:

@@ -1,0 +1,76 @@
+"""Dropout that is on where a model is asked: each element is either 0 or 1 / (1 - p) times what it was, by chance.
+
+Which of the two it is can be told from what the subject recorded; p is the same everywhere. What the probabilities of
+attention lost can't be told, nor what gradients did.
+"""
+
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from ....row import TensorRow
+from ....topology import layer_input
+from ...graph.contribution import Contribution
+from ...graph.steps import Rewritten
+from ..hypothesis import Hypothesis, Number
+from ..scene import BACK, STEP, Scene
+
+Values = Any
+PROJECTIONS = ("layer.0.query", "layer.0.key", "layer.0.value")
+"""They read the embeddings, which are dropped out after their norm."""
+
+
+def _applies(row: TensorRow) -> bool:
+    return row.name in PROJECTIONS or (row.op == "residual" and row.name.startswith("layer."))
+
+
+def _dropped(scene: Scene, row: TensorRow, p: float) -> Rewritten | None:
+    seen = scene.values.get(row.name)
+    if seen is None or any(name not in scene.values for name in row.inputs):
+        return None
+    seen, factor = np.asarray(seen, np.float64), 1 / (1 - p)
+    if scene.precision != "float64":
+        factor = float(np.float32(factor))
+    return _sum(row, seen, factor) if row.op == "residual" else _dense(scene, row, seen, factor)
+
+
+def _sum(row: TensorRow, seen: Values, factor: float) -> Rewritten:
+    """A branch, dropped out, and the stream; the embeddings in the stream are dropped out, too."""
+    kept, whole = (0.0, factor), (1.0,)
+    factors = list(product(kept, kept if row.inputs[1] == layer_input(0) else whole))
+
+    def nearest(branch: Values, stream: Values) -> Values:
+        ways = np.stack([a * branch + b * stream for a, b in factors])
+        return np.take_along_axis(ways, np.abs(ways - seen).argmin(axis=0)[None], axis=0)[0]
+
+    return Rewritten(Contribution(row.inputs, nearest))
+
+
+def _dense(scene: Scene, row: TensorRow, seen: Values, factor: float) -> Rewritten:
+    """What the layer read, from what it made of it: its matrix is square."""
+    weight, bias = (scene.params[name] for name, _ in row.parameters)
+    read = np.linalg.solve(weight, (seen - bias)[..., None])[..., 0]
+
+    def compute(x: Values) -> Values:
+        kept = np.abs(read) > np.abs(x) / 2
+        return np.where(kept, x * factor, 0.0) @ weight.T + bias
+
+    return Rewritten(Contribution(row.inputs, compute))
+
+
+def _hides(row: TensorRow) -> bool:
+    return row.op == "context" or row.name.startswith("classifier") or row.name.startswith(BACK) or row is STEP
+
+
+HYPOTHESES = (
+    Hypothesis(
+        "dropout.on", _applies, _dropped,
+        lambda told: f"dropout is on, with p = {told.number}; it is for training",
+        {"torch": "model.eval(), which every new model and every load needs",
+         "JAX": "deterministic=True, train=False", "NumPy": "the mask of random numbers",
+         "C": "the mask of random numbers"},
+        "switch dropout off before the model is asked", way_back=False, hides=_hides,
+        number=Number("p", 1e-3, 0.9, lambda scene: {"0.1": 0.1, "0.2": 0.2, "0.5": 0.5}),
+    ),
+)  # fmt: skip

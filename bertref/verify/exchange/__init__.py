@@ -36,7 +36,8 @@ keys, one for each word in the place of the star:
     config.*        as in Hugging Face's config.json; dropout is not applied in a case: vocab_size, hidden_size,
                     num_hidden_layers, num_attention_heads, intermediate_size, hidden_act, hidden_dropout_prob,
                     attention_probs_dropout_prob, max_position_embeddings, type_vocab_size, initializer_range,
-                    pad_token_id, classifier_dropout
+                    pad_token_id, classifier_dropout, model_type, embedding_size, num_hidden_groups,
+                    inner_group_num, qa_dropout (the last five where they are not BERT's)
     numerics.*      the dialect: gelu, mask_value, scale_scores, layer_norm_eps, mlm_denominator_epsilon, optimizer,
                     decay_exclusions, clip_epsilon, schedule, span_padding (if not "excluded"), initializer
     activation      gelu_erf, gelu_tanh, relu or tanh

@@ -8,7 +8,7 @@ import pytest
 
 from bertref.heads import parameter_shapes
 from bertref.verify import exchange
-from bertref.verify.cases.case import JUDGED
+from bertref.verify.cases.case import JUDGED, generate
 from bertref.verify.exchange import index, settings
 from bertref.verify.exchange.tensors import DTYPES
 from bertref.verify.judgement.reference import answer_names
@@ -43,7 +43,11 @@ def documented() -> set[str]:
 
 def test_every_setting_is_on_the_page_and_every_key_of_the_page_is_a_setting() -> None:
     counted = replace(case(), numerics=replace(case().numerics, span_padding="counted"))
+    albert, distilbert = generate(1, variant="albert"), generate(1, variant="distilbert")
+    others = albert, replace(distilbert, config=replace(distilbert.config, qa_dropout=0.1))
+    grouped = replace(albert, config=replace(albert.config, num_hidden_layers=2, inner_group_num=2))
     keys = {key for one in (case(), counted) for key, _ in settings.flat(one)}
+    keys |= {key for one in (*others, grouped) for key, _ in settings.flat(one) if key.startswith("config.")}
     decay = {key for key in keys if key.startswith("decay.")}
     assert decay == {f"decay.{name}" for name in parameter_shapes(case().config)}
     page = {key for key in documented() if not key.startswith("decay.")}

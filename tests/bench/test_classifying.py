@@ -17,6 +17,7 @@ from bertref.checkpoint import describe_model, load_model, save_weights
 from bertref.config import BertConfig, Numerics
 from bertref.errors import InputError
 from bertref.text import Tokenizer
+from bertref.text.trainers import Kind, train_tokenizer
 from tests.bench import small
 from tests.cli_helpers import in_process
 
@@ -146,6 +147,19 @@ def test_the_library_cuts_and_pads_as_ours_frames(tmp_path: Path) -> None:
         assert not mask[mask.sum() :].any()
         assert (ids[mask == 0] == tokenizer.vocab.pad).all()
     assert batch["input_ids"].shape == (len(texts), POSITIONS)
+
+
+@pytest.mark.parametrize("kind", ["byte-level", "unigram"])
+def test_the_librarys_batches_of_another_networks_tokenizer_are_ours(kind: Kind) -> None:
+    words = [f"{a}{b} the film was {b}{a}" for a in ("good", "bad", "long") for b in ("ly", "er", "ish")]
+    tokenizer = train_tokenizer(words * 9, 300, kind=kind)
+    texts = ["the goodly film", "a longer one " * 9, "Ä 中 <mask>"]
+    batch = LibraryTokenizer(tokenizer, POSITIONS).batch(texts)
+    for ids, mask, ours in zip(
+        batch["input_ids"], batch["attention_mask"], tokenizer.encode_batch(texts, None, POSITIONS), strict=True
+    ):
+        assert ids[: mask.sum()].tolist() == ours.input_ids
+        assert (ids[mask == 0] == tokenizer.vocab.pad).all()
 
 
 @pytest.mark.parametrize("peer", ["onnxruntime", "transformers"])

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from .config_keys import other_keys
 from .errors import InputError
-from .variants import BERT, VARIANTS, Variant, class_name
+from .variants import BERT, OWN, VARIANTS, Variant, class_name
 
 ACTIVATIONS = ("gelu", "relu", "tanh")
 
@@ -77,12 +77,7 @@ class BertConfig:
             value, fixed = getattr(self, name), self.variant.fixed
             if (value is None and name in OPTIONAL) or (name in fixed and value == fixed[name]):
                 continue
-            _require(
-                _is_int(getattr(self, name)) and getattr(self, name) > 0,
-                name,
-                getattr(self, name),
-                "a positive integer",
-            )
+            _require(_is_int(value) and value > 0, name, value, "a positive integer")
         _require(_is_int(self.num_hidden_layers) and self.num_hidden_layers >= 0, "num_hidden_layers",
                  self.num_hidden_layers, "a non-negative integer")  # fmt: skip
         if self.hidden_size % self.num_attention_heads:
@@ -99,8 +94,7 @@ class BertConfig:
         _require(_is_number(self.initializer_range) and 0 < self.initializer_range < math.inf, "initializer_range",
                  self.initializer_range, "a positive number")  # fmt: skip
         _require(_is_int(self.pad_token_id) and 0 <= self.pad_token_id < self.vocab_size, "pad_token_id",
-        self.pad_token_id,
-                 f"an id below vocab_size {self.vocab_size}")  # fmt: skip
+                 self.pad_token_id, f"an id below vocab_size {self.vocab_size}")  # fmt: skip
         _require(self.num_hidden_layers % self.inner_group_num == 0, "num_hidden_layers", self.num_hidden_layers,
                  f"a multiple of inner_group_num {self.inner_group_num}")  # fmt: skip
         _require(self.max_length > 0, "max_position_embeddings", self.max_position_embeddings,
@@ -275,7 +269,7 @@ HIDDEN_ACTS = {"gelu": ("gelu", "erf"), "gelu_new": ("gelu", "tanh"), "gelu_pyto
                "relu": ("relu", None), "tanh": ("tanh", None)}  # fmt: skip
 """Hugging Face's names -> (hidden_act, what `gelu` means)."""
 
-_SHARED = tuple(f.name for f in fields(BertConfig) if f.name not in {n for v in VARIANTS.values() for n in v.own})
+_SHARED = tuple(f.name for f in fields(BertConfig) if f.name not in OWN)
 """The settings that every variant has."""
 
 

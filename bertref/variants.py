@@ -112,6 +112,8 @@ VARIANTS = {
     )
 }
 """Hugging Face's `model_type` -> variant."""
+OWN = frozenset(name for variant in VARIANTS.values() for name in variant.own)
+"""Settings that BERT hasn't got."""
 
 REFUSED = {
     "deberta": "its attention scores have terms of relative positions",

@@ -143,10 +143,11 @@ def each_part(
     waits for another between two ops, and all are busy until the texts end. How they are cut depends on their lengths.
     """
     share = loaded.ops.share if loaded.packed else None
-    order = [i for some in by_length(encodings) for i in some]
+    batches = list(by_length(encodings))
+    order = [i for some in batches for i in some]
     parts = [] if share is None else parts_of([len(encodings[i].input_ids) for i in order])
     if share is None or len(parts) < 2:
-        for some in itertools.islice(by_length(encodings), rank, None, size):
+        for some in batches[rank::size]:
             work(some)
         return
     own = parts[rank::size]

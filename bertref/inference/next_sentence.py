@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from .. import heads
-from ..text.encoding import Truncate
-from .loaded import Loaded, each_part, framed, pooled, require
+from ..text.encoding import Encoding, Truncate
+from .loaded import Loaded, framed, pooled, require
+from .team import answered
 
 
 def follow(
@@ -18,14 +17,10 @@ def follow(
     without the head.
     """
     require(loaded, "next_sentence")
-    encodings = framed(loaded, first, second, truncate)
-    found = np.zeros(len(encodings))
 
-    def part(some: list[int]) -> None:
-        output = pooled(loaded, [encodings[i] for i in some])
-        logits, _ = heads.next_sentence_forward(loaded.ops, loaded.params, output)
+    def of_batch(some: list[Encoding]) -> list[float]:
+        logits, _ = heads.next_sentence_forward(loaded.ops, loaded.params, pooled(loaded, some))
         probs, _ = loaded.ops.softmax.forward(logits)
-        found[some] = loaded.ops.xp.to_numpy(probs)[:, 0]
+        return [float(p) for p in loaded.ops.xp.to_numpy(probs)[:, 0]]
 
-    each_part(loaded, encodings, part)
-    return [float(p) for p in found]
+    return answered(framed(loaded, first, second, truncate), of_batch, parts_of=loaded)

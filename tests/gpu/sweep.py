@@ -7,6 +7,7 @@ A case launches kernels once as a step does; each launch is then repeated by its
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -83,10 +84,10 @@ def candidates(case: str, dry: bool) -> Iterator[tuple[str, int, Tuning]]:
 
 def timed(case: str, sizes: Sizes, tuning: Tuning, limits: dict[str, float], dry: bool) -> dict[str, Any]:
     """Microseconds of every launch of the case, and what they move a second."""
-    device, launches, clock = _on_cpu(tuning) if dry else _on_gpu(tuning)
+    device, clock = _on_cpu(tuning) if dry else _on_gpu(tuning)
     CASES[case](device, backends.get("numpy" if dry else "cupy").xp, sizes)
     rows = []
-    for launch in list(launches):
+    for launch in list(device.launches):
         seconds = clock(launch.again)
         gb_s = launch.bytes / seconds / 1e9
         share = {"of_copies": gb_s / limits["copies"]} if "copies" in limits else {}
@@ -98,20 +99,26 @@ def timed(case: str, sizes: Sizes, tuning: Tuning, limits: dict[str, float], dry
 # devices that keep their launches
 
 
-def _on_gpu(tuning: Tuning) -> tuple[Device, list[Launch], Callable[[Callable[[], None]], float]]:
+class Keeping(Device):
+    """Beside another device, whose launches it keeps."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.launches: list[Launch] = []
+
+    def launch(self, file: str, kernel: str, shape: Any, *arguments: Any) -> None:
+        again = partial(super().launch, file, kernel, shape, *arguments)
+        again()
+        self.launches.append(Launch(kernel, again, traffic.moved(kernel, arguments)))
+
+
+def _on_gpu(tuning: Tuning) -> tuple[Keeping, Callable[[Callable[[], None]], float]]:
     import cupy
 
     from bertref.backends.cupy.kernels.loaded import CupyDevice
 
-    launches: list[Launch] = []
-
-    class Keeping(CupyDevice):
+    class OnGpu(Keeping, CupyDevice):
         """Compiles what the backend has no use for, too."""
-
-        def launch(self, file: str, kernel: str, shape: Any, *arguments: Any) -> None:
-            super().launch(file, kernel, shape, *arguments)
-            again = lambda: super(Keeping, self).launch(file, kernel, shape, *arguments)  # noqa: E731
-            launches.append(Launch(kernel, again, traffic.moved(kernel, arguments)))
 
         def _found(self, file: str, kernel: str) -> Any:
             if kernel in sources.EXPRESSIONS[file]:
@@ -132,27 +139,22 @@ def _on_gpu(tuning: Tuning) -> tuple[Device, list[Launch], Callable[[Callable[[]
             best = min(best, cupy.cuda.get_elapsed_time(start, end) / 1e3 / REPEATED)
         return best
 
-    return Keeping(tuning), launches, clock
+    return OnGpu(tuning), clock
 
 
-def _on_cpu(tuning: Tuning) -> tuple[Device, list[Launch], Callable[[Callable[[], None]], float]]:
+def _on_cpu(tuning: Tuning) -> tuple[Keeping, Callable[[Callable[[], None]], float]]:
     """Dry: the shim."""
     from ..backends.cupy.kernels.on_cpu import Cpu
 
-    launches: list[Launch] = []
-
-    class Keeping(Cpu):
-        def launch(self, file: str, kernel: str, shape: Any, *arguments: Any) -> None:
-            super().launch(file, kernel, shape, *arguments)
-            again = lambda: super(Keeping, self).launch(file, kernel, shape, *arguments)  # noqa: E731
-            launches.append(Launch(kernel, again, traffic.moved(kernel, arguments)))
+    class OnCpu(Keeping, Cpu):
+        pass
 
     def clock(call: Callable[[], None]) -> float:
         start = time.perf_counter()
         call()
         return time.perf_counter() - start
 
-    return Keeping(tuning=tuning), launches, clock
+    return OnCpu(tuning=tuning), clock
 
 
 # ---------------------------------------------------------------------------------------------------------------------

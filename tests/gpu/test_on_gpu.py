@@ -96,7 +96,8 @@ ARGUMENTS = (np.zeros((4, 8), np.float32), np.zeros(2, np.int64), None, np.zeros
 
 
 def test_a_launch_of_the_sweep_is_made_again_and_timed(said: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    device, launches, clock = sweep._on_gpu(Tuning(width=4))
+    device, clock = sweep._on_gpu(Tuning(width=4))
+    launches = device.launches
     for kernel in ("gather_rows<float, 8>", "gather_rows<float, 4>"):
         device.launch("rows", kernel, Shape((2, 1), (32, 1)), *ARGUMENTS)
     launches[1].again()

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from ...config import BertConfig, architecture_to_dict, numerics_from_dict, numerics_to_dict
 from ...errors import InputError
 from ...optim import Optimizer
-from ...variants import VARIANTS
+from ...variants import OWN
 from ..cases.targets import HEADS, check_head
 from ..own_model import asked
 from ..records import PRETRAINING, Arrays, Case, OptimizerCase
@@ -92,9 +92,8 @@ def flat(case: Case) -> Iterator[tuple[str, str]]:
     """The lines of `settings.tsv`: key and value. Booleans are 0 and 1, an absent value is `none`; a setting that BERT
     hasn't got has a line where it is said."""
     values = settings(case)
-    own = {name for variant in VARIANTS.values() for name in variant.own} | {"model_type"}
-    said = values["config"].keys()
-    values["config"] = {key: v for key, v in asdict(case.config).items() if key in said or key not in own}
+    said, unsaid = values["config"].keys(), OWN | {"model_type"}
+    values["config"] = {key: v for key, v in asdict(case.config).items() if key in said or key not in unsaid}
     decayed = set(values.pop("decayed"))
     values["loss"] = {name: value for name, value in values["loss"].items() if not isinstance(value, str)}
     yield from _flatten("", values)

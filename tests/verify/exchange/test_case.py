@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from bertref.config import numerics_to_dict
 from bertref.errors import InputError
-from bertref.variants import VARIANTS
+from bertref.variants import OWN
 from bertref.verify.cases.case import generate
 from bertref.verify.exchange import FORMATS, read_case, settings_digest, write_case
 from bertref.verify.records import Case
@@ -134,7 +134,7 @@ def test_the_settings_are_complete(tmp_path: Path) -> None:
     assert found["case"] == settings_digest(c)
     decayed = {key.removeprefix("decay.") for key, value in found.items() if key.startswith("decay.") and value == "1"}
     assert decayed == {name for name in c.params if "LayerNorm" not in name and not name.endswith("bias")}
-    others = {"model_type", *(name for variant in VARIANTS.values() for name in variant.own)}  # of other networks
+    others = {"model_type", *OWN}  # of other networks
     named = {field.name for field in dataclasses.fields(c.config)}
     assert {key.removeprefix("config.") for key in found if key.startswith("config.")} == named - others
     assert {f"numerics.{name}" for name in numerics_to_dict(c.numerics)} <= found.keys()

@@ -89,10 +89,13 @@ def join(out: str | Path) -> None:
 
 
 def _has_room(folder: Path) -> bool:
-    """Whether a folder holds parts, or nothing but those that are being made."""
+    """Whether a folder holds nothing but parts that are being made, or parts.
+
+    Asked in this order: one that another process completes in between is seen by the second question.
+    """
     if not folder.is_dir():
         return not folder.exists()
-    return bool(present(folder)) or all(path.name.startswith(PREFIX) for path in folder.iterdir())
+    return all(path.name.startswith(PREFIX) for path in folder.iterdir()) or bool(present(folder))
 
 
 def _must_belong_together(folder: Path, part: CorpusPart, settings: dict[str, Any]) -> None:

@@ -218,6 +218,24 @@ def test_parts_of_another_number_and_other_folders_are_refused(tmp_path: Path) -
         parts_of(text, out, 3, [1])
 
 
+def test_a_part_that_another_process_completes_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text, out = write(tmp_path / "text"), tmp_path / "out"
+    parts_of(text, tmp_path / "other", 2, [2])
+    made = out / f"{files.PREFIX}1-part-2-of-2"
+    made.parent.mkdir()
+    (tmp_path / "other" / "part-2-of-2").rename(made)
+
+    def completed_after_a_look(folder: Path) -> list[CorpusPart]:
+        found = present(folder)
+        if made.exists():
+            made.rename(out / "part-2-of-2")
+        return found
+
+    monkeypatch.setattr("bertref.data.pretraining.joining.present", completed_after_a_look)
+    parts_of(text, out, 2, [1])
+    must_be_equal(Corpus.open(out), whole(text, tmp_path / "one"))
+
+
 def test_a_corpus_without_a_token_is_refused_when_the_last_part_is_there(tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text("\u200b\n\n\u200b\n", encoding="utf-8")
     parts_of(tmp_path / "text.txt", tmp_path / "out", 2, [1])

@@ -83,7 +83,9 @@ def pretrain(
         if world.rank == 0:
             save_weights(out, checkpoints.to_host(setup.ops.xp, trained.state.params))
     status, step = "interrupted" if trained.interrupted else "finished", trained.state.step
-    report("done", {"status": status, "step": step, "out": str(out), "unigram_loss": setup.unigram, **task.metrics})
+    mask = setup.tokenizer.vocab.notation.mask
+    report("done", {"status": status, "step": step, "out": str(out), "mask": mask, "unigram_loss": setup.unigram,
+                    **task.metrics})  # fmt: skip
     return Result(status, step, out, task.metrics, setup.unigram, trained.curve)
 
 

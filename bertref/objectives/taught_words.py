@@ -7,8 +7,8 @@ soft    T² KL(softmax(t/T) || softmax(x/T)), mean over the predictions: x the s
         teacher's own masked-word head
 hidden  1 - cos of the vectors of the last layer and the teacher's, mean over the tokens (`imitation`)
 
-DistilBERT's weights 5, 2 and 1 are α = 5/7 and β = 1/7, but for a factor of 7 on everything. Its published code compares
-the soft labels at every token by default; here it is what its option `--restrict_ce_to_mask` does.
+DistilBERT's weights 5, 2 and 1 are α = 5/7 and β = 1/7, but for a factor of 7 on everything. Its published code
+compares the soft labels at every token by default; here it is what its option `--restrict_ce_to_mask` does.
 
 The teacher reads the student's ids, drops nothing and gets no gradient. Both have one vocabulary: whoever makes the
 objective checks that.

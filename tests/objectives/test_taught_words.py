@@ -1,4 +1,4 @@
-"""Masked words learnt from labels and a teacher: DistilBERT by BERT, against torch's losses under autograd and AdamW."""
+"""Masked words learnt from labels and a teacher: DistilBERT by BERT, against torch's losses and AdamW."""
 
 from copy import deepcopy
 from dataclasses import replace

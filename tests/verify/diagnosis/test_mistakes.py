@@ -33,6 +33,7 @@ def test_a_mistake_is_named(name: str) -> None:
     assert outcome.cause == "right", found
     assert found.causes[0].sentence.startswith(SAMPLE[name])
     assert not found.left
+    assert not found.looks
     assert found.causes[0].after <= 3 <= found.causes[0].before / 10
 
 
@@ -50,6 +51,7 @@ def test_what_nothing_explains_is_unknown() -> None:
     found = measure(BY_NAME["decoder-not-tied"], diagnosis=True).report.diagnosis
     assert found is not None
     assert (found.outcome, found.causes, found.left[0]) == ("unknown", (), "mlm.logits")
+    assert found.looks == ()
     assert {"dense.transposed", "dense.no_bias", "dense.other_weights"} <= set(found.ruled_out)
 
 

@@ -91,7 +91,9 @@ def _in_half(scene: Scene, row: TensorRow, _: Any) -> Rewritten | None:
     return formula(row, compute)
 
 
-NUMBER = Number("epsilon", 1e-14, 1.0, _constants, open_ended=True)
+NUMBER = Number(
+    "epsilon", 1e-14, 1.0, _constants, open_ended=True, own=lambda scene: scene.case.numerics.layer_norm_eps
+)
 ADDED = Number("epsilon", 1e-14, 1.0, _constants)
 NORM = of_op("layer_norm")
 

@@ -18,7 +18,7 @@ from bertref.layers import Settings
 from bertref.layout import inputs
 from bertref.opset import OpSet
 from bertref.train import PretrainOptions
-from bertref.train.pretraining.student import begun_from, guessing, layers_of
+from bertref.train.pretraining.student import begun_from, guessing
 from tests import small_run
 from tests.cli_helpers import in_process
 

@@ -18,6 +18,8 @@ CLEAR = 1000.0
 """Of a few numbers, an error so many times rounding. Smaller: one of the constants is near to any factor."""
 SMOOTH = 64
 """Elements, at least, whose values lie between those of their neighbours. Fewer: so do numbers by chance."""
+PLAIN = {"-1": -1.0, "2": 2.0, "1/2": 0.5}
+"""Constants that are what their names say."""
 SIGNS = 0.05
 """Of the elements, at least, that have the other sign. Fewer: of the smallest rounding turns it."""
 
@@ -31,7 +33,7 @@ def form(seen: Beside) -> tuple[str, str] | None:
 def constants(seen: Beside) -> dict[str, float]:
     """Factors that often come from somewhere, by what they are called."""
     case, batch = seen.scene.case, seen.scene.case.batch
-    sizes = {"2": 2, "the head size": case.config.head_size, "the number of heads": case.config.num_attention_heads,
+    sizes = {"the head size": case.config.head_size, "the number of heads": case.config.num_attention_heads,
              "the hidden size": case.config.hidden_size}  # fmt: skip
     counts = {
         "the number of texts": len(batch), "the length of the texts": batch.input_ids.shape[1],
@@ -43,7 +45,7 @@ def constants(seen: Beside) -> dict[str, float]:
     for words, n in (sizes | counts).items():
         if n > 1:
             found |= {words: float(n), f"1/{words}": 1 / n}
-    for words, n in sizes.items():
+    for words, n in ("2", 2), *sizes.items():
         found |= {f"sqrt({words})": n**0.5, f"1/sqrt({words})": n**-0.5}
     return found
 
@@ -61,15 +63,15 @@ def _multiple(seen: Beside) -> Iterator[tuple[str, str]]:
         return
     if seen.before < CLEAR and not seen.fits(1):
         return
-    named = {"-1": -1.0, **constants(seen)}
+    named = PLAIN | constants(seen)
     for base, apart in _bases(seen):
         right = seen.right - base
         factor = _ratio((seen.found - base)[seen.inside], right[seen.inside])
         near = [words for words, value in named.items() if abs(value - factor) <= SHARE * abs(factor - 1)]
         near = [words for words in near if seen.explained(base + named[words] * right)]
         if near or (seen.fits(1) and seen.explained(base + factor * right)):
-            turned = "; its sign is turned" if near[:1] == ["-1"] else f"; near to {', '.join(near)}" if near else ""
-            yield "factor", f"{factor:.5g} times what it should be{apart}{turned}"
+            said = ", ".join(words for words in near if words not in PLAIN)
+            yield "factor", f"{factor:.5g} times what it should be{apart}" + (f"; near to {said}" if said else "")
 
 
 def _bases(seen: Beside) -> Iterator[tuple[Values, str]]:

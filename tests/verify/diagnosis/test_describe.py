@@ -85,9 +85,11 @@ def test_the_case_has_tokens_of_every_kind() -> None:
 
 FORMS: dict[str, tuple[str, Change, str, str]] = {
     "a constant": ("layer.1.scores", lambda x: x / 2, "factor",
-                   "0.5 times what it should be; near to 1/2"),
+                   "0.5 times what it should be"),
+    "the root of the head size": ("layer.1.scores", lambda x: x * 8**0.5, "factor",
+                                  "2.8284 times what it should be; near to sqrt(the head size)"),
     "no constant": ("layer.1.scores", lambda x: 0.7 * x, "factor", "0.7 times what it should be"),
-    "the sign": ("grad:pooled", lambda x: -x, "factor", "-1 times what it should be; its sign is turned"),
+    "the sign": ("grad:pooled", lambda x: -x, "factor", "-1 times what it should be"),
     "zeros": (OUTPUT, lambda x: 0 * x, "factor", "0, which it should not be"),
     "another tensor": ("layer.1.key", lambda x: values()["layer.0.key"], "another", "layer.0.key, and should not be"),
     "no signs": ("pooled", np.abs, "sign", "what it should be, with the other sign at 55% of the elements"),
@@ -166,7 +168,7 @@ def test_words_of_the_table_are_described() -> None:
     }.items():  # fmt: skip
         found = looks(WORDS, np.where(there[:, None], 2 * right, right))
         assert [look.sentence for look in found] == [
-            f"wrong only at {words}", "2 times what it should be; near to 2",
+            f"wrong only at {words}", "2 times what it should be",
         ]  # fmt: skip
     found = looks(WORDS, 2 * right)
     assert [look.kind for look in found] == ["factor"]
@@ -182,7 +184,7 @@ def test_a_place_that_is_hardly_wrong_is_not_described() -> None:
 def test_a_loss_is_described_only_by_a_constant() -> None:
     right = values()["loss.mlm"].astype(np.float64)
     [found] = looks("loss.mlm", right / 2)
-    assert found.sentence.startswith("0.5 times what it should be; near to 1/2")
+    assert found.sentence.startswith("0.5 times what it should be")
     assert looks("loss.mlm", right / 2.05) == ()
 
 

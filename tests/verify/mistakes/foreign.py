@@ -1,4 +1,4 @@
-"""Mistakes that `verify` met in other people's programs, injected: constants, conventions of other libraries, halves of a
+"""Mistakes that `verify` met in other programs, injected: constants, conventions of other libraries, halves of a
 model that don't belong together."""
 
 import math

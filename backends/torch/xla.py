@@ -3,8 +3,7 @@
 Two differences stay, both of the CPU device: denormal numbers are flushed to zero, and each new shape costs a
 compilation.
 
-Work is traced and runs, as one program, where a value is asked for. A training step is one such program: the update of
-the step before, then forward and backward. "xla:all" takes all devices of the machine as one: the compiler shares the
+Work is traced and runs, as one program, where a value is asked for: a training step is one. "xla:all" takes all devices of the machine as one: the compiler shares the
 work out along the batch, whose arrays lie in equal parts on all devices (SPMD; Xu et al. 2021, "GSPMD").
 """
 
@@ -26,9 +25,20 @@ from .backend import HALVES, TorchNamespace
 class XlaNamespace(TorchNamespace):
     """torch's functions on an XLA device."""
 
+    traced = True
+
     def __init__(self, device: torch.device) -> None:
         super().__init__(device)
+        self._full: Any = vars(self)["full"]
+        self.full = self._input_or_full
         self.max, self.tanh, self.take_along_axis = _max, _tanh, _take_along_axis
+
+    def _input_or_full(self, shape: Any, fill_value: float, *, dtype: Any) -> Array:
+        """A 0-d array is an input of the program, like any that comes from the host. torch_xla's own is a constant
+        where it is 0 or 1, and the same input as another that has its value: in both cases another program."""
+        if shape == ():
+            return torch.tensor(fill_value, dtype=dtype).to(self._device)
+        return self._full(shape, fill_value, dtype=dtype)
 
     def erf(self, x: Array) -> Array:
         """By our own polynomials, which XLA fuses: its float32 erf is 3.5 ulps off, they are 1."""

@@ -278,6 +278,40 @@ class Diagnosis:
 
 
 @dataclass(frozen=True)
+class BlindSpot:
+    """One thing that a subject could compute otherwise and be called right all the same: a hypothesis of `diagnosis`,
+    applied to the reference, changes every judged step by less than the limit.
+
+    id         the hypothesis
+    sentence   what would be wrong, in words
+    tensors    those that would be computed so; "update", the optimiser's step; "back NAME", the way back of a row
+    ratio      the largest error that it would make in any judged step, over rounding
+    hidden_by  "probes": its own step was judged only together with others; by itself it would show
+               "case": it computes the same in this case
+               "precision": by itself, too, it changes less than rounding does
+    ask        hidden by the probes: the answers that would show it
+    reasons    hidden by the case: what it has that hides such mistakes ("no padding")
+    """
+
+    id: str
+    sentence: str
+    tensors: tuple[str, ...]
+    ratio: float
+    hidden_by: str
+    ask: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class BlindSpots:
+    """What a right verdict could not have seen, of the steps that were judged. `step`: part of the optimiser's step ->
+    whether all mistakes in it that are known would have shown; {} if it wasn't judged."""
+
+    spots: tuple[BlindSpot, ...]
+    step: Mapping[str, bool] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Report:
     """`verdict` is "right", "diverges" or "could not run"; `first` is the first wrong tensor in the order of the
     computation (forward, loss, backward from the loss down, update), `last_right` the nearest one known right that it
@@ -289,6 +323,8 @@ class Report:
     in_blocks   those that were judged only together with others, because what is between them was not given
     not_judged  those on which nothing that was judged depends
     diagnosis   why it diverges; None: nobody asked, or it doesn't
+    fed         the steps that were also done by themselves, from the reference's inputs
+    blind_spots what a right verdict could not have seen; None: nobody asked, or it isn't right
     """
 
     subject: str
@@ -307,6 +343,8 @@ class Report:
     in_blocks: tuple[str, ...] = ()
     not_judged: tuple[str, ...] = ()
     diagnosis: Diagnosis | None = None
+    fed: tuple[str, ...] = ()
+    blind_spots: BlindSpots | None = None
 
     @property
     def exit_code(self) -> int:

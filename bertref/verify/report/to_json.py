@@ -40,6 +40,13 @@ none's meaning: that would be schema 2.
                   ""); tensors (what it explains); ratio: {before, after} (the largest error there in units of what
                   rounding explains: by the reference, and with the change); where (library -> where such a line
                   stands); patch; alternatives and ruled_out (ids)
+    fed         the steps that were also done by themselves, from the reference's inputs
+    blind_spots what a right verdict could not have seen, or null: nobody asked (`--blind-spots`), or it isn't right:
+                  spots: a list of {id, sentence, tensors (those that would be computed otherwise), ratio (the largest
+                  error that it would make in a judged step), hidden_by ("probes": its own step was judged only with
+                  others; "case": it makes no difference in this case; "precision": it changes less than rounding
+                  does), ask (the answers that would show it), reasons (what hides it in the case, in words)};
+                  step: {part of the optimiser's step: whether all known mistakes in it would have shown}
     findings    a list, in the order of the computation, of
                   name, status, note; explained_by (an earlier tensor whose mistake may be this one's, or "");
                   total, own (errors in units of what rounding explains); error, noise (relative
@@ -86,6 +93,8 @@ def to_dict(report: Report, replay: str | None = None) -> dict[str, Any]:
         "seconds": report.seconds,
         "notes": report.notes,
         **_diagnosis(report.diagnosis),
+        "fed": report.fed,
+        "blind_spots": None if report.blind_spots is None else asdict(report.blind_spots),
         "findings": [asdict(finding) for finding in report.findings],
     })  # fmt: skip
     return found

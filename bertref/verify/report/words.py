@@ -9,6 +9,7 @@ from .coverage import coverage
 from .formulas import formula
 from .layout import amplified, axis_names, number, ratio
 from .mistakes import Mistake, compressed, mistakes
+from .unseen import unseen
 
 LISTED = 4
 """So many names are written out; of more, the number."""
@@ -52,7 +53,7 @@ def details(report: Report) -> Lines:
     """What is to be said of a report below its headline: of one that is right, how close it is to the limit."""
     first = first_finding(report)
     if first is None:
-        return [*_closest(report), *coverage(report), *_notes(report)]
+        return [*_closest(report), *coverage(report), *unseen(report), *_notes(report)]
     lines = [
         *causes(report),
         *_reduced(report),

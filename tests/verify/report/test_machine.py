@@ -10,7 +10,7 @@ from bertref.verify.records import Report
 from bertref.verify.report.to_html import to_html
 from bertref.verify.report.to_json import to_dict, to_json
 from bertref.verify.report.to_junit import error_to_junit, to_junit
-from tests.verify.report.reports import cause, described, hostile, named, names, report, wrong
+from tests.verify.report.reports import blind, cause, described, hostile, named, names, report, wrong
 
 NUMBER = (int, float, str, type(None))
 TEXT = (str, type(None))
@@ -21,6 +21,7 @@ KEYS = {
     "should_be": TEXT, "files": list, "counts": dict, "seconds": dict, "notes": list, "findings": list,
     "diagnosis": TEXT, "diagnosis_note": TEXT, "unexplained": list, "causes": list,
     "looks": list, "ruled_out": list,
+    "fed": list, "blind_spots": (dict, type(None)),
 }  # fmt: skip
 FINDING = {"name": str, "status": str, "total": NUMBER, "own": NUMBER, "error": NUMBER, "noise": NUMBER,
            "place": (dict, type(None)), "note": str, "explained_by": str}  # fmt: skip
@@ -28,6 +29,7 @@ CAUSE = {"id": str, "sentence": str, "parameters": list, "choice": str, "tensors
          "patch": str, "alternatives": list, "ruled_out": list}  # fmt: skip
 PARAMETER = {"name": str, "value": float, "low": float, "high": float, "known": str}
 LOOK = {"tensor": str, "kind": str, "sentence": str}
+SPOT = {"id": str, "sentence": str, "tensors": list, "ratio": float, "hidden_by": str, "ask": list, "reasons": list}
 PLACE = {"index": list, "expected": NUMBER, "found": NUMBER, "concentrated": list, "single": bool}
 CASE = {"name", "origin", "config", "numerics", "rows", "length", "optimizer"}
 
@@ -35,7 +37,7 @@ ALL = {"right": report(), "wrong": report(wrong("layer.0.probs"), wrong("loss.to
        "partial": report(wrong("layer.1.output", "wrong"), missing=names()[6:30]), "hostile": hostile(),
        "nothing": report(missing=names(), verdict="could not run"), "named": named(cause()),
        "ambiguous": named(cause(), cause(id="norm.rms", parameters=()), outcome="ambiguous"),
-       "unknown": described()}  # fmt: skip
+       "unknown": described(), "blind spots": blind()}  # fmt: skip
 
 
 def every(name: str) -> Report:
@@ -74,6 +76,9 @@ def test_json_has_the_keys_of_the_schema_and_no_others(name: str) -> None:
         checked(one, LOOK)
     assert len(found["looks"]) == (name == "unknown")
     assert found["ruled_out"] == ["norm.unbiased"] * (name in ("named", "ambiguous", "unknown"))
+    for spot in (found["blind_spots"] or {"spots": ()})["spots"]:
+        checked(spot, SPOT)
+    assert (found["blind_spots"] is not None) is (name == "blind spots")
     assert len(found["causes"]) == {"named": 1, "ambiguous": 2}.get(name, 0)
     assert found["diagnosis"] == (name if name in ("named", "ambiguous", "unknown") else None)
     assert sum(found["counts"].values()) == len(names())

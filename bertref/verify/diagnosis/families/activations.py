@@ -16,6 +16,8 @@ from ..scene import Scene
 from .tools import HALF, formula, held, in_half, is_fine
 
 Values = Any
+ACTIVATED = of_op("activation", "tanh", "relu")
+"""Rows whose op is one elementwise function."""
 STEP = 1e-5
 """Of the differences by which a slope is taken, in float64: its error is about 1e-10."""
 WORDS = {"gelu_erf": "the exact GELU (erf)", "gelu_tanh": "GELU's tanh form", "relu": "ReLU", "tanh": "tanh"}
@@ -29,7 +31,7 @@ WHERE = {
 
 def own(scene: Scene, row: TensorRow) -> str:
     """The reference's function there."""
-    return "tanh" if row.op == "tanh" else Settings(scene.case.config, scene.case.numerics).activation
+    return row.op if row.op != "activation" else Settings(scene.case.config, scene.case.numerics).activation
 
 
 def _op(name: str) -> Callable[[Values], Values]:
@@ -84,7 +86,7 @@ def _table(scene: Scene, row: TensorRow, _: Any) -> Rewritten | None:
 
 def _hypothesis(name: str, words: str, id: str | None = None) -> Hypothesis:
     return Hypothesis(
-        f"activation.{id or name}", of_op("activation", "tanh"), _other(name), _said(words), WHERE,
+        f"activation.{id or name}", ACTIVATED, _other(name), _said(words), WHERE,
         "use the function that the config's hidden_act and dialect name",
     )  # fmt: skip
 
@@ -102,7 +104,7 @@ HYPOTHESES = (
         {**WHERE, "C": "ggml's GGML_GELU_FP16"}, "compute the function in float32", way_back=False,
     ),
     Hypothesis(
-        "activation.missing", of_op("activation", "tanh"),
+        "activation.missing", ACTIVATED,
         lambda scene, row, _: _function(row, lambda x: x),
         lambda told: f"there is no activation at {told.at}; the model's is "
                      f"{WORDS[own(told.scene, told.scene.rows[told.names[0]])]}",

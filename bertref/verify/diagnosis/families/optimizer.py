@@ -47,7 +47,7 @@ def _largest(grads: Mapping[str, Values]) -> float:
     return max(float(np.max(np.abs(grads[name]))) for name in grads)
 
 
-BY_LENGTH = _scaled_by(_length)
+scaled_by_length = _scaled_by(_length)
 
 
 def _each(case: OptimizerCase, grads: Mapping[str, Values]) -> Callable[[str], Values]:
@@ -78,10 +78,10 @@ class Way:
     decay         "decoupled", "l2" (added to the gradient), "without rate", "none"
     rate          a factor of the case's rate
     root          the denominator, of the second moment and epsilon
-    repeated      the name of a parameter that is updated twice
+    times         how often a parameter of that name is updated
     """
 
-    clip: Clip = BY_LENGTH
+    clip: Clip = scaled_by_length
     corrected_by: int | None = 0
     betas: tuple[float, float] | None = None
     decay: str = "decoupled"
@@ -89,7 +89,7 @@ class Way:
     rate: float = 1.0
     epsilon: float | None = None
     root: Callable[[Values, float], Values] = lambda v, epsilon: np.sqrt(v) + epsilon
-    repeated: str = ""
+    times: Callable[[str], int] = lambda name: 1
 
 
 def usual(case: OptimizerCase) -> Way:
@@ -116,7 +116,7 @@ def _update(case: OptimizerCase, way: Way, name: str, old: Values, g: Values) ->
     assert epsilon is not None, "the record fills in its kind's own"
     strength = settings.weight_decay if way.decays(settings, name) else 0.0
     p, m, v = old, *(np.asarray(case.moments[f"{name}/{moment}"], np.float64) for moment in "mv")
-    for _ in range(2 if name == way.repeated else 1):
+    for _ in range(way.times(name)):
         if way.decay == "l2":
             g = g + strength * p
         m, v = beta1 * m + (1 - beta1) * g, beta2 * v + (1 - beta2) * g * g
@@ -129,7 +129,7 @@ def _update(case: OptimizerCase, way: Way, name: str, old: Values, g: Values) ->
     return p - old
 
 
-def _by(change: Callable[[Scene, Way, Any], Way | None]) -> Callable[[Scene, TensorRow, Any], Updater | None]:
+def step_by(change: Callable[[Scene, Way, Any], Way | None]) -> Callable[[Scene, TensorRow, Any], Updater | None]:
     """A step that differs from the reference's in what `change(scene, the reference's, value)` does."""
 
     def make(scene: Scene, row: TensorRow, value: Any) -> Updater | None:
@@ -214,7 +214,7 @@ def _step(
     **more: Any,
 ) -> Hypothesis:
     said = words if callable(words) else lambda told: str(words)
-    return Hypothesis(f"optimizer.{id}", of_op("optimizer_step"), _by(change), said, WHERE, patch, **more)
+    return Hypothesis(f"optimizer.{id}", of_op("optimizer_step"), step_by(change), said, WHERE, patch, **more)
 
 
 HYPOTHESES = (
@@ -246,21 +246,23 @@ HYPOTHESES = (
           "compare the schedule's value at this step", number=Number("factor", 1e-3, 1e3, _rates)),
     _step("beta2", _second_beta, lambda told: f"the second moment's beta is 1 less {told.number}; the setting is "
           f"{_case(told.scene).optimizer.betas[1]:g}",
-          "hand both betas on", number=Number("1 - beta2", 1e-6, 0.999, _ones(0.99, 0.98, 0.95, 0.999))),
+          "hand both betas on", number=Number("1 - beta2", 1e-6, 0.999, _ones(0.99, 0.98, 0.95, 0.999),
+                                              own=lambda scene: 1 - _case(scene).optimizer.betas[1])),
     _step("beta1", _first_beta, lambda told: f"the first moment's beta is 1 less {told.number}; the setting is "
           f"{_case(told.scene).optimizer.beta1:g}",
-          "hand both betas on", number=Number("1 - beta1", 1e-6, 0.999, _ones(0.9, 0.95, 0.8))),
+          "hand both betas on", number=Number("1 - beta1", 1e-6, 0.999, _ones(0.9, 0.95, 0.8),
+                                              own=lambda scene: 1 - _case(scene).optimizer.betas[0])),
     _step("betas_swapped", _swapped, "the two betas are exchanged", "beta1 is the first moment's, 0.9"),
     _step("epsilon", lambda scene, way, value: replace(way, epsilon=value),
           lambda told: f"epsilon is {told.number}; the setting is {_case(told.scene).optimizer.epsilon:g}",
           "hand epsilon on",
           number=Number("epsilon", 1e-12, 1e-1, lambda scene: {"1e-08": 1e-8, "1e-07": 1e-7, "1e-06": 1e-6},
-                        open_ended=True)),
+                        open_ended=True, own=lambda scene: _case(scene).optimizer.epsilon)),
     _step("epsilon_inside_root",
           lambda scene, way, _: replace(way, root=lambda v, epsilon: np.sqrt(v + epsilon)),
           "epsilon is added under the root; it is added to the root", "sqrt(v) + epsilon"),
     _step("root_missing", lambda scene, way, _: replace(way, root=lambda v, epsilon: v + epsilon),
           "the step is divided by the second moment; it is divided by its root", "sqrt(v) + epsilon"),
-    _step("stepped_twice", lambda scene, way, _: replace(way, repeated=WORDS),
+    _step("stepped_twice", lambda scene, way, _: replace(way, times=lambda name: 2 if name == WORDS else 1),
           "the word embeddings, which are tied, are updated twice in a step", "list a tied parameter once"),
 )  # fmt: skip

@@ -7,7 +7,7 @@ anywhere. So it is never a cause, and is said only where there is none.
 from ..judgement.limit import LIMIT
 from ..records import Description
 from .beside import beside
-from .forms import form
+from .forms import form, multiple
 from .places import only_place
 from .scene import Scene
 
@@ -17,13 +17,9 @@ def described(scene: Scene, name: str) -> tuple[Description, ...]:
     seen = beside(scene, name)
     if seen is None or seen.before <= LIMIT:
         return ()
-    found = []
-    place = only_place(seen)
-    if place is not None:
-        words, there = place
-        found.append(Description(name, "place", f"wrong only at {words}"))
-        seen = seen.only(there)
-    what = form(seen)
-    if what is not None:
-        found.append(Description(name, *what))
-    return tuple(found)
+    what, place = multiple(seen), None
+    if what is None:  # else the place is only where it isn't 0
+        place = only_place(seen)
+        what = form(seen if place is None else seen.only(place[1]))
+    found = () if place is None else (Description(name, "place", f"wrong only at {place[0]}"),)
+    return found if what is None else (*found, Description(name, *what))

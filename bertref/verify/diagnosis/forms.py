@@ -20,6 +20,8 @@ SMOOTH = 64
 """Elements, at least, whose values lie between those of their neighbours. Fewer: so do numbers by chance."""
 PLAIN = {"-1": -1.0, "2": 2.0, "1/2": 0.5}
 """Constants that are what their names say."""
+NEARLY = 1e-3
+"""From 1: so little is hidden by five digits."""
 SIGNS = 0.05
 """Of the elements, at least, that have the other sign. Fewer: of the smallest rounding turns it."""
 
@@ -28,6 +30,11 @@ def form(seen: Beside) -> tuple[str, str] | None:
     """A kind of form and what the tensor is, in words; None: it is none of these."""
     ways = (_multiple, _another, _sign, reordered, _and_known, _and_offsets, _multiples, _curve)
     return next((found for way in ways for found in way(seen)), None)
+
+
+def multiple(seen: Beside) -> tuple[str, str] | None:
+    """That it is so many times what it should be, or 0; None: it isn't."""
+    return next(_multiple(seen), None)
 
 
 def constants(seen: Beside) -> dict[str, float]:
@@ -68,10 +75,18 @@ def _multiple(seen: Beside) -> Iterator[tuple[str, str]]:
         right = seen.right - base
         factor = _ratio((seen.found - base)[seen.inside], right[seen.inside])
         near = [words for words, value in named.items() if abs(value - factor) <= SHARE * abs(factor - 1)]
-        near = [words for words in near if seen.explained(base + named[words] * right)]
+        near = [words for words in near if any(
+            seen.explained(base + value * right) for value in (named[words], float(np.float32(named[words])))
+        )]  # fmt: skip
         if near or (seen.fits(1) and seen.explained(base + factor * right)):
             said = ", ".join(words for words in near if words not in PLAIN)
-            yield "factor", f"{factor:.5g} times what it should be{apart}" + (f"; near to {said}" if said else "")
+            yield "factor", f"{_shown(factor)} times what it should be{apart}" + (f"; near to {said}" if said else "")
+
+
+def _shown(*factors: float) -> str:
+    """A factor, or the ends of a range; where all are nearly 1, how far they are from that."""
+    nearly = all(abs(factor - 1) < NEARLY for factor in factors)
+    return " to ".join(f"1{factor - 1:+.2g}" if nearly else f"{factor:.5g}" for factor in factors)
 
 
 def _bases(seen: Beside) -> Iterator[tuple[Values, str]]:
@@ -133,7 +148,7 @@ def _multiples(seen: Beside) -> Iterator[tuple[str, str]]:
             if seen.fits(by.number) and seen.explained(made):
                 some = factors[size > 0]
                 yield "factors", (f"what it should be{apart}, with a factor for each {by.label}, "
-                                  f"from {some.min():.5g} to {some.max():.5g}")  # fmt: skip
+                                  f"from {_shown(some.min(), some.max())}")  # fmt: skip
 
 
 def _and_offsets(seen: Beside) -> Iterator[tuple[str, str]]:

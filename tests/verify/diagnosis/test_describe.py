@@ -88,6 +88,7 @@ FORMS: dict[str, tuple[str, Change, str, str]] = {
                    "0.5 times what it should be"),
     "the root of the head size": ("layer.1.scores", lambda x: x * 8**0.5, "factor",
                                   "2.8284 times what it should be; near to sqrt(the head size)"),
+    "nearly 1": ("layer.1.scores", lambda x: (1 - 3e-5) * x, "factor", "1-3e-05 times what it should be"),
     "no constant": ("layer.1.scores", lambda x: 0.7 * x, "factor", "0.7 times what it should be"),
     "the sign": ("grad:pooled", lambda x: -x, "factor", "-1 times what it should be"),
     "zeros": (OUTPUT, lambda x: 0 * x, "factor", "0, which it should not be"),
@@ -179,6 +180,15 @@ def test_a_place_that_is_hardly_wrong_is_not_described() -> None:
     right = values()["embeddings.norm"].copy()
     right[0, 0] += VECTOR
     assert "place" not in [look.kind for look in looks("embeddings.norm", right)]
+
+
+def test_where_a_gradient_is_0_says_nothing_of_its_factor() -> None:
+    """What comes back from the pooler, half as large as it should be, stands at first tokens anyway."""
+    classified = asked("sequence_classification")
+    given = parse("numpy:dtype=float32,kernels=off").answer(classified).values
+    name, kept = "grad:layer.1.output", ("pooled_pre", "grad:pooled_pre")
+    scene = Scene(Judgement(classified, "float32", {name: given[name] / 2} | {one: given[one] for one in kept}))
+    assert [look.sentence for look in described(scene, name)] == ["0.5 times what it should be"]
 
 
 def test_a_loss_is_described_only_by_a_constant() -> None:

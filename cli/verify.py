@@ -14,6 +14,7 @@ from .case_options import case_of, case_options, numerics_of
 from .options import debug_option, json_option
 from .texts import read_texts
 
+FLAGS = ("feed", "no_diagnosis", "blind_spots", "shrink")
 PRECISIONS = ("float64", "float32", "tf32", "bfloat16", "float16", "mixed-bfloat16", "mixed-float16")
 
 
@@ -45,6 +46,7 @@ PRECISIONS = ("float64", "float32", "tf32", "bfloat16", "float16", "mixed-bfloat
 @click.option("--shrink", is_flag=True, help="Look for the smallest case that still fails, and show that.")
 @click.option("--feed", is_flag=True, help="Have it do single steps from the right inputs, too, if it can.")
 @click.option("--no-diagnosis", is_flag=True, help="Don't look for the cause where it diverges.")
+@click.option("--blind-spots", is_flag=True, help="Where it is right, say which mistakes could not have been seen.")
 @click.option("--html", metavar="FILE", help="Write the report as a page, too.")
 @click.option("--junit", metavar="FILE", help="Write JUnit's XML for continuous integration, too.")
 @json_option
@@ -171,7 +173,8 @@ def _report(subject: Any, case: Any, options: dict[str, Any], once: _Once) -> An
     wanted = [name.strip() for names in options["probes"] for name in names.split(",") if name.strip()]
     asked = {"precision": options["precision"], "wanted": wanted, "only": options["only"], "feed": options["feed"]}
     diagnosis = once if not options["no_diagnosis"] else False
-    report = check(subject, case, **asked, diagnosis=False if options["shrink"] else diagnosis)
+    unseen = options["blind_spots"]
+    report = check(subject, case, **asked, diagnosis=False if options["shrink"] else diagnosis, blind_spots=unseen)
     if not options["shrink"] or report.verdict != "diverges":
         return report
     from ..verify.shrinking import smallest
@@ -208,12 +211,12 @@ def _replay(spec: str, options: dict[str, Any], chosen: set[str]) -> str:
     words = ["bertref", "verify", spec]
     if not spec.startswith("dump:") or "seed" in chosen:
         words += ["--seed", str(options["seed"])]
-    for name in sorted(chosen - {"seed", "cases", "shrink", "feed", "no_diagnosis", "model_dir"}):
+    for name in sorted(chosen - {"seed", "cases", "model_dir", *FLAGS}):
         values = options[name] if isinstance(options[name], tuple) else (options[name],)
         words += [word for value in values for word in (f"--{name}", str(value))]
     if options["model_dir"]:
         words += ["--model", options["model_dir"]]
-    words += [f"--{name.replace('_', '-')}" for name in ("feed", "no_diagnosis", "shrink") if options[name]]
+    words += [f"--{name.replace('_', '-')}" for name in FLAGS if options[name]]
     return shlex.join(words)
 
 

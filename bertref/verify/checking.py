@@ -11,13 +11,14 @@ import numpy as np
 from ..errors import InputError
 from ..layout import check_ids
 from .cases.another import another
+from .diagnosis.blind_spots import blind_spots as blind_spots_of
 from .diagnosis.diagnose import diagnose
 from .diagnosis.scene import Scene
 from .graph.axes import AxesOf, split
 from .graph.feeding import feed as feed_steps
 from .judgement.judge import Judgement, judged
 from .meant import as_subject, case_for, chosen, part
-from .records import Answers, Arrays, Case, Diagnosis, Report
+from .records import QUANTISED, Answers, Arrays, Case, Diagnosis, Report
 from .report.words import explain
 from .subject import ComputesOps, Subject
 
@@ -37,6 +38,7 @@ def check(
     feed: bool = False,
     diagnosis: bool | Callable[[Report], bool] = True,
     without: Collection[str] = (),
+    blind_spots: bool = False,
     seed: int = 0,
     **options: Any,
 ) -> Report:
@@ -57,6 +59,8 @@ def check(
                says so of the report; a live subject is asked another case then. What stops that search is a warning,
                `DiagnosisFailed`, and no error
     without    ids of causes that are not to be tried
+    blind_spots  where it is right, what it could have computed otherwise without being called wrong is looked for
+               (`diagnosis.blind_spots`), which takes longer than the judging
 
     Raises what the subject raises, and `InputError` where these can't be understood or it can't be fed.
     """
@@ -91,7 +95,18 @@ def check(
         start = time.perf_counter()
         report = replace(report, diagnosis=_diagnosis(subject, case, report, judgement, without))
         seconds["diagnosis"] = time.perf_counter() - start
+    if blind_spots and report.verdict == "right":
+        start = time.perf_counter()
+        report = _with_blind_spots(report, judgement)
+        seconds["blind spots"] = time.perf_counter() - start
     return replace(report, seconds=seconds)
+
+
+def _with_blind_spots(report: Report, judgement: Judgement) -> Report:
+    """What the nearest integer hides depends on the file's scales, and isn't gone through."""
+    if report.precision == QUANTISED:
+        return replace(report, notes=(*report.notes, "what could not have been seen isn't known of int8"))
+    return replace(report, blind_spots=blind_spots_of(report, Scene(judgement)))
 
 
 def _diagnosis(

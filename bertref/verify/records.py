@@ -232,6 +232,28 @@ class Cause:
 
 
 @dataclass(frozen=True)
+class Description:
+    """What a wrong tensor looks like beside the one that its step should have made of the subject's own inputs. Fitted
+    to this tensor, so it says nothing of where the error comes from: it is no cause.
+
+    kind      "place"    the only tokens or words where it is wrong
+              "factor"   a multiple of the right one
+              "another"  another known tensor
+              "sign"     the right numbers, some with the other sign
+              "order"    the right numbers in another order
+              "added"    the right one and a multiple of a known tensor
+              "factors"  the right one with a factor for each row, head, token, channel, ...
+              "offsets"  the right one and a number for each of these
+              "curve"    another function of the input of an elementwise step
+    sentence  in words that follow "is"; those beside a place hold there
+    """
+
+    tensor: str
+    kind: str
+    sentence: str
+
+
+@dataclass(frozen=True)
 class Diagnosis:
     """Why a subject diverges. `outcome` is
 
@@ -244,6 +266,7 @@ class Diagnosis:
     left      wrong tensors that remain unexplained, of those whose own steps are wrong
     note      a remark: what went wrong, or why nothing was tried
     ruled_out the ids of what was tried at the first wrong tensor in vain
+    looks     what the first of those that remain unexplained looks like
     """
 
     outcome: str
@@ -251,6 +274,41 @@ class Diagnosis:
     left: tuple[str, ...] = ()
     note: str = ""
     ruled_out: tuple[str, ...] = ()
+    looks: tuple[Description, ...] = ()
+
+
+@dataclass(frozen=True)
+class BlindSpot:
+    """One thing that a subject could compute otherwise and be called right all the same: a hypothesis of `diagnosis`,
+    applied to the reference, changes every judged step by less than the limit.
+
+    id         the hypothesis
+    sentence   what would be wrong, in words
+    tensors    those that would be computed so; "update", the optimiser's step; "back NAME", the way back of a row
+    ratio      the largest error that it would make in any judged step, over rounding
+    hidden_by  "probes": its own step was judged only together with others; by itself it would show
+               "case": it computes the same in this case
+               "precision": by itself, too, it changes less than rounding does
+    ask        hidden by the probes: the answers that would show it
+    reasons    hidden by the case: what it has that hides such mistakes ("no padding")
+    """
+
+    id: str
+    sentence: str
+    tensors: tuple[str, ...]
+    ratio: float
+    hidden_by: str
+    ask: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class BlindSpots:
+    """What a right verdict could not have seen, of the steps that were judged. `step`: part of the optimiser's step ->
+    whether all mistakes in it that are known would have shown; {} if it wasn't judged."""
+
+    spots: tuple[BlindSpot, ...]
+    step: Mapping[str, bool] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -265,6 +323,8 @@ class Report:
     in_blocks   those that were judged only together with others, because what is between them was not given
     not_judged  those on which nothing that was judged depends
     diagnosis   why it diverges; None: nobody asked, or it doesn't
+    fed         the steps that were also done by themselves, from the reference's inputs
+    blind_spots what a right verdict could not have seen; None: nobody asked, or it isn't right
     """
 
     subject: str
@@ -283,6 +343,8 @@ class Report:
     in_blocks: tuple[str, ...] = ()
     not_judged: tuple[str, ...] = ()
     diagnosis: Diagnosis | None = None
+    fed: tuple[str, ...] = ()
+    blind_spots: BlindSpots | None = None
 
     @property
     def exit_code(self) -> int:

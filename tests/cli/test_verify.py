@@ -130,6 +130,18 @@ def test_a_step_that_is_not_recorded_is_found_by_feeding_it(tmp_path: Path) -> N
     assert f"replay        bertref verify {spec} --seed 3 --only forward --feed\n" in done.stdout.replace("'", "")
 
 
+def test_what_a_right_verdict_could_not_have_seen(tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    options = ("--probes", "embeddings.norm,layer.0.output", "--blind-spots")
+    done = verify("numpy", *options, "--html", str(page))
+    assert done.returncode == 0
+    assert "not seen      the bias of layer.N.key (all layers) is not added: less than 0.1 times" in done.stdout
+    assert "below         what changes less than float32 rounds could not show either: norm.epsilon" in done.stdout
+    assert "replay        bertref verify numpy --seed 0" in done.stdout
+    assert done.stdout.partition("replay ")[2].partition("\n")[0].endswith(" --blind-spots")
+    assert "<h2>What could not have been seen</h2>" in page.read_text(encoding="utf-8")
+
+
 def test_the_replayed_command_finds_the_same(mistaken: Path) -> None:
     spec = f"python:{mistaken}:forward"
     options = ("--seed", "5", "--probes", "layer.*.output, pooled", "--optimizer", "lamb", "--no-diagnosis", "--json")

@@ -24,7 +24,8 @@ class Number:
 
     What explains the same without the number is a hypothesis of its own: unless `open_ended`, the interval must not
     reach to an end of the scale. An epsilon may be too small to be seen, and is none the less the wrong one.
-    `right`: what the number may be in right code, too; where the interval holds one of these, it is no cause."""
+    `right`: what the number may be in right code, too; where the interval holds one of these, it is no cause.
+    `own`: the reference's; None: it has none."""
 
     name: str
     low: float
@@ -33,6 +34,7 @@ class Number:
     sign: int = 1
     open_ended: bool = False
     right: Callable[[Scene], Iterable[float]] = lambda scene: ()
+    own: Callable[[Scene], float | None] = lambda scene: None
 
 
 @dataclass(frozen=True)

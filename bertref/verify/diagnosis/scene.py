@@ -12,11 +12,14 @@ from ...row import TensorRow
 from ..graph.arithmetic import RowArithmetic
 from ..graph.axes import split
 from ..graph.contribution import Contribution
+from ..graph.feeding import Rounded
 from ..graph.replay import Replay, Updater, span
 from ..graph.steps import Rewritten
 from ..judgement.judge import Judgement, largest_ratio
-from ..judgement.noise_floor import for_larger, judged_names
-from ..records import Arrays, Case
+from ..judgement.limit import LIMIT
+from ..judgement.measures import Measures, compared
+from ..judgement.noise_floor import for_larger, judged_names, noise_floor
+from ..records import Case
 from .tape import rounded
 
 BACK = "back"
@@ -46,6 +49,9 @@ LEFT = 3.0
 are named; smaller: some right ones are not. Of right implementations the median of the largest is below 2.9
 (`judgement.limit`)."""
 
+SAME = 1e-12
+"""Of an answer's largest element: what float64 makes otherwise of the same mathematics."""
+
 
 class Scene:
     """A judgement, and the repairs that are in force: rows of the table that are computed as the subject does it."""
@@ -54,7 +60,7 @@ class Scene:
         self._judgement = judgement
         self.replay = judgement.replay if replay is None else replay
         self.case: Case = judgement.case
-        self.values: Arrays = judgement.values
+        self.values: Mapping[str, Any] = judgement.values
         self.precision = judgement.truth.precision
         self.params: Mapping[str, Any] = judgement.truth.params
         self._arithmetic = judgement.graph.arithmetic
@@ -79,13 +85,19 @@ class Scene:
                 graph = graph.rewritten({
                     base: Rewritten(before.forward, made.inputs or before.backward, parameters)
                 })  # fmt: skip
-        return Scene(self._judgement, replay if graph is self.replay.graph else replay.on(graph))
+        other = copy(self)
+        other.replay = replay if graph is self.replay.graph else replay.on(graph)
+        return other
 
     def without_padding_row(self) -> "Scene":
         """The same, in which words at padded positions get no gradient, as with torch's `padding_idx`."""
         row = self.rows[LOOKUP]
         table = RowArithmetic(self.case, self.params, padding_row=False).parameter(row, 0)
         return self.changed({f"{BACK} {LOOKUP}": Back((), {row.parameters[0].name: table})})
+
+    def making(self, name: str, value: Any) -> "Scene":
+        """The same, whose step `name` should make this."""
+        return Scene(self._judgement, self.replay.making(name, value))
 
     def span(self, name: str) -> set[str]:
         """The rows, and ways back of rows, that may have made an answer out of what was recorded."""
@@ -151,6 +163,38 @@ class Scene:
         if ratio > LEFT:
             ratio, _ = largest_ratio(found, for_larger(self._judgement.truth, self.replay, name, floor))
         return ratio
+
+    def alone(self) -> "Scene":
+        """The same case, in which every step reads the right answers, rounded to what the subject computes in."""
+        other = copy(self)
+        other.values = Rounded(self._judgement.truth, self.precision)
+        other.replay = Replay(self._judgement.graph, other.values)
+        return other
+
+    def floor_alone(self, prefix: str) -> Mapping[str, Measures]:
+        """The noise floor of a subject that gives everything: of each step by itself, forward ("") or all."""
+        graph = self._judgement.graph
+        names = {step.name for step in graph if prefix or not split(step.name)[0]}
+        return noise_floor(self._judgement.truth, names).own
+
+    def difference(
+        self, name: str, changed: "Scene", floors: Mapping[str, Measures] | None = None
+    ) -> tuple[float, bool]:
+        """How far a changed scene's step makes an answer from this one's, of the same inputs: the largest measure over
+        rounding (by `floors`; None: the judgement's own), and whether they are the same but for the last bits."""
+        graph, right = self.replay.graph, self.replay(name)
+        axes, along = graph.axes(name), graph.steps[name].along
+        found = axes.clean(changed.replay(name))
+        if not np.isfinite(found).all():
+            return np.inf, False
+        guide = self.replay.input(along) if along else None
+        floor = (self._judgement.noise_floor.own if floors is None else floors)[name]
+        measures = compared(found, right, axes, guide, drift=True)
+        ratio, _ = largest_ratio(measures, floor)
+        if ratio > LIMIT:
+            ratio, _ = largest_ratio(measures, for_larger(self._judgement.truth, self.replay, name, floor))
+        size = float(np.max(np.abs(right), initial=0.0))
+        return ratio, bool(np.max(np.abs(found - right), initial=0.0) <= SAME * size)
 
     def error(self, name: str) -> Any:
         """The error that the step of an answer added, 0 where nothing is asked."""

@@ -53,7 +53,8 @@ def feed(subject: ComputesOps, case: Case, report: Report, names: Collection[str
         if known[name].status not in WRONG:
             known[name] = replace(finding, total=known[name].total)
     note = f"{len(found)} steps {FED}: " + (f"{len(bad)} wrong: {listed(list(bad))}" if bad else "all right")
-    report = replace(report, notes=(*report.notes, note if found else "no step can be fed the reference's inputs"))
+    notes = (*report.notes, note if found else "no step can be fed the reference's inputs")
+    report = replace(report, notes=notes, fed=tuple(found))
     wrong = [name for name, finding in known.items() if finding.status in WRONG]
     if not bad or any(known[name].status == "unsteady" for name in wrong):
         return replace(report, findings=tuple(known.values()))

@@ -8,6 +8,7 @@ from ..graph.axes import split
 from ..records import WRONG, Finding, Report
 from .chart import error_by_depth
 from .layout import LEGEND, Map, cell, maps, ratio
+from .unseen import why
 from .words import WHY, advice, details, headline, legal, where
 
 SHOWN = 40
@@ -51,8 +52,8 @@ def to_html(reports: Sequence[Report], replays: Sequence[str | None] | None = No
     commands = list(replays or [None] * len(reports))
     shown = next((i for i, report in enumerate(reports) if report.verdict != "right"), 0)
     report = reports[shown]
-    body = [*_verdict(report, commands[shown]), *_causes(report), *_maps(report), *_depth(report), *_worst(report),
-            *_settings(report)]  # fmt: skip
+    body = [*_verdict(report, commands[shown]), *_causes(report), *_unseen(report), *_maps(report), *_depth(report),
+            *_worst(report), *_settings(report)]  # fmt: skip
     if len(reports) > 1:
         body = [*_all(reports), *body]
     title = escape(headline(report))
@@ -84,7 +85,11 @@ def _verdict(report: Report, replay: str | None) -> Iterable[str]:
 def _causes(report: Report) -> Iterable[str]:
     """What is behind a cause: the numbers, and where such a line usually stands."""
     found = report.diagnosis
-    if found is None or not found.causes:
+    if found is None:
+        return
+    if not found.causes and found.ruled_out:
+        yield "<h2>Why: unknown</h2>" + _table(("", ""), [("ruled out", ", ".join(found.ruled_out))])
+    if not found.causes:
         return
     yield "<h2>Why</h2>" if found.outcome == "named" else "<h2>Why: one of these</h2>"
     for cause in found.causes:
@@ -95,6 +100,16 @@ def _causes(report: Report) -> Iterable[str]:
         rows += [(f"in {library}", line) for library, line in cause.where.items()]
         rows += [("change", cause.patch), ("ruled out", ", ".join(cause.ruled_out))]
         yield f"<p>{escape(cause.sentence)}</p>" + _table(("", ""), rows)
+
+
+def _unseen(report: Report) -> Iterable[str]:
+    """What a right verdict could not have seen, one a row."""
+    found = report.blind_spots
+    if found is None or not found.spots:
+        return
+    yield "<h2>What could not have been seen</h2>"
+    yield _table(("id", "would have been called right", "because"),
+                 ((spot.id, spot.sentence, why(spot, report)) for spot in found.spots))  # fmt: skip
 
 
 def _maps(report: Report) -> Iterable[str]:

@@ -30,12 +30,23 @@ none's meaning: that would be schema 2.
                 was stopped by a defect of bertref's), or null: it wasn't looked for
     diagnosis_note  a remark on that, or null
     unexplained names of wrong tensors that the causes don't explain, of those whose own steps are wrong
+    looks       what the first of these looks like beside the right one, which is no cause: a list of
+                  tensor, kind ("place", "factor", "another", "sign", "order", "added", "factors", "offsets", "curve":
+                  `records.Description`), sentence
+    ruled_out   ids of the causes that were tried at the first wrong tensor in vain, where none is named
     causes      a list, the cause of the first wrong tensor first, of
                   id, sentence; parameters: a list of {name, value, low, high (the interval in which it explains the
                   tensor as well), known (the constant that it is, or "")}; choice (which of several possibilities, or
                   ""); tensors (what it explains); ratio: {before, after} (the largest error there in units of what
                   rounding explains: by the reference, and with the change); where (library -> where such a line
                   stands); patch; alternatives and ruled_out (ids)
+    fed         the steps that were also done by themselves, from the reference's inputs
+    blind_spots what a right verdict could not have seen, or null: nobody asked (`--blind-spots`), or it isn't right:
+                  spots: a list of {id, sentence, tensors (those that would be computed otherwise), ratio (the largest
+                  error that it would make in a judged step), hidden_by ("probes": its own step was judged only with
+                  others; "case": it makes no difference in this case; "precision": it changes less than rounding
+                  does), ask (the answers that would show it), reasons (what hides it in the case, in words)};
+                  step: {part of the optimiser's step: whether all known mistakes in it would have shown}
     findings    a list, in the order of the computation, of
                   name, status, note; explained_by (an earlier tensor whose mistake may be this one's, or "");
                   total, own (errors in units of what rounding explains); error, noise (relative
@@ -82,6 +93,8 @@ def to_dict(report: Report, replay: str | None = None) -> dict[str, Any]:
         "seconds": report.seconds,
         "notes": report.notes,
         **_diagnosis(report.diagnosis),
+        "fed": report.fed,
+        "blind_spots": None if report.blind_spots is None else asdict(report.blind_spots),
         "findings": [asdict(finding) for finding in report.findings],
     })  # fmt: skip
     return found
@@ -90,9 +103,10 @@ def to_dict(report: Report, replay: str | None = None) -> dict[str, Any]:
 def _diagnosis(found: Diagnosis | None) -> dict[str, Any]:
     """The keys that say why it diverges."""
     if found is None:
-        return {"diagnosis": None, "diagnosis_note": None, "unexplained": (), "causes": ()}
+        found = Diagnosis("")
     return {
-        "diagnosis": found.outcome, "diagnosis_note": found.note or None, "unexplained": found.left,
+        "diagnosis": found.outcome or None, "diagnosis_note": found.note or None, "unexplained": found.left,
+        "looks": [asdict(look) for look in found.looks], "ruled_out": found.ruled_out,
         "causes": [_cause(cause) for cause in found.causes],
     }  # fmt: skip
 

@@ -1,4 +1,5 @@
-"""Hypotheses applied to the reference: a subject in float32 that computes what a hypothesis says, all else rightly.
+"""Hypotheses applied to the reference: a subject that computes what a hypothesis says, all else rightly; in float32
+unless another precision is asked for.
 
 It is right but for that: every tensor is made in float64 from its own inputs as they were recorded, and rounded once.
 """
@@ -15,6 +16,7 @@ from bertref.verify.diagnosis.diagnose import diagnose
 from bertref.verify.diagnosis.hypothesis import Hypothesis
 from bertref.verify.diagnosis.scene import STEP, Back, Scene
 from bertref.verify.diagnosis.trials import rewritten
+from bertref.verify.emulation.formats import FORMATS, nearest
 from bertref.verify.graph.axes import split
 from bertref.verify.graph.replay import Replay
 from bertref.verify.graph.steps import Graph
@@ -24,43 +26,47 @@ from bertref.verify.records import Answers, Arrays, Case, Diagnosis, Report
 FORWARD, ALL = ("",), ("", "grad", "update")
 
 
-def scene_of(case: Case, values: Arrays) -> tuple[Report, Scene]:
+def scene_of(case: Case, values: Arrays, precision: str = "float32") -> tuple[Report, Scene]:
     """The report, and the scene to diagnose it in."""
-    report, judgement = judged(case, Answers(values), "float32")
+    report, judgement = judged(case, Answers(values), precision)
     return report, Scene(judgement)
 
 
-def right(case: Case) -> Arrays:
-    """All forward answers of a right subject."""
-    return _computed(case, {}, FORWARD)
+def right(case: Case, kinds: Collection[str] = FORWARD, precision: str = "float32") -> Arrays:
+    """All forward answers of a right subject, or all of these kinds."""
+    return _computed(case, {}, kinds, precision)
 
 
-def _computed(case: Case, changes: Mapping[str, Any], kinds: Collection[str]) -> Arrays:
-    """Every tensor from those before it; a scene of nothing recorded is changed, so that its steps are the changed
-    ones."""
-    scene = scene_of(case, {"embeddings.word": _word(case)})[1].changed(changes)
+def _computed(case: Case, changes: Mapping[str, Any], kinds: Collection[str], precision: str) -> Arrays:
+    """Every tensor from those before it, rounded once; a scene of nothing recorded is changed, so that its steps are
+    the changed ones."""
+    scene = _nothing_recorded(case, precision).changed(changes)
     graph, values = scene.replay.graph, dict[str, Any]()
     for step in graph:
         if split(step.name)[0] in kinds:
             replay = Replay(graph, values)
             if STEP.name in changes:
                 replay = replay.stepping(changes[STEP.name])
-            values[step.name] = np.asarray(replay(step.name), np.float32)
+            values[step.name] = nearest(np.asarray(replay(step.name)), FORMATS[precision])
     return values
 
 
-def _word(case: Case) -> Any:
-    return np.asarray(Replay(Graph(case), {})("embeddings.word"), np.float32)
+def _nothing_recorded(case: Case, precision: str) -> Scene:
+    """Nothing that could be read raw."""
+    word = np.asarray(Replay(Graph(case), {})("embeddings.word"))
+    return scene_of(case, {"embeddings.word": nearest(word, FORMATS[precision])}, precision)[1]
 
 
-def wrong(case: Case, hypothesis: Hypothesis, value: Any) -> Arrays:
-    """What one computes that does what the hypothesis says, in every row that it can be done in; gradients and updates
-    only if these are concerned."""
-    _, scene = scene_of(case, {"embeddings.word": _word(case)})  # nothing that could be read raw
-    names = [name for name, row in scene.rows.items() if hypothesis.applies(row)]
-    changes = rewritten(scene, hypothesis, names, value)
+def wrong(
+    case: Case, hypothesis: Hypothesis, value: Any, names: Collection[str] = (), precision: str = "float32"
+) -> Arrays:
+    """What one computes that does what the hypothesis says, in every row that it can be done in, or in these; gradients
+    and updates only if these are concerned."""
+    scene = _nothing_recorded(case, precision)
+    every = [name for name, row in scene.rows.items() if hypothesis.applies(row)]
+    changes = rewritten(scene, hypothesis, names or every, value)
     back = any(isinstance(made, Back) for made in changes.values())
-    return _computed(case, changes, ALL if STEP.name in changes else ALL[:2] if back else FORWARD)
+    return _computed(case, changes, ALL if STEP.name in changes else ALL[:2] if back else FORWARD, precision)
 
 
 def asked(**options: Any) -> Case:

@@ -4,7 +4,20 @@ Each one names the first tensor that it makes wrong. That name is part of the ta
 the verifier has to find it; `python -m tests.verify.mistakes` prints how it fares.
 """
 
-from . import albert, attention, backward, distilbert, embeddings, feed_forward, heads, loss, optimizer, roberta, tasks
+from . import (
+    albert,
+    attention,
+    backward,
+    distilbert,
+    embeddings,
+    feed_forward,
+    foreign,
+    heads,
+    loss,
+    optimizer,
+    roberta,
+    tasks,
+)
 from .mistake import Mistake
 
 MISTAKES: list[Mistake] = [
@@ -16,6 +29,7 @@ MISTAKES: list[Mistake] = [
     *backward.MISTAKES,
     *optimizer.MISTAKES,
     *tasks.MISTAKES,
+    *foreign.MISTAKES,
 ]
 
 OF_VARIANTS: list[Mistake] = [*roberta.MISTAKES, *distilbert.MISTAKES, *albert.MISTAKES]

@@ -1,11 +1,11 @@
 """Prints how the verifier fares: `python -m tests.verify.mistakes [--dtype float32] [--filter gelu] [--size small]`.
 
 Exit code 0 if every mistake is found and at least 95 % of them where they are, else 1. With --causes, whether each is
-named: exit code 1 if any is given a wrong name. With --without-own, what is said where the causes that are right to
-name aren't known: exit code 1 if anything is named, or a place is wrong. With --pairs 60 --seed 1, or --triples 20, so
-many groups of mistakes at once, drawn by chance: exit code 1 if too few of them are named, if anything else is, or if
-the first place is wrong. With --blocks, --causes from dumps of the outputs of layers and heads alone. With --variants,
-the mistakes in RoBERTa, DistilBERT and ALBERT.
+named: exit code 1 if any is given a wrong name. With --without-own, how the tensor is described where the causes that
+are right to name aren't known: exit code 1 if anything is named, or a place is wrong. With --pairs 60 --seed 1, or
+--triples 20, so many groups of mistakes at once, drawn by chance: exit code 1 if too few of them are named, if anything
+else is, or if the first place is wrong. With --blocks, --causes from dumps of the outputs of layers and heads alone.
+With --variants, the mistakes in RoBERTa, DistilBERT and ALBERT.
 """
 
 import argparse
@@ -66,9 +66,10 @@ def unnamed(outcomes: Iterable[Outcome]) -> int:
     for outcome in outcomes:
         found = outcome.report.diagnosis
         assert found is not None, "asked for"
-        said = ", ".join(cause.id for cause in found.causes)
+        said = ", ".join(cause.id for cause in found.causes) or ", ".join(look.kind for look in found.looks)
         place = "" if outcome.right else f"   place {outcome.report.first}, expected {outcome.expected}"
         counts["WRONG" if found.causes else found.outcome] += 1
+        counts["described"] += bool(found.looks)
         counts["at the wrong tensor"] += bool(place)
         print(f"{outcome.mistake.name:36} {outcome.dtype:9} {found.outcome:10} {said}{place}", flush=True)
     print(", ".join(f"{count} {word}" for word, count in counts.most_common()))

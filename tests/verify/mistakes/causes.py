@@ -59,6 +59,8 @@ IDS = {
     "heads.merge_order": "heads are put side by side without a transpose",
     "activation.missing": "there is no activation",
     "activation.tanh_gelu": "GELU's approximation by tanh, for the exact one",
+    "activation.erf_gelu": "the exact GELU, for its approximation by tanh",
+    "activation.rounded_constant": "a constant of the function is rounded",
     "activation.quick_gelu": "GELU's approximation by a sigmoid",
     "activation.relu": "ReLU",
     "activation.half_table": "looked up in a table of half-precision numbers",
@@ -79,6 +81,7 @@ IDS = {
     "loss.row_means": "a mean of the rows' means",
     "loss.denominator_slots": "divided by the slots of predictions, used or not",
     "loss.denominator_positions": "divided by all positions",
+    "loss.denominator_epsilon": "a small number is added to the denominator, or isn't",
     "loss.smoothing": "labels are smoothed",
     "loss.summed": "a sum for a mean",
     "loss.averaged": "a mean for a sum",
@@ -120,6 +123,8 @@ IDS = {
     "optimizer.beta2": "another beta of the second moment",
     "optimizer.betas_swapped": "the two betas exchanged",
     "optimizer.epsilon_inside_root": "epsilon under the root",
+    "optimizer.epsilon_hat": "epsilon is added to the root of the uncorrected moment",
+    "optimizer.trust_ratio_exclusions": "other parameters have a trust ratio",
     "optimizer.root_missing": "the second moment itself, where its root belongs",
     "optimizer.stepped_twice": "a parameter is updated twice",
 }
@@ -259,5 +264,10 @@ ACCEPTED: dict[str, tuple[str, ...]] = {
     "answer-outside-clamped": ("loss.clamped",),
     "choices-across-questions": ("loss.choices_across",),
     "every-choice-alone": ("loss.sigmoid_for_softmax",),
+    "head-gelu-exact-beside-tanh": ("activation.erf_gelu",),
+    "gelu-root-of-2-with-five-digits": ("activation.rounded_constant",),
+    "loss-denominator-plus-1e-5": ("loss.denominator_epsilon",),
+    "epsilon-hat": ("optimizer.epsilon_hat",),
+    "trust-ratio-on-everything": ("optimizer.trust_ratio_exclusions",),
 }
 """Mistake -> the causes that are right to name."""

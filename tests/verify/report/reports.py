@@ -8,7 +8,19 @@ from bertref.verify.cases.case import describe, generate
 from bertref.verify.graph.axes import AxesOf
 from bertref.verify.graph.steps import Graph
 from bertref.verify.judgement.bracket import bracketed
-from bertref.verify.records import WRONG, Case, Cause, Diagnosis, Finding, Fitted, Place, Report
+from bertref.verify.records import (
+    WRONG,
+    BlindSpot,
+    BlindSpots,
+    Case,
+    Cause,
+    Description,
+    Diagnosis,
+    Finding,
+    Fitted,
+    Place,
+    Report,
+)
 
 
 @cache
@@ -48,6 +60,14 @@ def named(*causes: Cause, outcome: str = "named") -> Report:
     return replace(report(wrong("embeddings.norm"), wrong("layer.0.output")), diagnosis=why)
 
 
+def described() -> Report:
+    """A report that doesn't know why, and what the first wrong tensor looks like."""
+    found = named(outcome="unknown")
+    assert found.diagnosis is not None
+    look = Description("embeddings.norm", "factor", "0.5 times what it should be")
+    return replace(found, diagnosis=replace(found.diagnosis, looks=(look,)))
+
+
 def report(*findings: Finding, missing: tuple[str, ...] = (), subject: str = "torch", **more: Any) -> Report:
     """All right, but for these findings and for what is missing."""
     by_name = {finding.name: finding for finding in findings}
@@ -58,6 +78,21 @@ def report(*findings: Finding, missing: tuple[str, ...] = (), subject: str = "to
     made = Report(subject, "float32", describe(case()), "diverges" if first else "right", None, None, every, 8.0,
                   ("a remark",), {"subject": 0.25, "judging": 0.5})  # fmt: skip
     return replace(bracketed(made, Graph(case()), first, every), **more)
+
+
+def blind() -> Report:
+    """A right report that knows what it could not have seen."""
+    spots = (
+        BlindSpot("activation.tanh_gelu", "the activation is <GELU>'s tanh form", ("layer.0.ffn_act",), 0.04, "probes",
+                  ("layer.0.ffn_pre", "layer.1.ffn_pre")),
+        BlindSpot("norm.unbiased", "the variance is over H - 1", ("embeddings.norm",), 6.5, "probes",
+                  ("embeddings.sum",)),
+        BlindSpot("attention.mask_missing", "padding is attended to", ("layer.0.probs",), 0.0, "case", (),
+                  ("no padding", "a single head")),
+        BlindSpot("norm.epsilon", "epsilon 1e-08", ("layer.0.output",), 2.5, "precision"),
+        BlindSpot("norm.epsilon", "epsilon 1e-07", ("layer.1.output",), 2.5, "precision"),
+    )  # fmt: skip
+    return report(blind_spots=BlindSpots(spots, {"clipping": True, "moments": False, "rate": True}))
 
 
 def hostile() -> Report:

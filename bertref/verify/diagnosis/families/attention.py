@@ -131,7 +131,8 @@ HYPOTHESES = (
         lambda told: f"attention's scores are multiplied by {told.number} at {told.at}; the factor is 1/sqrt(head "
                      f"size), {told.scene.replay.graph.arithmetic.scale:.5g}",
         SCALE, "divide by the root of the head size",
-        number=Number("scale", 1e-4, 1e3, _factors, right=_rounded_factors),
+        number=Number("scale", 1e-4, 1e3, _factors, right=_rounded_factors,
+                      own=lambda scene: scene.replay.graph.arithmetic.scale),
     ),
     Hypothesis(
         "attention.mask_missing", PROBS, _by(lambda scene, x, _: softmax(x)),

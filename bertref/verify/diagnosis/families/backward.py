@@ -13,7 +13,7 @@ from ...graph.axes import kind
 from ...graph.contribution import Contribution
 from ..hypothesis import Hypothesis, Possibility, Told
 from ..scene import BACK, START, Back, Scene
-from .activations import FUNCTIONS, slope_of
+from .activations import FUNCTIONS, own, slope_of
 from .tools import rows_of
 
 Values = Any
@@ -92,7 +92,8 @@ SLOPES = {
 
 def _slopes(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
     for words, name in SLOPES.items():
-        yield Possibility(words, slope_of(FUNCTIONS[name]))
+        if name != own(scene, row):
+            yield Possibility(words, slope_of(FUNCTIONS[name]))
     yield Possibility("half of the product rule, the normal distribution without x times its density", _share)
 
 

@@ -76,6 +76,11 @@ def _row_means(scene: Scene, each: Values, weights: Values, _: Any) -> Values:
     return ((each * weights).sum(axis=1) / np.maximum(counts, 1e-300))[counts > 0].mean()
 
 
+def _of_rows(scene: Scene, row: TensorRow, value: Any) -> Rewritten | None:
+    """One term a row is the same mean."""
+    return of_terms(_row_means)(scene, row, value) if _labels(scene, row)[0].ndim > 1 else None
+
+
 def _divided_by(number: str) -> Make:
     def over(scene: Scene, each: Values, weights: Values, _: Any) -> Values:
         B, S = scene.case.batch.input_ids.shape
@@ -217,7 +222,7 @@ HYPOTHESES = (
          "give -100 where nothing is predicted", way_back=False, hides=is_way_back),
     loss("padding_counted", WORDS, _at_all_positions(_padding_zero),
          "padding counts as a prediction of id 0", "give -100 on padding", way_back=False, hides=is_way_back),
-    loss("row_means", ENTROPIES, of_terms(_row_means),
+    loss("row_means", ENTROPIES, _of_rows,
          "a mean of the rows' means; it is a mean over all predictions", "divide once, by the number of predictions"),
     loss("denominator_slots", WORDS, _divided_by("slots"),
          "divided by all slots of predictions, used or not; it is divided by the number of those that are used",

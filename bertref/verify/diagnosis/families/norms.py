@@ -114,7 +114,9 @@ def _of_other(scene: Scene, row: TensorRow, choice: tuple[bool, str]) -> Rewritt
     return replace(formula(row, lambda x: normed(x, eps) * gamma + beta), weights=theirs)
 
 
-NUMBER = Number("epsilon", 1e-14, 1.0, _constants, open_ended=True)
+NUMBER = Number(
+    "epsilon", 1e-14, 1.0, _constants, open_ended=True, own=lambda scene: scene.case.numerics.layer_norm_eps
+)
 ADDED = Number("epsilon", 1e-14, 1.0, _constants)
 NORM = of_op("layer_norm")
 

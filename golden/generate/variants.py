@@ -21,7 +21,7 @@ from .variants_torch import Albert, Roberta, WordsAlone
 
 Pairs = tuple[tuple[str, str], ...]
 HEADS = 2
-SIZES = {"vocab_size": 15, "hidden_size": 8, "num_attention_heads": HEADS, "intermediate_size": 10,
+SIZES: dict[str, Any] = {"vocab_size": 15, "hidden_size": 8, "num_attention_heads": HEADS, "intermediate_size": 10,
          "max_position_embeddings": 9, "initializer_range": 0.02}  # fmt: skip
 NO_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 HEAD = "cls.predictions.transform."

@@ -5,6 +5,7 @@ It is right but for that: every tensor is made in float64 from its own inputs as
 """
 
 from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from bertref.verify.graph.steps import Graph
 from bertref.verify.judgement.judge import judged
 from bertref.verify.records import Answers, Arrays, Case, Diagnosis, Report
 
+NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
 FORWARD, ALL = ("",), ("", "grad", "update")
 
 
@@ -68,16 +70,17 @@ def wrong(
     return _computed(case, changes, ALL if STEP.name in changes else ALL[:2] if back else FORWARD, precision)
 
 
-def asked(head: str = "pretraining") -> Case:
-    """The case of all these tests, of any head."""
-    return generate(31, head=head)
+def asked(**options: Any) -> Case:
+    """The case of all these tests, with options of its own."""
+    return generate(31, **options)
 
 
 def diagnosed(
-    hypothesis: Hypothesis, value: Any, given: Collection[str] = (), *, head: str = "pretraining", **options: Any
-) -> Diagnosis:
-    """What is said of such a subject that gave these answers (all, if none), in two cases."""
-    first = asked(head)
+    hypothesis: Hypothesis, value: Any, given: Collection[str] = (), *, case: Mapping[str, Any] = NO_OPTIONS,
+    **options: Any,
+) -> Diagnosis:  # fmt: skip
+    """What is said of such a subject that gave these answers (all, if none), in two cases with these options."""
+    first = asked(**case)
 
     def answers(case: Case) -> Arrays:
         values = wrong(case, hypothesis, value)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from typing import Any
 
+from . import gpus
 from .registry import BUILT_IN, get, names
 
 TIMEOUT = 60.0
@@ -21,7 +22,8 @@ DEVICES = {"torch": ("torch:cpu", "torch:cuda", "torch:xla")}
 
 
 def probe(name: str) -> dict[str, Any]:
-    """Use the backend, in this process: its library's version, the devices that compute, why others don't."""
+    """Use the backend, in this process: its library's version, the devices that compute, why others don't, and the
+    libraries of CUDA that it has."""
     found: dict[str, Any] = {"version": _version(name), "devices": {}, "unusable": {}}
     for spec in DEVICES.get(name, (name,)):
         try:
@@ -30,7 +32,18 @@ def probe(name: str) -> dict[str, Any]:
             found["unusable"][spec] = str(error).partition(": ")[2] or str(error)
         else:
             found["devices"].update(_device_names(backend.spec))
-    return found
+    return found | ({"libraries": libraries} if (libraries := _libraries(name)) else {})
+
+
+def _libraries(name: str) -> dict[str, str]:
+    """CUDA's, and what connects processes."""
+    ask = {"torch": gpus.of_torch, "cupy": gpus.of_cupy}.get(name)
+    if ask is None:
+        return {}
+    try:
+        return ask(importlib.import_module(name))
+    except Exception:
+        return {}  # the library is broken, which `get` has said
 
 
 def _version(name: str) -> str | None:
@@ -47,7 +60,8 @@ def _device_names(spec: str) -> dict[str, str]:
     if spec == "torch:cuda":
         import torch
 
-        return {f"{spec}:{i}": torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())}
+        each = map(torch.cuda.get_device_properties, range(torch.cuda.device_count()))
+        return {f"{spec}:{i}": gpus.described(p.name, p.total_memory, (p.major, p.minor)) for i, p in enumerate(each)}
     if spec == "cupy":
         cupy = importlib.import_module(f"{__package__}.cupy.backend")
         return {f"{spec}:{i}": name for i, name in enumerate(cupy.devices())}

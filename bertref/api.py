@@ -102,7 +102,7 @@ class Model:
         return fill_masks(self, texts, top_k=top_k, truncate=truncate)
 
     def next_sentence(self, first: str, second: str, *, truncate: Truncate | None = None) -> float:
-        """The probability that `second` follows `first` in its document."""
+        """The probability that `second` follows `first` in its document; of ALBERT, that they stand in their order."""
         return self.next_sentence_batch([first], [second], truncate=truncate)[0]
 
     def next_sentence_batch(

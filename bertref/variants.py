@@ -34,6 +34,7 @@ class Variant:
     counts_tokens   a token's position is its number among those that are not the padding id, from padding id + 1 on,
                     and padding has the position `pad_token_id`; else it is the token's column
     gelu_alone      the masked-word head has gelu (with erf), whatever the config says, so other activations are refused
+    pairs_in_order  its head of sentence pairs tells whether they stand in their order, not whether the second follows
     pooled_by       the activation of the pooler, or of the dense layer that a variant without a pooler has in its place
     pooler_dropout  heads in front of whose pooler is dropout as well
     undropped       branches of a layer ("attention", "feed_forward") without dropout before their residual
@@ -51,6 +52,7 @@ class Variant:
     lacks: Collection[str] = ()
     counts_tokens: bool = False
     gelu_alone: bool = False
+    pairs_in_order: bool = False
     pooled_by: str = "tanh"
     pooler_dropout: Collection[str] = ()
     undropped: Collection[str] = ()
@@ -95,6 +97,7 @@ ALBERT = Variant(
         "intermediate_size": 16384, "hidden_act": "gelu_new", "hidden_dropout_prob": 0.0,
         "attention_probs_dropout_prob": 0.0, "classifier_dropout": 0.1, "num_hidden_groups": 1,
     },
+    pairs_in_order=True,
     undropped=("feed_forward",),
     numerics={"gelu": "tanh"},
     head_dropout=CLASSIFIER_DROPOUT | {"next_sentence": "classifier_dropout"},

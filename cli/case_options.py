@@ -23,9 +23,10 @@ def case_options(command: F) -> F:
                      help="Numeric dialect; else the model's or config's, or huggingface."),
         click.option("--numerics", metavar="FIELDS",
                      help="Single fields of the dialect: 'mlm_denominator_epsilon=1e-5,gelu=erf'."),
-        click.option("--edge", type=click.Choice(["masked-row", "large-scores", "full-rows"]), default=None,
-                     help="A generated case with a row of padding only, with nearly one-hot attention, or without "
-                     "padding."),
+        click.option("--edge", type=click.Choice(["masked-row", "large-scores", "full-rows", "padded-left"]),
+                     default=None,
+                     help="A generated case with a row of padding only, with nearly one-hot attention, without "
+                     "padding, or with some in front of rows."),
         click.option("--optimizer", metavar="NAME",
                      help="Of the step: google, adamw, lamb, adam-l2, ... or none; else the dialect's."),
         click.option("--step", type=click.IntRange(min=1), help="The number of the update, from 1; else 7."),

@@ -6,7 +6,15 @@ from typing import Any
 import click
 
 from ..optim import RULES
-from ..train.pretraining.options import CHOICES, DEFAULT_CONFIG, DEFAULT_DIALECT, LEARNING_RATES, PretrainOptions
+from ..train.pretraining.options import (
+    CHOICES,
+    DEFAULT_CONFIG,
+    DEFAULT_DIALECT,
+    HARD_WEIGHT,
+    HIDDEN_WEIGHT,
+    LEARNING_RATES,
+    PretrainOptions,
+)
 from . import render
 from .corpus_options import corpus_options
 from .options import backend_option, debug_option, json_option, threads_option
@@ -21,6 +29,8 @@ RATES = ", ".join(f"{name} {rate:g}" for name, rate in LEARNING_RATES.items())
 @corpus_options(required=False)
 @shown("out", metavar="DIR", help="Where the model and its checkpoints go.")
 @click.option("--init", metavar="MODEL", help="Go on from this model, with its architecture, dialect and vocabulary.")
+@click.option("--init-layers", metavar="N,N,...", help="Begin with these layers of it alone, counted from 0, in the "
+              "network of --config: a shallow student, DistilBERT.")  # fmt: skip
 @click.option("--init-optimizer", is_flag=True, help="With its optimiser's state and step, too.")
 @click.option("--config", metavar="NAME|FILE", help="tiny, mini, small, medium, base, large; roberta-base, "
               "distilbert-base, albert-base and other sizes of these, such as their tiny; or a config.json.  "
@@ -30,6 +40,13 @@ RATES = ", ".join(f"{name} {rate:g}" for name, rate in LEARNING_RATES.items())
 @shown("objective", type=click.Choice(CHOICES["objective"]),
        help="Masked words and next sentences, masked words alone, on running text, or masked words and the order of "
        "sentences.")  # fmt: skip
+@click.option("--teacher", metavar="MODEL", help="Learn masked words from this model's answers and vectors, too "
+              "(with --objective mlm).")  # fmt: skip
+@shown("temperature", help="Of the teacher's and the student's softmax.")
+@click.option("--hard-weight", type=float, default=HARD_WEIGHT, help="Share of the labels' own loss beside the "
+              "teacher's.  [default: 2/7]")  # fmt: skip
+@click.option("--hidden-weight", type=float, default=HIDDEN_WEIGHT, help="Weight of the vectors' difference (equal "
+              "widths).  [default: 1/7]")  # fmt: skip
 @click.option("--vocab", metavar="FILE|DIR", help="A vocab.txt, or a folder with a tokenizer; without it one is "
               "trained on the text.")  # fmt: skip
 @shown("vocab-size", help="Most tokens of a vocabulary that is trained.")

@@ -110,6 +110,12 @@ def next_sentence(text: str, pair: str, probability: float) -> None:
     out.print(f"{probability:.2%}  {pair!r} {verdict} {text!r}", markup=False)
 
 
+def sentence_order(text: str, pair: str, probability: float) -> None:
+    """Whether two sentences stand in their order."""
+    verdict = "are in this order" if probability >= 0.5 else "have changed places"
+    out.print(f"{probability:.2%}  {text!r}, {pair!r} {verdict}", markup=False)
+
+
 def _shown(text: str) -> str:
     """A text, or both ends of a long one."""
     if len(text) <= LONGEST:
@@ -305,10 +311,8 @@ class Training:
                 f"{self._eval['unigram_loss']:.3f} ({abs(gain):.3f} nats {'better' if gain >= 0 else 'worse'})"
             )
         message(f"The model is in {v['out']}. Try it:")
-        out.print(
-            f'bertref predict --model {shlex.quote(v["out"])} "The [MASK] statement is used to [MASK] an exception."',
-            markup=False,
-        )
+        example = f"The {v['mask']} statement is used to {v['mask']} an exception."
+        out.print(f'bertref predict --model {shlex.quote(v["out"])} "{example}"', markup=False)
 
     def _ended(self, v: dict[str, Any]) -> bool:
         """Draws the curve; whether the run came to its end."""

@@ -25,7 +25,8 @@ from .pages import ROOT, Block, Page, packages, readmes
 
 README = Page(ROOT / "README.md")
 READMES = readmes()
-PAGES = [*READMES, Page(ROOT / "CONTRIBUTING.md"), Page(ROOT / "CHANGELOG.md")]
+OTHERS = ("CONTRIBUTING.md", "CHANGELOG.md", "bertref/verify/from-report-to-fix.md")
+PAGES = [*READMES, *(Page(ROOT / name) for name in OTHERS)]
 INSTALL = "python3 -m venv .venv && .venv/bin/pip install . && .venv/bin/bertref pretrain"
 TEST = "python3 -m venv .venv && .venv/bin/pip install -e '.[test]' && .venv/bin/pytest"
 

@@ -19,6 +19,7 @@ FIGURES = (
     (r"\([^()]*largest: [^()]*\)", "(largest)"),  # the bin or channel with the largest error
     (r"worst at .*", "worst at"),
     (r"\([\d.e+-]+ -> [\d.e+-]+\)", "(# -> #)"),  # errors with and without a cause
+    (r"\d+ ruled out at (\S+) \([^()]*\)", r"# ruled out at \1 (#)"),  # grows with the list of causes
     (r"(?<=[!~])[\d.e+-]+", "#"),  # cells of maps: errors in units of the noise floor
     (r"[\d,.]+(?:e[+-]?\d+)?(?= (?:times|tokens/s)\b)", "#"),
     (r"-?\d[\d,]*\.\d+(?:e[+-]?\d+)?|-?\d+e[+-]?\d+|\d+%", "#"),

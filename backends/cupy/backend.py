@@ -11,7 +11,7 @@ from cupyx.scipy.special import erf
 
 from ...arrays import Array
 from ...errors import BackendUnavailable, InputError
-from .. import half
+from .. import gpus, half
 from ..backend import Backend
 from ..host_arrays import native
 from ..namespace import HostArray, Namespace, widened_product
@@ -127,21 +127,17 @@ def _why(error: Exception) -> str:
             driver, needed = runtime.driverGetVersion(), runtime.runtimeGetVersion()
             if driver == 0:
                 return "no NVIDIA driver is installed, or this process can't reach it"
-            return (f"the NVIDIA driver is too old: it supports CUDA {_version(driver)}, "
-                    f"cupy {cupy.__version__} needs {_version(needed)}")  # fmt: skip
+            return (f"the NVIDIA driver is too old: it supports CUDA {gpus.number(driver)}, "
+                    f"cupy {cupy.__version__} needs {gpus.number(needed)}")  # fmt: skip
     return f"{type(error).__name__}: {(str(error) or 'no message').splitlines()[0]}"
 
 
-def _version(number: int) -> str:
-    """CUDA writes 13.2 as 13020."""
-    return f"{number // 1000}.{number % 1000 // 10}"
-
-
 def devices() -> list[str]:
-    """The names of the visible GPUs; `BackendUnavailable` names the cause where CUDA can't be used."""
+    """The visible GPUs in words; `BackendUnavailable` names the cause where CUDA can't be used."""
     runtime = cupy.cuda.runtime
     try:
-        return [runtime.getDeviceProperties(i)["name"].decode() for i in range(runtime.getDeviceCount())]
+        each = [runtime.getDeviceProperties(i) for i in range(runtime.getDeviceCount())]
+        return [gpus.described(p["name"].decode(), p["totalGlobalMem"], (p["major"], p["minor"])) for p in each]
     except Exception as error:
         raise BackendUnavailable(f"backend 'cupy': {_why(error)}") from error
 

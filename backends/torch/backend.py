@@ -99,7 +99,7 @@ def _check_cuda(index: int) -> None:
         raise InputError(f"backend 'torch': there is no GPU {index}; {count} are visible, counted from 0")
 
 
-def _on_xla(index: int) -> TorchNamespace:
+def _on_xla(index: int | None) -> TorchNamespace:
     try:
         from . import xla
     except ImportError as error:
@@ -114,16 +114,16 @@ def _first_line(error: BaseException) -> str:
 
 
 def create(device: str | None) -> Backend:
-    """torch on "cpu" (the default), "cuda", "cuda:1", "xla" or "xla:1".
+    """torch on "cpu" (the default), "cuda", "cuda:1", "xla", "xla:1", or on all XLA devices, "xla:all".
 
     `BackendUnavailable` where this machine or this build of torch can't; `InputError` for any other device.
     """
-    match = re.fullmatch(r"(cpu|cuda|xla)(?::(\d+))?", device or "cpu")
+    match = re.fullmatch(r"(cpu|cuda|xla)(?::(\d+))?|(xla):(all)", device or "cpu")
     if match is None or (match[1] == "cpu" and match[2]):
-        raise InputError(f"backend 'torch' has no device {device!r}; there are cpu, cuda, cuda:1, xla, ...")
-    kind, index = match[1], int(match[2] or 0)
+        raise InputError(f"backend 'torch' has no device {device!r}; there are cpu, cuda, cuda:1, xla, xla:all, ...")
+    kind, index, together = match[1] or match[3], int(match[2] or 0), match[4]
     if kind == "xla":
-        namespace = _on_xla(index)
+        namespace = _on_xla(None if together else index)
     elif kind == "cuda":
         _check_cuda(index)
         namespace = TorchNamespace(torch.device("cuda", index))
@@ -131,7 +131,7 @@ def create(device: str | None) -> Backend:
         namespace = TorchNamespace(torch.device("cpu"))
     return Backend(
         "torch",
-        f"{kind}:{index}" if index else kind,
+        f"{kind}:{together or index}" if together or index else kind,
         namespace,
         ("float16", "bfloat16", "float32", "float64"),
         static_shapes=kind == "xla",

@@ -2,10 +2,17 @@
 
 Two differences stay, both of the CPU device: denormal numbers are flushed to zero, and each new shape costs a
 compilation.
+
+Work is traced and runs, as one program, where a value is asked for: a training step is one. "xla:all" takes all devices of the machine as one: the compiler shares the
+work out along the batch, whose arrays lie in equal parts on all devices (SPMD; Xu et al. 2021, "GSPMD").
 """
 
+from typing import Any
+
+import numpy as np
 import torch
 import torch_xla
+import torch_xla.runtime
 
 from ...arrays import Array
 from ...errors import BackendUnavailable
@@ -18,9 +25,20 @@ from .backend import HALVES, TorchNamespace
 class XlaNamespace(TorchNamespace):
     """torch's functions on an XLA device."""
 
+    traced = True
+
     def __init__(self, device: torch.device) -> None:
         super().__init__(device)
+        self._full: Any = vars(self)["full"]
+        self.full = self._input_or_full
         self.max, self.tanh, self.take_along_axis = _max, _tanh, _take_along_axis
+
+    def _input_or_full(self, shape: Any, fill_value: float, *, dtype: Any) -> Array:
+        """A 0-d array is an input of the program, like any that comes from the host. torch_xla's own is a constant
+        where it is 0 or 1, and the same input as another that has its value: in both cases another program."""
+        if shape == ():
+            return torch.tensor(fill_value, dtype=dtype).to(self._device)
+        return self._full(shape, fill_value, dtype=dtype)
 
     def erf(self, x: Array) -> Array:
         """By our own polynomials, which XLA fuses: its float32 erf is 3.5 ulps off, they are 1."""
@@ -35,6 +53,27 @@ class XlaNamespace(TorchNamespace):
 
     def synchronize(self) -> None:
         torch_xla.sync(wait=True)
+
+
+class SharedNamespace(XlaNamespace):
+    """torch's functions on all devices at once.
+
+    What comes from the host in integers or decisions belongs to the batch (ids, places, masks, what dropout keeps): it
+    is cut along its first axis where that goes into equal parts. Where an array lies changes no result.
+    """
+
+    def __init__(self, device: torch.device, devices: int) -> None:
+        from torch_xla.distributed import spmd
+
+        super().__init__(device)
+        self._devices, self._spmd = devices, spmd
+        self._mesh = spmd.Mesh(np.arange(devices), (devices,), ("batch",))
+
+    def from_numpy(self, array: HostArray, dtype: Any = None) -> Array:
+        sent = super().from_numpy(array, dtype)
+        if array.ndim and array.dtype.kind in "biu" and array.shape[0] and array.shape[0] % self._devices == 0:
+            self._spmd.mark_sharding(sent, self._mesh, ("batch", *(None for _ in array.shape[1:])))
+        return sent
 
 
 def _max(x: Array, /, *, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Array:
@@ -56,7 +95,7 @@ def _tanh(x: Array, /) -> Array:
     if x.dtype != torch.float64:
         return torch.tanh(x)
     e = torch.expm1(-2 * torch.abs(x))
-    return torch.copysign(-e / (2 + e), x)
+    return torch.where(x == 0, x, torch.sign(x) * (-e / (2 + e)))  # torch_xla's copysign computes on the host
 
 
 def _take_along_axis(x: Array, indices: Array, /, *, axis: int = -1) -> Array:
@@ -66,11 +105,16 @@ def _take_along_axis(x: Array, indices: Array, /, *, axis: int = -1) -> Array:
     return torch_backend.take_along_axis(x, indices, axis=axis)
 
 
-def namespace(index: int) -> XlaNamespace:
-    """The functions on XLA device number `index`, which must compute a sum; else `BackendUnavailable`."""
+def namespace(index: int | None) -> XlaNamespace:
+    """The functions on XLA device number `index`, or, None, on all together. It must compute a sum; else
+    `BackendUnavailable`. All together is a decision for the whole process, and can't be taken after the first sum."""
     try:
+        if index is None:
+            torch_xla.runtime.use_spmd()
         device: torch.device = torch_xla.device(index or None)
         (torch.ones(2, device=device) + 1).cpu()
     except RuntimeError as error:
         raise BackendUnavailable(f"backend 'torch:xla': {str(error).splitlines()[0]}") from error
+    if index is None:
+        return SharedNamespace(device, torch_xla.runtime.global_runtime_device_count())
     return XlaNamespace(device)

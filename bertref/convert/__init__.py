@@ -173,7 +173,7 @@ def _onnx(saved: SavedModel, source: Path, target: Path) -> tuple[str, ...]:
     pooled = ("pooler",) if "bert.pooler.dense.weight" in saved.params else ()
     labels = saved.labels or None
     export(saved.params, saved.config, saved.numerics, target, heads=(*saved.heads, *pooled), labels=labels)
-    notes = ["an ONNX file holds no vocabulary: keep vocab.txt or tokenizer.json beside it"]
+    notes = ["an ONNX file holds no vocabulary: keep the tokenizer's files beside it"]
     if (source / "modules.json").is_file() and len(modules_of(source)) > 1:
         notes.append("an ONNX file holds the encoder alone: what modules.json puts behind it is left to the reader")
     if saved.activation is not None:

@@ -11,7 +11,7 @@ from .team import answered
 def follow(
     loaded: Loaded, first: Sequence[str], second: Sequence[str], *, truncate: Truncate | None = None
 ) -> list[float]:
-    """The probability that each of `second` follows its text in `first`.
+    """The probability that each of `second` follows its text in `first`, or, by ALBERT, that both stand in their order.
 
     Raises `TextError` for pairs that are too long (unless they are cut, see `measured`), `InputError` for a model
     without the head.

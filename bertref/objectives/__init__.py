@@ -7,14 +7,16 @@ objective of two heads; those of the tasks (`HeadObjective`) have one each.
 from .base import TOTAL, Denominators, Figure, HostBatch, Objective, Outcome, Prepared, added, ordered
 from .choice import ChoiceObjective
 from .classification import ClassificationObjective
-from .distillation import DistillationObjective, Teacher
+from .distillation import DistillationObjective
 from .gradients import losses_and_gradients
 from .head_objective import HeadObjective
+from .imitation import Teacher
 from .mixture import MixtureObjective
 from .multi_label import MultiLabelObjective
 from .pretraining import PretrainingObjective
 from .regression import RegressionObjective
 from .spans import SpanObjective
+from .taught_words import TaughtWordsObjective
 from .tokens import TokenObjective
 
 __all__ = [
@@ -34,6 +36,7 @@ __all__ = [
     "PretrainingObjective",
     "RegressionObjective",
     "SpanObjective",
+    "TaughtWordsObjective",
     "Teacher",
     "TokenObjective",
     "added",

@@ -4,20 +4,14 @@
 
 hard    the loss of the task's own objective
 soft    the divergence from the teacher's answers at temperature T (`soft`); the teacher's logits come with the batch
-hidden  of the last layer's vectors x, mean over the real tokens, against the teacher's t for the same ids:
-        "cosine"   1 - cos(x, t), widths equal (DistilBERT)
-        "mse"      mean square of x Wᵀ - t over the teacher's width, W (teacher's width, student's width) (TinyBERT)
+hidden  how far the student's vectors are from the teacher's (`imitation`)
 
-W is a parameter of the run, not of the model: it is learnt and kept with the others under `PROJECTION`, and not saved
-with the model (`extra_parameters`). The teacher gets no gradient and drops nothing. It reads the student's ids, so for
-hidden vectors both must have one vocabulary: whoever makes the objective checks that.
-
-Source: Hinton et al. 2015, section 2; Sanh et al. 2019 (DistilBERT), section 2; Jiao et al. 2020 (TinyBERT), section 3.
+Source: Hinton et al. 2015, section 2; Sanh et al. 2019 (DistilBERT), section 2.
 """
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 
@@ -27,31 +21,16 @@ from ..config import BertConfig, Numerics
 from ..dropout import Dropout
 from ..errors import InputError
 from ..layers import Settings
-from ..layout import Inputs, Layout
-from ..opset import ForwardRun, OpSet
+from ..opset import OpSet
 from ..params import Shape
 from ..probes import Probe
+from . import imitation
 from .base import TOTAL, Denominators, Outcome, Prepared
 from .head_objective import HeadObjective, send
+from .imitation import HiddenCache, Imitation, Teacher, real_rows
 from .soft import Soft, TaughtHostBatch, soft_of
 
-PROJECTION = "distillation.projection.weight"
 SOFT, HIDDEN, HARD = "soft", "hidden", "hard"
-COSINE_EPSILON = 1e-12
-"""torch's."""
-
-
-@dataclass(frozen=True)
-class Teacher:
-    """A teacher whose vectors are imitated: its weights on the device, in the type to compute in, and its settings."""
-
-    params: dict[str, Array]
-    settings: Settings
-
-    def read(self, ops: OpSet, inputs: Inputs) -> Array:
-        """Ids -> the last layer's vectors (T, H)."""
-        encoded, _ = model.forward(ops.forward_only(), self.params, inputs, self.settings)
-        return encoded.sequence
 
 
 @dataclass(frozen=True)
@@ -62,14 +41,6 @@ class DistillationTargets:
     soft: Any
     tokens: Array
     token_count: Array
-
-
-class HiddenCache(NamedTuple):
-    """The runs of the projection (None without one) and of the comparison, and the shape of what was compared."""
-
-    projection: ForwardRun | None
-    compared: ForwardRun
-    shape: tuple[int, ...]
 
 
 @dataclass
@@ -106,14 +77,7 @@ class DistillationObjective:
 
     def __post_init__(self) -> None:
         soft_of(self.objective)
-        if not 0 < self.temperature < math.inf:
-            raise InputError(f"distillation: the temperature is {self.temperature}; it must be above 0")
-        if not 0 <= self.alpha <= 1:
-            raise InputError(f"distillation: the soft loss's share is {self.alpha}; it must be in [0, 1]")
-        if not 0 <= self.hidden_weight < math.inf:
-            raise InputError(
-                f"distillation: the weight of hidden vectors is {self.hidden_weight}; it must be 0 or more"
-            )
+        must_make_sense(self.temperature, self.alpha, self.hidden_weight)
         if self.hidden not in ("none", "cosine", "mse"):
             raise InputError(f"distillation: hidden is {self.hidden!r}; it must be none, cosine or mse")
         if (self.hidden == "none") != (self.teacher is None):
@@ -127,19 +91,13 @@ class DistillationObjective:
     def _soft(self) -> Soft:
         return soft_of(self.objective)
 
+    @property
+    def _imitation(self) -> Imitation | None:
+        return None if self.teacher is None or self.hidden == "none" else Imitation(self.teacher, self.hidden)
+
     def extra_parameters(self, config: BertConfig) -> dict[str, Shape]:
         """Name -> shape of the parameters that the run of a student of this config has beside the model's."""
-        if self.teacher is None:
-            return {}
-        teachers = self.teacher.settings.config.hidden_size
-        if self.hidden == "mse":
-            return {PROJECTION: (teachers, config.hidden_size)}
-        if teachers != config.hidden_size:
-            raise InputError(
-                f"distillation: the teacher's vectors are {teachers} wide, the student's {config.hidden_size}; cosine "
-                "compares equal widths, mse any"
-            )
-        return {}
+        return {} if self._imitation is None else self._imitation.extra_parameters(config)
 
     def denominators(self, batch: Any, numerics: Numerics) -> Denominators:
         """Those of the task, and of "soft" and "hidden"."""
@@ -162,7 +120,7 @@ class DistillationObjective:
         hard = self.objective.prepare(xp, batch, numerics, packed=packed, dtype=dtype, divide_by=whole)
         layout = hard.inputs.layout
         soft = self._soft.targets(xp, batch, layout, hard.targets, whole[SOFT], dtype, self.temperature)
-        tokens = send(xp, _tokens(batch, layout), dtype)
+        tokens = send(xp, real_rows(batch, layout), dtype)
         return Prepared(hard.inputs, DistillationTargets(hard.targets, soft, tokens, send(xp, whole[HIDDEN], dtype)))
 
     def forward(
@@ -184,9 +142,12 @@ class DistillationObjective:
         soft, soft_cache = self._soft.compare(ops, answered.logits, wanted.soft, self.temperature)
         total, _ = ops.add.forward(soft * self.alpha, hard.loss * (1 - self.alpha))
         losses, hidden_cache = {HARD: hard.loss, SOFT: soft}, None
-        if self.teacher is not None:
-            teachers = self.teacher.read(ops, prepared.inputs)
-            hidden, hidden_cache = self._imitate(ops, params, answered.encoded.sequence, teachers, wanted)
+        if self._imitation is not None:
+            teachers = self._imitation.teacher.read(ops, prepared.inputs)
+            sequence = answered.encoded.sequence
+            hidden, hidden_cache = self._imitation.compare(
+                ops, params, sequence, teachers, wanted.tokens, wanted.token_count
+            )
             losses[HIDDEN] = hidden
             total, _ = ops.add.forward(total, hidden * self.hidden_weight)
         losses[TOTAL] = total
@@ -208,35 +169,15 @@ class DistillationObjective:
         d_logits, _ = ops.add.forward(from_soft, from_hard)
         d_sequence, grads = None, dict[str, Array]()
         if cache.hidden is not None:
-            d_sequence, grads = self._imitate_backward(ops, d_total * self.hidden_weight, cache.hidden)
+            d_sequence, grads = imitation.backward(ops, d_total * self.hidden_weight, cache.hidden)
         return self.objective.answer_backward(ops, d_logits, d_sequence, cache.encoder, cache.head, probe) | grads
 
-    def _imitate(
-        self, ops: OpSet, params: dict[str, Array], sequence: Array, teachers: Array, wanted: DistillationTargets
-    ) -> tuple[Array, HiddenCache]:
-        """The student's vectors (T, H) and the teacher's (T, H') -> the loss ()."""
-        xp = ops.xp
-        if self.hidden == "cosine":
-            loss, run = ops.cosine.forward(sequence, teachers, wanted.tokens, wanted.token_count, eps=COSINE_EPSILON)
-            return loss, HiddenCache(None, run, tuple(sequence.shape))
-        projected, projection = ops.dense.forward(sequence, params[PROJECTION], None)
-        # padding is its own target: difference 0, and gradient 0
-        target = xp.where(xp.expand_dims(wanted.tokens, axis=1) == 0, projected, teachers)
-        flat, flat_target = (xp.reshape(a, (-1,)) for a in (projected, target))
-        loss, run = ops.squared_error.forward(flat, flat_target, wanted.token_count * teachers.shape[1])
-        return loss, HiddenCache(projection, run, tuple(projected.shape))
 
-    def _imitate_backward(self, ops: OpSet, d_loss: Array, cache: HiddenCache) -> tuple[Array, dict[str, Array]]:
-        """d_loss () -> gradient of the student's vectors (T, H), and of the projection."""
-        if cache.projection is None:
-            return ops.cosine.backward(d_loss, cache.compared).x, {}
-        flat = ops.squared_error.backward(d_loss, cache.compared).predictions
-        # projected = x Wᵀ
-        dense = ops.dense.backward(ops.xp.reshape(flat, cache.shape), cache.projection)
-        return dense.x, {PROJECTION: dense.weight}
-
-
-def _tokens(batch: TaughtHostBatch, layout: Layout) -> Any:
-    """(T): 1 where the layout's row is a token, not padding."""
-    real = batch.attention_mask.reshape(-1) != 0
-    return real[real] if layout.packed else real
+def must_make_sense(temperature: float, alpha: float, hidden_weight: float) -> None:
+    """Raises `InputError` for a temperature or weights that no teaching has."""
+    if not 0 < temperature < math.inf:
+        raise InputError(f"distillation: the temperature is {temperature}; it must be above 0")
+    if not 0 <= alpha <= 1:
+        raise InputError(f"distillation: the soft loss's share is {alpha}; it must be in [0, 1]")
+    if not 0 <= hidden_weight < math.inf:
+        raise InputError(f"distillation: the weight of hidden vectors is {hidden_weight}; it must be 0 or more")

@@ -163,7 +163,7 @@ class PretrainingObjective:
             probe=_logits(at_predictions), figure=made.__setitem__ if figures else None,
         )  # fmt: skip
         losses = {"mlm": mlm, TOTAL: mlm}
-        shown = _word_figures(ops.xp, mlm, made["predicted"], wanted) if figures else {}
+        shown = word_figures(ops.xp, mlm, made["predicted"], wanted) if figures else {}
         next_sentence = next_sentence_loss = None
         if self.next_sentence:
             dropping = at_the_head(dropout, settings.config, "next_sentence")
@@ -209,7 +209,7 @@ class PretrainingObjective:
         return {cache.decoder_name: table, **encoder_grads, **grads}
 
 
-def _word_figures(xp: Namespace, mlm: Array, predicted: Array, wanted: Targets) -> dict[str, Figure]:
+def word_figures(xp: Namespace, mlm: Array, predicted: Array, wanted: Targets) -> dict[str, Figure]:
     """The loss times its denominator is the sum over the predictions."""
     count = xp.sum(wanted.weights)
     right = xp.astype(predicted == wanted.ids, wanted.weights.dtype)

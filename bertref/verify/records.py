@@ -232,6 +232,28 @@ class Cause:
 
 
 @dataclass(frozen=True)
+class Description:
+    """What a wrong tensor looks like beside the one that its step should have made of the subject's own inputs. Fitted
+    to this tensor, so it says nothing of where the error comes from: it is no cause.
+
+    kind      "place"    the only tokens or words where it is wrong
+              "factor"   a multiple of the right one
+              "another"  another known tensor
+              "sign"     the right numbers, some with the other sign
+              "order"    the right numbers in another order
+              "added"    the right one and a multiple of a known tensor
+              "factors"  the right one with a factor for each row, head, token, channel, ...
+              "offsets"  the right one and a number for each of these
+              "curve"    another function of the input of an elementwise step
+    sentence  in words that follow "is"; those beside a place hold there
+    """
+
+    tensor: str
+    kind: str
+    sentence: str
+
+
+@dataclass(frozen=True)
 class Diagnosis:
     """Why a subject diverges. `outcome` is
 
@@ -244,6 +266,7 @@ class Diagnosis:
     left      wrong tensors that remain unexplained, of those whose own steps are wrong
     note      a remark: what went wrong, or why nothing was tried
     ruled_out the ids of what was tried at the first wrong tensor in vain
+    looks     what the first of those that remain unexplained looks like
     """
 
     outcome: str
@@ -251,6 +274,7 @@ class Diagnosis:
     left: tuple[str, ...] = ()
     note: str = ""
     ruled_out: tuple[str, ...] = ()
+    looks: tuple[Description, ...] = ()
 
 
 @dataclass(frozen=True)

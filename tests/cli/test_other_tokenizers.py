@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import shlex
 import shutil
 from pathlib import Path
 
@@ -13,28 +14,32 @@ import transformers
 from tests import small_run
 from tests.cli_helpers import in_process
 
+OBJECTIVES = {"byte-level": "mlm", "unigram": "mlm+sop"}
 KINDS = {"byte-level": ("<mask>", "<s>", "</s>", 330), "unigram": ("[MASK]", "[CLS]", "[SEP]", 66)}
 
 
 @pytest.fixture(scope="module", params=KINDS)
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with `tokenizer`, `tokens` and `model`, made by the commands."""
+    """A folder with `tokenizer`, `tokens` and `model`, made by the commands, and what the last one printed."""
     path = tmp_path_factory.mktemp(request.param) / request.param
     path.mkdir()
     small_run.write(path)
     network = {"byte-level": {"model_type": "roberta", "type_vocab_size": 1},
                "unigram": {"model_type": "albert", "embedding_size": 8}}[request.param]  # fmt: skip
-    (path / "config.json").write_text(json.dumps({**small_run.CONFIG, **network, "vocab_size": 400}))
+    sizes = {"vocab_size": 400, "max_position_embeddings": 64}
+    (path / "config.json").write_text(json.dumps({**small_run.CONFIG, **network, **sizes}))
     text, sentences = str(path / "text.txt"), ("--sentences", "line", "--documents", "blank-line")
     size = ("--kind", request.param, "--size", "330")
     for arguments in (
         ("vocab", text, *sentences, *size, "--out", path / "tokenizer"),
         ("prepare", text, *sentences, "--vocab", path / "tokenizer", "--out", path / "tokens", "--processes", "1"),
         ("pretrain", path / "tokens", "--config", path / "config.json", "--out", path / "model", "--steps", "4",
-         "--batch-size", "4", "--seq-len", "24", "--objective", "mlm", "--whole-word", "--held-out", "0.2"),
+         "--batch-size", "4", "--seq-len", "24", "--objective", OBJECTIVES[request.param], "--whole-word", "--held-out",
+         "0.2"),
     ):  # fmt: skip
         done = in_process(*arguments)
         assert done.returncode == 0, done.stderr
+    (path / "last.txt").write_text(done.stdout)
     return path
 
 
@@ -87,6 +92,32 @@ def test_it_fills_its_own_mask(folder: Path) -> None:
     other = next(name for name, *_ in KINDS.values() if name != mask)
     done = in_process("predict", "--model", folder / "model", f"The wind {other} every word.")
     assert f"put {mask} where a word is to be guessed" in done.stderr
+
+
+def test_what_a_run_proposes_works(folder: Path) -> None:
+    (line,) = (folder / "last.txt").read_text().strip().split("\n")
+    done = in_process(*shlex.split(line)[1:], "--json")
+    assert done.returncode == 0, done.stderr
+    assert len(json.loads(done.stdout)["masks"]) == 2
+
+
+def test_a_pair_is_judged_by_what_its_head_learns(folder: Path) -> None:
+    pair = ("predict", "--model", folder / "model", "The wind answers.", "--pair", "A letter.")
+    if folder.name == "byte-level":
+        assert "has no head for next-sentence" in in_process(*pair).stderr
+        return
+    found = json.loads(in_process(*pair, "--json").stdout)
+    assert found.keys() >= {"text", "pair", "in_order"}
+    shown = in_process(*pair).stdout.strip()
+    assert shown.endswith("are in this order" if found["in_order"] >= 0.5 else "have changed places")
+    network = transformers.AutoModelForPreTraining.from_pretrained(folder / "model").eval()
+    vocab = transformers.AutoTokenizer.from_pretrained(folder / "model")
+    first, second = (vocab(text, add_special_tokens=False)["input_ids"] for text in (pair[3], pair[5]))
+    ids = [vocab.cls_token_id, *first, vocab.sep_token_id, *second, vocab.sep_token_id]
+    types = [0] * (len(first) + 2) + [1] * (len(second) + 1)
+    with torch.no_grad():
+        logits = network(torch.tensor([ids]), token_type_ids=torch.tensor([types])).sop_logits
+    assert found["in_order"] == pytest.approx(float(logits.softmax(-1)[0, 0]), abs=1e-6)
 
 
 def test_tokenize_shows_the_pieces(folder: Path) -> None:

@@ -22,9 +22,10 @@ from bertref.objectives import (
     PretrainingObjective,
     Teacher,
     distillation,
+    imitation,
     soft,
 )
-from bertref.objectives.distillation import PROJECTION
+from bertref.objectives.imitation import PROJECTION
 from bertref.opset import OpSet
 from bertref.train.figures import evaluate
 from bertref.train.step import gradients, initial_state
@@ -250,27 +251,27 @@ def without(term: str) -> Any:
 
 
 def without_the_gradient_of_hidden_vectors(patch: pytest.MonkeyPatch) -> None:
-    whole = DistillationObjective._imitate_backward
+    whole = imitation.backward
 
-    def fault(self: Any, ops: OpSet, d_loss: Any, cache: Any) -> Any:
-        dx, grads = whole(self, ops, d_loss, cache)
+    def fault(ops: OpSet, d_loss: Any, cache: Any) -> Any:
+        dx, grads = whole(ops, d_loss, cache)
         return 0 * dx, grads
 
-    patch.setattr(DistillationObjective, "_imitate_backward", fault)
+    patch.setattr(imitation, "backward", fault)
 
 
 def without_the_gradient_of_the_projection(patch: pytest.MonkeyPatch) -> None:
-    whole = DistillationObjective._imitate_backward
+    whole = imitation.backward
 
-    def fault(self: Any, ops: OpSet, d_loss: Any, cache: Any) -> Any:
-        dx, grads = whole(self, ops, d_loss, cache)
+    def fault(ops: OpSet, d_loss: Any, cache: Any) -> Any:
+        dx, grads = whole(ops, d_loss, cache)
         return dx, {name: 0 * grad for name, grad in grads.items()}
 
-    patch.setattr(DistillationObjective, "_imitate_backward", fault)
+    patch.setattr(imitation, "backward", fault)
 
 
 def padding_is_imitated(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(distillation, "_tokens", lambda batch, layout: np.ones(batch.input_ids.size, bool))
+    patch.setattr(distillation, "real_rows", lambda batch, layout: np.ones(batch.input_ids.size, bool))
 
 
 @pytest.mark.parametrize(

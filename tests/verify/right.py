@@ -137,16 +137,50 @@ def subject_of(implementation: str, case: Case, folder: Path) -> Subject:
     kind, _, dtype = implementation.partition(":")
     if kind != "onnx":
         return parse(implementation)
-    probes: list[Any] = []
+    probes: list[str] = []
     if int(case.origin["seed"]) % 2:
-        probes = [name for name in probe_names(case.config) if not name.startswith("loss.")]
+        probes = list(probe_names(case.config, case.heads, None))
     path = folder / "model.onnx"
-    export(case.params, case.config, case.numerics, path, heads=("pretraining",), probes=probes, dtype=dtype)
+    export(case.params, case.config, case.numerics, path, heads=case.heads, probes=probes, dtype=dtype)
     return OnnxSubject(path)
 
 
+OF_VARIANTS = {
+    f"{variant} {implementation}": (variant, implementation)
+    for variant in ("roberta", "distilbert", "albert")
+    for implementation in (
+        "transformers:attention=eager,dtype=float32", "transformers:attention=eager,dtype=bfloat16",
+        "transformers:attention=sdpa,dtype=float32", "transformers:attention=sdpa,dtype=bfloat16", "onnx:float32",
+    )
+}  # fmt: skip
+"""Implementations of other networks than BERT."""
+TASKS = ("sequence_classification", "token_classification", "question_answering", "multiple_choice")
+
+
+def case_of_variant(seed: int, variant: str) -> Case:
+    """As `random_case`, of another network: half of them with the head of pre-training, the others with a task's."""
+    draw, base = np.random.default_rng([seed, 2]), random_case(seed)
+    head = None if seed % 2 else str(draw.choice(TASKS))
+    options = {name: value for name, value in base.origin["options"].items() if name not in ("edge", "hidden_act")}
+    if head is not None:
+        options["head"] = head
+    edges = ["", "large-scores", *(["padded-left"] * (variant != "albert" and head in (None, "token_classification")))]
+    if head == "multiple_choice":
+        options["B"] = 3 * max(options["B"] // 3, 1)
+    if variant != "roberta":  # whose head of masked words has gelu whatever the config says
+        options["hidden_act"] = str(draw.choice(["gelu", "gelu", "relu"]))
+    if variant == "albert":
+        options["G"] = int(draw.integers(1, options["L"], endpoint=True))
+    return generate(seed, variant=variant, edge=str(draw.choice(edges)), **options)
+
+
 def asked(kind: str, seed: int, folder: Path) -> Asked:
-    """A subject of that kind (one of `WAYS` or `IMPLEMENTATIONS`) and the seed's case for it; files go to `folder`."""
+    """A subject of that kind (one of `WAYS`, `IMPLEMENTATIONS` or `OF_VARIANTS`) and the seed's case for it; files go
+    to `folder`."""
+    if kind in OF_VARIANTS:
+        variant, implementation = OF_VARIANTS[kind]
+        case = case_of_variant(seed, variant)
+        return subject_of(implementation, case, folder), case
     case = random_case(seed)
     if kind in WAYS:
         return WAYS[kind](case, np.random.default_rng([seed, 1]))

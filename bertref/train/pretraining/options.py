@@ -19,6 +19,9 @@ DROPOUT = {"tiny": 0.0, "mini": 0.0}
 """Dropout probabilities by the size of the preset: small models learn too little, not too much. Another config keeps
 its own."""
 
+TEACHING = TEMPERATURE, HARD_WEIGHT, HIDDEN_WEIGHT = 2.0, 2 / 7, 1 / 7
+"""DistilBERT's: 5 for the teacher's words, 2 for the labels, 1 for the vectors, over the sum of the first two."""
+
 
 @dataclass(frozen=True)
 class PretrainOptions:
@@ -74,6 +77,11 @@ class PretrainOptions:
     init: str | None = None
     init_optimizer: bool = False
     shard_optimizer: bool = False
+    init_layers: str | None = None
+    teacher: str | None = None
+    temperature: float = TEMPERATURE
+    hard_weight: float = HARD_WEIGHT
+    hidden_weight: float = HIDDEN_WEIGHT
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "precision", canonical(self.precision))
@@ -81,6 +89,12 @@ class PretrainOptions:
             raise InputError(f"corpus is {self.corpus!r}, a text; give a sequence of paths, ({self.corpus!r},)")
         if self.init_optimizer and self.init is None:
             raise InputError("--init-optimizer takes the state that lies beside the model of --init; add --init")
+        if self.init_layers is not None and (self.init is None or self.init_optimizer):
+            raise InputError("--init-layers names layers of the model of --init; add --init, without --init-optimizer")
+        if self.teacher is None and (self.temperature, self.hard_weight, self.hidden_weight) != TEACHING:
+            raise InputError("--temperature, --hard-weight and --hidden-weight are about a teacher; add --teacher")
+        if self.teacher is not None and self.objective != "mlm":
+            raise InputError("--teacher teaches masked words alone; add --objective mlm")
         for name in ("steps", "batch_size", "vocab_size", "dupe_factor", "accumulate", "eval_batches", "log_every",
                      "save_every", "keep"):  # fmt: skip
             if getattr(self, name) < 1 and not (name == "steps" and self.steps == 0 and self.init):

@@ -21,6 +21,7 @@ from ..report import Report
 from ..start import differences, starting_params, weights_digest
 from ..step import State, TrainingRecipe, initial_state
 from .options import PretrainOptions, read_architecture
+from .student import begun_from
 
 SIZES = ("model_type", "num_hidden_layers", "hidden_size", "num_attention_heads", "intermediate_size")
 """What the name of a preset says of a config."""
@@ -58,6 +59,8 @@ def open_origin(options: PretrainOptions, out: Path) -> Origin | None:
         except CheckpointError as error:
             where = "--init-optimizer" if options.init_optimizer else "--init"
             raise CheckpointError(f"{where}: {error}") from None
+        if options.init_layers is not None:
+            model = begun_from(model, options)
         origin = Origin(options.init, model.config, model.numerics, model.tokenizer, model)
     else:
         described = describe(open_source(checkpoint), checkpoint)

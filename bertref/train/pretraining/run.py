@@ -33,6 +33,7 @@ from ..step import State, initial_state, shared_out, working_ops, working_params
 from .options import DEFAULT_CONFIG, PretrainOptions, default_options, recorded
 from .origin import first_state, open_origin, preset_name
 from .setup import Basis, Setup, basis_of, set_up
+from .student import guessing
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def pretrain(
         task.describe(out)
     report("start", _overview(begun.options, setup, state))
     pace = Pace(options.steps, options.log_every, options.save_every, options.eval_every)
-    watch = DivergenceWatch(setup.ops, setup.recipe, _guessing(setup), lambda: latest(out))
+    watch = DivergenceWatch(setup.ops, setup.recipe, _guessing(setup, begun.options), lambda: latest(out))
     trained = train(setup.ops, setup.recipe, state, task, pace, watch, report, should_stop)
     if not trained.interrupted:
         if not pace.saves(trained.state.step):
@@ -83,7 +84,9 @@ def pretrain(
         if world.rank == 0:
             save_weights(out, checkpoints.to_host(setup.ops.xp, trained.state.params))
     status, step = "interrupted" if trained.interrupted else "finished", trained.state.step
-    report("done", {"status": status, "step": step, "out": str(out), "unigram_loss": setup.unigram, **task.metrics})
+    mask = setup.tokenizer.vocab.notation.mask
+    report("done", {"status": status, "step": step, "out": str(out), "mask": mask, "unigram_loss": setup.unigram,
+                    **task.metrics})  # fmt: skip
     return Result(status, step, out, task.metrics, setup.unigram, trained.curve)
 
 
@@ -128,10 +131,12 @@ def _start(
     return setup, state
 
 
-def _guessing(setup: Setup) -> float:
+def _guessing(setup: Setup, options: PretrainOptions) -> float:
     """The loss of guessing evenly among the words and, if that is asked, whether the second segment is random."""
-    pairs = math.log(2) if "next_sentence" in setup.heads else 0.0
-    return math.log(len(setup.tokenizer.vocab)) + pairs
+    words = math.log(len(setup.tokenizer.vocab))
+    if options.teacher:
+        return guessing(options, words)
+    return words + (math.log(2) if "next_sentence" in setup.heads else 0.0)
 
 
 def _overview(options: PretrainOptions, setup: Setup, state: State) -> dict[str, Any]:
@@ -184,7 +189,7 @@ class _Pretraining:
             return True
         recipe, params = setup.recipe, working_params(setup.ops, setup.recipe, state)
         self.metrics = evaluate(
-            working_ops(setup.ops, recipe), recipe.objective, params, setup.evaluation, recipe.settings,
+            working_ops(setup.ops, recipe), setup.asked, params, setup.evaluation, recipe.settings,
             packed=recipe.packed, world=recipe.world,
         )  # fmt: skip
         found = {"step": state.step, "on": self.options.eval_on, **self.metrics, "unigram_loss": setup.unigram}

@@ -30,6 +30,7 @@ from ..step import TrainingRecipe
 from .options import DEFAULT_CONFIG, DROPOUT, PretrainOptions, read_architecture
 from .origin import Origin
 from .records import open_evaluation, open_records
+from .student import taught
 from .text import given_tokenizer, open_text
 
 ALL_RECORDS = (
@@ -64,6 +65,11 @@ class Setup:
     def heads(self) -> tuple[str, ...]:
         """The heads of the model."""
         return self.recipe.objective.heads
+
+    @property
+    def asked(self) -> PretrainingObjective:
+        """What is evaluated: without a teacher."""
+        return PretrainingObjective(next_sentence="next_sentence" in self.heads)
 
 
 class Basis(NamedTuple):
@@ -131,6 +137,8 @@ def set_up(
         batch.validate(config)
     unigram = _unigram(data, batches) if batches and isinstance(data, PretrainingData) else None
     ops, recipe = OpSet(backend, kernels=options.kernels), recipe_of(options, config, numerics, backend)
+    if options.teacher:
+        recipe = replace(recipe, objective=taught(options, config, tokenizer, ops))
     if options.shard_optimizer:
         must_take_pieces(recipe.optimizer)
     return Setup(ops, replace(recipe, world=world), config, numerics, tokenizer, data, batches, unigram, size)

@@ -43,6 +43,8 @@ def _sizes(case: Case) -> dict[str, int]:
         "S": S + 4, "L": c.num_hidden_layers, "A": c.num_attention_heads,
         "H": c.num_attention_heads * (c.head_size + 2), "I": c.intermediate_size + 8, "V": c.vocab_size + 10,
     }  # fmt: skip
+    if "E" in case.origin["options"]:  # as wide as the layers, or not
+        found["E"] = found["H"] if c.embedding_size == c.hidden_size else case.origin["options"]["E"] + 2
     return found if case.objective == "multiple_choice" else {**found, "B": B + 1}
 
 

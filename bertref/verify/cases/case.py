@@ -43,14 +43,15 @@ SIZES: dict[str, dict[str, int]] = {
 
 The small ones have odd and different numbers, so that a swapped axis can't hide."""
 
-EDGES = ("", "masked-row", "large-scores", "full-rows")
+EDGES = ("", "masked-row", "large-scores", "full-rows", "padded-left")
 """masked-row: the last row is all padding; implementations legitimately differ there, so only the other rows are
 judged, up to the sequence output. large-scores: queries and keys so long that the softmax is nearly one-hot. full-rows:
-no padding, so that a span's loss is the same whether padding is counted or not."""
+no padding, so that a span's loss is the same whether padding is counted or not. padded-left: every third row has its
+padding in front, where positions that are counted over it are others; for heads that read no first token."""
 
 OPTIONS = frozenset(
     {"dialect", "edge", "optimizer", "step", "hidden_act", "numerics", "head", "labels", "choices", "variant",
-     *SIZES["tiny"]}
+     "E", "G", *SIZES["tiny"]}
 )
 """What `generate` takes besides seed and size; the letters are those of `SIZES`."""
 
@@ -59,6 +60,9 @@ STEP = 7
 
 JUDGED = tuple(name for name, rule in RULES.items() if rule.continuous)
 """The optimisers whose updates can be judged."""
+
+PADDED_LEFT = ("masked_lm", "token_classification")
+"""Heads that read no first token, which may be padding there."""
 
 EMBEDDING_SCALE = 0.026
 """Of the embeddings' standard deviation: trained tables have rows of about this size. Larger: an epsilon of 1e-5 in
@@ -75,7 +79,8 @@ def generate(seed: int, *, size: str = "tiny", **options: Any) -> Case:
     edge        one of `EDGES`
     head        one of `targets.HEADS`, with the number of `labels` (3; 1 for regression) or `choices` (3)
     variant     another network than BERT, by its `model_type`: "roberta", "distilbert", "albert", ...
-    B, S, ...   numbers that differ from the size's
+    B, S, ...   numbers that differ from the size's; E and G, for ALBERT, are the width of its embeddings, two thirds of
+                H unless it is given, and the number of groups of layers, 1
 
     Raises `InputError` for an unknown size or option and for numbers that contradict each other.
     """
@@ -89,6 +94,8 @@ def generate(seed: int, *, size: str = "tiny", **options: Any) -> Case:
         raise InputError(f"case: no edge {edge!r}; there are {', '.join(filter(None, EDGES))}")
     if (variant := VARIANTS.get(options.get("variant", "bert"))) is None:
         raise InputError(f"case: no variant {options['variant']!r}; there are {', '.join(VARIANTS)}")
+    if {"E", "G"} & options.keys() and "num_hidden_groups" not in variant.own:
+        raise InputError(f"case: E and G are of ALBERT's layers; {variant.title} has no such numbers")
     head, labels, choices = asked_head(options, variant)
     n = {**SIZES[size], **{letter: options[letter] for letter in SIZES[size] if letter in options}}
     if head == "multiple_choice" and "B" not in options:
@@ -98,8 +105,11 @@ def generate(seed: int, *, size: str = "tiny", **options: Any) -> Case:
     numerics = replace(Numerics.preset(options.get("dialect", "huggingface")), **options.get("numerics", {}))
     config = BertConfig(
         vocab_size=n["V"], hidden_size=n["H"], num_hidden_layers=n["L"], num_attention_heads=n["A"],
-        intermediate_size=n["I"], hidden_act=options.get("hidden_act", "gelu"), **_settings(variant, n["S"], n["H"]),
+        intermediate_size=n["I"], hidden_act=options.get("hidden_act", "gelu"),
+        **_settings(variant, n["S"], {"E": 2 * n["H"] // 3, "G": 1, **options}),
     )  # fmt: skip
+    if edge == "padded-left" and head not in PADDED_LEFT:
+        raise InputError(f"case: the edge padded-left is for {' and '.join(PADDED_LEFT)}; {head} reads the first token")
     heads = HEADS[head]
     params = rich_parameters(
         config, seed, sharp=8.0 if edge == "large-scores" else 1.0, heads=heads, num_labels=labels
@@ -114,7 +124,7 @@ def generate(seed: int, *, size: str = "tiny", **options: Any) -> Case:
     return Case(", ".join(words), config, numerics, params, batch, step, origin, heads, head, wanted)
 
 
-def _settings(variant: Variant, length: int, width: int) -> dict[str, Any]:
+def _settings(variant: Variant, length: int, shared: Mapping[str, Any]) -> dict[str, Any]:
     """What of a generated config depends on the network: sequences of `length` fit, and not a token more."""
     if variant is BERT:
         return {"max_position_embeddings": length}
@@ -122,9 +132,10 @@ def _settings(variant: Variant, length: int, width: int) -> dict[str, Any]:
     padding = variant.defaults.get("pad_token_id", 0)
     before = padding + 1 if variant.counts_tokens else 0
     types = {"type_vocab_size": 1} if variant.counts_tokens else {}
-    shared = {"embedding_size": 2 * width // 3, "num_hidden_groups": 1} if "num_hidden_groups" in variant.own else {}
+    if "num_hidden_groups" in variant.own:
+        found |= {"embedding_size": shared["E"], "num_hidden_groups": shared["G"]}
     return {"model_type": variant.model_type, "pad_token_id": padding, "max_position_embeddings": length + before,
-            **types, **shared, **found}  # fmt: skip
+            **types, **found}  # fmt: skip
 
 
 def asked_head(options: Mapping[str, Any], variant: Variant = BERT) -> tuple[str, int, int]:
@@ -293,8 +304,21 @@ def ragged_batch(
         masked_lm_weights=weights, next_sentence_label=(np.arange(rows) % 3 == 1).astype(np.int32),
         example=np.arange(rows, dtype=np.int64),
     )  # fmt: skip
+    if edge == "padded-left":
+        batch = _padded_left(batch)
     batch.validate(config)
     return batch
+
+
+def _padded_left(batch: PretrainingBatch) -> PretrainingBatch:
+    """Every third row, from the third on, moved to the right end."""
+    S = batch.input_ids.shape[1]
+    by = (S - batch.attention_mask.sum(axis=1)) * (np.arange(len(batch)) % 3 == 2)
+    at = (np.arange(S) - by[:, None]) % S
+    moved = {name: np.take_along_axis(getattr(batch, name), at, axis=1)
+             for name in ("input_ids", "attention_mask", "token_type_ids")}  # fmt: skip
+    positions = batch.masked_lm_positions + by[:, None] * (batch.masked_lm_weights > 0)
+    return replace(batch, **moved, masked_lm_positions=positions.astype(np.int32))
 
 
 def optimizer_case(

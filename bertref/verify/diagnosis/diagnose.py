@@ -8,6 +8,7 @@ from ..judgement.judge import WORDS
 from ..judgement.limit import LIMIT
 from ..records import Cause, Diagnosis, Report
 from ..report.layout import number
+from .describe import described
 from .families import HYPOTHESES
 from .hypothesis import Told
 from .scene import BACK, Scene
@@ -44,7 +45,11 @@ def diagnose(
     finding = next((finding for finding in report.findings if finding.name == report.first), None)
     if not force and (finding is None or finding.status not in OWN):
         return Diagnosis("unknown", note="only a step that is wrong by itself is looked into")
-    return _Search(scene, another, frozenset(without), force=force).run(report.first)
+    found = _Search(scene, another, frozenset(without), force=force).run(report.first)
+    if found.outcome == "ambiguous" or not found.left:
+        return found
+    first = next(name for name in scene.judged_names() if name in found.left)
+    return replace(found, looks=described(scene, first))
 
 
 @dataclass(frozen=True)

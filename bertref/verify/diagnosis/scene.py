@@ -95,6 +95,10 @@ class Scene:
         table = RowArithmetic(self.case, self.params, padding_row=False).parameter(row, 0)
         return self.changed({f"{BACK} {LOOKUP}": Back((), {row.parameters[0].name: table})})
 
+    def making(self, name: str, value: Any) -> "Scene":
+        """The same, whose step `name` should make this."""
+        return Scene(self._judgement, self.replay.making(name, value))
+
     def span(self, name: str) -> set[str]:
         """The rows, and ways back of rows, that may have made an answer out of what was recorded."""
         graph, found = self.replay.graph, set[str]()

@@ -119,6 +119,12 @@ class Replay:
         other._updates = updater(_Gradients(self.graph.case.params, self.input))
         return other
 
+    def making(self, name: str, value: Values) -> "Replay":
+        """The same recorded values, of which the step `name` makes this."""
+        other = copy(self)
+        other._made = {**self._made, name: value}
+        return other
+
     def _stepper(self) -> CaseUpdates | Callable[[str], Values]:
         with self._one:
             if self._updates is None:

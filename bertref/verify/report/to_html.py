@@ -85,7 +85,11 @@ def _verdict(report: Report, replay: str | None) -> Iterable[str]:
 def _causes(report: Report) -> Iterable[str]:
     """What is behind a cause: the numbers, and where such a line usually stands."""
     found = report.diagnosis
-    if found is None or not found.causes:
+    if found is None:
+        return
+    if not found.causes and found.ruled_out:
+        yield "<h2>Why: unknown</h2>" + _table(("", ""), [("ruled out", ", ".join(found.ruled_out))])
+    if not found.causes:
         return
     yield "<h2>Why</h2>" if found.outcome == "named" else "<h2>Why: one of these</h2>"
     for cause in found.causes:

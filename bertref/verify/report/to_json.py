@@ -30,6 +30,10 @@ none's meaning: that would be schema 2.
                 was stopped by a defect of bertref's), or null: it wasn't looked for
     diagnosis_note  a remark on that, or null
     unexplained names of wrong tensors that the causes don't explain, of those whose own steps are wrong
+    looks       what the first of these looks like beside the right one, which is no cause: a list of
+                  tensor, kind ("place", "factor", "another", "sign", "order", "added", "factors", "offsets", "curve":
+                  `records.Description`), sentence
+    ruled_out   ids of the causes that were tried at the first wrong tensor in vain, where none is named
     causes      a list, the cause of the first wrong tensor first, of
                   id, sentence; parameters: a list of {name, value, low, high (the interval in which it explains the
                   tensor as well), known (the constant that it is, or "")}; choice (which of several possibilities, or
@@ -99,9 +103,10 @@ def to_dict(report: Report, replay: str | None = None) -> dict[str, Any]:
 def _diagnosis(found: Diagnosis | None) -> dict[str, Any]:
     """The keys that say why it diverges."""
     if found is None:
-        return {"diagnosis": None, "diagnosis_note": None, "unexplained": (), "causes": ()}
+        found = Diagnosis("")
     return {
-        "diagnosis": found.outcome, "diagnosis_note": found.note or None, "unexplained": found.left,
+        "diagnosis": found.outcome or None, "diagnosis_note": found.note or None, "unexplained": found.left,
+        "looks": [asdict(look) for look in found.looks], "ruled_out": found.ruled_out,
         "causes": [_cause(cause) for cause in found.causes],
     }  # fmt: skip
 

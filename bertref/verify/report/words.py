@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from ..records import WRONG, Finding, Place, Report
+from ..records import WRONG, Diagnosis, Finding, Place, Report
 from .coverage import coverage
 from .formulas import formula
 from .layout import amplified, axis_names, number, ratio
@@ -82,12 +82,31 @@ WHY = {
 def causes(report: Report) -> Lines:
     """Why it diverges, as far as that is known, and what to change."""
     found = report.diagnosis
-    if found is None or found.outcome in ("unknown", "failed"):
+    if found is None or found.outcome == "failed":
         return []
+    if found.outcome == "unknown":
+        return [("cause", _unknown(report, found)), *_looks(found)]
     first, more = ("either", "or") if found.outcome == "ambiguous" else ("cause", "and")
     labels = [first, *[more for _ in found.causes]]
     lines = [(label, cause.sentence) for label, cause in zip(labels, found.causes, strict=False)]
-    return [*lines, *(("change", cause.patch) for cause in found.causes[:1] if found.outcome == "named")]
+    lines += [("change", cause.patch) for cause in found.causes[:1] if found.outcome == "named"]
+    return [*lines, *_looks(found)]
+
+
+def _unknown(report: Report, found: Diagnosis) -> str:
+    """That no cause is known, and of what families those are that it isn't."""
+    families = Counter(id.partition(".")[0] for id in found.ruled_out)
+    listed = ", ".join(f"{family} {count}" for family, count in families.most_common())
+    tried = f"{families.total()} ruled out at {report.first} ({listed})" if listed else ""
+    return "unknown: " + ("; ".join(filter(None, (found.note, tried))) or f"none is listed for {report.first}")
+
+
+def _looks(found: Diagnosis) -> Lines:
+    """What a tensor that nothing explains looks like."""
+    if not found.looks:
+        return []
+    text = "; there it is ".join(look.sentence for look in found.looks)
+    return [("looks like", f"{found.looks[0].tensor} is {text}. That describes it, and is no cause.")]
 
 
 def _reduced(report: Report) -> Lines:

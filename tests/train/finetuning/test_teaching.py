@@ -12,7 +12,7 @@ import pytest
 
 import bertref
 from bertref.errors import InputError
-from bertref.objectives.distillation import PROJECTION
+from bertref.objectives.imitation import PROJECTION
 from bertref.text import Tokenizer, Vocab
 from bertref.train.finetuning import teacher_answers
 from bertref.train.finetuning.setup import FinetuneSetup, basis_of, set_up

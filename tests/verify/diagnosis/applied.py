@@ -23,7 +23,6 @@ from bertref.verify.graph.steps import Graph
 from bertref.verify.judgement.judge import judged
 from bertref.verify.records import Answers, Arrays, Case, Diagnosis, Report
 
-NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
 FORWARD, ALL = ("",), ("", "grad", "update")
 
 
@@ -71,15 +70,15 @@ def wrong(
 
 
 def asked(**options: Any) -> Case:
-    """The case of all these tests, with options of its own."""
+    """The case of all these tests, of any head and network."""
     return generate(31, **options)
 
 
 def diagnosed(
-    hypothesis: Hypothesis, value: Any, given: Collection[str] = (), *, case: Mapping[str, Any] = NO_OPTIONS,
+    hypothesis: Hypothesis, value: Any, given: Collection[str] = (), *, case: Mapping[str, Any] = MappingProxyType({}),
     **options: Any,
 ) -> Diagnosis:  # fmt: skip
-    """What is said of such a subject that gave these answers (all, if none), in two cases with these options."""
+    """What is said of such a subject that gave these answers (all, if none), in two cases of these options."""
     first = asked(**case)
 
     def answers(case: Case) -> Arrays:

@@ -2,9 +2,12 @@
 
 import pytest
 
+from bertref.verify.diagnosis.families import HYPOTHESES
 from tests.verify.mistakes import MISTAKES
 from tests.verify.mistakes.__main__ import main
 from tests.verify.mistakes.measure import measure, measure_all, measure_blocks
+
+from .test_hypotheses import NUMBERS as TRIED
 
 BY_NAME = {one.name: one for one in MISTAKES}
 SAMPLE = {
@@ -33,6 +36,7 @@ def test_a_mistake_is_named(name: str) -> None:
     assert outcome.cause == "right", found
     assert found.causes[0].sentence.startswith(SAMPLE[name])
     assert not found.left
+    assert not found.looks
     assert found.causes[0].after <= 3 <= found.causes[0].before / 10
 
 
@@ -66,6 +70,34 @@ def test_what_other_programs_do_is_named(name: str, sentence: str) -> None:
     assert outcome.report.diagnosis.causes[0].sentence.startswith(sentence)
 
 
+NUMBERS = {
+    "layer-norm-epsilon-1e-3": ("norm.epsilon", 1e-3),
+    "words-times-root-of-width": ("embeddings.words_scaled", 24**0.5),
+    "scale-by-number-of-heads": ("attention.scale", 3**-0.5), "mask-of-minus-10": ("attention.mask_value", -10.0),
+    "labels-smoothed": ("loss.smoothing", 0.1), "rate-halved": ("optimizer.rate", 0.5),
+    "second-beta-0.99": ("optimizer.beta2", 0.01), "dropout-left-on": ("dropout.on", 0.1),
+}  # fmt: skip
+"""Mistake -> the number of its cause. Those of causes that none of the mistakes has are in `test_hypotheses`."""
+
+
+def test_every_number_is_tested() -> None:
+    numbers = {one.id for one in HYPOTHESES if one.number}
+    assert numbers == {id for id, _ in NUMBERS.values()} | set(TRIED) - {"dropout.on"}
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow) for name in NUMBERS])
+def test_a_number_is_right_within_1_percent_and_inside_of_its_interval(name: str) -> None:
+    id, value = NUMBERS[name]
+    found = measure(BY_NAME[name], diagnosis=True).report.diagnosis
+    assert found is not None
+    cause = next(cause for cause in found.causes if cause.id == id)
+    [number] = cause.parameters
+    assert number.value == pytest.approx(value, rel=0.01)
+    assert number.low <= number.value <= number.high
+    rounding = 1e-6 * abs(value)
+    assert number.low - rounding <= value <= number.high + rounding
+
+
 def test_two_causes_of_one_mistake() -> None:
     """Query and key exchanged: each is computed with the other's weights."""
     found = measure(BY_NAME["query-and-key-swapped"], diagnosis=True).report.diagnosis
@@ -80,6 +112,7 @@ def test_what_nothing_explains_is_unknown() -> None:
     found = measure(BY_NAME["decoder-not-tied"], diagnosis=True).report.diagnosis
     assert found is not None
     assert (found.outcome, found.causes, found.left[0]) == ("unknown", (), "mlm.logits")
+    assert found.looks == ()
     assert {"dense.transposed", "dense.no_bias", "dense.other_weights"} <= set(found.ruled_out)
 
 

@@ -4,7 +4,20 @@ Each one names the first tensor that it makes wrong. That name is part of the ta
 the verifier has to find it; `python -m tests.verify.mistakes` prints how it fares.
 """
 
-from . import attention, backward, embeddings, feed_forward, foreign, heads, loss, optimizer, tasks
+from . import (
+    albert,
+    attention,
+    backward,
+    distilbert,
+    embeddings,
+    feed_forward,
+    foreign,
+    heads,
+    loss,
+    optimizer,
+    roberta,
+    tasks,
+)
 from .mistake import Mistake
 
 MISTAKES: list[Mistake] = [
@@ -19,4 +32,7 @@ MISTAKES: list[Mistake] = [
     *foreign.MISTAKES,
 ]
 
-__all__ = ["MISTAKES", "Mistake"]
+OF_VARIANTS: list[Mistake] = [*roberta.MISTAKES, *distilbert.MISTAKES, *albert.MISTAKES]
+"""Those of other networks than BERT."""
+
+__all__ = ["MISTAKES", "OF_VARIANTS", "Mistake"]

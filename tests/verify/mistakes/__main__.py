@@ -1,10 +1,11 @@
 """Prints how the verifier fares: `python -m tests.verify.mistakes [--dtype float32] [--filter gelu] [--size small]`.
 
 Exit code 0 if every mistake is found and at least 95 % of them where they are, else 1. With --causes, whether each is
-named: exit code 1 if any is given a wrong name. With --without-own, what is said where the causes that are right to
-name aren't known: exit code 1 if anything is named, or a place is wrong. With --pairs 60 --seed 1, or --triples 20, so
-many groups of mistakes at once, drawn by chance: exit code 1 if too few of them are named, if anything else is, or if
-the first place is wrong. With --blocks, --causes from dumps of the outputs of layers and heads alone.
+named: exit code 1 if any is given a wrong name. With --without-own, how the tensor is described where the causes that
+are right to name aren't known: exit code 1 if anything is named, or a place is wrong. With --pairs 60 --seed 1, or
+--triples 20, so many groups of mistakes at once, drawn by chance: exit code 1 if too few of them are named, if anything
+else is, or if the first place is wrong. With --blocks, --causes from dumps of the outputs of layers and heads alone.
+With --variants, the mistakes in RoBERTa, DistilBERT and ALBERT.
 """
 
 import argparse
@@ -14,7 +15,7 @@ from collections.abc import Iterable
 
 from bertref.verify.graph.axes import split
 
-from . import MISTAKES
+from . import MISTAKES, OF_VARIANTS
 from .measure import SEED, Outcome, measure_all, measure_blocks
 from .pairs import GroupOutcome, groups, measure_group
 
@@ -65,9 +66,10 @@ def unnamed(outcomes: Iterable[Outcome]) -> int:
     for outcome in outcomes:
         found = outcome.report.diagnosis
         assert found is not None, "asked for"
-        said = ", ".join(cause.id for cause in found.causes)
+        said = ", ".join(cause.id for cause in found.causes) or ", ".join(look.kind for look in found.looks)
         place = "" if outcome.right else f"   place {outcome.report.first}, expected {outcome.expected}"
         counts["WRONG" if found.causes else found.outcome] += 1
+        counts["described"] += bool(found.looks)
         counts["at the wrong tensor"] += bool(place)
         print(f"{outcome.mistake.name:36} {outcome.dtype:9} {found.outcome:10} {said}{place}", flush=True)
     print(", ".join(f"{count} {word}" for word, count in counts.most_common()))
@@ -96,13 +98,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--causes", action="store_true", help="whether the cause is named, instead of the tensor")
     parser.add_argument("--without-own", action="store_true", help="what is named when the right cause isn't known")
     parser.add_argument("--blocks", action="store_true", help="causes from dumps of the outputs of layers and heads")
+    parser.add_argument("--variants", action="store_true", help="mistakes in other networks than BERT")
     parser.add_argument("--pairs", type=int, default=0, help="so many pairs of mistakes")
     parser.add_argument("--triples", type=int, default=0, help="so many groups of three")
     options = parser.parse_args(arguments)
     for count, size, share in ((options.pairs, 2, PAIRS), (options.triples, 3, TRIPLES)):
         if count:
             return groups_named(map(measure_group, groups(count, size, options.seed or 1)), share)
-    chosen = [one for one in MISTAKES if options.filter in one.name or options.filter in one.section]
+    every = OF_VARIANTS if options.variants else MISTAKES
+    chosen = [one for one in every if options.filter in one.name or options.filter in one.section]
     if not chosen:
         print(f"no mistake has {options.filter!r} in its name or section", file=sys.stderr)
         return 2

@@ -21,11 +21,13 @@ def pooler(formula: Callable[[Any, torch.Tensor], torch.Tensor]) -> Patch:
     return patch
 
 
-def decoder(formula: Callable[[Any, torch.Tensor], torch.Tensor]) -> Patch:
+def decoder(
+    formula: Callable[[Any, torch.Tensor], torch.Tensor], path: str = "cls.predictions.decoder"
+) -> Patch:
     """`formula(module, transformed)` for the decoder of the MLM head."""
 
     def patch(model: Model) -> None:
-        module = model.cls.predictions.decoder
+        module = model.get_submodule(path)
         module.forward = lambda x: formula(module, x)
 
     return patch

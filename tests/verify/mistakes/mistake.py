@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from .causes import ACCEPTED
+from .variant_causes import ACCEPTED as OF_VARIANTS
 
 Model = Any
 Patch = Callable[[Model], None]
@@ -21,11 +22,11 @@ class Mistake:
     source   where it was met: an issue, a pull request, or code
     first    the first wrong tensor, in canonical names; "{last}" and "{previous}" stand for the numbers of the last
              layer and of the one before. It was written down from the mathematics, before anything was verified
-    patch    puts the mistake into a `transformers.BertForPreTraining`, or the class of the case's head (two layers or
-             more, eager attention)
+    patch    puts the mistake into a `transformers.BertForPreTraining`, or the class of the case's network and head (two
+             layers or more, eager attention)
     step     an optimiser step that has it, instead of torch's
     dtypes   in which it has to be found
-    case     options of the case: the head
+    case     options of the case: the network, the head
     """
 
     name: str
@@ -43,8 +44,8 @@ class Mistake:
 
     @property
     def causes(self) -> tuple[str, ...]:
-        """The ids of causes that are right to name (`causes.ACCEPTED`)."""
-        return ACCEPTED[self.name]
+        """The ids of causes that are right to name (`ACCEPTED` of `causes` and of `variant_causes`)."""
+        return ACCEPTED[self.name] if self.name in ACCEPTED else OF_VARIANTS[self.name]
 
 
 def layer_norms(model: Model) -> list[nn.LayerNorm]:
@@ -84,6 +85,21 @@ def set_activations(model: Model, function: Callable[[torch.Tensor], torch.Tenso
         layer.intermediate.intermediate_act_fn = Function(function)
     if heads:
         model.cls.predictions.transform.transform_act_fn = Function(function)
+
+
+def called_with(model: Model, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    """The model gets other arguments than it is called with."""
+    model.register_forward_pre_hook(lambda _, args, given: (args, change(given)), with_kwargs=True)
+
+
+def untied(path: str) -> Patch:
+    """The decoder at that place has a table of its own, with the same numbers."""
+
+    def patch(model: Model) -> None:
+        module = model.get_submodule(path)
+        module.weight = nn.Parameter(module.weight.detach().clone())
+
+    return patch
 
 
 class _ScaleGradient(torch.autograd.Function):

@@ -50,13 +50,13 @@ def adamw(
     decays: Callable[[Any, str], bool] = lambda settings, name: settings.decays(name),
     rate: Callable[[Any], float] = lambda case: case.rate,
     root: Callable[[torch.Tensor, float], torch.Tensor] = lambda v, eps: v.sqrt() + eps,
-    repeat: str = "",
+    steps: Callable[[str], int] = lambda name: 1,
 ) -> None:
     """One step, right as it stands.
 
     correct_by   added to the step's number in the bias correction; None: no correction
     decay        "decoupled", "l2" (added to the gradient), "without rate", "none"
-    repeat       the name of a parameter that is stepped twice
+    steps        how often a parameter of that name is stepped
     """
     settings = case.optimizer
     beta1, beta2 = betas or (settings.beta1, settings.beta2)
@@ -65,7 +65,7 @@ def adamw(
     for (name, p), g in zip(params.items(), gradients, strict=True):
         m, v = moments[f"{name}/m"].clone(), moments[f"{name}/v"].clone()
         strength = settings.weight_decay if decays(settings, name) else 0.0
-        for _ in range(2 if name == repeat else 1):
+        for _ in range(steps(name)):
             if decay == "decoupled":
                 p.mul_(1 - eta * strength)
             elif decay == "without rate":
@@ -115,5 +115,5 @@ MISTAKES = [
             step=partial(adamw, root=lambda v, eps: (v + eps).sqrt())),
     Mistake("root-missing", SECTION, "v for its root", FIRST, step=partial(adamw, root=lambda v, eps: v + eps)),
     Mistake("tied-table-stepped-twice", SECTION, "a tied parameter that is listed twice", FIRST,
-            step=partial(adamw, repeat="bert.embeddings.word_embeddings.weight")),
+            step=partial(adamw, steps=lambda name: 2 if name == "bert.embeddings.word_embeddings.weight" else 1)),
 ]  # fmt: skip

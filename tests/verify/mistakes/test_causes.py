@@ -4,6 +4,7 @@ from bertref.verify.diagnosis.families import HYPOTHESES
 
 from . import MISTAKES
 from .causes import ACCEPTED, FAMILIES, IDS
+from .variant_causes import FAMILIES as OF_VARIANTS
 
 
 def test_every_mistake_has_a_cause_of_the_list() -> None:
@@ -21,4 +22,4 @@ def test_every_id_belongs_to_a_family_and_to_a_mistake() -> None:
 
 def test_every_hypothesis_belongs_to_a_family() -> None:
     """Some name what none of the mistakes is."""
-    assert {one.id.partition(".")[0] for one in HYPOTHESES} <= set(FAMILIES)
+    assert {one.id.partition(".")[0] for one in HYPOTHESES} <= {*FAMILIES, *OF_VARIANTS}

@@ -8,7 +8,19 @@ from bertref.verify.cases.case import describe, generate
 from bertref.verify.graph.axes import AxesOf
 from bertref.verify.graph.steps import Graph
 from bertref.verify.judgement.bracket import bracketed
-from bertref.verify.records import WRONG, BlindSpot, BlindSpots, Case, Cause, Diagnosis, Finding, Fitted, Place, Report
+from bertref.verify.records import (
+    WRONG,
+    BlindSpot,
+    BlindSpots,
+    Case,
+    Cause,
+    Description,
+    Diagnosis,
+    Finding,
+    Fitted,
+    Place,
+    Report,
+)
 
 
 @cache
@@ -46,6 +58,14 @@ def named(*causes: Cause, outcome: str = "named") -> Report:
     """A report that knows why."""
     why = Diagnosis(outcome, causes, ruled_out=("norm.unbiased",))
     return replace(report(wrong("embeddings.norm"), wrong("layer.0.output")), diagnosis=why)
+
+
+def described() -> Report:
+    """A report that doesn't know why, and what the first wrong tensor looks like."""
+    found = named(outcome="unknown")
+    assert found.diagnosis is not None
+    look = Description("embeddings.norm", "factor", "0.5 times what it should be")
+    return replace(found, diagnosis=replace(found.diagnosis, looks=(look,)))
 
 
 def report(*findings: Finding, missing: tuple[str, ...] = (), subject: str = "torch", **more: Any) -> Report:

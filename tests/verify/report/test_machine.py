@@ -10,7 +10,7 @@ from bertref.verify.records import Report
 from bertref.verify.report.to_html import to_html
 from bertref.verify.report.to_json import to_dict, to_json
 from bertref.verify.report.to_junit import error_to_junit, to_junit
-from tests.verify.report.reports import blind, cause, hostile, named, names, report, wrong
+from tests.verify.report.reports import blind, cause, described, hostile, named, names, report, wrong
 
 NUMBER = (int, float, str, type(None))
 TEXT = (str, type(None))
@@ -20,6 +20,7 @@ KEYS = {
     "replay": TEXT, "advice": TEXT,
     "should_be": TEXT, "files": list, "counts": dict, "seconds": dict, "notes": list, "findings": list,
     "diagnosis": TEXT, "diagnosis_note": TEXT, "unexplained": list, "causes": list,
+    "looks": list, "ruled_out": list,
     "fed": list, "blind_spots": (dict, type(None)),
 }  # fmt: skip
 FINDING = {"name": str, "status": str, "total": NUMBER, "own": NUMBER, "error": NUMBER, "noise": NUMBER,
@@ -27,6 +28,7 @@ FINDING = {"name": str, "status": str, "total": NUMBER, "own": NUMBER, "error": 
 CAUSE = {"id": str, "sentence": str, "parameters": list, "choice": str, "tensors": list, "ratio": dict, "where": dict,
          "patch": str, "alternatives": list, "ruled_out": list}  # fmt: skip
 PARAMETER = {"name": str, "value": float, "low": float, "high": float, "known": str}
+LOOK = {"tensor": str, "kind": str, "sentence": str}
 SPOT = {"id": str, "sentence": str, "tensors": list, "ratio": float, "hidden_by": str, "ask": list, "reasons": list}
 PLACE = {"index": list, "expected": NUMBER, "found": NUMBER, "concentrated": list, "single": bool}
 CASE = {"name", "origin", "config", "numerics", "rows", "length", "optimizer"}
@@ -35,7 +37,7 @@ ALL = {"right": report(), "wrong": report(wrong("layer.0.probs"), wrong("loss.to
        "partial": report(wrong("layer.1.output", "wrong"), missing=names()[6:30]), "hostile": hostile(),
        "nothing": report(missing=names(), verdict="could not run"), "named": named(cause()),
        "ambiguous": named(cause(), cause(id="norm.rms", parameters=()), outcome="ambiguous"),
-       "unknown": named(outcome="unknown"), "blind spots": blind()}  # fmt: skip
+       "unknown": described(), "blind spots": blind()}  # fmt: skip
 
 
 def every(name: str) -> Report:
@@ -70,6 +72,10 @@ def test_json_has_the_keys_of_the_schema_and_no_others(name: str) -> None:
         assert one["ratio"] == {"before": 3425.0, "after": 1.1}
         for parameter in one["parameters"]:
             checked(parameter, PARAMETER)
+    for one in found["looks"]:
+        checked(one, LOOK)
+    assert len(found["looks"]) == (name == "unknown")
+    assert found["ruled_out"] == ["norm.unbiased"] * (name in ("named", "ambiguous", "unknown"))
     for spot in (found["blind_spots"] or {"spots": ()})["spots"]:
         checked(spot, SPOT)
     assert (found["blind_spots"] is not None) is (name == "blind spots")
@@ -203,3 +209,11 @@ def test_text_is_escaped() -> None:
     assert "<i>" not in text
     assert not set("\x00\x1b\x07\ud800") & set(text)
     text.encode("utf-8")
+
+
+def test_the_page_says_what_is_known_of_an_unknown_cause() -> None:
+    text = " ".join(Page(to_html([every("unknown")])).words)
+    assert "Why: unknown" in text
+    assert "norm.unbiased" in text
+    assert "embeddings.norm is 0.5 times what it should be" in text
+    assert "Why: unknown" not in to_html([every("named")])

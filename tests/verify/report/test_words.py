@@ -1,8 +1,10 @@
 """The words say the verdict, the size, the place, the bracket and the next step."""
 
+from dataclasses import replace
+
 import pytest
 
-from bertref.verify.records import WRONG, Finding, Place
+from bertref.verify.records import WRONG, Description, Diagnosis, Finding, Place
 from bertref.verify.report import words
 from bertref.verify.report.layout import cell
 from tests.verify.report.reports import cause, named, names, report, wrong
@@ -70,9 +72,30 @@ def test_of_several_possible_causes_none_is_said_to_be_it() -> None:
     assert "change" not in dict(found)
 
 
-@pytest.mark.parametrize("outcome", ["unknown", "failed"])
-def test_where_no_cause_is_known_none_is_said(outcome: str) -> None:
-    assert words.details(named(outcome=outcome))[0][0] == "first wrong"
+def test_where_no_cause_is_known_none_is_said() -> None:
+    found = words.details(named(outcome="unknown"))
+    assert found[0] == ("cause", "unknown: 1 ruled out at embeddings.norm (norm 1)")
+    assert found[1][0] == "first wrong"
+    assert words.details(named(outcome="failed"))[0][0] == "first wrong"
+
+
+def test_what_was_not_looked_into_is_unknown() -> None:
+    for note, said in {"only that": "only that", "": "none is listed for embeddings.norm"}.items():
+        found = replace(named(), diagnosis=Diagnosis("unknown", note=note))
+        assert words.details(found)[0] == ("cause", f"unknown: {said}")
+
+
+def test_a_description_is_said_to_be_no_cause() -> None:
+    place, factor = (Description("embeddings.norm", *each) for each in
+                     (("place", "wrong only at segment B"), ("factor", "0.5 times what it should be")))  # fmt: skip
+    for looks, said in {
+        (place,): "wrong only at segment B", (factor,): "0.5 times what it should be",
+        (place, factor): "wrong only at segment B; there it is 0.5 times what it should be",
+    }.items():  # fmt: skip
+        found = words.details(replace(named(), diagnosis=Diagnosis("unknown", looks=looks)))
+        assert found[1] == ("looks like", f"embeddings.norm is {said}. That describes it, and is no cause.")
+    both = words.details(replace(named(), diagnosis=Diagnosis("named", (cause(),), looks=(place,))))
+    assert [label for label, _ in both[:3]] == ["cause", "change", "looks like"]
 
 
 def test_a_partial_dump_is_bracketed() -> None:

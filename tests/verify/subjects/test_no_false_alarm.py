@@ -9,11 +9,14 @@ from pathlib import Path
 import pytest
 
 from tests.verify.loop import CASES, FIRST_SEED, KINDS, main, verified
-from tests.verify.right import IMPLEMENTATIONS
+from tests.verify.right import IMPLEMENTATIONS, OF_VARIANTS
 
 FAST = (20_029, 20_035)
 """Seeds of the fast suite, small cases: without and with a masked row. Each kind has one of them, in turn."""
-SAMPLE = [(kind, FAST[number % 2]) for number, kind in enumerate(KINDS)]
+FAST_OF_VARIANTS = (20_029, 20_032)
+"""The same, for each kind: the head of pre-training, and the one that chooses among several texts."""
+SAMPLE = [(kind, FAST[number % 2]) for number, kind in enumerate(KINDS) if kind not in OF_VARIANTS]
+SAMPLE += [(kind, seed) for kind in OF_VARIANTS for seed in FAST_OF_VARIANTS]
 
 
 def assert_right(kind: str, seed: int, folder: Path) -> None:

@@ -15,6 +15,7 @@ from . import (
     optimizer,
     pooler,
     residuals,
+    sharing,
 )
 
 HYPOTHESES: tuple[Hypothesis, ...] = (
@@ -31,5 +32,6 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
     *losses.HYPOTHESES,
     *backward.HYPOTHESES,
     *optimizer.HYPOTHESES,
+    *sharing.HYPOTHESES,
 )
 """In the order in which they are tried; of those that explain the same, the order chooses none."""

@@ -17,6 +17,8 @@ from ..scene import Scene
 from .tools import HALF, formula, held, in_half, is_fine
 
 Values = Any
+ACTIVATED = of_op("activation", "tanh", "relu")
+"""Rows whose op is one elementwise function."""
 STEP = 1e-5
 """Of the differences by which a slope is taken, in float64: its error is about 1e-10."""
 WORDS = {"gelu_erf": "the exact GELU (erf)", "gelu_tanh": "GELU's tanh form", "relu": "ReLU", "tanh": "tanh"}
@@ -30,7 +32,7 @@ WHERE = {
 
 def own(scene: Scene, row: TensorRow) -> str:
     """The reference's function there."""
-    return "tanh" if row.op == "tanh" else Settings(scene.case.config, scene.case.numerics).activation
+    return row.op if row.op != "activation" else Settings(scene.case.config, scene.case.numerics).activation
 
 
 def _op(name: str) -> Callable[[Values], Values]:
@@ -96,7 +98,7 @@ def _table(scene: Scene, row: TensorRow, _: Any) -> Rewritten | None:
 
 def _hypothesis(name: str, words: str, id: str | None = None) -> Hypothesis:
     return Hypothesis(
-        f"activation.{id or name}", of_op("activation", "tanh"), _other(name), _said(words), WHERE,
+        f"activation.{id or name}", ACTIVATED, _other(name), _said(words), WHERE,
         "use the function that the config's hidden_act and dialect name",
     )  # fmt: skip
 
@@ -114,14 +116,14 @@ HYPOTHESES = (
         {**WHERE, "C": "ggml's GGML_GELU_FP16"}, "compute the function in float32", way_back=False,
     ),
     Hypothesis(
-        "activation.rounded_constant", of_op("activation"), _rounded_root,
+        "activation.rounded_constant", ACTIVATED, _rounded_root,
         lambda told: f"GELU at {told.at} divides by {told.number} for the root of 2",
         {**WHERE, "C": "0.5f * x * (1.0f + erff(x / 1.41421f))"}, "write constants with all digits of the type",
         number=Number("root of 2", 1.3, 1.55, lambda scene: {"1.41421": 1.41421, "1.4142": 1.4142, "1.414": 1.414},
                       right=lambda scene: (ROOT,), own=lambda scene: ROOT),
     ),
     Hypothesis(
-        "activation.missing", of_op("activation", "tanh"),
+        "activation.missing", ACTIVATED,
         lambda scene, row, _: _function(row, lambda x: x),
         lambda told: f"there is no activation at {told.at}; the model's is "
                      f"{WORDS[own(told.scene, told.scene.rows[told.names[0]])]}",

@@ -12,7 +12,7 @@ from ...graph.contribution import Contribution
 from ...graph.steps import Rewritten
 from ..hypothesis import Hypothesis, Possibility, Told, by_layer, named, of_op
 from ..scene import Scene
-from .tools import found_at, gathered, held, is_fine, layer_of, places, with_parameters
+from .tools import formula, found_at, gathered, held, is_fine, layer_of, places, with_parameters
 
 Values = Any
 WHERE = {
@@ -38,6 +38,19 @@ def _transposed(scene: Scene, row: TensorRow, _: Any) -> Rewritten | None:
     name = row.parameters[0].name
     matrix = scene.params[name]
     return with_parameters(scene, row, {name: matrix.T}) if matrix.shape[0] == matrix.shape[1] else None
+
+
+def _left_out(scene: Scene, row: TensorRow, _: Any) -> Rewritten | None:
+    """What it reads, handed on."""
+    outputs, inputs = scene.params[row.parameters[0].name].shape
+    if outputs != inputs:
+        return None
+    match row.arguments:
+        case ("first_token",):
+            return formula(row, lambda x: x[:, 0])
+        case ("masked_lm_positions",):
+            return formula(row, lambda x: gathered(scene, x))
+    return formula(row, lambda x: x)
 
 
 def _bias_times(factor: float) -> Callable[[Scene, TensorRow, Any], Rewritten]:
@@ -163,6 +176,12 @@ HYPOTHESES = (
     Hypothesis(
         "dense.bias_twice", DENSE, _bias_times(2.0), lambda told: f"the bias of {told.at} is added twice",
         {**WHERE, "torch": "nn.Linear with a bias, and the bias added once more"}, "add the bias once",
+    ),
+    Hypothesis(
+        "dense.missing", DENSE, _left_out, lambda told: f"there is no dense layer at {told.at}: its input is handed on",
+        {"torch": "a module that forward does not call", "JAX": "a missing call", "NumPy": "a missing product",
+         "C": "a missing product"},
+        "apply the dense layer",
     ),
     Hypothesis(
         "dense.other_weights", DENSE, _of_other,

@@ -9,7 +9,7 @@ import numpy as np
 from ....row import TensorRow
 from ...graph.contribution import Contribution
 from ...graph.steps import Rewritten
-from ..hypothesis import Hypothesis, Number, Possibility, all_rows, named
+from ..hypothesis import Hypothesis, Number, Possibility, all_rows, named, of_op
 from ..scene import Scene
 from .attention import HUGE, MASK, softmax
 from .tools import formula
@@ -116,6 +116,30 @@ def _sinusoid_ways(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
     yield Possibility("sines first, then cosines", "halves")
 
 
+def _zeros(scene: Scene, row: TensorRow, _: Any) -> Rewritten | None:
+    """Where it was recorded: else it is as if the rows were not added."""
+    if row.name not in scene.values:
+        return None
+    made = scene.forward(row)
+    return Rewritten(Contribution((), lambda: 0.0 * made.compute()))
+
+
+def _over_padding(scene: Scene, row: TensorRow, _: Any) -> Rewritten | None:
+    if not scene.case.config.variant.counts_tokens:
+        return None
+    return _looked_up(lambda scene, _: _columns(scene) + _first(scene))(scene, row, None)
+
+
+def _with_row(scene: Scene, row: TensorRow, _: Any) -> Rewritten | None:
+    """The sum and one row more, the same for all tokens: the mean of what the subject has more there."""
+    seen = scene.values.get(row.name)
+    if "embeddings.token_type" in scene.rows or seen is None:
+        return None
+    made, tokens = scene.forward(row), scene.case.batch.attention_mask.astype(bool)
+    more = (np.asarray(seen, np.float64) - made.compute(*map(scene.replay.input, row.inputs)))[tokens].mean(axis=0)
+    return formula(row, lambda *parts: made.compute(*parts) + more)
+
+
 def _without(name: str) -> Callable[[Scene, TensorRow, Any], Rewritten]:
     def make(scene: Scene, row: TensorRow, _: Any) -> Rewritten:
         kept = [i for i, one in enumerate(row.inputs) if one != name]
@@ -159,6 +183,13 @@ HYPOTHESES = (
         POSITIONS, "number the positions 0 to S - 1", choices=_starts,
     ),
     Hypothesis(
+        "embeddings.positions_over_padding", POSITION, _over_padding,
+        lambda told: "positions are counted over padding, which stands in front of some rows; its tokens have the "
+                     "padding id's position, and the first real one the next",
+        {**POSITIONS, "torch": "(ids != padding_id).cumsum(1) * (ids != padding_id) + padding_id"},
+        "count the tokens that aren't the padding id",
+    ),
+    Hypothesis(
         "embeddings.positions_constant", POSITION, _looked_up(lambda scene, _: 0 * _places(scene)),
         lambda told: "all tokens have position 0", POSITIONS, "number the positions 0 to S - 1",
     ),
@@ -179,6 +210,17 @@ HYPOTHESES = (
     Hypothesis(
         "embeddings.types_inverted", TYPE, _looked_up(lambda scene, _: 1 - scene.case.batch.token_type_ids),
         lambda told: "token types 0 and 1 are exchanged", TYPES, "the first segment has type 0",
+    ),
+    Hypothesis(
+        "embeddings.table_of_zeros", of_op("lookup"), _zeros,
+        lambda told: f"the rows of the table at {told.at} are 0",
+        {**TYPES, "torch": "a table that a state dict had no numbers for"}, "load the table",
+    ),
+    Hypothesis(
+        "embeddings.types_added", TOTAL, _with_row,
+        lambda told: "one row more, the same for all tokens, is added to the embeddings; the network has no token "
+                     "types",
+        SUM, "leave it out",
     ),
     Hypothesis(
         "embeddings.types_missing", TOTAL, _without("embeddings.token_type"),

@@ -1,6 +1,6 @@
 """Layer norms: epsilon, the variance, gamma and beta, the mean, half precision, none at all."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -10,9 +10,9 @@ from ....row import TensorRow
 from ...graph.arithmetic import RowArithmetic
 from ...graph.axes import kind
 from ...graph.steps import Rewritten
-from ..hypothesis import Hypothesis, Number, Told, of_op
+from ..hypothesis import Hypothesis, Number, Possibility, Told, of_op
 from ..scene import Scene
-from .tools import HALF, by, formula, held, in_half, is_fine
+from .tools import HALF, by, formula, held, in_half, is_fine, layer_of
 
 Values = Any
 EPSILONS = (1e-12, 1e-8, 1e-7, 1e-6, 1e-5, 1e-3)
@@ -91,6 +91,29 @@ def _in_half(scene: Scene, row: TensorRow, _: Any) -> Rewritten | None:
     return formula(row, compute)
 
 
+def _others(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+    """The norms of the same layer, or, of one outside of layers, the others there: a choice's value says which, and
+    the name of the tensor, in the layer or of its own."""
+    inside = layer_of(row) is not None
+    for other in scene.rows.values():
+        if other.op == row.op and other.name != row.name and layer_of(other) == layer_of(row):
+            name = other.name.split(".", 2)[2] if inside else other.name
+            yield Possibility(f"{name} of the same layer" if inside else name, (inside, name))
+
+
+def _of_other(scene: Scene, row: TensorRow, choice: tuple[bool, str]) -> Rewritten | None:
+    (inside, name), i = choice, layer_of(row)
+    name = f"layer.{i}.{name}" if inside else name
+    if inside is not (i is not None) or name == row.name:
+        return None
+    theirs = tuple(one for one, _ in scene.rows[name].parameters)
+    gamma, beta = (scene.params[one] for one in theirs)
+    if gamma.shape != scene.params[row.parameters[0].name].shape:
+        return None
+    eps = scene.case.numerics.layer_norm_eps
+    return replace(formula(row, lambda x: normed(x, eps) * gamma + beta), weights=theirs)
+
+
 NUMBER = Number(
     "epsilon", 1e-14, 1.0, _constants, open_ended=True, own=lambda scene: scene.case.numerics.layer_norm_eps
 )
@@ -154,6 +177,13 @@ HYPOTHESES = (
         lambda told: f"{_verb(told, 'is', 'are')} computed in float16, and the rest is not",
         {**WHERE, "torch": "x.half() before the norm, or autocast around it"},
         "give the norm float32 numbers, or verify the model as what it is (--precision)", way_back=False,
+    ),
+    Hypothesis(
+        "norm.other_weights", NORM, _of_other,
+        lambda told: f"gamma and beta of {told.at} are those of {told.choice}",
+        {"torch": "the table of names by which a state dict is loaded", "JAX": "the conversion of a checkpoint",
+         "NumPy": "the names by which weights are looked up", "C": "the order in which the file's tensors are read"},
+        "load the norm's own gamma and beta", choices=_others,
     ),
     Hypothesis(
         "norm.missing", NORM, lambda scene, row, _: formula(row, lambda x: x),

@@ -48,7 +48,7 @@ def _largest(grads: Mapping[str, Values]) -> float:
     return max(float(np.max(np.abs(grads[name]))) for name in grads)
 
 
-BY_LENGTH = _scaled_by(_length)
+scaled_by_length = _scaled_by(_length)
 
 
 def _each(case: OptimizerCase, grads: Mapping[str, Values]) -> Callable[[str], Values]:
@@ -79,11 +79,11 @@ class Way:
     decay         "decoupled", "l2" (added to the gradient), "without rate", "none"
     rate          a factor of the case's rate
     root          the denominator, of the second moment and epsilon
-    repeated      the name of a parameter that is updated twice
+    times         how often a parameter of that name is updated
     trust         whether a parameter has a trust ratio, in LAMB
     """
 
-    clip: Clip = BY_LENGTH
+    clip: Clip = scaled_by_length
     corrected_by: int | None = 0
     betas: tuple[float, float] | None = None
     decay: str = "decoupled"
@@ -91,7 +91,7 @@ class Way:
     rate: float = 1.0
     epsilon: float | None = None
     root: Callable[[Values, float], Values] = lambda v, epsilon: np.sqrt(v) + epsilon
-    repeated: str = ""
+    times: Callable[[str], int] = lambda name: 1
     trust: Callable[[Optimizer, str], bool] = lambda settings, name: False
 
 
@@ -121,7 +121,7 @@ def _update(case: OptimizerCase, way: Way, name: str, old: Values, g: Values) ->
     assert epsilon is not None, "the record fills in its kind's own"
     strength = settings.weight_decay if way.decays(settings, name) else 0.0
     p, m, v = old, *(np.asarray(case.moments[f"{name}/{moment}"], np.float64) for moment in "mv")
-    for _ in range(2 if name == way.repeated else 1):
+    for _ in range(way.times(name)):
         if way.decay == "l2":
             g = g + strength * p
         m, v = beta1 * m + (1 - beta1) * g, beta2 * v + (1 - beta2) * g * g
@@ -137,11 +137,11 @@ def _update(case: OptimizerCase, way: Way, name: str, old: Values, g: Values) ->
 
 def _trust_ratio(p: Values, step: Values) -> float:
     """1 where either has no length."""
-    length, other = _length({"": p}), _length({"": step})
+    length, other = (float(np.linalg.norm(x)) for x in (p, step))
     return length / other if length and other else 1.0
 
 
-def _by(change: Callable[[Scene, Way, Any], Way | None]) -> Callable[[Scene, TensorRow, Any], Updater | None]:
+def step_by(change: Callable[[Scene, Way, Any], Way | None]) -> Callable[[Scene, TensorRow, Any], Updater | None]:
     """A step that differs from the reference's in what `change(scene, the reference's, value)` does."""
 
     def make(scene: Scene, row: TensorRow, value: Any) -> Updater | None:
@@ -244,7 +244,7 @@ def _step(
     **more: Any,
 ) -> Hypothesis:
     said = words if callable(words) else lambda told: str(words)
-    return Hypothesis(f"optimizer.{id}", of_op("optimizer_step"), _by(change), said, WHERE, patch, **more)
+    return Hypothesis(f"optimizer.{id}", of_op("optimizer_step"), step_by(change), said, WHERE, patch, **more)
 
 
 HYPOTHESES = (
@@ -298,6 +298,6 @@ HYPOTHESES = (
           "give a trust ratio to the parameters that are decayed", choices=_trusts),
     _step("root_missing", lambda scene, way, _: replace(way, root=lambda v, epsilon: v + epsilon),
           "the step is divided by the second moment; it is divided by its root", "sqrt(v) + epsilon"),
-    _step("stepped_twice", lambda scene, way, _: replace(way, repeated=WORDS),
+    _step("stepped_twice", lambda scene, way, _: replace(way, times=lambda name: 2 if name == WORDS else 1),
           "the word embeddings, which are tied, are updated twice in a step", "list a tied parameter once"),
 )  # fmt: skip

@@ -67,6 +67,10 @@ def _untransformed(scene: Scene, row: TensorRow, _: Any) -> Rewritten:
     return Rewritten(Contribution(states, lambda x: gathered(scene, x)))
 
 
+def _unpooled(scene: Scene, row: TensorRow, _: Any) -> Rewritten:
+    return Rewritten(Contribution(scene.rows["pooled_pre"].inputs, lambda x: x[:, 0]))
+
+
 POOLER = named("pooled_pre")
 
 HYPOTHESES = (
@@ -79,6 +83,12 @@ HYPOTHESES = (
         "pooler.mean", POOLER, _of(_mean),
         lambda told: f"the pooler reads the mean of {told.choice}; it reads the first token, [CLS]",
         WHERE, "read hidden_states[:, 0]", choices=_means,
+    ),
+    Hypothesis(
+        "pooler.missing", named("pooled"), _unpooled,
+        lambda told: "the first token stands for the text as it is: the dense layer and the activation after it are "
+                     "left out",
+        {**WHERE, "torch": "pooler, classifier.dense, pre_classifier"}, "apply the dense layer and its activation",
     ),
     Hypothesis(
         "mlm.transform_missing", named("mlm.transform"), _untransformed,

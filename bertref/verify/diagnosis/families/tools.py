@@ -23,7 +23,7 @@ HALF = FORMATS["float16"]
 
 def formula(row: TensorRow, compute: Callable[..., Values]) -> Rewritten:
     """The row made of its inputs by another formula. Elementwise ones are judged along their input, as the row is."""
-    along = row.inputs[0] if row.op in ("activation", "tanh") else ""
+    along = row.inputs[0] if row.op in ("activation", "tanh", "relu") else ""
     return Rewritten(Contribution(row.inputs, compute, along))
 
 

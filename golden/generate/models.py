@@ -36,10 +36,11 @@ RUN = {"peak": 2e-3, "steps": 20, "warmup_steps": 3}
 
 
 def parameters(random: np.random.Generator) -> Arrays:
-    """All random, in the order, with the names and in the shapes of transformers' own model."""
+    """All random, in the order, with the names and in the shapes of transformers' own model. They are numbers of
+    float32, so that half of their bits are 0, and the package's files smaller."""
     shapes = {name: tuple(p.shape) for name, p in transformers_model(None).named_parameters()}
     return {
-        name: random.normal(1.0 if name.endswith("LayerNorm.weight") else 0.0, 0.3, shape)
+        name: rounded(random.normal(1.0 if name.endswith("LayerNorm.weight") else 0.0, 0.3, shape))
         for name, shape in shapes.items()
     }
 
@@ -182,9 +183,7 @@ def rounded(values: Any) -> "np.ndarray[Any, Any]":
 
 
 def running(random: np.random.Generator, params: Arrays) -> Moments:
-    """Moments as after six steps: m of the gradients' size after clipping, v its square. They are numbers of float32,
-    so that half of their bits are 0, and the package's files smaller.
-    """
+    """Moments as after six steps: m of the gradients' size after clipping, v its square; numbers of float32, too."""
     m = {name: rounded(0.01 * random.normal(size=p.shape)) for name, p in params.items()}
     v = {name: rounded(1e-4 * random.random(p.shape)) for name, p in params.items()}
     return Moments(params, m, v, UPDATE["step"] - 1)

@@ -3,8 +3,9 @@
 Two differences stay, both of the CPU device: denormal numbers are flushed to zero, and each new shape costs a
 compilation.
 
-Work is traced and runs, as one program, where a value is asked for: a training step is one. "xla:all" takes all devices of the machine as one: the compiler shares the
-work out along the batch, whose arrays lie in equal parts on all devices (SPMD; Xu et al. 2021, "GSPMD").
+Work is traced and runs, as one program, where a value is asked for: a training step is one. "xla:all" takes all
+devices of the machine as one: the compiler shares the work out along the batch, whose arrays lie in equal parts on all
+devices (SPMD; Xu et al. 2021, "GSPMD").
 """
 
 from typing import Any
@@ -30,14 +31,17 @@ class XlaNamespace(TorchNamespace):
     def __init__(self, device: torch.device) -> None:
         super().__init__(device)
         self._full: Any = vars(self)["full"]
-        self.full = self._input_or_full
+        self.full = self._full_or_number
         self.max, self.tanh, self.take_along_axis = _max, _tanh, _take_along_axis
 
-    def _input_or_full(self, shape: Any, fill_value: float, *, dtype: Any) -> Array:
-        """A 0-d array is an input of the program, like any that comes from the host. torch_xla's own is a constant
-        where it is 0 or 1, and the same input as another that has its value: in both cases another program."""
+    def from_numpy(self, array: HostArray, dtype: Any = None) -> Array:
+        """A number is sent as an array of one element, to be an input of the program like any other: torch_xla makes a
+        constant of a 0-d array of 0 or 1, and one input of two that have one value, and so other programs."""
+        return super().from_numpy(array.reshape(array.shape or (1,)), dtype).reshape(array.shape)
+
+    def _full_or_number(self, shape: Any, fill_value: float, *, dtype: Any) -> Array:
         if shape == ():
-            return torch.tensor(fill_value, dtype=dtype).to(self._device)
+            return self.from_numpy(np.asarray(fill_value), dtype)
         return self._full(shape, fill_value, dtype=dtype)
 
     def erf(self, x: Array) -> Array:

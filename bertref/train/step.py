@@ -125,8 +125,7 @@ def gradients(
     ops: OpSet, recipe: TrainingRecipe, state: State, batch: Batch, recorder: Recorder | None = None
 ) -> tuple[Outcome, dict[str, Array]]:
     """Losses and figures of the batch, and the gradients of the master weights, but for the frozen ones, unscaled,
-    before clipping: with shards
-    the pieces that belong to this process. `recorder` sees the share of this process."""
+    before clipping: with shards the pieces that belong to this process. `recorder` sees the share of this process."""
     world = recipe.world
     if world.size == 1:
         return share_gradients(ops, recipe, state, batch, slice(0, len(batch)), recorder)

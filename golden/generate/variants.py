@@ -132,7 +132,7 @@ def batch(random: np.random.Generator, padding: int, types: int, *, left: bool) 
     for b, count in enumerate((3, 1, 0, 2)):
         places = starts[b] + random.choice(lengths[b], count, replace=False)
         arrays["masked_lm_positions"][b, :count] = np.sort(places)
-        arrays["masked_lm_ids"][b, :count] = random.integers(0, SIZES["vocab_size"], count)
+        arrays["masked_lm_ids"][b, :count] = random.integers(0, int(SIZES["vocab_size"]), count)
         arrays["masked_lm_weights"][b, :count] = 1.0
     return arrays
 

@@ -16,6 +16,9 @@ Values = Any
 
 CLEAR = 1000.0
 """Of a few numbers, an error so many times rounding. Smaller: one of the constants is near to any factor."""
+LARGEST = 1 << 22
+"""Elements of which orders, offsets and factors for each index are looked for. More, as a large model's word embeddings
+have: it takes a minute and more."""
 SMOOTH = 64
 """Elements, at least, whose values lie between those of their neighbours. Fewer: so do numbers by chance."""
 PLAIN = {"-1": -1.0, "2": 2.0, "1/2": 0.5}
@@ -28,7 +31,9 @@ SIGNS = 0.05
 
 def form(seen: Beside) -> tuple[str, str] | None:
     """A kind of form and what the tensor is, in words; None: it is none of these."""
-    ways = (_multiple, _another, _sign, reordered, _and_known, _and_offsets, _multiples, _curve)
+    ways = [_multiple, _another, _sign, _and_known]
+    if seen.right.size <= LARGEST:
+        ways += [reordered, _and_offsets, _multiples, _curve]
     return next((found for way in ways for found in way(seen)), None)
 
 
@@ -129,12 +134,20 @@ def _and_known(seen: Beside) -> Iterator[tuple[str, str]]:
     """A known tensor, or a known vector at every token, so many times."""
     if not seen.fits(1):
         return
-    vectors = {name: value for name, value in seen.scene.case.params.items() if value.shape == seen.right.shape[-1:]}
-    for name, value in (*_known(seen), *(vectors.items() if seen.right.ndim > 1 else ())):
+    for name, value in (*_known(seen), *_vectors(seen)):
         term = np.where(seen.inside, value, 0.0)
         times = _ratio(seen.error, term)
         if times and seen.explained(seen.right + times * term):
             yield "added", f"what it should be and {times:.4g} times {name}"
+
+
+def _vectors(seen: Beside) -> Iterator[tuple[str, Values]]:
+    """Parameters of as many elements as the tensor has channels, if the error is the same at every token."""
+    error, others = np.where(seen.inside, seen.error, 0.0), tuple(range(seen.right.ndim - 1))
+    mean = error.sum(axis=others) / np.maximum(seen.inside.sum(axis=others), 1)
+    if others and seen.left(seen.right + mean) <= SHARE:
+        params = seen.scene.case.params.items()
+        yield from ((name, value) for name, value in params if value.shape == mean.shape)
 
 
 def _multiples(seen: Beside) -> Iterator[tuple[str, str]]:

@@ -184,7 +184,7 @@ def test_a_place_that_is_hardly_wrong_is_not_described() -> None:
 
 def test_where_a_gradient_is_0_says_nothing_of_its_factor() -> None:
     """What comes back from the pooler, half as large as it should be, stands at first tokens anyway."""
-    classified = asked("sequence_classification")
+    classified = asked(head="sequence_classification")
     given = parse("numpy:dtype=float32,kernels=off").answer(classified).values
     name, kept = "grad:layer.1.output", ("pooled_pre", "grad:pooled_pre")
     scene = Scene(Judgement(classified, "float32", {name: given[name] / 2} | {one: given[one] for one in kept}))

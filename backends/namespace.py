@@ -33,6 +33,10 @@ class Namespace:
     library.
     """
 
+    traced = False
+    """Whether calls only note what is to be computed, which becomes a program, and runs, where a value is asked for.
+    Whoever asks less often, and always at the same places, has fewer programs."""
+
     def __init__(self, standard: Any, device: Any = None) -> None:
         """`standard`: a module that follows the standard; `device`: what its creation functions take."""
         for name in STANDARD:

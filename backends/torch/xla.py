@@ -3,9 +3,9 @@
 Two differences stay, both of the CPU device: denormal numbers are flushed to zero, and each new shape costs a
 compilation.
 
-Work is traced and runs, as one program, where a value is asked for. A training step is one such program: the update of
-the step before, then forward and backward. "xla:all" takes all devices of the machine as one: the compiler shares the
-work out along the batch, whose arrays lie in equal parts on all devices (SPMD; Xu et al. 2021, "GSPMD").
+Work is traced and runs, as one program, where a value is asked for: a training step is one. "xla:all" takes all
+devices of the machine as one: the compiler shares the work out along the batch, whose arrays lie in equal parts on all
+devices (SPMD; Xu et al. 2021, "GSPMD").
 """
 
 from typing import Any
@@ -26,9 +26,23 @@ from .backend import HALVES, TorchNamespace
 class XlaNamespace(TorchNamespace):
     """torch's functions on an XLA device."""
 
+    traced = True
+
     def __init__(self, device: torch.device) -> None:
         super().__init__(device)
+        self._full: Any = vars(self)["full"]
+        self.full = self._full_or_number
         self.max, self.tanh, self.take_along_axis = _max, _tanh, _take_along_axis
+
+    def from_numpy(self, array: HostArray, dtype: Any = None) -> Array:
+        """A number is sent as an array of one element, to be an input of the program like any other: torch_xla makes a
+        constant of a 0-d array of 0 or 1, and one input of two that have one value, and so other programs."""
+        return super().from_numpy(array.reshape(array.shape or (1,)), dtype).reshape(array.shape)
+
+    def _full_or_number(self, shape: Any, fill_value: float, *, dtype: Any) -> Array:
+        if shape == ():
+            return self.from_numpy(np.asarray(fill_value), dtype)
+        return self._full(shape, fill_value, dtype=dtype)
 
     def erf(self, x: Array) -> Array:
         """By our own polynomials, which XLA fuses: its float32 erf is 3.5 ulps off, they are 1."""

@@ -42,7 +42,7 @@ def losses_and_gradients(
     )
     grads: dict[str, Array] = {}
     if gradients:
-        d_total = xp.full_like(outcome.losses[TOTAL], loss_scale)
+        d_total = xp.full((), loss_scale, dtype=outcome.losses[TOTAL].dtype)
         grads = objective.backward(ops, d_total, cache, probe and probe.scope("grad:"))
     if recorder:
         recorder.finish()

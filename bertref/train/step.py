@@ -125,8 +125,7 @@ def gradients(
     ops: OpSet, recipe: TrainingRecipe, state: State, batch: Batch, recorder: Recorder | None = None
 ) -> tuple[Outcome, dict[str, Array]]:
     """Losses and figures of the batch, and the gradients of the master weights, but for the frozen ones, unscaled,
-    before clipping: with shards
-    the pieces that belong to this process. `recorder` sees the share of this process."""
+    before clipping: with shards the pieces that belong to this process. `recorder` sees the share of this process."""
     world = recipe.world
     if world.size == 1:
         return share_gradients(ops, recipe, state, batch, slice(0, len(batch)), recorder)
@@ -211,18 +210,32 @@ def train_step(
                 xp, grads, recipe.clip_norm, epsilon=recipe.settings.numerics.clip_epsilon,
                 updates=ops.updates, donate=donate, norm=norm,
             )
-        *values, length = host_numbers(xp, [*outcome.losses.values(), norm])
+        numbers, rate = [*outcome.losses.values(), norm], recipe.schedule.rate(state.step)
+        params, moments = state.params, state.moments
+        if xp.traced:  # asked for after the update, the numbers are of the same program
+            params, moments = _updated_if_finite(ops, recipe, state, grads, rate, numbers)
+        *values, length = host_numbers(xp, numbers)
         losses = dict(zip(outcome.losses, values, strict=True))
         finite = bool(np.isfinite([*values, length]).all())
-        rate = recipe.schedule.rate(state.step)
-        params, moments = state.params, state.moments
-        if finite:
+        if finite and not xp.traced:
             params, moments = _updated(ops, recipe, state, grads, rate, donate=donate)
     scale = state.loss_scale.after(finite) if state.loss_scale else None
     skipped = bool(state.loss_scale and state.loss_scale.dynamic and not finite)
     done = state.step + 1 if finite or skipped else state.step
     result = StepResult(state.step + 1, losses, outcome.figures, length, rate, finite)
     return replace(state, params=params, moments=moments, step=done, loss_scale=scale), result
+
+
+def _updated_if_finite(
+    ops: OpSet, recipe: TrainingRecipe, state: State, grads: dict[str, Array], rate: float, numbers: list[Array]
+) -> tuple[dict[str, Array], dict[str, Array]]:
+    """The same, decided on the device: parameters and moments stay as they are unless all numbers are finite."""
+    xp = ops.xp
+    finite = xp.all(xp.stack([xp.isfinite(number) for number in numbers]))
+    params, moments = _updated(ops, recipe, state, grads, rate, donate=False)
+    chosen = ({name: xp.where(finite, new[name], old[name]) for name in new}
+              for new, old in ((params, state.params), (moments, state.moments)))  # fmt: skip
+    return next(chosen), next(chosen)
 
 
 def _updated(

@@ -4,11 +4,12 @@ import sys
 from collections.abc import Callable
 from functools import partial
 
-from . import models, ops, original_instances, tensorflow_checkpoint
+from . import models, ops, original_instances, tensorflow_checkpoint, variants
 
 GENERATORS: dict[str, Callable[[], None]] = {
     **{f"ops/{op}": partial(ops.generate, op) for op in ops.PLANS},
     **{f"model/{dialect}": partial(models.generate, dialect) for dialect in models.DIALECTS},
+    **{f"model/{variant}": partial(variants.generate, variant) for variant in variants.GOLDENS},
     original_instances.NAME: original_instances.generate,
     **{name: partial(tensorflow_checkpoint.generate, name) for name in tensorflow_checkpoint.SAVED},
 }

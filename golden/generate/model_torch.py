@@ -63,16 +63,26 @@ class Network:
         weight, bias = self.p[name + ".weight"], self.p[name + ".bias"]
         return F.layer_norm(x, weight.shape, weight, bias, self.dialect.eps)
 
+    def positions(self, ids: Any) -> Any:
+        """A token's position is its column."""
+        return torch.arange(ids.shape[1]).expand(ids.shape)
+
     def embeddings(self, ids: Any, types: Any) -> Any:
-        table = {k: self.p[f"bert.embeddings.{k}_embeddings.weight"] for k in ("word", "position", "token_type")}
-        columns = torch.arange(ids.shape[1]).expand(ids.shape)
-        indices = {"word": ids, "position": columns, "token_type": types}
-        parts = [self.see(f"embeddings.{k}", F.embedding(i, table[k])) for k, i in indices.items()]
-        total = self.see("embeddings.sum", parts[0] + parts[1] + parts[2])
+        indices = {"word": ids, "position": self.positions(ids), "token_type": types}
+        parts = [
+            self.see(f"embeddings.{k}", F.embedding(i, self.p[table]))
+            for k, i in indices.items()
+            if (table := f"bert.embeddings.{k}_embeddings.weight") in self.p
+        ]
+        total = self.see("embeddings.sum", sum(parts[1:], parts[0]))
         return self.see("embeddings.norm", self.norm(total, "bert.embeddings.LayerNorm"))
 
+    def stored(self, number: int) -> int:
+        """The layer under whose number the parameters of a layer stand: its own."""
+        return number
+
     def layer(self, x: Any, mask: Any, number: int) -> Any:
-        prefix, name = f"layer.{number}.", f"bert.encoder.layer.{number}."
+        prefix, name = f"layer.{number}.", f"bert.encoder.layer.{self.stored(number)}."
         act = ACTIVATIONS[self.dialect.activation]
         context = self.see(prefix + "context", self.attention(x, mask, prefix, name + "attention.self."))
         output = self.see(prefix + "attention_output", self.dense(context, name + "attention.output.dense"))
@@ -118,6 +128,12 @@ class Network:
         """Both heads and the three losses."""
         pre = self.see("pooled_pre", self.dense(x[:, 0], "bert.pooler.dense"))
         nsp = self.see("nsp.logits", self.dense(self.see("pooled", torch.tanh(pre)), "cls.seq_relationship"))
+        mlm = self.words(x, b)
+        nsp_loss = self.see("loss.nsp", F.cross_entropy(nsp, b["next_sentence_label"].long()))
+        self.see("loss.total", mlm + nsp_loss)
+
+    def words(self, x: Any, b: dict[str, Any]) -> Any:
+        """The head of masked words, and its loss."""
         rows = torch.arange(len(x))[:, None]
         masked = x[rows, b["masked_lm_positions"].long()]
         pre = self.see("mlm.dense", self.dense(masked, "cls.predictions.transform.dense"))
@@ -129,9 +145,7 @@ class Network:
         weights = b["masked_lm_weights"].double()
         divisor = weights.sum() + self.dialect.denominator_epsilon
         mlm = (losses * weights).sum() / (divisor if divisor > 0 else 1.0)
-        mlm = self.see("loss.mlm", mlm)
-        nsp_loss = self.see("loss.nsp", F.cross_entropy(nsp, b["next_sentence_label"].long()))
-        self.see("loss.total", mlm + nsp_loss)
+        return self.see("loss.mlm", mlm)
 
 
 def run(params: Mapping[str, Any], batch: Mapping[str, Any], dialect: Dialect) -> ModelResult:

@@ -56,6 +56,26 @@ def test_export_takes_every_option(tmp_path: Path) -> None:
     assert (tmp_path / "case" / "expected" / "loss.total.npy").is_file()
 
 
+@pytest.mark.parametrize(
+    ("variant", "edge", "own"),
+    [
+        ("roberta", "padded-left", "grad:mlm.logits"), ("distilbert", "large-scores", "grad:mlm.logits"),
+        ("albert", "masked-row", "grad:embeddings.projection"),
+    ],
+)  # fmt: skip
+def test_export_of_another_network(tmp_path: Path, variant: str, edge: str, own: str) -> None:
+    done = in_process("golden", "export", str(tmp_path / "case"), "--variant", variant, "--edge", edge,
+                      "--expected", "all", "--json")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    case = generate(0, variant=variant, edge=edge)
+    assert settings_digest(read_case(tmp_path / "case")) == settings_digest(case) == json.loads(done.stdout)["case"]
+    index = json.loads((tmp_path / "case" / "index.json").read_text(encoding="utf-8"))
+    assert index["config"]["model_type"] == variant
+    expected = {t["name"] for t in index["tensors"] if t["kind"] == "expected"}
+    assert {"layer.1.output", own, "update:cls.predictions.bias"} <= expected
+    assert ("embeddings.token_type" in expected) == (variant != "distilbert")
+
+
 def test_export_of_a_config(tmp_path: Path) -> None:
     config = BertConfig(vocab_size=50, hidden_size=12, num_hidden_layers=1, num_attention_heads=2, intermediate_size=20,
                         max_position_embeddings=40, type_vocab_size=3)  # fmt: skip

@@ -37,9 +37,13 @@ class Model:
 
     @property
     def settings(self) -> Settings:
+        return self.settings_in(Numerics.preset(self.name.removeprefix("model/")))
+
+    def settings_in(self, dialect: Numerics) -> Settings:
+        """The dialect with the golden's choices."""
         d = self.details["dialect"]
         numerics = replace(
-            Numerics.preset(self.name.removeprefix("model/")),
+            dialect,
             gelu=d["activation"].removeprefix("gelu_"),
             mask_value=d["mask_value"],
             layer_norm_eps=d["layer_norm_eps"],

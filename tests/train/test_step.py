@@ -377,8 +377,44 @@ def test_without_a_dynamic_scale_nonfinite_gradients_leave_the_state(ops: OpSet,
     assert not result.updated
     assert np.isnan(result.loss)
     assert after.step == 0
-    assert after.params is start.params
-    assert after.moments is start.moments
+    must_be_equal(ops, after, start)
+
+
+def must_be_equal(ops: OpSet, one: State, other: State) -> None:
+    """Bit by bit."""
+    for ours, theirs in ((one.params, other.params), (one.moments, other.moments)):
+        assert ours.keys() == theirs.keys()
+        for name in ours:
+            left, right = (np.asarray(ops.xp.to_numpy(arrays[name])) for arrays in (ours, theirs))
+            assert left.tobytes() == right.tobytes(), name
+
+
+@pytest.mark.parametrize("broken", [False, True])
+@pytest.mark.parametrize("precision", ["float64", "float16"])
+def test_decided_on_the_device_a_step_is_the_same(
+    monkeypatch: pytest.MonkeyPatch, precision: str, broken: bool
+) -> None:
+    """Where everything is traced, whether an update is made is a choice inside the program: too large a loss scale
+    skips some steps, and a parameter that is NaN all of them."""
+    ops, c = OpSet(backends.get("torch")), case()
+    plan = recipe(c, precision=Precision.preset(precision))
+    given = c.params | ({"cls.predictions.bias": c.params["cls.predictions.bias"] * np.nan} if broken else {})
+    ended = []
+    for traced in (False, True):
+        monkeypatch.setattr(ops.xp, "traced", traced)
+        state, results = initial_state(ops, plan, given), []
+        if state.loss_scale:
+            state = replace(state, loss_scale=LossScale(2.0**18))
+        for batch in batches(c, 6):
+            state, result = train_step(ops, plan, state, batch)
+            results.append((result.updated, result.gradient_norm))
+        ended.append((state, np.array(results)))
+    (one, ours), (other, theirs) = ended
+    must_be_equal(ops, one, other)
+    assert np.array_equal(ours, theirs, equal_nan=True)
+    assert (one.step, one.loss_scale) == (other.step, other.loss_scale)
+    updated = set(ours[:, 0])
+    assert updated == ({0.0} if broken else {1.0} if precision == "float64" else {0.0, 1.0})
 
 
 def test_without_clipping_the_norm_is_still_reported(ops: OpSet) -> None:

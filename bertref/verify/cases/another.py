@@ -8,6 +8,8 @@ from .case import generate, generate_for, optimizer_case
 
 SEEDS_ON = 500_009
 """How far the other case's seed is from the first one's: none of `--cases` in between."""
+STEPS_ON = 4
+"""How far its optimiser's step is from the first one's: a number that depends on the step is none of the other's."""
 
 
 def another(case: Case, i: int = 0, *, step: bool = False) -> Case:
@@ -18,7 +20,8 @@ def another(case: Case, i: int = 0, *, step: bool = False) -> Case:
     seed = int(origin.get("seed", 0)) + SEEDS_ON + i
     if origin.get("made") == "generated" and not origin.get("reduced"):
         options = {**origin["options"], **_sizes(case)}
-        return generate(seed, size=origin["size"], **(options if step else {**options, "optimizer": None}))
+        asked = {"optimizer": None} if not step or case.optimizer is None else {"step": case.optimizer.step + STEPS_ON}
+        return generate(seed, size=origin["size"], **{**options, **asked})
     other = generate_for(
         case.config, case.numerics, seed, params=case.params, rows=B + 1, length=max(S - 1, 3),
         predictions=case.batch.masked_lm_positions.shape[1] or 1, optimizer=False, heads=case.heads,
@@ -28,7 +31,8 @@ def another(case: Case, i: int = 0, *, step: bool = False) -> Case:
     )  # fmt: skip
     if not step or case.optimizer is None:
         return other
-    made = optimizer_case(case.params, case.numerics, seed, case.optimizer.optimizer.kind, step=case.optimizer.step)
+    made = optimizer_case(case.params, case.numerics, seed, case.optimizer.optimizer.kind,
+                          step=case.optimizer.step + STEPS_ON)
     return replace(other, optimizer=made)
 
 

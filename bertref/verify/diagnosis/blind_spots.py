@@ -26,7 +26,8 @@ from .way_back import with_ways_back
 
 PARTS = {
     "clipping": ("clipping_",), "moments": ("beta", "root_missing"), "epsilon": ("epsilon",),
-    "correction": ("bias_correction",), "decay": ("decay_",), "rate": ("rate",), "tied table": ("stepped_twice",),
+    "correction": ("bias_correction",), "decay": ("decay_",), "rate": ("rate",), "trust ratio": ("trust_ratio",),
+    "tied table": ("stepped_twice",),
 }  # fmt: skip
 """Part of the optimiser's step -> what the names of its hypotheses begin with."""
 HIDDEN_BY = ("probes", "case", "precision")

@@ -20,6 +20,8 @@ def test_of_a_generated_case(options: dict[str, str]) -> None:
     assert second.config.num_hidden_layers == first.config.num_hidden_layers
     assert (second.heads, second.objective, second.numerics) == (first.heads, first.objective, first.numerics)
     assert second.optimizer is None
+    stepped = another(first, step=True).optimizer
+    assert first.optimizer is None or (stepped is not None and stepped.step == first.optimizer.step + 4)
     assert bool(second.batch.attention_mask.all()) is bool(first.batch.attention_mask.all())
 
 

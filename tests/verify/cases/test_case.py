@@ -63,6 +63,29 @@ def test_the_masked_row_has_no_token() -> None:
     assert case.batch.masked_lm_weights[-1].sum() == 0
 
 
+def test_padding_in_front_moves_rows_with_their_predictions() -> None:
+    usual, case = (generate(1, variant="roberta", edge=edge) for edge in ("", "padded-left"))
+    S = case.batch.input_ids.shape[1]
+    lengths = usual.batch.attention_mask.sum(axis=1)
+    assert lengths[2] < S, "the third row has padding"
+    for b, length in enumerate(lengths.tolist()):
+        start = S - length if b % 3 == 2 else 0
+        assert np.flatnonzero(case.batch.attention_mask[b]).tolist() == list(range(start, start + length))
+        tokens = case.batch.input_ids[b, start : start + length]
+        assert np.array_equal(tokens, usual.batch.input_ids[b, :length])
+        asked = usual.batch.masked_lm_weights[b] > 0
+        before, after = (one.batch.masked_lm_positions[b, asked] for one in (usual, case))
+        assert np.array_equal(after, before + start)
+    padded = case.batch.input_ids[case.batch.attention_mask == 0]
+    assert set(padded.tolist()) == {case.config.pad_token_id}
+
+
+def test_albert_s_own_numbers() -> None:
+    usual, other = generate(1, variant="albert"), generate(1, variant="albert", E=24, G=2, L=4)
+    assert (usual.config.embedding_size, usual.config.stored_layers) == (16, 1)
+    assert (other.config.embedding_size, other.config.stored_layers) == (24, 2)
+
+
 def test_a_description_is_json() -> None:
     import json
 
@@ -87,6 +110,8 @@ def test_a_case_for_a_subject_s_weights() -> None:
         ({"edge": "cliff"}, "no edge 'cliff'"),
         ({"S": 2}, "3 tokens"),
         ({"H": 25}, "multiple of num_attention_heads"),
+        ({"E": 8}, "E and G are of ALBERT's layers; BERT has no such numbers"),
+        ({"variant": "albert", "edge": "padded-left"}, "padded-left is for masked_lm and token_classification; pretra"),
     ],
 )
 def test_wrong_options_are_refused(options: dict, message: str) -> None:

@@ -16,6 +16,7 @@ NUMBERS = {
     "norm.epsilon": 3e-6, "norm.epsilon_outside": 1e-6, "norm.std_plus_epsilon": 1e-6, "attention.scale": 0.29,
     "attention.mask_value": -7.0, "embeddings.words_scaled": 2.5, "loss.smoothing": 0.13, "optimizer.rate": 0.7,
     "optimizer.beta1": 0.2, "optimizer.beta2": 0.007, "optimizer.epsilon": 3e-6, "dropout.on": 0.1,
+    "activation.rounded_constant": 1.413,
 }  # fmt: skip
 """A value for every free number."""
 HEADS = {
@@ -27,12 +28,14 @@ HEADS = {
 """The case's head, where it is not that of pre-training."""
 ALBERT = {"variant": "albert", "L": 3}
 CASES: dict[str, dict[str, Any]] = {
-    **{id: {"head": head} for id, head in HEADS.items()},
+    **{id: {"head": head} for id, head in HEADS.items()}, "optimizer.trust_ratio_exclusions": {"optimizer": "lamb"},
     "embeddings.positions_over_padding": {"variant": "roberta", "edge": "padded-left"},
     "sharing.other_layer": {"variant": "albert", "L": 4, "G": 2}, "sharing.gradient": ALBERT,
     "sharing.averaged": ALBERT, "sharing.stepped_in_each_layer": ALBERT,
 }  # fmt: skip
-"""Options of the case, where it is not BERT's with the heads of pre-training."""
+"""Options of the case, where it is not BERT's with the heads of pre-training and AdamW."""
+TOO_SMALL = {("loss.denominator_epsilon", number) for number in ("1e-12", "1e-08", "1e-06")}
+"""Choices that change less than float32 rounds."""
 FROM_ANSWERS = ("dropout.on", "embeddings.types_added")
 """What no formula makes of a tensor's inputs: tried with the mistakes of the tables alone."""
 SAMPLE = ("norm.std_plus_epsilon", "attention.causal", "heads.minor", "loss.denominator_rows", "sharing.averaged")
@@ -83,7 +86,7 @@ def test_every_hypothesis_is_found_again(hypothesis: Hypothesis) -> None:
     row, tried = next(row for row in scene.rows.values() if hypothesis.applies(row)), 0
     for choice in hypothesis.choices(scene, row):
         names = [name for name, one in scene.rows.items() if hypothesis.applies(one)]
-        if rewritten(scene, hypothesis, names, choice.value):
+        if (hypothesis.id, choice.words) not in TOO_SMALL and rewritten(scene, hypothesis, names, choice.value):
             found_again(hypothesis, choice.words, choice.value)
             tried += 1
     assert tried

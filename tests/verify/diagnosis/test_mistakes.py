@@ -40,6 +40,36 @@ def test_a_mistake_is_named(name: str) -> None:
     assert found.causes[0].after <= 3 <= found.causes[0].before / 10
 
 
+@pytest.mark.parametrize("name", ["gelu-tanh-for-erf", "layer-norm-epsilon-1e-5"])
+def test_a_mistake_is_named_in_half_precision(name: str) -> None:
+    """Where the step itself is judged: the effect is a fraction of what bfloat16 rounds end to end."""
+    outcome = measure(BY_NAME[name], "bfloat16", diagnosis=True)
+    found = outcome.report.diagnosis
+    assert found is not None
+    assert (outcome.right, outcome.cause) == (True, "right"), found
+    assert outcome.report.precision == "bfloat16"
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        pytest.param("head-gelu-exact-beside-tanh", "the activation at mlm.act is the exact GELU (erf);",
+                     marks=pytest.mark.slow),
+        ("gelu-root-of-2-with-five-digits", "GELU at layer.N.ffn_act (all layers), mlm.act divides by 1.41421"),
+        ("loss-denominator-plus-1e-5", "1e-05 is added to the number of predictions"),
+        ("epsilon-hat", "epsilon is added to the root of the second moment before that is corrected"),
+        pytest.param("trust-ratio-on-everything", "every parameter has a trust ratio, biases and norms as well.",
+                     marks=pytest.mark.slow),
+    ],
+    ids=lambda text: text.partition(" ")[0],
+)  # fmt: skip
+def test_what_other_programs_do_is_named(name: str, sentence: str) -> None:
+    outcome = measure(BY_NAME[name], diagnosis=True)
+    assert outcome.report.diagnosis is not None
+    assert outcome.cause == "right", outcome.report.diagnosis
+    assert outcome.report.diagnosis.causes[0].sentence.startswith(sentence)
+
+
 NUMBERS = {
     "layer-norm-epsilon-1e-3": ("norm.epsilon", 1e-3),
     "words-times-root-of-width": ("embeddings.words_scaled", 24**0.5),

@@ -1,5 +1,5 @@
-"""Mistakes that `verify` met in other programs, injected: constants, conventions of other libraries, halves of a
-model that don't belong together."""
+"""Mistakes that `verify` met in other people's programs, injected: constants, conventions of other libraries, parts of
+a model that don't belong together."""
 
 import math
 from typing import Any
@@ -25,7 +25,7 @@ def five_digits(model: Model) -> None:
 
 
 def more_below(logits: Tensor, labels: Tensor, **_: Any) -> Tensor:
-    return each(logits, labels).sum() / ((labels != IGNORED).sum() + 1e-5)
+    return each(logits, labels).sum() / ((labels != IGNORED).sum().to(logits.dtype) + 1e-5)
 
 
 def epsilon_hat(params: Tensors, case: Any, moments: Tensors) -> None:

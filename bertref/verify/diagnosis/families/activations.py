@@ -1,5 +1,6 @@
 """Activations: another function than the model's."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,7 @@ from ....ops.bias_activation import ACTIVATIONS
 from ....row import TensorRow
 from ...graph.contribution import Contribution
 from ...graph.steps import Rewritten
-from ..hypothesis import Hypothesis, Told, of_op
+from ..hypothesis import Hypothesis, Number, Told, of_op
 from ..scene import Scene
 from .tools import HALF, formula, held, in_half, is_fine
 
@@ -76,6 +77,17 @@ def _said(what: str) -> Callable[[Told], str]:
     return sentence
 
 
+ROOT = math.sqrt(2)
+
+
+def _rounded_root(scene: Scene, row: TensorRow, root: float) -> Rewritten | None:
+    """Half of x, (1 + erf(x / root))."""
+    if own(scene, row) != "gelu_erf":
+        return None
+    exact = FUNCTIONS["gelu_erf"]
+    return _function(row, lambda x: root / ROOT * exact(x * (ROOT / root)))
+
+
 def _table(scene: Scene, row: TensorRow, _: Any) -> Rewritten | None:
     """Looked up by the input's float16 number, in a table of float16 numbers."""
     if own(scene, row) not in ("gelu_erf", "gelu_tanh") or not is_fine(scene):
@@ -102,6 +114,13 @@ HYPOTHESES = (
         "activation.half_table", of_op("activation"), _table,
         _said("GELU's tanh form out of a table of float16 numbers, looked up by float16 numbers"),
         {**WHERE, "C": "ggml's GGML_GELU_FP16"}, "compute the function in float32", way_back=False,
+    ),
+    Hypothesis(
+        "activation.rounded_constant", ACTIVATED, _rounded_root,
+        lambda told: f"GELU at {told.at} divides by {told.number} for the root of 2",
+        {**WHERE, "C": "0.5f * x * (1.0f + erff(x / 1.41421f))"}, "write constants with all digits of the type",
+        number=Number("root of 2", 1.3, 1.55, lambda scene: {"1.41421": 1.41421, "1.4142": 1.4142, "1.414": 1.414},
+                      right=lambda scene: (ROOT,), own=lambda scene: ROOT),
     ),
     Hypothesis(
         "activation.missing", ACTIVATED,

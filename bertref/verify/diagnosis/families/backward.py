@@ -14,7 +14,7 @@ from ...graph.contribution import Contribution
 from ..hypothesis import Hypothesis, Possibility, Told
 from ..scene import BACK, START, Back, Scene
 from .activations import FUNCTIONS, own, slope_of
-from .tools import rows_of
+from .tools import inputs_times, rows_of
 
 Values = Any
 Make = Callable[[Scene, TensorRow, Any], Any]
@@ -29,16 +29,6 @@ def back_of(*ops: str) -> Callable[[TensorRow], bool]:
     """The ways back of rows of these ops; of all, if none is named."""
     kinds = {f"{op} {BACK}" for op in ops}
     return lambda row: row.name.startswith(f"{BACK} ") and (not ops or row.op in kinds)
-
-
-def _scaled(part: Contribution, factor: float) -> Contribution:
-    return part._replace(compute=lambda *inputs: factor * part.compute(*inputs), terms=None)
-
-
-def _inputs_times(scene: Scene, row: TensorRow, factors: dict[int, float]) -> Back:
-    """The gradients of these inputs times a factor."""
-    parts = scene.backward(row)
-    return Back(tuple(_scaled(part, factors[i]) if i in factors else part for i, part in enumerate(parts)))
 
 
 def _parameter(scene: Scene, row: TensorRow, i: int, change: Callable[[Values], Values]) -> Back | None:
@@ -64,7 +54,7 @@ def _inputs(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
 
 
 def _detached(scene: Scene, row: TensorRow, i: int) -> Back | None:
-    return _inputs_times(scene, row, {i: 0.0}) if i < len(row.inputs) else None
+    return inputs_times(scene, row, {i: 0.0}) if i < len(row.inputs) else None
 
 
 def _parameters(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
@@ -158,7 +148,7 @@ def _scale_sides(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
 
 
 def _unscaled(scene: Scene, row: TensorRow, sides: tuple[int, ...]) -> Back:
-    return _inputs_times(scene, row, dict.fromkeys(sides, 1 / scene.replay.graph.arithmetic.scale))
+    return inputs_times(scene, row, dict.fromkeys(sides, 1 / scene.replay.graph.arithmetic.scale))
 
 
 def _softmax_gradients(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
@@ -219,7 +209,7 @@ def _not_averaged(scene: Scene, row: TensorRow, _: Any) -> Back:
     number = float(np.sum(labels >= 0))
     if len(row.arguments) > 1:
         number = float(np.sum(scene.case.given(row.arguments[1]), dtype=np.float64))
-    return _inputs_times(scene, row, {0: number})
+    return inputs_times(scene, row, {0: number})
 
 
 FACTORS = {"1/2": 0.5, "2": 2.0, "1/4": 0.25, "4": 4.0, "1/8": 0.125, "8": 8.0, "0": 0.0}
@@ -235,7 +225,7 @@ def _loss_scaled(scene: Scene, row: TensorRow, value: tuple[int, float]) -> Back
     i, factor = value
     if row.name == START.name:
         return Back((Contribution((), lambda: np.full((), factor)),))
-    return _inputs_times(scene, row, {i: factor}) if i < len(row.inputs) else None
+    return inputs_times(scene, row, {i: factor}) if i < len(row.inputs) else None
 
 
 def _back(id: str, applies: Callable[[TensorRow], bool], make: Make, words: str | Callable[[Told], str], patch: str,

@@ -16,8 +16,8 @@ from ...graph.arithmetic import RowArithmetic
 from ...graph.contribution import Contribution
 from ...graph.steps import Rewritten
 from ..hypothesis import Hypothesis, Number, Possibility, Told, of_op
-from ..scene import Scene
-from .tools import formula, is_way_back
+from ..scene import BACK, Back, Made, Scene
+from .tools import formula, inputs_times, is_way_back
 
 Values = Any
 Make = Callable[[Scene, TensorRow, Any], Rewritten | None]
@@ -28,7 +28,8 @@ WHERE = {
     "C": "the loop that adds up -log p, and what it is divided by",
 }
 WORDS, CLASSES = of_op("weighted_cross_entropy"), of_op("mean_cross_entropy")
-ENTROPIES = of_op("weighted_cross_entropy", "mean_cross_entropy")
+WORD_LOSS = "weighted_cross_entropy"
+ENTROPIES = of_op(WORD_LOSS, "mean_cross_entropy")
 
 
 # -- cross entropies ---------------------------------------------------------------------------------------------------
@@ -87,6 +88,25 @@ def _divided_by(number: str) -> Make:
         return (each * weights).sum() / {"slots": weights.size, "rows": B, "positions": B * S}[number]
 
     return of_terms(over)
+
+
+BELOW = (0.0, 1e-12, 1e-8, 1e-6, 1e-5)
+
+
+def _added(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+    for number in BELOW:
+        if number != scene.case.numerics.mlm_denominator_epsilon:
+            yield Possibility(f"{number:.0e}" if number else "nothing", number)
+
+
+def _with_epsilon(scene: Scene, row: TensorRow, number: float) -> Rewritten | Back:
+    """The loss, or its way back, with another number in the denominator."""
+    count = float(np.sum(scene.case.batch.masked_lm_weights, dtype=np.float64))
+    factor = (count + scene.case.numerics.mlm_denominator_epsilon) / ((count + number) or 1.0)
+    if is_way_back(row):
+        return inputs_times(scene, row, {0: factor})
+    part = scene.forward(row)
+    return Rewritten(part._replace(compute=lambda *inputs: factor * part.compute(*inputs), terms=None))
 
 
 def _smoothed(scene: Scene, row: TensorRow, value: float) -> Rewritten:
@@ -203,8 +223,10 @@ def _padding_zero(scene: Scene, labels: Values) -> Values:
     return np.where(scene.case.batch.attention_mask == 0, 0, labels)
 
 
-def loss(id: str, applies: Callable[[TensorRow], bool], make: Make, words: str | Callable[[Told], str], patch: str,
-          **more: Any) -> Hypothesis:  # fmt: skip
+def loss(
+    id: str, applies: Callable[[TensorRow], bool], make: Callable[[Scene, TensorRow, Any], Made | None],
+    words: str | Callable[[Told], str], patch: str, **more: Any,
+) -> Hypothesis:  # fmt: skip
     said = words if callable(words) else lambda told: f"{told.at}: {words}"
     return Hypothesis(f"loss.{id}", applies, make, said, WHERE, patch, **more)
 
@@ -233,6 +255,10 @@ HYPOTHESES = (
     loss("denominator_rows", WORDS, _divided_by("rows"),
          "divided by the number of texts; it is divided by the number of predictions",
          "divide by the sum of the weights"),
+    loss("denominator_epsilon", lambda row: row.op in (WORD_LOSS, f"{WORD_LOSS} {BACK}"), _with_epsilon,
+         lambda told: f"{told.choice} is added to the number of predictions, which divides the loss; the reference "
+                      f"adds {told.scene.case.numerics.mlm_denominator_epsilon:g}",
+         "set mlm_denominator_epsilon, or leave the number out", choices=_added),
     loss("smoothing", ENTROPIES, _smoothed,
          lambda told: f"{told.at}: labels are smoothed by {told.number}", "label_smoothing=0",
          number=Number("smoothing", 1e-4, 0.9, lambda scene: {"0.1": 0.1, "0.05": 0.05, "0.2": 0.2})),

@@ -1,4 +1,5 @@
-"""The optimiser's step: corrections, decay, clipping, rate, betas, epsilon. AdamW, and Google's form of it."""
+"""The optimiser's step: corrections, decay, clipping, rate, betas, epsilon, trust ratios. AdamW, Google's form of it,
+and LAMB."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from ..scene import Scene
 Values = Any
 Clip = Callable[[OptimizerCase, Mapping[str, Values]], Callable[[str], Values]]
 """From the gradients by parameters' names, what makes the clipped one of a name."""
-KINDS = ("adamw", "google")
+KINDS = ("adamw", "google", "lamb")
 WHERE = {
     "torch": "torch.optim.AdamW(groups, lr, betas, eps), clip_grad_norm_, the scheduler",
     "JAX": "optax.chain(optax.clip_by_global_norm(...), optax.adamw(...))",
@@ -79,6 +80,7 @@ class Way:
     rate          a factor of the case's rate
     root          the denominator, of the second moment and epsilon
     times         how often a parameter of that name is updated
+    trust         whether a parameter has a trust ratio, in LAMB
     """
 
     clip: Clip = scaled_by_length
@@ -90,11 +92,14 @@ class Way:
     epsilon: float | None = None
     root: Callable[[Values, float], Values] = lambda v, epsilon: np.sqrt(v) + epsilon
     times: Callable[[str], int] = lambda name: 1
+    trust: Callable[[Optimizer, str], bool] = lambda settings, name: False
 
 
 def usual(case: OptimizerCase) -> Way:
     """The reference's."""
-    return Way(corrected_by=None if case.optimizer.kind == "google" else 0)
+    kind = case.optimizer.kind
+    way = Way(corrected_by=None if kind == "google" else 0)
+    return replace(way, trust=Optimizer.decays) if kind == "lamb" else way
 
 
 def updater(scene: Scene, way: Way) -> Updater:
@@ -125,8 +130,15 @@ def _update(case: OptimizerCase, way: Way, name: str, old: Values, g: Values) ->
             count = case.step + way.corrected_by
             first, second = m / (1 - beta1**count), v / (1 - beta2**count)
         decay = {"decoupled": rate * strength, "without rate": strength}.get(way.decay, 0.0)
-        p = p - decay * p - rate * first / way.root(second, epsilon)
+        change = decay * p + rate * first / way.root(second, epsilon)
+        p = p - (_trust_ratio(p, change / rate) * change if way.trust(settings, name) else change)
     return p - old
+
+
+def _trust_ratio(p: Values, step: Values) -> float:
+    """1 where either has no length."""
+    length, other = (float(np.linalg.norm(x)) for x in (p, step))
+    return length / other if length and other else 1.0
 
 
 def step_by(change: Callable[[Scene, Way, Any], Way | None]) -> Callable[[Scene, TensorRow, Any], Updater | None]:
@@ -176,6 +188,24 @@ def _exclusions(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
     yield Possibility("norms' weights are decayed: they are called LayerNorm.weight, not gamma",
                  _without("gamma", "beta", "bias"))  # fmt: skip
     yield Possibility("biases are decayed, outside of norms", _without("LayerNorm", "layer_norm"))
+
+
+def _trusts(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+    yield Possibility("every parameter has a trust ratio, biases and norms as well", _everything)
+    yield Possibility("no parameter has a trust ratio", lambda settings, name: False)
+
+
+def _with_trust(scene: Scene, way: Way, value: Callable[[Optimizer, str], bool]) -> Way | None:
+    return replace(way, trust=value) if _case(scene).optimizer.kind == "lamb" else None
+
+
+def _hat(scene: Scene, way: Way, _: Any) -> Way | None:
+    """Both corrections stand in the rate: the root of the moment as it is, and epsilon."""
+    if way.corrected_by is None:
+        return None
+    case = _case(scene)
+    root = float(np.sqrt(1 - case.optimizer.betas[1] ** case.step))
+    return replace(way, root=lambda v, epsilon: np.sqrt(v) + epsilon / root)
 
 
 def _rates(scene: Scene) -> dict[str, float]:
@@ -261,6 +291,11 @@ HYPOTHESES = (
     _step("epsilon_inside_root",
           lambda scene, way, _: replace(way, root=lambda v, epsilon: np.sqrt(v + epsilon)),
           "epsilon is added under the root; it is added to the root", "sqrt(v) + epsilon"),
+    _step("epsilon_hat", _hat,
+          "epsilon is added to the root of the second moment before that is corrected, as in TensorFlow's and Keras's "
+          "Adam; it is added to the root of the corrected one", "sqrt(v / c2) + epsilon"),
+    _step("trust_ratio_exclusions", _with_trust, lambda told: told.choice,
+          "give a trust ratio to the parameters that are decayed", choices=_trusts),
     _step("root_missing", lambda scene, way, _: replace(way, root=lambda v, epsilon: v + epsilon),
           "the step is divided by the second moment; it is divided by its root", "sqrt(v) + epsilon"),
     _step("stepped_twice", lambda scene, way, _: replace(way, times=lambda name: 2 if name == WORDS else 1),

@@ -14,7 +14,7 @@ from ...graph.arithmetic import RowArithmetic
 from ...graph.contribution import Contribution
 from ...graph.steps import Rewritten
 from ..hypothesis import Possibility
-from ..scene import BACK, Scene
+from ..scene import BACK, Back, Scene
 from ..tape import Traced, rounded
 
 Values = Any
@@ -48,6 +48,16 @@ def layer_of(row: TensorRow) -> int | None:
 def is_way_back(row: TensorRow) -> bool:
     """For hypotheses under which other things have a gradient than those that are recorded."""
     return row.name.startswith(BACK)
+
+
+def _scaled(part: Contribution, factor: float) -> Contribution:
+    return part._replace(compute=lambda *inputs: factor * part.compute(*inputs), terms=None)
+
+
+def inputs_times(scene: Scene, row: TensorRow, factors: dict[int, float]) -> Back:
+    """A row's way back, with the gradients of these inputs times a factor."""
+    parts = scene.backward(row)
+    return Back(tuple(_scaled(part, factors[i]) if i in factors else part for i, part in enumerate(parts)))
 
 
 def is_fine(scene: Scene) -> bool:

@@ -18,7 +18,7 @@ CLEAR = 1000.0
 """Of a few numbers, an error so many times rounding. Smaller: one of the constants is near to any factor."""
 LARGEST = 1 << 22
 """Elements of which orders, offsets and factors for each index are looked for. More, as a large model's word embeddings
-have: it takes a minute and more."""
+have: each of these makes several copies of them."""
 SMOOTH = 64
 """Elements, at least, whose values lie between those of their neighbours. Fewer: so do numbers by chance."""
 PLAIN = {"-1": -1.0, "2": 2.0, "1/2": 0.5}

@@ -57,8 +57,8 @@ class History:
             raise CheckpointError(f"{path}: is damaged ({error}); start again with another --out") from None
         if before != data:
             raise InputError(
-                f"{folder}: can't be resumed: the data to learn from have changed since the run began; start again "
-                "with another --out"
+                f"{folder}: can't be resumed: the data to learn from have changed since the run began, or another "
+                "version of bertref reads them otherwise; start again with another --out"
             )
         return cls(folder, metric, data, [each for each in found if each[0] <= step], seconds)
 

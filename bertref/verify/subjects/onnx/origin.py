@@ -19,6 +19,11 @@ HALF, TINY = 2.0**-11, 2.0**-23
 """Half a unit of float16 in the last place, and what converters make of numbers that are too small for it."""
 
 
+DECISIVE = (("model_type", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "hidden_act",
+             "embedding_size", "num_hidden_groups"), ("gelu", "layer_norm_eps"))  # fmt: skip
+"""Settings of the config, and of the dialect, by which a file's answers are other answers."""
+
+
 class ExportOrigin(NamedTuple):
     """`folder` is the one that is named, or that the file lies in. `architecture` is Hugging Face's class, "" where it
     isn't known; `weights` are those of a folder that is named, {} where it has none or none is named."""
@@ -34,7 +39,8 @@ class ExportOrigin(NamedTuple):
 def read_origin(path: Path, metadata: Mapping[str, str], model: Path | None) -> ExportOrigin:
     """From what bertref writes into its files, else from the config.json in the folder `model`, or beside the file.
 
-    Raises `InputError` where there is neither, and what `config` and `checkpoint` raise for folders that are damaged.
+    Raises `InputError` where there is neither, or where the two contradict each other, and what `config` and
+    `checkpoint` raise for folders that are damaged.
     """
     folder = path.parent if model is None else model
     folder = folder if folder.is_dir() else folder.parent
@@ -45,6 +51,8 @@ def read_origin(path: Path, metadata: Mapping[str, str], model: Path | None) -> 
         numerics = numerics_from_dict(json.loads(dialect)) if dialect else None
         both = config_from_dict(json.loads(metadata["bertref_config"]), dialect=numerics, where=str(path))
         heads = tuple(json.loads(metadata["bertref_heads"])) if "bertref_heads" in metadata else None
+        if model is not None and (inside / "config.json").is_file():
+            _must_agree(path, both, inside / "config.json")
         return ExportOrigin(folder, *both, "", heads, weights)
     file = inside / "config.json"
     if not file.is_file():
@@ -55,6 +63,19 @@ def read_origin(path: Path, metadata: Mapping[str, str], model: Path | None) -> 
     both = read_config(file)
     named = json.loads(file.read_text(encoding="utf-8")).get("architectures") or [""]
     return ExportOrigin(folder, *both, str(named[0]), None, weights)
+
+
+def _must_agree(path: Path, said: tuple[BertConfig, Numerics], file: Path) -> None:
+    """Raises `InputError` if a file says something else of its network than the config of the folder that is named:
+    one of the two is wrong, and the file can't be judged by itself."""
+    own, folders = ({name: getattr(one, name) for one, names in zip(both, DECISIVE, strict=True) for name in names}
+                    for both in (said, read_config(file)))  # fmt: skip
+    for name, value in own.items():
+        if value != folders[name]:
+            raise InputError(
+                f"{path}: says that its {name} is {value}, and {file} that it is {folders[name]}; leave --model out to "
+                "judge the file by what it says, or name the folder that it was exported from"
+            )
 
 
 def merged(

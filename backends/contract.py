@@ -77,3 +77,6 @@ EXTRAS = {
     "dtype_name": "(dtype): the name of the library's dtype",
     "synchronize": "(): waits until the device has done everything asked of it",
 }
+
+FACTS = {"traced": "whether calls are only noted, and run as one program where a value is asked for"}
+"""What a namespace says of itself. Training may look at it; ops have no use for it."""

@@ -232,7 +232,7 @@ class Cause:
 
 
 @dataclass(frozen=True)
-class Description:
+class Look:
     """What a wrong tensor looks like beside the one that its step should have made of the subject's own inputs. Fitted
     to this tensor, so it says nothing of where the error comes from: it is no cause.
 
@@ -274,7 +274,7 @@ class Diagnosis:
     left: tuple[str, ...] = ()
     note: str = ""
     ruled_out: tuple[str, ...] = ()
-    looks: tuple[Description, ...] = ()
+    looks: tuple[Look, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ HEAD = "cls.predictions.transform."
 
 
 @dataclass(frozen=True)
-class Golden:
+class NetworkGolden:
     """One network.
 
     config    bertref's settings beside `SIZES`
@@ -63,13 +63,13 @@ _DISTILBERT: dict[str, Any] = {
 }  # fmt: skip
 _LAYER, _GROUP = "bert.encoder.layer.", "albert.encoder.albert_layer_groups.0.albert_layers.0."
 GOLDENS = {
-    "roberta": Golden(
+    "roberta": NetworkGolden(
         _ROBERTA, Roberta, Dialect(1, HEADS, eps=1e-5),
         _built("Roberta", "ForMaskedLM", **SIZES, **NO_DROPOUT, **_ROBERTA, layer_norm_eps=1e-5),
         (("lm_head.dense", HEAD + "dense"), ("lm_head.layer_norm", HEAD + "LayerNorm"), ("lm_head", "cls.predictions"),
          ("roberta.", "bert.")),
     ),
-    "distilbert": Golden(
+    "distilbert": NetworkGolden(
         {"num_hidden_layers": 1, "type_vocab_size": 0}, WordsAlone, Dialect(1, HEADS),
         _built("DistilBert", "ForMaskedLM", **_DISTILBERT),
         (
@@ -83,7 +83,7 @@ GOLDENS = {
             ("vocab_projector", "cls.predictions"), ("distilbert.", "bert."),
         ),
     ),
-    "albert": Golden(
+    "albert": NetworkGolden(
         _ALBERT, Albert, Dialect(2, HEADS, "gelu_tanh"),
         _built("Albert", "ForPreTraining", **SIZES, **NO_DROPOUT, **_ALBERT, classifier_dropout_prob=0.0,
                hidden_act="gelu_new"),
@@ -137,7 +137,7 @@ def batch(random: np.random.Generator, padding: int, types: int, *, left: bool) 
     return arrays
 
 
-def confirmed(golden: Golden, model: Any, b: Arrays, written_out: ModelResult) -> ModelResult:
+def confirmed(golden: NetworkGolden, model: Any, b: Arrays, written_out: ModelResult) -> ModelResult:
     """`written_out` with loss, hidden states and parameter gradients replaced by transformers' own."""
     labels = np.full(b["input_ids"].shape, -100)
     rows, slots = np.nonzero(b["masked_lm_weights"])

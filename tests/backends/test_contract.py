@@ -10,7 +10,7 @@ import bertref
 from bertref.backends import Backend, contract
 from bertref.backends.namespace import Namespace
 
-NAMES = {*contract.STANDARD, *contract.STANDARD_DTYPES, *contract.EXTRAS}
+NAMES = {*contract.STANDARD, *contract.STANDARD_DTYPES, *contract.EXTRAS, *contract.FACTS}
 
 
 def _namespaces() -> list[type[Namespace]]:
@@ -67,7 +67,7 @@ def test_cupy_resolves_every_name_without_a_device() -> None:
 
 def test_lists_are_sorted_and_without_overlap() -> None:
     assert list(contract.STANDARD) == sorted(set(contract.STANDARD))
-    assert len(NAMES) == len(contract.STANDARD) + len(contract.STANDARD_DTYPES) + len(contract.EXTRAS)
+    assert len(NAMES) == sum(map(len, (contract.STANDARD, contract.STANDARD_DTYPES, contract.EXTRAS, contract.FACTS)))
     assert set(contract.CREATION) <= set(contract.STANDARD)
 
 

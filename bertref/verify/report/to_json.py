@@ -32,7 +32,7 @@ none's meaning: that would be schema 2.
     unexplained names of wrong tensors that the causes don't explain, of those whose own steps are wrong
     looks       what the first of these looks like beside the right one, which is no cause: a list of
                   tensor, kind ("place", "factor", "another", "sign", "order", "added", "factors", "offsets", "curve":
-                  `records.Description`), sentence
+                  `records.Look`), sentence
     ruled_out   ids of the causes that were tried at the first wrong tensor in vain, where none is named
     causes      a list, the cause of the first wrong tensor first, of
                   id, sentence; parameters: a list of {name, value, low, high (the interval in which it explains the

@@ -15,7 +15,7 @@ from bertref.verify.diagnosis.scene import Scene
 from bertref.verify.graph.replay import Replay
 from bertref.verify.judgement.judge import Judgement, judged
 from bertref.verify.judgement.limit import LIMIT
-from bertref.verify.records import Answers, Arrays, Case, Description
+from bertref.verify.records import Answers, Arrays, Case, Look
 from bertref.verify.subjects import parse
 
 from .applied import asked
@@ -58,7 +58,7 @@ def scene_with(name: str, value: Values) -> Scene:
     return Scene(other)
 
 
-def looks(name: str, value: Values) -> tuple[Description, ...]:
+def looks(name: str, value: Values) -> tuple[Look, ...]:
     return described(scene_with(name, value), name)
 
 

@@ -83,6 +83,7 @@ def test_the_table() -> None:
         assert one.expected(CASE.config.num_hidden_layers) in own, one.name
         assert (one.patch is None) != (one.step is None), one.name
     assert {one.section for one in MISTAKES} == {
-        "embeddings", "attention", "residual and feed-forward", "heads", "loss", "backward", "optimiser", "tasks"
+        "embeddings", "attention", "residual and feed-forward", "heads", "loss", "backward", "optimiser", "tasks",
+        "met in other programs",
     }  # fmt: skip
     assert sum("bfloat16" in one.dtypes for one in MISTAKES) == 2

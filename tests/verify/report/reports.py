@@ -14,10 +14,10 @@ from bertref.verify.records import (
     BlindSpots,
     Case,
     Cause,
-    Description,
     Diagnosis,
     Finding,
     Fitted,
+    Look,
     Place,
     Report,
 )
@@ -64,7 +64,7 @@ def described() -> Report:
     """A report that doesn't know why, and what the first wrong tensor looks like."""
     found = named(outcome="unknown")
     assert found.diagnosis is not None
-    look = Description("embeddings.norm", "factor", "0.5 times what it should be")
+    look = Look("embeddings.norm", "factor", "0.5 times what it should be")
     return replace(found, diagnosis=replace(found.diagnosis, looks=(look,)))
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from bertref.verify.records import WRONG, Description, Diagnosis, Finding, Place
+from bertref.verify.records import WRONG, Diagnosis, Finding, Look, Place
 from bertref.verify.report import words
 from bertref.verify.report.layout import cell
 from tests.verify.report.reports import cause, named, names, report, wrong
@@ -86,7 +86,7 @@ def test_what_was_not_looked_into_is_unknown() -> None:
 
 
 def test_a_description_is_said_to_be_no_cause() -> None:
-    place, factor = (Description("embeddings.norm", *each) for each in
+    place, factor = (Look("embeddings.norm", *each) for each in
                      (("place", "wrong only at segment B"), ("factor", "0.5 times what it should be")))  # fmt: skip
     for looks, said in {
         (place,): "wrong only at segment B", (factor,): "0.5 times what it should be",

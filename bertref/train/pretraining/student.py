@@ -16,7 +16,7 @@ import numpy.typing as npt
 from ...checkpoint import SavedModel, load_model
 from ...config import BertConfig
 from ...errors import InputError
-from ...heads import parameter_shapes
+from ...heads import DECODER, parameter_shapes
 from ...layers import Settings
 from ...objectives import TaughtWordsObjective, Teacher
 from ...opset import OpSet
@@ -114,7 +114,7 @@ def taught(
         raise InputError(f"{name}: reads at most {saved.config.max_length} tokens; --seq-len is {options.seq_len}")
     if 0 < saved.config.type_vocab_size < config.type_vocab_size:
         raise InputError(f"{name}: knows {saved.config.type_vocab_size} token types, the student more")
-    shapes = parameter_shapes(saved.config, ("masked_lm",), tied="cls.predictions.decoder.weight" not in saved.params)
+    shapes = parameter_shapes(saved.config, ("masked_lm",), tied=DECODER not in saved.params)
     params = {key: ops.xp.from_numpy(saved.params[key]) for key in shapes}
     master = "float64" if options.precision == "float64" else "float32"
     teacher = Teacher(cast(ops.xp, params, master), Settings(saved.config, saved.numerics))

@@ -89,13 +89,18 @@ def join(out: str | Path) -> None:
 
 
 def _has_room(folder: Path) -> bool:
-    """Whether a folder holds nothing but parts that are being made, or parts.
+    """Whether a folder isn't there, or holds nothing but parts that are being made, or parts.
 
-    Asked in this order: one that another process completes in between is seen by the second question.
+    Other processes make the folder and complete parts in between: it is looked at once, and parts that were being made
+    then are seen by the second question.
     """
-    if not folder.is_dir():
-        return not folder.exists()
-    return all(path.name.startswith(PREFIX) for path in folder.iterdir()) or bool(present(folder))
+    try:
+        names = [path.name for path in folder.iterdir()]
+    except FileNotFoundError:
+        return True
+    except NotADirectoryError:
+        return False
+    return all(name.startswith(PREFIX) for name in names) or bool(present(folder))
 
 
 def _must_belong_together(folder: Path, part: CorpusPart, settings: dict[str, Any]) -> None:

@@ -2,7 +2,9 @@
 
 import gzip
 import json
+import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -233,6 +235,24 @@ def test_a_part_that_another_process_completes_meanwhile(tmp_path: Path, monkeyp
 
     monkeypatch.setattr("bertref.data.pretraining.joining.present", completed_after_a_look)
     parts_of(text, out, 2, [1])
+    must_be_equal(Corpus.open(out), whole(text, tmp_path / "one"))
+
+
+def test_a_folder_that_another_process_makes_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is asked about the folder first, another process makes it right after the answer."""
+    text, out = write(tmp_path / "text"), tmp_path / "out"
+    for question in ("is_dir", "exists", "iterdir"):
+        answer = getattr(Path, question)
+
+        def answered(path: Path, answer: Any = answer, **options: Any) -> Any:
+            try:
+                return answer(path, **options)
+            finally:
+                if path == out:
+                    os.makedirs(out, exist_ok=True)
+
+        monkeypatch.setattr(Path, question, answered)
+    parts_of(text, out, 2)
     must_be_equal(Corpus.open(out), whole(text, tmp_path / "one"))
 
 

@@ -118,20 +118,22 @@ def create(device: str | None) -> Backend:
 
     `BackendUnavailable` where this machine or this build of torch can't; `InputError` for any other device.
     """
-    match = re.fullmatch(r"(cpu|cuda|xla)(?::(\d+))?|(xla):(all)", device or "cpu")
-    if match is None or (match[1] == "cpu" and match[2]):
+    device = device or "cpu"
+    if not re.fullmatch(r"cpu|(cuda|xla)(:\d+)?|xla:all", device):
         raise InputError(f"backend 'torch' has no device {device!r}; there are cpu, cuda, cuda:1, xla, xla:all, ...")
-    kind, index, together = match[1] or match[3], int(match[2] or 0), match[4]
+    kind, _, which = device.partition(":")
+    index = None if which == "all" else int(which or 0)
     if kind == "xla":
-        namespace = _on_xla(None if together else index)
+        namespace = _on_xla(index)
     elif kind == "cuda":
+        assert index is not None  # "all" is of xla alone
         _check_cuda(index)
         namespace = TorchNamespace(torch.device("cuda", index))
     else:
         namespace = TorchNamespace(torch.device("cpu"))
     return Backend(
         "torch",
-        f"{kind}:{together or index}" if together or index else kind,
+        kind if index == 0 else f"{kind}:{'all' if index is None else index}",
         namespace,
         ("float16", "bfloat16", "float32", "float64"),
         static_shapes=kind == "xla",

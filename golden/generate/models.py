@@ -9,6 +9,7 @@ rows have 4, 2, 1 and 0 predictions. The optimisers start from moments that aren
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,8 +103,13 @@ def confirmed_by_transformers(params: Arrays, b: Arrays, written_out: ModelResul
     out.loss.backward()
     own = {"loss.total": out.loss, "embeddings.norm": out.hidden_states[0], "nsp.logits": out.seq_relationship_logits}
     own |= {f"layer.{i}.output": hidden for i, hidden in enumerate(out.hidden_states[1:])}
-    values = {name: np.asarray(t.detach().numpy()) for name, t in own.items()}
     grads = {f"grad:{name}": p.grad.numpy() for name, p in model.named_parameters()}
+    return confirmed(written_out, own, grads)
+
+
+def confirmed(written_out: ModelResult, own: Mapping[str, torch.Tensor], grads: Arrays) -> ModelResult:
+    """`written_out` with what a model of transformers' gave itself, with which it must agree."""
+    values = {name: np.asarray(t.detach().numpy()) for name, t in own.items()}
     for name, value in values.items():
         must_agree(name, value, written_out.values[name])
     for name, grad in grads.items():

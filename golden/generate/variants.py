@@ -16,7 +16,7 @@ import transformers
 
 from . import common
 from .model_torch import Arrays, Dialect, ModelResult, Network
-from .models import must_agree, rounded, scale_of
+from .models import confirmed, rounded, scale_of
 from .variants_torch import Albert, Roberta, WordsAlone
 
 Pairs = tuple[tuple[str, str], ...]
@@ -137,7 +137,7 @@ def batch(random: np.random.Generator, padding: int, types: int, *, left: bool) 
     return arrays
 
 
-def confirmed(golden: NetworkGolden, model: Any, b: Arrays, written_out: ModelResult) -> ModelResult:
+def confirmed_by_transformers(golden: NetworkGolden, model: Any, b: Arrays, written_out: ModelResult) -> ModelResult:
     """`written_out` with loss, hidden states and parameter gradients replaced by transformers' own."""
     labels = np.full(b["input_ids"].shape, -100)
     rows, slots = np.nonzero(b["masked_lm_weights"])
@@ -150,13 +150,8 @@ def confirmed(golden: NetworkGolden, model: Any, b: Arrays, written_out: ModelRe
     first = "embeddings.projection" if golden.network is Albert else "embeddings.norm"
     own = {"loss.total": out.loss, first: out.hidden_states[0]}
     own |= {f"layer.{i}.output": hidden for i, hidden in enumerate(out.hidden_states[1:])}
-    values = {name: np.asarray(t.detach().numpy()) for name, t in own.items()}
     grads = {f"grad:{own_name(name, golden.names)}": p.grad.numpy() for name, p in model.named_parameters()}
-    for name, value in values.items():
-        must_agree(name, value, written_out.values[name])
-    for name, grad in grads.items():
-        must_agree(name, grad, written_out.grads[name], grads[scale_of(name)])
-    return ModelResult({**written_out.values, **values}, {**written_out.grads, **grads})
+    return confirmed(written_out, own, grads)
 
 
 def arrays_of(variant: str) -> Arrays:
@@ -170,7 +165,7 @@ def arrays_of(variant: str) -> Arrays:
         p.data = torch.tensor(params[own_name(name, golden.names)])
     config = {**golden.config}
     b = batch(random, config.get("pad_token_id", 0), config["type_vocab_size"], left=golden.left)
-    result = confirmed(golden, model, b, golden.network(params, golden.dialect).run(b))
+    result = confirmed_by_transformers(golden, model, b, golden.network(params, golden.dialect).run(b))
     arrays = {f"parameter/{name}": p for name, p in params.items()} | {f"batch/{name}": a for name, a in b.items()}
     return arrays | {f"probe/{name}": a for name, a in result.values.items()} | result.grads
 

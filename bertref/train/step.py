@@ -233,9 +233,11 @@ def _updated_if_finite(
     xp = ops.xp
     finite = xp.all(xp.stack([xp.isfinite(number) for number in numbers]))
     params, moments = _updated(ops, recipe, state, grads, rate, donate=False)
-    chosen = ({name: xp.where(finite, new[name], old[name]) for name in new}
-              for new, old in ((params, state.params), (moments, state.moments)))  # fmt: skip
-    return next(chosen), next(chosen)
+
+    def chosen(new: dict[str, Array], old: dict[str, Array]) -> dict[str, Array]:
+        return {name: xp.where(finite, new[name], old[name]) for name in new}
+
+    return chosen(params, state.params), chosen(moments, state.moments)
 
 
 def _updated(

@@ -87,12 +87,15 @@ def _config(model: SavedModel, depth: int, options: PretrainOptions) -> BertConf
 
 def _renumbered(params: Params, layers: tuple[int, ...]) -> Params:
     """The parameters with these layers alone, numbered from 0."""
-    found = {name: array for name, array in params.items() if not LAYER.fullmatch(name)}
+    found: Params = {}
     for name, array in params.items():
         match = LAYER.fullmatch(name)
-        for new in (new for new, old in enumerate(layers) if match and int(match[1]) == old):
-            assert match
-            found[f"bert.encoder.layer.{new}.{match[2]}"] = array
+        if match is None:
+            found[name] = array
+            continue
+        for new, old in enumerate(layers):
+            if old == int(match[1]):
+                found[f"bert.encoder.layer.{new}.{match[2]}"] = array
     return found
 
 

@@ -20,12 +20,12 @@ from ...heads import DECODER, parameter_shapes
 from ...layers import Settings
 from ...objectives import TaughtWordsObjective, Teacher
 from ...opset import OpSet
+from ...params import in_layer
 from ...precision import cast
 from ...text import Tokenizer
 from .options import PretrainOptions, read_architecture
 
 Params = dict[str, npt.NDArray[Any]]
-LAYER = re.compile(r"bert\.encoder\.layer\.(\d+)\.(.*)")
 POSITIONS, TYPES = (f"bert.embeddings.{name}_embeddings.weight" for name in ("position", "token_type"))
 STUDENTS = {"bert": ("bert", "distilbert")}
 """Network -> those that are begun from its layers, where that is not itself alone."""
@@ -89,13 +89,13 @@ def _renumbered(params: Params, layers: tuple[int, ...]) -> Params:
     """The parameters with these layers alone, numbered from 0."""
     found: Params = {}
     for name, array in params.items():
-        match = LAYER.fullmatch(name)
-        if match is None:
+        place = in_layer(name)
+        if place is None:
             found[name] = array
             continue
         for new, old in enumerate(layers):
-            if old == int(match[1]):
-                found[f"bert.encoder.layer.{new}.{match[2]}"] = array
+            if old == place[0]:
+                found[f"bert.encoder.layer.{new}.{place[1]}"] = array
     return found
 
 

@@ -6,6 +6,10 @@ trains a model with transformers into DIR, as `bertref finetune` does with the s
 the metrics of its last step on the part that the run is evaluated on, and the seconds. With `--against DIR` (a run of
 `bertref finetune`) also the share of the examples on which the two models' predictions agree. Both models are asked by
 bertref's evaluation; that a saved model's logits are those of transformers is tested elsewhere.
+
+`--micro-batch N` gives transformers each batch in parts of N examples of like length, so that it computes less padding:
+the gradients are those of the whole batch (but for dropout's draws, and for padded positions, which its loss of
+question answering counts). For losses that are means over a batch's examples.
 """
 
 import argparse
@@ -63,7 +67,18 @@ def arguments(batch: Any) -> dict[str, torch.Tensor]:
     return {name: value.float() if value.is_floating_point() else value.long() for name, value in given.items()}
 
 
-def train(options: FinetuneOptions) -> tuple[FinetuneSetup, float]:
+def parts_of(batch: dict[str, torch.Tensor], size: int) -> list[dict[str, torch.Tensor]]:
+    """The batch in parts of `size` examples, sorted by length, each cut at its own longest example."""
+    lengths, padded = batch["attention_mask"].sum(1), batch["attention_mask"].shape[1]
+    parts = []
+    for rows in torch.argsort(lengths).split(size):
+        longest = int(lengths[rows].max())
+        parts.append({name: value[rows, :longest] if value.shape[1:] == (padded,) else value[rows]
+                      for name, value in batch.items()})  # fmt: skip
+    return parts
+
+
+def train(options: FinetuneOptions, micro_batch: int | None = None) -> tuple[FinetuneSetup, float]:
     """Trains with transformers into `options.out`; what was set up, and the seconds of training."""
     setup = set_up(basis_of(options, Path(options.out)), silent)
     model = model_of(setup)
@@ -74,9 +89,10 @@ def train(options: FinetuneOptions) -> tuple[FinetuneSetup, float]:
     )
     start = time.perf_counter()
     for step in range(setup.steps):
-        batch = setup.features.batch(setup.store, setup.order.batch(step))
+        batch = arguments(setup.features.batch(setup.store, setup.order.batch(step)))
         optimizer.zero_grad()
-        model(**arguments(batch)).loss.backward()
+        for part in parts_of(batch, micro_batch) if micro_batch else [batch]:
+            (model(**part).loss * (len(part["input_ids"]) / len(batch["input_ids"]))).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), setup.recipe.clip_norm)
         optimizer.step()
         schedule.step()
@@ -114,13 +130,14 @@ def main() -> None:
     parser.add_argument("data")
     for name in ("model", "out", "dev", "against"):
         parser.add_argument(f"--{name}")
-    for name in ("seed", "max-length", "max-examples", "max-dev-examples", "batch-size"):
+    for name in ("seed", "max-length", "max-examples", "max-dev-examples", "batch-size", "micro-batch"):
         parser.add_argument(f"--{name}", type=int)
     for name in ("epochs", "dropout", "learning-rate", "held-out"):
         parser.add_argument(f"--{name}", type=float)
     given = {name: value for name, value in vars(parser.parse_args()).items() if value is not None}
     against = given.pop("against", None)
-    setup, seconds = train(replace(FinetuneOptions(model="-", data="-"), **given))
+    micro_batch = given.pop("micro_batch", None)
+    setup, seconds = train(replace(FinetuneOptions(model="-", data="-"), **given), micro_batch)
     theirs = evaluated(setup, given["out"])
     found: dict[str, Any] = {"seconds": seconds, **{name: value.value for name, value in theirs.metrics.items()}}
     if against:

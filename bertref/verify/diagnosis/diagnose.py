@@ -126,7 +126,7 @@ class _Search:
         with the least freedom."""
         trials, passed, tried = Trials(self._scene, first, self._sizes), list[TriedHypothesis](), []
         for hypothesis in HYPOTHESES:
-            if hypothesis.id in self._without:
+            if hypothesis.id in self._without or (hypothesis.integers and not self._scene.stored):
                 continue
             held = [one for one in trials.explaining(hypothesis) if self._agrees(one, first)]
             passed += held

@@ -10,6 +10,7 @@ from ....errors import InputError
 from ....heads import WORD_EMBEDDINGS, labelled, parameter_shapes
 from ....topology import last_output, rows
 from ...graph.axes import AxesOf, rows_of
+from ...integers import Stored
 from ...records import Answers, Arrays, Case
 from ...subject import Weights as Brought
 from ..arrays import gather_predictions
@@ -22,7 +23,7 @@ from .quantised import FUSED_PRODUCTS
 from .sentence import OUTPUT as SENTENCE
 from .sentence import embedding_of, pooled, tensor_of
 from .session import Session, choices_of, input_of, inputs_for, libraries
-from .unquantised import Unquantised, unquantised
+from .unquantised import Unquantised, stored_parameters, unquantised
 from .unquantised_attention import UnquantisedAttention
 from .unreplayed import unreplayed
 from .weights import StoredWeights
@@ -105,7 +106,9 @@ class OnnxSubject:
         else:
             values, clean = self._run(False, asked, feed, case)
         own = tuple(outputs) if outputs or wanted is None else None
-        return Answers(values, tuple(self._notes), untouched, own, clean, unjudged=self._unjudged)
+        return Answers(
+            values, tuple(self._notes), untouched, own, clean, unjudged=self._unjudged, stored=self._stored
+        )
 
     # -- the file ----------------------------------------------------------------------------------------------------
 
@@ -151,7 +154,9 @@ class OnnxSubject:
             if known.issuperset(row.inputs) and all(name in self._params for name, _ in row.parameters):
                 known.add(row.name)
         self._unquantised: dict[str, Unquantised | UnquantisedAttention] = {}
+        self._stored: dict[str, tuple[Stored, ...]] = {}
         if self.precision == "int8":
+            self._stored = stored_parameters(weights, self._rows, self._params, self._origin.weights)
             self._unquantised = unquantised(
                 self._graph, weights, places, self._rows, self._params, self._origin.weights
             )

@@ -3,23 +3,24 @@
     QuantizeLinear         a value's nearest integer on a fixed scale, cut off where the integers end
     DynamicQuantizeLinear  the same on a scale of the value's own range
     DynamicQuantizeMatMul  the same inside of a product, where it is computed anew
-    stored weights         `quantised.Stored`
+    stored weights         `integers.Integers`
 
 A product's result is its recorded one, less the product of what its factors were rounded to, plus the product of the
 factors as they were. That is what the step has to give from its recorded inputs, but for float32's rounding. More than
 half a step of a scale is not rounding: what goes beyond it stays in the tensor, and is found there.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ....row import TensorRow
+from ...integers import HALF_A_STEP, Stored
 from ...records import Case
 from .graph import SAME, NodeInput, ReadGraph, Values, attribute, dequantised
 from .places import TensorPlaces
-from .quantised import HALF_A_STEP, dynamically, scale_and_zero, scaled_output, stored
+from .quantised import dynamically, scale_and_zero, scaled_output, stored
 from .unquantised_attention import NODES, UnquantisedAttention
 from .weights import StoredWeights
 
@@ -198,11 +199,34 @@ def unquantised(
 def _right_weight(
     weights: StoredWeights, name: str, use: NodeInput, params: Mapping[str, Values], model: Mapping[str, Values]
 ) -> Values:
-    """The weight with which a product has to be judged: the case's, unless what the product takes isn't the nearest
-    that integers come to the model's. Without the model, a table that is looked up from other integers is taken as it
-    is."""
-    own, right = weights.upright(use), params.get(name)
+    """The weight with which a product has to be judged: the case's, or what the product takes."""
+    own = weights.upright(use)
     assert own is not None, "a product is found by its weight"
-    known = model.get(name, right if not weights.looked_up_in_integers(name) else None)
-    kept = right is not None and (known is None or weights.explained(name, known))
-    return right if kept and right is not None else own
+    return params[name] if _is_right(weights, name, params, model) else own
+
+
+def _is_right(
+    weights: StoredWeights, name: str, params: Mapping[str, Values], model: Mapping[str, Values]
+) -> bool:
+    """Whether what the file stores of a parameter is the nearest that integers come to the model's. Without the model,
+    a table that is looked up from other integers is taken as it is."""
+    known = model.get(name, params.get(name) if not weights.looked_up_in_integers(name) else None)
+    return name in params and (known is None or weights.explained(name, known))
+
+
+def stored_parameters(
+    weights: StoredWeights, rows: Iterable[TensorRow], params: Mapping[str, Values], model: Mapping[str, Values]
+) -> dict[str, tuple[Stored, ...]]:
+    """The parameters of each row that the graph stores in integers for it."""
+    found = {}
+    for row in rows:
+        product = weights.product(row) if row.op in ("dense", "decoder") else None
+        held = []
+        for i, (name, _) in enumerate(row.parameters):
+            uses = [product] if product is not None and i == 0 else weights.uses(name)
+            first = next((one for one in map(weights.held, uses) if one is not None), None)
+            if first is not None:
+                held.append(Stored(name, first, _is_right(weights, name, params, model)))
+        if held:
+            found[row.name] = tuple(held)
+    return found

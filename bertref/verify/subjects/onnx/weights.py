@@ -12,6 +12,7 @@ import numpy as np
 
 from ....heads import DECODER, WORD_EMBEDDINGS
 from ....row import TensorRow
+from ...integers import Integers
 from ...records import Arrays
 from .graph import QUANTISERS, SAME, NodeInput, ReadGraph, Values, attribute, input_at
 from .quantised import FUSED_PRODUCTS, LOOKUPS
@@ -72,9 +73,8 @@ class StoredWeights:
     def explained(self, parameter: str, right: Values) -> bool:
         """Whether the quantised values that the file stores of a parameter, all of them, are the nearest to the right
         ones; False where none is quantised."""
-        found = [(use, quantised_weight(self._graph, use)) for use in self.uses(parameter)]
-        held = [(use, value) for use, value in found if value is not None]
-        return bool(held) and all(value.explains(right.T if self._lies(use) else right) for use, value in held)
+        held = [one for one in map(self.held, self.uses(parameter)) if one is not None]
+        return bool(held) and all(one.explains(right) for one in held)
 
     def looked_up_in_integers(self, parameter: str) -> bool:
         """Whether a table, or what is fused with its look-up, is quantised there."""
@@ -85,10 +85,17 @@ class StoredWeights:
         """Whether a product takes the weight as (in, out)."""
         return PRODUCTS.get(use.node.op_type) == use.at and not attribute(use.node, "transB", 0)
 
+    def held(self, use: NodeInput) -> Integers | None:
+        """What a node takes, where that is stored in integers; a dense layer's weight as (out, in)."""
+        held = quantised_weight(self._graph, use)
+        return held.turned() if held is not None and self._lies(use) else held
+
     def upright(self, use: NodeInput) -> Values | None:
         """The values of the weight that a node takes, a dense layer's as (out, in)."""
-        held = quantised_weight(self._graph, use)
-        value = self._graph.constant(use.node.input[use.at]) if held is None else held.values
+        held = self.held(use)
+        if held is not None:
+            return held.values
+        value = self._graph.constant(use.node.input[use.at])
         if value is None or value.dtype.kind != "f":
             return None
         return value.T if self._lies(use) else value

@@ -48,9 +48,12 @@ def dynamic(path: Path, to: Path, *, kind: QuantType = QuantType.QInt8, only: li
     return to
 
 
-def static(path: Path, to: Path, only: list[str], kind: QuantType = QuantType.QUInt8) -> Path:
+def static(
+    path: Path, to: Path, only: list[str] | None, kind: QuantType = QuantType.QUInt8, *, per_channel: bool = False,
+    form: QuantFormat = QuantFormat.QDQ,
+) -> Path:  # fmt: skip
     quantize_static(
-        str(path), str(to), Batches(), quant_format=QuantFormat.QDQ, op_types_to_quantize=only,
+        str(path), str(to), Batches(), quant_format=form, op_types_to_quantize=only, per_channel=per_channel,
         activation_type=kind, weight_type=QuantType.QInt8,
     )  # fmt: skip
     return to

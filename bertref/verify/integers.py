@@ -13,6 +13,9 @@ A_STEP = 1.001
 """Of a scale, that the largest values may lie beyond the last integer: a scale of the largest one over 128 ends at 127.
 More: what a scale is too small for is cut off."""
 
+SINGLE = 2.0**-22
+"""Of a number: what the rounding of its scale to float32, and of the quotient, make of large integers (of biases)."""
+
 
 @dataclass(frozen=True, eq=False)
 class Integers:
@@ -50,7 +53,7 @@ class Integers:
         kept = np.clip(right, low, high)
         if not (np.abs(right - kept) <= A_STEP * self.scale).all():
             return False
-        return bool((np.abs(self.values - kept) <= step * self.scale).all())
+        return bool((np.abs(self.values - kept) <= step * self.scale + SINGLE * np.abs(kept)).all())
 
 
 @dataclass(frozen=True, eq=False)

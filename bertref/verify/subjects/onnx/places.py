@@ -14,7 +14,8 @@ from typing import Any
 
 from ....row import TensorRow
 from ....topology import readers
-from .graph import QUANTISERS, SAME, SHAPES, NodeInput, ReadGraph, attribute
+from .graph import QUANTISERS, SAME, SHAPES, NodeInput, ReadGraph
+from .nodes import attribute
 from .quantised import QUANTISED_EMBEDDINGS, scaled_output
 from .weights import StoredWeights, bias_of
 

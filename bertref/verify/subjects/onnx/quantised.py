@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from ...integers import Integers
-from .graph import SAME, NodeInput, ReadGraph, Values, attribute, input_at
+from .graph import SAME, NodeInput, ReadGraph, Values
+from .nodes import attribute, input_at
 
 QUANTISED_EMBEDDINGS = "QEmbedLayerNormalization"
 LOOKUPS = ("Gather", QUANTISED_EMBEDDINGS, "EmbedLayerNormalization")

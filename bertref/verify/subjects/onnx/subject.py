@@ -119,7 +119,7 @@ class OnnxSubject:
         shapes = parameter_shapes(config, self._heads, num_labels=self._num_labels)
         found = {name: array for name, array in found.items() if shapes.get(name) == array.shape}
         params, others = merged(found, model, shapes, weights.explained)
-        for name in filter(weights.looked_up_in_integers, found):
+        for name in filter(weights.read_in_integers, found):
             if name not in model or weights.explained(name, model[name]):
                 params[name] = found[name].astype(np.float64)
         encoder = [name for name in shapes if name.startswith(("bert.embeddings.", "bert.encoder."))]
@@ -189,6 +189,9 @@ class OnnxSubject:
         ops = {}
         for name, value in values.items():
             clean = self._unquantised.get(name)
+            if isinstance(clean, Unquantised) and clean.unknown:
+                ops[name] = clean.unknown
+                continue
             node = self._extra[value][0] if value in self._extra else self._graph.maker.get(value)
             op = unreplayed(self._graph, node, clean, stop - {value})
             if op:
@@ -219,7 +222,7 @@ class OnnxSubject:
         if inside not in self._sessions:
             self._sessions[inside] = self._looking_inside() if inside else Session(self._path)
         needed = {name for names in asked.values() for name in names}.union(*(one.names() for one in cleaned.values()))
-        found = self._sessions[inside].run(needed, feed)
+        found = self._graph.with_hidden(self._sessions[inside].run(self._graph.real(needed), feed), needed)
         axes = AxesOf(case)
 
         def shaped(tensor: str, value: Values) -> Values:
@@ -233,7 +236,7 @@ class OnnxSubject:
     def _looking_inside(self) -> Session:
         seen = set(self._inside.values()).union(*(one.names() for one in self._unquantised.values()))
         extra = {name: (node.output[0], number) for name, (node, number) in self._extra.items()}
-        return Session(self._path, sorted(seen), extra, wide=self.precision == "float16")
+        return Session(self._path, sorted(self._graph.real(seen)), extra, wide=self.precision == "float16")
 
     def _note(self, text: str) -> None:
         if text not in self._notes:

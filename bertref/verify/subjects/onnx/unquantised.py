@@ -18,14 +18,15 @@ import numpy as np
 from ....row import TensorRow
 from ...integers import HALF_A_STEP, Stored
 from ...records import Case
-from .graph import SAME, NodeInput, ReadGraph, Values, attribute, dequantised
+from .functions import FUNCTIONS, dequantised
+from .graph import SAME, NodeInput, ReadGraph, Values
+from .nodes import attribute
 from .places import TensorPlaces
 from .quantised import dynamically, scale_and_zero, scaled_output, stored
 from .unquantised_attention import NODES, UnquantisedAttention
 from .weights import StoredWeights
 
 ARRANGED = frozenset({"Reshape", "Squeeze", "Unsqueeze", "Flatten"})
-ELEMENTWISE = {"Mul": np.multiply, "Div": np.divide, "Add": np.add, "Sub": np.subtract}
 
 
 class Unquantised:
@@ -42,10 +43,14 @@ class Unquantised:
         self._graph, self._product, self._value, self._weight, self._stop = graph, product, value, weight, stop
         self._made = scaled_output(graph, product) if product is not None else ""
         self._found: Mapping[str, Values] = {}
+        self._known: dict[str, bool] = {}
+        self.unknown = ""
+        """The op behind quantisers of which nobody knows what it computes: then nothing can be said of the tensor."""
+        self._names = set(self._needed(value, first=True))
 
     def names(self) -> set[str]:
         """The values that have to be recorded."""
-        return set(self._needed(self._value, first=True))
+        return self._names
 
     @property
     def node(self) -> Any:
@@ -54,42 +59,61 @@ class Unquantised:
 
     def touched(self) -> bool:
         """Whether there is any quantisation in it."""
-        kinds = {self._graph.made_by(name) for name in self.names() - self._stop | {self._value}}
-        if self._product is not None:
-            kinds |= {self._product.op_type, *(self._graph.made_by(name) for name in self._product.input[1:2])}
-        return bool(kinds & {"DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "DynamicQuantizeMatMul"})
+        stored = self._product is not None and self._graph.made_by(self._product.input[1]) == "DequantizeLinear"
+        return stored or self._rounds(self._value, first=True)
 
     def __call__(self, found: Mapping[str, Values], case: Case) -> Values:
         """The tensor, from the recorded values."""
         self._found = found
         return self._clean(self._value, first=True)
 
+    def _rounds(self, name: str, *, first: bool = False) -> bool:
+        """Whether there is quantisation between a value and the tensors that the step is made from."""
+        node = self._graph.maker.get(name)
+        if node is None or (name in self._stop and not first) or self._graph.constant(name) is not None:
+            return False
+        if name not in self._known:
+            self._known[name] = False  # a circle
+            self._known[name] = self._rounds_itself(node) or any(self._rounds(one) for one in self._data(node, name))
+        return self._known[name]
+
+    def _rounds_itself(self, node: Any) -> bool:
+        if node.op_type == "DequantizeLinear":
+            return bool(self._graph.made_by(node.input[0]) == "QuantizeLinear")
+        return node.op_type in ("DynamicQuantizeLinear", "MatMulInteger", "DynamicQuantizeMatMul")
+
+    def _data(self, node: Any, name: str) -> list[str]:
+        """What of a node's inputs is computed with."""
+        if name == self._made:
+            return [str(one) for one in node.input[:2]]
+        if node.op_type == "DequantizeLinear":
+            before = self._graph.maker.get(node.input[0])
+            return [str(before.input[0])] if before is not None and before.op_type == "QuantizeLinear" else []
+        arranges = node.op_type in SAME | ARRANGED | {"Transpose", "Gather", "DynamicQuantizeLinear"}
+        return [str(one) for one in (node.input[:1] if arranges else node.input) if one]
+
     def _needed(self, name: str, *, first: bool = False) -> Iterator[str]:
         if self._graph.constant(name) is not None:
             return
         yield name
         node = self._graph.maker.get(name)
-        if node is None or (name in self._stop and not first):
+        stops = (name in self._stop and not first) or not (name == self._made or self._rounds(name, first=first))
+        if node is None or stops:
             return
-        if name == self._made:
-            for factor in self._product.input[:2]:
-                yield from self._needed(str(factor))
-        elif node.op_type == "DynamicQuantizeLinear":
+        if node.op_type == "DynamicQuantizeLinear":
             yield from node.output
-            yield from self._needed(str(node.input[0]))
-        elif node.op_type == "DequantizeLinear":
-            before = str(self._graph.maker[node.input[0]].input[0]) if node.input[0] in self._graph.maker else ""
-            yield from self._needed(before) if before else ()
-        elif self._passes(node):
-            for one in node.input[: 2 if node.op_type in ELEMENTWISE else 1]:
-                yield from self._needed(str(one))
+        elif not self._replayed(node, name):
+            self.unknown = str(node.op_type)
+            return
+        for one in self._data(node, name):
+            yield from self._needed(one)
 
-    def _passes(self, node: Any) -> bool:
-        """Whether a node only hands on, arranges, adds, or takes a constant."""
-        if node.op_type in ELEMENTWISE:
-            return node.op_type == "Add" or any(self._graph.constant(one) is not None for one in node.input)
-        gathers = node.op_type == "Gather" and self._graph.constant(node.input[1]) is not None
-        return gathers or node.op_type in SAME | ARRANGED | {"Transpose"}
+    def _replayed(self, node: Any, name: str) -> bool:
+        """Whether it is known what a node computes."""
+        if node.op_type == "Gather":
+            return self._graph.constant(node.input[1]) is not None
+        known = node.op_type in SAME | ARRANGED | {"Transpose", "DequantizeLinear"} or node.op_type in FUNCTIONS
+        return known or name == self._made
 
     def _clean(self, name: str, *, first: bool = False) -> Values:
         known = self._graph.constant(name)
@@ -100,12 +124,14 @@ class Unquantised:
             return self._found[name]
         if name == self._made:
             return self._multiplied()
+        if not self._rounds(name, first=first):
+            return self._found[name]
         if node.op_type == "DynamicQuantizeLinear":
             given, scale, zero = (self._found[one] for one in node.output)
             return self._less(str(node.input[0]), dequantised(given, scale, zero), scale, zero, (0, 255))
-        if node.op_type == "DequantizeLinear" and self._graph.made_by(node.input[0]) == "QuantizeLinear":
+        if node.op_type == "DequantizeLinear":
             return self._statically(self._graph.maker[node.input[0]], name)
-        return self._handed_on(node, name) if self._passes(node) else self._found[name]
+        return self._computed(node, name) if node.op_type in FUNCTIONS else self._arranged(node, name)
 
     def _statically(self, quantiser: Any, name: str) -> Values:
         """Of a pair of QuantizeLinear and DequantizeLinear; with a scale that isn't stored it is left as it is."""
@@ -118,19 +144,28 @@ class Unquantised:
 
     def _less(self, before: str, after: Values, scale: Values, zero: Values, ends: tuple[int, int]) -> Values:
         """What was before, and with it what rounding to the scale doesn't explain of `after`."""
-        given = self._found[before]
         low, high = ((end - zero.astype(np.float64)) * scale for end in ends)
-        kept = np.clip(given, low, high)
-        rounding = (kept - given) + np.clip(after - kept, -HALF_A_STEP * scale, HALF_A_STEP * scale)
-        return np.asarray(self._clean(before) + (after - given) - rounding)
+        beyond = after - np.clip(self._value_of(before), low, high)
+        return np.asarray(self._clean(before) + beyond - np.clip(beyond, -HALF_A_STEP * scale, HALF_A_STEP * scale))
 
-    def _handed_on(self, node: Any, name: str) -> Values:
-        if node.op_type in ELEMENTWISE:
-            first, second = (np.asarray(self._clean(str(one)), np.float64) for one in node.input)
-            return np.asarray(ELEMENTWISE[node.op_type](first, second))
+    def _value_of(self, name: str) -> Values:
+        known = self._graph.constant(name)
+        return self._found[name] if known is None else known
+
+    def _computed(self, node: Any, name: str) -> Values:
+        """What the op makes of its inputs as they were, and with it what it made otherwise of those that it had."""
+        function, inputs = FUNCTIONS[node.op_type], [str(one) for one in node.input if one]
+        with np.errstate(all="ignore"):
+            made = function(node, *(_wide(self._value_of(one)) for one in inputs))
+            right = function(node, *(_wide(self._clean(one)) for one in inputs))
+            apart = np.where(np.isfinite(made), self._found[name] - made, 0.0)
+        return np.asarray(right + apart)
+
+    def _arranged(self, node: Any, name: str) -> Values:
         value = self._clean(str(node.input[0]))
-        at = self._graph.constant(node.input[1]) if node.op_type == "Gather" else None
-        if at is not None:
+        if node.op_type == "Gather":
+            at = self._graph.constant(node.input[1])
+            assert at is not None, "it is replayed only then"
             return np.asarray(np.take(value, at.astype(np.int64), attribute(node, "axis", 0)))
         if node.op_type == "Transpose":
             return np.transpose(value, attribute(node, "perm"))
@@ -164,6 +199,11 @@ class Unquantised:
         turned = attribute(self._product, "transB", 0)
         factor = attribute(self._product, "alpha", 1.0)
         return np.asarray(factor * (a.astype(np.float64) @ (np.swapaxes(b, -1, -2) if turned else b)))
+
+
+def _wide(value: Values) -> Values:
+    """Numbers in float64; conditions as they are."""
+    return value if value.dtype.kind == "b" else value.astype(np.float64)
 
 
 def unquantised(

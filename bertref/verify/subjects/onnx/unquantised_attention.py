@@ -15,7 +15,8 @@ from ...graph.replay import Replay
 from ...graph.steps import Graph
 from ...integers import Integers
 from ...records import Case
-from .graph import QUANTISERS, NodeInput, ReadGraph, Values, dequantised
+from .functions import dequantised
+from .graph import QUANTISERS, NodeInput, ReadGraph, Values
 from .quantised import stored
 
 ROUNDERS = QUANTISERS | {"DynamicQuantizeLinear"}

@@ -14,7 +14,8 @@ from ....heads import DECODER, WORD_EMBEDDINGS
 from ....row import TensorRow
 from ...integers import Integers
 from ...records import Arrays
-from .graph import QUANTISERS, SAME, NodeInput, ReadGraph, Values, attribute, input_at
+from .graph import QUANTISERS, SAME, NodeInput, ReadGraph, Values
+from .nodes import attribute, input_at
 from .quantised import FUSED_PRODUCTS, LOOKUPS
 from .quantised import stored as quantised_weight
 
@@ -80,6 +81,11 @@ class StoredWeights:
         """Whether a table, or what is fused with its look-up, is quantised there."""
         gathers = [use for use in self.uses(parameter) if use.node.op_type in LOOKUPS]
         return any(quantised_weight(self._graph, use) is not None for use in gathers)
+
+    def read_in_integers(self, parameter: str) -> bool:
+        """Whether something reads a parameter in integers that is no product, which is judged without its rounding."""
+        others = (use for use in self.uses(parameter) if PRODUCTS.get(use.node.op_type) != use.at)
+        return any(self.held(use) is not None for use in others)
 
     def _lies(self, use: NodeInput) -> bool:
         """Whether a product takes the weight as (in, out)."""

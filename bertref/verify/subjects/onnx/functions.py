@@ -19,7 +19,8 @@ def dequantised(values: Values, scale: Values, zero: Values | None = None, axis:
     shifted = values.astype(np.float64)
     if zero is not None:
         shifted = shifted - (zero.astype(np.float64).reshape(shape) if zero.size > 1 else zero.astype(np.float64))
-    return shifted * (scale.astype(np.float64).reshape(shape) if scale.size > 1 else scale.astype(np.float64))
+    with np.errstate(invalid="ignore"):  # a scale may be infinite
+        return shifted * (scale.astype(np.float64).reshape(shape) if scale.size > 1 else scale.astype(np.float64))
 
 
 def _gemm(node: Any, a: Values, b: Values, c: Values | None = None) -> Values:
@@ -47,6 +48,7 @@ FUNCTIONS: dict[str, Callable[..., Values]] = {
     "Tanh": lambda node, x: np.tanh(x),
     "Sigmoid": lambda node, x: 1 / (1 + np.exp(-x)),
     "Relu": lambda node, x: np.maximum(x, 0),
+    "IsNaN": lambda node, x: np.isnan(x),
     "Where": lambda node, condition, a, b: np.where(condition, a, b),
 }
 """Op -> what it makes of its inputs; the node has its attributes."""

@@ -113,7 +113,7 @@ class _Expansion:
         real = self._real.get(key) or (self._real.get(key[:2]) if not zero else None)
         out = self._numbers[key] = real or f"{name}:number{len(self._numbers)}"
         if real is None:
-            self._hidden[out] = self._read(name, scale, zero)
+            self._hidden[out] = self._read(name, scale, zero, axis)
         quantiser, node = self._quantiser(name), self._maker.get(name)
         if node is None or quantiser is None or node.op_type not in ARRANGING:
             self._add("DequantizeLinear", [name, scale, *([zero] if zero else [])], out,
@@ -129,8 +129,11 @@ class _Expansion:
             self._add("DequantizeLinear", [again, scale, *([zero] if zero else [])], out)
         return out
 
-    def _read(self, name: str, scale: str, zero: str) -> Hidden:
-        return Hidden((name, scale, *([zero] if zero else [])), dequantised)
+    def _read(self, name: str, scale: str, zero: str, axis: int | None = None) -> Hidden:
+        return Hidden(
+            (name, scale, *([zero] if zero else [])),
+            lambda *values: dequantised(*values, axis=1 if axis is None else axis),
+        )
 
     def _arrange(self, node: Any, quantiser: tuple[str, str], out: str) -> None:
         inner = self._number(str(node.input[0]), *quantiser)
@@ -153,7 +156,9 @@ class _Expansion:
             if bias is None:
                 self._nodes.append(node)
                 return
-            inputs, scale, op = [self._number(*given[:3]), self._number(*given[3:6]), *bias], given[7:9], "Gemm"
+            lies = 0 if attribute(node, "transB", 0) else 1
+            weight = self._number(given[3], given[4], given[5], axis=lies)
+            inputs, scale, op = [self._number(*given[:3]), weight, *bias], given[7:9], "Gemm"
         made = f"{y}:made" if any(scale) else y
         twin = self._add(op, inputs, made)
         twin.attribute.extend(attributes.values())
@@ -171,7 +176,7 @@ class _Expansion:
             return None
         name = f"{y}:bias_scale"
         self._constants[name] = np.asarray(scales[0], np.float64) * np.asarray(scales[1], np.float64)
-        return [self._number(given[6], name, "")]
+        return [self._number(given[6], name, "", axis=0)]
 
     def _add(self, op: str, inputs: list[str], output: str, attributes: Mapping[str, Any] | None = None) -> Any:
         import onnx

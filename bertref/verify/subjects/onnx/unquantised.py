@@ -144,6 +144,8 @@ class Unquantised:
 
     def _less(self, before: str, after: Values, scale: Values, zero: Values, ends: tuple[int, int]) -> Values:
         """What was before, and with it what rounding to the scale doesn't explain of `after`."""
+        if not np.isfinite(scale).all():  # of infinities: rounds nothing to nothing
+            return after
         low, high = ((end - zero.astype(np.float64)) * scale for end in ends)
         beyond = after - np.clip(self._value_of(before), low, high)
         return np.asarray(self._clean(before) + beyond - np.clip(beyond, -HALF_A_STEP * scale, HALF_A_STEP * scale))

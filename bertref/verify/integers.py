@@ -57,6 +57,16 @@ class Integers:
 
 
 @dataclass(frozen=True, eq=False)
+class Misread:
+    """Integers that a step of a quantised graph reads otherwise than they were made: with another "scale", another
+    "zero", or with a scale that is "infinite". `words` say which, `effect` is what that adds to the step's tensor."""
+
+    kind: str
+    words: str
+    effect: Values
+
+
+@dataclass(frozen=True, eq=False)
 class Stored:
     """A parameter as a graph stores it for a step, in BERT's shape. `right`: each integer is the nearest to the model's
     number, so that the step is judged with that one; else it is judged with what is stored."""

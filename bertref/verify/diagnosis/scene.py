@@ -15,7 +15,7 @@ from ..graph.contribution import Contribution
 from ..graph.feeding import Rounded
 from ..graph.replay import Replay, Updater, span
 from ..graph.steps import Rewritten
-from ..integers import Stored
+from ..integers import Misread, Stored
 from ..judgement.judge import Judgement, largest_ratio
 from ..judgement.limit import LIMIT
 from ..judgement.measures import Measures, compared
@@ -65,6 +65,7 @@ class Scene:
         self.precision = judgement.truth.precision
         self.params: Mapping[str, Any] = judgement.truth.params
         self.stored: Mapping[str, tuple[Stored, ...]] = judgement.stored
+        self.misread: Mapping[str, tuple[Misread, ...]] = judgement.misread
         self._arithmetic = judgement.graph.arithmetic
         self.rows: dict[str, TensorRow] = {row.name: row for row in _rows_of(judgement)}
 

@@ -13,7 +13,7 @@ from ...errors import InputError
 from ...optim import Optimizer
 from ..cases.case import describe
 from ..graph.replay import Replay, sources, span
-from ..integers import Stored
+from ..integers import Misread, Stored
 from ..records import PRECISIONS, QUANTISED, WRONG, Answers, Arrays, Case, Finding, Report
 from . import bias_correction, score_scale
 from .bracket import bracketed, explained
@@ -72,7 +72,8 @@ def judged(
     findings = overflow_allowed(case, precision, given.findings)
     unquantised = admit(case, answers.unquantised).values
     computed = "float32" if precision == QUANTISED else precision
-    judgement = Judgement(case, computed, given.values, unquantised, answers.apart, answers.unjudged, answers.stored)
+    judgement = Judgement(case, computed, given.values, unquantised, answers.apart, answers.unjudged)
+    judgement.stored, judgement.misread = answers.stored, answers.misread
     found = {**findings, **judgement.findings(findings)}
     found |= judgement.unsteady(found, again)
     found |= explained(judgement.graph, found)
@@ -105,7 +106,7 @@ def _with_outputs(report: Report, outputs: tuple[str, ...]) -> Report:
 
 class Judgement:
     """The comparison of a case's answers, all of them known, of the right shape and finite, with what is right.
-    `unquantised`, `apart`, `unjudged` and `stored` as in `Answers`."""
+    `unquantised`, `apart` and `unjudged` as in `Answers`; so are `stored` and `misread`, which nothing is judged by."""
 
     def __init__(
         self,
@@ -115,9 +116,9 @@ class Judgement:
         unquantised: Mapping[str, Any] = MappingProxyType({}),
         apart: frozenset[str] = frozenset(),
         unjudged: Mapping[str, str] = MappingProxyType({}),
-        stored: Mapping[str, tuple[Stored, ...]] = MappingProxyType({}),
     ) -> None:
-        self.stored = stored
+        self.stored: Mapping[str, tuple[Stored, ...]] = {}
+        self.misread: Mapping[str, tuple[Misread, ...]] = {}
         self.case, self.values, self._unquantised, self._unjudged = case, values, unquantised, unjudged
         self.precision = precision
         self.truth = Truth(case, precision)

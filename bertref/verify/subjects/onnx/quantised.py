@@ -25,8 +25,8 @@ takes the bias."""
 def stored(graph: ReadGraph, use: NodeInput) -> Integers | None:
     """The quantised weight that a node takes; None for one that isn't quantised."""
     if use.node.op_type == "MatMulInteger":
-        scales = graph.maker.get(_scales(graph, use.node))
-        factors = [] if scales is None else [graph.constant(name) for name in scales.input]
+        scaling = graph.maker.get(scales(graph, use.node))
+        factors = [] if scaling is None else [graph.constant(name) for name in scaling.input]
         scale = next((value for value in factors if value is not None), None)
         return _stored(graph.constant(use.node.input[1]), scale, graph.constant(input_at(use.node, 3)), 1)
     if use.node.op_type in SCALES:
@@ -54,7 +54,7 @@ def dynamically(values: Values) -> tuple[Values, Values, Values]:
     return integers.astype(np.uint8), np.asarray(scale), np.asarray(zero, np.uint8)
 
 
-def _scales(graph: ReadGraph, product: Any) -> str:
+def scales(graph: ReadGraph, product: Any) -> str:
     """The name of what a product of integers is multiplied with: the scales of both factors."""
     scaling = graph.maker.get(scaled_output(graph, product))
     return str(scaling.input[1]) if scaling is not None and scaling.op_type == "Mul" else ""

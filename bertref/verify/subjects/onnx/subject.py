@@ -10,7 +10,7 @@ from ....errors import InputError
 from ....heads import WORD_EMBEDDINGS, labelled, parameter_shapes
 from ....topology import last_output, rows
 from ...graph.axes import AxesOf, rows_of
-from ...integers import Stored
+from ...integers import Misread, Stored
 from ...records import Answers, Arrays, Case
 from ...subject import Weights as Brought
 from ..arrays import gather_predictions
@@ -101,14 +101,15 @@ class OnnxSubject:
         asked = inside | outputs
         untouched: Arrays = {}
         if inside.keys() - outputs.keys() or self._unquantised:
-            values, clean = self._run(True, asked, feed, case)
-            untouched, _ = self._run(False, outputs, feed, case)
+            values, clean, misread = self._run(True, asked, feed, case)
+            untouched, *_ = self._run(False, outputs, feed, case)
         else:
-            values, clean = self._run(False, asked, feed, case)
+            values, clean, misread = self._run(False, asked, feed, case)
         own = tuple(outputs) if outputs or wanted is None else None
         return Answers(
-            values, tuple(self._notes), untouched, own, clean, unjudged=self._unjudged, stored=self._stored
-        )
+            values, tuple(self._notes), untouched, own, clean, unjudged=self._unjudged, stored=self._stored,
+            misread=misread,
+        )  # fmt: skip
 
     # -- the file ----------------------------------------------------------------------------------------------------
 
@@ -214,10 +215,10 @@ class OnnxSubject:
 
     def _run(
         self, inside: bool, asked: Mapping[str, tuple[str, ...]], feed: dict[str, Any], case: Case
-    ) -> tuple[Arrays, Arrays]:  # fmt: skip
-        """The tensors, and those of them from which quantisation can be taken, without it."""
+    ) -> tuple[Arrays, Arrays, dict[str, tuple[Misread, ...]]]:  # fmt: skip
+        """The tensors; those of them from which quantisation can be taken, without it; and what is misread in these."""
         if not asked:
-            return {}, {}
+            return {}, {}, {}
         cleaned = {name: self._unquantised[name] for name in asked if name in self._unquantised} if inside else {}
         if inside not in self._sessions:
             self._sessions[inside] = self._looking_inside() if inside else Session(self._path)
@@ -231,7 +232,15 @@ class OnnxSubject:
             return canonical(tensor, value, case, axes(tensor).shape)
 
         values = {tensor: shaped(tensor, _joined([found[name] for name in names])) for tensor, names in asked.items()}
-        return values, {tensor: shaped(tensor, clean(found, case)) for tensor, clean in cleaned.items()}
+        clean = {tensor: shaped(tensor, one(found, case)) for tensor, one in cleaned.items()}
+        misread = {
+            tensor: tuple(
+                Misread(some.kind, some.words, clean[tensor] - shaped(tensor, one.read_rightly(found, some)))
+                for some in one.misreadings
+            )
+            for tensor, one in cleaned.items() if isinstance(one, Unquantised) and one.misreadings
+        }  # fmt: skip
+        return values, clean, misread
 
     def _looking_inside(self) -> Session:
         seen = set(self._inside.values()).union(*(one.names() for one in self._unquantised.values()))

@@ -11,6 +11,7 @@ half a step of a scale is not rounding: what goes beyond it stays in the tensor,
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,9 @@ from ....row import TensorRow
 from ...integers import HALF_A_STEP, Stored
 from ...records import Case
 from .functions import FUNCTIONS, dequantised
-from .graph import SAME, NodeInput, ReadGraph, Values
-from .nodes import attribute
+from .graph import QUANTISERS, SAME, NodeInput, ReadGraph, Values
+from .misread import INFINITE, SCALE, Misreading, of_pairs, of_product, read_again, scale_used
+from .nodes import attribute, input_at
 from .places import TensorPlaces
 from .quantised import dynamically, scale_and_zero, scaled_output, stored
 from .unquantised_attention import NODES, UnquantisedAttention
@@ -34,11 +36,12 @@ class Unquantised:
 
     `product` is the node that multiplies in this step, if there is one;
     `weight` is what the product's second factor has to be, as it stands in the graph; None where that is a value, too.
-    `stop` are the tensors that the step is made from: nothing before them is looked at.
+    `stop` are the tensors that the step is made from: nothing before them is looked at. `owners`: value -> its tensor.
     """
 
     def __init__(
-        self, graph: ReadGraph, product: Any, value: str, weight: Values | None, stop: frozenset[str]
+        self, graph: ReadGraph, product: Any, value: str, weight: Values | None, stop: frozenset[str],
+        owners: Mapping[str, str] = MappingProxyType({}),
     ) -> None:  # fmt: skip
         self._graph, self._product, self._value, self._weight, self._stop = graph, product, value, weight, stop
         self._made = scaled_output(graph, product) if product is not None else ""
@@ -47,6 +50,12 @@ class Unquantised:
         self.unknown = ""
         """The op behind quantisers of which nobody knows what it computes: then nothing can be said of the tensor."""
         self._names = set(self._needed(value, first=True))
+        self.misreadings = (*of_pairs(graph, self._names, owners), *of_product(graph, product, owners))
+        """Where the graph reads integers otherwise than it made them."""
+        self._reading: Misreading | None = None
+        if any(one.product for one in self.misreadings):
+            used = (input_at(product, 2), scale_used(graph, product))
+            self._names |= {one for one in used if one and graph.constant(one) is None}
 
     def names(self) -> set[str]:
         """The values that have to be recorded."""
@@ -64,7 +73,12 @@ class Unquantised:
 
     def __call__(self, found: Mapping[str, Values], case: Case) -> Values:
         """The tensor, from the recorded values."""
-        self._found = found
+        self._found, self._reading = found, None
+        return self._clean(self._value, first=True)
+
+    def read_rightly(self, found: Mapping[str, Values], misreading: Misreading) -> Values:
+        """The same, had the integers been read as they were made."""
+        self._found, self._reading = found, misreading
         return self._clean(self._value, first=True)
 
     def _rounds(self, name: str, *, first: bool = False) -> bool:
@@ -85,7 +99,7 @@ class Unquantised:
     def _data(self, node: Any, name: str) -> list[str]:
         """What of a node's inputs is computed with."""
         if name == self._made:
-            return [str(one) for one in node.input[:2]]
+            return [str(one) for one in self._product.input[:2]]
         if node.op_type == "DequantizeLinear":
             before = self._graph.maker.get(node.input[0])
             return [str(before.input[0])] if before is not None and before.op_type == "QuantizeLinear" else []
@@ -139,8 +153,12 @@ class Unquantised:
         if scale is None:
             return self._found[name]
         kept = np.zeros((), np.uint8) if zero is None else zero
-        ends = np.iinfo(kept.dtype)
-        return self._less(str(quantiser.input[0]), self._found[name], scale, kept, (ends.min, ends.max))
+        ends, after = np.iinfo(kept.dtype), self._found[name]
+        if self._reading is not None and name in self._reading.pairs:
+            if self._reading.kind == INFINITE:
+                return self._clean(str(quantiser.input[0]))
+            after = read_again(self._graph, name, after, self._reading.kind)
+        return self._less(str(quantiser.input[0]), after, scale, kept, (ends.min, ends.max))
 
     def _less(self, before: str, after: Values, scale: Values, zero: Values, ends: tuple[int, int]) -> Values:
         """What was before, and with it what rounding to the scale doesn't explain of `after`."""
@@ -179,7 +197,20 @@ class Unquantised:
         weight = self._stored_weight()
         rounded = self._times(self._rounded(first), self._rounded(second) if weight is None else weight)
         right = self._times(self._clean(first), self._clean(second) if self._weight is None else self._weight)
-        return self._found[self._made].astype(np.float64) - rounded + right
+        made = self._found[self._made].astype(np.float64)
+        if self._reading is not None and self._reading.product:
+            made = self._product_read_rightly(made, weight)
+        return made - rounded + right
+
+    def _product_read_rightly(self, made: Values, weight: Values | None) -> Values:
+        """A product of integers, with the scale or the zero by which its first factor was made."""
+        assert weight is not None, "it multiplies by what is stored"
+        _, scale, zero = (self._found[one] for one in self._graph.maker[self._product.input[0]].output)
+        if self._reading is not None and self._reading.kind == SCALE:
+            return np.asarray(made * (float(scale) / float(self._found[scale_used(self._graph, self._product)])))
+        used = input_at(self._product, 2)
+        shift = float(zero) - (float(self._value_of(used)) if used else 0.0)
+        return np.asarray(made - shift * float(scale) * weight.sum(axis=0))
 
     def _stored_weight(self) -> Values | None:
         if self._weight is None:
@@ -216,6 +247,7 @@ def unquantised(
     the model that was exported, as far as they are known."""
     found: dict[str, Unquantised | UnquantisedAttention] = {}
     stop = frozenset(places.values.values())
+    owners = {one: name for name, value in places.values.items() for one in (value, graph.back(value, QUANTISERS))}
     named = {row.name: row for row in rows}
     for row in rows:
         if row.name not in places.values:
@@ -232,7 +264,7 @@ def unquantised(
         if product is not None and row.parameters:
             weight = _right_weight(weights, row.parameters[0].name, NodeInput(product, 1), params, model)
             weight = weight if attribute(product, "transB", 0) else weight.T
-        clean = Unquantised(graph, product, places.values[row.name], weight, stop)
+        clean = Unquantised(graph, product, places.values[row.name], weight, stop, owners)
         if clean.touched():
             found[row.name] = clean
     return found

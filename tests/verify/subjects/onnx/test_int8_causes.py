@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from onnxruntime.quantization import QuantType
+from onnxruntime.quantization import QuantFormat, QuantType
 
 from bertref.verify.checking import check
 from bertref.verify.diagnosis.diagnose import diagnose
@@ -35,8 +35,9 @@ class Weight:
     def __init__(self, graph: Any, row: str) -> None:
         self._graph = graph
         stored = {tensor.name for tensor in graph.initializer}
-        products = [node for node in graph.node if node.op_type in ("MatMul", "MatMulInteger")]
-        names = [one.input[1].removesuffix("_quantized").removesuffix("_DequantizeLinear_Output") for one in products]
+        ops = {"MatMul": 1, "MatMulInteger": 1, "QLinearMatMul": 3}
+        weights = [node.input[ops[node.op_type]] for node in graph.node if node.op_type in ops]
+        names = [one.removesuffix("_quantized").removesuffix("_DequantizeLinear_Output") for one in weights]
         self._name = [name for name in names if f"{name}_quantized" in stored][ROWS.index(row)]
 
     def __getitem__(self, what: str) -> Any:
@@ -113,6 +114,46 @@ def requantised(row: str, factor: float, low: int, high: int) -> Callable[[Any],
     return change
 
 
+def stored_anew(graph: Any, node: Any, at: int, edit: Callable[[Any], Any]) -> None:
+    """A node's input, a stored tensor, edited for this node alone."""
+    tensor = next(one for one in graph.initializer if one.name == node.input[at])
+    value = onnx.numpy_helper.to_array(tensor)
+    graph.initializer.append(onnx.numpy_helper.from_array(np.asarray(edit(value)).astype(value.dtype), "anew"))
+    node.input[at] = "anew"
+
+
+def behind(graph: Any, name: str, op: str) -> Any:
+    """The node of this op that reads what some node, by a part of its name, made and QuantizeLinear rounded."""
+    quantiser = next(one for one in graph.node if one.op_type == "QuantizeLinear" and name in one.input[0])
+    return next(one for one in graph.node if one.op_type == op and quantiser.output[0] in one.input)
+
+
+def read_back(at: int, edit: Callable[[Any], Any], op: str = "DequantizeLinear") -> Callable[[Any], None]:
+    """How the integers of layer 0's normed attention are read."""
+
+    def change(graph: Any) -> None:
+        stored_anew(graph, behind(graph, "layer.0/attention/output/LayerNorm", op), at, edit)
+
+    return change
+
+
+def product_of(graph: Any, name: str) -> Any:
+    return next(one for one in graph.node if one.op_type == "MatMulInteger" and name in one.output[0])
+
+
+def no_zero_of_input(graph: Any) -> None:
+    product_of(graph, "layer.0/attention/output/dense").input[2] = ""
+
+
+def scale_of_other_input(graph: Any) -> None:
+    """That of the layer's normed attention, in the product behind the activation."""
+    scales = next(one for one in graph.node if one.op_type == "Mul" and "layer.1/output/dense" in one.output[0]
+                  and one.input[0].endswith("scale"))  # fmt: skip
+    made = next(one for one in graph.node if one.op_type == "DynamicQuantizeLinear"
+                and "layer.1/attention/output/LayerNorm" in one.input[0])  # fmt: skip
+    scales.input[0] = made.output[1]
+
+
 class Mistake(NamedTuple):
     """How the right file was quantised, the edit, the cause's id, where it is, and what its sentence says; `same`: ids
     that say the same with a fitted number."""
@@ -176,6 +217,27 @@ MISTAKES = {
         "by channel", edited("layer.0.attention_output", "quantized", np.transpose), "int8.transposed",
         "layer.0.attention_output", "the scales of its channels are not",
     ),
+    "a scale read back wrong": Mistake(
+        "static", read_back(1, lambda scale: scale * np.float32(1.03)), "int8.input_scale", "layer.0.attention_norm",
+        "is 1.03 times the one by which they were made",
+    ),
+    "a zero read back wrong": Mistake(
+        "static", read_back(2, lambda zero: zero + 4), "int8.input_zero", "layer.0.attention_norm", ", and was "
+    ),
+    "no zero of the input": Mistake(
+        "dynamic", no_zero_of_input, "int8.input_zero", "layer.0.attention_output", "is left out"
+    ),
+    "the scale of other inputs": Mistake(
+        "dynamic", scale_of_other_input, "int8.input_scale", "layer.1.ffn_output",
+        "is that of other integers, layer.1.attention_norm",
+    ),
+    "an operator's scale of its input": Mistake(
+        "operators", read_back(1, lambda scale: scale * np.float32(0.9), "QLinearMatMul"), "int8.input_scale",
+        "layer.0.ffn_pre", "is 0.9 times the one",
+    ),
+    "an operator's scale of its weights": Mistake(
+        "operators", scaled(1.01, "layer.1.key"), "int8.weight_scale", "layer.1.key", "1.01 (fitted"
+    ),
 }  # fmt: skip
 
 
@@ -189,6 +251,7 @@ WAYS: dict[str, Callable[[Path, Path], Path]] = {
     "by channel": lambda path, to: dynamic(path, to, only=PRODUCTS, per_channel=True),
     "static": lambda path, to: static(path, to, PRODUCTS),
     "static by channel": static_by_channel,
+    "operators": lambda path, to: static(path, to, [*PRODUCTS, "Gemm"], form=QuantFormat.QOperator),
 }
 
 
@@ -283,6 +346,15 @@ def test_a_missing_mask_is_named(folder: Path, tmp_path: Path, way: str) -> None
     report = check(OnnxSubject(WAYS[way](plain, tmp_path / "int8.onnx"), model=folder / "hf"), repeat=False)
     assert report.diagnosis is not None
     assert [cause.id for cause in report.diagnosis.causes] == ["attention.mask_missing"]
+
+
+@pytest.mark.parametrize("form", [QuantFormat.QDQ, QuantFormat.QOperator])
+def test_a_mask_of_infinities_that_is_quantised_is_named(folder: Path, tmp_path: Path, form: QuantFormat) -> None:
+    examined = Examined(static(folder / "plain.onnx", tmp_path / "all.onnx", None, form=form), folder / "hf")
+    assert examined.report.first == "layer.0.probs"
+    found = examined.diagnosed()
+    assert (found.outcome, [cause.id for cause in found.causes]) == ("named", ["int8.infinite_scale"])
+    assert examined.diagnosed(without=["int8.infinite_scale"]).causes == ()
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -5,7 +5,8 @@ named: exit code 1 if any is given a wrong name. With --without-own, how the ten
 are right to name aren't known: exit code 1 if anything is named, or a place is wrong. With --pairs 60 --seed 1, or
 --triples 20, so many groups of mistakes at once, drawn by chance: exit code 1 if too few of them are named, if anything
 else is, or if the first place is wrong. With --blocks, --causes from dumps of the outputs of layers and heads alone.
-With --variants, the mistakes in RoBERTa, DistilBERT and ALBERT.
+With --variants, the mistakes in RoBERTa, DistilBERT and ALBERT. With --onnx older, newer or fused, ONNX files with the
+mistakes in the forward pass: exit code 1 if fewer than 95 % are found where the file shows them.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from collections.abc import Iterable
 from bertref.verify.graph.axes import split
 
 from . import MISTAKES, OF_VARIANTS
+from .in_files import WAYS, InFile, in_files
 from .measure import SEED, Outcome, measure_all, measure_blocks
 from .pairs import GroupOutcome, groups, measure_group
 
@@ -89,6 +91,21 @@ def groups_named(outcomes: Iterable[GroupOutcome], share: float) -> int:
     return 1 if bad or all_named < share * found else 0
 
 
+def found_in_files(outcomes: Iterable[InFile]) -> int:
+    """Prints where each file is said to be wrong; the exit code, 0 if enough of those that can be made are right."""
+    print(f"{'mistake':36} {'file':6} {'first wrong tensor':52} right")
+    made, right, unexpected = 0, 0, 0
+    for one in outcomes:
+        if one.report is None:
+            said, unexpected = f"no file: {one.refused}", unexpected + (not one.right)
+        else:
+            made, right = made + 1, right + one.right
+            said = f"{one.report.first!s:52} {'yes' if one.right else f'NO   expected {one.first} at {one.shown}'}"
+        print(f"{one.mistake.name:36} {one.way:6} {said}", flush=True)
+    print(f"\n{made} files: {right} right ({right / made:.1%}); {unexpected} could not be made that should")
+    return 0 if right >= SHARE * made and not unexpected else 1
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.verify.mistakes", description="Verify known mistakes.")
     parser.add_argument("--dtype", action="append", default=[], help="instead of those that each mistake names")
@@ -99,6 +116,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--without-own", action="store_true", help="what is named when the right cause isn't known")
     parser.add_argument("--blocks", action="store_true", help="causes from dumps of the outputs of layers and heads")
     parser.add_argument("--variants", action="store_true", help="mistakes in other networks than BERT")
+    parser.add_argument("--onnx", action="append", choices=WAYS, help="in ONNX files made in this way")
     parser.add_argument("--pairs", type=int, default=0, help="so many pairs of mistakes")
     parser.add_argument("--triples", type=int, default=0, help="so many groups of three")
     options = parser.parse_args(arguments)
@@ -110,6 +128,8 @@ def main(arguments: list[str] | None = None) -> int:
     if not chosen:
         print(f"no mistake has {options.filter!r} in its name or section", file=sys.stderr)
         return 2
+    if options.onnx:
+        return found_in_files(in_files(chosen, options.onnx))
     how = {"seed": options.seed or SEED, "size": options.size}
     if options.blocks:
         forward = (one for one in chosen if not split(one.first)[0])

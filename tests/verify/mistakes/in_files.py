@@ -14,9 +14,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import onnx
-from onnxruntime.quantization import quantize_dynamic
-
 from bertref.verify.graph.axes import split
 from bertref.verify.graph.replay import span
 from bertref.verify.graph.steps import Graph
@@ -56,13 +53,7 @@ def fused(path: Path, model: Any) -> Path:
 
 
 def int8(path: Path, model: Any) -> Path:
-    """Products in 8 bits, of inputs whose scales are found as they come."""
-    to = path.with_stem(f"{path.stem}-int8")
-    quantize_dynamic(
-        str(older(path, model)), str(to), op_types_to_quantize=["MatMul"],
-        extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},
-    )  # fmt: skip
-    return to
+    return exported.dynamic(older(path, model), path.with_stem(f"{path.stem}-int8"), only=["MatMul"])
 
 
 WAYS: dict[str, Callable[[Path, Any], Path]] = {"older": older, "newer": newer, "fused": fused, "int8": int8}

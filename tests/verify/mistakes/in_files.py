@@ -26,8 +26,9 @@ ABSENT = {
     "dropout-left-on": "a file holds the model as it answers, without dropout",
     "decoder-not-tied": "the patch draws numbers inside of the model, for which the exporters know no operator",
     "tf32-products": "the patch reads numbers by their bits, for which the exporters know no operator",
+    "gelu-root-of-2-with-five-digits": "onnxruntime computes its own GELU in place of the file's, by the whole √2",
 }
-"""Mistakes that no file can hold, and why."""
+"""Mistakes that no file shows, and why."""
 LOOKUP = "a lookup is what is read from a table, and what is done to it belongs to the sum"
 OPERAND = "a product with a table's weights is that table's, whatever it is used for"
 ELSEWHERE = {

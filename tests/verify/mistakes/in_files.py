@@ -1,8 +1,7 @@
 """Mistakes in the forward pass as ONNX files show them: exported by both of torch's exporters, fused, and quantised.
 
-Which tensors a file gives is read off the file of a model without a mistake, made in the same way. Where they hold the
-first wrong tensor, it has to be named; where fusion hides it, the first one that is made from it, with the hidden one
-among those in between. All of that is known before a file with a mistake is verified.
+Where a file gives the first wrong tensor, that has to be named; where fusion hides it, the first one given that is made
+from it, with the hidden one among those in between. What a mistake keeps from being fused is given.
 """
 
 import contextlib
@@ -10,7 +9,6 @@ import io
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -68,9 +66,16 @@ class InFile:
     mistake: Mistake
     way: str
     first: str
-    shown: str
     report: Report | None = None
     refused: str = ""
+
+    @property
+    def shown(self) -> str:
+        """The first tensor that the file gives and that is made from the first wrong one, or is that one."""
+        assert self.report is not None
+        given = {finding.name for finding in self.report.findings if finding.status != "missing"}
+        graph = Graph(exported.CASE)
+        return next(step.name for step in graph if step.name in given and self.first in span(graph, step.name, given))
 
     @property
     def drowned(self) -> bool:
@@ -85,33 +90,17 @@ class InFile:
         return self.report.first == self.shown and self.first in (self.shown, *self.report.between)
 
 
-@cache
-def given(way: str) -> frozenset[str]:
-    """The tensors that a file made in this way gives, if the model is right."""
-    with tempfile.TemporaryDirectory() as folder:
-        report = _verified(Path(folder), way, None)
-    assert report.verdict == "right", report
-    return frozenset(name for name, status in exported.statuses(report).items() if status == "right")
-
-
-def place(mistake: Mistake, way: str) -> tuple[str, str]:
-    """The first wrong tensor in a file, and the first one that the file gives and that is made from it."""
-    first, _ = ELSEWHERE.get(mistake.name, (mistake.expected(exported.CASE.config.num_hidden_layers), ""))
-    graph, known = Graph(exported.CASE), given(way)
-    return first, next(step.name for step in graph if step.name in known and first in span(graph, step.name, known))
-
-
 def in_file(mistake: Mistake, way: str) -> InFile:
     """One mistake in one kind of file."""
-    first, shown = place(mistake, way)
+    first, _ = ELSEWHERE.get(mistake.name, (mistake.expected(exported.CASE.config.num_hidden_layers), ""))
     if mistake.name in ABSENT:
-        return InFile(mistake, way, first, shown, refused=ABSENT[mistake.name])
+        return InFile(mistake, way, first, refused=ABSENT[mistake.name])
     with tempfile.TemporaryDirectory() as folder:
         try:
             report = _verified(Path(folder), way, mistake.patch)
         except Exception as error:  # the exporters raise what they please
-            return InFile(mistake, way, first, shown, refused=f"{type(error).__name__}: {error}".partition("\n")[0])
-    return InFile(mistake, way, first, shown, report)
+            return InFile(mistake, way, first, refused=f"{type(error).__name__}: {error}".partition("\n")[0])
+    return InFile(mistake, way, first, report)
 
 
 def in_files(mistakes: Iterable[Mistake], ways: Iterable[str]) -> Iterator[InFile]:

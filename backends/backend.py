@@ -15,11 +15,13 @@ def _default_device(array: Array) -> str | None:
 
 @dataclass(frozen=True)
 class UpdateKernel:
-    """A faster version of the function of that name in `bertref.optim`; `serves(*arrays)` says for which."""
+    """A faster version of the function of that name in `bertref.optim`; `serves(*arrays)` says for which. `decides`:
+    whether `compute` takes `only_if` (`Optimizer.update`)."""
 
     name: str
     compute: Callable[..., Any]
     serves: Callable[..., bool]
+    decides: bool = False
 
 
 @dataclass(frozen=True)

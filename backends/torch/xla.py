@@ -3,11 +3,12 @@
 Two differences stay, both of the CPU device: denormal numbers are flushed to zero, and each new shape costs a
 compilation.
 
-Work is traced and runs, as one program, where a value is asked for: a training step is one. "xla:all" takes all
-devices of the machine as one: the compiler shares the work out along the batch, whose arrays lie in equal parts on all
-devices (SPMD; Xu et al. 2021, "GSPMD").
+Work is traced and runs, as one program, where a value is asked for or fetched: a training step is one. "xla:all" takes
+all devices of the machine as one: the compiler shares the work out along the batch, whose arrays lie in equal parts on
+all devices (SPMD; Xu et al. 2021, "GSPMD").
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -20,13 +21,13 @@ from ...errors import BackendUnavailable
 from ..erf import erf_standard
 from ..namespace import HostArray
 from . import backend as torch_backend
-from .backend import HALVES, TorchNamespace
+from .backend import HALVES, TorchNamespace, first_line
 
 
 class XlaNamespace(TorchNamespace):
     """torch's functions on an XLA device."""
 
-    traced = True
+    asynchronous = True
 
     def __init__(self, device: torch.device) -> None:
         super().__init__(device)
@@ -54,6 +55,11 @@ class XlaNamespace(TorchNamespace):
         """After computing all that is pending, as one program: each array alone would compile its whole past again."""
         torch_xla.sync()
         return super().to_numpy(x)
+
+    def fetch(self, x: Array) -> Callable[[], HostArray]:
+        """Runs all that is pending, as one program, without waiting."""
+        torch_xla.sync()
+        return lambda: TorchNamespace.to_numpy(self, x)
 
     def synchronize(self) -> None:
         torch_xla.sync(wait=True)
@@ -118,7 +124,7 @@ def namespace(index: int | None) -> XlaNamespace:
         device: torch.device = torch_xla.device(index or None)
         (torch.ones(2, device=device) + 1).cpu()
     except RuntimeError as error:
-        raise BackendUnavailable(f"backend 'torch:xla': {str(error).splitlines()[0]}") from error
+        raise BackendUnavailable(f"backend 'torch:xla': {first_line(error)}") from error
     if index is None:
         return SharedNamespace(device, torch_xla.runtime.global_runtime_device_count())
     return XlaNamespace(device)

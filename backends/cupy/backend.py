@@ -107,7 +107,8 @@ class CupyNamespace(Namespace):
 
         def values() -> HostArray:
             copied.synchronize()
-            return host.astype(np.float32) if host.dtype.name == "bfloat16" else host
+            found: HostArray = host
+            return found.astype(np.float32) if found.dtype.name == "bfloat16" else found
 
         return values
 

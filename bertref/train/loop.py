@@ -79,19 +79,23 @@ def train(
     should_stop: Callable[[], bool],
 ) -> Trained:
     """Steps from `state` to the last. `should_stop` is asked after each, in every process; where one says so, all save
-    the state at once and end.
+    the state at once and end. Where steps have losses of several kinds, the last of each kind is shown every time.
 
     Raises `TrainingDiverged` as `DivergenceWatch` does.
     """
     curve: list[tuple[int, float]] = []
+    unseen: dict[frozenset[str], StepResult] = {}  # the last step of a kind, which is what its losses are called
     clock = _Clock()
 
     def seen(result: StepResult, before: State, batch: Batch) -> None:
         watch.look(result, before, batch)
         clock.add(int(np.sum(batch.attention_mask)))
+        unseen[frozenset(result.losses)] = result
         if pace.reports(result.step):
-            curve.append((result.step, result.loss))
-            report("step", {**_values(result), "steps": pace.steps, **clock.values()})
+            for shown in sorted(unseen.values(), key=lambda each: each.step):
+                curve.append((shown.step, shown.loss))
+                report("step", {**_values(shown), "steps": pace.steps, **clock.values()})
+            unseen.clear()
 
     stepper = Stepper(ops, recipe, state, seen)
     with Prefetch(_batches(task, state.step, pace.steps)) as batches:

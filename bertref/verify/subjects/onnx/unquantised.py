@@ -175,7 +175,7 @@ def unquantised(
     stop = frozenset(places.values.values())
     named = {row.name: row for row in rows}
     for row in rows:
-        if row.name not in places.values:
+        if row.name not in places.values or places.left_out(row):
             continue
         made = graph.maker.get(places.values[row.name])
         if row.op == "context" and made is not None and made.op_type in NODES:

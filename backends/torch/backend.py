@@ -1,6 +1,7 @@
 """torch: its functions on the CPU, and which device is asked for. CUDA in cuda.py, XLA in xla.py; no autograd."""
 
 import re
+from functools import partial
 from typing import Any
 
 import array_api_compat.torch as standard
@@ -11,6 +12,7 @@ from ...arrays import Array
 from ...errors import BackendUnavailable, InputError
 from ..backend import Backend
 from ..namespace import HostArray, Namespace, widened_product
+from .native import NativeDropout
 
 HALVES = (torch.float16, torch.bfloat16)
 
@@ -27,6 +29,9 @@ def take_along_axis(x: Array, indices: Array, /, *, axis: int = -1) -> Array:
 
 class TorchNamespace(Namespace):
     """torch's functions on one device."""
+
+    native: type[NativeDropout] = NativeDropout
+    """Draws what dropout keeps by the generator of such a device."""
 
     def __init__(self, device: torch.device) -> None:
         super().__init__(standard, device)
@@ -123,6 +128,7 @@ def create(device: str | None) -> Backend:
         namespace,
         ("float16", "bfloat16", "float32", "float64"),
         static_shapes=kind == "xla",
+        native=partial(namespace.native, namespace._device),
         array_modules=("torch",),
         device_of=device_of,
     )

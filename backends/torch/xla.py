@@ -15,6 +15,7 @@ import numpy as np
 import torch
 import torch_xla
 import torch_xla.runtime
+from torch_xla.core import xla_model
 
 from ...arrays import Array
 from ...errors import BackendUnavailable
@@ -22,12 +23,22 @@ from ..erf import erf_standard
 from ..namespace import HostArray
 from . import backend as torch_backend
 from .backend import HALVES, TorchNamespace, first_line
+from .native import LANES, NativeDropout
+
+
+class XlaDropout(NativeDropout):
+    """XLA's generator is one a device, which has a state and no name. Where it begins is an input of the program."""
+
+    def _kept(self, start: int, threshold: int, shape: tuple[int, ...]) -> Array:
+        xla_model.set_rng_state(start, str(self._device))
+        return torch.rand(shape, device=self._device) >= threshold / LANES
 
 
 class XlaNamespace(TorchNamespace):
     """torch's functions on an XLA device."""
 
     asynchronous = True
+    native = XlaDropout
 
     def __init__(self, device: torch.device) -> None:
         super().__init__(device)

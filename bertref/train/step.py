@@ -43,6 +43,8 @@ class TrainingRecipe:
     chunks: int = 1
     packed: bool = False
     seed: int = 0
+    rng: str = "reference"
+    """Whose random numbers dropout takes (`bertref.dropout.RNGS`)."""
     rate_scales: Mapping[str, float] = field(default_factory=dict)
     """Parameter -> what its rate is multiplied by; 1 for those that are not named. 0 freezes one: its gradient counts
     for no norm and it stays as it is, without decay."""
@@ -101,7 +103,8 @@ def dropout_of(ops: OpSet, recipe: TrainingRecipe, batch: Batch, step: int) -> D
     mask = np.asarray(batch.attention_mask) != 0
     return Dropout(  # an example of several sequences, a multiple choice, is as many rows
         ops.xp, recipe.seed, step, np.asarray(batch.example).reshape(-1), mask.reshape(-1, mask.shape[-1]),
-        recipe.packed, config.hidden_dropout_prob, config.attention_probs_dropout_prob, ops.share, ops.draw,
+        recipe.packed, config.hidden_dropout_prob, config.attention_probs_dropout_prob, ops.share,
+        ops.drawing(recipe.rng),
     )  # fmt: skip
 
 

@@ -70,6 +70,10 @@ class TensorPlaces:
             return use.node if use else None
         return self._product_of(row) if row.op in ("scores", "context") else None
 
+    def left_out(self, row: TensorRow) -> bool:
+        """Whether the graph has what a step is made from in the place of its result: it computes nothing there."""
+        return self.values.get(row.name) in [self.values.get(name, "") for name in row.inputs]
+
     def _value(self, row: TensorRow) -> str | None:
         match row.op:
             case "lookup":

@@ -187,8 +187,10 @@ class OnnxSubject:
             return {}
         stop = frozenset({*places.values.values(), *self._inside.values()})
         values = {name: output for name, (output, *_) in self._outputs.items()} | self._inside
-        ops = {}
+        ops, rows = {}, {row.name: row for row in self._rows}
         for name, value in values.items():
+            if name in rows and places.left_out(rows[name]):
+                continue
             clean = self._unquantised.get(name)
             if isinstance(clean, Unquantised) and clean.unknown:
                 ops[name] = clean.unknown

@@ -250,7 +250,7 @@ def unquantised(
     owners = {one: name for name, value in places.values.items() for one in (value, graph.back(value, QUANTISERS))}
     named = {row.name: row for row in rows}
     for row in rows:
-        if row.name not in places.values:
+        if row.name not in places.values or places.left_out(row):
             continue
         made = graph.maker.get(places.values[row.name])
         if row.op == "context" and made is not None and made.op_type in NODES:

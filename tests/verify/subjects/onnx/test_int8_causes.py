@@ -21,8 +21,8 @@ from bertref.verify.records import Diagnosis, Report
 from bertref.verify.subjects.onnx import OnnxSubject
 
 from . import exported
-from .exported import changed, from_torch, hugging_face
-from .test_quantised import PRODUCTS, dynamic, static
+from .exported import changed, dynamic, from_torch, hugging_face, static
+from .test_quantised import PRODUCTS
 
 ROWS = [f"layer.{i}.{name}" for i in range(2)
         for name in ("query", "key", "value", "attention_output", "ffn_pre", "ffn_output")]  # fmt: skip

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_dynamic, quantize_static
+from onnxruntime.quantization import QuantFormat, QuantType
 
 from bertref.verify.records import Report
 from bertref.verify.report.words import explain
@@ -22,41 +22,11 @@ from bertref.verify.subjects.onnx.quantised import dynamically
 from tests.model_cases import probes_of_depth
 
 from . import exported
-from .exported import CASE, changed, from_torch, fused, hugging_face, optimised, statuses, verdict
+from .exported import changed, dynamic, from_torch, fused, hugging_face, optimised, static, statuses, verdict
 from .test_places import FIRST
 
 PROBES = {name for name in probes_of_depth(2) if not name.startswith("loss.")}
 PRODUCTS = ["MatMul"]
-
-
-class Batches(CalibrationDataReader):  # type: ignore[misc]
-    """The case's own batch, once."""
-
-    def __init__(self) -> None:
-        self._left = [{name: getattr(CASE.batch, name).astype(np.int64) for name in exported.INPUTS}]
-
-    def get_next(self) -> Any:
-        return self._left.pop() if self._left else None
-
-
-def dynamic(path: Path, to: Path, *, kind: QuantType = QuantType.QInt8, only: list[str] | None = None,
-            per_channel: bool = False) -> Path:  # fmt: skip
-    quantize_dynamic(
-        str(path), str(to), weight_type=kind, op_types_to_quantize=only, per_channel=per_channel,
-        extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},
-    )  # fmt: skip
-    return to
-
-
-def static(
-    path: Path, to: Path, only: list[str] | None, kind: QuantType = QuantType.QUInt8, *, per_channel: bool = False,
-    form: QuantFormat = QuantFormat.QDQ,
-) -> Path:  # fmt: skip
-    quantize_static(
-        str(path), str(to), Batches(), quant_format=form, op_types_to_quantize=only, per_channel=per_channel,
-        activation_type=kind, weight_type=QuantType.QInt8,
-    )  # fmt: skip
-    return to
 
 
 def finite(path: Path, to: Path) -> Path:

@@ -47,7 +47,7 @@ def read_as(
 
     def make(scene: Scene, row: TensorRow, value: Any) -> Rewritten | None:
         stored = wrong(scene, row, which)
-        other = stored and read(scene, stored.held, value)
+        other = None if stored is None else read(scene, stored.held, value)
         if stored is None or other is None or not other.explains(scene.params[stored.parameter], step):
             return None
         return as_it_is(scene, row, stored)

@@ -40,11 +40,6 @@ class Integers:
         """Of a matrix that lies the other way."""
         return Integers(*(np.transpose(one) for one in (self.integers, self.scale, self.zero)))
 
-    def part(self, columns: slice) -> "Integers":
-        """Some columns of a matrix."""
-        cut = (one[:, columns] if np.ndim(one) == 2 and one.shape[1] > 1 else one for one in (self.scale, self.zero))
-        return Integers(self.integers[:, columns], *cut)
-
     def explains(self, right: Values, step: float = HALF_A_STEP) -> bool:
         """Whether each is the nearest to a right number, to so much of a step, and nothing is cut off."""
         if right.shape != self.integers.shape:

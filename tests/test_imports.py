@@ -64,8 +64,9 @@ MAY_IMPORT = {
     "evaluation": {"api", "bertref", "config", "data", "errors", "inference", "metrics", "plumbing", "tasks", "text"},
     "convert": _MODEL | {"backends", "checkpoint", "config_keys", "inference", "onnx_export", "plumbing", "variants"},
     "verify": _TRAIN | _TOP | {"config_keys", "ops", "row", "topology", "train", "variants"},
-    "bench": _TRAIN | {"api", "backends.numpy", "backends.report", "bertref", "inference", "onnx_export", "train",
-              "variants"},
+    "bench": _TRAIN | {
+        "api", "backends.numpy", "backends.report", "bertref", "inference", "onnx_export", "train", "variants",
+    },
     "default_model": {
         "backends.report", "bench", "bertref", "checkpoint", "config", "data", "errors", "metrics", "plumbing", "rng",
         "text",

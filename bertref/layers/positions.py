@@ -22,6 +22,6 @@ def position_ids(xp: Namespace, x: Inputs, settings: Settings) -> Array:
     layout, padding = x.layout, settings.config.pad_token_id
     ids = x.input_ids if x.counted_ids is None else x.counted_ids
     real = xp.where(ids == padding, xp.zeros_like(ids), xp.ones_like(ids))
-    real = padded(xp, xp.expand_dims(real, axis=1), layout)
+    real = padded(xp, xp.reshape(real, (*real.shape, 1)), layout)
     counted = xp.reshape(xp.cumulative_sum(real, axis=1) * real + padding, (layout.batch * layout.length,))
     return xp.take(counted, layout.places, axis=0) if layout.packed else counted

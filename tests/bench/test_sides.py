@@ -162,7 +162,7 @@ def test_a_peer_that_drops_its_biases_is_refused(tmp_path: Path) -> None:
 def test_what_is_timed_is_the_step_of_a_run() -> None:
     from bertref.bench.sides import ours
 
-    assert ours.train_step is loop.train_step
+    assert ours.Stepper is loop.Stepper
     assert ours.finetuning_recipe is setup.recipe_of
 
 

@@ -69,6 +69,7 @@ def basis_of(options: FinetuneOptions, out: Path) -> FinetuneBasis:
     a task that does not exist or options that don't fit it or the model."""
     backend = backends.get(options.backend)
     Precision.preset(options.precision).validate(backend)
+    OpSet(backend).drawing(options.rng)
     info = data_set_info(options.task)
     check_applicable(options, info.kind)
     checkpoint = latest(out) if options.resume and out.is_dir() else None
@@ -271,6 +272,7 @@ def recipe_of(basis: FinetuneBasis, labels: tuple[str, ...], train: Part, steps:
         chunks=options.accumulate,
         packed=packed,
         seed=options.seed,
+        rng=options.rng,
         rate_scales=rate_scales(
             model_shapes(basis, labels), config.num_hidden_layers, options.layer_decay, options.freeze
         ),

@@ -88,9 +88,11 @@ class Basis(NamedTuple):
 
 def basis_of(options: PretrainOptions, origin: Origin | None = None) -> Basis:
     """Raises `BackendUnavailable` where the backend can't be used here, `InputError` where it does not compute in the
-    precision, the model has too few positions, or `--vocab` is not the vocabulary of `--init`."""
+    precision or has not the random numbers that are asked for, the model has too few positions, or `--vocab` is not the
+    vocabulary of `--init`."""
     backend = backends.get(options.backend)
     Precision.preset(options.precision).validate(backend)
+    OpSet(backend).drawing(options.rng)
     config, numerics = architecture(options, origin)
     if options.next_sentence and "next_sentence" in config.variant.lacks:
         raise InputError(
@@ -163,6 +165,7 @@ def recipe_of(options: PretrainOptions, config: BertConfig, numerics: Numerics, 
         chunks=options.accumulate,
         packed=packed,
         seed=options.seed,
+        rng=options.rng,
     )
 
 

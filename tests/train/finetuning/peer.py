@@ -24,6 +24,7 @@ import torch
 import transformers
 
 import bertref
+from bertref.config import config_to_dict
 from bertref.evaluation import Evaluation, evaluate_part
 from bertref.train.finetuning.options import FinetuneOptions
 from bertref.train.finetuning.setup import FinetuneSetup, basis_of, set_up
@@ -42,10 +43,10 @@ def model_of(setup: FinetuneSetup) -> Any:
     """Transformers' model with the weights that the run begins with."""
     basis = setup.basis
     assert basis.model is not None
+    labels = 2 if basis.kind.head == "question_answering" else max(len(setup.labels), 1)
     config = transformers.BertConfig(
-        **basis.config.__dict__, layer_norm_eps=basis.numerics.layer_norm_eps, num_labels=max(len(setup.labels), 1),
-        problem_type=basis.kind.problem,
-    )  # fmt: skip
+        **config_to_dict(basis.config, basis.numerics), num_labels=labels, problem_type=basis.kind.problem
+    )
     model = getattr(transformers, CLASSES[basis.kind.head])(config)
     params = starting_params(basis.model, setup.shapes, setup.recipe.seed)
     own = {name: torch.tensor(np.asarray(array, np.float32)) for name, array in params.items()}
@@ -122,8 +123,9 @@ def train(options: FinetuneOptions, micro_batch: int | None = None) -> tuple[Fin
         schedule.step()
     seconds = time.perf_counter() - start
     kept.unlink(missing_ok=True)
-    model.config.id2label = dict(enumerate(setup.labels))
-    model.config.label2id = {label: i for i, label in enumerate(setup.labels)}
+    if setup.labels:
+        model.config.id2label = dict(enumerate(setup.labels))
+        model.config.label2id = {label: i for i, label in enumerate(setup.labels)}
     model.save_pretrained(options.out)
     setup.basis.tokenizer.save_pretrained(options.out)
     return setup, seconds

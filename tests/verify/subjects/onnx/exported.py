@@ -125,11 +125,13 @@ class Batches(CalibrationDataReader):  # type: ignore[misc]
 
 
 def static(
-    path: Path, to: Path, only: list[str], kind: QuantType = QuantType.QUInt8, case: Case = CASE
+    path: Path, to: Path, only: list[str] | None, kind: QuantType = QuantType.QUInt8, case: Case = CASE, *,
+    per_channel: bool = False, form: QuantFormat = QuantFormat.QDQ,
 ) -> Path:  # fmt: skip
-    """The file with weights and inputs in 8 bits, on scales that the case's batch was looked at for."""
+    """The file with weights and inputs in 8 bits, on scales that the case's batch was looked at for; `only` these ops,
+    None: all that can be quantised."""
     quantize_static(
-        str(path), str(to), Batches(case), quant_format=QuantFormat.QDQ, op_types_to_quantize=only,
+        str(path), str(to), Batches(case), quant_format=form, op_types_to_quantize=only, per_channel=per_channel,
         activation_type=kind, weight_type=QuantType.QInt8,
     )  # fmt: skip
     return to

@@ -20,6 +20,8 @@ from .alternatives import fitting, wrong_of
 
 NOTE = "bias corrections, or betas, are judged as computed in float32"
 
+Pair = tuple[float, float]
+
 ULPS = 2
 """By so many units in the last place a library's power may be off. Fewer: right implementations with a vectorised
 power don't fit; more: an update takes longer to judge, and errors as large as those units are excused."""
@@ -55,14 +57,21 @@ def explaining(
 def candidates(step: OptimizerCase) -> Iterator[Optimizer]:
     """The step's optimiser with its corrections, and perhaps its betas, as implementations in float32 have them."""
     optimizer = step.optimizer
-    beta1, beta2 = optimizer.betas
-    for made in (optimizer, replace(optimizer, beta1=_single(beta1), beta2=_single(beta2))):
-        if "correction1" not in optimizer.rule.numbers:
-            if made != optimizer:
-                yield made
-            continue
-        for both in product(_corrections(beta1, step.step), _corrections(beta2, step.step)):
-            yield Corrected(**asdict(made), corrections=both)
+    if "correction1" not in optimizer.rule.numbers:
+        beta1, beta2 = (_single(beta) for beta in optimizer.betas)
+        if (beta1, beta2) != optimizer.betas:
+            yield replace(optimizer, beta1=beta1, beta2=beta2)
+        return
+    for (beta1, beta2), both in corrected(optimizer.betas, step.step):
+        yield Corrected(**asdict(replace(optimizer, beta1=beta1, beta2=beta2)), corrections=both)
+
+
+def corrected(betas: Pair, step: int) -> Iterator[tuple[Pair, Pair]]:
+    """The betas, as they are and as float32 holds them, each with all pairs of corrections that float32 may give."""
+    beta1, beta2 = betas
+    for held in (betas, (_single(beta1), _single(beta2))):
+        for both in product(_corrections(beta1, step), _corrections(beta2, step)):
+            yield held, both
 
 
 def _corrections(beta: float, step: int) -> list[float]:

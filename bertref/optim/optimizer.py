@@ -13,7 +13,7 @@ from ..arrays import Array, Namespace
 from ..config import Numerics
 from ..errors import InputError
 from .adam_variants import LEFT_OUT
-from .faster import Updates, chosen
+from .faster import Updates, decided
 from .rule import UpdateRule
 from .rules import RULES
 
@@ -102,13 +102,14 @@ class Optimizer:
         step: int,
         updates: Updates | None = None,
         donate: bool = False,
+        only_if: Array | None = None,
     ) -> tuple[dict[str, Array], dict[str, Array]]:
         """New (params, state) after one update with learning rate `rate`; `step` counts this update from 1.
 
         Gradients are those of `params`, in the same type: already unscaled, averaged and clipped. `updates`
-        are faster versions of the formulas, see `faster`; with `donate` they may overwrite `params` and `state`. Raises
-        `InputError` if names, types or the step don't fit: a parameter without a gradient isn't skipped,
-        because that would hide it.
+        are faster versions of the formulas, see `faster`; with `donate` they may overwrite `params` and `state`. All
+        stays as it is where `only_if`, a 0-d bool on the device, is false: it is decided there. Raises `InputError` if
+        names, types or the step don't fit: a parameter without a gradient isn't skipped, because that would hide it.
         """
         self._check(params, grads, state, step)
         numbers = {dtype: self._numbers(xp, dtype, rate, step) for dtype in {p.dtype for p in params.values()}}
@@ -117,7 +118,7 @@ class Optimizer:
         for name, p in params.items():
             kept = self.names([name])
             arrays = (p, grads[name], *(state[moment] for moment in kept))
-            compute = chosen(updates, self.rule.update, *arrays, donate=donate)
+            compute = decided(updates, self.rule.update, *arrays, donate=donate, only_if=only_if)
             new_params[name], *moments = compute(xp, *arrays, *numbers[p.dtype], **self._settings(name))
             new_state |= zip(kept, moments, strict=True)
         return new_params, new_state

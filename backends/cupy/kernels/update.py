@@ -28,14 +28,15 @@ def updates(device: Device) -> dict[str, UpdateKernel]:
         return alike and arrays[0].dtype == np.float32 and arrays[0].size > 0
 
     passes = _Passes(device)
-    found: dict[str, Callable[..., Any]] = {
+    rules: dict[str, Callable[..., Any]] = {
         "adamw_update": passes.adamw,
         "google_update": passes.google,
         "lamb_update": passes.lamb,
-        "scaled": passes.scaled,
-        "squared_norm": passes.squared_norm,
     }
-    return {name: UpdateKernel(name, compute, serves) for name, compute in found.items()}
+    others: dict[str, Callable[..., Any]] = {"scaled": passes.scaled, "squared_norm": passes.squared_norm}
+    return {
+        name: UpdateKernel(name, compute, serves, decides=name in rules) for name, compute in (rules | others).items()
+    }
 
 
 class _Passes:
@@ -47,30 +48,34 @@ class _Passes:
     def google(
         self, xp: Namespace, p: Array, g: Array, m: Array, v: Array, rate: Any,
         *, beta1: float, beta2: float, epsilon: float, weight_decay: float, donate: bool = False,
+        only_if: Array | None = None,
     ) -> tuple[Array, Array, Array]:  # fmt: skip
         """p' = p - η (m' / (√v' + ε) + λ p)"""
-        return self._adam(p, g, m, v, rate, None, None, _settings(beta1, beta2, epsilon, weight_decay), donate)
+        settings = _settings(beta1, beta2, epsilon, weight_decay)
+        return self._adam(p, g, m, v, (rate, None, None), settings, donate, only_if)
 
     def adamw(
         self, xp: Namespace, p: Array, g: Array, m: Array, v: Array, rate: Any, correction1: Any, correction2: Any,
         *, beta1: float, beta2: float, epsilon: float, weight_decay: float, donate: bool = False,
+        only_if: Array | None = None,
     ) -> tuple[Array, Array, Array]:  # fmt: skip
         """p' = (1 - η λ) p - η (m'/c₁) / (√(v'/c₂) + ε)"""
         settings = _settings(beta1, beta2, epsilon, weight_decay)
-        return self._adam(p, g, m, v, rate, correction1, correction2, settings, donate)
+        return self._adam(p, g, m, v, (rate, correction1, correction2), settings, donate, only_if)
 
     def _adam(
-        self, p: Array, g: Array, m: Array, v: Array, rate: Any, correction1: Any, correction2: Any,
-        settings: tuple[np.float32, ...], donate: bool,
+        self, p: Array, g: Array, m: Array, v: Array, numbers: tuple[Any, ...], settings: tuple[np.float32, ...],
+        donate: bool, only_if: Array | None,
     ) -> tuple[Array, Array, Array]:  # fmt: skip
         p, m, v = (self._writable(a, donate) for a in (p, m, v))
-        numbers = (self._number(a) for a in (rate, correction1, correction2))
-        self._launch("adam", p.size, p, self.device.contiguous(g), m, v, *numbers, np.int64(p.size), *settings)
+        read = (*(self._number(a) for a in numbers), only_if)
+        self._launch("adam", p.size, p, self.device.contiguous(g), m, v, *read, np.int64(p.size), *settings)
         return p, m, v
 
     def lamb(
         self, xp: Namespace, p: Array, g: Array, m: Array, v: Array, rate: Any, correction1: Any, correction2: Any,
         *, beta1: float, beta2: float, epsilon: float, weight_decay: float, adapt: bool = True, donate: bool = False,
+        only_if: Array | None = None,
     ) -> tuple[Array, Array, Array]:  # fmt: skip
         """p' = p - η ‖p‖/‖u‖ u with u = (m'/c₁) / (√(v'/c₂) + ε) + λ p"""
         p, m, v = (self._writable(a, donate) for a in (p, m, v))
@@ -79,8 +84,8 @@ class _Passes:
         settings = _settings(beta1, beta2, epsilon, weight_decay)
         corrections = self._number(correction1), self._number(correction2)
         g = self.device.contiguous(g)
-        self._launch("lamb_direction", p.size, p, g, m, v, u, *corrections, parts, size, *settings)
-        self._launch("lamb_apply", p.size, p, u, parts, self._number(rate), size, np.int32(adapt))
+        self._launch("lamb_direction", p.size, p, g, m, v, u, *corrections, only_if, parts, size, *settings)
+        self._launch("lamb_apply", p.size, p, u, parts, self._number(rate), only_if, size, np.int32(adapt))
         return p, m, v
 
     def squared_norm(self, xp: Namespace, a: Array) -> Array:

@@ -19,6 +19,7 @@ from . import bias_correction, score_scale
 from .bracket import bracketed, explained
 from .composition import fitting_floor
 from .detect import detect
+from .few_bits import times_rounding
 from .given import Given, admit, overflow_allowed
 from .limit import LIMIT
 from .localise import place
@@ -146,12 +147,19 @@ class Judgement:
             behind = any(name in wrong for name in step.inputs)
             if step.name in self.values:
                 finding = self._finding(step.name, behind, *measured[step.name])
-                if step.name in self._unjudged:
-                    finding = replace(finding, status="unjudged", own=None, place=None, note=self._unjudged[step.name])
-                found[step.name] = finding
+                found[step.name] = self._of_integers(finding, behind) if step.name in self._unjudged else finding
             if behind or (step.name in found and found[step.name].status in WRONG):
                 wrong.add(step.name)
         return found
+
+    def _of_integers(self, finding: Finding, behind: bool) -> Finding:
+        """On an answer that integers make which nobody replays: wrong if no rounding to so few bits explains it."""
+        name, why = finding.name, self._unjudged[finding.name]
+        if not behind:
+            ratio = times_rounding(self.replay, name, self.values[name], why)
+            if ratio > LIMIT:
+                return self._wrong(replace(finding, own=ratio), "wrong", f"{why}; more than rounding to integers does")
+        return replace(finding, status="unjudged", own=None, place=None, note=why)
 
     def unsteady(self, found: Mapping[str, Finding], again: Mapping[str, Any]) -> dict[str, Finding]:
         """Findings on answers that another run makes otherwise of the same inputs."""
@@ -237,7 +245,7 @@ class Judgement:
         def ratio(optimizer: Optimizer, name: str) -> float:
             return self._own_ratio(name, self.own(name, self.replay.with_optimizer(optimizer)))
 
-        chosen = bias_correction.explaining(self.case.optimizer, before, ratio)
+        chosen = bias_correction.explaining(self.case.optimizer, self.case.params, before, ratio)
         if chosen is None:
             return {}
         self.truth, self.replay = self.truth.with_optimizer(chosen), self.replay.with_optimizer(chosen)

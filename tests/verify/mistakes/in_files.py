@@ -81,8 +81,10 @@ class InFile:
 
     @property
     def drowned(self) -> bool:
-        """Whether the mistake changes less than the file's own rounding to 8 bits."""
-        return self.way == "int8" and self.report is not None and self.report.verdict == "right"
+        """Whether the mistake is less than the file's own rounding to 8 bits: what shows it was judged, and right."""
+        if self.way != "int8" or self.report is None or self.report.verdict != "right":
+            return False
+        return any(finding.name == self.shown and finding.status == "right" for finding in self.report.findings)
 
     @property
     def right(self) -> bool:

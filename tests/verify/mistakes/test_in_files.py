@@ -8,7 +8,7 @@ from .in_files import ABSENT, ELSEWHERE, WAYS, in_file
 
 BY_NAME = {one.name: one for one in MISTAKES}
 SAMPLE = (("relu-for-gelu", "older"), ("query-bias-missing", "fused"),
-          ("pooler-tanh-missing", "int8"))  # fmt: skip
+          ("pooler-tanh-missing", "int8"), ("decoder-bias-missing", "int8"))  # fmt: skip
 
 
 def test_what_is_said_of_files_is_said_of_mistakes() -> None:

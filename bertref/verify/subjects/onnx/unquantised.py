@@ -169,7 +169,7 @@ class Unquantised:
         if not np.isfinite(scale).all():  # of infinities: rounds nothing to nothing
             return after
         low, high = ((end - zero.astype(np.float64)) * scale for end in ends)
-        beyond = after - np.clip(self._value_of(before), low, high)
+        beyond = np.nan_to_num(after - np.clip(self._value_of(before), low, high))  # NaN isn't this rounding's
         return np.asarray(self._clean(before) + beyond - np.clip(beyond, -HALF_A_STEP * scale, HALF_A_STEP * scale))
 
     def _value_of(self, name: str) -> Values:
@@ -182,6 +182,8 @@ class Unquantised:
         with np.errstate(all="ignore"):
             made = function(node, *(_wide(self._value_of(one)) for one in inputs))
             right = function(node, *(_wide(self._clean(one)) for one in inputs))
+            if made.dtype.kind == "b":
+                return right
             apart = np.where(np.isfinite(made), self._found[name] - made, 0.0)
         return np.asarray(right + apart)
 

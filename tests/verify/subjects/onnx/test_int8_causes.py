@@ -237,7 +237,7 @@ MISTAKES = {
     "no bias": Mistake("with Gemm", no_bias, "dense.no_bias", "pooled_pre", "is not added"),
     "a table's scale": Mistake(
         "with tables", stored("bert.embeddings.word_embeddings.weight_scale", lambda scale: scale * np.float32(0.98)),
-        "int8.weight_scale", "embeddings.word", "0.98 (fitted",
+        "int8.weight_scale", "embeddings.word", " is 0.980",
     ),
     "a scale read back wrong": Mistake(
         "static", read_back(1, lambda scale: scale * np.float32(1.03)), "int8.input_scale", "layer.0.attention_norm",

@@ -10,7 +10,7 @@ SCRIPTS = sorted(path.name for path in (ROOT / ".ci").glob("run-*"))
 
 
 def test_there_are_scripts() -> None:
-    assert {"run-gpu", "run-xla"} <= set(SCRIPTS)
+    assert {"run-foreign", "run-gpu", "run-xla"} <= set(SCRIPTS)
 
 
 @pytest.mark.parametrize("name", SCRIPTS)

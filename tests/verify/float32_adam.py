@@ -15,21 +15,24 @@ HABITS = ("power", "product", "betas")
 """power: βᵗ by one call; product: kept from step to step; betas: β and 1 - β are float32 in the moments, too."""
 
 
-def updates(case: Case, grads: Mapping[str, Any], habit: str = "power", **wrong: Any) -> Arrays:
-    """New minus old value of every parameter ("update:NAME") from gradients by name. `wrong` overrides settings of the
-    optimiser: beta1, beta2, epsilon, weight_decay."""
+def updates(
+    case: Case, grads: Mapping[str, Any], habit: str = "power", *, hat: bool = False, **wrong: Any
+) -> Arrays:
+    """New minus old value of every parameter ("update:NAME") from gradients by name. `hat`: epsilon is added to the
+    root of the uncorrected moment. `wrong` overrides settings of the optimiser: beta1, beta2, epsilon, weight_decay."""
     step = case.optimizer
     assert step is not None
     settings = {name: getattr(step.optimizer, name) for name in ("beta1", "beta2", "epsilon", "weight_decay")} | wrong
     gradients = {name: np.asarray(grads[name], single) for name in case.params}
     scale = _clipping(step, gradients)
     c1, c2 = (single(1) - _power(settings[name], step.step, habit) for name in ("beta1", "beta2"))
+    epsilon = single(settings["epsilon"]) / (np.sqrt(c2) if hat else single(1))
     found = {}
     for name, g in gradients.items():
         p = case.params[name].astype(single)
         m, v = (_mean(settings[beta], step.moments[f"{name}/{which}"], x, habit)
                 for beta, which, x in (("beta1", "m", g * scale), ("beta2", "v", np.square(g * scale))))  # fmt: skip
-        change = (m / c1) / (np.sqrt(v / c2) + single(settings["epsilon"]))
+        change = (m / c1) / (np.sqrt(v / c2) + epsilon)
         decays = step.optimizer.decays(name)
         if decays:
             change = change + single(settings["weight_decay"]) * p

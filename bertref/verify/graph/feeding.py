@@ -138,7 +138,7 @@ class Feeder:
         if step is None or self.precision == "float64":
             return
         before = {name: ratio(self.right, name) for name in values if name.startswith("update:")}
-        optimizer = bias_correction.explaining(step, before, stepped)
+        optimizer = bias_correction.explaining(step, self.case.params, before, stepped)
         if optimizer is not None:
             self.right = self.right.with_optimizer(optimizer)
 

@@ -22,10 +22,14 @@ def wrong_of(before: Mapping[str, float]) -> list[str]:
 
 
 def fitting(
-    ways: Iterable[T], before: Mapping[str, float], ratio: Callable[[T, str], float], tried: Sequence[str]
+    ways: Iterable[T],
+    before: Mapping[str, float],
+    ratio: Callable[[T, str], float],
+    tried: Sequence[str],
+    left: float = 0.5,
 ) -> T | None:
     """The way that explains most of `tried`, and of those that explain as many the closest one, if it leaves no more
-    than half of the answers wrong that are wrong in the reference's way; else None.
+    than the share `left` of the answers wrong that are wrong in the reference's way; else None.
 
     before  own error over the noise floor of every answer that the ways bear on, computed in the reference's way
     ratio   the same for a way and the name of an answer
@@ -36,6 +40,6 @@ def fitting(
         found = int(np.count_nonzero(ratios <= LIMIT)), -float(np.log(np.maximum(ratios, 1e-3)).sum())
         if found[0] and found > best:
             best, chosen = found, way
-    if chosen is None or 2 * sum(ratio(chosen, name) > LIMIT for name in before) > len(wrong_of(before)):
+    if chosen is None or sum(ratio(chosen, name) > LIMIT for name in before) > left * len(wrong_of(before)):
         return None
     return chosen

@@ -245,7 +245,7 @@ class Judgement:
         def ratio(optimizer: Optimizer, name: str) -> float:
             return self._own_ratio(name, self.own(name, self.replay.with_optimizer(optimizer)))
 
-        chosen = bias_correction.explaining(self.case.optimizer, before, ratio)
+        chosen = bias_correction.explaining(self.case.optimizer, self.case.params, before, ratio)
         if chosen is None:
             return {}
         self.truth, self.replay = self.truth.with_optimizer(chosen), self.replay.with_optimizer(chosen)

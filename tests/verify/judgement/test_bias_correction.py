@@ -92,6 +92,23 @@ def test_a_mistake_in_one_update_is_found_there() -> None:
     assert sum(f.status == "added" for f in found.findings) == 1
 
 
+def test_a_mistake_in_most_updates_is_found_there_alone() -> None:
+    """Biases and norms are decayed, which are the smallest updates; the correction shows in the others."""
+
+    def spoilt(new: Arrays, case: Case) -> Arrays:
+        step = case.optimizer
+        assert step is not None
+        excluded = [name for name in case.params if not step.optimizer.decays(name)]
+        decay = np.float32(step.rate * (step.optimizer.weight_decay or 0.0))
+        return new | {f"update:{n}": new[f"update:{n}"] - decay * case.params[n].astype(np.float32) for n in excluded}
+
+    found = report(7, "power", change=spoilt)
+    assert found.first == "update:bert.embeddings.LayerNorm.weight"
+    assert bias_correction.NOTE in found.notes
+    decays = the_case().optimizer.optimizer.decays  # type: ignore[union-attr]
+    assert not [f.name for f in found.findings if f.status == "added" and decays(f.name.removeprefix("update:"))]
+
+
 def test_a_step_that_is_fed_is_judged_alike() -> None:
     class Fed:
         precision = "float32"

@@ -18,31 +18,6 @@ from bertref.verify.subjects.transformers import TransformersSubject
 from .compare import errors, worst
 
 CASE = generate(61)
-EXAMPLES = Path(__file__).parent / "examples"
-
-
-@pytest.mark.parametrize(
-    ("target", "answers"),
-    [("numpy_bert.py:forward", 6), ("torch_bert.py:Bert", 50), ("jax_bert.py:Bert", 50)],
-    ids=["numpy", "torch", "jax"],
-)
-def test_the_examples_are_right(target: str, answers: int) -> None:
-    if target.startswith("jax"):
-        pytest.importorskip("jax", reason="jax is not installed: its example isn't run")
-    subject = parse(f"python:{EXAMPLES / target}")
-    values = subject.answer(CASE).values
-    assert len(values) >= answers
-    assert worst(CASE, values) < 1e-4
-    assert check(subject, CASE).verdict == "right"
-
-
-def test_an_example_with_a_mistake_is_found(tmp_path: Path) -> None:
-    text = (EXAMPLES / "numpy_bert.py").read_text(encoding="utf-8")
-    wrong = tmp_path / "wrong_bert.py"
-    wrong.write_text(text.replace("- x.mean(-1, keepdims=True)", "", 1), encoding="utf-8")
-    report = check(parse(f"python:{wrong}:forward"), CASE)
-    assert report.verdict == "diverges"
-    assert report.first == "embeddings.norm"
 
 
 PLAIN = """

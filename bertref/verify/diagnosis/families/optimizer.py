@@ -10,6 +10,7 @@ import numpy as np
 from ....optim import Optimizer
 from ....row import TensorRow
 from ...graph.replay import Updater
+from ...judgement.bias_correction import corrected
 from ...records import OptimizerCase
 from ..hypothesis import Hypothesis, Number, Possibility, Told, of_op
 from ..scene import Scene
@@ -25,6 +26,11 @@ WHERE = {
     "C": "the loop that updates m, v and p",
 }
 WORDS = "bert.embeddings.word_embeddings.weight"
+FAR = 1e-2
+"""Of an update. What differs by more is not due to float32's bias corrections, which are off by 1e-4 at most; smaller:
+they are looked for in fewer ways, at no gain but time."""
+LARGEST, TRIED = 1 << 16, 3
+"""So many elements an update may have that chooses a correction, and so many choose it. More of them take longer."""
 
 
 # -- clipping ----------------------------------------------------------------------------------------------------------
@@ -75,6 +81,7 @@ class Way:
     """How a step is made; the defaults are AdamW's.
 
     corrected_by  added to the step's number in the corrections of the moments; None: they aren't corrected
+    corrections   None: they are what `corrected_by` says
     betas         None: the case's own
     decay         "decoupled", "l2" (added to the gradient), "without rate", "none"
     rate          a factor of the case's rate
@@ -85,6 +92,7 @@ class Way:
 
     clip: Clip = scaled_by_length
     corrected_by: int | None = 0
+    corrections: tuple[float, float] | None = None
     betas: tuple[float, float] | None = None
     decay: str = "decoupled"
     decays: Callable[[Optimizer, str], bool] = Optimizer.decays
@@ -109,9 +117,45 @@ def updater(scene: Scene, way: Way) -> Updater:
 
     def of_gradients(grads: Mapping[str, Values]) -> Callable[[str], Values]:
         clipped = way.clip(case, grads)
-        return lambda name: _update(case, way, name, np.asarray(scene.case.params[name], np.float64), clipped(name))
+
+        def update(name: str, way: Way) -> Values:
+            return _update(case, way, name, np.asarray(scene.case.params[name], np.float64), clipped(name))
+
+        held = way if scene.precision == "float64" else _as_held(scene, way, update)
+        return lambda name: update(name, held)
 
     return of_gradients
+
+
+def _as_held(scene: Scene, way: Way, update: Callable[[str, Way], Values]) -> Way:
+    """The way with bias corrections, or betas, of float32, where those come nearer to what was recorded."""
+    case = _case(scene)
+    found = _finest(scene) if way.corrected_by is not None else {}
+
+    def distance(way: Way) -> float:
+        """Of the update that comes nearest: there may be another mistake in the others."""
+        return min(_mean_square(update(name, way) - value) / _mean_square(value) for name, value in found.items())
+
+    if way.corrected_by is None or not found or distance(way) > FAR**2:
+        return way
+    betas = way.betas or case.optimizer.betas
+    ways = (replace(way, betas=held, corrections=both) for held, both in corrected(betas, case.step + way.corrected_by))
+    return min((way, *ways), key=distance)
+
+
+def _finest(scene: Scene) -> dict[str, Values]:
+    """Of recorded updates, not too large, those of the parameters that are the smallest beside them: as new minus old
+    values they are rounded least, and show best what they were multiplied with."""
+    params = scene.case.params
+    recorded = {name: np.asarray(scene.values[f"update:{name}"], np.float64) for name, value in params.items()
+                if f"update:{name}" in scene.values and value.size <= LARGEST}  # fmt: skip
+    moved = {name: value for name, value in recorded.items() if value.any()}
+    finest = sorted(moved, key=lambda name: _mean_square(params[name]) / _mean_square(moved[name]))
+    return {name: moved[name] for name in finest[:TRIED]}
+
+
+def _mean_square(x: Values) -> float:
+    return float(np.mean(np.square(x)))
 
 
 def _update(case: OptimizerCase, way: Way, name: str, old: Values, g: Values) -> Values:
@@ -128,7 +172,8 @@ def _update(case: OptimizerCase, way: Way, name: str, old: Values, g: Values) ->
         first, second = m, v
         if way.corrected_by is not None:
             count = case.step + way.corrected_by
-            first, second = m / (1 - beta1**count), v / (1 - beta2**count)
+            c1, c2 = way.corrections or (1 - beta1**count, 1 - beta2**count)
+            first, second = m / c1, v / c2
         decay = {"decoupled": rate * strength, "without rate": strength}.get(way.decay, 0.0)
         change = decay * p + rate * first / way.root(second, epsilon)
         p = p - (_trust_ratio(p, change / rate) * change if way.trust(settings, name) else change)

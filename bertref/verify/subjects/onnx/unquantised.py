@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ....row import TensorRow
-from ...integers import HALF_A_STEP, Stored
+from ...integers import HALF_A_STEP, Integers, Stored
 from ...records import Case
 from .functions import FUNCTIONS, dequantised
 from .graph import QUANTISERS, SAME, NodeInput, ReadGraph, Values
@@ -68,8 +68,7 @@ class Unquantised:
 
     def touched(self) -> bool:
         """Whether there is any quantisation in it."""
-        stored = self._product is not None and self._graph.made_by(self._product.input[1]) == "DequantizeLinear"
-        return stored or self._rounds(self._value, first=True)
+        return self._rounds(self._value, first=True)
 
     def __call__(self, found: Mapping[str, Values], case: Case) -> Values:
         """The tensor, from the recorded values."""
@@ -88,8 +87,13 @@ class Unquantised:
             return False
         if name not in self._known:
             self._known[name] = False  # a circle
-            self._known[name] = self._rounds_itself(node) or any(self._rounds(one) for one in self._data(node, name))
+            itself = self._rounds_itself(node) or (name == self._made and self._multiplies_stored())
+            self._known[name] = itself or any(self._rounds(one) for one in self._data(node, name))
         return self._known[name]
+
+    def _multiplies_stored(self) -> bool:
+        """Whether the product's second factor is stored in integers, whatever the first is."""
+        return bool(self._graph.made_by(self._product.input[1]) == "DequantizeLinear")
 
     def _rounds_itself(self, node: Any) -> bool:
         if node.op_type == "DequantizeLinear":
@@ -274,18 +278,18 @@ def _right_weight(
     weights: StoredWeights, name: str, use: NodeInput, params: Mapping[str, Values], model: Mapping[str, Values]
 ) -> Values:
     """The weight with which a product has to be judged: the case's, or what the product takes."""
-    own = weights.upright(use)
+    own, held = weights.upright(use), weights.held(use)
     assert own is not None, "a product is found by its weight"
-    return params[name] if _is_right(weights, name, params, model) else own
+    return params[name] if held is not None and _is_right(weights, name, held, params, model) else own
 
 
 def _is_right(
-    weights: StoredWeights, name: str, params: Mapping[str, Values], model: Mapping[str, Values]
+    weights: StoredWeights, name: str, held: Integers, params: Mapping[str, Values], model: Mapping[str, Values]
 ) -> bool:
-    """Whether what the file stores of a parameter is the nearest that integers come to the model's. Without the model,
-    a table that is looked up from other integers is taken as it is."""
+    """Whether what the file stores of a parameter for a step is the nearest that integers come to the model's. Without
+    the model, a table that is looked up from other integers is taken as it is."""
     known = model.get(name, params.get(name) if not weights.looked_up_in_integers(name) else None)
-    return name in params and (known is None or weights.explained(name, known))
+    return name in params and (known is None or held.explains(known))
 
 
 def stored_parameters(
@@ -300,7 +304,7 @@ def stored_parameters(
             uses = [product] if product is not None and i == 0 else weights.uses(name)
             first = next((one for one in map(weights.held, uses) if one is not None), None)
             if first is not None:
-                held.append(Stored(name, first, _is_right(weights, name, params, model)))
+                held.append(Stored(name, first, _is_right(weights, name, first, params, model)))
         if held:
             found[row.name] = tuple(held)
     return found

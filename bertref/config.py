@@ -11,9 +11,10 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from .config_keys import other_keys
+from .config_keys import class_name, other_keys, setting_keys, variant_of
 from .errors import InputError
-from .variants import BERT, OWN, VARIANTS, Variant, class_name
+from .presets import PRESETS, preset_settings
+from .variants import OWN, VARIANTS, Variant
 
 ACTIVATIONS = ("gelu", "relu", "tanh")
 
@@ -31,6 +32,10 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
 
 
+SIZES = ("vocab_size", "hidden_size", "num_attention_heads", "intermediate_size", "max_position_embeddings",
+         "type_vocab_size", "embedding_size", "num_hidden_groups", "inner_group_num")  # fmt: skip
+RATES = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout", "qa_dropout")
+"""Settings that are probabilities of dropout."""
 OPTIONAL = ("classifier_dropout", "qa_dropout", "embedding_size", "num_hidden_groups")
 """Settings that may be None."""
 
@@ -71,13 +76,11 @@ class BertConfig:
 
     def __post_init__(self) -> None:
         _require(self.model_type in VARIANTS, "model_type", self.model_type, "one of " + ", ".join(VARIANTS))
-        for name in ("vocab_size", "hidden_size", "num_attention_heads", "intermediate_size",
-                     "max_position_embeddings", "type_vocab_size", "embedding_size", "num_hidden_groups",
-                     "inner_group_num"):  # fmt: skip
-            value, fixed = getattr(self, name), self.variant.fixed
-            if (value is None and name in OPTIONAL) or (name in fixed and value == fixed[name]):
-                continue
-            _require(_is_int(value) and value > 0, name, value, "a positive integer")
+        for name in SIZES:
+            value = getattr(self, name)
+            optional = value is None and name in OPTIONAL
+            if not optional and (name, value) not in self.variant.fixed.items():
+                _require(_is_int(value) and value > 0, name, value, "a positive integer")
         _require(_is_int(self.num_hidden_layers) and self.num_hidden_layers >= 0, "num_hidden_layers",
                  self.num_hidden_layers, "a non-negative integer")  # fmt: skip
         if self.hidden_size % self.num_attention_heads:
@@ -86,7 +89,7 @@ class BertConfig:
                 f"{self.num_attention_heads}; every head needs the same width"
             )
         _require(self.hidden_act in ACTIVATIONS, "hidden_act", self.hidden_act, "one of " + ", ".join(ACTIVATIONS))
-        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout", "qa_dropout"):
+        for name in RATES:
             p = getattr(self, name)  # decided by 16 random bits: nearer to 1 than that nothing would be kept
             if p is None and name in OPTIONAL:
                 continue
@@ -106,32 +109,38 @@ class BertConfig:
         return VARIANTS[self.model_type]
 
     @property
+    def first_position(self) -> int:
+        """The position of a sequence's first token."""
+        return self.pad_token_id + 1 if self.variant.counts_tokens else 0
+
+    @property
     def max_length(self) -> int:
         """The most tokens that a sequence may have: as many as there are positions for them."""
-        return self.max_position_embeddings - (self.pad_token_id + 1 if self.variant.counts_tokens else 0)
+        return self.max_position_embeddings - self.first_position
+
+    @property
+    def drops(self) -> bool:
+        """Whether anything is dropped in training."""
+        return any(getattr(self, name) for name in RATES)
+
+    @property
+    def groups(self) -> int:
+        """How many groups of layers have parameters of their own; by default each of the groups that are applied."""
+        return self.num_hidden_groups or self.num_hidden_layers // self.inner_group_num
 
     @property
     def stored_layers(self) -> int:
         """How many layers have parameters of their own."""
-        groups = self.num_hidden_groups
-        return self.num_hidden_layers if groups is None else groups * self.inner_group_num
+        return self.groups * self.inner_group_num
 
     def stored_layer(self, i: int) -> int:
         """The layer whose parameters layer `i` uses: its own, or that of its group.
 
         Group g of G serves the layers from g N/G on, of N applications of a group.
         """
-        groups, inner = self.num_hidden_groups, self.inner_group_num
-        if groups is None:
-            return i
-        group = int(i // inner / (self.num_hidden_layers // inner / groups))  # rounded as Hugging Face does
+        inner = self.inner_group_num
+        group = int(i // inner / (self.num_hidden_layers // inner / self.groups))  # rounded as Hugging Face does
         return group * inner + i % inner
-
-    def head_dropout(self, head: str) -> float:
-        """The rate of dropout in front of a head, 0 where the network has none."""
-        name = self.variant.head_dropout.get(head)
-        rate = 0.0 if name is None else getattr(self, name)
-        return self.hidden_dropout_prob if rate is None else float(rate)
 
     @property
     def head_size(self) -> int:
@@ -140,49 +149,10 @@ class BertConfig:
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> "BertConfig":
-        """A published size: `tiny`, `mini`, `small`, `medium` (Turc et al. 2019), `base`, `large` (Devlin et al.),
-        those of the other variants' authors (`roberta-base`, `albert-xxlarge`), and a `tiny` of each of these."""
+        """A published size, one of `PRESETS`: `tiny`, `base`, `roberta-base`, `albert-xxlarge`, ..."""
         if name not in PRESETS:
             raise InputError(f"config: no preset {name!r}; there are {', '.join(PRESETS)}")
-        layers, width, *own = PRESETS[name]
-        sizes = {"num_hidden_layers": layers, "hidden_size": width, "num_attention_heads": width // 64,
-                 "intermediate_size": 4 * width}  # fmt: skip
-        variant, _, _ = name.rpartition("-")
-        return cls(**{**sizes, **_OF_VARIANTS.get(variant, {}), **(own[0] if own else {}), **changes})
-
-
-PRESETS: dict[str, Any] = {
-    "tiny": (2, 128),
-    "mini": (4, 256),
-    "small": (4, 512),
-    "medium": (8, 512),
-    "base": (12, 768),
-    "large": (24, 1024),
-    "roberta-tiny": (2, 128),
-    "roberta-base": (12, 768),
-    "roberta-large": (24, 1024),
-    "xlm-roberta-base": (12, 768),
-    "xlm-roberta-large": (24, 1024),
-    "distilbert-tiny": (2, 128),
-    "distilbert-base": (6, 768),
-    "albert-tiny": (2, 128, {"embedding_size": 64}),
-    "albert-base": (12, 768),
-    "albert-large": (24, 1024),
-    "albert-xlarge": (24, 2048, {"num_attention_heads": 16}),
-    "albert-xxlarge": (12, 4096),
-}
-"""Layers, hidden size, and what else is said; a head is otherwise 64 wide and the feed-forward layer four times the
-hidden size. ALBERT's are those of its second version."""
-_ROBERTA = {"vocab_size": 50265, "max_position_embeddings": 514, "type_vocab_size": 1, "pad_token_id": 1}
-_NONE = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-_OF_VARIANTS: dict[str, dict[str, Any]] = {
-    "roberta": {"model_type": "roberta", **_ROBERTA},
-    "xlm-roberta": {"model_type": "xlm-roberta", **_ROBERTA, "vocab_size": 250002},
-    "distilbert": {"model_type": "distilbert", "type_vocab_size": 0, "classifier_dropout": 0.2, "qa_dropout": 0.1},
-    "albert": {"model_type": "albert", "vocab_size": 30000, "embedding_size": 128, "num_hidden_groups": 1,
-               "classifier_dropout": 0.1, **_NONE},
-}  # fmt: skip
-"""What the presets of a variant have in common; the vocabulary is that of the published model."""
+        return cls(**preset_settings(name) | changes)
 
 
 @dataclass(frozen=True)
@@ -273,21 +243,9 @@ _SHARED = tuple(f.name for f in fields(BertConfig) if f.name not in OWN)
 """The settings that every variant has."""
 
 
-def _keys(variant: Variant) -> dict[str, str]:
-    """Setting -> the key of config.json that holds it."""
-    settings = (*_SHARED, *variant.own, "layer_norm_eps")
-    return {name: variant.keys.get(name, name) for name in settings if name not in variant.fixed}
-
-
 def _architecture(values: Mapping[str, Any]) -> tuple[str, ...]:
     """The keys that are read; `config_keys` knows the others."""
-    return (*_keys(_variant_of(values)).values(), "bertref_numerics", "bertref_windows")
-
-
-def _variant_of(values: Mapping[str, Any]) -> Variant:
-    """BERT where the config names no variant that is known."""
-    name = values.get("model_type")
-    return VARIANTS.get(name, BERT) if isinstance(name, str) else BERT
+    return (*setting_keys(variant_of(values), _SHARED).values(), "bertref_numerics", "bertref_windows")
 
 
 def config_from_dict(
@@ -320,8 +278,8 @@ def config_notes(values: dict[str, Any], *, where: str = "config") -> tuple[str,
 
 
 def _config_from_dict(values: dict[str, Any], dialect: Numerics | None, where: str) -> tuple[BertConfig, Numerics]:
-    variant = _variant_of(values)
-    given = {name: values[key] for name, key in _keys(variant).items() if key in values}
+    variant = variant_of(values)
+    given = {name: values[key] for name, key in setting_keys(variant, _SHARED).items() if key in values}
     given = {**variant.defaults, **given, **variant.fixed, "model_type": variant.model_type}
     recorded = values.get("bertref_numerics")
     numerics = numerics_from_dict(recorded, where=where) if recorded is not None else Numerics.preset("huggingface")
@@ -408,7 +366,8 @@ def config_to_dict(
     values["num_hidden_layers"] //= config.inner_group_num
     for name in variant.defaults.keys() & {"classifier_dropout", "qa_dropout"}:  # left out, it would mean the default
         values[name] = config.hidden_dropout_prob if values[name] is None else values[name]
-    written = {key: values[name] for name, key in _keys(variant).items() if values[name] is not None}
+    keys = setting_keys(variant, _SHARED)
+    written = {key: values[name] for name, key in keys.items() if values[name] is not None}
     return {
         "architectures": [class_name(variant, architecture)],
         **written,

@@ -1,4 +1,5 @@
-"""What the keys of a `config.json` beside the architecture mean for an encoder's numbers.
+"""The keys of a `config.json`: what a variant calls its settings and its classes, and what the keys beside the
+architecture mean for an encoder's numbers.
 
 A config collects keys for years: Hugging Face's classes write the defaults of text generation into it, training scripts
 their options, other programs their own settings. Four kinds are told apart:
@@ -9,12 +10,39 @@ their options, other programs their own settings. Four kinds are told apart:
     unknown     nobody knows; one whose value is null says nothing, so it is harmless
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from .errors import InputError
-from .variants import REFUSED, VARIANTS
+from .variants import BERT, REFUSED, VARIANTS, Variant
+
+
+def variant_of(values: Mapping[str, Any]) -> Variant:
+    """BERT where the config names no variant that is known."""
+    name = values.get("model_type")
+    return VARIANTS.get(name, BERT) if isinstance(name, str) else BERT
+
+
+def setting_keys(variant: Variant, shared: Iterable[str]) -> dict[str, str]:
+    """Setting -> the key that holds it: of those that every variant has (`shared`), the variant's own, and the norms'
+    epsilon."""
+    settings = (*shared, *variant.own, "layer_norm_eps")
+    return {name: variant.keys.get(name, name) for name in settings if name not in variant.fixed}
+
+
+def class_name(variant: Variant, own: str) -> str:
+    """BERT's class -> the variant's of the same kind: "BertForMaskedLM" -> "RobertaForMaskedLM"."""
+    return variant.classes + own.removeprefix(BERT.classes)
+
+
+def berts_class(name: str) -> str:
+    """The inverse, for a class of any variant; another name stays."""
+    for variant in VARIANTS.values():
+        if name.startswith((f"{variant.classes}For", f"{variant.classes}Model")):
+            return BERT.classes + name.removeprefix(variant.classes)
+    return name
+
 
 UNSUPPORTED_UNLESS: dict[str, tuple[Any, ...]] = {
     "model_type": tuple(VARIANTS),

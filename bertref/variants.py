@@ -12,7 +12,7 @@ Source: transformers, `modeling_roberta.py`, `modeling_distilbert.py`, `modeling
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 CLASSIFIERS = ("sequence_classification", "multiple_choice", "token_classification")
@@ -30,11 +30,12 @@ class Variant:
     own             settings that BERT hasn't got
     fixed           settings, and those of the dialect, that it has no key for, and their values
     defaults        Hugging Face's, by setting, where they are not BERT's
+    published       settings of the published models, where they are not those
     lacks           heads that it has no class for
     counts_tokens   a token's position is its number among those that are not the padding id, from padding id + 1 on,
                     and padding has the position `pad_token_id`; else it is the token's column
     gelu_alone      the masked-word head has gelu (with erf), whatever the config says, so other activations are refused
-    pairs_in_order  its head of sentence pairs tells whether they stand in their order, not whether the second follows
+    pairs_tell      what its head of sentence pairs tells: whether the second "is_next", or both stand "in_order"
     pooled_by       the activation of the pooler, or of the dense layer that a variant without a pooler has in its place
     pooler_dropout  heads in front of whose pooler is dropout as well
     undropped       branches of a layer ("attention", "feed_forward") without dropout before their residual
@@ -49,27 +50,44 @@ class Variant:
     own: Collection[str] = ()
     fixed: Mapping[str, Any] = field(default_factory=dict)
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    published: Mapping[str, Any] = field(default_factory=dict)
     lacks: Collection[str] = ()
     counts_tokens: bool = False
     gelu_alone: bool = False
-    pairs_in_order: bool = False
+    pairs_tell: str = "is_next"
     pooled_by: str = "tanh"
     pooler_dropout: Collection[str] = ()
     undropped: Collection[str] = ()
     numerics: Mapping[str, Any] = field(default_factory=dict)
     head_dropout: Mapping[str, str] = field(default_factory=lambda: CLASSIFIER_DROPOUT)
 
-
-def _roberta(model_type: str, title: str, classes: str) -> Variant:
-    return Variant(
-        model_type, title, classes, defaults={"vocab_size": 50265, "pad_token_id": 1}, lacks=("next_sentence",),
-        counts_tokens=True, gelu_alone=True, pooler_dropout=("sequence_classification",),
-        numerics={"layer_norm_eps": 1e-5},
-        head_dropout=CLASSIFIER_DROPOUT | {"multiple_choice": "hidden_dropout_prob"},
-    )  # fmt: skip
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What its published models have in common, by fields of `BertConfig`."""
+        known = {**self.defaults, **self.fixed, **self.published, "model_type": self.model_type}
+        return {name: value for name, value in known.items() if name not in ("hidden_act", "layer_norm_eps")}
 
 
 BERT = Variant("bert", "BERT", "Bert")
+ROBERTA = Variant(
+    "roberta", "RoBERTa", "Roberta",
+    defaults={"vocab_size": 50265, "pad_token_id": 1},
+    published={"max_position_embeddings": 514, "type_vocab_size": 1},
+    lacks=("next_sentence",),
+    counts_tokens=True,
+    gelu_alone=True,
+    pooler_dropout=("sequence_classification",),
+    numerics={"layer_norm_eps": 1e-5},
+    head_dropout=CLASSIFIER_DROPOUT | {"multiple_choice": "hidden_dropout_prob"},
+)  # fmt: skip
+XLM_ROBERTA = replace(
+    ROBERTA, model_type="xlm-roberta", title="XLM-R", classes="XLMRoberta",
+    published=ROBERTA.published | {"vocab_size": 250002},
+)  # fmt: skip
+CAMEMBERT = replace(
+    ROBERTA, model_type="camembert", title="CamemBERT", classes="Camembert",
+    published=ROBERTA.published | {"vocab_size": 32005},
+)  # fmt: skip
 DISTILBERT = Variant(
     "distilbert", "DistilBERT", "DistilBert",
     keys={
@@ -97,22 +115,14 @@ ALBERT = Variant(
         "intermediate_size": 16384, "hidden_act": "gelu_new", "hidden_dropout_prob": 0.0,
         "attention_probs_dropout_prob": 0.0, "classifier_dropout": 0.1, "num_hidden_groups": 1,
     },
-    pairs_in_order=True,
+    pairs_tell="in_order",
     undropped=("feed_forward",),
     numerics={"gelu": "tanh"},
     head_dropout=CLASSIFIER_DROPOUT | {"next_sentence": "classifier_dropout"},
 )  # fmt: skip
 
 VARIANTS = {
-    variant.model_type: variant
-    for variant in (
-        BERT,
-        _roberta("roberta", "RoBERTa", "Roberta"),
-        _roberta("xlm-roberta", "XLM-R", "XLMRoberta"),
-        _roberta("camembert", "CamemBERT", "Camembert"),
-        DISTILBERT,
-        ALBERT,
-    )
+    variant.model_type: variant for variant in (BERT, ROBERTA, XLM_ROBERTA, CAMEMBERT, DISTILBERT, ALBERT)
 }
 """Hugging Face's `model_type` -> variant."""
 OWN = frozenset(name for variant in VARIANTS.values() for name in variant.own)
@@ -132,16 +142,3 @@ REFUSED = {
     "bart": "it is an encoder with a decoder",
 }
 """`model_type` -> why it is not computed here."""
-
-
-def class_name(variant: Variant, own: str) -> str:
-    """BERT's class -> the variant's of the same kind: "BertForMaskedLM" -> "RobertaForMaskedLM"."""
-    return variant.classes + own.removeprefix(BERT.classes)
-
-
-def berts_class(name: str) -> str:
-    """The inverse, for a class of any variant; another name stays."""
-    for variant in VARIANTS.values():
-        if name.startswith((f"{variant.classes}For", f"{variant.classes}Model")):
-            return BERT.classes + name.removeprefix(variant.classes)
-    return name

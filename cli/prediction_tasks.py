@@ -62,10 +62,9 @@ def _next_sentence(model: "Model", texts: list[str], wish: Wish) -> Answered:
     assert wish.pair is not None
     pair = wish.pair
     found = model.next_sentence_batch(texts, [pair] * len(texts), truncate=wish.truncate)
-    in_order = model.config.variant.pairs_in_order
-    name, draw = ("in_order", render.sentence_order) if in_order else ("is_next", render.next_sentence)
+    told = model.config.variant.pairs_tell
     for text, p in zip(texts, found, strict=True):
-        yield {"text": text, "pair": pair, name: p}, partial(draw, text, pair, p)
+        yield {"text": text, "pair": pair, told: p}, partial(render.pair_of_sentences, told, text, pair, p)
 
 
 def _classification(model: "Model", texts: list[str], wish: Wish) -> Answered:

@@ -104,16 +104,16 @@ def guesses(text: str, masks: list[Any]) -> None:
         _bars([(guess.probability, guess.token) for guess in mask.top])
 
 
-def next_sentence(text: str, pair: str, probability: float) -> None:
-    """Whether a sentence follows."""
-    verdict = "follows" if probability >= 0.5 else "does not follow"
-    out.print(f"{probability:.2%}  {pair!r} {verdict} {text!r}", markup=False)
+PAIRS = {"is_next": "{pair!r} {verb} {text!r}", "in_order": "{text!r}, {pair!r} {verb}"}
+"""What a head of pairs tells -> the sentence about it."""
+VERBS = {"is_next": ("does not follow", "follows"), "in_order": ("have changed places", "are in this order")}
+"""The words in it, for no and yes."""
 
 
-def sentence_order(text: str, pair: str, probability: float) -> None:
-    """Whether two sentences stand in their order."""
-    verdict = "are in this order" if probability >= 0.5 else "have changed places"
-    out.print(f"{probability:.2%}  {text!r}, {pair!r} {verdict}", markup=False)
+def pair_of_sentences(told: str, text: str, pair: str, probability: float) -> None:
+    """What a head of pairs tells of two texts."""
+    said = PAIRS[told].format(text=text, pair=pair, verb=VERBS[told][probability >= 0.5])
+    out.print(f"{probability:.2%}  {said}", markup=False)
 
 
 def _shown(text: str) -> str:

@@ -17,7 +17,8 @@ ROOMS = {"bertref": "bertref", "backends": "bertref.backends", "cli": "bertref.c
 _LAYER = {"arrays", "config", "dropout", "errors", "layout", "opset", "params", "probes"}
 _MODEL = _LAYER | {"heads", "layers", "model", "precision"}
 _TRAIN = _MODEL | {
-    "backends", "checkpoint", "data", "init", "metrics", "mixed", "objectives", "optim", "plumbing", "rng", "text",
+    "backends", "checkpoint", "data", "init", "metrics", "mixed", "objectives", "optim", "plumbing", "presets", "rng",
+    "text",
 }  # fmt: skip
 _TOP = {"backends.report", "bertref", "golden", "inference", "onnx_export"}
 
@@ -26,7 +27,8 @@ MAY_IMPORT = {
     "errors": set(),
     "plumbing": {"errors"},
     "variants": set(),
-    "config": {"config_keys", "errors", "variants"},
+    "presets": {"variants"},
+    "config": {"config_keys", "errors", "presets", "variants"},
     "config_keys": {"errors", "variants"},
     "rng": {"errors"},
     "precision": {"arrays", "errors"},
@@ -53,16 +55,18 @@ MAY_IMPORT = {
     "workload": {"arrays", "backends", "backends.report", "config", "dropout", "errors", "ops", "opset", "optim"},
     "init": {"arrays", "config", "errors", "heads", "rng"},
     "optim": {"arrays", "config", "errors", "params", "precision"},
-    "checkpoint": {"arrays", "config", "errors", "heads", "params", "plumbing", "precision", "text", "variants"},
+    "checkpoint": {"arrays", "config", "config_keys", "errors", "heads", "params", "plumbing", "precision", "text"},
     "data": {"arrays", "bertref", "config", "errors", "plumbing", "rng", "text"},
     "train": _TRAIN | {"bertref", "evaluation", "inference", "tasks", "topology"},
     "onnx_export": _MODEL | {"backends", "bertref", "plumbing", "topology"},
     "tasks": {"bertref", "config", "data", "errors", "plumbing", "text"},
     "inference": _MODEL | {"backends", "checkpoint", "metrics", "plumbing", "tasks", "text"},
     "evaluation": {"api", "bertref", "config", "data", "errors", "inference", "metrics", "plumbing", "tasks", "text"},
-    "convert": _MODEL | {"backends", "checkpoint", "inference", "onnx_export", "plumbing", "variants"},
-    "verify": _TRAIN | _TOP | {"ops", "row", "topology", "train", "variants"},
-    "bench": _TRAIN | {"api", "backends.numpy", "backends.report", "bertref", "inference", "onnx_export", "train"},
+    "convert": _MODEL | {"backends", "checkpoint", "config_keys", "inference", "onnx_export", "plumbing", "variants"},
+    "verify": _TRAIN | _TOP | {"config_keys", "ops", "row", "topology", "train", "variants"},
+    "bench": _TRAIN | {
+        "api", "backends.numpy", "backends.report", "bertref", "inference", "onnx_export", "train", "variants",
+    },
     "default_model": {
         "backends.report", "bench", "bertref", "checkpoint", "config", "data", "errors", "metrics", "plumbing", "rng",
         "text",

@@ -14,10 +14,10 @@ import transformers
 from bertref import backends, model, objectives
 from bertref.checkpoint.load import describe
 from bertref.checkpoint.names import from_huggingface
-from bertref.checkpoint.naming import naming_of_file
+from bertref.checkpoint.naming import naming_of_tensors
 from bertref.checkpoint.sources import open_source
 from bertref.checkpoint.weights import LoadedWeights, read_weights
-from bertref.config import PRESETS, BertConfig, Numerics, config_from_dict, config_to_dict, named_config
+from bertref.config import BertConfig, Numerics, config_from_dict, config_to_dict, named_config
 from bertref.data.pretraining.batch import PretrainingBatch
 from bertref.dropout import POOLER_SITE
 from bertref.heads import parameter_shapes
@@ -28,6 +28,7 @@ from bertref.onnx_export.answers import answers
 from bertref.opset import OpSet
 from bertref.params import count
 from bertref.precision import cast
+from bertref.presets import PRESETS
 from bertref.probes import Probe, Recorder
 from bertref.topology import last_embedding, layer_input, rows
 from bertref.train.step import dropout_of, gradients, initial_state, train_step
@@ -180,7 +181,7 @@ def fitting(batch: Any, config: BertConfig) -> Any:
 def canonical(network: Any, config: BertConfig) -> dict[str, Any]:
     """The parameters of transformers' model by the names that they have here."""
     given = dict(network.named_parameters())
-    naming = naming_of_file(config, given)
+    naming = naming_of_tensors(config, given)
     found = {from_huggingface(name, naming): parameter for name, parameter in given.items()}
     return {meaning.name: parameter for meaning, parameter in found.items() if meaning}
 

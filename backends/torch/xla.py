@@ -112,11 +112,15 @@ def _max(x: Array, /, *, axis: int | tuple[int, ...] | None = None, keepdims: bo
 
 
 def _tanh(x: Array, /) -> Array:
-    """XLA's float64 tanh levels off at 1 - 8e-16, for ±inf as well; with expm1 it reaches ±1."""
+    """XLA's float64 tanh levels off at 1 - 8e-16, for ±inf as well. With q = exp(-2|x|), tanh |x| is (1 - q)/(1 + q):
+    near 0 by expm1, which keeps the digits of 1 - q, and near 1, where 1 - tanh² lives on the last digit, as 1 less
+    what is lacking."""
     if x.dtype != torch.float64:
         return torch.tanh(x)
-    e = torch.expm1(-2 * torch.abs(x))
-    return torch.where(x == 0, x, torch.sign(x) * (-e / (2 + e)))  # torch_xla's copysign computes on the host
+    size = torch.abs(x)
+    less, q = torch.expm1(-2 * size), torch.exp(-2 * size)
+    there = torch.where(size < 0.5, -less / (2 + less), 1 - 2 * q / (1 + q))
+    return torch.where(x == 0, x, torch.sign(x) * there)  # torch_xla's copysign computes on the host
 
 
 def _take_along_axis(x: Array, indices: Array, /, *, axis: int = -1) -> Array:

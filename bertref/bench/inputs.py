@@ -54,8 +54,7 @@ def architecture_of(job: Job) -> tuple[BertConfig, Numerics]:
     """The config, with the padding id of the sequences, and the dialect. Raises `InputError` if the sequences don't
     fit, if it has no room for words, or if the work has a second segment and the network hasn't."""
     config, numerics = architecture(options(job))
-    if not job.from_text:
-        config = replace(config, pad_token_id=PAD)
+    config = replace(config, pad_token_id=PAD)
     if job.seq_len > config.max_length:
         raise InputError(f"--seq-len {job.seq_len} is longer than the {config.max_length} positions of {job.config}")
     if config.vocab_size <= FIRST_WORD:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..config import BertConfig, Numerics, config_to_dict, read_json
+from ..config import BertConfig, Numerics, config_to_dict
 from ..errors import CheckpointError
 from ..heads import DECODER
 from ..plumbing.files import write_file
@@ -20,7 +20,7 @@ from ..text import Tokenizer
 from . import tensors
 from .activation import activation_to_dict
 from .names import BIAS, DECODER_BIAS, GLOBAL_STEP, to_tensorflow, transposed_in_tensorflow
-from .naming import Naming, naming_of, naming_of_config
+from .naming import naming_of_folder
 from .text_windows import TextWindows, windows_to_dict
 
 CONFIG = "config.json"
@@ -62,20 +62,14 @@ def save_weights(folder: Path, params: Arrays) -> None:
     stored = dict(params)
     if DECODER in stored:  # without tying, Hugging Face's decoder has a bias of its own
         stored[DECODER_BIAS] = stored[BIAS]
-    naming = naming_in(folder)
+    naming = naming_of_folder(folder / CONFIG)
     write_file(folder / WEIGHTS, tensors.to_bytes({naming.theirs(name): array for name, array in stored.items()}))
 
 
 def read_weights_back(folder: Path) -> dict[str, npt.NDArray[Any]]:
     """What `save_weights` wrote, under canonical names. Raises `CheckpointError` as `tensors.read` does."""
-    naming = naming_in(folder)
+    naming = naming_of_folder(folder / CONFIG)
     return {naming.ours(name): array for name, array in tensors.read(folder / WEIGHTS).items()}
-
-
-def naming_in(folder: Path) -> Naming:
-    """How the tensors of a folder are called."""
-    config = folder / CONFIG
-    return naming_of_config(read_json(config)) if config.is_file() else naming_of("bert")
 
 
 def describe_tensorflow(

@@ -12,11 +12,14 @@ Source: `modeling.py`, `optimization.py`, `run_classifier.py`, `run_squad.py` of
 """
 
 import re
+from collections.abc import Callable, Collection
+from functools import partial
 from typing import Literal, NamedTuple
 
+from ..config import BertConfig
 from ..heads import DECODER, HEADS, outside_layers
 from ..params import LAYER, in_layer
-from .naming import Naming, naming_of
+from .naming import Naming, naming_of, naming_of_tensors
 
 DECODER_BIAS = "cls.predictions.decoder.bias"
 BIAS = "cls.predictions.bias"
@@ -64,6 +67,15 @@ def _is_parameter(name: str) -> bool:
     """Whether it is a canonical name; a decoder of its own is none."""
     inside = in_layer(name)
     return inside[1] in LAYER if inside else name in outside_layers()
+
+
+def translations(stored: Collection[str], format: str, config: BertConfig) -> dict[str, Translation]:
+    """Of the names in a file of this format ("tensorflow", else one of Hugging Face's) those that mean something to the
+    config's network, and what."""
+    translate: Callable[[str], Translation | None] = from_tensorflow
+    if format != "tensorflow":
+        translate = partial(from_huggingface, naming=naming_of_tensors(config, stored))
+    return {name: found for name in stored if (found := translate(name))}
 
 
 # ---------------------------------------------------------------------------------------------------------------------

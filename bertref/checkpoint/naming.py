@@ -15,11 +15,12 @@ encoder, and a file with both uses the classifier's.
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from ..config import BertConfig
+from ..config import read_json
+from ..config_keys import berts_class
 from ..heads import architectures
-from ..variants import berts_class
 
 Pairs = tuple[tuple[str, str], ...]
 LAYER = re.compile(r"bert\.encoder\.layer\.(\d+)\.(.*)")
@@ -39,6 +40,11 @@ class Naming:
     inner: int = 1
     modules: Pairs = ()
     bare: tuple[str, ...] = ("embeddings.", "encoder.", "pooler.")
+
+    @property
+    def layers(self) -> str:
+        """Where the layers stand in the module that has the embeddings: `encoder.layer`."""
+        return self.layer.partition(".{0}")[0].removeprefix(self.base)
 
     def theirs(self, name: str) -> str:
         """The stored name of a parameter, or of a module whose name ends in a dot."""
@@ -141,11 +147,17 @@ def naming_of(model_type: str, heads: Collection[str] = (), inner: int = 1) -> N
     return naming
 
 
-def naming_of_file(config: BertConfig, stored: Iterable[str]) -> Naming:
-    """The names of a file that holds these tensors."""
+def naming_of_tensors(config: Any, stored: Iterable[str]) -> Naming:
+    """The names of a file or a model that holds these tensors; of a model of Hugging Face's the config is the
+    library's, and where it names no network that is known, or where there is none, the names are BERT's."""
+    kind, inner = getattr(config, "model_type", ""), getattr(config, "inner_group_num", 1)
     classifies = any("classifier.out_proj." in name for name in stored)
-    heads = ("sequence_classification",) if classifies else ()
-    return naming_of(config.model_type, heads, config.inner_group_num)
+    return naming_of(kind if kind in _NAMINGS else "bert", ("sequence_classification",) if classifies else (), inner)
+
+
+def naming_of_folder(config: Path) -> Naming:
+    """The names that a folder's tensors have, by its config.json; BERT's where there is none."""
+    return naming_of_config(read_json(config)) if config.is_file() else naming_of("bert")
 
 
 def naming_of_config(values: Mapping[str, Any]) -> Naming:

@@ -4,19 +4,18 @@ The file decides which heads there are, the config's `architectures` which there
 its parameters; the encoder is never optional.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ..config import BertConfig
+from ..config_keys import berts_class
 from ..errors import CheckpointError
 from ..heads import DECODER, HEADS, architecture_of, architectures, expanded, labelled, parameter_shapes, sharing
 from ..params import POOLER
-from ..variants import berts_class
 from . import names
 from .coverage import Coverage, CoverageRow, is_allowed
 from .names import BIAS, DECODER_BIAS, WORDS, Translation
-from .naming import naming_of_file
 from .source import Source, StoredTensor
 
 MOST_LAYERS = 1000
@@ -52,7 +51,7 @@ def plan(source: Source, config: BertConfig, classes: Sequence[str] = (), *, all
             f"{source.path}: the config's num_hidden_layers is {config.num_hidden_layers}, but the file holds "
             f"{len(source.entries)} tensors in all; correct the config"
         )
-    translations = {stored: found for stored, found in _translated(source, config) if found}
+    translations = names.translations(source.entries, source.format, config)
     stored = _by_name(source, translations, "parameter")
     moments = {f"{name}/{kind}": found for kind in ("m", "v") for name, found in
                _by_name(source, translations, kind).items()}  # fmt: skip
@@ -80,14 +79,6 @@ def plan(source: Source, config: BertConfig, classes: Sequence[str] = (), *, all
     kept = {name: found for name, found in moments.items() if name.rpartition("/")[0] in parameters}
     coverage = Coverage(str(source.path), source.format, tuple(rows), source.notes)
     return Plan(coverage, heads, num_labels, parameters, kept, step, decoders, translations)
-
-
-def _translated(source: Source, config: BertConfig) -> Iterator[tuple[str, Translation | None]]:
-    """Every stored name, and what it means for this variant of the network."""
-    naming = naming_of_file(config, source.entries)
-    for stored in source.entries:
-        tensorflow = source.format == "tensorflow"
-        yield stored, names.from_tensorflow(stored) if tensorflow else names.from_huggingface(stored, naming)
 
 
 def _by_name(source: Source, translations: Mapping[str, Translation], kind: str) -> dict[str, str]:

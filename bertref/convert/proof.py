@@ -11,6 +11,7 @@ comes out in the hundreds at least.
 """
 
 import importlib.util
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,13 +23,13 @@ import numpy.typing as npt
 from .. import backends
 from ..checkpoint import SavedModel
 from ..checkpoint.plan import class_of
+from ..config_keys import class_name
 from ..heads import architectures, expanded
 from ..layers import Settings
 from ..layout import inputs
 from ..onnx_export.answers import answers
 from ..opset import OpSet
 from ..precision import cast
-from ..variants import class_name
 
 LIMIT = 10.0
 Arrays = dict[str, npt.NDArray[Any]]
@@ -141,8 +142,8 @@ def transformers_reads(folder: Path, saved: SavedModel, batch: Arrays) -> Arrays
         folder, dtype=torch.float32, local_files_only=True, **pooler
     )
     arguments = {name: torch.from_numpy(array) for name, array in batch.items()}
-    if not saved.config.type_vocab_size:
-        del arguments["token_type_ids"]
+    taken = inspect.signature(loaded.forward).parameters
+    arguments = {name: tensor for name, tensor in arguments.items() if name in taken}
     if "multiple_choice" in saved.heads:
         arguments = {name: tensor[:, None] for name, tensor in arguments.items()}
     with torch.no_grad():

@@ -11,6 +11,7 @@ Source: `modeling.py`, `embedding_postprocessor`; transformers, `RobertaEmbeddin
 
 from ..arrays import Array, Namespace
 from ..layout import Inputs
+from ..probes import padded
 from .settings import Settings
 
 
@@ -20,10 +21,7 @@ def position_ids(xp: Namespace, x: Inputs, settings: Settings) -> Array:
         return x.position_ids
     layout, padding = x.layout, settings.config.pad_token_id
     ids = x.input_ids if x.counted_ids is None else x.counted_ids
-    if layout.packed:
-        ids = xp.take(ids, layout.slots, axis=0)
-        ids = xp.where(layout.valid, ids, xp.full_like(ids, padding))
-    ids = xp.reshape(ids, (layout.batch, layout.length))
     real = xp.where(ids == padding, xp.zeros_like(ids), xp.ones_like(ids))
+    real = padded(xp, xp.reshape(real, (*real.shape, 1)), layout)
     counted = xp.reshape(xp.cumulative_sum(real, axis=1) * real + padding, (layout.batch * layout.length,))
     return xp.take(counted, layout.places, axis=0) if layout.packed else counted

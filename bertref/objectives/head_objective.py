@@ -188,7 +188,9 @@ class HeadObjective(ABC):
 
 def at_the_head(dropout: Dropout | None, config: BertConfig, head: str) -> Dropout | None:
     """The dropout in front of a head, at its own rate; None if nothing is dropped there."""
-    rate = config.head_dropout(head)
+    setting = config.variant.head_dropout.get(head)
+    own = getattr(config, setting) if setting else 0.0
+    rate = config.hidden_dropout_prob if own is None else float(own)
     return replace(dropout, hidden_prob=rate) if dropout and rate else None
 
 

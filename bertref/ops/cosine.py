@@ -14,7 +14,7 @@ It is at right angles to x, but for ε: the length of a vector doesn't matter.
 Edge cases: no row at all gives 0; a row of weight 0 adds exactly 0 to loss and gradient, whatever it holds; rows of
 zeros have distance 1; sums are taken in at least float32.
 
-Source: Sanh et al. 2019, "DistilBERT", section 2 (the cosine loss of hidden states); torch, `CosineEmbeddingLoss`,
+Source: Sanh et al. 2019, section 2 (the cosine loss of hidden states); torch, `CosineEmbeddingLoss`,
 whose ε is 1e-12.
 """
 

@@ -97,8 +97,7 @@ def working_ops(ops: OpSet, recipe: TrainingRecipe) -> OpSet:
 def dropout_of(ops: OpSet, recipe: TrainingRecipe, batch: Batch, step: int) -> Dropout | None:
     """The dropout of a batch in a step (counted from 0), None if the config drops nothing."""
     config = recipe.settings.config
-    if not (config.hidden_dropout_prob or config.attention_probs_dropout_prob or config.classifier_dropout
-            or config.qa_dropout):  # fmt: skip
+    if not config.drops:
         return None
     mask = np.asarray(batch.attention_mask) != 0
     return Dropout(  # an example of several sequences, a multiple choice, is as many rows

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-Values = Any
+Values = npt.NDArray[Any]
 
 HALF_A_STEP = 0.501
 """Of a scale: nearest integers, and float32's rounding where a value lies between two."""

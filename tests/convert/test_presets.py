@@ -8,9 +8,10 @@ import torch
 import transformers
 
 from bertref.checkpoint import describe_model, load_model, save_weights
-from bertref.config import PRESETS, BertConfig, Numerics
+from bertref.config import BertConfig, Numerics
 from bertref.convert.proof import prove, random_batch
 from bertref.init import initial_parameters
+from bertref.presets import PRESETS
 from bertref.text import Tokenizer, Vocab
 
 from ..checkpoint.test_folder import WORDS

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bertref.config import PRESETS, BertConfig, Numerics
+from bertref.config import BertConfig, Numerics
 from bertref.heads import HEADS, canonical_number, parameter_shapes
 from bertref.init import initial_parameters
+from bertref.presets import PRESETS
 from bertref.verify import Case, generate
 
 HEADS_OF_TODAY = ("pretraining", "token_classification", "question_answering")

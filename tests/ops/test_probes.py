@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from bertref import backends
 from bertref.golden.generate import op_torch
 from bertref.golden.generate.op_inputs import INPUTS
 from bertref.ops import OPS
@@ -40,7 +41,7 @@ def inner(op: str, inputs: dict[str, Any], options: dict[str, Any]) -> tuple[dic
 
 
 @pytest.mark.parametrize("op", COMPOSITIONS)
-def test_probes_show_inner_values_and_gradients(op: str, xp: Any) -> None:
+def test_probes_show_inner_values_and_gradients(op: str, xp: Any, request: pytest.FixtureRequest) -> None:
     sizes = dict(zip(INPUTS[op].sizes, range(2, 8), strict=False))
     case, upstream, _ = random_case(op, 11, sizes)
     given = arguments(xp, case, "float64")
@@ -61,6 +62,15 @@ def test_probes_show_inner_values_and_gradients(op: str, xp: Any) -> None:
 
     plain_y, plain_cache = OPS[op].forward(xp, **given)
     plain = OPS[op].backward(xp, dy, plain_cache)
-    assert np.array_equal(xp.to_numpy(y), xp.to_numpy(plain_y))
-    for got, expected in zip(gradients, plain, strict=True):
-        assert np.array_equal(xp.to_numpy(got), xp.to_numpy(expected))
+    compiled = backends.get(request.config.getoption("--backend")).static_shapes
+    for got, expected in zip((y, *gradients), (plain_y, *plain), strict=True):
+        must_be_the_same(xp.to_numpy(got), xp.to_numpy(expected), compiled)
+
+
+def must_be_the_same(got: np.ndarray, expected: np.ndarray, compiled: bool) -> None:
+    """To the bit; but a compiler that makes one program of all that is asked for multiplies and adds with one rounding,
+    unless the product is shown: then to some units in the last place."""
+    if compiled:
+        close(got, expected, 1e-14, "shown and not shown")
+    else:
+        assert np.array_equal(got, expected)

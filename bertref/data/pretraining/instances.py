@@ -45,6 +45,15 @@ class PairingRules:
     short_seq_prob: float = 0.1
     frame_tokens: int = 3
 
+    @property
+    def max_tokens(self) -> int:
+        """The most tokens of an instance beside the special ones."""
+        return self.seq_len - self.frame_tokens
+
+    def target(self, rng: random.Random) -> int:
+        """How many of them a document's instances are to have."""
+        return rng.randint(2, self.max_tokens) if rng.random() < self.short_seq_prob else self.max_tokens
+
     def __post_init__(self) -> None:
         if self.seq_len < self.frame_tokens + 2:
             raise InputError(f"seq_len is {self.seq_len}; [CLS] A [SEP] B [SEP] needs at least {self.frame_tokens + 2}")
@@ -67,11 +76,7 @@ def pair_spans(
     """
     first, last = (int(n) for n in document_offsets[documents[position] : documents[position] + 2])
     starts = sentence_offsets[first : last + 1].tolist()  # of this document's sentences, and the end
-    count = last - first
-    max_tokens = rules.seq_len - rules.frame_tokens
-    target = max_tokens
-    if rng.random() < rules.short_seq_prob:
-        target = rng.randint(2, max_tokens)
+    count, target = last - first, rules.target(rng)
 
     chunk, sentence = 0, 0  # the chunk is the sentences chunk..sentence
     while sentence < count:
@@ -90,7 +95,7 @@ def pair_spans(
             sentence = b_chunk - 1  # the rest of the chunk was not used: the next chunk starts with it
         else:
             b_start, b_end = a_end, starts[sentence + 1]
-        yield (*truncate_pair(a_start, a_end, b_start, b_end, max_tokens, rng), int(is_random_next))
+        yield (*truncate_pair(a_start, a_end, b_start, b_end, rules.max_tokens, rng), int(is_random_next))
         sentence += 1
         chunk = sentence
 

@@ -9,6 +9,7 @@ random second segment where the chunk is a single sentence.
 """
 
 import random
+from bisect import bisect_left
 from collections.abc import Iterator
 
 from .instances import Offsets, PairingRules, PairSpans, truncate_pair
@@ -20,22 +21,12 @@ def ordered_spans(
     """The pairs of a document; the last number is 1 where the two have changed places. Offsets as in `instances`."""
     first, last = (int(n) for n in document_offsets[document : document + 2])
     starts = sentence_offsets[first : last + 1].tolist()
-    count, max_tokens = last - first, rules.seq_len - 3
-    target = max_tokens
-    if rng.random() < rules.short_seq_prob:
-        target = rng.randint(2, max_tokens)
-    chunk = 0
-    while chunk < count:
-        end = chunk + 1
-        while end < count and starts[end] - starts[chunk] < target:
-            end += 1
-        cut = _cut(starts, chunk, end, rng)
-        if cut is not None:
-            a_start, a_end, b_start, b_end = truncate_pair(starts[chunk], cut, cut, starts[end], max_tokens, rng)
-            if rng.random() < 0.5:
-                yield (b_start, b_end, a_start, a_end, 1)
-            else:
-                yield (a_start, a_end, b_start, b_end, 0)
+    chunk, target = 0, rules.target(rng)
+    while chunk < last - first:
+        end = min(bisect_left(starts, starts[chunk] + target, chunk + 1), last - first)
+        if (cut := _cut(starts, chunk, end, rng)) is not None:
+            spans = truncate_pair(starts[chunk], cut, cut, starts[end], rules.max_tokens, rng)
+            yield (*spans[2:], *spans[:2], 1) if rng.random() < 0.5 else (*spans, 0)
         chunk = end
 
 

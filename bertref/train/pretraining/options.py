@@ -3,11 +3,12 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from ...config import PRESETS, BertConfig, Numerics, named_config
+from ...config import BertConfig, Numerics, named_config
 from ...dropout import RNGS
 from ...errors import InputError
 from ...optim import RULES
 from ...precision import canonical
+from ...presets import PRESETS
 from ..run_folder import RunRecord
 
 DEFAULT_CONFIG, DEFAULT_DIALECT = "tiny", "huggingface"

@@ -12,10 +12,11 @@ from ...arrays import Namespace
 from ...checkpoint import SavedModel, latest, load_model
 from ...checkpoint.load import describe
 from ...checkpoint.sources import open_source
-from ...config import PRESETS, BertConfig, Numerics
+from ...config import BertConfig, Numerics
 from ...errors import CheckpointError, InputError
 from ...heads import DECODER, parameter_shapes
 from ...opset import OpSet
+from ...presets import PRESETS
 from ...text import Tokenizer
 from ..report import Report
 from ..start import differences, starting_params

@@ -10,7 +10,7 @@ import numpy as np
 from ... import backends
 from ...backends.backend import Backend
 from ...checkpoint import SavedModel, load_model
-from ...config import PRESETS, BertConfig, Numerics, config_notes, read_json
+from ...config import BertConfig, Numerics, config_notes, read_json
 from ...data.pretraining.batch import PretrainingBatch
 from ...data.pretraining.corpus import Corpus
 from ...data.pretraining.pipeline import PretrainingData, split_documents
@@ -23,6 +23,7 @@ from ...objectives import PretrainingObjective
 from ...opset import OpSet
 from ...optim import Optimizer, Schedule
 from ...precision import Precision
+from ...presets import PRESETS
 from ...text import Tokenizer, Vocab, kind_of
 from ..parallel.shards import must_take_pieces
 from ..parallel.world import ALONE, World

@@ -55,6 +55,9 @@ OPTIONS = frozenset(
 )
 """What `generate` takes besides seed and size; the letters are those of `SIZES`."""
 
+OF_NETWORK = ("model_type", "type_vocab_size", "pad_token_id")
+"""Settings that a generated case has as the published models of its network."""
+
 STEP = 7
 """The number of the update that is asked for, unless another is: moments and both bias corrections count."""
 
@@ -106,8 +109,9 @@ def generate(seed: int, *, size: str = "tiny", **options: Any) -> Case:
     config = BertConfig(
         vocab_size=n["V"], hidden_size=n["H"], num_hidden_layers=n["L"], num_attention_heads=n["A"],
         intermediate_size=n["I"], hidden_act=options.get("hidden_act", "gelu"),
-        **_settings(variant, n["S"], {"E": 2 * n["H"] // 3, "G": 1, **options}),
+        **_own_settings(variant, options.get("E", 2 * n["H"] // 3), options.get("G", 1)),
     )  # fmt: skip
+    config = replace(config, max_position_embeddings=n["S"] + config.first_position)
     if edge == "padded-left" and head not in PADDED_LEFT:
         raise InputError(f"case: the edge padded-left is for {' and '.join(PADDED_LEFT)}; {head} reads the first token")
     heads = HEADS[head]
@@ -124,18 +128,11 @@ def generate(seed: int, *, size: str = "tiny", **options: Any) -> Case:
     return Case(", ".join(words), config, numerics, params, batch, step, origin, heads, head, wanted)
 
 
-def _settings(variant: Variant, length: int, shared: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a generated config depends on the network: sequences of `length` fit, and not a token more."""
-    if variant is BERT:
-        return {"max_position_embeddings": length}
-    found = {name: value for name, value in variant.fixed.items() if name in BertConfig.__dataclass_fields__}
-    padding = variant.defaults.get("pad_token_id", 0)
-    before = padding + 1 if variant.counts_tokens else 0
-    types = {"type_vocab_size": 1} if variant.counts_tokens else {}
-    if "num_hidden_groups" in variant.own:
-        found |= {"embedding_size": shared["E"], "num_hidden_groups": shared["G"]}
-    return {"model_type": variant.model_type, "pad_token_id": padding, "max_position_embeddings": length + before,
-            **types, **found}  # fmt: skip
+def _own_settings(variant: Variant, width: int, groups: int) -> dict[str, Any]:
+    """The settings of a generated config that the network decides."""
+    own = {"embedding_size": width, "num_hidden_groups": groups}
+    found = {name: value for name, value in variant.settings.items() if name in OF_NETWORK}
+    return found | {name: value for name, value in own.items() if name in variant.own}
 
 
 def asked_head(options: Mapping[str, Any], variant: Variant = BERT) -> tuple[str, int, int]:

@@ -65,6 +65,8 @@ def read(number: Number, scene: Scene, rows: Sequence[TensorRow]) -> Fitted | No
     if interval is None:
         return None
     low, high = interval
+    if any(low <= at <= high for at in number.right(scene)):
+        return None
     return Fitted(number.name, math.sqrt(low * high), low, high, _listed(number, scene, low, high))
 
 

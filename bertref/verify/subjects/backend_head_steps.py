@@ -6,12 +6,17 @@ from typing import Any
 from ...arrays import Array
 from ...heads import DECODER_BIAS, TRANSFORM, WORD_EMBEDDINGS, decoder_name, expanded, with_pooler
 from ...objectives.head_objective import HeadObjective
-from ...ops import tanh
+from ...ops import relu, tanh
 from ...opset import OpSet
 from ...precision import Precision
 from ...topology import last_output
 from ..records import Case
 from .backend_steps import EncoderSteps, Maker, Values
+
+ACTIVATIONS: dict[str, tuple[Any, Any]] = {
+    "tanh": (tanh, tanh.TanhCache), "relu": (relu, lambda y: relu.ReluCache(y > 0)),
+}  # fmt: skip
+"""The pooler's -> the op, and what backward reads, made of its output."""
 
 
 class BackendSteps(EncoderSteps):
@@ -48,15 +53,10 @@ class BackendSteps(EncoderSteps):
         dense = "bert.pooler.dense."
         read, spread = self._gather(self._x.layout.first)
         pooler = self._dense(self._last, "pooled_pre", dense + "weight", dense + "bias", read=read)
-        if self._s.config.variant.pooled_by == "tanh":
-            self._makers["pooled"] = lambda v: self._ops.tanh.forward(v["pooled_pre"])[0]
-            self._makers["grad:pooled_pre"] = lambda v: (
-                tanh.backward(self._xp, v["grad:pooled"], tanh.TanhCache(v["pooled"])).x
-            )
-        else:
-            relu = self._ops.relu
-            self._makers["pooled"] = lambda v: relu.forward(v["pooled_pre"])[0]
-            self._makers["grad:pooled_pre"] = lambda v: relu.backward(v["grad:pooled"], relu.forward(v["pooled"])[1]).x
+        name = self._s.config.variant.pooled_by
+        op, cached = ACTIVATIONS[name]
+        self._makers["pooled"] = lambda v: getattr(self._ops, name).forward(v["pooled_pre"])[0]
+        self._makers["grad:pooled_pre"] = lambda v: op.backward(self._xp, v["grad:pooled"], cached(v["pooled"])).x
         self._readers.append(lambda v: spread(pooler(v)))
 
     def _masked_lm(self) -> None:

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...checkpoint.names import from_huggingface
-from ...checkpoint.naming import Naming, naming_of
+from ...checkpoint.naming import Naming, naming_of_tensors
 from ...config import BertConfig, Numerics, config_to_dict, live_config_from_dict, live_config_notes
+from ...config_keys import berts_class, class_name
 from ...errors import BackendUnavailable, InputError
 from ...heads import DECODER as OWN_DECODER
 from ...heads import architecture_of, architectures, labelled
 from ...topology import places
-from ...variants import VARIANTS, berts_class, class_name
 from ..cases.targets import PROBLEMS, TASK_HEADS, objective_of
 from ..graph.axes import rows_of
 from ..records import PRETRAINING, Arrays, Case
@@ -26,8 +26,6 @@ from . import torch_losses
 from .torch_watch import TorchWatch
 
 DECODER = {"weight": "bert.embeddings.word_embeddings.weight", "bias": "cls.predictions.bias"}
-ENCODERS = ("encoder.layer", "transformer.layer", "encoder.albert_layer_groups")
-"""Where the layers stand in what holds the embeddings."""
 
 
 def transformers() -> Any:
@@ -118,9 +116,9 @@ def parts(model: Any) -> Parts:
 
     Raises `InputError` for a model of another build.
     """
-    naming = _naming(model)
+    naming = naming_of_tensors(getattr(model, "config", None), [name for name, _ in model.named_parameters()])
     encoder = getattr(model, naming.base.removesuffix("."), model)
-    if not (hasattr(encoder, "embeddings") and any(submodule(encoder, layers) is not None for layers in ENCODERS)):
+    if not hasattr(encoder, "embeddings") or submodule(encoder, naming.layers) is None:
         raise InputError(
             f"{type(model).__name__} has no BERT of Hugging Face's build inside (bert.embeddings, bert.encoder.layer); "
             "verify it as python:MODULE:FACTORY"
@@ -129,15 +127,6 @@ def parts(model: Any) -> Parts:
         submodule(model, naming.module(name)) for name in ("cls.predictions", "cls.seq_relationship")
     )
     return Parts(model, encoder, predictions, sentences, "" if encoder is not model else naming.base, naming)
-
-
-def _naming(model: Any) -> Naming:
-    """What the model calls its parts: by its config, as far as it has one that is known."""
-    config = getattr(model, "config", None)
-    kind, inner = getattr(config, "model_type", "bert"), getattr(config, "inner_group_num", 1)
-    classifies = submodule(model, "classifier.out_proj") is not None
-    heads = ("sequence_classification",) if classifies else ()
-    return naming_of(kind if kind in VARIANTS else "bert", heads, inner)
 
 
 def submodule(model: Any, path: str) -> Any:

@@ -12,7 +12,7 @@ from ...graph.contribution import Contribution
 from ...graph.steps import Rewritten
 from ..hypothesis import Hypothesis, Possibility, Told, by_layer, named, of_op
 from ..scene import Scene
-from .tools import formula, found_at, gathered, held, is_fine, layer_of, places, with_parameters
+from .tools import formula, found_at, gathered, held, is_fine, layer_of, places, with_others, with_parameters
 
 Values = Any
 WHERE = {
@@ -94,11 +94,7 @@ def other_row(scene: Scene, row: TensorRow, place: tuple[str, int, str]) -> Tens
 
 def _of_other(scene: Scene, row: TensorRow, place: tuple[str, int, str]) -> Rewritten | None:
     other = other_row(scene, row, place)
-    if other is None:
-        return None
-    names = [(mine.name, theirs.name) for mine, theirs in zip(row.parameters, other.parameters, strict=True)]
-    made = with_parameters(scene, row, {mine: scene.params[theirs] for mine, theirs in names})
-    return replace(made, weights=tuple(theirs for _, theirs in names))
+    return None if other is None else with_others(scene, row, [name for name, _ in other.parameters])
 
 
 def _packing(scene: Scene, row: TensorRow) -> Iterator[Possibility]:

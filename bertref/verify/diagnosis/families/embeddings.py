@@ -49,15 +49,9 @@ def _places(scene: Scene) -> Values:
     return scene.replay.graph.arithmetic.ids(scene.rows["embeddings.position"])
 
 
-def _first(scene: Scene) -> int:
-    """The first token's position."""
-    config = scene.case.config
-    return config.pad_token_id + 1 if config.variant.counts_tokens else 0
-
-
 def _offsets(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
-    first = _first(scene)
-    for by in dict.fromkeys((1, 2, -1, -first) if first else (1, 2, -1)):
+    first = scene.case.config.first_position
+    for by in dict.fromkeys((1, 2, -1, -first or 1)):
         words = f"{by}; the first token's is {first}"
         yield Possibility(words, (by, "around"))
         yield Possibility(f"{by}, cut off at the table's end; the first token's is {first}", (by, "clipped"))
@@ -83,7 +77,7 @@ def _restarted(scene: Scene, start: str) -> Values:
 
 def _reversed(scene: Scene, _: Any) -> Values:
     mask = scene.case.batch.attention_mask
-    return np.maximum(mask.sum(axis=1, keepdims=True) - 1 - _columns(scene), 0) + _first(scene)
+    return np.maximum(mask.sum(axis=1, keepdims=True) - 1 - _columns(scene), 0) + scene.case.config.first_position
 
 
 UNITS = 4
@@ -127,7 +121,7 @@ def _zeros(scene: Scene, row: TensorRow, _: Any) -> Rewritten | None:
 def _over_padding(scene: Scene, row: TensorRow, _: Any) -> Rewritten | None:
     if not scene.case.config.variant.counts_tokens:
         return None
-    return _looked_up(lambda scene, _: _columns(scene) + _first(scene))(scene, row, None)
+    return _looked_up(lambda scene, _: _columns(scene) + scene.case.config.first_position)(scene, row, None)
 
 
 def _with_row(scene: Scene, row: TensorRow, _: Any) -> Rewritten | None:

@@ -12,14 +12,14 @@ import numpy as np
 
 from ....row import TensorRow
 from ...graph.steps import Rewritten
-from ...integers import A_STEP, HALF_A_STEP, Integers, Stored
+from ...integers import A_STEP, HALF_A_STEP, SINGLE, Integers, Stored
 from ..hypothesis import Hypothesis, Number, Possibility, Told
 from ..scene import Scene
 from .dense import other_row, other_weights
 from .tools import formula, with_parameters
 
 Values = Any
-FITTED = 0.55
+FITTED = 0.75
 """Of a step, by which integers are the nearest on a scale that was fitted to half of them. Less: those of the other
 half that lie between two are none."""
 QUANTISERS = "quantize_static, quantize_dynamic: the initialisers NAME_quantized, NAME_scale, NAME_zero_point"
@@ -47,7 +47,7 @@ def read_as(
 
     def make(scene: Scene, row: TensorRow, value: Any) -> Rewritten | None:
         stored = wrong(scene, row, which)
-        other = stored and read(scene, stored.held, value)
+        other = None if stored is None else read(scene, stored.held, value)
         if stored is None or other is None or not other.explains(scene.params[stored.parameter], step):
             return None
         return as_it_is(scene, row, stored)
@@ -87,15 +87,16 @@ def _interval(held: Integers, right: Values) -> tuple[float, float] | None:
     if held.integers.shape != right.shape:
         return None
     first, last = held.ends
-    lowest = np.where(held.integers == first, -np.inf, held.values - HALF_A_STEP * held.scale)[::2]
-    highest = np.where(held.integers == last, np.inf, held.values + HALF_A_STEP * held.scale)[::2]
+    room = HALF_A_STEP * held.scale + SINGLE * np.abs(held.values)
+    lowest = np.where(held.integers == first, -np.inf, held.values - room)[::2]
+    highest = np.where(held.integers == last, np.inf, held.values + room)[::2]
     use = right[::2] != 0
     low, high = (np.broadcast_to(one, use.shape)[use] / right[::2][use] for one in (lowest, highest))
     return float(np.minimum(low, high).max(initial=0.0)), float(np.maximum(low, high).min(initial=np.inf))
 
 
 def _factor(which: int) -> Number:
-    return Number("factor", 1e-6, 1e6, lambda scene: FACTORS, read=_factors(which))
+    return Number("factor", 1e-6, 1e6, lambda scene: FACTORS, right=lambda scene: (1.0,), read=_factors(which))
 
 
 def _usual(held: Integers, right: Values) -> Iterator[Values]:

@@ -12,7 +12,7 @@ from ...graph.axes import kind
 from ...graph.steps import Rewritten
 from ..hypothesis import Hypothesis, Number, Possibility, Told, of_op
 from ..scene import Scene
-from .tools import HALF, by, formula, held, in_half, is_fine, layer_of
+from .tools import HALF, by, formula, held, in_half, is_fine, layer_of, with_others
 
 Values = Any
 EPSILONS = (1e-12, 1e-8, 1e-7, 1e-6, 1e-5, 1e-3)
@@ -106,12 +106,7 @@ def _of_other(scene: Scene, row: TensorRow, choice: tuple[bool, str]) -> Rewritt
     name = f"layer.{i}.{name}" if inside else name
     if inside is not (i is not None) or name == row.name:
         return None
-    theirs = tuple(one for one, _ in scene.rows[name].parameters)
-    gamma, beta = (scene.params[one] for one in theirs)
-    if gamma.shape != scene.params[row.parameters[0].name].shape:
-        return None
-    eps = scene.case.numerics.layer_norm_eps
-    return replace(formula(row, lambda x: normed(x, eps) * gamma + beta), weights=theirs)
+    return with_others(scene, row, [name for name, _ in scene.rows[name].parameters])
 
 
 NUMBER = Number(

@@ -7,14 +7,12 @@ from typing import Any
 import numpy as np
 
 from ....row import TensorRow
-from ...graph.contribution import Contribution
 from ...graph.replay import Updater
 from ...graph.steps import Rewritten
 from ..hypothesis import Hypothesis, Possibility, all_rows, of_op
 from ..scene import BACK, Back, Scene
-from .norms import normed
 from .optimizer import WORDS, Way, scaled_by_length, step_by, updater, usual
-from .tools import formula, layer_of, with_parameters
+from .tools import layer_of, scaled, with_others
 
 Values = Any
 WHERE = {
@@ -42,29 +40,20 @@ def _in_layers(*ops: str) -> Callable[[TensorRow], bool]:
 
 def _owners(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
     """Which layer's parameters each layer may have: a choice's value is one of them for all, or "in turn"."""
-    config = scene.case.config
-    if config.stored_layers > 1:
-        yield Possibility("those of group i % groups for layer i", "in turn")
-        for stored in range(config.stored_layers):
-            yield Possibility(f"the parameters that are stored for layer {stored}", stored)
+    yield Possibility("those of group i % groups for layer i", "in turn")
+    for stored in range(scene.case.config.stored_layers):
+        yield Possibility(f"the parameters that are stored for layer {stored}", stored)
 
 
 def _of_layer(scene: Scene, row: TensorRow, choice: Any) -> Rewritten | None:
     config, i = scene.case.config, layer_of(row)
     if i is None or not _is_shared(scene):
         return None
-    inner, groups = config.inner_group_num, config.num_hidden_groups or 1
-    stored = i // inner % groups * inner + i % inner if choice == "in turn" else choice
+    stored = i % config.stored_layers if choice == "in turn" else choice
     right = config.stored_layer(i)
     if stored == right:
         return None
-    names = {name: name.replace(f"layer.{right}.", f"layer.{stored}.") for name, _ in row.parameters}
-    if row.op == "layer_norm":
-        (gamma, beta), eps = (scene.params[name] for name in names.values()), scene.case.numerics.layer_norm_eps
-        made = formula(row, lambda x: normed(x, eps) * gamma + beta)
-    else:
-        made = with_parameters(scene, row, {mine: scene.params[theirs] for mine, theirs in names.items()})
-    return replace(made, weights=tuple(names.values()))
+    return with_others(scene, row, [p.name.replace(f"layer.{right}.", f"layer.{stored}.") for p in row.parameters])
 
 
 # -- gradients ---------------------------------------------------------------------------------------------------------
@@ -82,12 +71,8 @@ def _times(scene: Scene, row: TensorRow, factor: Callable[[str], float]) -> Back
     parts = scene.parameters(row)
     factors = {name: factor(name) for name in parts if scene.users(name) > 1}
     return None if not factors else Back((), parts | {
-        name: _scaled(parts[name], value) for name, value in factors.items()
+        name: scaled(parts[name], value) for name, value in factors.items()
     })  # fmt: skip
-
-
-def _scaled(part: Contribution, factor: float) -> Contribution:
-    return part._replace(compute=lambda *inputs: factor * part.compute(*inputs), terms=None)
 
 
 def _lost(scene: Scene, row: TensorRow, choice: tuple[int, bool]) -> Back | None:

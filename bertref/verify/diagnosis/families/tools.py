@@ -2,7 +2,8 @@
 """
 
 from collections import ChainMap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,14 @@ def with_parameters(scene: Scene, row: TensorRow, values: Mapping[str, Values]) 
     return by(RowArithmetic(scene.case, ChainMap(held, dict(scene.params))), row, parameters=False)
 
 
+def with_others(scene: Scene, row: TensorRow, names: Sequence[str]) -> Rewritten | None:
+    """The row with the parameters of these names in place of its own; None where their shapes are others."""
+    values = {own.name: scene.params[name] for own, name in zip(row.parameters, names, strict=True)}
+    if any(scene.params[own].shape != value.shape for own, value in values.items()):
+        return None
+    return replace(with_parameters(scene, row, values), weights=tuple(names))
+
+
 def layer_of(row: TensorRow) -> int | None:
     """The number of the layer that a row belongs to; None: it is outside of the layers."""
     parts = row.name.split(".")
@@ -51,14 +60,15 @@ def is_way_back(row: TensorRow) -> bool:
     return row.name.startswith(BACK)
 
 
-def _scaled(part: Contribution, factor: float) -> Contribution:
+def scaled(part: Contribution, factor: float) -> Contribution:
+    """A gradient times a factor."""
     return part._replace(compute=lambda *inputs: factor * part.compute(*inputs), terms=None)
 
 
 def inputs_times(scene: Scene, row: TensorRow, factors: dict[int, float]) -> Back:
     """A row's way back, with the gradients of these inputs times a factor."""
     parts = scene.backward(row)
-    return Back(tuple(_scaled(part, factors[i]) if i in factors else part for i, part in enumerate(parts)))
+    return Back(tuple(scaled(part, factors[i]) if i in factors else part for i, part in enumerate(parts)))
 
 
 def is_fine(scene: Scene) -> bool:

@@ -4,11 +4,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ....backends import get
 from .nodes import attribute
 
-Values = Any
+Values = npt.NDArray[Any]
 
 
 def dequantised(values: Values, scale: Values, zero: Values | None = None, axis: int = 1) -> Values:
@@ -25,15 +26,19 @@ def dequantised(values: Values, scale: Values, zero: Values | None = None, axis:
 
 def _gemm(node: Any, a: Values, b: Values, c: Values | None = None) -> Values:
     a, b = (one.T if attribute(node, turned, 0) else one for one, turned in ((a, "transA"), (b, "transB")))
-    made = attribute(node, "alpha", 1.0) * (a @ b)
-    return made if c is None else made + attribute(node, "beta", 1.0) * c
+    made: Values = attribute(node, "alpha", 1.0) * (a @ b)
+    return made if c is None else np.asarray(made + attribute(node, "beta", 1.0) * c)
 
 
 def _softmax(node: Any, x: Values) -> Values:
     axis = attribute(node, "axis", -1)
     largest = x.max(axis=axis, keepdims=True)
-    grown = np.exp(x - np.where(np.isfinite(largest), largest, 0))
-    return grown / grown.sum(axis=axis, keepdims=True)
+    grown: Values = np.exp(x - np.where(np.isfinite(largest), largest, 0))
+    return np.asarray(grown / grown.sum(axis=axis, keepdims=True))
+
+
+def _where(node: Any, condition: Values, a: Values, b: Values) -> Values:
+    return np.where(condition, a, b)
 
 
 FUNCTIONS: dict[str, Callable[..., Values]] = {
@@ -44,11 +49,11 @@ FUNCTIONS: dict[str, Callable[..., Values]] = {
     "MatMul": lambda node, a, b: a @ b,
     "Gemm": _gemm,
     "Softmax": _softmax,
-    "Erf": lambda node, x: get("numpy").xp.erf(x),
+    "Erf": lambda node, x: np.asarray(get("numpy").xp.erf(x)),
     "Tanh": lambda node, x: np.tanh(x),
     "Sigmoid": lambda node, x: 1 / (1 + np.exp(-x)),
     "Relu": lambda node, x: np.maximum(x, 0),
     "IsNaN": lambda node, x: np.isnan(x),
-    "Where": lambda node, condition, a, b: np.where(condition, a, b),
+    "Where": _where,
 }
 """Op -> what it makes of its inputs; the node has its attributes."""

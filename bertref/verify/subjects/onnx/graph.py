@@ -33,7 +33,8 @@ class ReadGraph:
     def __init__(self, model: Any) -> None:
         self.initializers = {tensor.name: tensor for tensor in model.graph.initializer}
         self.outputs = [value.name for value in model.graph.output]
-        self.nodes, self._hidden, self._constants = expanded(list(model.graph.node), self._stored, self.outputs)
+        self.nodes, self._hidden, constants = expanded(list(model.graph.node), self._stored, self.outputs)
+        self._constants: dict[str, Values | None] = {**constants}
         self.inputs = [value for value in model.graph.input if value.name not in self.initializers]
         self.maker = {name: node for node in self.nodes for name in node.output if name}
         self._users: dict[str, list[NodeInput]] = {}

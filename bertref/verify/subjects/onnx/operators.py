@@ -69,7 +69,8 @@ class _Expansion:
             if _is_operator(node):
                 self._expand(node)
             elif node.op_type == "DequantizeLinear":
-                found = self._number(*(str(one) for one in (*node.input, "")[:3]), axis=attribute(node, "axis"))
+                name, scale, zero = (input_at(node, at) for at in range(3))
+                found = self._number(name, scale, zero, axis=attribute(node, "axis"))
                 if found != node.output[0]:  # the same twice
                     self._add("Identity", [found], str(node.output[0]))
             elif node.output[0] not in self._dropped:
@@ -105,7 +106,7 @@ class _Expansion:
             return (input_at(node, scale), input_at(node, scale + 1)) if input_at(node, scale) else None
         return None
 
-    def _number(self, name: str, scale: str, zero: str, axis: int | None = None) -> str:
+    def _number(self, name: str, scale: str, zero: str, *, axis: int | None = None) -> str:
         """The value that integers stand for."""
         key = (name, scale, zero)
         if key in self._numbers:
@@ -130,10 +131,10 @@ class _Expansion:
         return out
 
     def _read(self, name: str, scale: str, zero: str, axis: int | None = None) -> Hidden:
-        return Hidden(
-            (name, scale, *([zero] if zero else [])),
-            lambda *values: dequantised(*values, axis=1 if axis is None else axis),
-        )
+        def numbers(values: Values, scale: Values, zero: Values | None = None) -> Values:
+            return dequantised(values, scale, zero, 1 if axis is None else axis)
+
+        return Hidden((name, scale, *([zero] if zero else [])), numbers)
 
     def _arrange(self, node: Any, quantiser: tuple[str, str], out: str) -> None:
         inner = self._number(str(node.input[0]), *quantiser)
@@ -146,22 +147,24 @@ class _Expansion:
 
     def _expand(self, node: Any) -> None:
         given, y = [str(one) for one in node.input], str(node.output[0])
-        attributes = {one.name: one for one in node.attribute if one.name != "opset"}
+
+        def number(at: int, axis: int | None = None) -> str:
+            return self._number(given[at], given[at + 1], given[at + 2], axis=axis)
+
         if node.op_type in SINGLE:
-            inputs, scale, op = [self._number(*given[:3])], given[3:5], SINGLE[node.op_type]
+            inputs, scale, op = [number(0)], given[3:5], SINGLE[node.op_type]
         elif node.op_type in PAIRS:
-            inputs, scale, op = [self._number(*given[:3]), self._number(*given[3:6])], given[6:8], PAIRS[node.op_type]
+            inputs, scale, op = [number(0), number(3)], given[6:8], PAIRS[node.op_type]
         else:
             bias = self._bias(given, y)
             if bias is None:
                 self._nodes.append(node)
                 return
-            lies = 0 if attribute(node, "transB", 0) else 1
-            weight = self._number(given[3], given[4], given[5], axis=lies)
-            inputs, scale, op = [self._number(*given[:3]), weight, *bias], given[7:9], "Gemm"
+            weight = number(3, axis=0 if attribute(node, "transB", 0) else 1)
+            inputs, scale, op = [number(0), weight, *bias], given[7:9], "Gemm"
         made = f"{y}:made" if any(scale) else y
         twin = self._add(op, inputs, made)
-        twin.attribute.extend(attributes.values())
+        twin.attribute.extend(one for one in node.attribute if one.name != "opset")
         if made != y:
             self._hidden[made] = Hidden(tuple(inputs), lambda *values: FUNCTIONS[op](twin, *values))
             self._add("QuantizeLinear", [made, *filter(None, scale)], y)

@@ -77,5 +77,8 @@ def _stored(values: Values | None, scale: Values | None, zero: Values | None, ax
     shape = [1] * values.ndim
     if values.ndim:
         shape[axis if axis < values.ndim else -1] = -1
-    wide = (np.float64(0) if one is None else one.astype(np.float64) for one in (scale, zero))
-    return Integers(values, *(one.reshape(shape) if one.size > 1 else one.reshape(()) for one in wide))
+
+    def lying(numbers: Values) -> Values:
+        return np.asarray(numbers, np.float64).reshape(shape if numbers.size > 1 else ())
+
+    return Integers(values, lying(scale), lying(np.zeros(()) if zero is None else zero))

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ....row import TensorRow
-from ...integers import HALF_A_STEP, Stored
+from ...integers import HALF_A_STEP, Integers, Stored
 from ...records import Case
 from .functions import FUNCTIONS, dequantised
 from .graph import QUANTISERS, SAME, NodeInput, ReadGraph, Values
@@ -274,18 +274,18 @@ def _right_weight(
     weights: StoredWeights, name: str, use: NodeInput, params: Mapping[str, Values], model: Mapping[str, Values]
 ) -> Values:
     """The weight with which a product has to be judged: the case's, or what the product takes."""
-    own = weights.upright(use)
+    own, held = weights.upright(use), weights.held(use)
     assert own is not None, "a product is found by its weight"
-    return params[name] if _is_right(weights, name, params, model) else own
+    return params[name] if held is not None and _is_right(weights, name, held, params, model) else own
 
 
 def _is_right(
-    weights: StoredWeights, name: str, params: Mapping[str, Values], model: Mapping[str, Values]
+    weights: StoredWeights, name: str, held: Integers, params: Mapping[str, Values], model: Mapping[str, Values]
 ) -> bool:
-    """Whether what the file stores of a parameter is the nearest that integers come to the model's. Without the model,
-    a table that is looked up from other integers is taken as it is."""
+    """Whether what the file stores of a parameter for a step is the nearest that integers come to the model's. Without
+    the model, a table that is looked up from other integers is taken as it is."""
     known = model.get(name, params.get(name) if not weights.looked_up_in_integers(name) else None)
-    return name in params and (known is None or weights.explained(name, known))
+    return name in params and (known is None or held.explains(known))
 
 
 def stored_parameters(
@@ -300,7 +300,7 @@ def stored_parameters(
             uses = [product] if product is not None and i == 0 else weights.uses(name)
             first = next((one for one in map(weights.held, uses) if one is not None), None)
             if first is not None:
-                held.append(Stored(name, first, _is_right(weights, name, params, model)))
+                held.append(Stored(name, first, _is_right(weights, name, first, params, model)))
         if held:
             found[row.name] = tuple(held)
     return found

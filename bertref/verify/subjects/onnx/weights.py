@@ -42,8 +42,6 @@ class StoredWeights:
         self._names = list(dict.fromkeys(p.name for row in self._rows for p in row.parameters))
         self._stored: dict[str, list[str]] = {}
         """Parameter -> the stored tensors that hold it."""
-        self._explained: dict[tuple[str, int], tuple[Values, bool]] = {}
-        """Parameter, and which right values -> these, and whether they explain what is stored."""
         taken = self._by_name()
         taken |= self._by_bias(taken)
         self._by_value(known, taken)
@@ -76,12 +74,8 @@ class StoredWeights:
     def explained(self, parameter: str, right: Values) -> bool:
         """Whether the quantised values that the file stores of a parameter, all of them, are the nearest to the right
         ones; False where none is quantised."""
-        known = self._explained.get((parameter, id(right)))
-        if known is None:  # several ask, and tables are large
-            held = [one for one in map(self.held, self.uses(parameter)) if one is not None]
-            known = right, bool(held) and all(one.explains(right) for one in held)
-            self._explained[parameter, id(right)] = known
-        return known[1]
+        held = [one for one in map(self.held, self.uses(parameter)) if one is not None]
+        return bool(held) and all(one.explains(right) for one in held)
 
     def looked_up_in_integers(self, parameter: str) -> bool:
         """Whether a table, or what is fused with its look-up, is quantised there."""

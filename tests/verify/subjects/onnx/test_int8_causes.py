@@ -83,6 +83,19 @@ def edited(row: str, what: str, edit: Callable[[Any], Any]) -> Callable[[Any], N
     return change
 
 
+def stored(name: str, edit: Callable[[Any], Any]) -> Callable[[Any], None]:
+    def change(graph: Any) -> None:
+        tensor = next(one for one in graph.initializer if one.name == name)
+        tensor.CopyFrom(onnx.numpy_helper.from_array(edit(onnx.numpy_helper.to_array(tensor)), name))
+
+    return change
+
+
+def no_bias(graph: Any) -> None:
+    node = next(one for one in graph.node if one.op_type == "Gemm" and "pooler" in one.output[0])
+    del node.input[2]
+
+
 def across(graph: Any) -> None:
     """The scales of a square matrix's columns, for its rows."""
     name = Weight(graph, "layer.1.value")._name
@@ -217,6 +230,15 @@ MISTAKES = {
         "by channel", edited("layer.0.attention_output", "quantized", np.transpose), "int8.transposed",
         "layer.0.attention_output", "the scales of its channels are not",
     ),
+    "a bias's scale": Mistake(
+        "with Gemm", stored("bert.pooler.dense.bias_quantized_scale", lambda scale: scale * np.float32(1.02)),
+        "int8.bias_scale", "pooled_pre", "1.02 (fitted",
+    ),
+    "no bias": Mistake("with Gemm", no_bias, "dense.no_bias", "pooled_pre", "is not added"),
+    "a table's scale": Mistake(
+        "with tables", stored("bert.embeddings.word_embeddings.weight_scale", lambda scale: scale * np.float32(0.98)),
+        "int8.weight_scale", "embeddings.word", "0.98 (fitted",
+    ),
     "a scale read back wrong": Mistake(
         "static", read_back(1, lambda scale: scale * np.float32(1.03)), "int8.input_scale", "layer.0.attention_norm",
         "is 1.03 times the one by which they were made",
@@ -251,6 +273,8 @@ WAYS: dict[str, Callable[[Path, Path], Path]] = {
     "by channel": lambda path, to: dynamic(path, to, only=PRODUCTS, per_channel=True),
     "static": lambda path, to: static(path, to, PRODUCTS),
     "static by channel": static_by_channel,
+    "with Gemm": lambda path, to: static(path, to, [*PRODUCTS, "Gemm"]),
+    "with tables": dynamic,
     "operators": lambda path, to: static(path, to, [*PRODUCTS, "Gemm"], form=QuantFormat.QOperator),
 }
 

@@ -73,7 +73,7 @@ def test_what_is_hidden_rounds_to_the_operators_integers() -> None:
         scale, zero = STEPS[name]
         exact = np.clip(every[hidden] / np.float32(scale) + zero, 0, 255)
         assert np.abs(found[name] - exact).max() <= 0.501, name
-        assert 0 < found[name].min() or found[name].max() < 255, "not all is cut off"
+        assert len(np.unique(found[name])) > 2, "it says something"
 
 
 def test_what_is_arranged_in_integers_is_arranged_in_numbers() -> None:

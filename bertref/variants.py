@@ -82,11 +82,11 @@ ROBERTA = Variant(
 )  # fmt: skip
 XLM_ROBERTA = replace(
     ROBERTA, model_type="xlm-roberta", title="XLM-R", classes="XLMRoberta",
-    published=ROBERTA.published | {"vocab_size": 250002},
+    published={**ROBERTA.published, "vocab_size": 250002},
 )  # fmt: skip
 CAMEMBERT = replace(
     ROBERTA, model_type="camembert", title="CamemBERT", classes="Camembert",
-    published=ROBERTA.published | {"vocab_size": 32005},
+    published={**ROBERTA.published, "vocab_size": 32005},
 )  # fmt: skip
 DISTILBERT = Variant(
     "distilbert", "DistilBERT", "DistilBert",

@@ -136,7 +136,7 @@ def _as_held(scene: Scene, way: Way, update: Callable[[str, Way], Values]) -> Wa
         """Of the update that comes nearest: there may be another mistake in the others."""
         return min(_mean_square(update(name, way) - value) / _mean_square(value) for name, value in found.items())
 
-    if not found or distance(way) > FAR**2:
+    if way.corrected_by is None or not found or distance(way) > FAR**2:
         return way
     betas = way.betas or case.optimizer.betas
     ways = (replace(way, betas=held, corrections=both) for held, both in corrected(betas, case.step + way.corrected_by))

@@ -68,8 +68,7 @@ class Unquantised:
 
     def touched(self) -> bool:
         """Whether there is any quantisation in it."""
-        stored = self._product is not None and self._graph.made_by(self._product.input[1]) == "DequantizeLinear"
-        return stored or self._rounds(self._value, first=True)
+        return self._rounds(self._value, first=True)
 
     def __call__(self, found: Mapping[str, Values], case: Case) -> Values:
         """The tensor, from the recorded values."""
@@ -88,8 +87,13 @@ class Unquantised:
             return False
         if name not in self._known:
             self._known[name] = False  # a circle
-            self._known[name] = self._rounds_itself(node) or any(self._rounds(one) for one in self._data(node, name))
+            itself = self._rounds_itself(node) or (name == self._made and self._multiplies_stored())
+            self._known[name] = itself or any(self._rounds(one) for one in self._data(node, name))
         return self._known[name]
+
+    def _multiplies_stored(self) -> bool:
+        """Whether the product's second factor is stored in integers, whatever the first is."""
+        return bool(self._graph.made_by(self._product.input[1]) == "DequantizeLinear")
 
     def _rounds_itself(self, node: Any) -> bool:
         if node.op_type == "DequantizeLinear":

@@ -5,7 +5,7 @@ of its moments (`Rule.moments`), so that it can be saved beside the weights. `up
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from ..config import Numerics
 from ..errors import InputError
 from .adam_variants import LEFT_OUT
 from .faster import Updates, chosen
+from .flat import Flat, Layout, Shape, buffers
 from .rule import UpdateRule
 from .rules import RULES
 
@@ -87,9 +88,21 @@ class Optimizer:
         """The names of the arrays of the state."""
         return [f"{name}/{moment}" for name in params for moment in self.rule.moments]
 
+    def layout(self, shapes: Mapping[str, Shape], rates: Mapping[str, float], multiple: int = 1) -> Layout:
+        """A buffer for what may be updated as one parameter: decayed or not, at one rate (`rates`, 1 for those without
+        one), by a rule that works element by element. Matrices are by themselves, and so the weights of query, key and
+        value are neighbours."""
+        assert not self.rule.whole
+
+        def alike(name: str) -> Hashable:
+            return rates.get(name, 1.0), self.decays(name), len(shapes[name]) > 1
+
+        return Layout.grouped(shapes, alike, multiple)
+
     def init_state(self, xp: Namespace, params: Mapping[str, Array]) -> dict[str, Array]:
-        """Zero moments for every parameter, in its shape and type."""
-        return {name: xp.zeros_like(p) for key, p in params.items() for name in self.names([key])}
+        """Zero moments for every parameter, in its shape and type, and laid out as `params` are."""
+        state = {name: xp.zeros_like(p) for key, p in buffers(params).items() for name in self.names([key])}
+        return Flat(xp, params.layout.times(self.rule.moments), state) if isinstance(params, Flat) else state
 
     def update(
         self,

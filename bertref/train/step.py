@@ -22,6 +22,7 @@ from ..mixed import mixed
 from ..objectives import TOTAL, Figure, Objective, Outcome, added, losses_and_gradients, ordered
 from ..opset import OpSet
 from ..optim import Optimizer, Schedule, accumulate, clip_by_global_norm, global_norm
+from ..optim.flat import Flat, Layout, Shape, buffers, each, shapes_of, with_buffers
 from ..precision import LossScale, Precision, cast, unscale
 from ..probes import Recorder
 from .host_numbers import host_numbers
@@ -54,7 +55,8 @@ class TrainingRecipe:
 
 @dataclass(frozen=True)
 class State:
-    """Master weights and moments on the device, how many updates are done, and the loss scale."""
+    """Master weights and moments on the device, how many updates are done, and the loss scale. Both are laid out in
+    buffers (`optim.flat`) where the library has views."""
 
     params: dict[str, Array]
     moments: dict[str, Array]
@@ -84,23 +86,48 @@ def initial_state(ops: OpSet, recipe: TrainingRecipe, params: dict[str, np.ndarr
     """The state before the first step, from host parameters."""
     xp = ops.xp
     master = {name: xp.from_numpy(array.astype(recipe.precision.master)) for name, array in params.items()}
+    if lays_out(xp, recipe):
+        master = layout_of(recipe, shapes_of(master)).laid(xp, master)
     own = recipe.shards.own(xp, master) if recipe.shards else master
     return State(master, recipe.optimizer.init_state(xp, own), 0, recipe.precision.initial_loss_scale())
+
+
+def lays_out(xp: Namespace, recipe: TrainingRecipe) -> bool:
+    """Whether parameters are laid out in buffers. Where calls are only noted, the views of a buffer would be so many
+    more results of a program; and some optimisers need each parameter by itself."""
+    return not (xp.traced or recipe.optimizer.rule.whole)
+
+
+def layout_of(recipe: TrainingRecipe, shapes: Mapping[str, Shape]) -> Layout:
+    """Where parameters of these shapes lie: in a buffer what is updated alike."""
+    return recipe.optimizer.layout(shapes, recipe.rate_scales, recipe.world.size)
+
+
+def laid_out(xp: Namespace, recipe: TrainingRecipe, state: State) -> State:
+    """The state with its arrays copied into buffers, if they are to be."""
+    if not lays_out(xp, recipe):
+        return state
+    layout = layout_of(recipe, shapes_of(state.params))
+    moments = layout.times(recipe.optimizer.rule.moments).laid(xp, state.moments)
+    return replace(state, params=layout.laid(xp, state.params), moments=moments)
 
 
 def shared_out(recipe: TrainingRecipe, xp: Namespace, state: State) -> tuple[TrainingRecipe, State]:
     """The recipe under which each of several processes updates its part, and the state without the others' moments."""
     if recipe.world.size == 1:
         return recipe, state
-    shards = Shards(recipe.world, {name: array.shape for name, array in state.params.items()})
-    return replace(recipe, shards=shards), replace(state, moments=shards.own_moments(xp, state.moments))
+    shards = Shards(recipe.world, layout_of(recipe, shapes_of(state.params)))
+    own = shards.own(xp, state.moments, recipe.optimizer.rule.moments)
+    return replace(recipe, shards=shards), replace(state, moments=own)
 
 
 def working_params(ops: OpSet, recipe: TrainingRecipe, state: State) -> dict[str, Array]:
     """The weights that the model computes with: the master weights, rounded as the policy says. In mixed precision the
     ops round them further (`working_ops`)."""
-    rounded = cast(ops.xp, state.params, recipe.precision.parameter)
-    return rounded if recipe.precision.mixed else cast(ops.xp, rounded, recipe.precision.compute)
+    xp, precision = ops.xp, recipe.precision
+    rounded = cast(xp, buffers(state.params), precision.parameter)
+    working = rounded if precision.mixed else cast(xp, rounded, precision.compute)
+    return with_buffers(xp, state.params, working)
 
 
 def working_ops(ops: OpSet, recipe: TrainingRecipe) -> OpSet:
@@ -142,7 +169,7 @@ def _nothing(xp: Namespace, outcome: Outcome, grads: dict[str, Array]) -> tuple[
     """What a process without an example adds: zeros under the names of another's."""
     losses = {name: xp.zeros_like(loss) for name, loss in outcome.losses.items()}
     figures = {name: Figure(*map(xp.zeros_like, figure)) for name, figure in outcome.figures.items()}
-    return Outcome(losses, figures), {name: xp.zeros_like(g) for name, g in grads.items()}
+    return Outcome(losses, figures), each(xp, grads, xp.zeros_like)
 
 
 def share_gradients(
@@ -168,8 +195,22 @@ def share_gradients(
         sums = added(sums, outcome)
     assert total is not None  # there is at least one chunk
     assert sums is not None
-    learning = [name for name in state.params if recipe.rate_scales.get(name) != 0]
-    return sums, ordered(unscale(xp, total, scale, precision.master), learning)
+    return sums, _of_learning(ops, recipe, state, total, scale)
+
+
+def _of_learning(
+    ops: OpSet, recipe: TrainingRecipe, state: State, grads: dict[str, Array], scale: float
+) -> dict[str, Array]:
+    """The gradients of what learns, unscaled, in the master weights' type and laid out like them."""
+    xp, master = ops.xp, recipe.precision.master
+
+    def learns(name: str) -> bool:
+        return recipe.rate_scales.get(name) != 0
+
+    if isinstance(state.params, Flat):
+        flat = state.params.layout.only(learns).laid(xp, cast(xp, grads, master), ops.updates)
+        return with_buffers(xp, flat, unscale(xp, flat.buffers, scale, master))
+    return ordered(unscale(xp, grads, scale, master), filter(learns, state.params))
 
 
 def chunk_slices(rows: int, chunks: int) -> list[slice]:
@@ -202,6 +243,7 @@ def train_step(
     xp = ops.xp
     with np.errstate(all="ignore"):  # overflow and NaN are looked for, and reported with their name
         outcome, grads = gradients(ops, recipe, state, batch, recorder)
+        grads = buffers(grads)
         norm = global_norm(xp, grads, ops.updates)
         if recipe.shards:
             norm = recipe.shards.norm(xp, norm, recipe.precision.master)
@@ -227,7 +269,7 @@ def train_step(
 
 
 def _updated_if_finite(
-    ops: OpSet, recipe: TrainingRecipe, state: State, grads: dict[str, Array], rate: float, numbers: list[Array]
+    ops: OpSet, recipe: TrainingRecipe, state: State, grads: Mapping[str, Array], rate: float, numbers: list[Array]
 ) -> tuple[dict[str, Array], dict[str, Array]]:
     """The same, decided on the device: parameters and moments stay as they are unless all numbers are finite."""
     xp = ops.xp
@@ -241,19 +283,23 @@ def _updated_if_finite(
 
 
 def _updated(
-    ops: OpSet, recipe: TrainingRecipe, state: State, grads: dict[str, Array], rate: float, *, donate: bool
+    ops: OpSet, recipe: TrainingRecipe, state: State, grads: Mapping[str, Array], rate: float, *, donate: bool
 ) -> tuple[dict[str, Array], dict[str, Array]]:
-    """Parameters and moments after the update: those with a gradient, each at its own rate."""
-    optimizer, scales, shards = recipe.optimizer, recipe.rate_scales, recipe.shards
-    old = shards.own(ops.xp, state.params) if shards else state.params
-    params, moments = dict(old), dict(state.moments)
+    """Parameters and moments after the update: those with a gradient, each at its own rate. Whole buffers of them
+    where `grads` are buffers."""
+    xp, optimizer, scales, shards = ops.xp, recipe.optimizer, recipe.rate_scales, recipe.shards
+    old, kept = shards.own(xp, state.params) if shards else buffers(state.params), buffers(state.moments)
+    params, moments = dict(old), dict(kept)
     for scale in dict.fromkeys(scales.get(name, 1.0) for name in grads):
         names = [name for name in grads if scales.get(name, 1.0) == scale]
         new_params, new_moments = optimizer.update(
-            ops.xp, {name: old[name] for name in names}, {name: grads[name] for name in names},
-            {name: state.moments[name] for name in optimizer.names(names)}, rate=rate * scale, step=state.step + 1,
+            xp, {name: old[name] for name in names}, {name: grads[name] for name in names},
+            {name: kept[name] for name in optimizer.names(names)}, rate=rate * scale, step=state.step + 1,
             updates=ops.updates, donate=donate,
         )  # fmt: skip
         params |= new_params
         moments |= new_moments
-    return shards.whole(ops.xp, params, recipe.precision.master) if shards else params, moments
+    if shards:
+        whole = shards.whole(xp, params)
+        return whole if isinstance(state.params, Flat) else dict(whole), moments
+    return with_buffers(xp, state.params, params), with_buffers(xp, state.moments, moments)

@@ -15,8 +15,9 @@ import numpy as np
 
 from ....arrays import Namespace
 from ...backend import UpdateKernel
+from ..threads import run, run_in_order
 from .buffers import HostArray, empty, scratch
-from .rows import over_rows, reals, row_blocks
+from .rows import FEW, over_rows, reals, row_blocks
 
 
 def serves(*arrays: Any) -> bool:
@@ -163,10 +164,34 @@ def _scaled(xp: Namespace, a: HostArray, factor: Any, donate: bool = False) -> H
     return out
 
 
+def serves_all(*arrays: Any) -> bool:
+    """Arrays of one type, float32 or float64."""
+    return reals(*arrays)
+
+
+def _end_to_end(xp: Namespace, *arrays: HostArray, length: int) -> HostArray:
+    """The elements of one array after the other, and zeros up to `length`."""
+    out, end = empty((length,), arrays[0].dtype), 0
+    copies = []
+    for flat in _flat(*arrays):
+        there = out[end : end + flat.size]
+        copies += [(there[r], flat[r]) for r in row_blocks(flat.size, 1)]
+        end += flat.size
+    out[end:] = 0
+
+    def copy(i: int) -> None:
+        there, here = copies[i]
+        there[...] = here
+
+    (run_in_order if length <= FEW else run)(copy, len(copies))
+    return out
+
+
 UPDATES: dict[str, UpdateKernel] = {
-    name: UpdateKernel(name, compute, serves)
+    name: UpdateKernel(name, compute, serves_all if compute is _end_to_end else serves)
     for name, compute in (
         ("adamw_update", _adamw),
+        ("end_to_end", _end_to_end),
         ("google_update", _google),
         ("lamb_update", _lamb),
         ("scaled", _scaled),

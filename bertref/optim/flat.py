@@ -99,6 +99,16 @@ class Flat(dict[str, Array]):
             views[name] = xp.reshape(self.buffers[buffer][start:end], shape)
         super().__init__(views)
 
+    def spanned(self, xp: Namespace, names: Iterable[str]) -> Array | None:
+        """Arrays of one shape below each other, (n rows, ...), if they are neighbours in that order; else None."""
+        names = list(names)
+        place = self.layout.spanned(names)
+        if place is None:
+            return None
+        buffer, start, end = place
+        rows, *others = self.layout.shapes[names[0]]
+        return xp.reshape(self.buffers[buffer][start:end], (len(names) * rows, *others))
+
 
 def end_to_end(xp: Namespace, *arrays: Array, length: int) -> Array:
     """The elements of arrays of one type, one array after the other, and zeros up to `length`: (length)."""

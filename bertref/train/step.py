@@ -23,6 +23,7 @@ from ..objectives import TOTAL, Figure, Objective, Outcome, added, losses_and_gr
 from ..opset import OpSet
 from ..optim import Optimizer, Schedule, accumulate, clip_by_global_norm, global_norm
 from ..optim.flat import Flat, Layout, Shape, buffers, each, shapes_of, with_buffers
+from ..params import joined
 from ..precision import LossScale, Precision, cast, unscale
 from ..probes import Recorder
 from .host_numbers import host_numbers
@@ -127,7 +128,15 @@ def working_params(ops: OpSet, recipe: TrainingRecipe, state: State) -> dict[str
     xp, precision = ops.xp, recipe.precision
     rounded = cast(xp, buffers(state.params), precision.parameter)
     working = rounded if precision.mixed else cast(xp, rounded, precision.compute)
-    return with_buffers(xp, state.params, working)
+    return _with_joined(xp, with_buffers(xp, state.params, working))
+
+
+def _with_joined(xp: Namespace, params: dict[str, Array]) -> dict[str, Array]:
+    """The parameters, and those of query, key and value as one where they are neighbours (`layers.projections`)."""
+    if not isinstance(params, Flat):
+        return params
+    found = {name: params.spanned(xp, names) for name, names in joined(params)}
+    return {**params, **{name: array for name, array in found.items() if array is not None}}
 
 
 def working_ops(ops: OpSet, recipe: TrainingRecipe) -> OpSet:

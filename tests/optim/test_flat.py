@@ -56,6 +56,9 @@ def test_neighbours_are_found() -> None:
     assert layout.spanned(["a", "b", "c"]) == ("a", 0, 80)
     assert layout.spanned(["b", "c"]) == ("a", 16, 80)
     assert np.array_equal(flat.buffers["a"][16:80], np.concatenate([flat["b"].reshape(-1), flat["c"].reshape(-1)]))
+    assert flat.spanned(NUMPY, ["a", "x"]) is None
+    same = Layout.grouped({"a": (1, 3), "b": (1, 3)}, len).laid(NUMPY, arrays_of({"a": (1, 3), "b": (1, 3)}))
+    assert np.array_equal(same.spanned(NUMPY, ["a", "b"]), np.concatenate([same["a"], same["b"]]))
     for others in (["a", "c"], ["b", "a"], ["a", "x"]):
         assert layout.spanned(others) is None
 

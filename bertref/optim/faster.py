@@ -25,7 +25,8 @@ def chosen(
 ) -> Callable[..., Any]:
     """The faster version of `reference` if there is one for these arrays, else `reference` itself.
 
-    `donate` gives the arrays away: a faster version may overwrite them with its results.
+    `donate` gives the arrays away: a faster version may overwrite them with its results. That of an optimiser's rule
+    also takes `factor`, None or a 0-d array, by which it multiplies the gradient when it reads it.
     """
     found = (updates or {}).get(reference.__name__)
     if found is None or not found.serves(*arrays):

@@ -1,4 +1,4 @@
-"""One training step: losses and gradients of a batch, in chunks if wanted, then clipping and the update.
+"""One training step: losses and gradients of a batch, in chunks if wanted, then the update, clipped.
 
 A step is a pure function of the state and the batch. What is learnt is the business of the recipe's objective
 (`bertref.objectives`), which may be any. A chunk divides by the whole batch's denominators, so accumulating N chunks is
@@ -21,7 +21,7 @@ from ..layers import Settings
 from ..mixed import mixed
 from ..objectives import TOTAL, Figure, Objective, Outcome, added, losses_and_gradients, ordered
 from ..opset import OpSet
-from ..optim import Optimizer, Schedule, accumulate, clip_by_global_norm, global_norm
+from ..optim import Optimizer, Schedule, accumulate, clipping_factor, global_norm
 from ..optim.flat import Flat, Layout, Shape, buffers, each, shapes_of, with_buffers
 from ..params import joined
 from ..precision import LossScale, Precision, cast, unscale
@@ -256,20 +256,18 @@ def train_step(
         norm = global_norm(xp, grads, ops.updates)
         if recipe.shards:
             norm = recipe.shards.norm(xp, norm, recipe.precision.master)
+        factor = None
         if recipe.clip_norm is not None:
-            grads, norm = clip_by_global_norm(
-                xp, grads, recipe.clip_norm, epsilon=recipe.settings.numerics.clip_epsilon,
-                updates=ops.updates, donate=donate, norm=norm,
-            )
+            factor = clipping_factor(xp, norm, recipe.clip_norm, epsilon=recipe.settings.numerics.clip_epsilon)
         numbers, rate = [*outcome.losses.values(), norm], recipe.schedule.rate(state.step)
         params, moments = state.params, state.moments
         if xp.traced:  # asked for after the update, the numbers are of the same program
-            params, moments = _updated_if_finite(ops, recipe, state, grads, rate, numbers)
+            params, moments = _updated_if_finite(ops, recipe, state, grads, factor, rate, numbers)
         *values, length = host_numbers(xp, numbers)
         losses = dict(zip(outcome.losses, values, strict=True))
         finite = bool(np.isfinite([*values, length]).all())
         if finite and not xp.traced:
-            params, moments = _updated(ops, recipe, state, grads, rate, donate=donate)
+            params, moments = _updated(ops, recipe, state, grads, factor, rate, donate=donate)
     scale = state.loss_scale.after(finite) if state.loss_scale else None
     skipped = bool(state.loss_scale and state.loss_scale.dynamic and not finite)
     done = state.step + 1 if finite or skipped else state.step
@@ -278,12 +276,13 @@ def train_step(
 
 
 def _updated_if_finite(
-    ops: OpSet, recipe: TrainingRecipe, state: State, grads: Mapping[str, Array], rate: float, numbers: list[Array]
+    ops: OpSet, recipe: TrainingRecipe, state: State, grads: Mapping[str, Array], factor: Array | None, rate: float,
+    numbers: list[Array],
 ) -> tuple[dict[str, Array], dict[str, Array]]:
     """The same, decided on the device: parameters and moments stay as they are unless all numbers are finite."""
     xp = ops.xp
     finite = xp.all(xp.stack([xp.isfinite(number) for number in numbers]))
-    params, moments = _updated(ops, recipe, state, grads, rate, donate=False)
+    params, moments = _updated(ops, recipe, state, grads, factor, rate, donate=False)
 
     def chosen(new: dict[str, Array], old: dict[str, Array]) -> dict[str, Array]:
         return {name: xp.where(finite, new[name], old[name]) for name in new}
@@ -292,7 +291,8 @@ def _updated_if_finite(
 
 
 def _updated(
-    ops: OpSet, recipe: TrainingRecipe, state: State, grads: Mapping[str, Array], rate: float, *, donate: bool
+    ops: OpSet, recipe: TrainingRecipe, state: State, grads: Mapping[str, Array], factor: Array | None, rate: float,
+    *, donate: bool,
 ) -> tuple[dict[str, Array], dict[str, Array]]:
     """Parameters and moments after the update: those with a gradient, each at its own rate. Whole buffers of them
     where `grads` are buffers."""
@@ -304,7 +304,7 @@ def _updated(
         new_params, new_moments = optimizer.update(
             xp, {name: old[name] for name in names}, {name: grads[name] for name in names},
             {name: kept[name] for name in optimizer.names(names)}, rate=rate * scale, step=state.step + 1,
-            updates=ops.updates, donate=donate,
+            factor=factor, updates=ops.updates, donate=donate,
         )  # fmt: skip
         params |= new_params
         moments |= new_moments

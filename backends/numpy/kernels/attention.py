@@ -182,7 +182,7 @@ def _places(query: HostArray, side_by_side: bool) -> AttentionGrads | SideBySide
         return AttentionGrads(*(empty(query.shape, query.dtype) for _ in range(3)))
     B, S, H = query.shape
     whole = empty((B, S, 3 * H), query.dtype)
-    return SideBySide(*(whole[..., i * H : (i + 1) * H] for i in range(3)), whole)
+    return SideBySide(whole[..., :H], whole[..., H : 2 * H], whole[..., 2 * H :], whole)
 
 
 def _groups(

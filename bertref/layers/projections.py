@@ -26,7 +26,8 @@ class ProjectionRun(NamedTuple):
 
 def forward(ops: OpSet, p: dict[str, Array], x: Array) -> list[tuple[Array, ProjectionRun]]:
     """x (T, H) -> for every dense layer its y (T, n H), for n projections."""
-    together = f"self.{'_'.join(PROJECTIONS)}.weight" in p
+    joined = f"self.{'_'.join(PROJECTIONS)}"
+    together = {f"{joined}.weight", f"{joined}.bias"} <= p.keys()
     layers = []
     for names in [PROJECTIONS] if together else [(name,) for name in PROJECTIONS]:
         module = f"self.{'_'.join(names)}"

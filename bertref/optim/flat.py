@@ -16,12 +16,11 @@ import math
 from collections.abc import Callable, Hashable, Iterable, Mapping
 
 from ..arrays import Array, Namespace
+from ..params import Shape, joined
 from .faster import Updates, chosen
 
 ALIGNED = 16
 """Elements: 64 bytes of float32, and a vector of any kernel's in every type."""
-
-Shape = tuple[int, ...]
 
 
 class Layout:
@@ -139,3 +138,11 @@ def with_buffers(xp: Namespace, arrays: Mapping[str, Array], changed: Mapping[st
 def each(xp: Namespace, arrays: Mapping[str, Array], change: Callable[[Array], Array]) -> dict[str, Array]:
     """`change` of every buffer, or array."""
     return with_buffers(xp, arrays, {name: change(array) for name, array in buffers(arrays).items()})
+
+
+def with_joined(xp: Namespace, params: dict[str, Array]) -> dict[str, Array]:
+    """The parameters, and those of query, key and value as one where they are neighbours (`layers.projections`)."""
+    if not isinstance(params, Flat):
+        return params
+    found = {name: params.spanned(xp, names) for name, names in joined(params)}
+    return {**params, **{name: array for name, array in found.items() if array is not None}}

@@ -22,13 +22,12 @@ from ..mixed import mixed
 from ..objectives import TOTAL, Figure, Objective, Outcome, added, losses_and_gradients, ordered
 from ..opset import OpSet
 from ..optim import Optimizer, Schedule, accumulate, clipping_factor, global_norm
-from ..optim.flat import Flat, Layout, Shape, buffers, each, shapes_of, with_buffers
-from ..params import joined
+from ..optim.flat import Flat, Layout, Shape, buffers, shapes_of, with_buffers, with_joined
 from ..precision import LossScale, Precision, cast, unscale
 from ..probes import Recorder
 from .host_numbers import host_numbers
 from .parallel.shards import Shards
-from .parallel.sums import summed, summed_outcome
+from .parallel.sums import nothing, summed, summed_outcome
 from .parallel.world import ALONE, World
 
 
@@ -128,15 +127,7 @@ def working_params(ops: OpSet, recipe: TrainingRecipe, state: State) -> dict[str
     xp, precision = ops.xp, recipe.precision
     rounded = cast(xp, buffers(state.params), precision.parameter)
     working = rounded if precision.mixed else cast(xp, rounded, precision.compute)
-    return _with_joined(xp, with_buffers(xp, state.params, working))
-
-
-def _with_joined(xp: Namespace, params: dict[str, Array]) -> dict[str, Array]:
-    """The parameters, and those of query, key and value as one where they are neighbours (`layers.projections`)."""
-    if not isinstance(params, Flat):
-        return params
-    found = {name: params.spanned(xp, names) for name, names in joined(params)}
-    return {**params, **{name: array for name, array in found.items() if array is not None}}
+    return with_buffers(xp, state.params, working)
 
 
 def working_ops(ops: OpSet, recipe: TrainingRecipe) -> OpSet:
@@ -169,16 +160,9 @@ def gradients(
     if share.start < share.stop:
         outcome, grads = share_gradients(ops, recipe, state, batch, share, recorder)
     else:
-        outcome, grads = _nothing(ops.xp, *share_gradients(ops, recipe, state, batch, slice(0, 1)))
+        outcome, grads = nothing(ops.xp, *share_gradients(ops, recipe, state, batch, slice(0, 1)))
     outcome = summed_outcome(world, ops.xp, outcome)
     return outcome, recipe.shards.summed(ops.xp, grads) if recipe.shards else summed(world, ops.xp, grads)
-
-
-def _nothing(xp: Namespace, outcome: Outcome, grads: dict[str, Array]) -> tuple[Outcome, dict[str, Array]]:
-    """What a process without an example adds: zeros under the names of another's."""
-    losses = {name: xp.zeros_like(loss) for name, loss in outcome.losses.items()}
-    figures = {name: Figure(*map(xp.zeros_like, figure)) for name, figure in outcome.figures.items()}
-    return Outcome(losses, figures), each(xp, grads, xp.zeros_like)
 
 
 def share_gradients(
@@ -188,7 +172,7 @@ def share_gradients(
     xp, precision = ops.xp, recipe.precision
     ops = working_ops(ops, recipe)
     scale = state.loss_scale.scale if state.loss_scale else 1.0
-    params = working_params(ops, recipe, state)
+    params = with_joined(xp, working_params(ops, recipe, state))
     examples = batch[share]
     divided = recipe.chunks > 1 or len(examples) < len(batch)
     divide_by = recipe.objective.denominators(batch, recipe.settings.numerics) if divided else None
@@ -252,8 +236,8 @@ def train_step(
     xp = ops.xp
     with np.errstate(all="ignore"):  # overflow and NaN are looked for, and reported with their name
         outcome, grads = gradients(ops, recipe, state, batch, recorder)
-        grads = buffers(grads)
-        norm = global_norm(xp, grads, ops.updates)
+        flat = buffers(grads)
+        norm = global_norm(xp, flat, ops.updates)
         if recipe.shards:
             norm = recipe.shards.norm(xp, norm, recipe.precision.master)
         factor = None
@@ -262,12 +246,12 @@ def train_step(
         numbers, rate = [*outcome.losses.values(), norm], recipe.schedule.rate(state.step)
         params, moments = state.params, state.moments
         if xp.traced:  # asked for after the update, the numbers are of the same program
-            params, moments = _updated_if_finite(ops, recipe, state, grads, factor, rate, numbers)
+            params, moments = _updated_if_finite(ops, recipe, state, flat, factor, rate, numbers)
         *values, length = host_numbers(xp, numbers)
         losses = dict(zip(outcome.losses, values, strict=True))
         finite = bool(np.isfinite([*values, length]).all())
         if finite and not xp.traced:
-            params, moments = _updated(ops, recipe, state, grads, factor, rate, donate=donate)
+            params, moments = _updated(ops, recipe, state, flat, factor, rate, donate=donate)
     scale = state.loss_scale.after(finite) if state.loss_scale else None
     skipped = bool(state.loss_scale and state.loss_scale.dynamic and not finite)
     done = state.step + 1 if finite or skipped else state.step

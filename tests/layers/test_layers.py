@@ -11,7 +11,7 @@ import torch
 from bertref import backends
 from bertref.errors import InputError
 from bertref.golden.generate.model_torch import Network
-from bertref.layers import Settings, embeddings, encoder_layer, feed_forward, pooler, self_attention
+from bertref.layers import Settings, embeddings, encoder_layer, feed_forward, pooler, projections, self_attention
 from bertref.layers.settings import RECOMPUTE, Recompute, materialised
 from bertref.layout import inputs
 from bertref.objectives import PretrainingObjective, losses_and_gradients
@@ -194,6 +194,18 @@ def test_recomputing_layers_keeps_no_activation(ops: OpSet) -> None:
     assert not isinstance(kept["none"].attention.attention, Recompute)
     assert materialised(kept["none"]) is kept["none"]
     assert isinstance(materialised(kept["layers"]), encoder_layer.EncoderLayerCache)
+
+
+def test_biases_by_themselves_are_three_products(ops: OpSet) -> None:
+    """Of which decay, for one, may part some."""
+    bench = Bench(ops, packed=False)
+    x = bench.rows(bench.drawn())
+    p = scope(with_joined(ops, bench.params), "bert.encoder.layer.0.attention")
+    both = projections.forward(ops, p, x)
+    del p["self.query_key_value.bias"]
+    alone = projections.forward(ops, p, x)
+    assert [run.names for _, run in both] == [("query", "key", "value")]
+    assert [run.names for _, run in alone] == [("query",), ("key",), ("value",)]
 
 
 @LAYOUTS

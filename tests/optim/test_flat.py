@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from bertref import backends
 from bertref.opset import OpSet
 from bertref.optim import Optimizer
-from bertref.optim.flat import ALIGNED, Flat, Layout, buffers, each, end_to_end, with_buffers
+from bertref.optim.flat import ALIGNED, Flat, Layout, buffers, each, end_to_end, with_buffers, with_joined
 
 NUMPY = backends.get("numpy").xp
 SHAPES = st.dictionaries(st.text("abc", min_size=1, max_size=3), st.lists(st.integers(0, 5), max_size=3).map(tuple),
@@ -113,6 +113,20 @@ def test_query_key_and_value_are_neighbours(exclusions: tuple[str, ...]) -> None
             names = [f"layer.{n}.self.{name}.{kind}" for name in ("query", "key", "value")]
             buffer, start, end = layout.spanned(names) or ("", 0, 0)
             assert (end - start, kind in buffer) == (3 * size, True)
+
+
+def test_they_are_given_as_one_where_they_are_neighbours() -> None:
+    params = arrays_of(LAYER)
+    assert with_joined(NUMPY, params) is params
+    for exclusions, there in (("bias",), True), (("key",), False):
+        flat = Optimizer("adamw", decay_exclusions=exclusions).layout(LAYER, {}).laid(NUMPY, params)
+        found = with_joined(NUMPY, flat)
+        assert list(found)[: len(LAYER)] == list(LAYER)
+        extra = {f"layer.{n}.self.query_key_value.{kind}" for n in range(2) for kind in ("weight", "bias")}
+        assert found.keys() - LAYER.keys() == (extra if there else set())
+        for name in extra & found.keys():
+            each_ = [params[name.replace("query_key_value", one)] for one in ("query", "key", "value")]
+            assert np.array_equal(found[name], np.concatenate(each_))
 
 
 def test_what_is_updated_otherwise_has_another_buffer() -> None:

@@ -113,7 +113,7 @@ def test_parameters_in_buffers_learn_as_they_do_apart(
     scales = {name: rate for name in c.params for start, rate in rates.items() if name.startswith(start)}
     plans = [plan(c, "adamw", "float64", clip_norm=clip, rate_scales=scales, chunks=2) for clip in (None, 0.5)]
     laid = [run(ops, plans[1], c, donate=True)]
-    monkeypatch.setattr(step_module, "_with_joined", lambda xp, params: dict(params))
+    monkeypatch.setattr(step_module, "with_joined", lambda xp, params: dict(params))
     laid = [run(ops, plans[0], c, donate=True), *laid]
     monkeypatch.setattr(step_module, "lays_out", lambda xp, recipe: False)
     plain = [run(ops, recipe, c, donate=True) for recipe in plans]

@@ -10,7 +10,7 @@ import numpy as np
 
 from ...arrays import Array, Namespace
 from ...objectives import Figure, Outcome
-from ...optim.flat import Flat, Layout, shapes_of
+from ...optim.flat import Flat, Layout, each, shapes_of
 from ..host_numbers import host_numbers
 from .world import HostArray, World
 
@@ -35,6 +35,13 @@ def summed(world: World, xp: Namespace, grads: Mapping[str, Array]) -> dict[str,
 def on_the_host(xp: Namespace, array: Array) -> HostArray:
     """The values in an array that may be written to: its own memory where that can be."""
     return np.require(xp.to_numpy(array), requirements=["C", "W"])
+
+
+def nothing(xp: Namespace, outcome: Outcome, grads: dict[str, Array]) -> tuple[Outcome, dict[str, Array]]:
+    """What a process without an example adds: zeros under the names of another's."""
+    losses = {name: xp.zeros_like(loss) for name, loss in outcome.losses.items()}
+    figures = {name: Figure(*map(xp.zeros_like, figure)) for name, figure in outcome.figures.items()}
+    return Outcome(losses, figures), each(xp, grads, xp.zeros_like)
 
 
 def summed_outcome(world: World, xp: Namespace, outcome: Outcome) -> Outcome:

@@ -15,11 +15,13 @@ def _default_device(array: Array) -> str | None:
 
 @dataclass(frozen=True)
 class UpdateKernel:
-    """A faster version of the function of that name in `bertref.optim`; `serves(*arrays)` says for which."""
+    """A faster version of the function of that name in `bertref.optim`; `serves(*arrays)` says for which. `decides`:
+    whether `compute` takes `only_if` (`Optimizer.update`)."""
 
     name: str
     compute: Callable[..., Any]
     serves: Callable[..., bool]
+    decides: bool = False
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class Backend:
     updates         name of a function of `bertref.optim` -> a faster version of it (`bertref.optim.faster`)
     share           calls a function with 0 to n - 1, several at once, on threads of its own; None: it has none
     draw            makes a `bertref.dropout.DrawnDropout`, which decides on the device; None: the host decides
+    native          makes one that decides by the device's own generator: other decisions; None: it has none
     freeze          makes arrays read-only, so that kernels may keep what they make of them; None: it has no use for it
     array_modules   the top-level modules that its array classes come from, by which `of` recognises them
     device_of       tells the device of one of its arrays, as `device` is written
@@ -49,6 +52,7 @@ class Backend:
     updates: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     share: Callable[[Callable[[int], None], int], None] | None = None
     draw: Callable[..., Any] | None = None
+    native: Callable[..., Any] | None = None
     freeze: Callable[[Iterable[Array]], None] | None = None
     array_modules: tuple[str, ...] = ()
     device_of: Callable[[Array], str | None] = _default_device

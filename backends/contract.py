@@ -72,11 +72,12 @@ EXTRAS = {
     "accumulate, bit-equal from run to run",
     "product": "(a, b): matmul whose sums are not rounded to halves: of two arrays of one half type it is float32",
     "to_numpy": "(x): the same values as a numpy.ndarray on the host; bfloat16 becomes float32",
+    "fetch": "(x): begins to bring x's values to the host, without waiting for them; a function that returns them",
     "from_numpy": "(array, dtype=None): an array on the backend's device; may share memory with `array`",
     "dtype": "(name): the library's dtype of that name",
     "dtype_name": "(dtype): the name of the library's dtype",
     "synchronize": "(): waits until the device has done everything asked of it",
 }
 
-FACTS = {"traced": "whether calls are only noted, and run as one program where a value is asked for"}
+FACTS = {"asynchronous": "whether calls return before the device has done what they ask"}
 """What a namespace says of itself. Training may look at it; ops have no use for it."""

@@ -1,5 +1,6 @@
 """`xp`, the array namespace that ops receive: one library's functions on one device, plus our extras."""
 
+from collections.abc import Callable
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -33,9 +34,10 @@ class Namespace:
     library.
     """
 
-    traced = False
-    """Whether calls only note what is to be computed, which becomes a program, and runs, where a value is asked for.
-    Whoever asks less often, and always at the same places, has fewer programs."""
+    asynchronous = False
+    """Whether calls return before the device has done what they ask. Whoever asks for a value waits for all that was
+    asked before; who begins to `fetch` it, and goes on, does not. Where calls are only noted, to become one program,
+    that runs where a value is asked for or begun to be fetched: always at the same places, it is the same program."""
 
     def __init__(self, standard: Any, device: Any = None) -> None:
         """`standard`: a module that follows the standard; `device`: what its creation functions take."""
@@ -74,6 +76,12 @@ class Namespace:
     def to_numpy(self, x: Array) -> HostArray:
         """The values on the host; may share memory with `x`. bfloat16, which NumPy lacks, becomes float32."""
         raise NotImplementedError
+
+    def fetch(self, x: Array) -> Callable[[], HostArray]:
+        """Begins to bring the values to the host, after what has been asked of the device so far. The function that is
+        returned waits for that, not for what is asked later, and has them as `to_numpy` does."""
+        values = self.to_numpy(x)
+        return lambda: values
 
     def from_numpy(self, array: HostArray, dtype: Any = None) -> Array:
         """The values on the backend's device, in `dtype` (a name or the library's); may share memory."""

@@ -51,9 +51,14 @@ def kept(seed: int, site: int, step: int, example: int, count: int, probability:
     return np.asarray(lanes >= threshold(probability))
 
 
+RNGS = ("reference", "native")
+"""Whose random numbers decide: those defined here, or those of the device's own generator, which are made faster there
+and are others on every backend (`OpSet.drawing`)."""
+
+
 class DrawnDropout(Protocol):
-    """The decisions for one batch in one step, made where they are needed: the same as here, to the bit. `stream` is
-    that of the site; shapes are those of `Dropout`'s methods."""
+    """The decisions for one batch in one step, made where they are needed: of `Backend.draw` the same as here, to the
+    bit. `stream` is that of the site; shapes are those of `Dropout`'s methods. Asked again, it answers the same."""
 
     def hidden(self, stream: int, threshold: int, width: int) -> Array: ...
     def first(self, stream: int, threshold: int, width: int) -> Array: ...
@@ -64,7 +69,7 @@ class DrawnDropout(Protocol):
 class Dropout:
     """Makes the `keep` masks of one batch in one step. `mask` (B, S) and `examples` (B) are host arrays; `share`
     are the threads that may make them (`Backend.share`), unless the device does: `draw(seed, step, examples, mask,
-    packed)` (`Backend.draw`)."""
+    packed)` (`OpSet.drawing`)."""
 
     xp: Namespace
     seed: int

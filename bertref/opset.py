@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, ParamSpec, Protocol, TypeVar
 
 from .arrays import Array, Namespace
+from .errors import InputError
 from .ops import (
     OPS,
     add,
@@ -215,6 +216,17 @@ class OpSet:
         self.draw = getattr(backend, "draw", None) if kernels else None
         self.freeze = getattr(backend, "freeze", None) if kernels else None
         self._ops: dict[str, Any] = {name: BoundOp(self.xp, op, chosen.get(name)) for name, op in OPS.items()}
+
+    def drawing(self, rng: str) -> Callable[..., Any] | None:
+        """Who decides on the device what dropout keeps, by the random numbers `rng` (`bertref.dropout.RNGS`); None: the
+        host. Raises `InputError` where the device has no generator of its own for "native"."""
+        if rng != "native":
+            return self.draw
+        native: Callable[..., Any] | None = getattr(self.backend, "native", None)
+        if native is None:
+            name = getattr(self.backend, "name", "this backend")
+            raise InputError(f"--rng native: {name} draws dropout by the reference's numbers alone; leave it out")
+        return native
 
     def forward_only(self) -> "OpSet":
         """The same ops for those who will not call backward: what an op would keep for it is let go at once."""

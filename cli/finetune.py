@@ -61,6 +61,9 @@ shown = defaulted(FinetuneOptions(model="-", data="-"))
 @click.option("--kernels", type=click.Choice(["on", "off"]), default="on", show_default=True, help="Faster versions.")
 @threads_option
 @shown("seed", help="Of everything random.")
+@shown("rng", type=click.Choice(CHOICES["rng"]),
+       help="Dropout's random numbers: the reference's, the same on every backend, or those of torch's own generator, "
+       "drawn on the device.")  # fmt: skip
 @shown("eval-every", help="Steps between evaluations; 0: after each epoch.")
 @shown("log-every", help="Steps between reports.")
 @shown("save-every", help="Steps between checkpoints.")

@@ -86,6 +86,9 @@ RATES = ", ".join(f"{name} {rate:g}" for name, rate in LEARNING_RATES.items())
               help="float32, float64, bfloat16, float16, mixed-bfloat16, mixed-float16.")  # fmt: skip
 @click.option("--kernels", type=click.Choice(["on", "off"]), default="on", show_default=True, help="Faster kernels.")
 @shown("seed", help="Of all random choices.")
+@shown("rng", type=click.Choice(CHOICES["rng"]),
+       help="Dropout's random numbers: the reference's, the same on every backend, or those of torch's own generator, "
+       "drawn on the device.")  # fmt: skip
 @shown(
     "eval-on",
     type=click.Choice(["held-out", "train", "none"]),

@@ -62,7 +62,9 @@ MAY_IMPORT = {
     "evaluation": {"api", "bertref", "config", "data", "errors", "inference", "metrics", "plumbing", "tasks", "text"},
     "convert": _MODEL | {"backends", "checkpoint", "inference", "onnx_export", "plumbing", "variants"},
     "verify": _TRAIN | _TOP | {"ops", "row", "topology", "train", "variants"},
-    "bench": _TRAIN | {"api", "backends.numpy", "backends.report", "bertref", "inference", "onnx_export", "train"},
+    "bench": _TRAIN | {
+        "api", "backends.numpy", "backends.report", "bertref", "inference", "onnx_export", "train", "variants",
+    },
     "default_model": {
         "backends.report", "bench", "bertref", "checkpoint", "config", "data", "errors", "metrics", "plumbing", "rng",
         "text",

@@ -1,11 +1,13 @@
 """CuPy: one CUDA GPU. The import works without a GPU; `create` proves that the device computes."""
 
+from collections.abc import Callable
 from functools import cache, partial
 from types import MappingProxyType
 from typing import Any
 
 import array_api_compat.cupy as standard
 import cupy
+import cupyx
 import numpy as np
 from cupyx.scipy.special import erf
 
@@ -47,6 +49,8 @@ class CupyNamespace(Namespace):
     CuPy compiles all kernels, these as well, with -ftz=true: denormal numbers of float32 are zeros to them.
     """
 
+    asynchronous = True
+
     def __init__(self) -> None:
         super().__init__(standard)
         self._name_dtypes({name: np.dtype(dtype) for name, dtype in (self._by_name | half.dtypes()).items()})
@@ -58,6 +62,7 @@ class CupyNamespace(Namespace):
         self._index_add = {
             name: cupy.RawKernel(INDEX_ADD, "index_add", options=(f"-DREAL={real}",)) for name, real in REALS.items()
         }
+        self._on_the_way: list[tuple[Any, HostArray]] = []
 
     def _matmul(self, x1: Array, x2: Array, /) -> Array:
         """The product. CuPy multiplies stacks of float16 in float32 and refuses those of bfloat16: cuBLAS does not."""
@@ -91,6 +96,21 @@ class CupyNamespace(Namespace):
     def to_numpy(self, x: Array) -> HostArray:
         array: HostArray = cupy.asnumpy(x)
         return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
+
+    def fetch(self, x: Array) -> Callable[[], HostArray]:
+        """Into page-locked memory, which CuPy would hand out again if nobody held it until the copy has come."""
+        host, copied = cupyx.empty_pinned(x.shape, x.dtype), cupy.cuda.Event(disable_timing=True)
+        x.get(out=host, blocking=False)
+        copied.record()
+        self._on_the_way = [(event, held) for event, held in self._on_the_way if not event.done]
+        self._on_the_way.append((copied, host))
+
+        def values() -> HostArray:
+            copied.synchronize()
+            found: HostArray = host
+            return found.astype(np.float32) if found.dtype.name == "bfloat16" else found
+
+        return values
 
     def from_numpy(self, array: HostArray, dtype: Any = None) -> Array:
         if isinstance(dtype, str):

@@ -1,6 +1,7 @@
-"""torch on the CPU and on CUDA (ROCm builds call it so, too); XLA devices in xla.py. Autograd is not used."""
+"""torch: its functions on the CPU, and which device is asked for. CUDA in cuda.py, XLA in xla.py; no autograd."""
 
 import re
+from functools import partial
 from typing import Any
 
 import array_api_compat.torch as standard
@@ -11,10 +12,9 @@ from ...arrays import Array
 from ...errors import BackendUnavailable, InputError
 from ..backend import Backend
 from ..namespace import HostArray, Namespace, widened_product
+from .native import NativeDropout
 
 HALVES = (torch.float16, torch.bfloat16)
-MM_WITH_DTYPE = hasattr(torch.ops.aten.mm, "dtype")
-"""Whether `torch.mm` has `out_dtype` (since 2.8, on CUDA): a product of halves in float32, at the speed of halves."""
 
 
 def take(x: Array, indices: Array, /, *, axis: int = 0) -> Array:
@@ -30,6 +30,9 @@ def take_along_axis(x: Array, indices: Array, /, *, axis: int = -1) -> Array:
 class TorchNamespace(Namespace):
     """torch's functions on one device."""
 
+    native: type[NativeDropout] = NativeDropout
+    """Draws what dropout keeps by the generator of such a device."""
+
     def __init__(self, device: torch.device) -> None:
         super().__init__(standard, device)
         self._device = device
@@ -42,16 +45,13 @@ class TorchNamespace(Namespace):
 
     def index_add(self, x: Array, index: Array, values: Array) -> Array:
         wide = x.float() if x.dtype in HALVES else x
-        values = values.to(wide.dtype)
-        if x.device.type == "cuda":
-            # index_add_ uses atomics there; index_put_ sorts the indices and sums each row in order
-            return wide.index_put((index.long(),), values, accumulate=True).to(x.dtype)
-        return wide.index_add(0, index, values).to(x.dtype)
+        return self._with_rows_added(wide, index, values.to(wide.dtype)).to(x.dtype)
+
+    def _with_rows_added(self, x: Array, index: Array, values: Array) -> Array:
+        """`index_add` of one full type."""
+        return x.index_add(0, index, values)
 
     def product(self, a: Array, b: Array) -> Array:
-        if a.device.type == "cuda" and a.dtype in HALVES and b.ndim == 2 and MM_WITH_DTYPE:
-            rows = torch.mm(a.reshape(-1, a.shape[-1]), b, out_dtype=torch.float32)
-            return rows.reshape(*a.shape[:-1], b.shape[-1])
         return widened_product(self, a, b)
 
     def to_numpy(self, x: Array) -> HostArray:
@@ -68,11 +68,14 @@ class TorchNamespace(Namespace):
             # torch refuses negative strides and foreign byte order and warns about read-only memory
             array = np.asarray(array, dtype=array.dtype.newbyteorder("="), order="C")
             tensor = torch.from_numpy(array if array.flags.writeable else array.copy())
-        return tensor.to(self._device, dtype=dtype)
+        return self._sent(tensor.to(dtype=dtype))
+
+    def _sent(self, tensor: torch.Tensor) -> Array:
+        """From the host's memory to the device."""
+        return tensor.to(self._device)
 
     def synchronize(self) -> None:
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
+        """On the CPU torch has always finished."""
 
 
 def device_of(array: Array) -> str:
@@ -81,36 +84,26 @@ def device_of(array: Array) -> str:
     return f"{kind}:{index}" if index else kind
 
 
-def _check_cuda(index: int) -> None:
-    """Allocate and add: a driver can list a GPU that can't compute."""
-    if not torch.backends.cuda.is_built():
-        raise BackendUnavailable(
-            f"backend 'torch:cuda': torch {torch.__version__} is a CPU-only build; "
-            "install a CUDA build, see https://pytorch.org/get-started"
-        )
-    try:
-        torch.cuda.init()  # its error tells a missing driver from an old one and from a missing device
-        count = torch.cuda.device_count()
-        if index < count:
-            (torch.ones(2, device=torch.device("cuda", index)) + 1).cpu()
-    except (RuntimeError, AssertionError) as error:
-        raise BackendUnavailable(f"backend 'torch:cuda': {_first_line(error)}") from error
-    if index >= count:
-        raise InputError(f"backend 'torch': there is no GPU {index}; {count} are visible, counted from 0")
-
-
 def _on_xla(index: int | None) -> TorchNamespace:
     try:
         from . import xla
     except ImportError as error:
         raise BackendUnavailable(
-            f"backend 'torch:xla': {_first_line(error)}; pip install torch_xla, in the version of torch"
+            f"backend 'torch:xla': {first_line(error)}; pip install torch_xla, in the version of torch"
         ) from error
     return xla.namespace(index)
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
+def _on_cuda(index: int | None) -> TorchNamespace:
+    from . import cuda
+
+    assert index is not None  # "all" is of xla alone
+    return cuda.namespace(index)
+
+
+def first_line(error: BaseException) -> str:
+    """Of its message, or its class's name."""
+    return (str(error) or type(error).__name__).partition("\n")[0]
 
 
 def create(device: str | None) -> Backend:
@@ -126,9 +119,7 @@ def create(device: str | None) -> Backend:
     if kind == "xla":
         namespace = _on_xla(index)
     elif kind == "cuda":
-        assert index is not None  # "all" is of xla alone
-        _check_cuda(index)
-        namespace = TorchNamespace(torch.device("cuda", index))
+        namespace = _on_cuda(index)
     else:
         namespace = TorchNamespace(torch.device("cpu"))
     return Backend(
@@ -137,6 +128,7 @@ def create(device: str | None) -> Backend:
         namespace,
         ("float16", "bfloat16", "float32", "float64"),
         static_shapes=kind == "xla",
+        native=partial(namespace.native, namespace._device),
         array_modules=("torch",),
         device_of=device_of,
     )

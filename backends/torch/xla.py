@@ -3,30 +3,42 @@
 Two differences stay, both of the CPU device: denormal numbers are flushed to zero, and each new shape costs a
 compilation.
 
-Work is traced and runs, as one program, where a value is asked for: a training step is one. "xla:all" takes all
-devices of the machine as one: the compiler shares the work out along the batch, whose arrays lie in equal parts on all
-devices (SPMD; Xu et al. 2021, "GSPMD").
+Work is traced and runs, as one program, where a value is asked for or fetched: a training step is one. "xla:all" takes
+all devices of the machine as one: the compiler shares the work out along the batch, whose arrays lie in equal parts on
+all devices (SPMD; Xu et al. 2021, "GSPMD").
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 import torch_xla
 import torch_xla.runtime
+from torch_xla.core import xla_model
 
 from ...arrays import Array
 from ...errors import BackendUnavailable
 from ..erf import erf_standard
 from ..namespace import HostArray
 from . import backend as torch_backend
-from .backend import HALVES, TorchNamespace
+from .backend import HALVES, TorchNamespace, first_line
+from .native import LANES, NativeDropout
+
+
+class XlaDropout(NativeDropout):
+    """XLA's generator is one a device, which has a state and no name. Where it begins is an input of the program."""
+
+    def _kept(self, start: int, threshold: int, shape: tuple[int, ...]) -> Array:
+        xla_model.set_rng_state(start, str(self._device))
+        return torch.rand(shape, device=self._device) >= threshold / LANES
 
 
 class XlaNamespace(TorchNamespace):
     """torch's functions on an XLA device."""
 
-    traced = True
+    asynchronous = True
+    native = XlaDropout
 
     def __init__(self, device: torch.device) -> None:
         super().__init__(device)
@@ -54,6 +66,11 @@ class XlaNamespace(TorchNamespace):
         """After computing all that is pending, as one program: each array alone would compile its whole past again."""
         torch_xla.sync()
         return super().to_numpy(x)
+
+    def fetch(self, x: Array) -> Callable[[], HostArray]:
+        """Runs all that is pending, as one program, without waiting."""
+        torch_xla.sync()
+        return lambda: TorchNamespace.to_numpy(self, x)
 
     def synchronize(self) -> None:
         torch_xla.sync(wait=True)
@@ -118,7 +135,7 @@ def namespace(index: int | None) -> XlaNamespace:
         device: torch.device = torch_xla.device(index or None)
         (torch.ones(2, device=device) + 1).cpu()
     except RuntimeError as error:
-        raise BackendUnavailable(f"backend 'torch:xla': {str(error).splitlines()[0]}") from error
+        raise BackendUnavailable(f"backend 'torch:xla': {first_line(error)}") from error
     if index is None:
         return SharedNamespace(device, torch_xla.runtime.global_runtime_device_count())
     return XlaNamespace(device)

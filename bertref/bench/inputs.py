@@ -6,6 +6,7 @@ token, so that a text of n - 2 words is a sequence of exactly n tokens.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,14 +51,17 @@ def peer_schedule(job: Job) -> Schedule:
 
 
 def architecture_of(job: Job) -> tuple[BertConfig, Numerics]:
-    """The config and the dialect. Raises `InputError` if the sequences don't fit, or if it has no room for words."""
+    """The config, with the padding id of the sequences, and the dialect. Raises `InputError` if the sequences don't
+    fit, if it has no room for words, or if the work has a second segment and the network hasn't."""
     config, numerics = architecture(options(job))
-    if job.seq_len > config.max_position_embeddings:
-        raise InputError(
-            f"--seq-len {job.seq_len} is longer than the {config.max_position_embeddings} positions of {job.config}"
-        )
-    if config.vocab_size <= FIRST_WORD or config.type_vocab_size < 2:
-        raise InputError(f"{job.config}: a vocabulary of more than {FIRST_WORD} tokens and two segments are needed")
+    if not job.from_text:
+        config = replace(config, pad_token_id=PAD)
+    if job.seq_len > config.max_length:
+        raise InputError(f"--seq-len {job.seq_len} is longer than the {config.max_length} positions of {job.config}")
+    if config.vocab_size <= FIRST_WORD:
+        raise InputError(f"{job.config}: a vocabulary of more than {FIRST_WORD} tokens is needed")
+    if config.type_vocab_size < 2 and job.command != "predict":
+        raise InputError(f"{job.config}: bench {job.command} needs two segments; predict does without")
     return config, numerics
 
 
@@ -77,7 +81,8 @@ def vocabulary(size: int) -> Vocab:
 
 def heads_of(job: Job) -> tuple[str, ...]:
     """The heads of the model, by their names in `bertref.heads`."""
-    return (KINDS[job.task].head,) if job.command == "finetune" else COMBINATIONS["pretraining"].heads
+    own = {"finetune": (KINDS[job.task].head,), "predict": ("masked_lm",)}
+    return own.get(job.command, COMBINATIONS["pretraining"].heads)
 
 
 def class_of(job: Job) -> str:

@@ -1,6 +1,6 @@
 """The batch: what one training or evaluation step reads, as NumPy arrays on the host.
 
-Letters: B examples, S tokens of a padded sequence. Rows are padded with zeros: a padded token has attention_mask 0. The
+Letters: B examples, S tokens of a padded sequence, whose padding has attention_mask 0 and the padding id. The
 names follow Hugging Face. A task's batch is a subclass that adds fields, a line of `LAYOUT` for each, and what is
 checked of them: pre-training's is `data.pretraining.batch.PretrainingBatch`, the tasks' are in `data.tasks.batches`.
 """

@@ -14,12 +14,7 @@ from collections.abc import Mapping
 from ..arrays import Array, Namespace
 from ..errors import InputError
 from .faster import Updates, chosen
-from .norms import squared_norm
-
-
-def scaled(xp: Namespace, a: Array, factor: Array) -> Array:
-    """a times a 0-d array, in a's type."""
-    return a * xp.astype(factor, a.dtype, copy=False)
+from .norms import scaled, squared_norm
 
 
 def global_norm(xp: Namespace, grads: Mapping[str, Array], updates: Updates | None = None) -> Array:

@@ -12,10 +12,10 @@ from typing import Any
 from ..arrays import Array, Namespace
 from ..config import Numerics
 from ..errors import InputError
+from ..params import Shape
 from .adam_variants import LEFT_OUT
-from .clip import scaled
-from .faster import Updates, chosen
-from .flat import Flat, Layout, Shape, buffers
+from .faster import Updates, decided
+from .flat import Flat, Layout, buffers
 from .rule import UpdateRule
 from .rules import RULES
 
@@ -117,13 +117,15 @@ class Optimizer:
         factor: Array | None = None,
         updates: Updates | None = None,
         donate: bool = False,
+        only_if: Array | None = None,
     ) -> tuple[dict[str, Array], dict[str, Array]]:
         """New (params, state) after one update with learning rate `rate`; `step` counts this update from 1.
 
         Gradients are those of `params`, in the same type: already unscaled and averaged, and clipped by `factor`
         (`clipping_factor`; None: not at all). `updates` are faster versions of the formulas, see `faster`; with
-        `donate` they may overwrite `params` and `state`. Raises `InputError` if names, types or the step don't fit: a
-        parameter without a gradient isn't skipped, because that would hide it.
+        `donate` they may overwrite `params` and `state`. All stays as it is where `only_if`, a 0-d bool on the device,
+        is false: it is decided there. Raises `InputError` if names, types or the step don't fit: a parameter without a
+        gradient isn't skipped, because that would hide it.
         """
         self._check(params, grads, state, step)
         numbers = {dtype: self._numbers(xp, dtype, rate, step) for dtype in {p.dtype for p in params.values()}}
@@ -131,14 +133,9 @@ class Optimizer:
         new_state: dict[str, Array] = {}
         for name, p in params.items():
             kept = self.names([name])
-            arrays = [p, grads[name], *(state[moment] for moment in kept)]
-            settings = self._settings(name)
-            compute = chosen(updates, self.rule.update, *arrays, donate=donate)
-            if compute is not self.rule.update:
-                settings["factor"] = factor
-            elif factor is not None:
-                arrays[1] = scaled(xp, arrays[1], factor)
-            new_params[name], *moments = compute(xp, *arrays, *numbers[p.dtype], **settings)
+            arrays = (p, grads[name], *(state[moment] for moment in kept))
+            compute = decided(updates, self.rule.update, *arrays, donate=donate, factor=factor, only_if=only_if)
+            new_params[name], *moments = compute(xp, *arrays, *numbers[p.dtype], **self._settings(name))
             new_state |= zip(kept, moments, strict=True)
         return new_params, new_state
 

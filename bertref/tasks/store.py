@@ -51,7 +51,8 @@ class Unit(NamedTuple):
 
 @dataclass(frozen=True)
 class FeatureStore:
-    """Features of one part. `width` sequences make a unit; `counted` is what whoever made them had to say."""
+    """Features of one part. `width` sequences make a unit; `counted` is what whoever made them had to say; `padding` is
+    the model's id behind sequences that are shorter than others of their batch."""
 
     width: int
     ids: npt.NDArray[np.int32]
@@ -60,6 +61,7 @@ class FeatureStore:
     columns: Mapping[str, Column]
     targets: Mapping[str, npt.NDArray[Any]]
     counted: Mapping[str, int]
+    padding: int
 
     def __len__(self) -> int:
         return len(self.second) // self.width
@@ -84,7 +86,7 @@ class FeatureStore:
         real = columns < (ends - starts)[:, None]
         places = np.where(real, starts[:, None] + columns, 0)
         found: dict[str, npt.NDArray[Any]] = {
-            "input_ids": np.where(real, self.ids[places], 0).astype(np.int32),
+            "input_ids": np.where(real, self.ids[places], self.padding).astype(np.int32),
             "attention_mask": real.astype(np.int32),
             "token_type_ids": (real & (columns >= self.second[rows][:, None])).astype(np.int32),
             "example": rows,
@@ -125,19 +127,21 @@ def cache_folder() -> Path:
 
 
 def open_or_make(
-    folder: Path, units: Iterator[Unit], columns: Mapping[str, Column], width: int, counted: Mapping[str, int]
-) -> FeatureStore:
-    """The features in `folder`; made of `units` if they are not there. `counted` is read after the last unit.
+    folder: Path, units: Iterator[Unit], columns: Mapping[str, Column], width: int, counted: Mapping[str, int],
+    *, padding: int,
+) -> FeatureStore:  # fmt: skip
+    """The features in `folder`; made of `units` if they are not there. `counted` is read after the last unit; `padding`
+    is the id that batches are padded with.
 
     Raises `InputError` if the folder can't be written, and whatever `units` raises, with nothing left behind.
     """
     if not (folder / SUMMARY).is_file():
         folder.parent.mkdir(parents=True, exist_ok=True)
         write_folder(folder, lambda temporary: _write(temporary, units, columns, width, counted))
-    return read(folder)
+    return read(folder, padding)
 
 
-def read(folder: Path) -> FeatureStore:
+def read(folder: Path, padding: int) -> FeatureStore:
     """The features that `open_or_make` wrote. Raises `InputError` if they are damaged."""
     try:
         summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
@@ -152,7 +156,7 @@ def read(folder: Path) -> FeatureStore:
         bounds = _mapped(folder / "bounds.bin", "<i8")
         if len(ids) != summary["tokens"] or len(second) != summary["sequences"] or len(bounds) != len(second) + 1:
             raise ValueError("its files are cut off")
-        return FeatureStore(summary["width"], ids, second, bounds, columns, targets, summary["counted"])
+        return FeatureStore(summary["width"], ids, second, bounds, columns, targets, summary["counted"], padding)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{folder}: the cached features are damaged ({error}); remove the folder") from None
 

@@ -15,7 +15,8 @@ from .finetuning.options import FinetuneOptions
 from .finetuning.run import FinetuneResult, finetune
 from .pretraining.options import PretrainOptions
 from .pretraining.run import Result, pretrain
-from .step import State, StepResult, TrainingRecipe, train_step
+from .results import StepResult
+from .step import State, TrainingRecipe, train_step
 
 __all__ = [
     "FinetuneOptions", "FinetuneResult", "PretrainOptions", "Result", "State", "StepResult", "TrainingRecipe",

@@ -7,6 +7,7 @@ from typing import Any
 from ..arrays import Array, Namespace
 from ..checkpoint import training as states
 from ..errors import CheckpointError
+from ..opset import OpSet
 from ..precision import loss_scale_from_dict
 from .parallel.agreement import must_hold_the_same
 from .parallel.world import World
@@ -52,7 +53,7 @@ def tell(report: Report, path: Path, saved: states.TrainingState, world: World) 
 
 
 def restored(
-    xp: Namespace, recipe: TrainingRecipe, saved: states.TrainingState, path: Path,
+    ops: OpSet, recipe: TrainingRecipe, saved: states.TrainingState, path: Path,
     shapes: Mapping[str, tuple[int, ...]],
 ) -> State:  # fmt: skip
     """The state of a model with parameters of these shapes that was saved at `path`, on the device.
@@ -63,10 +64,11 @@ def restored(
         raise CheckpointError(
             f"{path}: holds the parameters of another config; resume with the run's own, or another --out"
         )
+    xp = ops.xp
     state = State(
         {name: xp.from_numpy(saved.params[name]) for name in shapes},
         {name: xp.from_numpy(array) for name, array in saved.moments.items()},
         saved.step,
         loss_scale_from_dict(saved.loss_scale) if saved.loss_scale else None,
     )
-    return laid_out(xp, recipe, state)
+    return laid_out(ops, recipe, state)

@@ -12,7 +12,8 @@ from ..opset import OpSet
 from ..precision import first_nonfinite
 from ..probes import Recorder
 from ..topology import probe_names
-from .step import State, StepResult, TrainingRecipe, gradients
+from .results import StepResult
+from .step import State, TrainingRecipe, gradients
 
 WINDOW = 20
 FACTOR = 3.0

@@ -15,10 +15,11 @@ from ..data.prefetch import Prefetch
 from ..objectives import TOTAL
 from ..opset import OpSet
 from .diverged import DivergenceWatch
-from .figures import fetched
 from .parallel.sums import anywhere
 from .report import Report
-from .step import State, StepResult, TrainingRecipe, train_step
+from .results import StepResult
+from .step import State, TrainingRecipe
+from .stepper import Stepper
 
 
 class Task(Protocol):
@@ -78,29 +79,40 @@ def train(
     should_stop: Callable[[], bool],
 ) -> Trained:
     """Steps from `state` to the last. `should_stop` is asked after each, in every process; where one says so, all save
-    the state at once and end.
+    the state at once and end. Where steps have losses of several kinds, the last of each kind is shown every time.
 
     Raises `TrainingDiverged` as `DivergenceWatch` does.
     """
     curve: list[tuple[int, float]] = []
+    unseen: dict[frozenset[str], StepResult] = {}  # the last step of a kind, which is what its losses are called
     clock = _Clock()
+
+    def seen(result: StepResult, before: State, batch: Batch) -> None:
+        watch.look(result, before, batch)
+        clock.add(int(np.sum(batch.attention_mask)))
+        unseen[frozenset(result.losses)] = result
+        if pace.reports(result.step):
+            for shown in sorted(unseen.values(), key=lambda each: each.step):
+                curve.append((shown.step, shown.loss))
+                report("step", {**_values(shown), "steps": pace.steps, **clock.values()})
+            unseen.clear()
+
+    stepper = Stepper(ops, recipe, state, seen)
     with Prefetch(_batches(task, state.step, pace.steps)) as batches:
         for batch in batches:
-            before = state
-            state, result = train_step(ops, recipe, before, batch, donate=True)
-            watch.look(result, before, batch)
-            clock.add(int(np.sum(batch.attention_mask)))
-            if pace.reports(result.step):
-                curve.append((result.step, result.loss))
-                report("step", {**_values(ops, result), "steps": pace.steps, **clock.values()})
+            stepper.step(batch)
+            step = stepper.state.step
             stopped = anywhere(recipe.world, should_stop())
-            if stopped or pace.saves(state.step):
-                task.save(state)
+            saves = stopped or pace.saves(step)
+            if saves or pace.evaluates(step) or step == pace.steps:
+                stepper.settle()
+            if saves:
+                task.save(stepper.state)
             if stopped:
-                return Trained(state, True, curve)
-            if pace.evaluates(state.step) and not task.evaluate(state):
+                return Trained(stepper.state, True, curve)
+            if pace.evaluates(step) and not task.evaluate(stepper.state):
                 break
-    return Trained(state, False, curve)
+    return Trained(stepper.state, False, curve)
 
 
 def _batches(task: Task, first: int, steps: int) -> Iterator[Batch]:
@@ -108,10 +120,10 @@ def _batches(task: Task, first: int, steps: int) -> Iterator[Batch]:
         yield task.batch(step)
 
 
-def _values(ops: OpSet, result: StepResult) -> dict[str, Any]:
-    """What a step reports: its losses, and its figures, which are fetched now."""
+def _values(result: StepResult) -> dict[str, Any]:
+    """What a step reports: its losses and its figures."""
     parts = {f"{name}_loss": loss for name, loss in result.losses.items() if name != TOTAL}
-    figures = {name: mean.value for name, mean in fetched(ops.xp, result.figures).items()}
+    figures = {name: mean.value for name, mean in result.figures.items()}
     return {
         **figures, "step": result.step, "loss": result.loss, **parts, "gradient_norm": result.gradient_norm,
         "rate": result.rate, "updated": result.updated, "learning_rate": result.rate,

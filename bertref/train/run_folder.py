@@ -1,8 +1,9 @@
 """The folder of a run: the record of the options it was started with, and to whom the folder belongs.
 
-    run.json    {"format": "bertref-run", "version": 1, "options": {...}, "init": {"path": ..., "sha256": ...}}
+    run.json    {"format": "bertref-run", "version": 1, "options": {...}, "init": {"path": ..., "sha256": ...},
+                 "teacher": {"path": ..., "sha256": ...}}
 
-`init` is there only if the run went on from a model.
+`init` is there only if the run went on from a model, `teacher` only if it has one.
 """
 
 import json
@@ -20,20 +21,22 @@ from .report import Report
 
 RUN_FILE = "run.json"
 FORMAT_VERSION = 1
+ROLES = ("init", "teacher")
+"""What a model may be to a run."""
 
 
 @dataclass(frozen=True)
 class RunRecord:
-    """The options of a run that decide what is learnt, by name; and the path and the digest of the model that it went
-    on from, None if it began with a new one or that model need not be looked at any more."""
+    """The options of a run that decide what is learnt, by name; and by role (`ROLES`) the path and the digest of the
+    models that it needs: without `init` it began with a new one, or that model need not be looked at any more."""
 
     options: dict[str, Any] = field(default_factory=dict)
-    init: dict[str, str] | None = None
+    models: Mapping[str, dict[str, str]] = field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
         """Writes `run.json`."""
         content = {"format": "bertref-run", "version": FORMAT_VERSION, "options": self.options}
-        content |= {"init": self.init} if self.init else {}
+        content |= self.models
         write_file(folder / RUN_FILE, (json.dumps(content, indent=2) + "\n").encode())
 
     @classmethod
@@ -44,17 +47,18 @@ class RunRecord:
             return None
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            version, options, init = content["version"], dict(content["options"]), content.get("init")
+            version, options = content["version"], dict(content["options"])
+            models = {role: content[role] for role in ROLES if role in content}
             if "precision" in options:
                 options["precision"] = canonical(options["precision"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(f"{path}: is damaged ({error}); start again with another --out") from None
         if version != FORMAT_VERSION:
             raise CheckpointError(f"{path}: format version {version}; this bertref reads version {FORMAT_VERSION}")
-        return cls(options, init)
+        return cls(options, models)
 
     def must_equal(self, now: "RunRecord", folder: Path, defaults: Mapping[str, Any]) -> None:
-        """Raises `InputError` naming the options with which the run in `folder` was started differently, or the model
+        """Raises `InputError` naming the options with which the run in `folder` was started differently, or a model
         that has changed since.
 
         An option that a record lacks, because the version that wrote it did not have it, counts as its default.
@@ -68,11 +72,13 @@ class RunRecord:
             raise InputError(
                 f"{folder}: can't be resumed with other options: {pairs}. Give the same ones, or another --out"
             )
-        if now.init and self.init and now.init["sha256"] != self.init["sha256"]:
-            raise InputError(
-                f"{folder}: can't be resumed: the weights of {now.init['path']} have changed since the run began; "
-                "start again with another --out"
-            )
+        for role in ROLES:
+            its, before = now.models.get(role), self.models.get(role)
+            if its and before and its["sha256"] != before["sha256"]:
+                raise InputError(
+                    f"{folder}: can't be resumed: the weights of {its['path']} have changed since the run began; "
+                    "start again with another --out"
+                )
 
 
 def is_finished(out: Path, record: RunRecord, defaults: Mapping[str, Any]) -> bool:

@@ -48,6 +48,11 @@ def _resized(model: SavedModel, shapes: Shapes) -> bool:
     return any(name in model.params and not _has(model, name, shape) for name, shape in shapes.items())
 
 
+def recorded_model(name: str, model: SavedModel) -> dict[str, str]:
+    """A model as `run.json` has it: its name among the options, and a digest of its weights."""
+    return {"path": name, "sha256": weights_digest(model.params)}
+
+
 def weights_digest(params: Mapping[str, npt.NDArray[Any]]) -> str:
     """SHA-256 over names, types, shapes and values, whatever file they were in."""
     total = hashlib.sha256()

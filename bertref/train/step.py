@@ -19,16 +19,17 @@ from ..dropout import Dropout
 from ..errors import InputError
 from ..layers import Settings
 from ..mixed import mixed
-from ..objectives import TOTAL, Figure, Objective, Outcome, added, losses_and_gradients, ordered
+from ..objectives import Objective, Outcome, added, losses_and_gradients, ordered
 from ..opset import OpSet
 from ..optim import Optimizer, Schedule, accumulate, clipping_factor, global_norm
-from ..optim.flat import Flat, Layout, Shape, buffers, shapes_of, with_buffers, with_joined
+from ..optim.flat import Flat, Layout, buffers, shapes_of, with_buffers, with_joined
+from ..params import Shape
 from ..precision import LossScale, Precision, cast, unscale
 from ..probes import Recorder
-from .host_numbers import host_numbers
 from .parallel.shards import Shards
 from .parallel.sums import nothing, summed, summed_outcome
 from .parallel.world import ALONE, World
+from .results import IssuedStep, StepResult
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ class TrainingRecipe:
     chunks: int = 1
     packed: bool = False
     seed: int = 0
+    rng: str = "reference"
+    """Whose random numbers dropout takes (`bertref.dropout.RNGS`)."""
     rate_scales: Mapping[str, float] = field(default_factory=dict)
     """Parameter -> what its rate is multiplied by; 1 for those that are not named. 0 freezes one: its gradient counts
     for no norm and it stays as it is, without decay."""
@@ -55,47 +58,31 @@ class TrainingRecipe:
 
 @dataclass(frozen=True)
 class State:
-    """Master weights and moments on the device, how many updates are done, and the loss scale. Both are laid out in
-    buffers (`optim.flat`) where the library has views."""
+    """Master weights and moments on the device, how many updates are done, and the loss scale. Weights and moments are
+    laid out in buffers (`optim.flat`) where `lays_out`. `made` is of a state to which an asynchronous device may not
+    come: whether it has, a 0-d bool there; if not, no step is made from it."""
 
     params: dict[str, Array]
     moments: dict[str, Array]
     step: int
     loss_scale: LossScale | None
-
-
-@dataclass(frozen=True)
-class StepResult:
-    """What a step reports: on the host, but for the figures, which whoever shows them fetches (`figures.fetched`).
-    `updated` is False where the step was not made."""
-
-    step: int
-    losses: dict[str, float]
-    figures: dict[str, Figure]
-    gradient_norm: float
-    rate: float
-    updated: bool
-
-    @property
-    def loss(self) -> float:
-        """The total."""
-        return self.losses[TOTAL]
+    made: Array | None = None
 
 
 def initial_state(ops: OpSet, recipe: TrainingRecipe, params: dict[str, np.ndarray[Any, Any]]) -> State:
     """The state before the first step, from host parameters."""
     xp = ops.xp
     master = {name: xp.from_numpy(array.astype(recipe.precision.master)) for name, array in params.items()}
-    if lays_out(xp, recipe):
+    if lays_out(ops, recipe):
         master = layout_of(recipe, shapes_of(master)).laid(xp, master)
     own = recipe.shards.own(xp, master) if recipe.shards else master
     return State(master, recipe.optimizer.init_state(xp, own), 0, recipe.precision.initial_loss_scale())
 
 
-def lays_out(xp: Namespace, recipe: TrainingRecipe) -> bool:
-    """Whether parameters are laid out in buffers. Where calls are only noted, the views of a buffer would be so many
-    more results of a program; and some optimisers need each parameter by itself."""
-    return not (xp.traced or recipe.optimizer.rule.whole)
+def lays_out(ops: OpSet, recipe: TrainingRecipe) -> bool:
+    """Whether parameters are laid out in buffers. To XLA, which compiles programs, the views of a buffer would be so
+    many more results of one; and some optimisers need each parameter by itself."""
+    return not (getattr(ops.backend, "static_shapes", False) or recipe.optimizer.rule.whole)
 
 
 def layout_of(recipe: TrainingRecipe, shapes: Mapping[str, Shape]) -> Layout:
@@ -103,13 +90,13 @@ def layout_of(recipe: TrainingRecipe, shapes: Mapping[str, Shape]) -> Layout:
     return recipe.optimizer.layout(shapes, recipe.rate_scales, recipe.world.size)
 
 
-def laid_out(xp: Namespace, recipe: TrainingRecipe, state: State) -> State:
+def laid_out(ops: OpSet, recipe: TrainingRecipe, state: State) -> State:
     """The state with its arrays copied into buffers, if they are to be."""
-    if not lays_out(xp, recipe):
+    if not lays_out(ops, recipe):
         return state
     layout = layout_of(recipe, shapes_of(state.params))
-    moments = layout.times(recipe.optimizer.rule.moments).laid(xp, state.moments)
-    return replace(state, params=layout.laid(xp, state.params), moments=moments)
+    moments = layout.times(recipe.optimizer.rule.moments).laid(ops.xp, state.moments)
+    return replace(state, params=layout.laid(ops.xp, state.params), moments=moments)
 
 
 def shared_out(recipe: TrainingRecipe, xp: Namespace, state: State) -> tuple[TrainingRecipe, State]:
@@ -144,7 +131,8 @@ def dropout_of(ops: OpSet, recipe: TrainingRecipe, batch: Batch, step: int) -> D
     mask = np.asarray(batch.attention_mask) != 0
     return Dropout(  # an example of several sequences, a multiple choice, is as many rows
         ops.xp, recipe.seed, step, np.asarray(batch.example).reshape(-1), mask.reshape(-1, mask.shape[-1]),
-        recipe.packed, config.hidden_dropout_prob, config.attention_probs_dropout_prob, ops.share, ops.draw,
+        recipe.packed, config.hidden_dropout_prob, config.attention_probs_dropout_prob, ops.share,
+        ops.drawing(recipe.rng),
     )  # fmt: skip
 
 
@@ -220,19 +208,24 @@ def slices(rows: int, count: int) -> list[slice]:
 
 
 def train_step(
-    ops: OpSet,
-    recipe: TrainingRecipe,
-    state: State,
-    batch: Batch,
-    recorder: Recorder | None = None,
-    *,
-    donate: bool = False,
-) -> tuple[State, StepResult]:
-    """The state after one step. Not-finite gradients skip the update under a dynamic loss scale; else they are reported
-    in `StepResult` (the caller stops) and the state does not change.
+    ops: OpSet, recipe: TrainingRecipe, state: State, batch: Batch, recorder: Recorder | None = None,
+    *, donate: bool = False,
+) -> tuple[State, StepResult]:  # fmt: skip
+    """The state after one step, and what it reports. Not-finite gradients skip the update under a dynamic loss scale;
+    else they are reported in `StepResult` (the caller stops) and the state does not change.
 
     `donate` gives `state` away if an update is made: its arrays may become the next state's, which saves memory.
     """
+    after, issued = issue_step(ops, recipe, state, batch, recorder, donate=donate)
+    return after if issued.result.updated else not_updated(state, after), issued.result
+
+
+def issue_step(
+    ops: OpSet, recipe: TrainingRecipe, state: State, batch: Batch, recorder: Recorder | None = None,
+    *, donate: bool = False,
+) -> tuple[State, IssuedStep]:  # fmt: skip
+    """As `train_step`, but an asynchronous device decides by itself whether an update is made, and isn't waited for.
+    The state is the one after an update; where the result is that none was made, `not_updated` tells the right one."""
     xp = ops.xp
     with np.errstate(all="ignore"):  # overflow and NaN are looked for, and reported with their name
         outcome, grads = gradients(ops, recipe, state, batch, recorder)
@@ -243,41 +236,35 @@ def train_step(
         factor = None
         if recipe.clip_norm is not None:
             factor = clipping_factor(xp, norm, recipe.clip_norm, epsilon=recipe.settings.numerics.clip_epsilon)
-        numbers, rate = [*outcome.losses.values(), norm], recipe.schedule.rate(state.step)
+        number, rate, made = state.step + 1, recipe.schedule.rate(state.step), None
         params, moments = state.params, state.moments
-        if xp.traced:  # asked for after the update, the numbers are of the same program
-            params, moments = _updated_if_finite(ops, recipe, state, flat, factor, rate, numbers)
-        *values, length = host_numbers(xp, numbers)
-        losses = dict(zip(outcome.losses, values, strict=True))
-        finite = bool(np.isfinite([*values, length]).all())
-        if finite and not xp.traced:
+        if xp.asynchronous:  # fetched after the update, the numbers are of the same program
+            made = _all_finite(xp, [*outcome.losses.values(), norm], state.made)
+            params, moments = _updated(ops, recipe, state, flat, factor, rate, donate=donate, only_if=made)
+        issued = IssuedStep(xp, number, rate, outcome, norm)
+        if not xp.asynchronous and issued.result.updated:
             params, moments = _updated(ops, recipe, state, flat, factor, rate, donate=donate)
-    scale = state.loss_scale.after(finite) if state.loss_scale else None
-    skipped = bool(state.loss_scale and state.loss_scale.dynamic and not finite)
-    done = state.step + 1 if finite or skipped else state.step
-    result = StepResult(state.step + 1, losses, outcome.figures, length, rate, finite)
-    return replace(state, params=params, moments=moments, step=done, loss_scale=scale), result
+    scale = state.loss_scale.after(finite=True) if state.loss_scale else None
+    return State(params, moments, number, scale, made), issued
 
 
-def _updated_if_finite(
-    ops: OpSet, recipe: TrainingRecipe, state: State, grads: Mapping[str, Array], factor: Array | None, rate: float,
-    numbers: list[Array],
-) -> tuple[dict[str, Array], dict[str, Array]]:
-    """The same, decided on the device: parameters and moments stay as they are unless all numbers are finite."""
-    xp = ops.xp
-    finite = xp.all(xp.stack([xp.isfinite(number) for number in numbers]))
-    params, moments = _updated(ops, recipe, state, grads, factor, rate, donate=False)
+def not_updated(before: State, after: State) -> State:
+    """The state after a step that was issued from `before`, led to `after`, and turned out not to have been made."""
+    scale = before.loss_scale.after(finite=False) if before.loss_scale else None
+    skipped = scale is not None and scale.dynamic
+    return State(after.params, after.moments, before.step + skipped, scale)
 
-    def chosen(new: dict[str, Array], old: dict[str, Array]) -> dict[str, Array]:
-        return {name: xp.where(finite, new[name], old[name]) for name in new}
 
-    return chosen(params, state.params), chosen(moments, state.moments)
+def _all_finite(xp: Namespace, numbers: list[Array], before: Array | None) -> Array:
+    """Whether these 0-d arrays are finite and the step before was made, a 0-d bool."""
+    flags = [xp.isfinite(number) for number in numbers]
+    return xp.all(xp.stack([*flags, xp.from_numpy(np.asarray(True)) if before is None else before]))
 
 
 def _updated(
     ops: OpSet, recipe: TrainingRecipe, state: State, grads: Mapping[str, Array], factor: Array | None, rate: float,
-    *, donate: bool,
-) -> tuple[dict[str, Array], dict[str, Array]]:
+    *, donate: bool, only_if: Array | None = None,
+) -> tuple[dict[str, Array], dict[str, Array]]:  # fmt: skip
     """Parameters and moments after the update: those with a gradient, each at its own rate. Whole buffers of them
     where `grads` are buffers."""
     xp, optimizer, scales, shards = ops.xp, recipe.optimizer, recipe.rate_scales, recipe.shards
@@ -288,7 +275,7 @@ def _updated(
         new_params, new_moments = optimizer.update(
             xp, {name: old[name] for name in names}, {name: grads[name] for name in names},
             {name: kept[name] for name in optimizer.names(names)}, rate=rate * scale, step=state.step + 1,
-            factor=factor, updates=ops.updates, donate=donate,
+            factor=factor, updates=ops.updates, donate=donate, only_if=only_if,
         )  # fmt: skip
         params |= new_params
         moments |= new_moments

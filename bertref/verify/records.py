@@ -23,6 +23,7 @@ from ..data.pretraining.batch import PretrainingBatch
 from ..heads import DECODER, labelled, parameter_shapes
 from ..optim import Optimizer
 from ..params import Shape
+from .integers import Misread, Stored
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -132,6 +133,8 @@ class Answers:
     unquantised  values without what quantisation does to them, as the subject's own scales say: what their step is
                judged by; the values themselves are what other steps start from
     unjudged   values that others are made from, of which nobody can say what is right -> why not
+    stored     tensor -> the parameters of its step that the subject stores in integers
+    misread    tensor -> integers that its step reads otherwise than they were made
     apart      "grad" if gradients come from another run than the forward values, "update" if updates come from another
                run than the gradients: two runs may round otherwise, and a gradient follows the values of its own
     """
@@ -143,6 +146,8 @@ class Answers:
     unquantised: Arrays = field(default_factory=dict)
     apart: frozenset[str] = frozenset()
     unjudged: Mapping[str, str] = field(default_factory=dict)
+    stored: Mapping[str, tuple[Stored, ...]] = field(default_factory=dict)
+    misread: Mapping[str, tuple[Misread, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,9 @@ def _namespaces() -> list[type[Namespace]]:
     from bertref.backends.numpy.backend import NumpyNamespace
     from bertref.backends.strict import StrictNamespace
     from bertref.backends.torch.backend import TorchNamespace
+    from bertref.backends.torch.cuda import CudaNamespace
 
-    return [CupyNamespace, NumpyNamespace, StrictNamespace, TorchNamespace]
+    return [CudaNamespace, CupyNamespace, NumpyNamespace, StrictNamespace, TorchNamespace]
 
 
 def _methods(namespace: type[Namespace]) -> dict[str, str]:
@@ -39,7 +40,7 @@ def test_every_backend_has_the_signatures_of_the_base() -> None:
     for namespace in _namespaces():
         assert _methods(namespace) == _methods(Namespace), namespace.__name__
         for name in contract.EXTRAS:
-            if name not in ("dtype", "dtype_name"):  # the base's own serve everybody
+            if name not in ("dtype", "dtype_name", "fetch"):  # the base's own serve everybody, or who never waits
                 assert getattr(namespace, name) is not getattr(Namespace, name), f"{namespace.__name__}.{name}"
 
 

@@ -25,13 +25,16 @@ POSITIONS = 24
 LABELS = ("negative", "positive", "neither")
 
 
-def classifier(folder: Path, *, labels: tuple[str, ...] = LABELS, **described: Any) -> Path:
+def classifier(
+    folder: Path, *, labels: tuple[str, ...] = LABELS, tokenizer: Tokenizer | None = None,
+    network: dict[str, Any] | None = None, **described: Any,
+) -> Path:  # fmt: skip
     """A small classifier with a head for masked words beside, as the package's own model has one."""
-    config, numerics = BertConfig(**{**small.CONFIG, "max_position_embeddings": POSITIONS}), Numerics()
-    heads = ("sequence_classification", "masked_lm")
+    config = BertConfig(**{**small.CONFIG, "max_position_embeddings": POSITIONS, **(network or {})})
+    numerics, heads = Numerics(), ("sequence_classification", "masked_lm")
     folder.mkdir()
     describe_model(
-        folder, config, numerics, Tokenizer(inputs.vocabulary(config.vocab_size)),
+        folder, config, numerics, tokenizer or Tokenizer(inputs.vocabulary(config.vocab_size)),
         architecture="BertForSequenceClassification", labels=labels, **described,
     )  # fmt: skip
     params = inputs.rich_parameters(config, numerics, 5, heads)
@@ -88,6 +91,25 @@ def test_the_peer_answers_the_same_from_text(tmp_path: Path, peer: str) -> None:
         ours.run(STEP)
         theirs.run(STEP)
         json.dumps([ours.about, theirs.about])
+
+
+@pytest.mark.parametrize("peer", ["onnxruntime", "transformers"])
+def test_a_roberta_races_from_text(tmp_path: Path, peer: str) -> None:
+    texts = Path(reviews(tmp_path)).read_text(encoding="utf-8").split("\n")
+    tokenizer = train_tokenizer(texts * 3, 290, kind="byte-level")
+    network = {
+        "model_type": "roberta", "vocab_size": len(tokenizer.vocab), "type_vocab_size": 1, "pad_token_id": 1,
+        "max_position_embeddings": POSITIONS + 2,
+    }  # fmt: skip
+    folder = classifier(tmp_path / "model", tokenizer=tokenizer, network=network)
+    made = with_lengths(Job("predict", model=str(folder), ragged=reviews(tmp_path), batch_size=4))
+    assert max(made.lengths) == POSITIONS
+    with arena(made) as place:
+        own = replace(made, folder=str(place))
+        ours, theirs = make_side(own), make_side(own.of(peer))
+        agreement.check(ours.figures(), theirs.figures(), peer, 1e-5)
+        theirs.run(STEP)
+    assert (work(made) or 0) > 0
 
 
 def test_both_onnx_files_classify_alike(tmp_path: Path) -> None:

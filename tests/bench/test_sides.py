@@ -66,6 +66,31 @@ def test_ragged_input_agrees(tmp_path: Path, command: str, peer: str) -> None:
         theirs.run(STEP)
 
 
+ONE_SEGMENT: dict[str, dict[str, Any]] = {
+    "roberta": {"type_vocab_size": 1, "pad_token_id": 1, "max_position_embeddings": 40},
+    "distilbert": {"dim": 16, "n_layers": 2, "n_heads": 2, "hidden_dim": 32},
+}
+
+
+@pytest.mark.parametrize("peer", ["transformers", "onnxruntime"])
+@pytest.mark.parametrize("variant", ONE_SEGMENT)
+def test_networks_without_a_second_segment_predict(tmp_path: Path, variant: str, peer: str) -> None:
+    changes = {"model_type": variant, "vocab_size": 300, **ONE_SEGMENT[variant]}
+    (tmp_path / "variant.json").write_text(json.dumps(changes if variant == "distilbert" else small.CONFIG | changes))
+    job = small.job(tmp_path, "predict", config=str(tmp_path / "variant.json"), ragged="squad", seq_len=24)
+    with arena(job) as folder:
+        ours, theirs = sides(job, peer, folder)
+        agreement.check(ours.figures(), theirs.figures(), peer, 1e-4)
+        ours.run(STEP)
+        theirs.run(STEP)
+
+
+def test_work_with_a_second_segment_is_refused_for_a_network_that_has_none(tmp_path: Path) -> None:
+    (tmp_path / "variant.json").write_text(json.dumps(small.CONFIG | {"model_type": "roberta", "type_vocab_size": 1}))
+    with pytest.raises(InputError, match=r"bench pretrain needs two segments; predict does without"):
+        inputs.architecture_of(small.job(tmp_path, config=str(tmp_path / "variant.json")))
+
+
 @pytest.mark.parametrize("peer", ["transformers", "torch"])
 @pytest.mark.parametrize(
     "name",
@@ -137,7 +162,7 @@ def test_a_peer_that_drops_its_biases_is_refused(tmp_path: Path) -> None:
 def test_what_is_timed_is_the_step_of_a_run() -> None:
     from bertref.bench.sides import ours
 
-    assert ours.train_step is loop.train_step
+    assert ours.Stepper is loop.Stepper
     assert ours.finetuning_recipe is setup.recipe_of
 
 

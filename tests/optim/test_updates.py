@@ -64,6 +64,24 @@ def test_lamb_with_a_trust_ratio_for_every_parameter(xp: Any) -> None:
         compare(CASES[0], run(xp, Optimizer("lamb"), CASES[0]), wanted[0])
 
 
+@pytest.mark.parametrize("kind", RULES)
+def test_whether_to_update_can_be_decided_on_the_device(xp: Any, kind: str) -> None:
+    """If not, all stays as it is, whatever the gradient; if so, these are the bits of an update."""
+    settings, given = Optimizer(kind), CASES[0]
+    params = {n: xp.from_numpy(p) for n, p in given.params.items()}
+    state = {n: xp.from_numpy(a) for n, a in given.state.items() if n.rpartition("/")[2] in settings.rule.moments}
+    grads = {n: xp.from_numpy(g) for n, g in given.grads[0].items()}
+    bad = {n: g * float("nan") for n, g in grads.items()}
+
+    def updated(grads: Any, only_if: Any) -> dict[str, bytes]:
+        new, moments = settings.update(xp, params, grads, state, rate=RATE, step=3, only_if=only_if)
+        return {n: np.asarray(xp.to_numpy(a)).tobytes() for n, a in (new | moments).items()}
+
+    yes, no = (xp.from_numpy(np.asarray(flag)) for flag in (True, False))
+    assert updated(bad, no) == {n: np.asarray(xp.to_numpy(a)).tobytes() for n, a in (params | state).items()}
+    assert updated(grads, yes) == updated(grads, None) != updated(grads, no)
+
+
 # ----------------------------------------------------------------------------------------------------
 # Mutated twins
 

@@ -39,7 +39,7 @@ def test_a_unit_has_a_pair_for_each_choice(tmp_path: Path) -> None:
 
 def test_a_batch_is_examples_by_choices(tmp_path: Path) -> None:
     made, examples = features(tmp_path)
-    store = open_or_make(tmp_path / "f", made.units(examples, TOKENIZER, {}), made.columns, made.width, {})
+    store = open_or_make(tmp_path / "f", made.units(examples, TOKENIZER, {}), made.columns, made.width, {}, padding=0)
     batch = made.batch(store, np.array([1, 0]))
     assert batch.input_ids.shape[:2] == (2, 4)
     assert batch.labels.tolist() == [0, 2]  # type: ignore[attr-defined]

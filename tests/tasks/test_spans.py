@@ -132,7 +132,7 @@ def test_batches_hold_the_windows(tmp_path: Path) -> None:
     features = SpanFeatures(SpanSettings(max_length=20, stride=5))
     counted: dict[str, int] = {}
     made = list(features.units([asked("London"), asked("Ada")], TOKENIZER, {}))
-    store = open_or_make(tmp_path / "f", iter(made), features.columns, features.width, counted)
+    store = open_or_make(tmp_path / "f", iter(made), features.columns, features.width, counted, padding=0)
     batch = features.batch(store, np.array([3, 0, 1]))
     assert isinstance(batch, SpanBatch)
     assert [*zip(batch.start_positions, batch.end_positions, strict=True)] == [columns(made[i]) for i in (3, 0, 1)]

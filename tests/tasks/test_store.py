@@ -26,7 +26,7 @@ def made(folder: Path, lengths: list[tuple[int, int]], width: int = 1) -> Featur
             marks = [i for e in encodings for i in e.input_ids]
             yield Unit(encodings, {"labels": number, "numbers": [number, -number], "marks": marks})
 
-    return open_or_make(folder / "features", units(), COLUMNS, width, {"examples": len(lengths)})
+    return open_or_make(folder / "features", units(), COLUMNS, width, {"examples": len(lengths)}, padding=9)
 
 
 @given(
@@ -41,7 +41,7 @@ def test_a_batch_holds_its_sequences(tmp_path_factory: pytest.TempPathFactory, l
     for row, unit in enumerate(units):
         first, second = lengths[unit]
         n = first + second
-        assert arrays["input_ids"][row].tolist() == [*range(1, n + 1), *[0] * (arrays["input_ids"].shape[1] - n)]
+        assert arrays["input_ids"][row].tolist() == [*range(1, n + 1), *[9] * (arrays["input_ids"].shape[1] - n)]
         assert arrays["attention_mask"][row].sum() == n
         assert arrays["token_type_ids"][row].tolist()[:n] == [0] * first + [1] * second
         assert not arrays["token_type_ids"][row][n:].any()
@@ -58,6 +58,7 @@ def test_several_sequences_a_unit(tmp_path: Path) -> None:
     arrays = store.arrays(np.array([1, 0]))
     assert arrays["input_ids"].shape == (2, 2, 8)
     assert arrays["example"].tolist() == [[2, 3], [0, 1]]
+    assert arrays["input_ids"][0, 0].tolist() == [1, *[9] * 7]
     assert arrays["attention_mask"].sum(axis=2).tolist() == [[1, 8], [3, 6]]
 
 
@@ -68,9 +69,9 @@ def test_it_is_made_once_and_nothing_is_left_of_a_failure(tmp_path: Path) -> Non
         yield Unit([sequence(2, 1)], {"labels": 0, "numbers": [0, 0], "marks": [1, 2, 3]})
         raise InputError("line 2: is wrong")
 
-    open_or_make(tmp_path / "features", failing(), COLUMNS, 1, {})  # it is there
+    open_or_make(tmp_path / "features", failing(), COLUMNS, 1, {}, padding=0)  # it is there
     with pytest.raises(InputError, match="line 2: is wrong"):
-        open_or_make(tmp_path / "others", failing(), COLUMNS, 1, {})
+        open_or_make(tmp_path / "others", failing(), COLUMNS, 1, {}, padding=0)
     assert [path.name for path in tmp_path.iterdir()] == ["features"]
 
 
@@ -79,7 +80,7 @@ def test_damage_is_found(tmp_path: Path) -> None:
     ids = tmp_path / "features" / "ids.bin"
     ids.write_bytes(ids.read_bytes()[:-4])
     with pytest.raises(InputError, match=r"features are damaged \(its files are cut off\); remove the folder"):
-        open_or_make(tmp_path / "features", iter(()), COLUMNS, 1, {})
+        open_or_make(tmp_path / "features", iter(()), COLUMNS, 1, {}, padding=0)
 
 
 def test_a_digest_is_of_content_and_settings(tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def test_a_batch_of_each_kind() -> None:
         with TemporaryDirectory() as folder:
             counted: dict[str, int] = {}
             made = features.units(examples(*labels), TOKENIZER, counted)
-            store = open_or_make(Path(folder) / "f", made, features.columns, 1, counted)
+            store = open_or_make(Path(folder) / "f", made, features.columns, 1, counted, padding=0)
             batch = features.batch(store, np.array([1, 0]))
             assert batch.labels.dtype == dtype  # type: ignore[attr-defined]
             assert len(batch) == 2

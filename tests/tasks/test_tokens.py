@@ -102,7 +102,8 @@ def test_a_batch_has_ignored_padding(tmp_path: Path) -> None:
     examples = [TokenExample("x", ("Ada", "Lovelace"), ("B-X", "I-X")), TokenExample("x", ("book",), ("O",))]
     features, counted = TokenFeatures(LABELS, TokenSettings(16)), dict[str, int]()
     store = open_or_make(
-        tmp_path / "f", features.units(examples, TOKENIZER, counted), features.columns, features.width, counted
+        tmp_path / "f", features.units(examples, TOKENIZER, counted), features.columns, features.width, counted,
+        padding=0,
     )
     batch = features.batch(store, np.array([1, 0]))
     assert batch.labels.tolist() == [[-100, 0, -100, -100, -100], [-100, 1, 2, -100, -100]]  # type: ignore[attr-defined]

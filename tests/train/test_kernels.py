@@ -115,7 +115,7 @@ def test_parameters_in_buffers_learn_as_they_do_apart(
     laid = [run(ops, plans[1], c, donate=True)]
     monkeypatch.setattr(step_module, "with_joined", lambda xp, params: dict(params))
     laid = [run(ops, plans[0], c, donate=True), *laid]
-    monkeypatch.setattr(step_module, "lays_out", lambda xp, recipe: False)
+    monkeypatch.setattr(step_module, "lays_out", lambda ops, recipe: False)
     plain = [run(ops, recipe, c, donate=True) for recipe in plans]
     for clipped, ((one, params), (other, same)) in enumerate(zip(laid, plain, strict=True)):
         assert isinstance(params, Flat)

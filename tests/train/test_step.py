@@ -394,15 +394,14 @@ def must_be_equal(ops: OpSet, one: State, other: State) -> None:
 def test_decided_on_the_device_a_step_is_the_same(
     monkeypatch: pytest.MonkeyPatch, precision: str, broken: bool
 ) -> None:
-    """Where everything is traced, whether an update is made is a choice inside the program: too large a loss scale
-    skips some steps, and a parameter that is NaN all of them."""
+    """An asynchronous device chooses whether an update is made: too large a loss scale skips some steps, and a
+    parameter that is NaN all of them."""
     ops, c = OpSet(backends.get("torch")), case()
     plan = recipe(c, precision=Precision.preset(precision))
     given = c.params | ({"cls.predictions.bias": c.params["cls.predictions.bias"] * np.nan} if broken else {})
     ended = []
-    monkeypatch.setattr(step_module, "lays_out", lambda xp, recipe: False)  # a norm of buffers is added up otherwise
-    for traced in (False, True):
-        monkeypatch.setattr(ops.xp, "traced", traced)
+    for asynchronous in (False, True):
+        monkeypatch.setattr(ops.xp, "asynchronous", asynchronous)
         state, results = initial_state(ops, plan, given), []
         if state.loss_scale:
             state = replace(state, loss_scale=LossScale(2.0**18))

@@ -15,10 +15,9 @@ from typing import Any
 
 from bertref.verify.checking import check
 
-from .right import IMPLEMENTATIONS, OF_VARIANTS, WAYS, asked
+from .right import KINDS, asked
 
 FIRST_SEED, CASES = 20_000, 200
-KINDS = (*WAYS, *IMPLEMENTATIONS, *OF_VARIANTS)
 
 
 def verified(kind: str, seed: int, folder: Path) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import numpy as np
 from bertref.onnx_export import export
 from bertref.topology import probe_names
 from bertref.verify.cases.case import generate
+from bertref.verify.meant import case_for
 from bertref.verify.records import Answers, Case
 from bertref.verify.subject import Subject
 from bertref.verify.subjects import parse
@@ -21,6 +22,8 @@ from bertref.verify.subjects.python import PythonSubject
 
 from .composed_bert import NORMS, SCALES, ComposedBert
 from .float32_adam import HABITS, updates
+from .right_files import FILES, QUESTIONS, subject_of_file
+from .right_heads import OF_HEADS, subject_of_head
 
 SINGLES = (
     "numpy:dtype=float32,kernels=off", "torch:dtype=float32,kernels=off",
@@ -175,13 +178,21 @@ def case_of_variant(seed: int, variant: str) -> Case:
 
 
 def asked(kind: str, seed: int, folder: Path) -> Asked:
-    """A subject of that kind (one of `WAYS`, `IMPLEMENTATIONS` or `OF_VARIANTS`) and the seed's case for it; files go
-    to `folder`."""
+    """A subject of that kind (one of `KINDS`) and the seed's case for it; files go to `folder`."""
     if kind in OF_VARIANTS:
         variant, implementation = OF_VARIANTS[kind]
         case = case_of_variant(seed, variant)
         return subject_of(implementation, case, folder), case
+    if kind in FILES:
+        subject = subject_of_file(kind, random_case(seed - seed % QUESTIONS), folder)
+        return subject, case_for(subject, seed)
     case = random_case(seed)
+    if kind in OF_HEADS:
+        return subject_of_head(kind, seed, case, folder)
     if kind in WAYS:
         return WAYS[kind](case, np.random.default_rng([seed, 1]))
     return subject_of(kind, case, folder), case
+
+
+KINDS = (*WAYS, *IMPLEMENTATIONS, *FILES, *OF_HEADS, *OF_VARIANTS)
+"""Of right implementations."""

@@ -88,6 +88,18 @@ def test_a_resumed_run_is_bit_equal(folder: Path, whole: list[dict[str, Any]]) -
     assert all(np.array_equal(one[name], other[name]) for name in one)
 
 
+def test_the_device_s_own_generator(folder: Path) -> None:
+    """One program, whose decisions are those of seed, step and place: a resumed run has the same bits."""
+    native = {"backend": "torch:xla", "rng": "native", "steps": 24}
+    told = trained(folder, "native", **native)
+    must_be_one_program(told)
+    trained(folder, "native-parts", stop_after=7, **native)
+    rest = trained(folder, "native-parts", resume=True, **native)
+    assert np.array_equal(numbers(rest), numbers(told)[7:])
+    others = trained(folder, "native-seed", seed=2, **{**native, "steps": 1})
+    assert abs(numbers(others)[0, 0] - numbers(told)[0, 0]) > 1e-6
+
+
 def test_four_devices_compute_what_one_does(folder: Path, whole: list[dict[str, Any]]) -> None:
     told = trained(folder, "shared", devices=4, backend="torch:xla:all")
     assert {event["devices"] for event in told[1:]} == {4}

@@ -7,7 +7,8 @@
 //              p' = p - η ‖p‖/‖u‖ u, and ‖p‖/‖u‖ is 1 where either is 0     lamb_apply
 //     squares, total     Σ a²
 //
-// All arrays are (size); rate, corrections and factor are single numbers, (1); without a factor, null, it is 1.
+// All arrays are (size); rate, corrections, factor and only_if are single numbers, (1). Without a factor, null, it is 1.
+// Where only_if is 0, adam and lamb write nothing; null: it is 1.
 //
 // Sums: every block of a grid leaves one (`parts`), and a block adds those of all, in an order that only the array's size
 // decides. p, m, v and u are written in place.
@@ -34,11 +35,18 @@ __device__ inline float direction(In<float> g, Out<float> m, Out<float> v, long 
     return mean / c1 / (sqrtf(square / c2) + s.epsilon);
 }
 
+// How many elements are updated.
+__device__ inline long long updated(In<unsigned char> only_if, long long size)
+{
+    return only_if && !only_if[0] ? 0 : size;
+}
+
 __global__ void __launch_bounds__(THREADS)
     adam(Out<float> p, In<float> g, Out<float> m, Out<float> v, In<float> rate, In<float> correction1,
-         In<float> correction2, In<float> factor, long long size, float beta1, float beta2, float one_less_beta1,
-         float one_less_beta2, float epsilon, float decay)
+         In<float> correction2, In<float> factor, In<unsigned char> only_if, long long size, float beta1, float beta2,
+         float one_less_beta1, float one_less_beta2, float epsilon, float decay)
 {
+    size = updated(only_if, size);
     const Settings s{beta1, beta2, one_less_beta1, one_less_beta2, epsilon, decay};
     const float c1 = correction1 ? correction1[0] : 1.0f, c2 = correction2 ? correction2[0] : 1.0f, eta = rate[0];
     const float by = factor ? factor[0] : 1.0f;
@@ -50,9 +58,10 @@ __global__ void __launch_bounds__(THREADS)
 
 __global__ void __launch_bounds__(THREADS)
     lamb_direction(In<float> p, In<float> g, Out<float> m, Out<float> v, Out<float> u, In<float> correction1,
-                   In<float> correction2, In<float> factor, Out<float> parts, long long size, float beta1,
-                   float beta2, float one_less_beta1, float one_less_beta2, float epsilon, float decay)
+                   In<float> correction2, In<float> factor, In<unsigned char> only_if, Out<float> parts, long long size,
+                   float beta1, float beta2, float one_less_beta1, float one_less_beta2, float epsilon, float decay)
 {
+    size = updated(only_if, size);
     const Settings s{beta1, beta2, one_less_beta1, one_less_beta2, epsilon, decay};
     const float c1 = correction1[0], c2 = correction2[0], by = factor ? factor[0] : 1.0f;
     Floats<2> sums{};
@@ -70,8 +79,10 @@ __global__ void __launch_bounds__(THREADS)
 }
 
 __global__ void __launch_bounds__(THREADS)
-    lamb_apply(Out<float> p, In<float> u, In<float> parts, In<float> rate, long long size, int adapt)
+    lamb_apply(Out<float> p, In<float> u, In<float> parts, In<float> rate, In<unsigned char> only_if, long long size,
+               int adapt)
 {
+    size = updated(only_if, size);
     Floats<2> sums{};
     for (int i = threadIdx.x; i < gridDim.x; i += THREADS) {
         sums[0] += parts[i];

@@ -28,13 +28,13 @@ def updates(device: Device) -> dict[str, UpdateKernel]:
         return alike and arrays[0].dtype == np.float32 and arrays[0].size > 0
 
     passes = _Passes(device)
-    found: dict[str, Callable[..., Any]] = {
+    rules: dict[str, Callable[..., Any]] = {
         "adamw_update": passes.adamw,
         "google_update": passes.google,
         "lamb_update": passes.lamb,
-        "squared_norm": passes.squared_norm,
     }
-    return {name: UpdateKernel(name, compute, serves) for name, compute in found.items()}
+    found = {name: UpdateKernel(name, compute, serves, decides=True) for name, compute in rules.items()}
+    return found | {"squared_norm": UpdateKernel("squared_norm", passes.squared_norm, serves)}
 
 
 class _Passes:
@@ -46,32 +46,34 @@ class _Passes:
     def google(
         self, xp: Namespace, p: Array, g: Array, m: Array, v: Array, rate: Any,
         *, beta1: float, beta2: float, epsilon: float, weight_decay: float, factor: Any = None, donate: bool = False,
+        only_if: Array | None = None,
     ) -> tuple[Array, Array, Array]:  # fmt: skip
         """p' = p - η (m' / (√v' + ε) + λ p)"""
         settings = _settings(beta1, beta2, epsilon, weight_decay)
-        return self._adam(p, g, m, v, (rate, None, None, factor), settings, donate)
+        return self._adam(p, g, m, v, (rate, None, None, factor), settings, donate, only_if)
 
     def adamw(
         self, xp: Namespace, p: Array, g: Array, m: Array, v: Array, rate: Any, correction1: Any, correction2: Any,
         *, beta1: float, beta2: float, epsilon: float, weight_decay: float, factor: Any = None, donate: bool = False,
+        only_if: Array | None = None,
     ) -> tuple[Array, Array, Array]:  # fmt: skip
         """p' = (1 - η λ) p - η (m'/c₁) / (√(v'/c₂) + ε)"""
         settings = _settings(beta1, beta2, epsilon, weight_decay)
-        return self._adam(p, g, m, v, (rate, correction1, correction2, factor), settings, donate)
+        return self._adam(p, g, m, v, (rate, correction1, correction2, factor), settings, donate, only_if)
 
     def _adam(
         self, p: Array, g: Array, m: Array, v: Array, numbers: tuple[Any, ...], settings: tuple[np.float32, ...],
-        donate: bool,
+        donate: bool, only_if: Array | None,
     ) -> tuple[Array, Array, Array]:  # fmt: skip
         p, m, v = (self._writable(a, donate) for a in (p, m, v))
-        held = map(self._number, numbers)
-        self._launch("adam", p.size, p, self.device.contiguous(g), m, v, *held, np.int64(p.size), *settings)
+        read = (*(self._number(a) for a in numbers), only_if)
+        self._launch("adam", p.size, p, self.device.contiguous(g), m, v, *read, np.int64(p.size), *settings)
         return p, m, v
 
     def lamb(
         self, xp: Namespace, p: Array, g: Array, m: Array, v: Array, rate: Any, correction1: Any, correction2: Any,
         *, beta1: float, beta2: float, epsilon: float, weight_decay: float, adapt: bool = True, factor: Any = None,
-        donate: bool = False,
+        donate: bool = False, only_if: Array | None = None,
     ) -> tuple[Array, Array, Array]:  # fmt: skip
         """p' = p - η ‖p‖/‖u‖ u with u = (m'/c₁) / (√(v'/c₂) + ε) + λ p"""
         p, m, v = (self._writable(a, donate) for a in (p, m, v))
@@ -80,8 +82,8 @@ class _Passes:
         settings = _settings(beta1, beta2, epsilon, weight_decay)
         numbers = map(self._number, (correction1, correction2, factor))
         g = self.device.contiguous(g)
-        self._launch("lamb_direction", p.size, p, g, m, v, u, *numbers, parts, size, *settings)
-        self._launch("lamb_apply", p.size, p, u, parts, self._number(rate), size, np.int32(adapt))
+        self._launch("lamb_direction", p.size, p, g, m, v, u, *numbers, only_if, parts, size, *settings)
+        self._launch("lamb_apply", p.size, p, u, parts, self._number(rate), only_if, size, np.int32(adapt))
         return p, m, v
 
     def squared_norm(self, xp: Namespace, a: Array) -> Array:

@@ -1,6 +1,7 @@
 """transformers on torch, with sdpa attention: as its users run it, on the same folder, the same batches and the device
 of ours."""
 
+import inspect
 import math
 from typing import Any
 
@@ -18,28 +19,30 @@ from .ours import FEW
 
 
 class _Model:
-    """A class of transformers with the race's weights, and what it is."""
+    """A class of transformers with the race's weights, and what it is: BERT's `architecture`, or that of the network
+    whose model the folder holds."""
 
     units = (STEP,)
 
-    def __init__(self, job: Job, architecture: str, **settings: Any) -> None:
+    def __init__(self, job: Job, architecture: str) -> None:
         self.torch = library("torch")
         transformers = quiet_transformers()
         from .torch_device import TorchDevice
 
         self.job, self.device = job, TorchDevice(job)
-        self.model = getattr(transformers, architecture).from_pretrained(
-            job.model_folder, attn_implementation="sdpa", dtype=self.torch.float32, local_files_only=True,
-            **settings,
-        ).to(self.device.name)  # fmt: skip
+        kind = getattr(transformers, f"AutoModel{architecture.removeprefix('Bert').removeprefix('Model')}")
+        self.model = kind.from_pretrained(
+            job.model_folder, attn_implementation="sdpa", dtype=self.torch.float32, local_files_only=True
+        ).to(self.device.name)
+        self.names = inspect.signature(self.model.forward).parameters
         self.about: dict[str, Any] = {
             "name": "transformers", "version": transformers.__version__, "torch": self.torch.__version__,
             "attention": self.model.config._attn_implementation, "dtype": job.peer_dtype,
         }  # fmt: skip
 
     def answer(self, batch: dict[str, Any]) -> Any:
-        """What the model makes of a batch on the host."""
-        return self.model(**self.device.placed(batch))
+        """What the model makes of a batch on the host, of the fields that it reads."""
+        return self.model(**self.device.placed({name: batch[name] for name in batch if name in self.names}))
 
 
 class _TrainingSide(_Model):
@@ -194,8 +197,7 @@ class ClassificationSide(_Model):
 
     def probabilities(self, texts: list[str]) -> Any:
         """(B, K)."""
-        limit = self.model.config.max_position_embeddings
-        batch = self.tokenizer(texts, padding=True, truncation=True, max_length=limit, return_tensors="pt")
+        batch = self.tokenizer(texts, padding=True, truncation=True, max_length=self.job.seq_len, return_tensors="pt")
         return self.answer(batch).logits.float().softmax(-1)
 
     def figures(self) -> dict[str, Any]:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from ...config import BertConfig, Numerics
 from ...heads.classifier import BIAS, WEIGHT
 from ...heads.masked_lm import DECODER_BIAS, TRANSFORM, decoder_name
+from ...variants import BERT
 from .libraries import library
 
 FUSED_GELU = {"gelu_erf": "BiasGelu", "gelu_tanh": "FastGelu"}
@@ -25,8 +26,8 @@ OWN = "com.microsoft"
 
 
 def can_be_fused(config: BertConfig, numerics: Numerics) -> bool:
-    """Whether there is a fused operator for the activation."""
-    return numerics.activation(config.hidden_act) in FUSED_GELU
+    """Whether there are fused operators for the network, of BERT's embeddings alone, and for its activation."""
+    return config.variant is BERT and numerics.activation(config.hidden_act) in FUSED_GELU
 
 
 def write_fused(

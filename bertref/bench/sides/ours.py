@@ -19,7 +19,9 @@ from ...optim import global_norm
 from ...train.finetuning.setup import basis_of
 from ...train.finetuning.setup import recipe_of as finetuning_recipe
 from ...train.pretraining.setup import recipe_of as pretraining_recipe
-from ...train.step import TrainingRecipe, gradients, initial_state, train_step
+from ...train.results import StepResult
+from ...train.step import State, TrainingRecipe, gradients, initial_state
+from ...train.stepper import Stepper
 from .. import classifying_inputs, finetuning_inputs, inputs
 from ..gradient_norms import grouped_norms
 from ..job import Job
@@ -38,7 +40,7 @@ def about(job: Job) -> dict[str, Any]:
 
 
 class TrainingSide:
-    """Full training steps, one a batch: `train_step` on the recipe of a run. `compared` is the batch of the figures."""
+    """Full training steps, one a batch, as a run makes them. `compared` is the batch of the figures."""
 
     units = (STEP,)
 
@@ -47,8 +49,14 @@ class TrainingSide:
         recipe.precision.validate(backend)
         self.recipe, self.batches, self.compared = recipe, batches, compared
         self.ops = OpSet(backend, kernels=job.kernels)
-        self.state = initial_state(self.ops, recipe, load_model(Path(job.folder) / "model").params)
+        state = initial_state(self.ops, recipe, load_model(Path(job.folder) / "model").params)
+        self.stepper = Stepper(self.ops, recipe, state, _must_be_made)
         self.about = {**about(job), "packed": recipe.packed, "optimizer": recipe.optimizer.kind}
+
+    @property
+    def state(self) -> State:
+        """After the last step."""
+        return self.stepper.state
 
     def figures(self) -> dict[str, Any]:
         """Losses, the norm of all gradients, and that of every part of the model."""
@@ -66,10 +74,14 @@ class TrainingSide:
 
     def run(self, unit: str) -> None:
         for batch in self.batches:
-            self.state, result = train_step(self.ops, self.recipe, self.state, batch, donate=True)
-            if not result.updated:
-                raise InputError(f"the step was not made: the loss is {result.loss}; use another --dtype")
+            self.stepper.step(batch)
+        self.stepper.settle()
         self.ops.xp.synchronize()
+
+
+def _must_be_made(result: StepResult, before: State, batch: Batch) -> None:
+    if not result.updated:
+        raise InputError(f"the step was not made: the loss is {result.loss}; use another --dtype")
 
 
 class PretrainingSide(TrainingSide):

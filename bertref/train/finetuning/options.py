@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ...data.tasks.catalogue import known_name
+from ...dropout import RNGS
 from ...errors import InputError
 from ...precision import canonical
 from ...text.encoding import check_truncate
@@ -66,6 +67,7 @@ class FinetuneOptions:
     precision: str = "float32"
     kernels: bool = True
     seed: int = 12345
+    rng: str = "reference"
     eval_every: int = 0
     log_every: int = 10
     save_every: int = 500
@@ -143,6 +145,7 @@ COUNTS = (
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "layout": ("auto", "padded", "packed"),
+    "rng": RNGS,
     "dialect": ("huggingface", "google"),
     "hidden": ("cosine", "mse"),
 }

@@ -32,7 +32,7 @@ from ..parallel.agreement import in_turn, must_have_work, must_want_the_same, of
 from ..parallel.world import ALONE, World
 from ..report import Report, silent
 from ..run_folder import claimed, is_finished
-from ..start import differences, starting_params, weights_digest
+from ..start import differences, recorded_model, starting_params
 from ..step import State, initial_state, shared_out, working_ops, working_params
 from . import predictions
 from .calibration import calibrated, fitted_temperature
@@ -113,9 +113,9 @@ def _begin(options: FinetuneOptions, world: World, report: Report) -> _Begun | N
     if options.resume and is_finished(out, record, default_options()):
         return None
     basis = basis_of(options, out)
-    if basis.model:
-        digest = {"path": options.model, "sha256": weights_digest(basis.model.params)}
-        record = replace(record, init=digest)
+    needed = {"init": (options.model, basis.model), "teacher": (options.teacher, basis.teacher)}
+    models = {role: recorded_model(name, model) for role, (name, model) in needed.items() if name and model}
+    record = replace(record, models=models)
     with claimed(out, record, default_options(), resume=options.resume or world.rank > 0, report=report):
         setup = set_up(basis, report, world)
         predictions.check_labels(options, basis.kind, setup.labels)
@@ -137,7 +137,7 @@ def _start(basis: FinetuneBasis, setup: FinetuneSetup, out: Path, report: Report
     path = latest(out)
     if path is not None:
         saved = states.load(path)
-        state = checkpoints.restored(setup.ops.xp, setup.recipe, saved, path, {**setup.shapes, **setup.extra})
+        state = checkpoints.restored(setup.ops, setup.recipe, saved, path, {**setup.shapes, **setup.extra})
         checkpoints.tell(report, path, saved, setup.recipe.world)
         return state
     model = basis.model

@@ -35,7 +35,7 @@ from .masked_words import MaskedWords, Turns, check_tied, open_masked_words, tur
 from .options import FinetuneOptions
 from .order import Order
 from .scales import frozen_blocks, rate_scales
-from .teaching import distilled, load_teacher, taught_features
+from .teaching import distilled, loaded_teacher, taught_features
 
 DRAWN = 0
 """The seed by which examples are held out or sampled: the same in all runs, so that seeds are compared on one set."""
@@ -45,8 +45,8 @@ HELD_OUT = 0.1
 
 @dataclass(frozen=True)
 class FinetuneBasis:
-    """What the options and the model decide, without the data and without a folder. `model` is None where the run has a
-    checkpoint of its own."""
+    """What the options and the models decide, without the data and without a folder. `model` is None where the run has
+    a checkpoint of its own."""
 
     options: FinetuneOptions
     info: DataSetInfo
@@ -56,6 +56,7 @@ class FinetuneBasis:
     numerics: Numerics
     tokenizer: Tokenizer
     model: SavedModel | None
+    teacher: SavedModel | None
 
     @property
     def heads(self) -> tuple[str, ...]:
@@ -68,6 +69,7 @@ def basis_of(options: FinetuneOptions, out: Path) -> FinetuneBasis:
     a task that does not exist or options that don't fit it or the model."""
     backend = backends.get(options.backend)
     Precision.preset(options.precision).validate(backend)
+    OpSet(backend).drawing(options.rng)
     info = data_set_info(options.task)
     check_applicable(options, info.kind)
     checkpoint = latest(out) if options.resume and out.is_dir() else None
@@ -83,7 +85,8 @@ def basis_of(options: FinetuneOptions, out: Path) -> FinetuneBasis:
     config = _with_dropout(config, options)
     options = resolved(options, info, config)
     check_metrics(info.kind, (options.metric,) if options.metric else ())
-    return FinetuneBasis(options, info, KINDS[info.kind], backend, config, numerics, tokenizer, model)
+    teacher = load_model(options.teacher) if options.teacher else None
+    return FinetuneBasis(options, info, KINDS[info.kind], backend, config, numerics, tokenizer, model, teacher)
 
 
 def resolved(options: FinetuneOptions, info: DataSetInfo, config: BertConfig) -> FinetuneOptions:
@@ -172,9 +175,11 @@ def set_up(basis: FinetuneBasis, report: Report, world: World = ALONE) -> Finetu
     words = open_masked_words(options, basis.tokenizer)
     steps = options.steps or turns.steps(max(1, round(cast(float, options.epochs) * order.steps)))
     recipe, ops = recipe_of(basis, labels, train, steps), OpSet(basis.backend, kernels=options.kernels)
-    if options.teacher:
+    if basis.teacher:
         say(f"Asking the teacher {options.teacher} about every example, once.")
-        teacher = load_teacher(options, kind, basis.info.kind, labels, basis.tokenizer, ops, packed=recipe.packed)
+        teacher = loaded_teacher(
+            basis.teacher, options, kind, basis.info.kind, labels, basis.tokenizer, ops, packed=recipe.packed
+        )
         features = taught_features(teacher, kind, features, store, digest, train, say)
         recipe = replace(recipe, objective=distilled(recipe.objective, teacher, options))
     if words:
@@ -234,7 +239,10 @@ def _features(
                 report("prepare", {"examples": counted.get("examples", number)})
             yield unit
 
-    store = open_or_make(cache_folder() / digest, told(), features.columns, features.width, counted)
+    store = open_or_make(
+        cache_folder() / digest, told(), features.columns, features.width, counted,
+        padding=basis.config.pad_token_id,
+    )  # fmt: skip
     for what, number in store.counted.items():
         if number and what != "examples":
             report("message", {"text": f"{part.name}: {number} of {store.counted['examples']} examples {what}."})
@@ -264,6 +272,7 @@ def recipe_of(basis: FinetuneBasis, labels: tuple[str, ...], train: Part, steps:
         chunks=options.accumulate,
         packed=packed,
         seed=options.seed,
+        rng=options.rng,
         rate_scales=rate_scales(
             model_shapes(basis, labels), config.num_hidden_layers, options.layer_decay, options.freeze
         ),

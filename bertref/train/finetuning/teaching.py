@@ -6,14 +6,14 @@ which gives logits for whole texts and choices only: those of tokens and spans w
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from ...checkpoint import load_model
+from ...checkpoint import SavedModel
 from ...data.batch import Batch
 from ...data.tasks.examples import Part
 from ...data.tasks.taught import taught
@@ -35,14 +35,12 @@ PROJECTION_STEP = 2**40
 """Where the random numbers of the projection are: beyond those of any parameter of a model."""
 
 
-def load_teacher(
-    options: FinetuneOptions, kind: Kind, kind_name: str, labels: tuple[str, ...], tokenizer: Tokenizer, ops: OpSet,
-    *, packed: bool,
+def loaded_teacher(
+    saved: SavedModel, options: FinetuneOptions, kind: Kind, kind_name: str, labels: tuple[str, ...],
+    tokenizer: Tokenizer, ops: OpSet, *, packed: bool,
 ) -> LoadedTeacher:  # fmt: skip
-    """The model of --teacher. Raises `InputError` where it can't teach this task: another head, other labels, or
-    another vocabulary where ids must be the same."""
-    assert options.teacher is not None
-    saved = load_model(options.teacher)
+    """The model of --teacher on the device. Raises `InputError` where it can't teach this task: another head, other
+    labels, or another vocabulary where ids must be the same."""
     name = f"--teacher {options.teacher}"
     if kind.head not in saved.heads:
         raise InputError(f"{name}: has no head for {kind_name}; fine-tune it for this task first")
@@ -107,7 +105,8 @@ def taught_features(
                     str(saved.numerics))  # fmt: skip
     folder = cache_folder() / f"teacher-{key}"
     if not (folder / "teacher.json").is_file():
-        read = store if teacher.same_tokenizer else _own_store(teacher, features, part)
+        own = replace(store, padding=saved.config.pad_token_id)
+        read = own if teacher.same_tokenizer else _own_store(teacher, features, part)
         if len(read) != len(store):
             raise InputError("the teacher's tokenizer makes another number of sequences of the texts")
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -132,7 +131,8 @@ def _own_store(teacher: LoadedTeacher, features: Features, part: Part) -> Featur
     second = [types.index(1) if 1 in types else len(types) for _, types in sequences]
     ids = np.array([i for sequence in sequences for i in sequence.input_ids], np.int32)
     bounds = np.cumsum([0, *lengths])
-    return FeatureStore(features.width, ids, np.array(second, np.int32), bounds, {}, {}, {})
+    return FeatureStore(features.width, ids, np.array(second, np.int32), bounds, {}, {}, {},
+                        teacher.saved.config.pad_token_id)  # fmt: skip
 
 
 def distilled(objective: Objective, teacher: LoadedTeacher, options: FinetuneOptions) -> DistillationObjective:

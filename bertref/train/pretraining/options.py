@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from ...config import PRESETS, BertConfig, Numerics, named_config
+from ...dropout import RNGS
 from ...errors import InputError
 from ...optim import RULES
 from ...precision import canonical
@@ -64,6 +65,7 @@ class PretrainOptions:
     precision: str = "float32"
     kernels: bool = True
     seed: int = 12345
+    rng: str = "reference"
     eval_on: str = "held-out"
     held_out: float = 0.05
     eval_corpus: str | None = None
@@ -157,6 +159,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "objective": ("mlm+nsp", "mlm", "mlm+sop"),
     "masking": ("dynamic", "static"),
     "layout": ("auto", "padded", "packed"),
+    "rng": RNGS,
     "eval_on": ("held-out", "train", "none"),
 }
 

@@ -18,7 +18,7 @@ from ...heads import DECODER, parameter_shapes
 from ...opset import OpSet
 from ...text import Tokenizer
 from ..report import Report
-from ..start import differences, starting_params, weights_digest
+from ..start import differences, starting_params
 from ..step import State, TrainingRecipe, initial_state, laid_out
 from .options import PretrainOptions, read_architecture
 from .student import begun_from
@@ -39,10 +39,6 @@ class Origin:
     numerics: Numerics
     tokenizer: Tokenizer
     model: SavedModel | None
-
-    def record(self) -> dict[str, str] | None:
-        """For `run.json`: the path, and a digest of the weights."""
-        return {"path": self.name, "sha256": weights_digest(self.model.params)} if self.model else None
 
 
 def open_origin(options: PretrainOptions, out: Path) -> Origin | None:
@@ -120,7 +116,7 @@ def first_state(
     for text in (*model.coverage.notes, *(f"--init {model.path}: {text}" for text in found)):
         report("message", {"text": text})
     state = initial_state(ops, recipe, params)
-    return laid_out(ops.xp, recipe, _with_moments(ops.xp, state, model)) if options.init_optimizer else state
+    return laid_out(ops, recipe, _with_moments(ops.xp, state, model)) if options.init_optimizer else state
 
 
 def _with_moments(xp: Namespace, state: State, model: SavedModel) -> State:

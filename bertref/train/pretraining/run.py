@@ -29,6 +29,7 @@ from ..parallel.agreement import in_turn, must_have_work, must_want_the_same, on
 from ..parallel.world import ALONE, World
 from ..report import Report, silent
 from ..run_folder import claimed, is_finished
+from ..start import recorded_model
 from ..step import State, initial_state, shared_out, working_ops, working_params
 from .options import DEFAULT_CONFIG, PretrainOptions, default_options, recorded
 from .origin import first_state, open_origin, preset_name
@@ -105,7 +106,9 @@ def _begin(options: PretrainOptions, world: World, report: Report) -> _Begun | N
         return None
     origin = open_origin(options, out)
     basis = basis_of(options, origin)  # a run that is impossible here has no use for a folder
-    record = replace(record, init=origin.record() if origin else None)
+    needed = {"init": (options.init, origin and origin.model), "teacher": (options.teacher, basis.teacher)}
+    models = {role: recorded_model(name, model) for role, (name, model) in needed.items() if name and model}
+    record = replace(record, models=models)
     options = replace(options, config=options.config or (preset_name(origin) if origin else DEFAULT_CONFIG))
     with claimed(out, record, default_options(), resume=options.resume or world.rank > 0, report=report):
         setup, state = _start(options, basis, out, report, world)
@@ -121,7 +124,7 @@ def _start(
     setup = set_up(options, basis, out, report, saved.pass_counts if saved else (), world)
     if path is not None and saved is not None:
         shapes = parameter_shapes(setup.config, setup.heads, tied=DECODER not in saved.params)
-        state = checkpoints.restored(setup.ops.xp, setup.recipe, saved, path, shapes)
+        state = checkpoints.restored(setup.ops, setup.recipe, saved, path, shapes)
         checkpoints.tell(report, path, saved, world)
     elif basis.origin is not None and basis.origin.model is not None:
         state = first_state(setup.ops, setup.recipe, basis.origin.model, options, report)

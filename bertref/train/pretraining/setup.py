@@ -9,6 +9,7 @@ import numpy as np
 
 from ... import backends
 from ...backends.backend import Backend
+from ...checkpoint import SavedModel, load_model
 from ...config import PRESETS, BertConfig, Numerics, config_notes, read_json
 from ...data.pretraining.batch import PretrainingBatch
 from ...data.pretraining.corpus import Corpus
@@ -73,21 +74,24 @@ class Setup:
 
 
 class Basis(NamedTuple):
-    """What the options and the model of `--init` decide by themselves, without text and without a folder. `tokenizer`
-    is None where the text or the records bring it."""
+    """What the options and the models of `--init` and `--teacher` decide by themselves, without text and without a
+    folder. `tokenizer` is None where the text or the records bring it."""
 
     backend: Backend
     config: BertConfig
     numerics: Numerics
     tokenizer: Tokenizer | None
     origin: Origin | None
+    teacher: SavedModel | None
 
 
 def basis_of(options: PretrainOptions, origin: Origin | None = None) -> Basis:
     """Raises `BackendUnavailable` where the backend can't be used here, `InputError` where it does not compute in the
-    precision, the model has too few positions, or `--vocab` is not the vocabulary of `--init`."""
+    precision or has not the random numbers that are asked for, the model has too few positions, or `--vocab` is not the
+    vocabulary of `--init`."""
     backend = backends.get(options.backend)
     Precision.preset(options.precision).validate(backend)
+    OpSet(backend).drawing(options.rng)
     config, numerics = architecture(options, origin)
     if options.next_sentence and "next_sentence" in config.variant.lacks:
         raise InputError(
@@ -98,7 +102,8 @@ def basis_of(options: PretrainOptions, origin: Origin | None = None) -> Basis:
         raise InputError(
             f"--seq-len {options.seq_len} is longer than the model's {config.max_length} positions"
         )
-    return Basis(backend, config, numerics, given_tokenizer(options, origin), origin)
+    teacher = load_model(options.teacher) if options.teacher else None
+    return Basis(backend, config, numerics, given_tokenizer(options, origin), origin, teacher)
 
 
 def set_up(
@@ -112,7 +117,7 @@ def set_up(
     """Reads or makes everything; what is made of the text is kept in `out`, so that a resumed run finds it.
 
     `pass_counts` are those of the run that is resumed: a pass of another length is refused."""
-    backend, config, numerics, given, origin = basis
+    backend, config, numerics, given, origin, teacher = basis
     for note in () if origin else notes(options):
         report("message", {"text": note})
     data: PretrainingData | TFRecordData
@@ -137,8 +142,8 @@ def set_up(
         batch.validate(config)
     unigram = _unigram(data, batches) if batches and isinstance(data, PretrainingData) else None
     ops, recipe = OpSet(backend, kernels=options.kernels), recipe_of(options, config, numerics, backend)
-    if options.teacher:
-        recipe = replace(recipe, objective=taught(options, config, tokenizer, ops))
+    if teacher:
+        recipe = replace(recipe, objective=taught(options, teacher, config, tokenizer, ops))
     if options.shard_optimizer:
         must_take_pieces(recipe.optimizer)
     return Setup(ops, replace(recipe, world=world), config, numerics, tokenizer, data, batches, unigram, size)
@@ -159,6 +164,7 @@ def recipe_of(options: PretrainOptions, config: BertConfig, numerics: Numerics, 
         chunks=options.accumulate,
         packed=packed,
         seed=options.seed,
+        rng=options.rng,
     )
 
 

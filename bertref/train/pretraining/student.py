@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from ...checkpoint import SavedModel, load_model
+from ...checkpoint import SavedModel
 from ...config import BertConfig
 from ...errors import InputError
 from ...heads import DECODER, parameter_shapes
@@ -100,14 +100,13 @@ def _renumbered(params: Params, layers: tuple[int, ...]) -> Params:
 
 
 def taught(
-    options: PretrainOptions, config: BertConfig, tokenizer: Tokenizer, ops: OpSet
+    options: PretrainOptions, saved: SavedModel, config: BertConfig, tokenizer: Tokenizer, ops: OpSet
 ) -> TaughtWordsObjective:
-    """Masked words, taught by the model of --teacher.
+    """Masked words, taught by `saved`, the model of --teacher.
 
     Raises `InputError` where that has no head for masked words or another vocabulary, or can't read the batches.
     """
-    assert options.teacher is not None
-    saved, name = load_model(options.teacher), f"--teacher {options.teacher}"
+    name = f"--teacher {options.teacher}"
     if "masked_lm" not in saved.heads:
         raise InputError(f"{name}: has no head for masked words")
     if saved.tokenizer.vocab.tokens != tokenizer.vocab.tokens or saved.config.vocab_size != config.vocab_size:

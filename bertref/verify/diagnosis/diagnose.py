@@ -74,6 +74,7 @@ class _Search:
         self._not_followed: set[str] = set()
         self._sizes = {name: scene.ratio(name) for name in scene.judged_names()}
         self._limit = 0.0 if force else LIMIT
+        self._quantised = bool(scene.stored or scene.misread)
 
     def run(self, first: str | None) -> Diagnosis:
         """From this tensor on. Where the limit is 0, from the one of the largest ratio."""
@@ -126,7 +127,7 @@ class _Search:
         with the least freedom."""
         trials, passed, tried = Trials(self._scene, first, self._sizes), list[TriedHypothesis](), []
         for hypothesis in HYPOTHESES:
-            if hypothesis.id in self._without:
+            if hypothesis.id in self._without or (hypothesis.integers and not self._quantised):
                 continue
             held = [one for one in trials.explaining(hypothesis) if self._agrees(one, first)]
             passed += held

@@ -1,11 +1,12 @@
 """A free number, fitted to a part of one tensor, and the interval in which it explains the tensor."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from ...row import TensorRow
 from ..records import Fitted
 from .hypothesis import Number
 from .scene import LEFT, Scene
@@ -54,10 +55,23 @@ def fitted(number: Number, changed: Changed, scene: Scene, name: str) -> Fitted 
     if any(low <= at <= high for at in number.right(scene)):
         return None
     value = number.sign * math.exp(best)
+    return Fitted(number.name, value, low, high, _listed(number, scene, low, high))
+
+
+def read(number: Number, scene: Scene, rows: Sequence[TensorRow]) -> Fitted | None:
+    """The number that explains what the graph stores for these rows, read out of a half of that. None: none does."""
+    assert number.read is not None, "it is fitted to tensors"
+    interval = number.read(scene, rows)
+    if interval is None:
+        return None
+    low, high = interval
+    return Fitted(number.name, math.sqrt(low * high), low, high, _listed(number, scene, low, high))
+
+
+def _listed(number: Number, scene: Scene, low: float, high: float) -> str:
+    """What the only listed constant in an interval is called; "": there is none, or there are several."""
     inside = {known: at for known, at in number.constants(scene).items() if low <= at <= high}
-    if len(set(inside.values())) == 1:
-        return Fitted(number.name, value, low, high, " = ".join(inside))
-    return Fitted(number.name, value, low, high)
+    return " = ".join(inside) if len(set(inside.values())) == 1 else ""
 
 
 def _part(error: Any) -> Any:

@@ -1,24 +1,23 @@
 """What a wrong tensor is beside the right one: a multiple of it, it and something more, it in another order, another
 function of the same input. Those with the fewest fitted numbers come first."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ...heads import labelled
 from ..graph.axes import split
-from .beside import Beside
+from .beside import LARGEST, Beside
 from .orders import reordered
 from .trials import SHARE
 
 Values = Any
+Way = Callable[[Beside], Iterator[tuple[str, str]]]
 
 CLEAR = 1000.0
 """Of a few numbers, an error so many times rounding. Smaller: one of the constants is near to any factor."""
-LARGEST = 1 << 22
-"""Elements of which orders, offsets and factors for each index are looked for. More, as a large model's word embeddings
-have: each of these makes several copies of them."""
 SMOOTH = 64
 """Elements, at least, whose values lie between those of their neighbours. Fewer: so do numbers by chance."""
 PLAIN = {"-1": -1.0, "2": 2.0, "1/2": 0.5}
@@ -31,15 +30,20 @@ SIGNS = 0.05
 
 def form(seen: Beside) -> tuple[str, str] | None:
     """A kind of form and what the tensor is, in words; None: it is none of these."""
-    ways = [_multiple, _another, _sign, _and_known]
+    ways: list[Way] = [_multiple, _another, _sign, _and_known]
     if seen.right.size <= LARGEST:
         ways += [reordered, _and_offsets, _multiples, _curve]
-    return next((found for way in ways for found in way(seen)), None)
+    found = (seen.seen_as(partial(_first, way)) for way in ways)
+    return next((one for one in found if one is not None), None)
+
+
+def _first(way: Way, seen: Beside) -> tuple[str, str] | None:
+    return next(way(seen), None)
 
 
 def multiple(seen: Beside) -> tuple[str, str] | None:
     """That it is so many times what it should be, or 0; None: it isn't."""
-    return next(_multiple(seen), None)
+    return seen.seen_as(partial(_first, _multiple))
 
 
 def constants(seen: Beside) -> dict[str, float]:
@@ -109,14 +113,14 @@ def _known(seen: Beside) -> Iterator[tuple[str, Values]]:
     for step in replay.graph:
         if step.name == name:
             break
-        alike = step.name in replay.recorded and replay.graph.axes(step.name).shape == seen.right.shape
+        alike = step.name in replay.recorded and replay.graph.axes(step.name).shape == seen.shape
         if alike and split(step.name)[0] != "update":
-            yield step.name, seen.axes.clean(replay.input(step.name))
+            yield step.name, seen.cut(seen.axes.clean(replay.input(step.name)))
     parameter = split(name)[1]
     if parameter in case.params:
-        yield parameter, case.params[parameter]
+        yield parameter, seen.cut(case.params[parameter])
         moments = {} if case.optimizer is None else case.optimizer.moments
-        yield from ((one, value) for one, value in moments.items() if one.rpartition("/")[0] == parameter)
+        yield from ((one, seen.cut(value)) for one, value in moments.items() if one.rpartition("/")[0] == parameter)
 
 
 def _another(seen: Beside) -> Iterator[tuple[str, str]]:

@@ -1,6 +1,6 @@
 """What a hypothesis is: one thing that somebody may have computed otherwise, as a change of the reference."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,9 @@ class Number:
     What explains the same without the number is a hypothesis of its own: unless `open_ended`, the interval must not
     reach to an end of the scale. An epsilon may be too small to be seen, and is none the less the wrong one.
     `right`: what the number may be in right code, too; where the interval holds one of these, it is no cause.
-    `own`: the reference's; None: it has none."""
+    `own`: the reference's; None: it has none.
+    `read`: the interval, where it can be read out of what the graph stores for these rows, half of it, instead of
+    being fitted to a tensor; None: it is fitted."""
 
     name: str
     low: float
@@ -35,6 +37,7 @@ class Number:
     open_ended: bool = False
     right: Callable[[Scene], Iterable[float]] = lambda scene: ()
     own: Callable[[Scene], float | None] = lambda scene: None
+    read: Callable[[Scene, Sequence[TensorRow]], tuple[float, float] | None] | None = None
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,7 @@ class Hypothesis:
     way_back  whether the gradients are those of the formula; else they are not looked into: with what is rounded on the
               way back, too, they are not
     hides     rows that the same mistake may have changed in a way that can't be told
+    integers  it is about stored integers: tried only where there are some
     """
 
     id: str
@@ -125,6 +129,7 @@ class Hypothesis:
     together: Callable[[TensorRow], str] = by_itself
     way_back: bool = True
     hides: Callable[[TensorRow], bool] = lambda row: False
+    integers: bool = False
 
     @property
     def whole(self) -> bool:

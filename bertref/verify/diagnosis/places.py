@@ -19,11 +19,16 @@ the error is elsewhere, in a part of these."""
 
 def only_place(seen: Beside) -> tuple[str, Bools] | None:
     """The smallest of the known places outside of which everything is right, in words and as the elements there."""
+    return seen.seen_as(_only_place)
+
+
+def _only_place(seen: Beside) -> tuple[str, Bools] | None:
     found: list[tuple[float, str, Bools]] = []
     for words, place, among in _places(seen):
         there, size = (np.broadcast_to(one, seen.right.shape) & seen.inside for one in (place, among))
         share = float(np.count_nonzero(there)) / max(int(np.count_nonzero(size)), 1)
-        if 0 < share <= MOST and _filled(seen, place) and seen.explained(np.where(there, seen.found, seen.right)):
+        small = 0 < share <= (MOST if seen.rows is None else 1)  # a sample has more of the words that occur
+        if small and _filled(seen, place) and seen.explained(np.where(there, seen.found, seen.right)):
             found.append((share, words, there))
     if not found:
         return None
@@ -45,7 +50,7 @@ def _places(seen: Beside) -> Iterator[tuple[str, Bools, Bools]]:
     """In words, as booleans that broadcast to the tensor, and those among which these are."""
     batch, names = seen.scene.case.batch, seen.axes.names
     if names[:1] == ("word",):
-        yield from ((words, place[:, None], np.True_) for words, place in _words(batch, len(seen.right)))
+        yield from ((words, seen.cut(place)[:, None], np.True_) for words, place in _words(batch, seen.shape[0]))
     for axis, what in ((1, ""), (2, ""), (3, "keys that are ")):
         if names[:1] == ("row",) and names[axis : axis + 1] in (("position",), ("key",)):
             shape = [1] * len(names)

@@ -15,6 +15,7 @@ from ..graph.contribution import Contribution
 from ..graph.feeding import Rounded
 from ..graph.replay import Replay, Updater, span
 from ..graph.steps import Rewritten
+from ..integers import Misread, Stored
 from ..judgement.judge import Judgement, largest_ratio
 from ..judgement.limit import LIMIT
 from ..judgement.measures import Measures, compared
@@ -63,6 +64,8 @@ class Scene:
         self.values: Mapping[str, Any] = judgement.values
         self.precision = judgement.truth.precision
         self.params: Mapping[str, Any] = judgement.truth.params
+        self.stored: Mapping[str, tuple[Stored, ...]] = judgement.stored
+        self.misread: Mapping[str, tuple[Misread, ...]] = judgement.misread
         self._arithmetic = judgement.graph.arithmetic
         self.rows: dict[str, TensorRow] = {row.name: row for row in _rows_of(judgement)}
 
@@ -196,9 +199,23 @@ class Scene:
         size = float(np.max(np.abs(right), initial=0.0))
         return ratio, bool(np.max(np.abs(found - right), initial=0.0) <= SAME * size)
 
+    def as_stored(self, row: TensorRow, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Values of a row's parameters, as a quantised graph stores them: where its integers aren't the nearest to the
+        model's, but to these, the step computes with what the integers stand for."""
+        found = dict(values)
+        for one in self.stored.get(row.name, ()):
+            if one.parameter in found and not one.right and one.held.explains(found[one.parameter]):
+                found[one.parameter] = one.held.values
+        return found
+
     def error(self, name: str) -> Any:
         """The error that the step of an answer added, 0 where nothing is asked."""
-        return self.replay.graph.axes(name).clean(np.asarray(self.values[name], np.float64)) - self.replay(name)
+        return self.found(name) - self.replay(name)
+
+    def found(self, name: str) -> Any:
+        """What the step of an answer is judged by, 0 where nothing is asked: what was recorded, of quantised graphs
+        without what quantisation explains."""
+        return self.replay.graph.axes(name).clean(np.asarray(self._judgement.judged(name), np.float64))
 
     def raw(self, name: str, otherwise: Any) -> Any:
         """What a subject recorded, at padded positions, too; `otherwise`, if it recorded nothing."""

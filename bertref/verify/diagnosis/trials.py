@@ -8,8 +8,8 @@ from typing import Any
 from ..graph.axes import kind, split
 from ..judgement.limit import LIMIT
 from ..records import Fitted
-from .fit import fitted
-from .hypothesis import Hypothesis, Possibility
+from .fit import fitted, read
+from .hypothesis import Hypothesis, Number, Possibility
 from .scene import LEFT, Made, Scene
 from .way_back import with_ways_back
 
@@ -119,9 +119,7 @@ class Trials:
     def _tried(self, hypothesis: Hypothesis, choice: Possibility, group: list[str]) -> TriedHypothesis | None:
         inside, number, value = [name for name in group if name in self._spans[self._first]], None, choice.value
         if hypothesis.number is not None:
-            number = fitted(
-                hypothesis.number, lambda at: self._changed(hypothesis, inside, at), self._scene, self._first
-            )
+            number = self._number(hypothesis, hypothesis.number, inside)
             if number is None:
                 return None
             value = number.value
@@ -130,6 +128,11 @@ class Trials:
             return None
         found = self._scope(TriedHypothesis(hypothesis, choice, number, tuple(group), {}, len(group)))
         return found if found and found.after <= SHARE * found.before else None
+
+    def _number(self, hypothesis: Hypothesis, free: Number, inside: list[str]) -> Fitted | None:
+        if free.read is not None:
+            return read(free, self._scene, [self._scene.rows[name] for name in inside])
+        return fitted(free, lambda at: self._changed(hypothesis, inside, at), self._scene, self._first)
 
     def _changed(self, hypothesis: Hypothesis, names: list[str], value: Any) -> Scene:
         return self._scene.changed(rewritten(self._scene, hypothesis, names, value))

@@ -7,7 +7,6 @@ read or written is no error; the sample is drawn again.
 
 import contextlib
 import hashlib
-import io
 import os
 import sys
 from collections import OrderedDict
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors.numpy import load, save
 
 from ...backends import report
 from ...config import numerics_to_dict
@@ -87,7 +87,7 @@ def _numpy() -> str:
 def kept(name: str, draw: Callable[[], Sample]) -> Sample:
     """The sample of that name: from memory, from its file, or drawn and kept."""
     if name not in _memory:
-        path = folder() / f"noise-floor-{name}.npz"
+        path = folder() / f"noise-floor-{name}.bin"
         sample = _read(path)
         if sample is None:
             sample = draw()
@@ -100,28 +100,30 @@ def kept(name: str, draw: Callable[[], Sample]) -> Sample:
 
 
 def _read(path: Path) -> Sample | None:
-    found: Sample = ({}, {})
+    """The sample of a file, whose first 32 bytes are the SHA-256 of the others."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            for entry in file.files:
-                which, name, measure = entry.split("|")
-                found[int(which)].setdefault(name, {})[measure] = file[entry]
-    except Exception:  # a damaged file raises whatever the zip reader meets
+        data = path.read_bytes()
+    except OSError:
         return None
+    if hashlib.sha256(data[32:]).digest() != data[:32]:
+        return None
+    found: Sample = ({}, {})
+    for entry, value in load(data[32:]).items():
+        which, name, measure = entry.split("|")
+        found[int(which)].setdefault(name, {})[measure] = value
     return found
 
 
 def _write(path: Path, sample: Sample) -> None:
     entries = {
-        f"{which}|{name}|{measure}": value
+        f"{which}|{name}|{measure}": np.asarray(value)
         for which, by_name in enumerate(sample)
         for name, by_measure in by_name.items()
         for measure, value in by_measure.items()
     }
     if sum(value.nbytes for value in entries.values()) > LARGEST:
         return
-    data = io.BytesIO()
-    np.savez(data, **entries)
     with contextlib.suppress(OSError, InputError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_file(path, data.getvalue())
+        data = save(entries)
+        write_file(path, hashlib.sha256(data).digest() + data)

@@ -13,11 +13,13 @@ from ...errors import InputError
 from ...optim import Optimizer
 from ..cases.case import describe
 from ..graph.replay import Replay, sources, span
+from ..integers import Misread, Stored
 from ..records import PRECISIONS, QUANTISED, WRONG, Answers, Arrays, Case, Finding, Report
 from . import bias_correction, score_scale
 from .bracket import bracketed, explained
 from .composition import fitting_floor
 from .detect import detect
+from .few_bits import times_rounding
 from .given import Given, admit, overflow_allowed
 from .limit import LIMIT
 from .localise import place
@@ -72,6 +74,7 @@ def judged(
     unquantised = admit(case, answers.unquantised).values
     computed = "float32" if precision == QUANTISED else precision
     judgement = Judgement(case, computed, given.values, unquantised, answers.apart, answers.unjudged)
+    judgement.stored, judgement.misread = answers.stored, answers.misread
     found = {**findings, **judgement.findings(findings)}
     found |= judgement.unsteady(found, again)
     found |= explained(judgement.graph, found)
@@ -104,7 +107,7 @@ def _with_outputs(report: Report, outputs: tuple[str, ...]) -> Report:
 
 class Judgement:
     """The comparison of a case's answers, all of them known, of the right shape and finite, with what is right.
-    `unquantised`, `apart` and `unjudged` as in `Answers`."""
+    `unquantised`, `apart` and `unjudged` as in `Answers`; so are `stored` and `misread`, which nothing is judged by."""
 
     def __init__(
         self,
@@ -115,6 +118,8 @@ class Judgement:
         apart: frozenset[str] = frozenset(),
         unjudged: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
+        self.stored: Mapping[str, tuple[Stored, ...]] = {}
+        self.misread: Mapping[str, tuple[Misread, ...]] = {}
         self.case, self.values, self._unquantised, self._unjudged = case, values, unquantised, unjudged
         self.precision = precision
         self.truth = Truth(case, precision)
@@ -142,12 +147,19 @@ class Judgement:
             behind = any(name in wrong for name in step.inputs)
             if step.name in self.values:
                 finding = self._finding(step.name, behind, *measured[step.name])
-                if step.name in self._unjudged:
-                    finding = replace(finding, status="unjudged", own=None, place=None, note=self._unjudged[step.name])
-                found[step.name] = finding
+                found[step.name] = self._of_integers(finding, behind) if step.name in self._unjudged else finding
             if behind or (step.name in found and found[step.name].status in WRONG):
                 wrong.add(step.name)
         return found
+
+    def _of_integers(self, finding: Finding, behind: bool) -> Finding:
+        """On an answer that integers make which nobody replays: wrong if no rounding to so few bits explains it."""
+        name, why = finding.name, self._unjudged[finding.name]
+        if not behind:
+            ratio = times_rounding(self.replay, name, self.values[name], why)
+            if ratio > LIMIT:
+                return self._wrong(replace(finding, own=ratio), "wrong", f"{why}; more than rounding to integers does")
+        return replace(finding, status="unjudged", own=None, place=None, note=why)
 
     def unsteady(self, found: Mapping[str, Finding], again: Mapping[str, Any]) -> dict[str, Finding]:
         """Findings on answers that another run makes otherwise of the same inputs."""
@@ -182,8 +194,11 @@ class Judgement:
 
     def own(self, name: str, replay: Replay) -> Measures:
         """The own error of an answer, without what quantisation does to it."""
-        judged = self._unquantised if name in self._unquantised else self.values
-        return own_error(self.graph, judged, name, replay)
+        return own_error(self.graph, {name: self.judged(name)}, name, replay)
+
+    def judged(self, name: str) -> Any:
+        """What an answer's own step is judged by: the answer, without what quantisation does to it."""
+        return self._unquantised[name] if name in self._unquantised else self.values[name]
 
     def _own_ratio(self, name: str, own: Measures) -> float:
         return largest_ratio(own, self.noise_floor.own[name])[0]
@@ -262,9 +277,8 @@ class Judgement:
 
     def _wrong(self, finding: Finding, status: str, note: str) -> Finding:
         name = finding.name
-        found = self.graph.axes(name).clean(self.replay.input(name))
-        if name in self._unquantised and status != "inherited":
-            found = self.graph.axes(name).clean(np.asarray(self._unquantised[name]))
+        recorded = self.replay.input(name) if status == "inherited" else np.asarray(self.judged(name))
+        found = self.graph.axes(name).clean(recorded)
         expected = self.truth(name) if status == "inherited" else self.replay(name)
         where = place(self.graph, name, found - expected, expected, found)
         return replace(finding, status=status, place=where, note=note)

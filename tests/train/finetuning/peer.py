@@ -24,6 +24,7 @@ import torch
 import transformers
 
 import bertref
+from bertref.config import config_to_dict
 from bertref.evaluation import Evaluation, evaluate_part
 from bertref.train.finetuning.options import FinetuneOptions
 from bertref.train.finetuning.setup import FinetuneSetup, basis_of, set_up
@@ -34,16 +35,18 @@ CLASSES = {
     "sequence_classification": "BertForSequenceClassification", "token_classification": "BertForTokenClassification",
     "multiple_choice": "BertForMultipleChoice", "question_answering": "BertForQuestionAnswering",
 }  # fmt: skip
+SAVE_EVERY = 50
+"""Steps."""
 
 
 def model_of(setup: FinetuneSetup) -> Any:
     """Transformers' model with the weights that the run begins with."""
     basis = setup.basis
     assert basis.model is not None
+    labels = 2 if basis.kind.head == "question_answering" else max(len(setup.labels), 1)
     config = transformers.BertConfig(
-        **basis.config.__dict__, layer_norm_eps=basis.numerics.layer_norm_eps, num_labels=max(len(setup.labels), 1),
-        problem_type=basis.kind.problem,
-    )  # fmt: skip
+        **config_to_dict(basis.config, basis.numerics), num_labels=labels, problem_type=basis.kind.problem
+    )
     model = getattr(transformers, CLASSES[basis.kind.head])(config)
     params = starting_params(basis.model, setup.shapes, setup.recipe.seed)
     own = {name: torch.tensor(np.asarray(array, np.float32)) for name, array in params.items()}
@@ -78,6 +81,22 @@ def parts_of(batch: dict[str, torch.Tensor], size: int) -> list[dict[str, torch.
     return parts
 
 
+def _keep(path: Path, parts: dict[str, Any], step: int, seconds: float) -> None:
+    """A run's state before a step, from which the same command goes on if it was stopped."""
+    states = {name: part.state_dict() for name, part in parts.items()}
+    torch.save({**states, "step": step, "seconds": seconds, "rng": torch.get_rng_state()}, path.with_suffix(".new"))
+    path.with_suffix(".new").replace(path)
+
+
+def _restored(path: Path, parts: dict[str, Any]) -> tuple[int, float]:
+    """Puts a kept state into the parts; the step and the seconds it was kept at."""
+    found = torch.load(path)
+    for name, part in parts.items():
+        part.load_state_dict(found[name])
+    torch.set_rng_state(found["rng"])
+    return found["step"], found["seconds"]
+
+
 def train(options: FinetuneOptions, micro_batch: int | None = None) -> tuple[FinetuneSetup, float]:
     """Trains with transformers into `options.out`; what was set up, and the seconds of training."""
     setup = set_up(basis_of(options, Path(options.out)), silent)
@@ -87,8 +106,14 @@ def train(options: FinetuneOptions, micro_batch: int | None = None) -> tuple[Fin
     schedule = transformers.get_linear_schedule_with_warmup(
         optimizer, setup.recipe.schedule.warmup_steps, setup.recipe.schedule.steps
     )
-    start = time.perf_counter()
-    for step in range(setup.steps):
+    kept = Path(options.out) / "state.pt"
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    parts = {"model": model, "optimizer": optimizer, "schedule": schedule}
+    first, before = _restored(kept, parts) if kept.exists() else (0, 0.0)
+    start = time.perf_counter() - before
+    for step in range(first, setup.steps):
+        if step % SAVE_EVERY == 0 and step > first:
+            _keep(kept, parts, step, time.perf_counter() - start)
         batch = arguments(setup.features.batch(setup.store, setup.order.batch(step)))
         optimizer.zero_grad()
         for part in parts_of(batch, micro_batch) if micro_batch else [batch]:
@@ -97,8 +122,10 @@ def train(options: FinetuneOptions, micro_batch: int | None = None) -> tuple[Fin
         optimizer.step()
         schedule.step()
     seconds = time.perf_counter() - start
-    model.config.id2label = dict(enumerate(setup.labels))
-    model.config.label2id = {label: i for i, label in enumerate(setup.labels)}
+    kept.unlink(missing_ok=True)
+    if setup.labels:
+        model.config.id2label = dict(enumerate(setup.labels))
+        model.config.label2id = {label: i for i, label in enumerate(setup.labels)}
     model.save_pretrained(options.out)
     setup.basis.tokenizer.save_pretrained(options.out)
     return setup, seconds

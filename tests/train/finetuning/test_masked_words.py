@@ -77,6 +77,23 @@ def test_both_heads_learn_and_are_saved(folder: Path) -> None:
     assert {found.label for found in model.classify("the river")} == {"wet", "dry"}
 
 
+@pytest.mark.parametrize(("every", "log_every"), [(3, 3), (2, 4)])
+def test_losses_of_both_kinds_are_shown_at_any_interval(folder: Path, every: int, log_every: int) -> None:
+    """Of steps that are shown none may be one of masked words; the last of those is shown beside."""
+    _, every_step = learn(folder, "all", steps=12, masked_words_every=every)
+    result, log = learn(folder, "some", steps=12, masked_words_every=every, log_every=log_every)
+    known = {step["step"]: step for step in every_step.of("step")}
+    shown = log.of("step")
+    at = [1, *range(log_every, 13, log_every)]
+    words = {max((n for n in range(1, end + 1) if "mlm_loss" in known[n]), default=end) for end in at}
+    assert [step["step"] for step in shown] == sorted({*at, *words})
+    for step in shown:
+        assert {name: step[name] for name in ("loss", "gradient_norm")} == {
+            name: known[step["step"]][name] for name in ("loss", "gradient_norm")
+        }
+    assert result.curve == [(step["step"], step["loss"]) for step in shown]
+
+
 def test_transformers_opens_the_classifier(folder: Path) -> None:
     import torch
     import transformers

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 import bertref
 from bertref.errors import InputError
@@ -62,6 +63,17 @@ def test_a_student_learns_from_the_teacher_alone(taught_folder: Path) -> None:
     result, log = run(taught_folder, "student", steps=120, learning_rate=1e-2, dropout=0.0, eval_every=120, **changes)
     assert result.metrics["accuracy"] > 0.8
     assert {"soft_loss", "hard_loss"} <= log.of("step")[0].keys()
+
+
+def test_a_teacher_that_has_changed_is_refused(taught_folder: Path) -> None:
+    changes = {"teacher": str(taught_folder / "teacher")}
+    run(taught_folder, "halves", stop_after=5, **changes)
+    run(taught_folder, "halves", stop_after=1, resume=True, **changes)
+    changed = weights(taught_folder / "teacher")
+    changed["classifier.bias"] = changed["classifier.bias"] + np.float32(0.25)
+    save_file(changed, taught_folder / "teacher" / "model.safetensors")
+    with pytest.raises(InputError, match=r"the weights of .*teacher have changed since the run began; start again"):
+        run(taught_folder, "halves", resume=True, **changes)
 
 
 def test_the_teacher_is_asked_once(taught_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

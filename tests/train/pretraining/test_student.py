@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from safetensors.numpy import save_file
 
 from bertref import backends, model
 from bertref.checkpoint import load_model
@@ -137,6 +139,17 @@ def test_a_loss_of_guessing_is_no_divergence() -> None:
     words = math.log(1000)
     taught = PretrainOptions(teacher="t", objective="mlm", temperature=3.0, hard_weight=0.25, hidden_weight=0.5)
     assert guessing(taught, words) == pytest.approx(words * (0.25 + 0.75 * 9) + 0.5)
+
+
+def test_a_teacher_that_has_changed_is_refused(given: Path, tmp_path: Path) -> None:
+    path = Path(shutil.copytree(given / "teacher", tmp_path / "teacher"))
+    learn(given, tmp_path, "out", 3, teacher=str(path))
+    learn(given, tmp_path, "out", 1, teacher=str(path), resume=True)
+    changed = weights(path)
+    changed["cls.predictions.bias"] = changed["cls.predictions.bias"] + np.float32(0.25)
+    save_file(changed, path / "model.safetensors")
+    with pytest.raises(InputError, match=r"the weights of .*teacher have changed since the run began; start again"):
+        learn(given, tmp_path, "out", teacher=str(path), resume=True)
 
 
 @pytest.mark.parametrize(

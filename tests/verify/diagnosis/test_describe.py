@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bertref.verify.diagnosis import beside
 from bertref.verify.diagnosis.describe import described
 from bertref.verify.diagnosis.diagnose import diagnose
 from bertref.verify.diagnosis.scene import Scene
@@ -159,7 +160,11 @@ def test_a_place_is_described(words: str, name: str) -> None:
     assert place not in looks(name, right + noise * np.expand_dims(more, axes))
 
 
-def test_words_of_the_table_are_described() -> None:
+@pytest.mark.parametrize("large", [False, True])
+def test_words_of_the_table_are_described(monkeypatch: pytest.MonkeyPatch, large: bool) -> None:
+    if large:
+        monkeypatch.setattr(beside, "LARGEST", 0)
+        monkeypatch.setattr(beside, "SAMPLED", 400)
     batch, right = case().batch, values()[WORDS].astype(np.float64)
     real, number = batch.attention_mask == 1, np.zeros(len(right), int)
     np.add.at(number, batch.input_ids[real], 1)
@@ -173,6 +178,23 @@ def test_words_of_the_table_are_described() -> None:
         ]  # fmt: skip
     found = looks(WORDS, 2 * right)
     assert [look.kind for look in found] == ["factor"]
+
+
+def test_of_a_large_table_a_sample_is_looked_at_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The whole one only for what the sample looks like: the half that isn't in it is of another factor."""
+    right = values()[WORDS].astype(np.float64)
+    sampled = np.union1d(np.arange(0, len(right), 4), case().batch.input_ids)
+    found = right * np.where(np.isin(np.arange(len(right)), sampled), 2, 3)[:, None]
+    noise = right + np.random.default_rng(1).standard_normal(right.shape)
+    whole, look = [], beside.Beside.left
+    monkeypatch.setattr(beside, "LARGEST", 0)
+    monkeypatch.setattr(beside, "SAMPLED", 400)
+    monkeypatch.setattr(beside.Beside, "left", lambda self, made: whole.append(self.rows is None) or look(self, made))
+    assert looks(WORDS, noise) == ()
+    assert whole
+    assert not any(whole)
+    assert "factor" not in [one.kind for one in looks(WORDS, found)]
+    assert any(whole)
 
 
 def test_a_place_that_is_hardly_wrong_is_not_described() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from bertref.verify.judgement import cache
 
-IGNORED = shutil.ignore_patterns("__pycache__", "data", "*.npz")
+IGNORED = shutil.ignore_patterns("__pycache__", "data")
 
 
 @pytest.fixture(scope="module")

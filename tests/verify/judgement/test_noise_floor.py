@@ -116,10 +116,13 @@ def test_a_damaged_file_is_drawn_again(monkeypatch: pytest.MonkeyPatch, tmp_path
     monkeypatch.setenv("BERTREF_CACHE", str(tmp_path))
     case = reduce_case(generate(77), layers=1)
     first = noise_floor(Truth(case, "float32"), ["loss.total"])
-    for file in tmp_path.glob("*.npz"):
-        file.write_bytes(file.read_bytes()[:100])
-    monkeypatch.setattr(cache, "_memory", type(cache._memory)())
-    assert noise_floor(Truth(case, "float32"), ["loss.total"]).own["loss.total"] == first.own["loss.total"]
+    (file,) = tmp_path.iterdir()
+    whole = file.read_bytes()
+    for damaged in (whole[:100], b"", whole[:-1], whole[:-9] + b"?" + whole[-8:], b"\0" + whole[1:]):
+        file.write_bytes(damaged)
+        monkeypatch.setattr(cache, "_memory", type(cache._memory)())
+        assert noise_floor(Truth(case, "float32"), ["loss.total"]).own["loss.total"] == first.own["loss.total"]
+        assert file.read_bytes() == whole
 
 
 def test_a_folder_that_can_t_be_written_is_no_error(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:

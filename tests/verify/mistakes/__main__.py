@@ -5,7 +5,9 @@ named: exit code 1 if any is given a wrong name. With --without-own, how the ten
 are right to name aren't known: exit code 1 if anything is named, or a place is wrong. With --pairs 60 --seed 1, or
 --triples 20, so many groups of mistakes at once, drawn by chance: exit code 1 if too few of them are named, if anything
 else is, or if the first place is wrong. With --blocks, --causes from dumps of the outputs of layers and heads alone.
-With --variants, the mistakes in RoBERTa, DistilBERT and ALBERT.
+With --variants, the mistakes in RoBERTa, DistilBERT and ALBERT. With --onnx older, newer, fused or int8, ONNX files
+with the mistakes in the forward pass: exit code 1 if fewer than 95 % are found where the file shows them, or 90 % of
+those that are more than int8's own rounding.
 """
 
 import argparse
@@ -16,6 +18,7 @@ from collections.abc import Iterable
 from bertref.verify.graph.axes import split
 
 from . import MISTAKES, OF_VARIANTS
+from .in_files import WAYS, InFile, in_files
 from .measure import SEED, Outcome, measure_all, measure_blocks
 from .pairs import GroupOutcome, groups, measure_group
 
@@ -23,6 +26,8 @@ SHARE = 0.95
 """Of the mistakes, that have to be found at the right tensor."""
 PAIRS, TRIPLES = 0.75, 0.5
 """Of the groups, in which every mistake has to be named."""
+IN_INT8 = 0.9
+"""Of the mistakes in files of int8 that their own rounding leaves visible, that have to be at the right tensor."""
 BLOCKS = 0.6
 """Of the mistakes in the forward pass, that have to be named from the outputs of layers and heads alone."""
 
@@ -89,6 +94,25 @@ def groups_named(outcomes: Iterable[GroupOutcome], share: float) -> int:
     return 1 if bad or all_named < share * found else 0
 
 
+def found_in_files(outcomes: Iterable[InFile]) -> int:
+    """Prints where each file is said to be wrong; the exit code, 0 if enough of those that can be made are right."""
+    print(f"{'mistake':36} {'file':6} {'first wrong tensor':52} right")
+    counts, share = Counter[str](), SHARE
+    for one in outcomes:
+        share = IN_INT8 if one.way == "int8" else share
+        if one.report is None:
+            kind, said = "without a file" if one.right else "REFUSED", f"no file: {one.refused}"
+        elif one.drowned:
+            kind = said = "below int8's rounding"
+        else:
+            kind, place = ("right", "yes") if one.right else ("elsewhere", f"NO   expected {one.first} at {one.shown}")
+            said = f"{one.report.first!s:52} {place}"
+        counts[kind] += 1
+        print(f"{one.mistake.name:36} {one.way:6} {said}", flush=True)
+    print("\n" + ", ".join(f"{count} {kind}" for kind, count in counts.most_common()))
+    return 0 if counts["right"] >= share * (counts["right"] + counts["elsewhere"]) and not counts["REFUSED"] else 1
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.verify.mistakes", description="Verify known mistakes.")
     parser.add_argument("--dtype", action="append", default=[], help="instead of those that each mistake names")
@@ -99,6 +123,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--without-own", action="store_true", help="what is named when the right cause isn't known")
     parser.add_argument("--blocks", action="store_true", help="causes from dumps of the outputs of layers and heads")
     parser.add_argument("--variants", action="store_true", help="mistakes in other networks than BERT")
+    parser.add_argument("--onnx", action="append", choices=WAYS, help="in ONNX files made in this way")
     parser.add_argument("--pairs", type=int, default=0, help="so many pairs of mistakes")
     parser.add_argument("--triples", type=int, default=0, help="so many groups of three")
     options = parser.parse_args(arguments)
@@ -110,6 +135,8 @@ def main(arguments: list[str] | None = None) -> int:
     if not chosen:
         print(f"no mistake has {options.filter!r} in its name or section", file=sys.stderr)
         return 2
+    if options.onnx:
+        return found_in_files(in_files(chosen, options.onnx))
     how = {"seed": options.seed or SEED, "size": options.size}
     if options.blocks:
         forward = (one for one in chosen if not split(one.first)[0])

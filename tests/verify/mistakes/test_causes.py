@@ -21,5 +21,5 @@ def test_every_id_belongs_to_a_family_and_to_a_mistake() -> None:
 
 
 def test_every_hypothesis_belongs_to_a_family() -> None:
-    """Some name what none of the mistakes is."""
-    assert {one.id.partition(".")[0] for one in HYPOTHESES} <= {*FAMILIES, *OF_VARIANTS}
+    """Some name what none of the mistakes is; those about stored integers are tried with files."""
+    assert {one.id.partition(".")[0] for one in HYPOTHESES if not one.integers} <= {*FAMILIES, *OF_VARIANTS}

@@ -8,15 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.verify.loop import CASES, FIRST_SEED, KINDS, main, verified
-from tests.verify.right import IMPLEMENTATIONS, OF_VARIANTS
+from tests.verify.loop import CASES, FIRST_SEED, main, verified
+from tests.verify.right import FILES, IMPLEMENTATIONS, KINDS, OF_HEADS, OF_VARIANTS, WAYS
 
 FAST = (20_029, 20_035)
 """Seeds of the fast suite, small cases: without and with a masked row. Each kind has one of them, in turn."""
 FAST_OF_VARIANTS = (20_029, 20_032)
 """The same, for each kind: the head of pre-training, and the one that chooses among several texts."""
-SAMPLE = [(kind, FAST[number % 2]) for number, kind in enumerate(KINDS) if kind not in OF_VARIANTS]
+SAMPLE = [(kind, FAST[number % 2]) for number, kind in enumerate((*WAYS, *IMPLEMENTATIONS))]
 SAMPLE += [(kind, seed) for kind in OF_VARIANTS for seed in FAST_OF_VARIANTS]
+SAMPLE += [("file-dynamic-int8", FAST[0]), ("heads-dump", FAST[0])]  # the others are those of `onnx/` and `test_heads`
+assert {kind for kind, _ in SAMPLE} <= {*KINDS} == {*WAYS, *IMPLEMENTATIONS, *FILES, *OF_HEADS, *OF_VARIANTS}
 
 
 def assert_right(kind: str, seed: int, folder: Path) -> None:

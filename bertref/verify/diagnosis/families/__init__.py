@@ -10,6 +10,7 @@ from . import (
     dropout,
     embeddings,
     heads,
+    int8,
     losses,
     norms,
     optimizer,
@@ -33,5 +34,6 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
     *backward.HYPOTHESES,
     *optimizer.HYPOTHESES,
     *sharing.HYPOTHESES,
+    *int8.HYPOTHESES,
 )
 """In the order in which they are tried; of those that explain the same, the order chooses none."""

@@ -64,7 +64,7 @@ def _bias_times(factor: float) -> Callable[[Scene, TensorRow, Any], Rewritten]:
 # -- other weights -----------------------------------------------------------------------------------------------------
 
 
-def _weights(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+def other_weights(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
     """Dense layers whose weights may have been taken, as seen from a row: by their name in the same layer, in layers
     counted from its own, or in one of a certain number."""
     if layer_of(row) is None:
@@ -82,15 +82,21 @@ def _weights(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
         yield Possibility("layer 0", ("", 0, f"layer.0.{own}"))
 
 
-def _of_other(scene: Scene, row: TensorRow, place: tuple[str, int, str]) -> Rewritten | None:
+def other_row(scene: Scene, row: TensorRow, place: tuple[str, int, str]) -> TensorRow | None:
+    """The row at a place of `other_weights`, if it is another one, with parameters of the same shapes."""
     start, shift, name = place
-    own = layer_of(row)
-    other = scene.rows.get(f"layer.{(own or 0) + shift}.{name}" if start else name)
+    other = scene.rows.get(f"layer.{(layer_of(row) or 0) + shift}.{name}" if start else name)
     if other is None or other.name == row.name:
         return None
-    names = [(mine.name, theirs.name) for mine, theirs in zip(row.parameters, other.parameters, strict=True)]
-    if any(scene.params[mine].shape != scene.params[theirs].shape for mine, theirs in names):
+    shapes = ([scene.params[one.name].shape for one in some.parameters] for some in (row, other))
+    return other if next(shapes) == next(shapes) else None
+
+
+def _of_other(scene: Scene, row: TensorRow, place: tuple[str, int, str]) -> Rewritten | None:
+    other = other_row(scene, row, place)
+    if other is None:
         return None
+    names = [(mine.name, theirs.name) for mine, theirs in zip(row.parameters, other.parameters, strict=True)]
     made = with_parameters(scene, row, {mine: scene.params[theirs] for mine, theirs in names})
     return replace(made, weights=tuple(theirs for _, theirs in names))
 
@@ -186,7 +192,7 @@ HYPOTHESES = (
     Hypothesis(
         "dense.other_weights", DENSE, _of_other,
         lambda told: f"{told.at}: computed with the weights of {told.choice}",
-        LOADING, "load the layer's own weights", choices=_weights,
+        LOADING, "load the layer's own weights", choices=other_weights,
     ),
     Hypothesis(
         "dense.packed_order", named(*PROJECTIONS), _cut_out,

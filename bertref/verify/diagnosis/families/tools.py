@@ -35,8 +35,9 @@ def by(arithmetic: RowArithmetic, row: TensorRow, *, parameters: bool = True) ->
 
 
 def with_parameters(scene: Scene, row: TensorRow, values: Mapping[str, Values]) -> Rewritten:
-    """The row with other values of its parameters."""
-    return by(RowArithmetic(scene.case, ChainMap(dict(values), dict(scene.params))), row, parameters=False)
+    """The row with other values of its parameters; in a quantised graph, as this stores them."""
+    held = scene.as_stored(row, values)
+    return by(RowArithmetic(scene.case, ChainMap(held, dict(scene.params))), row, parameters=False)
 
 
 def layer_of(row: TensorRow) -> int | None:

@@ -1,10 +1,14 @@
 """An ONNX graph to walk in: who makes a value, who reads it, what is constant in it."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+from .functions import dequantised
+from .nodes import attribute
+from .operators import expanded
 
 Values = npt.NDArray[Any]
 
@@ -23,19 +27,19 @@ class NodeInput(NamedTuple):
 
 
 class ReadGraph:
-    """`model` is an `onnx.ModelProto` with its data."""
+    """`model` is an `onnx.ModelProto` with its data. Nodes of the QOperator format are walked in as what they stand for
+    (`operators`)."""
 
     def __init__(self, model: Any) -> None:
         self.initializers = {tensor.name: tensor for tensor in model.graph.initializer}
-        self.nodes = list(model.graph.node)
         self.outputs = [value.name for value in model.graph.output]
+        self.nodes, self._hidden, self._constants = expanded(list(model.graph.node), self._stored, self.outputs)
         self.inputs = [value for value in model.graph.input if value.name not in self.initializers]
         self.maker = {name: node for node in self.nodes for name in node.output if name}
         self._users: dict[str, list[NodeInput]] = {}
         for node in self.nodes:
             for at, name in enumerate(node.input):
                 self._users.setdefault(name, []).append(NodeInput(node, at))
-        self._constants: dict[str, Values | None] = {}
 
     def users(self, name: str) -> list[NodeInput]:
         """Who computes with a value; who only asks for its shape doesn't count."""
@@ -59,6 +63,35 @@ class ReadGraph:
                 return name
             name = str(users[0].node.output[0])
 
+    # -- what nodes hide ---------------------------------------------------------------------------------------------
+
+    def real(self, names: Iterable[str]) -> set[str]:
+        """The values of the file's that these are made from."""
+        found, open_ = set[str](), list(names)
+        while open_:
+            name = open_.pop()
+            if name in self._hidden:
+                open_ += [one for one in self._hidden[name].inputs if self.constant(one) is None]
+            else:
+                found.add(name)
+        return found
+
+    def with_hidden(self, found: Mapping[str, Values], names: Iterable[str]) -> dict[str, Values]:
+        """The file's values, and those of these that it hides."""
+        every = dict(found)
+
+        def value(name: str) -> Values:
+            known = every.get(name)
+            if known is None:
+                known = self.constant(name)
+            if known is None:
+                known = every[name] = np.asarray(self._hidden[name].compute(*map(value, self._hidden[name].inputs)))
+            return known
+
+        for name in names:
+            value(name)
+        return every
+
     # -- constants ---------------------------------------------------------------------------------------------------
 
     def constant(self, name: str) -> Values | None:
@@ -80,11 +113,17 @@ class ReadGraph:
             else:
                 yield use
 
+    def _stored(self, name: str) -> Values | None:
+        """The value of a stored tensor."""
+        import onnx
+
+        return _single(onnx.numpy_helper.to_array(self.initializers[name])) if name in self.initializers else None
+
     def _evaluated(self, name: str) -> Values | None:
         import onnx
 
         if name in self.initializers:
-            return _single(onnx.numpy_helper.to_array(self.initializers[name]))
+            return self._stored(name)
         node = self.maker.get(name)
         if node is None:
             return None
@@ -97,32 +136,6 @@ class ReadGraph:
         if any(value is None for value, one in zip(given, node.input, strict=True) if one):
             return None
         return CONVERT[node.op_type](node, *given)
-
-
-def input_at(node: Any, at: int) -> str:
-    """The name of a node's input; "" for one that it isn't given."""
-    return str(node.input[at]) if at < len(node.input) else ""
-
-
-def attribute(node: Any, name: str, default: Any = None) -> Any:
-    """An attribute's value."""
-    import onnx
-
-    for one in node.attribute:
-        if one.name == name:
-            return onnx.helper.get_attribute_value(one)
-    return default
-
-
-def dequantised(values: Values, scale: Values, zero: Values | None = None, axis: int = 1) -> Values:
-    """(values - zero) * scale in float64, with a scale for all or for each index of the axis."""
-    shape = [1] * values.ndim
-    if scale.size > 1:
-        shape[axis] = -1
-    shifted = values.astype(np.float64)
-    if zero is not None:
-        shifted = shifted - (zero.astype(np.float64).reshape(shape) if zero.size > 1 else zero.astype(np.float64))
-    return shifted * (scale.astype(np.float64).reshape(shape) if scale.size > 1 else scale.astype(np.float64))
 
 
 def _cast(node: Any, values: Values) -> Values:

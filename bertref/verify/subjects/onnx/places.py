@@ -14,7 +14,8 @@ from typing import Any
 
 from ....row import TensorRow
 from ....topology import readers
-from .graph import QUANTISERS, SAME, SHAPES, NodeInput, ReadGraph, attribute
+from .graph import QUANTISERS, SAME, SHAPES, NodeInput, ReadGraph
+from .nodes import attribute
 from .quantised import QUANTISED_EMBEDDINGS, scaled_output
 from .weights import StoredWeights, bias_of
 
@@ -68,6 +69,10 @@ class TensorPlaces:
             use = self._weights.product(row)
             return use.node if use else None
         return self._product_of(row) if row.op in ("scores", "context") else None
+
+    def left_out(self, row: TensorRow) -> bool:
+        """Whether the graph has what a step is made from in the place of its result: it computes nothing there."""
+        return self.values.get(row.name) in [self.values.get(name, "") for name in row.inputs]
 
     def _value(self, row: TensorRow) -> str | None:
         match row.op:
@@ -251,7 +256,7 @@ class TensorPlaces:
         name = self._probs(row)
         made = self._graph.maker.get(name) if name else None
         if made is not None and made.op_type == "Where":
-            inner = (self._graph.maker.get(self._graph.back(one, SAME)) for one in made.input[1:])
+            inner = (self._graph.maker.get(self._graph.back(one, SAME | QUANTISERS)) for one in made.input[1:])
             made = next((node for node in inner if node is not None and node.op_type == "Softmax"), None)
         for op in ("Div", "Exp"):
             if made is not None and made.op_type == op:
@@ -263,7 +268,7 @@ class TensorPlaces:
         softmaxed = self._softmaxed(row)
         if softmaxed is None:
             return None
-        masked = self._graph.back(softmaxed, SAME)
+        masked = self._graph.back(softmaxed, SAME | QUANTISERS)
         made = self._graph.maker.get(masked)
         inputs = [] if made is None or made.op_type not in ("Add", "Where") else list(made.input)
         for name in (masked, *inputs):

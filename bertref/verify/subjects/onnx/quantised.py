@@ -3,15 +3,13 @@
 A stored weight is right if each of its integers is the nearest one to the model's weight.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from .graph import SAME, NodeInput, ReadGraph, Values, attribute, dequantised, input_at
-
-HALF_A_STEP = 0.501
-"""Of a scale: nearest integers, and float32's rounding where a value lies between two."""
-
+from ...integers import Integers
+from .graph import SAME, NodeInput, ReadGraph, Values
+from .nodes import attribute, input_at
 
 QUANTISED_EMBEDDINGS = "QEmbedLayerNormalization"
 LOOKUPS = ("Gather", QUANTISED_EMBEDDINGS, "EmbedLayerNormalization")
@@ -24,28 +22,11 @@ FUSED_PRODUCTS = {"DynamicQuantizeMatMul": 4, "MatMulIntegerToFloat": 6}
 takes the bias."""
 
 
-class Stored(NamedTuple):
-    """A quantised weight as it is stored: `values` are what it stands for, `step` one integer's worth, from `low` to
-    `high`."""
-
-    values: Values
-    step: Values
-    low: Values
-    high: Values
-
-    def explains(self, right: Values) -> bool:
-        """Whether each is the nearest to a right one."""
-        if right.shape != self.values.shape:
-            return False
-        apart = np.abs(self.values - np.clip(right, self.low, self.high))
-        return bool((apart <= HALF_A_STEP * self.step).all())
-
-
-def stored(graph: ReadGraph, use: NodeInput) -> Stored | None:
+def stored(graph: ReadGraph, use: NodeInput) -> Integers | None:
     """The quantised weight that a node takes; None for one that isn't quantised."""
     if use.node.op_type == "MatMulInteger":
-        scales = graph.maker.get(_scales(graph, use.node))
-        factors = [] if scales is None else [graph.constant(name) for name in scales.input]
+        scaling = graph.maker.get(scales(graph, use.node))
+        factors = [] if scaling is None else [graph.constant(name) for name in scaling.input]
         scale = next((value for value in factors if value is not None), None)
         return _stored(graph.constant(use.node.input[1]), scale, graph.constant(input_at(use.node, 3)), 1)
     if use.node.op_type in SCALES:
@@ -61,7 +42,7 @@ def stored(graph: ReadGraph, use: NodeInput) -> Stored | None:
         return None
     found = _stored(graph.constant(made.input[0]), *scale_and_zero(graph, made), attribute(made, "axis", 1))
     turned = graph.made_by(use.node.input[use.at]) == "Transpose"
-    return Stored(*(np.transpose(value) for value in found)) if found is not None and turned else found
+    return found.turned() if found is not None and turned else found
 
 
 def dynamically(values: Values) -> tuple[Values, Values, Values]:
@@ -73,7 +54,7 @@ def dynamically(values: Values) -> tuple[Values, Values, Values]:
     return integers.astype(np.uint8), np.asarray(scale), np.asarray(zero, np.uint8)
 
 
-def _scales(graph: ReadGraph, product: Any) -> str:
+def scales(graph: ReadGraph, product: Any) -> str:
     """The name of what a product of integers is multiplied with: the scales of both factors."""
     scaling = graph.maker.get(scaled_output(graph, product))
     return str(scaling.input[1]) if scaling is not None and scaling.op_type == "Mul" else ""
@@ -90,10 +71,11 @@ def scale_and_zero(graph: ReadGraph, node: Any) -> tuple[Values | None, Values |
     return graph.constant(node.input[1]), graph.constant(input_at(node, 2))
 
 
-def _stored(values: Values | None, scale: Values | None, zero: Values | None, axis: int) -> Stored | None:
+def _stored(values: Values | None, scale: Values | None, zero: Values | None, axis: int) -> Integers | None:
     if values is None or scale is None or values.dtype.kind not in "iu":
         return None
-    ends = np.iinfo(values.dtype)
-    low, high = (dequantised(np.full(values.shape, end), scale, zero, axis) for end in (ends.min, ends.max))
-    step = dequantised(np.ones(values.shape), scale, None, axis)
-    return Stored(dequantised(values, scale, zero, axis), step, low, high)
+    shape = [1] * values.ndim
+    if values.ndim:
+        shape[axis if axis < values.ndim else -1] = -1
+    wide = (np.float64(0) if one is None else one.astype(np.float64) for one in (scale, zero))
+    return Integers(values, *(one.reshape(shape) if one.size > 1 else one.reshape(()) for one in wide))

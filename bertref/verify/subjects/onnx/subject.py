@@ -10,6 +10,7 @@ from ....errors import InputError
 from ....heads import WORD_EMBEDDINGS, labelled, parameter_shapes
 from ....topology import last_output, rows
 from ...graph.axes import AxesOf, rows_of
+from ...integers import Misread, Stored
 from ...records import Answers, Arrays, Case
 from ...subject import Weights as Brought
 from ..arrays import gather_predictions
@@ -22,7 +23,7 @@ from .quantised import FUSED_PRODUCTS
 from .sentence import OUTPUT as SENTENCE
 from .sentence import embedding_of, pooled, tensor_of
 from .session import Session, choices_of, input_of, inputs_for, libraries
-from .unquantised import Unquantised, unquantised
+from .unquantised import Unquantised, stored_parameters, unquantised
 from .unquantised_attention import UnquantisedAttention
 from .unreplayed import unreplayed
 from .weights import StoredWeights
@@ -100,12 +101,15 @@ class OnnxSubject:
         asked = inside | outputs
         untouched: Arrays = {}
         if inside.keys() - outputs.keys() or self._unquantised:
-            values, clean = self._run(True, asked, feed, case)
-            untouched, _ = self._run(False, outputs, feed, case)
+            values, clean, misread = self._run(True, asked, feed, case)
+            untouched, *_ = self._run(False, outputs, feed, case)
         else:
-            values, clean = self._run(False, asked, feed, case)
+            values, clean, misread = self._run(False, asked, feed, case)
         own = tuple(outputs) if outputs or wanted is None else None
-        return Answers(values, tuple(self._notes), untouched, own, clean, unjudged=self._unjudged)
+        return Answers(
+            values, tuple(self._notes), untouched, own, clean, unjudged=self._unjudged, stored=self._stored,
+            misread=misread,
+        )  # fmt: skip
 
     # -- the file ----------------------------------------------------------------------------------------------------
 
@@ -116,7 +120,7 @@ class OnnxSubject:
         shapes = parameter_shapes(config, self._heads, num_labels=self._num_labels)
         found = {name: array for name, array in found.items() if shapes.get(name) == array.shape}
         params, others = merged(found, model, shapes, weights.explained)
-        for name in filter(weights.looked_up_in_integers, found):
+        for name in filter(weights.read_in_integers, found):
             if name not in model or weights.explained(name, model[name]):
                 params[name] = found[name].astype(np.float64)
         encoder = [name for name in shapes if name.startswith(("bert.embeddings.", "bert.encoder."))]
@@ -151,7 +155,9 @@ class OnnxSubject:
             if known.issuperset(row.inputs) and all(name in self._params for name, _ in row.parameters):
                 known.add(row.name)
         self._unquantised: dict[str, Unquantised | UnquantisedAttention] = {}
+        self._stored: dict[str, tuple[Stored, ...]] = {}
         if self.precision == "int8":
+            self._stored = stored_parameters(weights, self._rows, self._params, self._origin.weights)
             self._unquantised = unquantised(
                 self._graph, weights, places, self._rows, self._params, self._origin.weights
             )
@@ -181,9 +187,14 @@ class OnnxSubject:
             return {}
         stop = frozenset({*places.values.values(), *self._inside.values()})
         values = {name: output for name, (output, *_) in self._outputs.items()} | self._inside
-        ops = {}
+        ops, rows = {}, {row.name: row for row in self._rows}
         for name, value in values.items():
+            if name in rows and places.left_out(rows[name]):
+                continue
             clean = self._unquantised.get(name)
+            if isinstance(clean, Unquantised) and clean.unknown:
+                ops[name] = clean.unknown
+                continue
             node = self._extra[value][0] if value in self._extra else self._graph.maker.get(value)
             op = unreplayed(self._graph, node, clean, stop - {value})
             if op:
@@ -206,15 +217,15 @@ class OnnxSubject:
 
     def _run(
         self, inside: bool, asked: Mapping[str, tuple[str, ...]], feed: dict[str, Any], case: Case
-    ) -> tuple[Arrays, Arrays]:  # fmt: skip
-        """The tensors, and those of them from which quantisation can be taken, without it."""
+    ) -> tuple[Arrays, Arrays, dict[str, tuple[Misread, ...]]]:  # fmt: skip
+        """The tensors; those of them from which quantisation can be taken, without it; and what is misread in these."""
         if not asked:
-            return {}, {}
+            return {}, {}, {}
         cleaned = {name: self._unquantised[name] for name in asked if name in self._unquantised} if inside else {}
         if inside not in self._sessions:
             self._sessions[inside] = self._looking_inside() if inside else Session(self._path)
         needed = {name for names in asked.values() for name in names}.union(*(one.names() for one in cleaned.values()))
-        found = self._sessions[inside].run(needed, feed)
+        found = self._graph.with_hidden(self._sessions[inside].run(self._graph.real(needed), feed), needed)
         axes = AxesOf(case)
 
         def shaped(tensor: str, value: Values) -> Values:
@@ -223,12 +234,20 @@ class OnnxSubject:
             return canonical(tensor, value, case, axes(tensor).shape)
 
         values = {tensor: shaped(tensor, _joined([found[name] for name in names])) for tensor, names in asked.items()}
-        return values, {tensor: shaped(tensor, clean(found, case)) for tensor, clean in cleaned.items()}
+        clean = {tensor: shaped(tensor, one(found, case)) for tensor, one in cleaned.items()}
+        misread = {
+            tensor: tuple(
+                Misread(some.kind, some.words, clean[tensor] - shaped(tensor, one.read_rightly(found, some)))
+                for some in one.misreadings
+            )
+            for tensor, one in cleaned.items() if isinstance(one, Unquantised) and one.misreadings
+        }  # fmt: skip
+        return values, clean, misread
 
     def _looking_inside(self) -> Session:
         seen = set(self._inside.values()).union(*(one.names() for one in self._unquantised.values()))
         extra = {name: (node.output[0], number) for name, (node, number) in self._extra.items()}
-        return Session(self._path, sorted(seen), extra, wide=self.precision == "float16")
+        return Session(self._path, sorted(self._graph.real(seen)), extra, wide=self.precision == "float16")
 
     def _note(self, text: str) -> None:
         if text not in self._notes:

@@ -3,28 +3,32 @@
     QuantizeLinear         a value's nearest integer on a fixed scale, cut off where the integers end
     DynamicQuantizeLinear  the same on a scale of the value's own range
     DynamicQuantizeMatMul  the same inside of a product, where it is computed anew
-    stored weights         `quantised.Stored`
+    stored weights         `integers.Integers`
 
 A product's result is its recorded one, less the product of what its factors were rounded to, plus the product of the
 factors as they were. That is what the step has to give from its recorded inputs, but for float32's rounding. More than
 half a step of a scale is not rounding: what goes beyond it stays in the tensor, and is found there.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from ....row import TensorRow
+from ...integers import HALF_A_STEP, Stored
 from ...records import Case
-from .graph import SAME, NodeInput, ReadGraph, Values, attribute, dequantised
+from .functions import FUNCTIONS, dequantised
+from .graph import QUANTISERS, SAME, NodeInput, ReadGraph, Values
+from .misread import INFINITE, SCALE, Misreading, of_pairs, of_product, read_again, scale_used
+from .nodes import attribute, input_at
 from .places import TensorPlaces
-from .quantised import HALF_A_STEP, dynamically, scale_and_zero, scaled_output, stored
+from .quantised import dynamically, scale_and_zero, scaled_output, stored
 from .unquantised_attention import NODES, UnquantisedAttention
 from .weights import StoredWeights
 
 ARRANGED = frozenset({"Reshape", "Squeeze", "Unsqueeze", "Flatten"})
-ELEMENTWISE = {"Mul": np.multiply, "Div": np.divide, "Add": np.add, "Sub": np.subtract}
 
 
 class Unquantised:
@@ -32,19 +36,30 @@ class Unquantised:
 
     `product` is the node that multiplies in this step, if there is one;
     `weight` is what the product's second factor has to be, as it stands in the graph; None where that is a value, too.
-    `stop` are the tensors that the step is made from: nothing before them is looked at.
+    `stop` are the tensors that the step is made from: nothing before them is looked at. `owners`: value -> its tensor.
     """
 
     def __init__(
-        self, graph: ReadGraph, product: Any, value: str, weight: Values | None, stop: frozenset[str]
+        self, graph: ReadGraph, product: Any, value: str, weight: Values | None, stop: frozenset[str],
+        owners: Mapping[str, str] = MappingProxyType({}),
     ) -> None:  # fmt: skip
         self._graph, self._product, self._value, self._weight, self._stop = graph, product, value, weight, stop
         self._made = scaled_output(graph, product) if product is not None else ""
         self._found: Mapping[str, Values] = {}
+        self._known: dict[str, bool] = {}
+        self.unknown = ""
+        """The op behind quantisers of which nobody knows what it computes: then nothing can be said of the tensor."""
+        self._names = set(self._needed(value, first=True))
+        self.misreadings = (*of_pairs(graph, self._names, owners), *of_product(graph, product, owners))
+        """Where the graph reads integers otherwise than it made them."""
+        self._reading: Misreading | None = None
+        if any(one.product for one in self.misreadings):
+            used = (input_at(product, 2), scale_used(graph, product))
+            self._names |= {one for one in used if one and graph.constant(one) is None}
 
     def names(self) -> set[str]:
         """The values that have to be recorded."""
-        return set(self._needed(self._value, first=True))
+        return self._names
 
     @property
     def node(self) -> Any:
@@ -53,42 +68,66 @@ class Unquantised:
 
     def touched(self) -> bool:
         """Whether there is any quantisation in it."""
-        kinds = {self._graph.made_by(name) for name in self.names() - self._stop | {self._value}}
-        if self._product is not None:
-            kinds |= {self._product.op_type, *(self._graph.made_by(name) for name in self._product.input[1:2])}
-        return bool(kinds & {"DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "DynamicQuantizeMatMul"})
+        stored = self._product is not None and self._graph.made_by(self._product.input[1]) == "DequantizeLinear"
+        return stored or self._rounds(self._value, first=True)
 
     def __call__(self, found: Mapping[str, Values], case: Case) -> Values:
         """The tensor, from the recorded values."""
-        self._found = found
+        self._found, self._reading = found, None
         return self._clean(self._value, first=True)
+
+    def read_rightly(self, found: Mapping[str, Values], misreading: Misreading) -> Values:
+        """The same, had the integers been read as they were made."""
+        self._found, self._reading = found, misreading
+        return self._clean(self._value, first=True)
+
+    def _rounds(self, name: str, *, first: bool = False) -> bool:
+        """Whether there is quantisation between a value and the tensors that the step is made from."""
+        node = self._graph.maker.get(name)
+        if node is None or (name in self._stop and not first) or self._graph.constant(name) is not None:
+            return False
+        if name not in self._known:
+            self._known[name] = False  # a circle
+            self._known[name] = self._rounds_itself(node) or any(self._rounds(one) for one in self._data(node, name))
+        return self._known[name]
+
+    def _rounds_itself(self, node: Any) -> bool:
+        if node.op_type == "DequantizeLinear":
+            return bool(self._graph.made_by(node.input[0]) == "QuantizeLinear")
+        return node.op_type in ("DynamicQuantizeLinear", "MatMulInteger", "DynamicQuantizeMatMul")
+
+    def _data(self, node: Any, name: str) -> list[str]:
+        """What of a node's inputs is computed with."""
+        if name == self._made:
+            return [str(one) for one in self._product.input[:2]]
+        if node.op_type == "DequantizeLinear":
+            before = self._graph.maker.get(node.input[0])
+            return [str(before.input[0])] if before is not None and before.op_type == "QuantizeLinear" else []
+        arranges = node.op_type in SAME | ARRANGED | {"Transpose", "Gather", "DynamicQuantizeLinear"}
+        return [str(one) for one in (node.input[:1] if arranges else node.input) if one]
 
     def _needed(self, name: str, *, first: bool = False) -> Iterator[str]:
         if self._graph.constant(name) is not None:
             return
         yield name
         node = self._graph.maker.get(name)
-        if node is None or (name in self._stop and not first):
+        stops = (name in self._stop and not first) or not (name == self._made or self._rounds(name, first=first))
+        if node is None or stops:
             return
-        if name == self._made:
-            for factor in self._product.input[:2]:
-                yield from self._needed(str(factor))
-        elif node.op_type == "DynamicQuantizeLinear":
+        if node.op_type == "DynamicQuantizeLinear":
             yield from node.output
-            yield from self._needed(str(node.input[0]))
-        elif node.op_type == "DequantizeLinear":
-            before = str(self._graph.maker[node.input[0]].input[0]) if node.input[0] in self._graph.maker else ""
-            yield from self._needed(before) if before else ()
-        elif self._passes(node):
-            for one in node.input[: 2 if node.op_type in ELEMENTWISE else 1]:
-                yield from self._needed(str(one))
+        elif not self._replayed(node, name):
+            self.unknown = str(node.op_type)
+            return
+        for one in self._data(node, name):
+            yield from self._needed(one)
 
-    def _passes(self, node: Any) -> bool:
-        """Whether a node only hands on, arranges, adds, or takes a constant."""
-        if node.op_type in ELEMENTWISE:
-            return node.op_type == "Add" or any(self._graph.constant(one) is not None for one in node.input)
-        gathers = node.op_type == "Gather" and self._graph.constant(node.input[1]) is not None
-        return gathers or node.op_type in SAME | ARRANGED | {"Transpose"}
+    def _replayed(self, node: Any, name: str) -> bool:
+        """Whether it is known what a node computes."""
+        if node.op_type == "Gather":
+            return self._graph.constant(node.input[1]) is not None
+        known = node.op_type in SAME | ARRANGED | {"Transpose", "DequantizeLinear"} or node.op_type in FUNCTIONS
+        return known or name == self._made
 
     def _clean(self, name: str, *, first: bool = False) -> Values:
         known = self._graph.constant(name)
@@ -99,12 +138,14 @@ class Unquantised:
             return self._found[name]
         if name == self._made:
             return self._multiplied()
+        if not self._rounds(name, first=first):
+            return self._found[name]
         if node.op_type == "DynamicQuantizeLinear":
             given, scale, zero = (self._found[one] for one in node.output)
             return self._less(str(node.input[0]), dequantised(given, scale, zero), scale, zero, (0, 255))
-        if node.op_type == "DequantizeLinear" and self._graph.made_by(node.input[0]) == "QuantizeLinear":
+        if node.op_type == "DequantizeLinear":
             return self._statically(self._graph.maker[node.input[0]], name)
-        return self._handed_on(node, name) if self._passes(node) else self._found[name]
+        return self._computed(node, name) if node.op_type in FUNCTIONS else self._arranged(node, name)
 
     def _statically(self, quantiser: Any, name: str) -> Values:
         """Of a pair of QuantizeLinear and DequantizeLinear; with a scale that isn't stored it is left as it is."""
@@ -112,24 +153,39 @@ class Unquantised:
         if scale is None:
             return self._found[name]
         kept = np.zeros((), np.uint8) if zero is None else zero
-        ends = np.iinfo(kept.dtype)
-        return self._less(str(quantiser.input[0]), self._found[name], scale, kept, (ends.min, ends.max))
+        ends, after = np.iinfo(kept.dtype), self._found[name]
+        if self._reading is not None and name in self._reading.pairs:
+            if self._reading.kind == INFINITE:
+                return self._clean(str(quantiser.input[0]))
+            after = read_again(self._graph, name, after, self._reading.kind)
+        return self._less(str(quantiser.input[0]), after, scale, kept, (ends.min, ends.max))
 
     def _less(self, before: str, after: Values, scale: Values, zero: Values, ends: tuple[int, int]) -> Values:
         """What was before, and with it what rounding to the scale doesn't explain of `after`."""
-        given = self._found[before]
+        if not np.isfinite(scale).all():  # of infinities: rounds nothing to nothing
+            return after
         low, high = ((end - zero.astype(np.float64)) * scale for end in ends)
-        kept = np.clip(given, low, high)
-        rounding = (kept - given) + np.clip(after - kept, -HALF_A_STEP * scale, HALF_A_STEP * scale)
-        return np.asarray(self._clean(before) + (after - given) - rounding)
+        beyond = after - np.clip(self._value_of(before), low, high)
+        return np.asarray(self._clean(before) + beyond - np.clip(beyond, -HALF_A_STEP * scale, HALF_A_STEP * scale))
 
-    def _handed_on(self, node: Any, name: str) -> Values:
-        if node.op_type in ELEMENTWISE:
-            first, second = (np.asarray(self._clean(str(one)), np.float64) for one in node.input)
-            return np.asarray(ELEMENTWISE[node.op_type](first, second))
+    def _value_of(self, name: str) -> Values:
+        known = self._graph.constant(name)
+        return self._found[name] if known is None else known
+
+    def _computed(self, node: Any, name: str) -> Values:
+        """What the op makes of its inputs as they were, and with it what it made otherwise of those that it had."""
+        function, inputs = FUNCTIONS[node.op_type], [str(one) for one in node.input if one]
+        with np.errstate(all="ignore"):
+            made = function(node, *(_wide(self._value_of(one)) for one in inputs))
+            right = function(node, *(_wide(self._clean(one)) for one in inputs))
+            apart = np.where(np.isfinite(made), self._found[name] - made, 0.0)
+        return np.asarray(right + apart)
+
+    def _arranged(self, node: Any, name: str) -> Values:
         value = self._clean(str(node.input[0]))
-        at = self._graph.constant(node.input[1]) if node.op_type == "Gather" else None
-        if at is not None:
+        if node.op_type == "Gather":
+            at = self._graph.constant(node.input[1])
+            assert at is not None, "it is replayed only then"
             return np.asarray(np.take(value, at.astype(np.int64), attribute(node, "axis", 0)))
         if node.op_type == "Transpose":
             return np.transpose(value, attribute(node, "perm"))
@@ -141,7 +197,20 @@ class Unquantised:
         weight = self._stored_weight()
         rounded = self._times(self._rounded(first), self._rounded(second) if weight is None else weight)
         right = self._times(self._clean(first), self._clean(second) if self._weight is None else self._weight)
-        return self._found[self._made].astype(np.float64) - rounded + right
+        made = self._found[self._made].astype(np.float64)
+        if self._reading is not None and self._reading.product:
+            made = self._product_read_rightly(made, weight)
+        return made - rounded + right
+
+    def _product_read_rightly(self, made: Values, weight: Values | None) -> Values:
+        """A product of integers, with the scale or the zero by which its first factor was made."""
+        assert weight is not None, "it multiplies by what is stored"
+        _, scale, zero = (self._found[one] for one in self._graph.maker[self._product.input[0]].output)
+        if self._reading is not None and self._reading.kind == SCALE:
+            return np.asarray(made * (float(scale) / float(self._found[scale_used(self._graph, self._product)])))
+        used = input_at(self._product, 2)
+        shift = float(zero) - (float(self._value_of(used)) if used else 0.0)
+        return np.asarray(made - shift * float(scale) * weight.sum(axis=0))
 
     def _stored_weight(self) -> Values | None:
         if self._weight is None:
@@ -165,6 +234,11 @@ class Unquantised:
         return np.asarray(factor * (a.astype(np.float64) @ (np.swapaxes(b, -1, -2) if turned else b)))
 
 
+def _wide(value: Values) -> Values:
+    """Numbers in float64; conditions as they are."""
+    return value if value.dtype.kind == "b" else value.astype(np.float64)
+
+
 def unquantised(
     graph: ReadGraph, weights: StoredWeights, places: TensorPlaces, rows: Sequence[TensorRow],
     params: Mapping[str, Values], model: Mapping[str, Values],
@@ -173,9 +247,10 @@ def unquantised(
     the model that was exported, as far as they are known."""
     found: dict[str, Unquantised | UnquantisedAttention] = {}
     stop = frozenset(places.values.values())
+    owners = {one: name for name, value in places.values.items() for one in (value, graph.back(value, QUANTISERS))}
     named = {row.name: row for row in rows}
     for row in rows:
-        if row.name not in places.values:
+        if row.name not in places.values or places.left_out(row):
             continue
         made = graph.maker.get(places.values[row.name])
         if row.op == "context" and made is not None and made.op_type in NODES:
@@ -189,7 +264,7 @@ def unquantised(
         if product is not None and row.parameters:
             weight = _right_weight(weights, row.parameters[0].name, NodeInput(product, 1), params, model)
             weight = weight if attribute(product, "transB", 0) else weight.T
-        clean = Unquantised(graph, product, places.values[row.name], weight, stop)
+        clean = Unquantised(graph, product, places.values[row.name], weight, stop, owners)
         if clean.touched():
             found[row.name] = clean
     return found
@@ -198,11 +273,34 @@ def unquantised(
 def _right_weight(
     weights: StoredWeights, name: str, use: NodeInput, params: Mapping[str, Values], model: Mapping[str, Values]
 ) -> Values:
-    """The weight with which a product has to be judged: the case's, unless what the product takes isn't the nearest
-    that integers come to the model's. Without the model, a table that is looked up from other integers is taken as it
-    is."""
-    own, right = weights.upright(use), params.get(name)
+    """The weight with which a product has to be judged: the case's, or what the product takes."""
+    own = weights.upright(use)
     assert own is not None, "a product is found by its weight"
-    known = model.get(name, right if not weights.looked_up_in_integers(name) else None)
-    kept = right is not None and (known is None or weights.explained(name, known))
-    return right if kept and right is not None else own
+    return params[name] if _is_right(weights, name, params, model) else own
+
+
+def _is_right(
+    weights: StoredWeights, name: str, params: Mapping[str, Values], model: Mapping[str, Values]
+) -> bool:
+    """Whether what the file stores of a parameter is the nearest that integers come to the model's. Without the model,
+    a table that is looked up from other integers is taken as it is."""
+    known = model.get(name, params.get(name) if not weights.looked_up_in_integers(name) else None)
+    return name in params and (known is None or weights.explained(name, known))
+
+
+def stored_parameters(
+    weights: StoredWeights, rows: Iterable[TensorRow], params: Mapping[str, Values], model: Mapping[str, Values]
+) -> dict[str, tuple[Stored, ...]]:
+    """The parameters of each row that the graph stores in integers for it."""
+    found = {}
+    for row in rows:
+        product = weights.product(row) if row.op in ("dense", "decoder") else None
+        held = []
+        for i, (name, _) in enumerate(row.parameters):
+            uses = [product] if product is not None and i == 0 else weights.uses(name)
+            first = next((one for one in map(weights.held, uses) if one is not None), None)
+            if first is not None:
+                held.append(Stored(name, first, _is_right(weights, name, params, model)))
+        if held:
+            found[row.name] = tuple(held)
+    return found

@@ -13,9 +13,11 @@ import numpy as np
 from ....row import TensorRow
 from ...graph.replay import Replay
 from ...graph.steps import Graph
+from ...integers import Integers
 from ...records import Case
-from .graph import QUANTISERS, NodeInput, ReadGraph, Values, dequantised
-from .quantised import Stored, stored
+from .functions import dequantised
+from .graph import QUANTISERS, NodeInput, ReadGraph, Values
+from .quantised import stored
 
 ROUNDERS = QUANTISERS | {"DynamicQuantizeLinear"}
 NODES = ("QAttention", "Attention")
@@ -94,7 +96,7 @@ class UnquantisedAttention:
 
 
 def _right(
-    held: Stored | None, names: Sequence[str], params: Mapping[str, Values], model: Mapping[str, Values]
+    held: Integers | None, names: Sequence[str], params: Mapping[str, Values], model: Mapping[str, Values]
 ) -> Values | None:
     """The parameters that the node has to have, side by side, weights as (in, out); None for its own, where these
     aren't the nearest that integers come to the model's, or to the case's where there is no model."""

@@ -1,7 +1,7 @@
 """Integer arithmetic inside of fused nodes that nobody replays: what is made by it can't be judged.
 
-QLinearMatMul, which a session of onnxruntime saves of static quantisation, MatMulNBits, ...; products of weights that
-weren't recognised; and what a fused node makes of values that were rounded before.
+MatMulNBits, QLinearLeakyRelu, ...; products of weights that weren't recognised; and what a fused node makes of values
+that were rounded before.
 """
 
 from typing import Any

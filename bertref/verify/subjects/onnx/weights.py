@@ -12,8 +12,10 @@ import numpy as np
 
 from ....heads import DECODER, WORD_EMBEDDINGS
 from ....row import TensorRow
+from ...integers import Integers
 from ...records import Arrays
-from .graph import QUANTISERS, SAME, NodeInput, ReadGraph, Values, attribute, input_at
+from .graph import QUANTISERS, SAME, NodeInput, ReadGraph, Values
+from .nodes import attribute, input_at
 from .quantised import FUSED_PRODUCTS, LOOKUPS
 from .quantised import stored as quantised_weight
 
@@ -40,6 +42,8 @@ class StoredWeights:
         self._names = list(dict.fromkeys(p.name for row in self._rows for p in row.parameters))
         self._stored: dict[str, list[str]] = {}
         """Parameter -> the stored tensors that hold it."""
+        self._explained: dict[tuple[str, int], tuple[Values, bool]] = {}
+        """Parameter, and which right values -> these, and whether they explain what is stored."""
         taken = self._by_name()
         taken |= self._by_bias(taken)
         self._by_value(known, taken)
@@ -72,23 +76,38 @@ class StoredWeights:
     def explained(self, parameter: str, right: Values) -> bool:
         """Whether the quantised values that the file stores of a parameter, all of them, are the nearest to the right
         ones; False where none is quantised."""
-        found = [(use, quantised_weight(self._graph, use)) for use in self.uses(parameter)]
-        held = [(use, value) for use, value in found if value is not None]
-        return bool(held) and all(value.explains(right.T if self._lies(use) else right) for use, value in held)
+        known = self._explained.get((parameter, id(right)))
+        if known is None:  # several ask, and tables are large
+            held = [one for one in map(self.held, self.uses(parameter)) if one is not None]
+            known = right, bool(held) and all(one.explains(right) for one in held)
+            self._explained[parameter, id(right)] = known
+        return known[1]
 
     def looked_up_in_integers(self, parameter: str) -> bool:
         """Whether a table, or what is fused with its look-up, is quantised there."""
         gathers = [use for use in self.uses(parameter) if use.node.op_type in LOOKUPS]
         return any(quantised_weight(self._graph, use) is not None for use in gathers)
 
+    def read_in_integers(self, parameter: str) -> bool:
+        """Whether something reads a parameter in integers that is no product, which is judged without its rounding."""
+        others = (use for use in self.uses(parameter) if PRODUCTS.get(use.node.op_type) != use.at)
+        return any(self.held(use) is not None for use in others)
+
     def _lies(self, use: NodeInput) -> bool:
         """Whether a product takes the weight as (in, out)."""
         return PRODUCTS.get(use.node.op_type) == use.at and not attribute(use.node, "transB", 0)
 
+    def held(self, use: NodeInput) -> Integers | None:
+        """What a node takes, where that is stored in integers; a dense layer's weight as (out, in)."""
+        held = quantised_weight(self._graph, use)
+        return held.turned() if held is not None and self._lies(use) else held
+
     def upright(self, use: NodeInput) -> Values | None:
         """The values of the weight that a node takes, a dense layer's as (out, in)."""
-        held = quantised_weight(self._graph, use)
-        value = self._graph.constant(use.node.input[use.at]) if held is None else held.values
+        held = self.held(use)
+        if held is not None:
+            return held.values
+        value = self._graph.constant(use.node.input[use.at])
         if value is None or value.dtype.kind != "f":
             return None
         return value.T if self._lies(use) else value

@@ -116,3 +116,24 @@ def test_a_twin_is_rejected(name: str, old: str, new: str) -> None:
     check(UPDATES[name].compute, name, arrays, "float32", 0.5)
     with pytest.raises(AssertionError):
         check(wrong, name, arrays, "float32", 0.5)
+
+
+@pytest.mark.parametrize("donate", [False, True])
+@pytest.mark.parametrize("kind", ["adamw", "google", "lamb"])
+def test_the_device_decides_whether_to_update(kind: Any, donate: bool) -> None:
+    """Without: all stays as it is, whatever the gradient; with: the bits of an update that nobody decides on."""
+    device, settings = Cpu(), Optimizer(kind)
+    p, g, m, v = (np.ascontiguousarray(a, np.float32) for a in some_arrays(MANY, 5, "float32"))
+
+    def updated(gradient: np.ndarray, only_if: Any) -> list[np.ndarray]:
+        new, state = settings.update(
+            XP, {"w": p.copy()}, {"w": gradient}, {"w/m": m.copy(), "w/v": v.copy()}, rate=1e-2, step=3,
+            updates=updates(device), donate=donate, only_if=only_if,
+        )  # fmt: skip
+        return [new["w"], state["w/m"], state["w/v"]]
+
+    for found, old in zip(updated(g * np.nan, np.asarray(False)), (p, m, v), strict=True):
+        assert found.tobytes() == old.tobytes()
+    for found, right, old in zip(updated(g, np.asarray(True)), updated(g, None), (p, m, v), strict=True):
+        assert found.tobytes() == right.tobytes() != old.tobytes()
+    assert device.launched == ["lamb_direction", "lamb_apply"] * 3 if kind == "lamb" else ["adam"] * 3

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import onnxruntime
 import torch
-from onnxruntime.transformers import optimizer
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_dynamic, quantize_static
+from onnxruntime.transformers import float16, optimizer
 
 from bertref.config import config_to_dict
 from bertref.onnx_export import export
@@ -33,32 +35,37 @@ def own(path: Path, heads: tuple[str, ...], **options: Any) -> Path:
     return export(params, CASE.config, CASE.numerics, path, heads=heads, **options)
 
 
-def hugging_face(change: Callable[[Any], None] | None = None, attention: str = "sdpa") -> Any:
+def hugging_face(
+    change: Callable[[Any], None] | None = None, attention: str = "sdpa", case: Case = CASE
+) -> Any:  # fmt: skip
     """transformers' model with the case's weights, changed."""
-    model = torch_model.stock(CASE.config, CASE.numerics)
+    model = torch_model.stock(case.config, case.numerics)
     model.set_attn_implementation(attention)
     with torch.no_grad():
         for name, weight in model.named_parameters():
-            weight.copy_(torch.from_numpy(CASE.params[name.replace("decoder.bias", "bias")]))
+            weight.copy_(torch.from_numpy(case.params[name.replace("decoder.bias", "bias")]))
     if change is not None:
         change(model)
     return model.eval()
 
 
-def folder(path: Path) -> Path:
+def folder(path: Path, case: Case = CASE) -> Path:
     """A Hugging Face folder of the case's model."""
-    hugging_face().save_pretrained(path)
+    hugging_face(case=case).save_pretrained(path)
     return path
 
 
-def from_torch(path: Path, model: Any, *, dynamo: bool = False, outputs: tuple[str, ...] = LOGITS) -> Path:
+def from_torch(
+    path: Path, model: Any, *, dynamo: bool = False, outputs: tuple[str, ...] = LOGITS, case: Case = CASE
+) -> Path:  # fmt: skip
     """What torch's older or newer exporter makes of a model, for any lengths, with its config.json beside it."""
-    given = {name: torch.from_numpy(getattr(CASE.batch, name)).long() for name in INPUTS}
+    given = {name: torch.from_numpy(getattr(case.batch, name)).long() for name in INPUTS}
     options: dict[str, Any] = {"input_names": list(INPUTS), "output_names": list(outputs)}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if dynamo:
-            batch, length = torch.export.Dim("batch", min=1, max=64), torch.export.Dim("sequence", min=2, max=13)
+            longest = case.config.max_position_embeddings
+            batch, length = torch.export.Dim("batch", min=1, max=64), torch.export.Dim("sequence", min=2, max=longest)
             torch.onnx.export(
                 model, (), str(path), kwargs=given, dynamo=True, verbose=False,
                 dynamic_shapes={name: {0: batch, 1: length} for name in INPUTS}, **options,
@@ -68,13 +75,13 @@ def from_torch(path: Path, model: Any, *, dynamo: bool = False, outputs: tuple[s
             torch.onnx.export(
                 model, tuple(given.values()), str(path), dynamo=False, opset_version=17, dynamic_axes=free, **options
             )
-    (path.parent / "config.json").write_text(json.dumps(config_to_dict(CASE.config, CASE.numerics)), encoding="utf-8")
+    (path.parent / "config.json").write_text(json.dumps(config_to_dict(case.config, case.numerics)), encoding="utf-8")
     return path
 
 
-def fused(path: Path, to: Path) -> Path:
+def fused(path: Path, to: Path, case: Case = CASE) -> Path:
     """The file as onnxruntime's optimiser for transformers leaves it."""
-    c = CASE.config
+    c = case.config
     found = optimizer.optimize_model(
         str(path), model_type="bert", num_heads=c.num_attention_heads, hidden_size=c.hidden_size, opt_level=0
     )
@@ -87,6 +94,46 @@ def optimised(path: Path, to: Path) -> Path:
     options = onnxruntime.SessionOptions()
     options.optimized_model_filepath, options.log_severity_level = str(to), 3
     onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return to
+
+
+def halves(path: Path, to: Path, *kept: str) -> Path:
+    """The file in float16, but for the ops that are `kept` in float32."""
+    model = float16.convert_float_to_float16(onnx.load(str(path)), keep_io_types=True, op_block_list=list(kept))
+    onnx.save(model, str(to))
+    return to
+
+
+def dynamic(path: Path, to: Path, *, kind: QuantType = QuantType.QInt8, only: list[str] | None = None,
+            per_channel: bool = False) -> Path:  # fmt: skip
+    """The file with weights in 8 bits and inputs whose scales are found as they come; of the ops `only`, if given."""
+    quantize_dynamic(
+        str(path), str(to), weight_type=kind, op_types_to_quantize=only, per_channel=per_channel,
+        extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},
+    )  # fmt: skip
+    return to
+
+
+class Batches(CalibrationDataReader):  # type: ignore[misc]
+    """A case's own batch, once."""
+
+    def __init__(self, case: Case) -> None:
+        self._left = [{name: getattr(case.batch, name).astype(np.int64) for name in INPUTS}]
+
+    def get_next(self) -> Any:
+        return self._left.pop() if self._left else None
+
+
+def static(
+    path: Path, to: Path, only: list[str] | None, kind: QuantType = QuantType.QUInt8, case: Case = CASE, *,
+    per_channel: bool = False, form: QuantFormat = QuantFormat.QDQ,
+) -> Path:  # fmt: skip
+    """The file with weights and inputs in 8 bits, on scales that the case's batch was looked at for; `only` these ops,
+    None: all that can be quantised."""
+    quantize_static(
+        str(path), str(to), Batches(case), quant_format=form, op_types_to_quantize=only, per_channel=per_channel,
+        activation_type=kind, weight_type=QuantType.QInt8,
+    )  # fmt: skip
     return to
 
 

@@ -5,9 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
-from onnxruntime.transformers import float16
 
 from bertref.verify.judgement.judge import compare
 from bertref.verify.meant import case_for
@@ -15,14 +13,7 @@ from bertref.verify.records import Answers
 from bertref.verify.subjects.onnx import OnnxSubject
 
 from . import exported
-from .exported import case_of, changed, from_torch, fused, hugging_face, statuses, verdict
-
-
-def halves(path: Path, to: Path, *kept: str) -> Path:
-    """The file in float16, but for the ops that are `kept` in float32."""
-    model = float16.convert_float_to_float16(onnx.load(str(path)), keep_io_types=True, op_block_list=list(kept))
-    onnx.save(model, str(to))
-    return to
+from .exported import case_of, changed, from_torch, fused, halves, hugging_face, statuses, verdict
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_dynamic, quantize_static
+from onnxruntime.quantization import QuantFormat, QuantType
 
 from bertref.verify.records import Report
 from bertref.verify.report.words import explain
@@ -22,38 +22,23 @@ from bertref.verify.subjects.onnx.quantised import dynamically
 from tests.model_cases import probes_of_depth
 
 from . import exported
-from .exported import CASE, changed, from_torch, fused, hugging_face, optimised, statuses, verdict
+from .exported import changed, dynamic, from_torch, fused, hugging_face, optimised, static, statuses, verdict
 from .test_places import FIRST
 
 PROBES = {name for name in probes_of_depth(2) if not name.startswith("loss.")}
 PRODUCTS = ["MatMul"]
 
 
-class Batches(CalibrationDataReader):  # type: ignore[misc]
-    """The case's own batch, once."""
+def finite(path: Path, to: Path) -> Path:
+    """The file with a mask of -30, for infinities can't be quantised."""
 
-    def __init__(self) -> None:
-        self._left = [{name: getattr(CASE.batch, name).astype(np.int64) for name in exported.INPUTS}]
+    def change(graph: Any) -> None:
+        for tensor in (one.t for node in graph.node for one in node.attribute if one.name == "value"):
+            value = onnx.numpy_helper.to_array(tensor)
+            if value.dtype.kind == "f" and np.isneginf(value).all():
+                tensor.CopyFrom(onnx.numpy_helper.from_array(np.full_like(value, -30), tensor.name))
 
-    def get_next(self) -> Any:
-        return self._left.pop() if self._left else None
-
-
-def dynamic(path: Path, to: Path, *, kind: QuantType = QuantType.QInt8, only: list[str] | None = None,
-            per_channel: bool = False) -> Path:  # fmt: skip
-    quantize_dynamic(
-        str(path), str(to), weight_type=kind, op_types_to_quantize=only, per_channel=per_channel,
-        extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},
-    )  # fmt: skip
-    return to
-
-
-def static(path: Path, to: Path, only: list[str], kind: QuantType = QuantType.QUInt8) -> Path:
-    quantize_static(
-        str(path), str(to), Batches(), quant_format=QuantFormat.QDQ, op_types_to_quantize=only,
-        activation_type=kind, weight_type=QuantType.QInt8,
-    )  # fmt: skip
-    return to
+    return changed(path, to.with_suffix(".finite.onnx"), change)
 
 
 WAYS: dict[str, Callable[[Path, Path], Path]] = {
@@ -63,6 +48,9 @@ WAYS: dict[str, Callable[[Path, Path], Path]] = {
     "dynamic with tables": lambda path, to: dynamic(path, to),
     "static": lambda path, to: static(path, to, PRODUCTS),
     "static with tables": lambda path, to: static(path, to, [*PRODUCTS, "Gather"], QuantType.QInt8),
+    "static with Gemm": lambda path, to: static(path, to, [*PRODUCTS, "Gemm"], per_channel=True),
+    "static, every op": lambda path, to: static(finite(path, to), to, None),
+    "operators, every op": lambda path, to: static(finite(path, to), to, None, form=QuantFormat.QOperator),
 }
 
 
@@ -221,15 +209,41 @@ def test_a_scale_that_a_session_saved_wrong_by_a_hundredth_is_found(
     assert report.first in first.split()
 
 
-def test_what_a_session_makes_of_static_integers_is_not_judged(folder: Path, saved: Path) -> None:
-    """QLinearMatMul doesn't show its sums: nothing is said of what it makes, nor of a fused node behind quantisers, nor
-    is it called wrong; a norm whose result goes on as integers is judged as it was before."""
+def test_what_a_session_makes_of_static_integers_is_right(folder: Path, saved: Path) -> None:
+    """QLinearMatMul doesn't show its sums: they follow from the integers."""
     assert {"QLinearMatMul", "FusedGemm"} <= kinds_of(saved / "static.onnx")
     report = verdict(saved / "static.onnx", folder / "hf")
     assert report.verdict == "right", explain(report)
-    assert any("QLinearMatMul, QuantizeLinear" in note and "can't be judged" in note for note in report.notes)
-    found = statuses(report)
-    assert (found["embeddings.norm"], found["layer.0.output"], found["pooled"]) == ("right", "unjudged", "unjudged")
+    assert {name for name, status in statuses(report).items() if status == "right"} == PROBES - {"pooled_pre"}
+
+
+def test_operators_that_nobody_replays_are_named(folder: Path, tmp_path: Path) -> None:
+    """One in place of the softmax."""
+
+    def change(graph: Any) -> None:
+        node = next(one for one in graph.node if one.op_type == "QLinearSoftmax")
+        node.op_type = "QLinearLeakyRelu"
+        del node.attribute[:]
+        node.attribute.append(onnx.helper.make_attribute("alpha", 0.5))
+
+    path = WAYS["operators, every op"](folder / "plain.onnx", tmp_path / "operators.onnx")
+    report = verdict(changed(path, tmp_path / "other.onnx", change), folder / "hf")
+    assert statuses(report)["layer.0.probs"] == "unjudged"
+    assert any("made by QLinearLeakyRelu" in note for note in report.notes)
+
+
+def test_integers_of_operators_are_shown_as_numbers(folder: Path, tmp_path: Path) -> None:
+    """What a file of operators makes is what it says: the tensors beside those of the same graph with quantisers."""
+    kinds = {"operators, every op": "QLinearAdd", "static, every op": "QuantizeLinear"}
+    found = []
+    for way, op in kinds.items():
+        path = WAYS[way](folder / "plain.onnx", tmp_path / "quantised.onnx")
+        assert op in kinds_of(path)
+        subject = OnnxSubject(path, model=folder / "hf")
+        found.append(subject.answer(exported.case_of(subject)).values)
+    for name in ("embeddings.sum", "layer.0.query", "layer.0.context"):
+        apart = np.abs(found[0][name] - found[1][name]).max()
+        assert apart < 0.1 * np.abs(found[1][name]).max(), name
 
 
 @given(

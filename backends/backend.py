@@ -34,7 +34,7 @@ class Backend:
     dtypes          names of the floating dtypes that it computes in
     static_shapes   True where every new shape costs a compilation: the padded layout is wanted
     kernels         op name -> a faster pair for the same op
-    updates         name of a function of `bertref.optim` -> a faster version of it
+    updates         name of a function of `bertref.optim` -> a faster version of it (`bertref.optim.faster`)
     share           calls a function with 0 to n - 1, several at once, on threads of its own; None: it has none
     draw            makes a `bertref.dropout.DrawnDropout`, which decides on the device; None: the host decides
     native          makes one that decides by the device's own generator: other decisions; None: it has none

@@ -9,7 +9,7 @@ the projection of factorised embeddings. Layers that share parameters use those 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 Shape = tuple[int, ...]
@@ -43,6 +43,8 @@ LAYER: dict[str, tuple[str, ...]] = {
     "output.LayerNorm.weight": ("H",),
     "output.LayerNorm.bias": ("H",),
 }
+PROJECTIONS = ("query", "key", "value")
+"""A layer's attention has a weight and a bias of each."""
 POOLER: dict[str, tuple[str, ...]] = {
     "bert.pooler.dense.weight": ("H", "H"),
     "bert.pooler.dense.bias": ("H",),
@@ -65,6 +67,16 @@ def in_layer(name: str) -> tuple[int, str] | None:
     """ "bert.encoder.layer.3.output.dense.bias" -> (3, "output.dense.bias"); None for a name outside the layers."""
     match = _LAYER_NAME.fullmatch(name)
     return (int(match[1]), match[2]) if match else None
+
+
+def joined(names: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
+    """For every weight or bias of a query among the names, what it is called together with those of key and value, one
+    below the other, which a layer takes instead where it is given that; and the three names."""
+    first = f".{PROJECTIONS[0]}."
+    for name in names:
+        if first in name:
+            together = [name.replace(first, f".{projection}.") for projection in PROJECTIONS]
+            yield name.replace(first, f".{'_'.join(PROJECTIONS)}."), together
 
 
 def scope(params: Mapping[str, Any], prefix: str) -> dict[str, Any]:

@@ -17,9 +17,9 @@ from ..dropout import Dropout
 from ..layout import Layout
 from ..opset import OpSet
 from ..probes import Probe
+from . import projections
 from .settings import Recompute, Settings, materialised
 
-PROJECTIONS = ("query", "key", "value")
 INSIDE = {"scores": "scores", "probs": "probs"}
 
 
@@ -27,7 +27,7 @@ class SelfAttentionCache(NamedTuple):
     """The caches of the ops in order; `attention` may be `Recompute`; the layout maps rows to the rectangle."""
 
     layout: Layout
-    projections: dict[str, Any]
+    projections: list[projections.ProjectionRun]
     attention: Any
     output: Any
     norm: Any
@@ -44,13 +44,16 @@ def forward(
     probe: Probe | None = None,
 ) -> tuple[Array, SelfAttentionCache]:
     """x (T, H) -> y (T, H). `site` is the layer's first dropout site."""
-    projected, projections = {}, {}
-    for name in PROJECTIONS:
-        projected[name], projections[name] = ops.dense.forward(x, p[f"self.{name}.weight"], p[f"self.{name}.bias"])
-    q, k, v = (to_rectangle(ops, projected[name], layout) for name in PROJECTIONS)
+    projected = projections.forward(ops, p, x)
+    q, k, v = (
+        part for y, run in projected for part in projections.parts(to_rectangle(ops, y, layout), run.names).values()
+    )
 
     def attend(ops: OpSet, probe: Probe | None) -> tuple[Array, Any]:
-        hints = {"padding": not layout.packed, "recomputed": settings.recompute != "none"}
+        hints = {
+            "padding": not layout.packed, "recomputed": settings.recompute != "none",
+            "side_by_side": len(projected) == 1,
+        }  # fmt: skip
         return ops.attention.hinted(**hints).forward(
             q, k, v, layout.mask, dropout.probs(site, settings.config.num_attention_heads) if dropout else None,
             heads=settings.config.num_attention_heads, scale=settings.scale, mask_value=settings.numerics.mask_value,
@@ -73,12 +76,13 @@ def forward(
         probe=probe.inner({"sum": "attention_sum"}, rows=True) if probe else None,
     )  # fmt: skip
     if probe:
-        for name in PROJECTIONS:
-            probe.rows(name, projected[name])
+        for rows, run in projected:
+            for name, part in projections.parts(rows, run.names).items():
+                probe.rows(name, part)
         probe.rows("context", context)
         probe.rows("attention_output", output)
         probe.rows("attention_norm", y)
-    return y, SelfAttentionCache(layout, projections, attention, dense, norm)
+    return y, SelfAttentionCache(layout, [run for _, run in projected], attention, dense, norm)
 
 
 def backward(
@@ -101,14 +105,15 @@ def backward(
         "output.LayerNorm.bias": norm.beta,
     }
     dx = norm.residual
-    # q, k, v = projections of x; x is used four times, so four gradients add up
-    for name in PROJECTIONS:
-        dprojected = to_rows(ops, getattr(attention, name), cache.layout)
+    # q, k, v = projections of x; x is used by each of them and by the residual, so the gradients add up
+    for run in cache.projections:
+        dprojected = to_rows(ops, projections.side_by_side(ops.xp, attention, run.names), cache.layout)
         if probe:
-            probe.rows(name, dprojected)
-        projection = ops.dense.backward(dprojected, cache.projections[name])
-        grads[f"self.{name}.weight"], grads[f"self.{name}.bias"] = projection.weight, projection.bias
-        dx, _ = ops.add.forward(dx, projection.x)
+            for name, part in projections.parts(dprojected, run.names).items():
+                probe.rows(name, part)
+        dx_projected, its_grads = projections.backward(ops, dprojected, run)
+        grads |= its_grads
+        dx, _ = ops.add.forward(dx, dx_projected)
     if probe:
         probe.rows("attention_norm", dy)
         probe.rows("attention_output", norm.x)

@@ -14,12 +14,7 @@ from collections.abc import Mapping
 from ..arrays import Array, Namespace
 from ..errors import InputError
 from .faster import Updates, chosen
-from .norms import squared_norm
-
-
-def scaled(xp: Namespace, a: Array, factor: Array) -> Array:
-    """a times a 0-d array, in a's type."""
-    return a * xp.astype(factor, a.dtype, copy=False)
+from .norms import scaled, squared_norm
 
 
 def global_norm(xp: Namespace, grads: Mapping[str, Array], updates: Updates | None = None) -> Array:
@@ -52,18 +47,15 @@ def clip_by_global_norm(
     max_norm: float,
     *,
     epsilon: float,
-    updates: Updates | None = None,
-    donate: bool = False,
-    norm: Array | None = None,
 ) -> tuple[dict[str, Array], Array]:
-    """Gradients whose global norm is at most `max_norm`, and the norm before clipping (a 0-d array). That is `norm`,
-    where it is given: of all gradients, of which `grads` may be some.
+    """Gradients whose global norm is at most `max_norm`, and the norm before clipping (a 0-d array). An update that is
+    given the `clipping_factor` needs them not (`Optimizer.update`).
 
     A norm that is infinite or NaN can't be clipped: every gradient then becomes NaN, as in TensorFlow, so
     that the failure can't pass for a step of length 0. Callers look at the norm before they update.
     Raises `InputError` unless `max_norm` is positive. Source: tf.clip_by_global_norm (epsilon 0),
     torch.nn.utils.clip_grad_norm_ (1e-6); google-research/bert's optimization.py has max_norm 1.0.
     """
-    norm = global_norm(xp, grads, updates) if norm is None else norm
-    scale = clipping_factor(xp, norm, max_norm, epsilon=epsilon)
-    return {name: chosen(updates, scaled, g, donate=donate)(xp, g, scale) for name, g in grads.items()}, norm
+    norm = global_norm(xp, grads)
+    factor = clipping_factor(xp, norm, max_norm, epsilon=epsilon)
+    return {name: scaled(xp, g, factor) for name, g in grads.items()}, norm

@@ -5,10 +5,12 @@ from functools import partial
 from typing import Any, Protocol
 
 from ..arrays import Array, Namespace
+from .norms import scaled
 
 
 class Update(Protocol):
-    """What computes the same as the function of that name, for the arrays that it serves."""
+    """What computes the same as the function of that name, for the arrays that it serves. That of an optimiser's rule
+    takes `factor` as well (see `decided`), and `only_if`, too, where it `decides`."""
 
     @property
     def compute(self) -> Callable[..., Any]: ...
@@ -36,19 +38,34 @@ def chosen(
 
 
 def decided(
-    updates: Updates | None, update: Callable[..., Any], *arrays: Array, donate: bool, only_if: Array | None
-) -> Callable[..., Any]:
-    """As `chosen`, of the update of a parameter, (xp, p, g, *moments, ...) -> (p, *moments). Where `only_if`, a 0-d
-    bool on the device, is false, p and its moments stay as they are, whatever g is."""
-    if only_if is None:
-        return chosen(updates, update, *arrays, donate=donate)
+    updates: Updates | None, update: Callable[..., Any], *arrays: Array,
+    donate: bool, factor: Array | None, only_if: Array | None,
+) -> Callable[..., Any]:  # fmt: skip
+    """As `chosen`, of the update of a parameter, (xp, p, g, *moments, ...) -> (p, *moments), for the gradient times
+    `factor`, a 0-d array, if there is one. Where `only_if`, a 0-d bool on the device, is false, p and its moments stay
+    as they are, whatever g is."""
     found = (updates or {}).get(update.__name__)
-    if found is not None and found.decides and found.serves(*arrays):
-        return partial(chosen(updates, update, *arrays, donate=donate), only_if=only_if)
-    compute = chosen(updates, update, *arrays)
+    served = found is not None and found.serves(*arrays)
+    decides = only_if is None or (found is not None and served and found.decides)
+    compute = chosen(updates, update, *arrays, donate=donate and decides)
+    compute = partial(compute, factor=factor) if served else _clipped(update, factor)
+    if only_if is None:
+        return compute
+    return partial(compute, only_if=only_if) if decides else _either(compute, only_if)
+
+
+def _clipped(update: Callable[..., Any], factor: Array | None) -> Callable[..., Any]:
+    """The update, of a gradient that is multiplied first."""
+    if factor is None:
+        return update
+    return lambda xp, p, g, *others, **settings: update(xp, p, scaled(xp, g, factor), *others, **settings)
+
+
+def _either(update: Callable[..., Any], only_if: Array) -> Callable[..., Any]:
+    """What the update makes, or what it was made of."""
 
     def either(xp: Namespace, p: Array, g: Array, *others: Array, **settings: Any) -> tuple[Array, ...]:
-        made = compute(xp, p, g, *others, **settings)
+        made = update(xp, p, g, *others, **settings)
         kept = (p, *others)[: len(made)]
         return tuple(xp.where(only_if, new, old) for new, old in zip(made, kept, strict=True))
 

@@ -5,15 +5,17 @@ of its moments (`Rule.moments`), so that it can be saved beside the weights. `up
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..arrays import Array, Namespace
 from ..config import Numerics
 from ..errors import InputError
+from ..params import Shape
 from .adam_variants import LEFT_OUT
 from .faster import Updates, decided
+from .flat import Flat, Layout, buffers
 from .rule import UpdateRule
 from .rules import RULES
 
@@ -87,9 +89,21 @@ class Optimizer:
         """The names of the arrays of the state."""
         return [f"{name}/{moment}" for name in params for moment in self.rule.moments]
 
+    def layout(self, shapes: Mapping[str, Shape], rates: Mapping[str, float], multiple: int = 1) -> Layout:
+        """A buffer for what may be updated as one parameter: decayed or not, at one rate (`rates`, 1 for those without
+        one), by a rule that works element by element. Matrices are by themselves, and so the weights of query, key and
+        value are neighbours."""
+        assert not self.rule.whole
+
+        def alike(name: str) -> Hashable:
+            return rates.get(name, 1.0), self.decays(name), len(shapes[name]) > 1
+
+        return Layout.grouped(shapes, alike, multiple)
+
     def init_state(self, xp: Namespace, params: Mapping[str, Array]) -> dict[str, Array]:
-        """Zero moments for every parameter, in its shape and type."""
-        return {name: xp.zeros_like(p) for key, p in params.items() for name in self.names([key])}
+        """Zero moments for every parameter, in its shape and type, and laid out as `params` are."""
+        state = {name: xp.zeros_like(p) for key, p in buffers(params).items() for name in self.names([key])}
+        return Flat(xp, params.layout.times(self.rule.moments), state) if isinstance(params, Flat) else state
 
     def update(
         self,
@@ -100,16 +114,18 @@ class Optimizer:
         *,
         rate: float,
         step: int,
+        factor: Array | None = None,
         updates: Updates | None = None,
         donate: bool = False,
         only_if: Array | None = None,
     ) -> tuple[dict[str, Array], dict[str, Array]]:
         """New (params, state) after one update with learning rate `rate`; `step` counts this update from 1.
 
-        Gradients are those of `params`, in the same type: already unscaled, averaged and clipped. `updates`
-        are faster versions of the formulas, see `faster`; with `donate` they may overwrite `params` and `state`. All
-        stays as it is where `only_if`, a 0-d bool on the device, is false: it is decided there. Raises `InputError` if
-        names, types or the step don't fit: a parameter without a gradient isn't skipped, because that would hide it.
+        Gradients are those of `params`, in the same type: already unscaled and averaged, and clipped by `factor`
+        (`clipping_factor`; None: not at all). `updates` are faster versions of the formulas, see `faster`; with
+        `donate` they may overwrite `params` and `state`. All stays as it is where `only_if`, a 0-d bool on the device,
+        is false: it is decided there. Raises `InputError` if names, types or the step don't fit: a parameter without a
+        gradient isn't skipped, because that would hide it.
         """
         self._check(params, grads, state, step)
         numbers = {dtype: self._numbers(xp, dtype, rate, step) for dtype in {p.dtype for p in params.values()}}
@@ -118,7 +134,7 @@ class Optimizer:
         for name, p in params.items():
             kept = self.names([name])
             arrays = (p, grads[name], *(state[moment] for moment in kept))
-            compute = decided(updates, self.rule.update, *arrays, donate=donate, only_if=only_if)
+            compute = decided(updates, self.rule.update, *arrays, donate=donate, factor=factor, only_if=only_if)
             new_params[name], *moments = compute(xp, *arrays, *numbers[p.dtype], **self._settings(name))
             new_state |= zip(kept, moments, strict=True)
         return new_params, new_state

@@ -7,11 +7,12 @@ from typing import Any
 from ..arrays import Array, Namespace
 from ..checkpoint import training as states
 from ..errors import CheckpointError
+from ..opset import OpSet
 from ..precision import loss_scale_from_dict
 from .parallel.agreement import must_hold_the_same
 from .parallel.world import World
 from .report import Report
-from .step import State, TrainingRecipe
+from .step import State, TrainingRecipe, laid_out
 
 
 def to_host(xp: Namespace, arrays: Mapping[str, Array]) -> dict[str, Any]:
@@ -34,7 +35,7 @@ def save(
     world, shards, kinds = recipe.world, recipe.shards, recipe.optimizer.rule.moments
     params = to_host(xp, state.params)
     must_hold_the_same(world, params, state.step)
-    moments = shards.whole_moments(xp, state.moments, kinds) if shards else state.moments
+    moments = shards.whole(xp, state.moments, kinds) if shards else state.moments
     if world.rank:
         return None
     scale = state.loss_scale.to_dict() if state.loss_scale else None
@@ -52,8 +53,9 @@ def tell(report: Report, path: Path, saved: states.TrainingState, world: World) 
 
 
 def restored(
-    xp: Namespace, saved: states.TrainingState, path: Path, shapes: Mapping[str, tuple[int, ...]]
-) -> State:
+    ops: OpSet, recipe: TrainingRecipe, saved: states.TrainingState, path: Path,
+    shapes: Mapping[str, tuple[int, ...]],
+) -> State:  # fmt: skip
     """The state of a model with parameters of these shapes that was saved at `path`, on the device.
 
     Raises `CheckpointError` if it is another model's.
@@ -62,9 +64,11 @@ def restored(
         raise CheckpointError(
             f"{path}: holds the parameters of another config; resume with the run's own, or another --out"
         )
-    return State(
+    xp = ops.xp
+    state = State(
         {name: xp.from_numpy(saved.params[name]) for name in shapes},
         {name: xp.from_numpy(array) for name, array in saved.moments.items()},
         saved.step,
         loss_scale_from_dict(saved.loss_scale) if saved.loss_scale else None,
     )
+    return laid_out(ops, recipe, state)

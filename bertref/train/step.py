@@ -1,4 +1,4 @@
-"""One training step: losses and gradients of a batch, in chunks if wanted, then clipping and the update.
+"""One training step: losses and gradients of a batch, in chunks if wanted, then the update, clipped.
 
 A step is a pure function of the state and the batch. What is learnt is the business of the recipe's objective
 (`bertref.objectives`), which may be any. A chunk divides by the whole batch's denominators, so accumulating N chunks is
@@ -19,13 +19,15 @@ from ..dropout import Dropout
 from ..errors import InputError
 from ..layers import Settings
 from ..mixed import mixed
-from ..objectives import Figure, Objective, Outcome, added, losses_and_gradients, ordered
+from ..objectives import Objective, Outcome, added, losses_and_gradients, ordered
 from ..opset import OpSet
-from ..optim import Optimizer, Schedule, accumulate, clip_by_global_norm, global_norm
+from ..optim import Optimizer, Schedule, accumulate, clipping_factor, global_norm
+from ..optim.flat import Flat, Layout, buffers, shapes_of, with_buffers, with_joined
+from ..params import Shape
 from ..precision import LossScale, Precision, cast, unscale
 from ..probes import Recorder
 from .parallel.shards import Shards
-from .parallel.sums import summed, summed_outcome
+from .parallel.sums import nothing, summed, summed_outcome
 from .parallel.world import ALONE, World
 from .results import IssuedStep, StepResult
 
@@ -56,8 +58,9 @@ class TrainingRecipe:
 
 @dataclass(frozen=True)
 class State:
-    """Master weights and moments on the device, how many updates are done, and the loss scale. `made` is of a state to
-    which an asynchronous device may not come: whether it has, a 0-d bool there; if not, no step is made from it."""
+    """Master weights and moments on the device, how many updates are done, and the loss scale. Weights and moments are
+    laid out in buffers (`optim.flat`) where `lays_out`. `made` is of a state to which an asynchronous device may not
+    come: whether it has, a 0-d bool there; if not, no step is made from it."""
 
     params: dict[str, Array]
     moments: dict[str, Array]
@@ -70,23 +73,48 @@ def initial_state(ops: OpSet, recipe: TrainingRecipe, params: dict[str, np.ndarr
     """The state before the first step, from host parameters."""
     xp = ops.xp
     master = {name: xp.from_numpy(array.astype(recipe.precision.master)) for name, array in params.items()}
+    if lays_out(ops, recipe):
+        master = layout_of(recipe, shapes_of(master)).laid(xp, master)
     own = recipe.shards.own(xp, master) if recipe.shards else master
     return State(master, recipe.optimizer.init_state(xp, own), 0, recipe.precision.initial_loss_scale())
+
+
+def lays_out(ops: OpSet, recipe: TrainingRecipe) -> bool:
+    """Whether parameters are laid out in buffers. To XLA, which compiles programs, the views of a buffer would be so
+    many more results of one; and some optimisers need each parameter by itself."""
+    return not (getattr(ops.backend, "static_shapes", False) or recipe.optimizer.rule.whole)
+
+
+def layout_of(recipe: TrainingRecipe, shapes: Mapping[str, Shape]) -> Layout:
+    """Where parameters of these shapes lie: in a buffer what is updated alike."""
+    return recipe.optimizer.layout(shapes, recipe.rate_scales, recipe.world.size)
+
+
+def laid_out(ops: OpSet, recipe: TrainingRecipe, state: State) -> State:
+    """The state with its arrays copied into buffers, if they are to be."""
+    if not lays_out(ops, recipe):
+        return state
+    layout = layout_of(recipe, shapes_of(state.params))
+    moments = layout.times(recipe.optimizer.rule.moments).laid(ops.xp, state.moments)
+    return replace(state, params=layout.laid(ops.xp, state.params), moments=moments)
 
 
 def shared_out(recipe: TrainingRecipe, xp: Namespace, state: State) -> tuple[TrainingRecipe, State]:
     """The recipe under which each of several processes updates its part, and the state without the others' moments."""
     if recipe.world.size == 1:
         return recipe, state
-    shards = Shards(recipe.world, {name: array.shape for name, array in state.params.items()})
-    return replace(recipe, shards=shards), replace(state, moments=shards.own_moments(xp, state.moments))
+    shards = Shards(recipe.world, layout_of(recipe, shapes_of(state.params)))
+    own = shards.own(xp, state.moments, recipe.optimizer.rule.moments)
+    return replace(recipe, shards=shards), replace(state, moments=own)
 
 
 def working_params(ops: OpSet, recipe: TrainingRecipe, state: State) -> dict[str, Array]:
     """The weights that the model computes with: the master weights, rounded as the policy says. In mixed precision the
     ops round them further (`working_ops`)."""
-    rounded = cast(ops.xp, state.params, recipe.precision.parameter)
-    return rounded if recipe.precision.mixed else cast(ops.xp, rounded, recipe.precision.compute)
+    xp, precision = ops.xp, recipe.precision
+    rounded = cast(xp, buffers(state.params), precision.parameter)
+    working = rounded if precision.mixed else cast(xp, rounded, precision.compute)
+    return with_buffers(xp, state.params, working)
 
 
 def working_ops(ops: OpSet, recipe: TrainingRecipe) -> OpSet:
@@ -119,16 +147,9 @@ def gradients(
     if share.start < share.stop:
         outcome, grads = share_gradients(ops, recipe, state, batch, share, recorder)
     else:
-        outcome, grads = _nothing(ops.xp, *share_gradients(ops, recipe, state, batch, slice(0, 1)))
+        outcome, grads = nothing(ops.xp, *share_gradients(ops, recipe, state, batch, slice(0, 1)))
     outcome = summed_outcome(world, ops.xp, outcome)
     return outcome, recipe.shards.summed(ops.xp, grads) if recipe.shards else summed(world, ops.xp, grads)
-
-
-def _nothing(xp: Namespace, outcome: Outcome, grads: dict[str, Array]) -> tuple[Outcome, dict[str, Array]]:
-    """What a process without an example adds: zeros under the names of another's."""
-    losses = {name: xp.zeros_like(loss) for name, loss in outcome.losses.items()}
-    figures = {name: Figure(*map(xp.zeros_like, figure)) for name, figure in outcome.figures.items()}
-    return Outcome(losses, figures), {name: xp.zeros_like(g) for name, g in grads.items()}
 
 
 def share_gradients(
@@ -138,7 +159,7 @@ def share_gradients(
     xp, precision = ops.xp, recipe.precision
     ops = working_ops(ops, recipe)
     scale = state.loss_scale.scale if state.loss_scale else 1.0
-    params = working_params(ops, recipe, state)
+    params = with_joined(xp, working_params(ops, recipe, state))
     examples = batch[share]
     divided = recipe.chunks > 1 or len(examples) < len(batch)
     divide_by = recipe.objective.denominators(batch, recipe.settings.numerics) if divided else None
@@ -154,8 +175,22 @@ def share_gradients(
         sums = added(sums, outcome)
     assert total is not None  # there is at least one chunk
     assert sums is not None
-    learning = [name for name in state.params if recipe.rate_scales.get(name) != 0]
-    return sums, ordered(unscale(xp, total, scale, precision.master), learning)
+    return sums, _of_learning(ops, recipe, state, total, scale)
+
+
+def _of_learning(
+    ops: OpSet, recipe: TrainingRecipe, state: State, grads: dict[str, Array], scale: float
+) -> dict[str, Array]:
+    """The gradients of what learns, unscaled, in the master weights' type and laid out like them."""
+    xp, master = ops.xp, recipe.precision.master
+
+    def learns(name: str) -> bool:
+        return recipe.rate_scales.get(name) != 0
+
+    if isinstance(state.params, Flat):
+        flat = state.params.layout.only(learns).laid(xp, cast(xp, grads, master), ops.updates)
+        return with_buffers(xp, flat, unscale(xp, flat.buffers, scale, master))
+    return ordered(unscale(xp, grads, scale, master), filter(learns, state.params))
 
 
 def chunk_slices(rows: int, chunks: int) -> list[slice]:
@@ -193,22 +228,21 @@ def issue_step(
     xp = ops.xp
     with np.errstate(all="ignore"):  # overflow and NaN are looked for, and reported with their name
         outcome, grads = gradients(ops, recipe, state, batch, recorder)
-        norm = global_norm(xp, grads, ops.updates)
+        flat = buffers(grads)
+        norm = global_norm(xp, flat, ops.updates)
         if recipe.shards:
             norm = recipe.shards.norm(xp, norm, recipe.precision.master)
+        factor = None
         if recipe.clip_norm is not None:
-            grads, norm = clip_by_global_norm(
-                xp, grads, recipe.clip_norm, epsilon=recipe.settings.numerics.clip_epsilon,
-                updates=ops.updates, donate=donate, norm=norm,
-            )
+            factor = clipping_factor(xp, norm, recipe.clip_norm, epsilon=recipe.settings.numerics.clip_epsilon)
         number, rate, made = state.step + 1, recipe.schedule.rate(state.step), None
         params, moments = state.params, state.moments
         if xp.asynchronous:  # fetched after the update, the numbers are of the same program
             made = _all_finite(xp, [*outcome.losses.values(), norm], state.made)
-            params, moments = _updated(ops, recipe, state, grads, rate, donate=donate, only_if=made)
+            params, moments = _updated(ops, recipe, state, flat, factor, rate, donate=donate, only_if=made)
         issued = IssuedStep(xp, number, rate, outcome, norm)
         if not xp.asynchronous and issued.result.updated:
-            params, moments = _updated(ops, recipe, state, grads, rate, donate=donate)
+            params, moments = _updated(ops, recipe, state, flat, factor, rate, donate=donate)
     scale = state.loss_scale.after(finite=True) if state.loss_scale else None
     return State(params, moments, number, scale, made), issued
 
@@ -227,20 +261,24 @@ def _all_finite(xp: Namespace, numbers: list[Array], before: Array | None) -> Ar
 
 
 def _updated(
-    ops: OpSet, recipe: TrainingRecipe, state: State, grads: dict[str, Array], rate: float,
+    ops: OpSet, recipe: TrainingRecipe, state: State, grads: Mapping[str, Array], factor: Array | None, rate: float,
     *, donate: bool, only_if: Array | None = None,
 ) -> tuple[dict[str, Array], dict[str, Array]]:  # fmt: skip
-    """Parameters and moments after the update: those with a gradient, each at its own rate."""
-    optimizer, scales, shards = recipe.optimizer, recipe.rate_scales, recipe.shards
-    old = shards.own(ops.xp, state.params) if shards else state.params
-    params, moments = dict(old), dict(state.moments)
+    """Parameters and moments after the update: those with a gradient, each at its own rate. Whole buffers of them
+    where `grads` are buffers."""
+    xp, optimizer, scales, shards = ops.xp, recipe.optimizer, recipe.rate_scales, recipe.shards
+    old, kept = shards.own(xp, state.params) if shards else buffers(state.params), buffers(state.moments)
+    params, moments = dict(old), dict(kept)
     for scale in dict.fromkeys(scales.get(name, 1.0) for name in grads):
         names = [name for name in grads if scales.get(name, 1.0) == scale]
         new_params, new_moments = optimizer.update(
-            ops.xp, {name: old[name] for name in names}, {name: grads[name] for name in names},
-            {name: state.moments[name] for name in optimizer.names(names)}, rate=rate * scale, step=state.step + 1,
-            updates=ops.updates, donate=donate, only_if=only_if,
+            xp, {name: old[name] for name in names}, {name: grads[name] for name in names},
+            {name: kept[name] for name in optimizer.names(names)}, rate=rate * scale, step=state.step + 1,
+            factor=factor, updates=ops.updates, donate=donate, only_if=only_if,
         )  # fmt: skip
         params |= new_params
         moments |= new_moments
-    return shards.whole(ops.xp, params, recipe.precision.master) if shards else params, moments
+    if shards:
+        whole = shards.whole(xp, params)
+        return whole if isinstance(state.params, Flat) else dict(whole), moments
+    return with_buffers(xp, state.params, params), with_buffers(xp, state.moments, moments)

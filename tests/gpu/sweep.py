@@ -223,8 +223,7 @@ def _update(device: Device, xp: Any, n: Sizes) -> None:
     settings = {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-6, "weight_decay": 0.01}
     passes = updates(device)
     passes["squared_norm"].compute(xp, g)
-    passes["scaled"].compute(xp, g, numbers[0], donate=True)
-    passes["adamw_update"].compute(xp, p, g, m, xp.abs(v), *numbers, **settings, donate=True)
+    passes["adamw_update"].compute(xp, p, g, m, xp.abs(v), *numbers, **settings, factor=numbers[1], donate=True)
 
 
 def _dropout(device: Device, xp: Any, n: Sizes) -> None:

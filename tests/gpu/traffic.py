@@ -5,7 +5,7 @@ from typing import Any
 
 OVERWRITTEN = {
     "softmax": (0,), "softmax_back": (0,), "cross_entropy": (0,), "adam": (0, 2, 3), "lamb_direction": (2, 3),
-    "lamb_apply": (0,), "scaled": (0,),
+    "lamb_apply": (0,),
 }  # fmt: skip
 """Kernel -> which of its arguments it reads and writes."""
 

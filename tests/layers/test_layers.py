@@ -11,11 +11,13 @@ import torch
 from bertref import backends
 from bertref.errors import InputError
 from bertref.golden.generate.model_torch import Network
-from bertref.layers import Settings, embeddings, encoder_layer, feed_forward, pooler, self_attention
+from bertref.layers import Settings, embeddings, encoder_layer, feed_forward, pooler, projections, self_attention
 from bertref.layers.settings import RECOMPUTE, Recompute, materialised
 from bertref.layout import inputs
+from bertref.objectives import PretrainingObjective, losses_and_gradients
 from bertref.opset import OpSet
-from bertref.params import prefixed, scope
+from bertref.params import joined, prefixed, scope
+from bertref.probes import Recorder
 
 from ..model_cases import Case, case, error, scale_of
 
@@ -65,6 +67,11 @@ class Bench:
             assert error(got[name], value, scale) < 1e-12, name
 
 
+def with_joined(ops: OpSet, params: dict[str, Any]) -> dict[str, Any]:
+    """The parameters, and those of query, key and value one below the other."""
+    return params | {name: ops.xp.concat([params[one] for one in names]) for name, names in joined(params)}
+
+
 def torch_half(bench: Bench, which: str, x: Any) -> Any:
     """One half of a layer in torch, from its formula."""
     n, name = bench.network, "bert.encoder.layer.0."
@@ -102,10 +109,13 @@ HALVES: dict[str, tuple[Any, str, tuple[str, ...]]] = {
 
 
 @LAYOUTS
-@pytest.mark.parametrize("name", HALVES)
-def test_rows_in_rows_out(ops: OpSet, name: str, packed: bool) -> None:
+@pytest.mark.parametrize(("name", "together"), [*((name, False) for name in HALVES), ("self_attention", True)])
+def test_rows_in_rows_out(ops: OpSet, name: str, together: bool, packed: bool) -> None:
+    """`together`: query, key and value are one product."""
     pair, prefix, parts = HALVES[name]
     bench = Bench(ops, packed)
+    if together:
+        bench.params = with_joined(ops, bench.params)
     x, dy = bench.drawn(), bench.drawn()
     y, backward = pair(bench, bench.rows(x))
     dx, grads = backward(bench.rows(dy))
@@ -184,3 +194,37 @@ def test_recomputing_layers_keeps_no_activation(ops: OpSet) -> None:
     assert not isinstance(kept["none"].attention.attention, Recompute)
     assert materialised(kept["none"]) is kept["none"]
     assert isinstance(materialised(kept["layers"]), encoder_layer.EncoderLayerCache)
+
+
+def test_biases_by_themselves_are_three_products(ops: OpSet) -> None:
+    """Of which decay, for one, may part some."""
+    bench = Bench(ops, packed=False)
+    x = bench.rows(bench.drawn())
+    p = scope(with_joined(ops, bench.params), "bert.encoder.layer.0.attention")
+    both = projections.forward(ops, p, x)
+    del p["self.query_key_value.bias"]
+    alone = projections.forward(ops, p, x)
+    assert [run.names for _, run in both] == [("query", "key", "value")]
+    assert [run.names for _, run in alone] == [("query",), ("key",), ("value",)]
+
+
+@LAYOUTS
+@pytest.mark.parametrize("recompute", RECOMPUTE)
+def test_query_key_and_value_are_shown_by_themselves(ops: OpSet, recompute: str, packed: bool) -> None:
+    """Where they are one product, too: the same probes and gradients, in name and value."""
+    c = case(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+    params = {name: ops.xp.from_numpy(a) for name, a in c.params.items()}
+    found = []
+    for given in (params, with_joined(ops, params)):
+        recorder = Recorder()
+        settings = Settings(c.config, c.numerics, recompute)
+        _, grads = losses_and_gradients(
+            PretrainingObjective(), ops, given, c.batch, settings, packed=packed, recorder=recorder
+        )
+        found.append({name: np.asarray(ops.xp.to_numpy(a)) for name, a in (recorder.values | grads).items()})
+    apart, together = found
+    assert "grad:layer.1.key" in apart
+    assert together.keys() == apart.keys()
+    for name, value in apart.items():
+        scale = apart.get(scale_of(name), value)
+        assert error(together[name], value, scale) < 1e-11, name

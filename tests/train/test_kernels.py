@@ -12,7 +12,9 @@ from bertref.layers import Settings
 from bertref.objectives import PretrainingObjective
 from bertref.opset import OpSet
 from bertref.optim import Optimizer, Schedule
+from bertref.optim.flat import Flat
 from bertref.precision import Precision
+from bertref.train import step as step_module
 from bertref.train.step import StepResult, TrainingRecipe, initial_state, train_step
 
 from ..model_cases import Case, case
@@ -99,6 +101,41 @@ def test_a_state_that_is_kept_stays_as_it_is() -> None:
     given, _ = train_step(ON, recipe, state, c.batch, donate=True)
     assert all(given.params[name].tobytes() == after.params[name].tobytes() for name in after.params)
     assert any(np.shares_memory(given.params[name], state.params[name]) for name in state.params)
+
+
+@pytest.mark.parametrize("ops", [ON, OFF], ids=["kernels", "references"])
+@pytest.mark.parametrize("rates", [{}, {"cls": 0.0, "bert.embeddings": 0.5}], ids=str)
+def test_parameters_in_buffers_learn_as_they_do_apart(
+    monkeypatch: pytest.MonkeyPatch, ops: OpSet, rates: dict[str, float]
+) -> None:
+    """Bit by bit, if query, key and value are; but for the norm's last digit, and so for what is clipped."""
+    c = case(hidden_dropout_prob=0.1, attention_probs_dropout_prob=0.1)
+    scales = {name: rate for name in c.params for start, rate in rates.items() if name.startswith(start)}
+    plans = [plan(c, "adamw", "float64", clip_norm=clip, rate_scales=scales, chunks=2) for clip in (None, 0.5)]
+    laid = [run(ops, plans[1], c, donate=True)]
+    monkeypatch.setattr(step_module, "with_joined", lambda xp, params: dict(params))
+    laid = [run(ops, plans[0], c, donate=True), *laid]
+    monkeypatch.setattr(step_module, "lays_out", lambda ops, recipe: False)
+    plain = [run(ops, recipe, c, donate=True) for recipe in plans]
+    for clipped, ((one, params), (other, same)) in enumerate(zip(laid, plain, strict=True)):
+        assert isinstance(params, Flat)
+        assert not isinstance(same, Flat)
+        assert one[-1].loss == pytest.approx(other[-1].loss, rel=1e-12)
+        for name, array in same.items():
+            if clipped:
+                np.testing.assert_allclose(params[name], array, rtol=1e-9, atol=1e-12, err_msg=name)
+            else:
+                assert params[name].tobytes() == array.tobytes(), name
+
+
+def test_buffers_are_written_where_they_are() -> None:
+    """A step that is given its state makes neither new buffers nor new views."""
+    c = case()
+    recipe = plan(c, "adamw", "float32")
+    state = initial_state(ON, recipe, c.params)
+    after, _ = train_step(ON, recipe, state, c.batch, donate=True)
+    assert after.params is state.params
+    assert after.moments is state.moments
 
 
 def test_kernels_do_the_work() -> None:

@@ -3,7 +3,8 @@
     forward     q kᵀ -> [scale, mask, softmax in place; dropout] -> dropped v
     backward    dcontext vᵀ -> [dropout; softmax; scale in place; dropped once more] -> dq, dk, dv
 
-The probabilities before dropout are kept; what dropout leaves of them is made again in backward.
+The probabilities before dropout are kept; what dropout leaves of them is made again in backward. `side_by_side=True`
+asks for the gradients in one array, of which they are views.
 """
 
 import math
@@ -23,8 +24,7 @@ LONGEST = 32 * HELD[-1]
 
 
 class Cache(NamedTuple):
-    """The split q, k, v; the probabilities (B, A, S, S); what was kept; both scales, and whether the query was scaled
-    before the product."""
+    """The split q, k, v; the probabilities (B, A, S, S); what was kept; both scales; how gradients are wanted."""
 
     query: Array
     key: Array
@@ -33,6 +33,16 @@ class Cache(NamedTuple):
     keep: Array | None
     scale: float
     dropout_scale: float
+    side_by_side: bool
+
+
+class SideBySide(NamedTuple):
+    """Gradients of query, key and value, (B, S, H), and all three side by side, (B, S, 3H)."""
+
+    query: Array
+    key: Array
+    value: Array
+    side_by_side: Array
 
 
 def attention(device: Device) -> Kernel:
@@ -61,6 +71,7 @@ def attention(device: Device) -> Kernel:
         mask_value: float,
         dropout_scale: float = 1.0,
         scale_query: bool = False,
+        side_by_side: bool = False,
     ) -> tuple[Array, Cache]:
         """query, key, value (B, S, H), mask (B, S) boolean, keep (B, A, S, S) boolean or None -> context (B, S, H)."""
         q, k, v = (split_heads(xp, x, heads) for x in (query, key, value))
@@ -70,9 +81,9 @@ def attention(device: Device) -> Kernel:
         keep = None if keep is None else device.contiguous(keep)
         dropped = _softmax(device, probs, device.contiguous(mask), keep, factor, mask_value, dropout_scale)
         context = xp.astype(xp.matmul(dropped, v), query.dtype, copy=False)
-        return merge_heads(xp, context), Cache(q, k, v, probs, keep, scale, dropout_scale)
+        return merge_heads(xp, context), Cache(q, k, v, probs, keep, scale, dropout_scale, side_by_side)
 
-    def backward(xp: Namespace, dy: Array, cache: Cache) -> AttentionGrads:
+    def backward(xp: Namespace, dy: Array, cache: Cache) -> AttentionGrads | SideBySide:
         """dy (B, S, H) -> gradients of query, key and value."""
         dcontext = split_heads(xp, dy, cache.probs.shape[1])
         # context = dropped v
@@ -82,9 +93,23 @@ def attention(device: Device) -> Kernel:
         # scores = q kᵀ scale
         dq = xp.matmul(scores, cache.key)
         dk = xp.matmul(xp.matrix_transpose(scores), cache.query)
+        if cache.side_by_side:
+            return _joined(device, dy, (dq, dk, dv))
         return AttentionGrads(*(merge_heads(xp, xp.astype(x, dy.dtype, copy=False)) for x in (dq, dk, dv)))
 
-    return Kernel("attention", forward, backward, serves)
+    return Kernel("attention", forward, backward, serves, hints=("side_by_side",))
+
+
+def _joined(device: Device, dy: Array, split: tuple[Array, Array, Array]) -> SideBySide:
+    """Gradients (B, A, S, D) as rows (B, S, H) side by side, in the type of dy (B, S, H): each is copied once, as it
+    is where its heads are merged."""
+    B, S, H = dy.shape
+    _, A, _, D = split[0].shape
+    whole = device.empty((B, S, 3, A, D), dy.dtype)
+    for i, heads in enumerate(split):
+        whole[:, :, i] = heads.transpose(0, 2, 1, 3)
+    rows = whole.reshape(B, S, 3 * H)
+    return SideBySide(rows[..., :H], rows[..., H : 2 * H], rows[..., 2 * H :], rows)
 
 
 def _held(S: int) -> int:

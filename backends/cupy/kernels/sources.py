@@ -44,7 +44,7 @@ EXPRESSIONS: dict[str, tuple[str, ...]] = {
     "philox": ("keep_hidden", "keep_probs"),
     "rows": _all("gather_rows scatter_rows", NAMES, WIDTHS),
     "softmax": _all("softmax softmax_back", NAMES, (SCORES, 1), (4, 16)),
-    "update": ("adam", "lamb_apply", "lamb_direction", "scaled", "squares", "total"),
+    "update": ("adam", "lamb_apply", "lamb_direction", "squares", "total"),
 }
 """File, without its ending -> all instantiations."""
 

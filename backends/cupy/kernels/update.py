@@ -1,7 +1,7 @@
-"""The optimisers' updates and what clipping does to a gradient: each element is read once and written once, in float32.
+"""The optimisers' updates, clipped: each element is read once and written once, in float32.
 
 The formulas are those of `bertref.optim` (adam, lamb, norms); this room may not import them, and a test compares. No
-number passes the host: rates and corrections stay 0-d arrays on the device.
+number passes the host: rates, corrections and the factor of clipping stay 0-d arrays on the device.
 
 `donate=True` gives the arguments away: results take their memory.
 """
@@ -33,10 +33,8 @@ def updates(device: Device) -> dict[str, UpdateKernel]:
         "google_update": passes.google,
         "lamb_update": passes.lamb,
     }
-    others: dict[str, Callable[..., Any]] = {"scaled": passes.scaled, "squared_norm": passes.squared_norm}
-    return {
-        name: UpdateKernel(name, compute, serves, decides=name in rules) for name, compute in (rules | others).items()
-    }
+    found = {name: UpdateKernel(name, compute, serves, decides=True) for name, compute in rules.items()}
+    return found | {"squared_norm": UpdateKernel("squared_norm", passes.squared_norm, serves)}
 
 
 class _Passes:
@@ -47,21 +45,21 @@ class _Passes:
 
     def google(
         self, xp: Namespace, p: Array, g: Array, m: Array, v: Array, rate: Any,
-        *, beta1: float, beta2: float, epsilon: float, weight_decay: float, donate: bool = False,
+        *, beta1: float, beta2: float, epsilon: float, weight_decay: float, factor: Any = None, donate: bool = False,
         only_if: Array | None = None,
     ) -> tuple[Array, Array, Array]:  # fmt: skip
         """p' = p - η (m' / (√v' + ε) + λ p)"""
         settings = _settings(beta1, beta2, epsilon, weight_decay)
-        return self._adam(p, g, m, v, (rate, None, None), settings, donate, only_if)
+        return self._adam(p, g, m, v, (rate, None, None, factor), settings, donate, only_if)
 
     def adamw(
         self, xp: Namespace, p: Array, g: Array, m: Array, v: Array, rate: Any, correction1: Any, correction2: Any,
-        *, beta1: float, beta2: float, epsilon: float, weight_decay: float, donate: bool = False,
+        *, beta1: float, beta2: float, epsilon: float, weight_decay: float, factor: Any = None, donate: bool = False,
         only_if: Array | None = None,
     ) -> tuple[Array, Array, Array]:  # fmt: skip
         """p' = (1 - η λ) p - η (m'/c₁) / (√(v'/c₂) + ε)"""
         settings = _settings(beta1, beta2, epsilon, weight_decay)
-        return self._adam(p, g, m, v, (rate, correction1, correction2), settings, donate, only_if)
+        return self._adam(p, g, m, v, (rate, correction1, correction2, factor), settings, donate, only_if)
 
     def _adam(
         self, p: Array, g: Array, m: Array, v: Array, numbers: tuple[Any, ...], settings: tuple[np.float32, ...],
@@ -74,17 +72,17 @@ class _Passes:
 
     def lamb(
         self, xp: Namespace, p: Array, g: Array, m: Array, v: Array, rate: Any, correction1: Any, correction2: Any,
-        *, beta1: float, beta2: float, epsilon: float, weight_decay: float, adapt: bool = True, donate: bool = False,
-        only_if: Array | None = None,
+        *, beta1: float, beta2: float, epsilon: float, weight_decay: float, adapt: bool = True, factor: Any = None,
+        donate: bool = False, only_if: Array | None = None,
     ) -> tuple[Array, Array, Array]:  # fmt: skip
         """p' = p - η ‖p‖/‖u‖ u with u = (m'/c₁) / (√(v'/c₂) + ε) + λ p"""
         p, m, v = (self._writable(a, donate) for a in (p, m, v))
         size, u = np.int64(p.size), self.device.empty(p.shape, np.float32)
         parts = self.device.empty((2, self._blocks(p.size)), np.float32)
         settings = _settings(beta1, beta2, epsilon, weight_decay)
-        corrections = self._number(correction1), self._number(correction2)
+        numbers = map(self._number, (correction1, correction2, factor))
         g = self.device.contiguous(g)
-        self._launch("lamb_direction", p.size, p, g, m, v, u, *corrections, only_if, parts, size, *settings)
+        self._launch("lamb_direction", p.size, p, g, m, v, u, *numbers, only_if, parts, size, *settings)
         self._launch("lamb_apply", p.size, p, u, parts, self._number(rate), only_if, size, np.int32(adapt))
         return p, m, v
 
@@ -94,12 +92,6 @@ class _Passes:
         self._launch("squares", a.size, self.device.contiguous(a), parts, np.int64(a.size))
         self.device.launch("update", "total", Shape((1, 1), (THREADS, 1)), parts, out, np.int32(len(parts)))
         return out
-
-    def scaled(self, xp: Namespace, a: Array, factor: Any, donate: bool = False) -> Array:
-        """a times a number."""
-        a = self._writable(a, donate)
-        self._launch("scaled", a.size, a, self._number(factor), np.int64(a.size))
-        return a
 
     def _launch(self, kernel: str, size: int, *arguments: Any) -> None:
         self.device.launch("update", kernel, Shape((self._blocks(size), 1), (THREADS, 1)), *arguments)

@@ -14,7 +14,7 @@ they are not computed, and come back as 0. `gradients=False` says that there wil
 not kept. Unless `recomputed=True` says that a forward which keeps them is to follow, and to give the same bits, the way
 is then shorter: fewer divisions; and with `padding=False` neighbours of nearly one length are computed together, as if
 all were as long as the longest. What comes back at padding is then of no use. The interpreter would otherwise take most
-of the time of short sequences.
+of the time of short sequences. `side_by_side=True` asks for the gradients in one array, of which they are views.
 """
 
 import math
@@ -69,6 +69,16 @@ class Cache(NamedTuple):
     heads: int
     scale: float
     dropout_scale: float
+    side_by_side: bool
+
+
+class SideBySide(NamedTuple):
+    """Those of `ops.attention`, (B, S, H), and all three side by side, (B, S, 3H)."""
+
+    query: HostArray
+    key: HostArray
+    value: HostArray
+    side_by_side: HostArray
 
 
 def serves(
@@ -100,6 +110,7 @@ def forward(
     padding: bool = True,
     gradients: bool = True,
     recomputed: bool = False,
+    side_by_side: bool = False,
 ) -> tuple[HostArray, Cache]:
     """query, key, value (B, S, H), mask (B, S) boolean, keep (B, A, S, S) boolean or None -> context (B, S, H)."""
     query, key, value = (_rows_in_place(x) for x in (query, key, value))
@@ -126,18 +137,18 @@ def forward(
         out[:, some, queries:] = 0
 
     share_out(_parts(part, len(groups), heads), query.size * query.shape[1])
-    return context, Cache(query, key, value, keep, groups, probs, heads, scale, dropout_scale)
+    return context, Cache(query, key, value, keep, groups, probs, heads, scale, dropout_scale, side_by_side)
 
 
-def backward(xp: Namespace, dy: HostArray, cache: Cache) -> AttentionGrads:
+def backward(xp: Namespace, dy: HostArray, cache: Cache) -> AttentionGrads | SideBySide:
     """dy (B, S, H) -> gradients of query, key and value."""
-    query, key, value, keep, groups, probs, heads, scale, dropout_scale = cache
+    query, key, value, keep, groups, probs, heads, scale, dropout_scale, side_by_side = cache
     dy = _rows_in_place(dy)
-    grads = AttentionGrads(*(empty(query.shape, query.dtype) for _ in range(3)))
+    grads = _places(query, side_by_side)
 
     def part(g: int, some: slice) -> None:
         b, queries, keys, _, _ = groups[g]
-        q, k, v, dout, dq, dk, dv = (_heads(x[b], heads) for x in (query, key, value, dy, *grads))
+        q, k, v, dout, dq, dk, dv = (_heads(x[b], heads) for x in (query, key, value, dy, *grads[:3]))
         for a in _tiles(some, groups[g]):
             p = probs[g][:, a]
             factor, used = _dropped(p, keep, (b, a), scratch_number=1)
@@ -163,6 +174,15 @@ def backward(xp: Namespace, dy: HostArray, cache: Cache) -> AttentionGrads:
 
     share_out(_parts(part, len(groups), heads), query.size * query.shape[1])
     return grads
+
+
+def _places(query: HostArray, side_by_side: bool) -> AttentionGrads | SideBySide:
+    """For the gradients of a query (B, S, H) and of its like."""
+    if not side_by_side:
+        return AttentionGrads(*(empty(query.shape, query.dtype) for _ in range(3)))
+    B, S, H = query.shape
+    whole = empty((B, S, 3 * H), query.dtype)
+    return SideBySide(whole[..., :H], whole[..., H : 2 * H], whole[..., 2 * H :], whole)
 
 
 def _groups(
@@ -306,4 +326,4 @@ def _dropped(
     return True, out
 
 
-attention = Kernel("attention", forward, backward, serves, hints=("padding", "gradients", "recomputed"))
+attention = Kernel("attention", forward, backward, serves, hints=("padding", "gradients", "recomputed", "side_by_side"))

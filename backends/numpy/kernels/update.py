@@ -1,4 +1,4 @@
-"""The optimisers' updates and what clipping does to a gradient: each element is read once and written once.
+"""The optimisers' updates, clipped: each element is read once and written once.
 
 The formulas are those of `bertref.optim` (adam, lamb, norms); this room may not import them, and a test compares. Sums
 of squares are taken block by block and then over the blocks in float64, which the reference's single sum in float32
@@ -15,8 +15,9 @@ import numpy as np
 
 from ....arrays import Namespace
 from ...backend import UpdateKernel
+from ..threads import run, run_in_order
 from .buffers import HostArray, empty, scratch
-from .rows import over_rows, reals, row_blocks
+from .rows import FEW, over_rows, reals, row_blocks
 
 
 def serves(*arrays: Any) -> bool:
@@ -40,11 +41,18 @@ def _results(donate: bool, *arrays: HostArray) -> tuple[HostArray, ...]:
     )
 
 
+def _by(factor: Any, g: HostArray) -> Any:
+    """What gradients like g are multiplied by, in their type; None stands for 1."""
+    return g.dtype.type(1 if factor is None else factor)
+
+
 def _moments(
-    g: HostArray, m: HostArray, v: HostArray, new_m: HostArray, new_v: HostArray, beta1: float, beta2: float
+    g: HostArray, m: HostArray, v: HostArray, new_m: HostArray, new_v: HostArray, beta1: float, beta2: float, by: Any
 ) -> None:
-    """m' = β₁ m + (1 - β₁) g and v' = β₂ v + (1 - β₂) g², of a block."""
+    """m' = β₁ m + (1 - β₁) g and v' = β₂ v + (1 - β₂) g², of a block, for gradients `by` g."""
     part = scratch(0, g.shape, g.dtype)
+    if by != 1:
+        g = np.multiply(g, by, out=scratch(1, g.shape, g.dtype))
     np.multiply(g, 1.0 - beta1, out=part)
     np.multiply(m, beta1, out=new_m)
     np.add(new_m, part, out=new_m)
@@ -56,34 +64,34 @@ def _moments(
 
 def _google(
     xp: Namespace, p: HostArray, g: HostArray, m: HostArray, v: HostArray, rate: Any,
-    *, beta1: float, beta2: float, epsilon: float, weight_decay: float, donate: bool = False,
+    *, beta1: float, beta2: float, epsilon: float, weight_decay: float, factor: Any = None, donate: bool = False,
 ) -> tuple[HostArray, ...]:  # fmt: skip
     """p' = p - η (m' / (√v' + ε) + λ p)"""
-    return _adam(p, g, m, v, float(rate), epsilon, float(rate) * weight_decay, (beta1, beta2), donate)
+    return _adam(p, g, m, v, float(rate), epsilon, float(rate) * weight_decay, (beta1, beta2), factor, donate)
 
 
 def _adamw(
     xp: Namespace, p: HostArray, g: HostArray, m: HostArray, v: HostArray,
     rate: Any, correction1: Any, correction2: Any,
-    *, beta1: float, beta2: float, epsilon: float, weight_decay: float, donate: bool = False,
+    *, beta1: float, beta2: float, epsilon: float, weight_decay: float, factor: Any = None, donate: bool = False,
 ) -> tuple[HostArray, ...]:  # fmt: skip
     """p' = (1 - η λ) p - η (m'/c₁) / (√(v'/c₂) + ε), and the fraction is (√c₂/c₁) m' / (√v' + √c₂ ε)."""
     root = math.sqrt(correction2)
     length = float(rate) * root / float(correction1)
-    return _adam(p, g, m, v, length, epsilon * root, float(rate) * weight_decay, (beta1, beta2), donate)
+    return _adam(p, g, m, v, length, epsilon * root, float(rate) * weight_decay, (beta1, beta2), factor, donate)
 
 
 def _adam(
     p: HostArray, g: HostArray, m: HostArray, v: HostArray,
-    length: float, epsilon: float, decay: float, betas: tuple[float, float], donate: bool,
+    length: float, epsilon: float, decay: float, betas: tuple[float, float], factor: Any, donate: bool,
 ) -> tuple[HostArray, ...]:  # fmt: skip
     """p' = p - (length m' / (√v' + epsilon) + decay p)"""
     new = _results(donate, p, m, v)
-    flat = _flat(p, g, m, v, *new)
+    flat, by = _flat(p, g, m, v, *new), _by(factor, g)
 
     def block(_: int, r: slice) -> None:
         p, g, m, v, new_p, new_m, new_v = (a[r] for a in flat)
-        _moments(g, m, v, new_m, new_v, *betas)
+        _moments(g, m, v, new_m, new_v, *betas, by)
         step = _step(new_m, new_v, epsilon, length)
         if decay:
             part = scratch(1, p.shape, p.dtype)
@@ -107,17 +115,18 @@ def _step(new_m: HostArray, new_v: HostArray, epsilon: float, length: float) -> 
 def _lamb(
     xp: Namespace, p: HostArray, g: HostArray, m: HostArray, v: HostArray,
     rate: Any, correction1: Any, correction2: Any,
-    *, beta1: float, beta2: float, epsilon: float, weight_decay: float, adapt: bool = True, donate: bool = False,
+    *, beta1: float, beta2: float, epsilon: float, weight_decay: float, adapt: bool = True, factor: Any = None,
+    donate: bool = False,
 ) -> tuple[HostArray, ...]:  # fmt: skip
     """p' = p - η ‖p‖/‖u‖ u with u = (m'/c₁) / (√(v'/c₂) + ε) + λ p; u waits where p' will be."""
     new = (*_results(False, p), *_results(donate, m, v))
-    flat = _flat(p, g, m, v, *new)
+    flat, by = _flat(p, g, m, v, *new), _by(factor, g)
     root = math.sqrt(correction2)
     squares = np.zeros((2, len(row_blocks(p.size, 1))))
 
     def block(i: int, r: slice) -> None:
         p, g, m, v, u, new_m, new_v = (a[r] for a in flat)
-        _moments(g, m, v, new_m, new_v, beta1, beta2)
+        _moments(g, m, v, new_m, new_v, beta1, beta2, by)
         step = _step(new_m, new_v, epsilon * root, root / float(correction1))
         if weight_decay:
             np.multiply(p, weight_decay, out=u)
@@ -151,25 +160,36 @@ def _squared_norm(xp: Namespace, a: HostArray) -> Any:
     return np.asarray(np.sum(parts), a.dtype)
 
 
-def _scaled(xp: Namespace, a: HostArray, factor: Any, donate: bool = False) -> HostArray:
-    """a times a number."""
-    (out,) = _results(donate, a)
-    flat, flat_out = _flat(a, out)
+def serves_all(*arrays: Any) -> bool:
+    """Arrays of one type, float32 or float64."""
+    return reals(*arrays)
 
-    def block(_: int, r: slice) -> None:
-        np.multiply(flat[r], factor, out=flat_out[r])
 
-    over_elements(block, a)
+def _end_to_end(xp: Namespace, *arrays: HostArray, length: int) -> HostArray:
+    """The elements of one array after the other, and zeros up to `length`."""
+    out, end = empty((length,), arrays[0].dtype), 0
+    copies = []
+    for flat in _flat(*arrays):
+        there = out[end : end + flat.size]
+        copies += [(there[r], flat[r]) for r in row_blocks(flat.size, 1)]
+        end += flat.size
+    out[end:] = 0
+
+    def copy(i: int) -> None:
+        there, here = copies[i]
+        there[...] = here
+
+    (run_in_order if length <= FEW else run)(copy, len(copies))
     return out
 
 
 UPDATES: dict[str, UpdateKernel] = {
-    name: UpdateKernel(name, compute, serves)
+    name: UpdateKernel(name, compute, serves_all if compute is _end_to_end else serves)
     for name, compute in (
         ("adamw_update", _adamw),
+        ("end_to_end", _end_to_end),
         ("google_update", _google),
         ("lamb_update", _lamb),
-        ("scaled", _scaled),
         ("squared_norm", _squared_norm),
     )
 }

@@ -64,7 +64,7 @@ class TrainingSide:
         recipe = replace(self.recipe, settings=replace(self.recipe.settings, config=still))
         outcome, grads = gradients(self.ops, recipe, self.state, self.compared)
         if recipe.shards:
-            grads = recipe.shards.whole(self.ops.xp, grads, recipe.precision.master)
+            grads = recipe.shards.whole(self.ops.xp, grads)
         host = self.ops.xp.to_numpy
         return {
             "loss": float(host(outcome.losses[TOTAL])),

@@ -9,6 +9,7 @@ from ...train.parallel.shards import Shards
 from ...train.parallel.sums import anywhere
 from ...train.parallel.torchrun import joined
 from ...train.pretraining.setup import recipe_of
+from ...train.step import layout_of
 from .. import inputs
 from ..job import Job
 from .ours import TrainingSide
@@ -23,9 +24,11 @@ class ParallelSide(TrainingSide):
         batches = inputs.pretraining_batches(job, config.vocab_size)
         self._joined = contextlib.ExitStack()  # for as long as this process lives
         world = self._joined.enter_context(joined())
-        shapes = parameter_shapes(config, inputs.heads_of(job))
-        shards = Shards(world, shapes) if job.shard_optimizer else None
-        super().__init__(job, replace(recipe, world=world, shards=shards), batches, batches[0])
+        recipe = replace(recipe, world=world)
+        if job.shard_optimizer:
+            layout = layout_of(recipe, parameter_shapes(config, inputs.heads_of(job)))
+            recipe = replace(recipe, shards=Shards(world, layout))
+        super().__init__(job, recipe, batches, batches[0])
         name = f"{world.size} process{'es' * (world.size > 1)}"
         self.about |= {"name": name, "shard_optimizer": job.shard_optimizer}
 

@@ -137,7 +137,7 @@ def _start(basis: FinetuneBasis, setup: FinetuneSetup, out: Path, report: Report
     path = latest(out)
     if path is not None:
         saved = states.load(path)
-        state = checkpoints.restored(setup.ops.xp, saved, path, {**setup.shapes, **setup.extra})
+        state = checkpoints.restored(setup.ops, setup.recipe, saved, path, {**setup.shapes, **setup.extra})
         checkpoints.tell(report, path, saved, setup.recipe.world)
         return state
     model = basis.model

@@ -8,6 +8,7 @@ import numpy as np
 
 from ...arrays import Namespace
 from ...errors import BertrefError, InputError, ProcessLost
+from ...optim.flat import each
 from ..start import weights_digest
 from ..step import State
 from .world import HostArray, World
@@ -79,8 +80,8 @@ def one_state(world: World, xp: Namespace, state: State) -> State:
 
     return replace(
         state,
-        params={name: handed_round(array) for name, array in state.params.items()},
-        moments={name: handed_round(array) for name, array in state.moments.items()},
+        params=each(xp, state.params, handed_round),
+        moments=each(xp, state.moments, handed_round),
     )
 
 

@@ -1,62 +1,47 @@
 """Gradients, losses and figures of the whole batch from those of its shares.
 
 A share divides its losses by the whole batch's denominators, so that shares add up, as chunks do. Gradients are added
-in buckets: stretches of the parameters in their order, so that what is added to what never depends on timing. A bucket
-is on its way while the next one is filled.
+in buckets: stretches of their buffers (`optim.flat`), so that what is added to what never depends on timing.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
 from ...arrays import Array, Namespace
 from ...objectives import Figure, Outcome
+from ...optim.flat import Flat, Layout, each, shapes_of
 from ..host_numbers import host_numbers
 from .world import HostArray, World
 
 BUCKET = 1 << 20
-"""Elements from which on a bucket is full."""
+"""Elements of a bucket."""
 
 
 def summed(world: World, xp: Namespace, grads: Mapping[str, Array]) -> dict[str, Array]:
-    """The sums over all processes of gradients of one type, in the same order. `grads` are used up."""
-    started = []
-    for names in buckets({name: int(np.prod(g.shape)) for name, g in grads.items()}):
-        flat = flattened([xp.to_numpy(grads[name]) for name in names])
-        started.append((names, flat, world.all_reduce(flat)))
-    found: dict[str, Array] = {}
-    for names, flat, handle in started:
+    """The sums over all processes of gradients of one type, laid out as they are. `grads` are used up."""
+    flat = grads if isinstance(grads, Flat) else Layout.grouped(shapes_of(grads), lambda name: "").laid(xp, grads)
+    hosts = {name: on_the_host(xp, buffer) for name, buffer in flat.buffers.items()}
+    started = [
+        world.all_reduce(host[start : start + BUCKET])
+        for host in hosts.values() for start in range(0, len(host), BUCKET)
+    ]  # fmt: skip
+    for handle in started:
         handle.wait()
-        start = 0
-        for name in names:
-            shape = grads[name].shape
-            end = start + int(np.prod(shape))
-            found[name] = xp.from_numpy(flat[start:end].reshape(shape))
-            start = end
-    return found
+    found = Flat(xp, flat.layout, {name: xp.from_numpy(host) for name, host in hosts.items()})
+    return found if isinstance(grads, Flat) else dict(found)
 
 
-def flattened(arrays: Sequence[HostArray], length: int = 0) -> HostArray:
-    """The arrays end to end, padded with zeros to `length`; the memory of a single one that is as long."""
-    if len(arrays) == 1 and arrays[0].size >= length and arrays[0].flags.carray:
-        return arrays[0].reshape(-1)
-    parts = [array.reshape(-1) for array in arrays]
-    padding = np.zeros(max(0, length - sum(map(len, parts))), arrays[0].dtype)
-    return np.concatenate([*parts, padding])
+def on_the_host(xp: Namespace, array: Array) -> HostArray:
+    """The values in an array that may be written to: its own memory where that can be."""
+    return np.require(xp.to_numpy(array), requirements=["C", "W"])
 
 
-def buckets(sizes: Mapping[str, int], full: int = BUCKET) -> Iterator[list[str]]:
-    """Names in their order, cut where `full` elements or more have come together."""
-    names: list[str] = []
-    count = 0
-    for name, size in sizes.items():
-        names.append(name)
-        count += size
-        if count >= full:
-            yield names
-            names, count = [], 0
-    if names:
-        yield names
+def nothing(xp: Namespace, outcome: Outcome, grads: dict[str, Array]) -> tuple[Outcome, dict[str, Array]]:
+    """What a process without an example adds: zeros under the names of another's."""
+    losses = {name: xp.zeros_like(loss) for name, loss in outcome.losses.items()}
+    figures = {name: Figure(*map(xp.zeros_like, figure)) for name, figure in outcome.figures.items()}
+    return Outcome(losses, figures), each(xp, grads, xp.zeros_like)
 
 
 def summed_outcome(world: World, xp: Namespace, outcome: Outcome) -> Outcome:

@@ -20,7 +20,7 @@ from ...presets import PRESETS
 from ...text import Tokenizer
 from ..report import Report
 from ..start import differences, starting_params
-from ..step import State, TrainingRecipe, initial_state
+from ..step import State, TrainingRecipe, initial_state, laid_out
 from .options import PretrainOptions, read_architecture
 from .student import begun_from
 
@@ -117,7 +117,7 @@ def first_state(
     for text in (*model.coverage.notes, *(f"--init {model.path}: {text}" for text in found)):
         report("message", {"text": text})
     state = initial_state(ops, recipe, params)
-    return _with_moments(ops.xp, state, model) if options.init_optimizer else state
+    return laid_out(ops, recipe, _with_moments(ops.xp, state, model)) if options.init_optimizer else state
 
 
 def _with_moments(xp: Namespace, state: State, model: SavedModel) -> State:

@@ -124,7 +124,7 @@ def _start(
     setup = set_up(options, basis, out, report, saved.pass_counts if saved else (), world)
     if path is not None and saved is not None:
         shapes = parameter_shapes(setup.config, setup.heads, tied=DECODER not in saved.params)
-        state = checkpoints.restored(setup.ops.xp, saved, path, shapes)
+        state = checkpoints.restored(setup.ops, setup.recipe, saved, path, shapes)
         checkpoints.tell(report, path, saved, world)
     elif basis.origin is not None and basis.origin.model is not None:
         state = first_state(setup.ops, setup.recipe, basis.origin.model, options, report)

@@ -18,7 +18,8 @@ from ...layout import inputs
 from ...objectives import losses_and_gradients
 from ...opset import OpSet
 from ...optim import Optimizer
-from ...optim.clip import clipping_factor, global_norm, scaled
+from ...optim.clip import clipping_factor, global_norm
+from ...optim.norms import scaled
 from ...probes import Probe, Recorder
 from ..graph.axes import rows_of
 from ..own_model import asked

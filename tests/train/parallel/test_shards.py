@@ -1,5 +1,6 @@
 """The optimiser's state shared out: the steps of one process, and checkpoints that are those of any run."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,9 @@ from safetensors.numpy import load_file
 
 from bertref import backends
 from bertref.errors import InputError
-from bertref.train.parallel import shards as shards_module
+from bertref.optim.flat import Layout, shapes_of
 from bertref.train.parallel.shards import Shards
-from bertref.train.parallel.sums import buckets
+from bertref.train.step import layout_of
 
 from ..pretraining.running import equal, run, weights
 from .test_runs import losses, shared
@@ -28,15 +29,19 @@ SHAPES = st.dictionaries(st.text("abc", min_size=1, max_size=2), st.lists(st.int
 
 
 @settings(max_examples=30, deadline=None)
-@given(SHAPES, st.integers(1, 5), st.integers(1, 30))
-def test_pieces_are_cut_added_and_put_together(shapes: dict[str, tuple[int, ...]], size: int, full: int) -> None:
+@given(SHAPES, st.integers(1, 5), st.booleans())
+def test_pieces_are_cut_added_and_put_together(
+    shapes: dict[str, tuple[int, ...]], size: int, laid_out: bool
+) -> None:
     xp = backends.get("numpy").xp
     shares = [{name: np.random.default_rng([rank, n]).normal(size=shape) for n, (name, shape) in
                enumerate(shapes.items())} for rank in range(size)]  # fmt: skip
+    layout = Layout.grouped(shapes, len, size)
+    shares = [layout.laid(xp, share) if laid_out else share for share in shares]
     total = {name: sum(share[name] for share in shares) for name in shapes}
 
     def work(world: ThreadWorld) -> tuple[dict[str, Any], dict[str, Any]]:
-        parts = Shards(world, shapes)
+        parts = Shards(world, layout)
         found = parts.summed(xp, shares[world.rank])
         for name, piece in parts.own(xp, total).items():
             np.testing.assert_allclose(found.pop(name), piece, rtol=1e-12, atol=1e-12)
@@ -45,34 +50,32 @@ def test_pieces_are_cut_added_and_put_together(shapes: dict[str, tuple[int, ...]
         norm = parts.norm(xp, np.sqrt(np.asarray(sum(float((piece**2).sum()) for piece in own.values()))), "float64")
         want = np.sqrt(sum(float((array**2).sum()) for array in total.values()))
         assert float(norm) == pytest.approx(want, rel=1e-12)
-        return own, parts.whole(xp, own, "float64")
+        return own, parts.whole(xp, own)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shards_module, "buckets", lambda sizes: buckets(sizes, full))
-        results = together(size, work)
+    results = together(size, work)
     for _, whole in results:
         assert list(whole) == list(shapes)
         assert equal(whole, total)
-    count = sum(int(np.prod(shape)) for shape in shapes.values())
-    assert sum(piece.size for own, _ in results for piece in own.values()) == count, "every element belongs to one"
+    for buffer, length in layout.lengths.items():
+        assert [own[buffer].size for own, _ in results] == [length // size] * size, "every element belongs to one"
 
 
 @pytest.mark.parametrize("absent", ["a", "b", "c"])
-def test_a_parameter_without_a_gradient_has_no_sum(absent: str) -> None:
+def test_a_buffer_without_a_gradient_has_no_sum(absent: str) -> None:
     xp = backends.get("numpy").xp
     shapes = {"a": (2, 3), "b": (5,), "c": (4,)}
     grads = {name: np.arange(np.prod(shape), dtype=np.float64).reshape(shape) + 1 for name, shape in shapes.items()}
     del grads[absent]
 
     def work(world: ThreadWorld) -> dict[str, Any]:
-        return Shards(world, shapes).summed(xp, {name: array.copy() for name, array in grads.items()})
+        parts = Shards(world, Layout.grouped(shapes, lambda name: name, 2))
+        return parts.summed(xp, {name: array.copy() for name, array in grads.items()})
 
     found = together(2, work)
-    assert {name for pieces in found for name in pieces} == grads.keys()
     for name, array in grads.items():
-        np.testing.assert_array_equal(
-            np.concatenate([pieces[name] for pieces in found if name in pieces]), 2 * array.reshape(-1)
-        )
+        whole = np.concatenate([pieces.pop(name) for pieces in found])
+        np.testing.assert_array_equal(whole, np.resize([*(2 * array.reshape(-1)), 0], whole.size))
+    assert not any(found)
 
 
 @pytest.mark.parametrize(("size", "backend"), [(2, "numpy"), (3, "torch")])
@@ -83,9 +86,10 @@ def test_steps_are_those_of_one_process(size: int, backend: str, clip: float | N
     state, results = steps(c, recipe(c, clip_norm=clip))
 
     def work(world: ThreadWorld) -> Any:
-        parts = Shards(world, {name: array.shape for name, array in c.params.items()})
-        other, others = steps(c, recipe(c, clip_norm=clip, world=world, shards=parts), backend)
-        return other, others, parts.whole_moments(xp, other.moments, ("m", "v"))
+        plan = recipe(c, clip_norm=clip, world=world)
+        parts = Shards(world, layout_of(plan, shapes_of(c.params)))
+        other, others = steps(c, replace(plan, shards=parts), backend)
+        return other, others, parts.whole(xp, other.moments, ("m", "v"))
 
     for other, others, moments in together(size, work):
         for one, many in zip(results, others, strict=True):

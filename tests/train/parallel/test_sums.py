@@ -7,22 +7,11 @@ from hypothesis import strategies as st
 
 from bertref import backends
 from bertref.objectives import Figure, Outcome
+from bertref.optim.flat import Flat, Layout
 from bertref.train.parallel import sums
-from bertref.train.parallel.sums import anywhere, buckets, summed, summed_outcome
+from bertref.train.parallel.sums import anywhere, summed, summed_outcome
 
 from .threads import ThreadWorld, together
-
-SIZES = st.dictionaries(st.text("abc", min_size=1, max_size=3), st.integers(1, 9), max_size=8)
-
-
-@given(SIZES, st.integers(1, 20))
-def test_buckets_are_stretches_of_the_parameters(sizes: dict[str, int], full: int) -> None:
-    found = list(buckets(sizes, full))
-    assert [name for names in found for name in names] == list(sizes)
-    for names in found:
-        assert sum(sizes[name] for name in names[:-1]) < full, "a full bucket takes no more"
-    for names in found[:-1]:
-        assert sum(sizes[name] for name in names) >= full
 
 
 @pytest.mark.parametrize("backend", ["numpy", "torch"])
@@ -32,7 +21,8 @@ def test_buckets_are_stretches_of_the_parameters(sizes: dict[str, int], full: in
 def test_gradients_are_added_by_name(backend: str, dtype: str, data: st.DataObject) -> None:
     shapes = data.draw(st.dictionaries(st.text("abc", min_size=1, max_size=2),
                                        st.lists(st.integers(1, 4), max_size=3).map(tuple), min_size=1))  # fmt: skip
-    size, full = data.draw(st.integers(1, 4)), data.draw(st.integers(1, 30))
+    size, full, laid_out = data.draw(st.integers(1, 4)), data.draw(st.integers(1, 30)), data.draw(st.booleans())
+    layout = Layout.grouped(shapes, len, size)
     xp = backends.get(backend).xp
     shares = [
         {name: np.random.default_rng([rank, n]).normal(size=shape).astype(dtype)
@@ -42,11 +32,12 @@ def test_gradients_are_added_by_name(backend: str, dtype: str, data: st.DataObje
 
     def work(world: ThreadWorld) -> dict[str, np.ndarray]:
         given = {name: xp.from_numpy(g.copy()) for name, g in shares[world.rank].items()}
-        found = summed(world, xp, given)
+        found = summed(world, xp, layout.laid(xp, given) if laid_out else given)
+        assert isinstance(found, Flat) == laid_out
         return {name: xp.to_numpy(g) for name, g in found.items()}
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sums, "buckets", lambda sizes: buckets(sizes, full))
+        patch.setattr(sums, "BUCKET", full)
         results = together(size, work)
     for found in results:
         assert list(found) == list(shapes)

@@ -188,7 +188,7 @@ def test_updates(shape: tuple[int, ...]) -> None:
     assert device.kernels() == ["adam", "lamb_direction", "lamb_apply", "squares", "total"]
     blocks = device.launches[0].shape.blocks[0]
     assert blocks == min(-(-arrays[0].size // 1024), TUNING.update_blocks)
-    assert device.launches[1].arguments[8].shape == (2, blocks)
+    assert device.launches[1].arguments[9].shape == (2, blocks)
 
 
 @size

@@ -1,6 +1,7 @@
 """Every kernel, run on the CPU, does what its reference pair does: in float32, float16 and bfloat16, in rows of every
 length, over gaps in memory, with and without dropout."""
 
+import math
 from typing import Any
 
 import hypothesis.strategies as st
@@ -175,3 +176,23 @@ def test_rows_that_begin_anywhere_are_moved_one_element_at_a_time() -> None:
     z, _ = on_cpu(device)["layer_norm"].forward(XP, x.copy(), gamma, beta, eps=1e-12)
     assert device.launched == ["norm<float, 1>", "norm<float, 8>"]
     np.testing.assert_allclose(y, z, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_gradients_of_attention_side_by_side(dtype: str) -> None:
+    """The same bits, in one array; and query, key and value may be thirds of one, too."""
+    kernel, rng = on_cpu()["attention"], np.random.default_rng(4)
+    B, S, H = 2, 5, 6
+    rows, dy = (rng.normal(size=(B, S, width)).astype(XP.dtype(dtype)) for width in (3 * H, H))
+    thirds = [rows[..., i * H : (i + 1) * H] for i in range(3)]
+    mask = np.arange(S) < np.array([[5], [3]])
+    options: dict[str, Any] = {"heads": 2, "scale": 0.6, "mask_value": -math.inf}
+    found = []
+    for qkv, hints in (([x.copy() for x in thirds], {}), (thirds, {"side_by_side": True})):
+        y, cache = kernel.forward(XP, *qkv, mask, None, **options, **hints)
+        found.append((y, kernel.backward(XP, dy, cache)))
+    (y, plain), (other, grads) = found
+    assert y.tobytes() == other.tobytes()
+    assert [a.tobytes() for a in plain] == [a.tobytes() for a in grads[:3]]
+    assert grads.side_by_side.tobytes() == np.concatenate(plain, axis=-1).tobytes()
+    assert grads.side_by_side.dtype == XP.dtype(dtype)

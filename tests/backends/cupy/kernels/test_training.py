@@ -19,7 +19,7 @@ from .on_cpu import Cpu
 KINDS = {"adamw": {"adam"}, "google": {"adam"}, "lamb": {"lamb_direction", "lamb_apply"}}
 ALWAYS = {
     "norm", "norm_back", "bias_add", "bias_gelu", "bias_gelu_back", "softmax", "softmax_back", "cross_entropy",
-    "column_sum", "gather_rows", "scatter_rows", "squares", "total", "scaled", "keep_hidden", "keep_probs",
+    "column_sum", "gather_rows", "scatter_rows", "squares", "total", "keep_hidden", "keep_probs",
 }  # fmt: skip
 
 

@@ -50,15 +50,22 @@ def test_arrays_that_are_given_away_are_written_in_place(name: str) -> None:
     given_ = [a.copy() for a in arrays]
     compute = partial(UPDATES[name].compute, donate=True)
     numbers = [np.asarray(n, np.float32) for n in (1e-3, 1 - 0.9**7, 1 - 0.999**7)]
-    if name == "scaled":
-        found, places = [compute(XP, given_[0], np.asarray(0.37, np.float32))], given_[:1]
-    else:
-        some = numbers[: 1 if name == "google_update" else 3]
-        decay = {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "weight_decay": 0.01}
-        found, places = compute(XP, *given_, *some, **decay), [given_[0], given_[2], given_[3]]
+    some = numbers[: 1 if name == "google_update" else 3]
+    decay = {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "weight_decay": 0.01}
+    found, places = compute(XP, *given_, *some, **decay), [given_[0], given_[2], given_[3]]
     for a, b, place in zip(plain, found, places, strict=True):
         assert a.tobytes() == b.tobytes()
         assert np.shares_memory(b, place)
+
+
+@pytest.mark.parametrize("name", sorted(UPDATES.keys() - {"squared_norm"}))
+def test_a_factor_is_that_of_the_gradient(name: str) -> None:
+    p, g, m, v = (np.ascontiguousarray(a, np.float32) for a in some_arrays(MANY, 6, "float32"))
+    by = np.asarray(0.37, np.float32)
+    before = call(UPDATES[name].compute, name, [p, g * by, m, v], 0.01)
+    within = call(UPDATES[name].compute, name, [p, g, m, v], 0.01, factor=by)
+    for a, b in zip(before, within, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-9)
 
 
 def test_halves_and_float64_are_left_to_the_reference() -> None:

@@ -68,6 +68,24 @@ def test_rows_at_padding_that_nobody_reads(mask_value: float) -> None:
     assert [p.shape[2:] for p in cache.probs] == [(S, S), (4, 4), (1, 1)]
 
 
+@pytest.mark.parametrize("padding", [False, True])
+def test_gradients_side_by_side(padding: bool) -> None:
+    """The same bits, in one array; and the arguments may be thirds of one, too."""
+    case, upstream = some_case(-math.inf)
+    names = ("query", "key", "value")
+    thirds = np.split(np.concatenate([case.inputs[name] for name in names], axis=-1), 3, axis=-1)
+    cut = {**case.inputs, **dict(zip(names, thirds, strict=True))}
+    found = []
+    for inputs, hints in ((case.inputs, {}), (cut, {"side_by_side": True})):
+        y, cache = KERNEL.forward(XP, **inputs, **case.options, padding=padding, **hints)
+        found.append((y, KERNEL.backward(XP, upstream, cache)))
+    (y, plain), (other, grads) = found
+    assert y.tobytes() == other.tobytes()
+    assert [a.tobytes() for a in plain] == [a.tobytes() for a in grads[:3]]
+    np.testing.assert_array_equal(grads.side_by_side, np.concatenate(plain, axis=-1))
+    assert all(np.shares_memory(a, grads.side_by_side) for a in grads[:3])
+
+
 @pytest.mark.parametrize("threads_", [1, 3])
 @pytest.mark.parametrize("keep", [False, True])
 @pytest.mark.parametrize("padding", [False, True])

@@ -10,13 +10,20 @@ from hypothesis import given
 
 from bertref.backends.numpy import threads
 from bertref.backends.numpy.kernels import UPDATES, update
-from bertref.optim import Optimizer, adamw_update, clip_by_global_norm, google_update, lamb_update
-from bertref.optim.clip import scaled
+from bertref.optim import (
+    Optimizer,
+    adamw_update,
+    clip_by_global_norm,
+    clipping_factor,
+    global_norm,
+    google_update,
+    lamb_update,
+)
 from bertref.optim.norms import squared_norm
 
 from .pairs import FACTOR, UNITS, XP, in_pieces
 
-REFERENCES = {f.__name__: f for f in (adamw_update, google_update, lamb_update, scaled, squared_norm)}
+REFERENCES = {f.__name__: f for f in (adamw_update, google_update, lamb_update, squared_norm)}
 SETTINGS = {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}
 SHAPES = [(), (1,), (7,), (3, 5), (0, 4), (2, 3, 4)]
 
@@ -26,10 +33,8 @@ def call(function: Any, name: str, arrays: list[np.ndarray], weight_decay: float
     dtype = arrays[0].dtype
     rate, c1, c2 = (np.asarray(v, dtype) for v in (1e-3, 1 - 0.9**7, 1 - 0.999**7))
     before = [a.tobytes() for a in arrays]
-    if name == "scaled":
-        found: Any = [function(XP, arrays[0], np.asarray(0.37, dtype))]
-    elif name == "squared_norm":
-        found = [function(XP, arrays[0])]
+    if name == "squared_norm":
+        found: Any = [function(XP, arrays[0])]
     else:
         scalars = [rate] if name == "google_update" else [rate, c1, c2]
         found = function(XP, *arrays, *scalars, **SETTINGS, weight_decay=weight_decay, **options)
@@ -67,7 +72,7 @@ def check(function: Any, name: str, arrays: list[np.ndarray], dtype: str, decay:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("name", UPDATES)
+@pytest.mark.parametrize("name", REFERENCES)
 @given(shape=st.sampled_from(SHAPES), seed=st.integers(0, 2**32 - 1), decay=st.sampled_from([0.0, 0.01]))
 def test_equal_to_the_reference(name: str, dtype: str, shape: tuple[int, ...], seed: int, decay: float) -> None:
     arrays = some_arrays(shape, seed, dtype)
@@ -95,6 +100,17 @@ def test_a_twin_is_rejected(name: str, which: str) -> None:
         check(twin, name, arrays, "float64", 0.5)
 
 
+@pytest.mark.parametrize("name", sorted(REFERENCES.keys() - {"squared_norm"}))
+@pytest.mark.parametrize("factor", [0.37, 1.0])
+def test_a_factor_is_that_of_the_gradient(name: str, factor: float) -> None:
+    """Rounded as if the gradient had been multiplied before: the same bits."""
+    p, g, m, v = (np.ascontiguousarray(a, np.float32) for a in some_arrays((300, 501), 6, "float32"))
+    by = np.asarray(factor, np.float32)
+    before = call(UPDATES[name].compute, name, [p, g * by, m, v], 0.01)
+    within = call(UPDATES[name].compute, name, [p, g, m, v], 0.01, factor=by)
+    assert [a.tobytes() for a in before] == [a.tobytes() for a in within]
+
+
 @pytest.mark.parametrize("kind", ["adamw", "google", "lamb"])
 def test_the_optimiser_takes_them(kind: Any) -> None:
     """A mixed model: what is not served is left to the reference, and nothing differs by more than rounding."""
@@ -112,10 +128,11 @@ def test_the_optimiser_takes_them(kind: Any) -> None:
 
         return update.UpdateKernel(name, compute, UPDATES[name].serves)
 
-    watching = {name: watched(name) for name in UPDATES}
-    clipped, norm = clip_by_global_norm(XP, grads, 0.1, epsilon=0, updates=watching)
-    new, moments = settings.update(XP, params, clipped, state, rate=1e-2, step=3, updates=watching)
-    assert sorted(used) == sorted([f"{kind}_update", "scaled", "squared_norm"] * 2)
+    watching = {name: watched(name) for name in REFERENCES}
+    norm = global_norm(XP, grads, watching)
+    factor = clipping_factor(XP, norm, 0.1, epsilon=0)
+    new, moments = settings.update(XP, params, grads, state, rate=1e-2, step=3, factor=factor, updates=watching)
+    assert sorted(used) == sorted([f"{kind}_update", "squared_norm"] * 2)
     plain, plain_norm = clip_by_global_norm(XP, grads, 0.1, epsilon=0)
     expected, expected_moments = settings.update(XP, params, plain, state, rate=1e-2, step=3)
     np.testing.assert_allclose(norm, plain_norm, rtol=1e-6)
@@ -126,7 +143,7 @@ def test_the_optimiser_takes_them(kind: Any) -> None:
             np.testing.assert_allclose(moments[f"{name}/{moment}"], expected_moments[f"{name}/{moment}"], rtol=rtol)
 
 
-@pytest.mark.parametrize("name", UPDATES)
+@pytest.mark.parametrize("name", REFERENCES)
 def test_the_number_of_threads_changes_no_bit(name: str) -> None:
     arrays = [a.astype(np.float32) for a in some_arrays((300, 1001), 4, "float32")]
     results = []
@@ -141,7 +158,7 @@ def test_a_norm_that_overflows_is_infinite() -> None:
     assert np.isnan(UPDATES["squared_norm"].compute(XP, np.array([np.nan, 1], np.float32)))
 
 
-@pytest.mark.parametrize("name", sorted(UPDATES.keys() - {"squared_norm"}))
+@pytest.mark.parametrize("name", sorted(REFERENCES.keys() - {"squared_norm"}))
 def test_arrays_that_are_given_away(name: str) -> None:
     """The same bits, in the memory of the arguments where that can be written to."""
     for shape in ((3, 5), (300, 501)):
@@ -154,13 +171,9 @@ def test_arrays_that_are_given_away(name: str) -> None:
         kept = call(compute, name, frozen, 0.01)  # proves as well that they stay
         given = [a.copy() for a in arrays]
         scalars = [np.float32(1e-3) * np.ones((), np.float32), *np.float32([1 - 0.9**7, 1 - 0.999**7])]
-        if name == "scaled":
-            found = [compute(XP, given[0], np.asarray(0.37, np.float32))]
-            places = [given[0]]
-        else:
-            scalars = [np.asarray(c, np.float32) for c in scalars[: 1 if name == "google_update" else 3]]
-            found = list(compute(XP, *given, *scalars, **SETTINGS, weight_decay=0.01))
-            places = [given[0], given[2], given[3]]
+        scalars = [np.asarray(c, np.float32) for c in scalars[: 1 if name == "google_update" else 3]]
+        found = list(compute(XP, *given, *scalars, **SETTINGS, weight_decay=0.01))
+        places = [given[0], given[2], given[3]]
         for a, b, c in zip(plain, kept, found, strict=True):
             assert a.tobytes() == b.tobytes() == c.tobytes()
         shared = [np.shares_memory(a, b) for a, b in zip(found, places, strict=True)]

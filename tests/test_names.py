@@ -8,7 +8,7 @@ from .test_imports import modules
 
 PARALLEL = {
     "Cache", "ClassificationSide", "DropoutAddNormCache", "EncodingSide", "FinetuningSide", "Ops", "PredictionSide",
-    "PretrainingSide", "Tokenizing",
+    "PretrainingSide", "SideBySide", "Tokenizing",
 }  # fmt: skip
 """Modules that are alike may name their parts alike: kernels (also as the op they replace), the sides of a race."""
 

@@ -23,7 +23,7 @@ ALIGNED = 16
 """Elements: 64 bytes of float32, and a vector of any kernel's in every type."""
 
 
-class Layout:
+class FlatLayout:
     """Where arrays of these shapes lie: `buffers` are their names in order, by the name of the buffer. The length of a
     buffer is a multiple of `multiple`, by zeros at its end."""
 
@@ -43,7 +43,7 @@ class Layout:
             self.lengths[buffer] = end + -end % multiple
 
     @classmethod
-    def grouped(cls, shapes: Mapping[str, Shape], alike: Callable[[str], Hashable], multiple: int = 1) -> "Layout":
+    def grouped(cls, shapes: Mapping[str, Shape], alike: Callable[[str], Hashable], multiple: int = 1) -> "FlatLayout":
         """A buffer for all names of which `alike` says the same."""
         groups: dict[Hashable, list[str]] = {}
         for name in shapes:
@@ -51,21 +51,21 @@ class Layout:
         ordered = [sorted(names, key=lambda name: math.prod(shapes[name]) % ALIGNED != 0) for names in groups.values()]
         return cls(shapes, {names[0]: names for names in ordered}, multiple)
 
-    def times(self, kinds: Iterable[str]) -> "Layout":
+    def times(self, kinds: Iterable[str]) -> "FlatLayout":
         """That of arrays NAME/KIND, every kind laid out like this."""
         kinds = tuple(kinds)
-        return Layout(
+        return FlatLayout(
             {f"{name}/{kind}": shape for name, shape in self.shapes.items() for kind in kinds},
             {f"{buffer}/{kind}": [f"{name}/{kind}" for name in names]
              for buffer, names in self.buffers.items() for kind in kinds},
             self.multiple,
         )  # fmt: skip
 
-    def only(self, wanted: Callable[[str], bool]) -> "Layout":
+    def only(self, wanted: Callable[[str], bool]) -> "FlatLayout":
         """That of the wanted buffers and their arrays."""
         buffers = {buffer: names for buffer, names in self.buffers.items() if wanted(buffer)}
         inside = {name for names in buffers.values() for name in names}
-        return Layout({name: s for name, s in self.shapes.items() if name in inside}, buffers, self.multiple)
+        return FlatLayout({name: s for name, s in self.shapes.items() if name in inside}, buffers, self.multiple)
 
     def laid(self, xp: Namespace, arrays: Mapping[str, Array], updates: Updates | None = None) -> "Flat":
         """Copies of the arrays, which may be more than these, laid out; `updates` as in `faster`."""
@@ -90,7 +90,7 @@ class Layout:
 class Flat(dict[str, Array]):
     """Arrays by name, views of `buffers` where the library has views; nothing is set or taken out."""
 
-    def __init__(self, xp: Namespace, layout: Layout, buffers: Mapping[str, Array]) -> None:
+    def __init__(self, xp: Namespace, layout: FlatLayout, buffers: Mapping[str, Array]) -> None:
         self.layout, self.buffers = layout, dict(buffers)
         views = {}
         for name, shape in layout.shapes.items():

@@ -15,7 +15,7 @@ from ..errors import InputError
 from ..params import Shape
 from .adam_variants import LEFT_OUT
 from .faster import Updates, decided
-from .flat import Flat, Layout, buffers
+from .flat import Flat, FlatLayout, buffers
 from .rule import UpdateRule
 from .rules import RULES
 
@@ -89,7 +89,7 @@ class Optimizer:
         """The names of the arrays of the state."""
         return [f"{name}/{moment}" for name in params for moment in self.rule.moments]
 
-    def layout(self, shapes: Mapping[str, Shape], rates: Mapping[str, float], multiple: int = 1) -> Layout:
+    def layout(self, shapes: Mapping[str, Shape], rates: Mapping[str, float], multiple: int = 1) -> FlatLayout:
         """A buffer for what may be updated as one parameter: decayed or not, at one rate (`rates`, 1 for those without
         one), by a rule that works element by element. Matrices are by themselves, and so the weights of query, key and
         value are neighbours."""
@@ -98,7 +98,7 @@ class Optimizer:
         def alike(name: str) -> Hashable:
             return rates.get(name, 1.0), self.decays(name), len(shapes[name]) > 1
 
-        return Layout.grouped(shapes, alike, multiple)
+        return FlatLayout.grouped(shapes, alike, multiple)
 
     def init_state(self, xp: Namespace, params: Mapping[str, Array]) -> dict[str, Array]:
         """Zero moments for every parameter, in its shape and type, and laid out as `params` are."""

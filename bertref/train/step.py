@@ -22,7 +22,7 @@ from ..mixed import mixed
 from ..objectives import Objective, Outcome, added, losses_and_gradients, ordered
 from ..opset import OpSet
 from ..optim import Optimizer, Schedule, accumulate, clipping_factor, global_norm
-from ..optim.flat import Flat, Layout, buffers, shapes_of, with_buffers, with_joined
+from ..optim.flat import Flat, FlatLayout, buffers, shapes_of, with_buffers, with_joined
 from ..params import Shape
 from ..precision import LossScale, Precision, cast, unscale
 from ..probes import Recorder
@@ -85,7 +85,7 @@ def lays_out(ops: OpSet, recipe: TrainingRecipe) -> bool:
     return not (getattr(ops.backend, "static_shapes", False) or recipe.optimizer.rule.whole)
 
 
-def layout_of(recipe: TrainingRecipe, shapes: Mapping[str, Shape]) -> Layout:
+def layout_of(recipe: TrainingRecipe, shapes: Mapping[str, Shape]) -> FlatLayout:
     """Where parameters of these shapes lie: in a buffer what is updated alike."""
     return recipe.optimizer.layout(shapes, recipe.rate_scales, recipe.world.size)
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from bertref import backends
 from bertref.opset import OpSet
 from bertref.optim import Optimizer
-from bertref.optim.flat import ALIGNED, Flat, Layout, buffers, each, end_to_end, with_buffers, with_joined
+from bertref.optim.flat import ALIGNED, Flat, FlatLayout, buffers, each, end_to_end, with_buffers, with_joined
 
 NUMPY = backends.get("numpy").xp
 SHAPES = st.dictionaries(st.text("abc", min_size=1, max_size=3), st.lists(st.integers(0, 5), max_size=3).map(tuple),
@@ -27,7 +27,7 @@ def test_arrays_are_laid_out_and_found_again(
     shapes: dict[str, tuple[int, ...]], groups: int, multiple: int, kernels: bool
 ) -> None:
     arrays = arrays_of(shapes)
-    layout = Layout.grouped(shapes, lambda name: len(name) % groups, multiple)
+    layout = FlatLayout.grouped(shapes, lambda name: len(name) % groups, multiple)
     flat = layout.laid(NUMPY, arrays, OpSet(backends.get("numpy"), kernels=kernels).updates)
     assert list(flat) == list(shapes)
     assert all(np.array_equal(flat[name], array) for name, array in arrays.items())
@@ -44,20 +44,20 @@ def test_arrays_are_laid_out_and_found_again(
 
 
 def test_what_would_shift_others_lies_last() -> None:
-    layout = Layout.grouped({"a": (3,), "b": (ALIGNED,), "c": (5, 2), "d": (2, ALIGNED)}, lambda name: None)
+    layout = FlatLayout.grouped({"a": (3,), "b": (ALIGNED,), "c": (5, 2), "d": (2, ALIGNED)}, lambda name: None)
     assert layout.buffers == {"b": ("b", "d", "a", "c")}
     assert all(layout.place(name)[1] % ALIGNED == 0 for name in "bda")
 
 
 def test_neighbours_are_found() -> None:
     shapes = {"a": (1, 16), "x": (5,), "b": (2, 8), "c": (3, 16)}
-    layout = Layout.grouped(shapes, lambda name: name == "x")
+    layout = FlatLayout.grouped(shapes, lambda name: name == "x")
     flat = layout.laid(NUMPY, arrays_of(shapes))
     assert layout.spanned(["a", "b", "c"]) == ("a", 0, 80)
     assert layout.spanned(["b", "c"]) == ("a", 16, 80)
     assert np.array_equal(flat.buffers["a"][16:80], np.concatenate([flat["b"].reshape(-1), flat["c"].reshape(-1)]))
     assert flat.spanned(NUMPY, ["a", "x"]) is None
-    same = Layout.grouped({"a": (1, 3), "b": (1, 3)}, len).laid(NUMPY, arrays_of({"a": (1, 3), "b": (1, 3)}))
+    same = FlatLayout.grouped({"a": (1, 3), "b": (1, 3)}, len).laid(NUMPY, arrays_of({"a": (1, 3), "b": (1, 3)}))
     assert np.array_equal(same.spanned(NUMPY, ["a", "b"]), np.concatenate([same["a"], same["b"]]))
     for others in (["a", "c"], ["b", "a"], ["a", "x"]):
         assert layout.spanned(others) is None
@@ -65,7 +65,7 @@ def test_neighbours_are_found() -> None:
 
 def test_parts_of_a_layout() -> None:
     shapes = {"a": (2, 3), "b": (4,), "c": (5, 1)}
-    layout = Layout.grouped(shapes, lambda name: name == "b", 4)
+    layout = FlatLayout.grouped(shapes, lambda name: name == "b", 4)
     some = layout.only(lambda buffer: buffer == "b")
     assert (some.shapes, some.lengths) == ({"b": (4,)}, {"b": 4})
     moments = layout.times(["m", "v"])
@@ -79,7 +79,7 @@ def test_a_buffers_change_is_its_arrays(name: str) -> None:
     xp = backends.get(name).xp
     shapes = {"a": (2, 3), "b": (4,)}
     arrays = {key: xp.from_numpy(value) for key, value in arrays_of(shapes).items()}
-    flat = Layout.grouped(shapes, lambda name: 0).laid(xp, arrays)
+    flat = FlatLayout.grouped(shapes, lambda name: 0).laid(xp, arrays)
     assert list(buffers(flat)) == ["a"]
     assert buffers(arrays) is arrays
     for given_ in (flat, arrays):

@@ -67,6 +67,7 @@ def test_a_wrong_update_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     for values, verdict in ((right, "right"), (other, "diverges")):
         report = verify.check(lambda _, found=values: found, case, only="update", repeat=False, precision="float32")
         assert report.verdict == verdict
+        assert (report.diagnosis is not None) == (verdict == "diverges"), "no cause is known, and the search says so"
 
 
 def test_every_rule_names_what_its_formula_takes() -> None:

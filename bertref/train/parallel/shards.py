@@ -18,7 +18,7 @@ import numpy as np
 from ...arrays import Array, Namespace
 from ...errors import InputError
 from ...optim import Optimizer
-from ...optim.flat import Flat, Layout, buffers
+from ...optim.flat import Flat, FlatLayout, buffers
 from .sums import on_the_host
 from .world import World
 
@@ -30,7 +30,7 @@ class Shards:
     """The parts of parameters that lie so; every process has the same layout, whose `multiple` is the processes'
     number. `kinds` below are those of moments NAME/KIND, () where parameters are meant."""
 
-    def __init__(self, world: World, layout: Layout) -> None:
+    def __init__(self, world: World, layout: FlatLayout) -> None:
         self._world, self._layout = world, layout
 
     def own(self, xp: Namespace, arrays: Mapping[str, Array], kinds: Iterable[str] = ()) -> Pieces:
@@ -73,7 +73,7 @@ class Shards:
         part = length // self._world.size
         return slice(self._world.rank * part, (self._world.rank + 1) * part)
 
-    def _laid_out(self, kinds: Iterable[str]) -> Layout:
+    def _laid_out(self, kinds: Iterable[str]) -> FlatLayout:
         return self._layout.times(kinds) if kinds else self._layout
 
     def _buffers(self, xp: Namespace, arrays: Mapping[str, Array], kinds: Iterable[str] = ()) -> Mapping[str, Array]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ...arrays import Array, Namespace
 from ...objectives import Figure, Outcome
-from ...optim.flat import Flat, Layout, each, shapes_of
+from ...optim.flat import Flat, FlatLayout, each, shapes_of
 from ..host_numbers import host_numbers
 from .world import HostArray, World
 
@@ -20,7 +20,7 @@ BUCKET = 1 << 20
 
 def summed(world: World, xp: Namespace, grads: Mapping[str, Array]) -> dict[str, Array]:
     """The sums over all processes of gradients of one type, laid out as they are. `grads` are used up."""
-    flat = grads if isinstance(grads, Flat) else Layout.grouped(shapes_of(grads), lambda name: "").laid(xp, grads)
+    flat = grads if isinstance(grads, Flat) else FlatLayout.grouped(shapes_of(grads), lambda name: "").laid(xp, grads)
     hosts = {name: on_the_host(xp, buffer) for name, buffer in flat.buffers.items()}
     started = [
         world.all_reduce(host[start : start + BUCKET])

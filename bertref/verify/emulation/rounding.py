@@ -209,6 +209,10 @@ class RoundedNamespace:
     def to_numpy(self, x: Any) -> Any:
         return raw(x)
 
+    def fetch(self, x: Any) -> Callable[[], Any]:
+        values = raw(x)
+        return lambda: values
+
     def synchronize(self) -> None:
         """NumPy has always finished."""
 

@@ -12,7 +12,7 @@ from safetensors.numpy import load_file
 
 from bertref import backends
 from bertref.errors import InputError
-from bertref.optim.flat import Layout, shapes_of
+from bertref.optim.flat import FlatLayout, shapes_of
 from bertref.train.parallel.shards import Shards
 from bertref.train.step import layout_of
 
@@ -36,7 +36,7 @@ def test_pieces_are_cut_added_and_put_together(
     xp = backends.get("numpy").xp
     shares = [{name: np.random.default_rng([rank, n]).normal(size=shape) for n, (name, shape) in
                enumerate(shapes.items())} for rank in range(size)]  # fmt: skip
-    layout = Layout.grouped(shapes, len, size)
+    layout = FlatLayout.grouped(shapes, len, size)
     shares = [layout.laid(xp, share) if laid_out else share for share in shares]
     total = {name: sum(share[name] for share in shares) for name in shapes}
 
@@ -68,7 +68,7 @@ def test_a_buffer_without_a_gradient_has_no_sum(absent: str) -> None:
     del grads[absent]
 
     def work(world: ThreadWorld) -> dict[str, Any]:
-        parts = Shards(world, Layout.grouped(shapes, lambda name: name, 2))
+        parts = Shards(world, FlatLayout.grouped(shapes, lambda name: name, 2))
         return parts.summed(xp, {name: array.copy() for name, array in grads.items()})
 
     found = together(2, work)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from bertref import backends
 from bertref.objectives import Figure, Outcome
-from bertref.optim.flat import Flat, Layout
+from bertref.optim.flat import Flat, FlatLayout
 from bertref.train.parallel import sums
 from bertref.train.parallel.sums import anywhere, summed, summed_outcome
 
@@ -22,7 +22,7 @@ def test_gradients_are_added_by_name(backend: str, dtype: str, data: st.DataObje
     shapes = data.draw(st.dictionaries(st.text("abc", min_size=1, max_size=2),
                                        st.lists(st.integers(1, 4), max_size=3).map(tuple), min_size=1))  # fmt: skip
     size, full, laid_out = data.draw(st.integers(1, 4)), data.draw(st.integers(1, 30)), data.draw(st.booleans())
-    layout = Layout.grouped(shapes, len, size)
+    layout = FlatLayout.grouped(shapes, len, size)
     xp = backends.get(backend).xp
     shares = [
         {name: np.random.default_rng([rank, n]).normal(size=shape).astype(dtype)

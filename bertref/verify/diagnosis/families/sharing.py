@@ -11,7 +11,7 @@ from ...graph.replay import Updater
 from ...graph.steps import Rewritten
 from ..hypothesis import Hypothesis, Possibility, all_rows, of_op
 from ..scene import BACK, Back, Scene
-from .optimizer import WORDS, Way, scaled_by_length, step_by, updater, usual
+from .optimizer import KINDS, WORDS, Way, scaled_by_length, step_by, updater, usual
 from .tools import layer_of, scaled, with_others
 
 Values = Any
@@ -99,7 +99,8 @@ def _apart(scene: Scene, row: TensorRow, _: Any) -> Updater | None:
     the others."""
     case, graph = scene.case.optimizer, scene.replay.graph
     of_table = [one for one in graph.users.get(WORDS, ()) if one.op == "lookup"]
-    if case is None or len(graph.users.get(WORDS, ())) == len(of_table):
+    tied = len(graph.users.get(WORDS, ())) > len(of_table)
+    if case is None or case.optimizer.kind not in KINDS or not tied:
         return None
 
     def path(name: str) -> Values:

@@ -65,6 +65,9 @@ def restored(
             f"{path}: holds the parameters of another config; resume with the run's own, or another --out"
         )
     xp = ops.xp
+    missing = [name for name in recipe.optimizer.names(shapes) if name not in saved.moments]
+    if missing:
+        raise CheckpointError(f"{path}: holds no {missing[0]}, of the optimiser's state; use another --out")
     state = State(
         {name: xp.from_numpy(saved.params[name]) for name in shapes},
         {name: xp.from_numpy(array) for name, array in saved.moments.items()},

@@ -105,7 +105,8 @@ def shared_out(recipe: TrainingRecipe, xp: Namespace, state: State) -> tuple[Tra
         return recipe, state
     shards = Shards(recipe.world, layout_of(recipe, shapes_of(state.params)))
     own = shards.own(xp, state.moments, recipe.optimizer.rule.moments)
-    return replace(recipe, shards=shards), replace(state, moments=own)
+    copies = {name: xp.concat([piece]) for name, piece in own.items()}  # a view would keep the others', too
+    return replace(recipe, shards=shards), replace(state, moments=copies)
 
 
 def working_params(ops: OpSet, recipe: TrainingRecipe, state: State) -> dict[str, Array]:

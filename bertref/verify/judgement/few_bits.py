@@ -17,8 +17,8 @@ BITS = {"MatMulNBits": 4}
 
 
 def rounded(value: Values, bits: int) -> Values:
-    """The nearest of the numbers that `bits` bits hold on a scale of the largest one."""
-    step = float(np.abs(value).max(initial=0.0)) / (2 ** (bits - 1) - 1)
+    """The nearest of the numbers that `bits` bits hold on a scale of the largest finite one; infinities stay."""
+    step = float(np.abs(value[np.isfinite(value)]).max(initial=0.0)) / (2 ** (bits - 1) - 1)
     return np.rint(value / step) * step if step else value
 
 

@@ -12,9 +12,10 @@ from safetensors.numpy import load_file
 
 from bertref import backends
 from bertref.errors import InputError
+from bertref.opset import OpSet
 from bertref.optim.flat import FlatLayout, shapes_of
 from bertref.train.parallel.shards import Shards
-from bertref.train.step import layout_of
+from bertref.train.step import initial_state, layout_of, shared_out
 
 from ..pretraining.running import equal, run, weights
 from .test_runs import losses, shared
@@ -113,6 +114,19 @@ def test_a_run_resumes_with_it_and_without(tmp_path: Path) -> None:
     second = shared(tmp_path, 3, "parts", 3, shard_optimizer=True, resume=True, **changes)[0]
     third = run(tmp_path, "parts", resume=True, **changes)
     np.testing.assert_allclose(losses(first) + losses(second) + losses(third), losses(one), rtol=1e-10)
+
+
+def test_only_a_part_of_the_state_is_held() -> None:
+    """Nor is the memory of the others' parts, of which views could be taken."""
+    c = dropping()
+
+    def work(world: ThreadWorld) -> list[Any]:
+        plan = recipe(c, world=world)
+        ops = OpSet(backends.get("numpy"))
+        return list(shared_out(plan, ops.xp, initial_state(ops, plan, c.params))[1].moments.values())
+
+    for pieces in together(2, work):
+        assert all(piece.base is None or piece.base.nbytes == piece.nbytes for piece in pieces)
 
 
 def test_an_optimizer_that_needs_whole_parameters_is_refused(tmp_path: Path) -> None:

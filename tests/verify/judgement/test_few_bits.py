@@ -26,6 +26,10 @@ def test_every_number_is_rounded_to_the_nearest_of_the_scale(value, bits) -> Non
     np.testing.assert_allclose(rounded(found, bits), found, rtol=1e-12)
 
 
+def test_infinities_leave_the_others_as_they_are() -> None:
+    np.testing.assert_allclose(rounded(np.array([-np.inf, 127.0, 2.2]), 8), [-np.inf, 127.0, 2.0])
+
+
 @pytest.mark.parametrize("name", ["layer.0.query", "layer.0.scores", "layer.1.ffn_act", "mlm.logits"])
 def test_rounding_is_excused_and_a_mistake_is_not(name: str) -> None:
     """The first is rounded in another way: on a scale a row."""

@@ -41,10 +41,10 @@ def of_pairs(graph: ReadGraph, names: Iterable[str], owners: Mapping[str, str]) 
         if not np.isfinite(scale).all():
             found.setdefault((INFINITE, ""), []).append(name)
             continue
-        if float(own) != float(scale):
-            words = f"{float(own / scale):.5g} times the one by which they were made"
-            found.setdefault((SCALE, words + _owner(graph, float(own), owners)), []).append(name)
-        before, after = (0 if one is None else int(one) for one in (zero, own_zero))
+        if own.item() != scale.item():
+            words = f"{(own / scale).item():.5g} times the one by which they were made"
+            found.setdefault((SCALE, words + _owner(graph, own.item(), owners)), []).append(name)
+        before, after = (0 if one is None else int(one.item()) for one in (zero, own_zero))
         if before != after:
             found.setdefault((ZERO, f"{after}, and was {before}"), []).append(name)
     yield from (Misreading(kind, words, tuple(pairs)) for (kind, words), pairs in found.items())
@@ -80,9 +80,9 @@ def read_again(graph: ReadGraph, name: str, value: Values, kind: str) -> Values:
     (scale, zero), (own, own_zero) = (scale_and_zero(graph, node) for node in (graph.maker[back.input[0]], back))
     assert scale is not None
     assert own is not None
-    before, after = (0.0 if one is None else float(one) for one in (zero, own_zero))
-    integers = np.rint(value / float(own) + after)
-    return (integers - after) * float(scale) if kind == SCALE else (integers - before) * float(own)
+    before, after = (0.0 if one is None else float(one.item()) for one in (zero, own_zero))
+    integers = np.rint(value / float(own.item()) + after)
+    return np.asarray((integers - after) * scale.item() if kind == SCALE else (integers - before) * own.item())
 
 
 def _owner(graph: ReadGraph, scale: float, owners: Mapping[str, str]) -> str:
@@ -90,7 +90,7 @@ def _owner(graph: ReadGraph, scale: float, owners: Mapping[str, str]) -> str:
     found = set()
     for node in (one for one in graph.nodes if one.op_type == "QuantizeLinear" and one.input[0] in owners):
         known = graph.constant(node.input[1])
-        if known is not None and known.size == 1 and float(known) == scale:
+        if known is not None and known.size == 1 and known.item() == scale:
             found.add(owners[node.input[0]])
     return f", which is that of {found.pop()}" if len(found) == 1 else ""
 

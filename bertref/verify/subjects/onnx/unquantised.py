@@ -213,10 +213,10 @@ class Unquantised:
         assert weight is not None, "it multiplies by what is stored"
         _, scale, zero = (self._found[one] for one in self._graph.maker[self._product.input[0]].output)
         if self._reading is not None and self._reading.kind == SCALE:
-            return np.asarray(made * (float(scale) / float(self._found[scale_used(self._graph, self._product)])))
+            return np.asarray(made * (scale.item() / self._found[scale_used(self._graph, self._product)].item()))
         used = input_at(self._product, 2)
-        shift = float(zero) - (float(self._value_of(used)) if used else 0.0)
-        return np.asarray(made - shift * float(scale) * weight.sum(axis=0))
+        shift = float(zero.item()) - (float(self._value_of(used).item()) if used else 0.0)
+        return np.asarray(made - shift * scale.item() * weight.sum(axis=0))
 
     def _stored_weight(self) -> Values | None:
         if self._weight is None:

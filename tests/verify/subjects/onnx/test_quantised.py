@@ -232,6 +232,16 @@ def test_operators_that_nobody_replays_are_named(folder: Path, tmp_path: Path) -
     assert any("made by QLinearLeakyRelu" in note for note in report.notes)
 
 
+def test_scales_may_be_lists_of_one(folder: Path, tmp_path: Path) -> None:
+    def change(graph: Any) -> None:
+        for tensor in graph.initializer:
+            if tensor.name.endswith(("_scale", "_zero_point")) and not tensor.dims:
+                tensor.dims.append(1)
+
+    path = WAYS["static"](folder / "plain.onnx", tmp_path / "static.onnx")
+    assert_right(verdict(changed(path, tmp_path / "lists.onnx", change), folder / "hf"))
+
+
 def test_integers_of_operators_are_shown_as_numbers(folder: Path, tmp_path: Path) -> None:
     """What a file of operators makes is what it says: the tensors beside those of the same graph with quantisers."""
     kinds = {"operators, every op": "QLinearAdd", "static, every op": "QuantizeLinear"}

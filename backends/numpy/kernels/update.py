@@ -160,11 +160,6 @@ def _squared_norm(xp: Namespace, a: HostArray) -> Any:
     return np.asarray(np.sum(parts), a.dtype)
 
 
-def serves_all(*arrays: Any) -> bool:
-    """Arrays of one type, float32 or float64."""
-    return reals(*arrays)
-
-
 def _end_to_end(xp: Namespace, *arrays: HostArray, length: int) -> HostArray:
     """The elements of one array after the other, and zeros up to `length`."""
     out, end = empty((length,), arrays[0].dtype), 0
@@ -184,7 +179,7 @@ def _end_to_end(xp: Namespace, *arrays: HostArray, length: int) -> HostArray:
 
 
 UPDATES: dict[str, UpdateKernel] = {
-    name: UpdateKernel(name, compute, serves_all if compute is _end_to_end else serves)
+    name: UpdateKernel(name, compute, reals if compute is _end_to_end else serves)
     for name, compute in (
         ("adamw_update", _adamw),
         ("end_to_end", _end_to_end),

@@ -22,17 +22,23 @@ def rounded(value: Values, bits: int) -> Values:
     return np.rint(value / step) * step if step else value
 
 
-def times_rounding(replay: Replay, name: str, value: Values, why: str) -> float:
-    """How many times what rounding does the error of an answer is, made of recorded values. `why` names the op that
-    makes it."""
-    bits = next((number for op, number in BITS.items() if op in why), 8)
+def times_rounding(replay: Replay, name: str, value: Values, coarse: Replay) -> float:
+    """How many times what rounding does (`coarsely`) the error of an answer is, made of recorded values."""
     axes, right = replay.graph.axes(name), replay(name)
-    coarse = Replay(_of_few_bits(replay.graph, bits), replay.recorded)(name)
-    error, rounding = (mean_square(axes.clean(np.asarray(one, np.float64)) - right, axes) for one in (value, coarse))
+    error, rounding = (
+        mean_square(axes.clean(np.asarray(one, np.float64)) - right, axes) for one in (value, coarse(name))
+    )
     return float(np.sqrt(error / rounding)) if rounding else 0.0
 
 
-def _of_few_bits(graph: Graph, bits: int) -> Graph:
+def bits_of(why: str) -> int:
+    """Of the numbers that the op stores that a reason names."""
+    return next((number for op, number in BITS.items() if op in why), 8)
+
+
+def coarsely(replay: Replay, bits: int) -> Replay:
+    """The same recorded values, and steps whose weights and inputs are rounded to so many bits."""
+    graph = replay.graph
     coarse = Graph(graph.case, {name: rounded(array, bits) for name, array in graph.case.params.items()})
 
     def reading(forward: Contribution) -> Rewritten:
@@ -40,4 +46,5 @@ def _of_few_bits(graph: Graph, bits: int) -> Graph:
             forward.inputs, lambda *values: forward.compute(*(rounded(value, bits) for value in values))
         ))  # fmt: skip
 
-    return coarse.rewritten({name: reading(coarse.made(name).forward) for name in coarse.rows})
+    rows = {name: reading(coarse.made(name).forward) for name in coarse.rows}
+    return Replay(coarse.rewritten(rows), replay.recorded)

@@ -19,7 +19,7 @@ from . import bias_correction, score_scale
 from .bracket import bracketed, explained
 from .composition import fitting_floor
 from .detect import detect
-from .few_bits import times_rounding
+from .few_bits import bits_of, coarsely, times_rounding
 from .given import Given, admit, overflow_allowed
 from .limit import LIMIT
 from .localise import place
@@ -127,6 +127,7 @@ class Judgement:
         self.replay = Replay(self.graph, values)
         self.noise_floor, notes = fitting_floor(self.truth, self.replay, values, apart)
         self.notes = list(notes)
+        self._coarse: dict[int, Replay] = {}
 
     def findings(self, before: Mapping[str, Finding]) -> dict[str, Finding]:
         """By name; `before` are the findings on answers that can't be judged.
@@ -152,11 +153,16 @@ class Judgement:
                 wrong.add(step.name)
         return found
 
+    def _coarsely(self, bits: int) -> Replay:
+        if bits not in self._coarse:  # rounds every parameter
+            self._coarse[bits] = coarsely(self.replay, bits)
+        return self._coarse[bits]
+
     def _of_integers(self, finding: Finding, behind: bool) -> Finding:
         """On an answer that integers make which nobody replays: wrong if no rounding to so few bits explains it."""
         name, why = finding.name, self._unjudged[finding.name]
         if not behind:
-            ratio = times_rounding(self.replay, name, self.values[name], why)
+            ratio = times_rounding(self.replay, name, self.values[name], self._coarsely(bits_of(why)))
             if ratio > LIMIT:
                 return self._wrong(replace(finding, own=ratio), "wrong", f"{why}; more than rounding to integers does")
         return replace(finding, status="unjudged", own=None, place=None, note=why)

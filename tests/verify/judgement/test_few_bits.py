@@ -9,7 +9,7 @@ from hypothesis.extra.numpy import arrays
 from bertref.verify.cases.case import generate
 from bertref.verify.graph.replay import Replay
 from bertref.verify.graph.steps import Graph
-from bertref.verify.judgement.few_bits import rounded, times_rounding
+from bertref.verify.judgement.few_bits import bits_of, coarsely, rounded, times_rounding
 from bertref.verify.judgement.judge import compare
 from bertref.verify.judgement.limit import LIMIT
 from bertref.verify.judgement.reference import reference
@@ -38,9 +38,10 @@ def test_rounding_is_excused_and_a_mistake_is_not(name: str) -> None:
     replay, right = Replay(Graph(case), values), values[name]
     steps = np.abs(right).max(axis=-1, keepdims=True) / 127
     by_row = np.rint(right / np.where(steps, steps, 1)) * steps
-    assert times_rounding(replay, name, by_row, WHY) < 2
-    assert times_rounding(replay, name, right * 1.3, WHY) > LIMIT
-    assert times_rounding(replay, name, right * 1.3, "made by MatMulNBits") < LIMIT
+    eight, four = (coarsely(replay, bits_of(why)) for why in (WHY, "made by MatMulNBits"))
+    assert times_rounding(replay, name, by_row, eight) < 2
+    assert times_rounding(replay, name, right * 1.3, eight) > LIMIT
+    assert times_rounding(replay, name, right * 1.3, four) < LIMIT
 
 
 def test_an_answer_of_integers_is_wrong_or_not_judged() -> None:

@@ -107,11 +107,15 @@ def backward(
         dx = from_pooler if dx is None else ops.add.forward(dx, from_pooler)[0]
     if dx is None:
         raise ValueError("backward needs the gradient of the sequence, of the pooled output, or of both")
-    for i in reversed(range(max(cache.frozen - 1, 0), len(cache.layers))):
+    lowest = max(cache.frozen - 1, 0)
+    for i in reversed(range(lowest, len(cache.layers))):
         dx, layer_grads = encoder_layer.backward(ops, dx, _taken(cache.layers, i), probe and probe.scope(f"layer.{i}."))
-        for name, grad in prefixed(f"bert.encoder.layer.{cache.stored[i]}", layer_grads).items():
+        found = prefixed(f"bert.encoder.layer.{cache.stored[i]}", layer_grads)
+        for name, grad in found.items():
             # a parameter of several layers is used several times, so the gradients add up
             grads[name] = ops.add.forward(grads[name], grad)[0] if name in grads else grad
+        if ops.take and cache.stored[i] not in cache.stored[lowest:i]:
+            grads |= ops.take({name: grads.pop(name) for name in found})
     if cache.frozen:
         return grads
     table_grads = embeddings.backward(ops, dx, cache.embeddings, probe and probe.scope("embeddings."))

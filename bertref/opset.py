@@ -175,7 +175,8 @@ class OpSet:
 
     `updates` are the backend's faster versions of the optimisers' functions (`bertref.optim.faster`), if it has any;
     `share` are its threads (`Backend.share`), `draw` makes dropout's decisions on the device (`Backend.draw`), `freeze`
-    is for weights that won't change (`Backend.freeze`). Without kernels there is none of them.
+    is for weights that won't change (`Backend.freeze`). Without kernels there is none of them. `take` is handed
+    gradients to which nothing is added any more (`taking`).
     """
 
     add = _OpAttribute(add.add)
@@ -215,6 +216,7 @@ class OpSet:
         self.share = getattr(backend, "share", None) if kernels else None
         self.draw = getattr(backend, "draw", None) if kernels else None
         self.freeze = getattr(backend, "freeze", None) if kernels else None
+        self.take: Callable[[dict[str, Array]], dict[str, Array]] | None = None
         self._ops: dict[str, Any] = {name: BoundOp(self.xp, op, chosen.get(name)) for name, op in OPS.items()}
 
     def drawing(self, rng: str) -> Callable[..., Any] | None:
@@ -235,6 +237,13 @@ class OpSet:
     def for_backward(self) -> "OpSet":
         """The same ops for those who will: undoes `forward_only`."""
         return self.mapped(lambda op: op.for_backward())
+
+    def taking(self, take: Callable[[dict[str, Array]], dict[str, Array]]) -> "OpSet":
+        """The same ops for a backward that hands over the gradients of each layer when they are complete: what `take`
+        makes of them stands in their place."""
+        other = copy.copy(self)
+        other.take = take
+        return other
 
     def mapped(self, change: Callable[[BoundOp[..., Any]], Any]) -> "OpSet":
         """The same set with something else in place of every op, which can do what a `BoundOp` can."""

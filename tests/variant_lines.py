@@ -100,7 +100,7 @@ ALSO: dict[str, tuple[str, ...]] = {
                                      "if name in looked_up:"),
     "bertref/layers/pooler.py": ("kept, dropped = ", "dfirst = "),
     "bertref/layout.py": ("single = ", "hint = ", "if not config.type_vocab_size:"),
-    "bertref/model.py": ("layers, stored = ", "stored: list[int]", "for name, grad in prefixed(", "grads[name] = "),
+    "bertref/model.py": ("layers, stored = ", "stored: list[int]", "for name, grad in found.items(", "grads[name] = "),
     "bertref/onnx_export/export.py": ("names = INPUTS", "types = others[0]"),
     "bertref/train/pretraining/setup.py": ('if options.pairs == "order":', 'raise InputError("records hold no pairs'),
     "bertref/train/pretraining/student.py": (

@@ -7,7 +7,7 @@ from .accumulate import accumulate
 from .adam import adamw_update, google_update
 from .adam_variants import LEFT_OUT
 from .clip import clip_by_global_norm, clipping_factor, global_norm
-from .flat import end_to_end
+from .flat import blank
 from .lamb import lamb_update
 from .lion import lion_update
 from .norms import squared_norm
@@ -17,7 +17,7 @@ from .rules import RULES
 from .schedule import Schedule, constant_rate, google_rate, huggingface_rate
 
 PASSES: dict[Callable[..., Any], int] = {
-    **{rule.update: 2 + len(rule.moments) for rule in RULES.values()}, squared_norm: 1, end_to_end: 1,
+    **{rule.update: 2 + len(rule.moments) for rule in RULES.values()}, squared_norm: 1, blank: 0,
 }
 """Passes over the parameters that a backend may bring a faster version of (`faster`) -> how many arrays each takes."""
 

@@ -67,14 +67,24 @@ class FlatLayout:
         inside = {name for names in buffers.values() for name in names}
         return FlatLayout({name: s for name, s in self.shapes.items() if name in inside}, buffers, self.multiple)
 
-    def laid(self, xp: Namespace, arrays: Mapping[str, Array], updates: Updates | None = None) -> "Flat":
-        """Copies of the arrays, which may be more than these, laid out; `updates` as in `faster`."""
-        buffers = {}
-        for buffer, names in self.buffers.items():
-            parts = [arrays[name] for name in names]
-            length = self.lengths[buffer]
-            buffers[buffer] = chosen(updates, end_to_end, *parts)(xp, *parts, length=length)
-        return Flat(xp, self, buffers)
+    def laid(self, xp: Namespace, arrays: Mapping[str, Array]) -> "Flat":
+        """Copies of the arrays, which may be more than these, laid out."""
+        return Flat(xp, self, {
+            buffer: end_to_end(xp, *(arrays[name] for name in names), length=self.lengths[buffer])
+            for buffer, names in self.buffers.items()
+        })  # fmt: skip
+
+    def blank(self, xp: Namespace, dtype: str, updates: Updates | None = None) -> "Flat":
+        """Arrays of that type to be written to, whatever they hold, laid out; `updates` as in `faster`."""
+        found = {}
+        for buffer, length in self.lengths.items():
+            found[buffer] = chosen(updates, blank)(xp, length, dtype)
+            found[buffer][self.used(buffer) :] = 0
+        return Flat(xp, self, found)
+
+    def used(self, buffer: str) -> int:
+        """Where the last array of a buffer ends, and zeros begin."""
+        return max((self._places[name][2] for name in self.buffers[buffer]), default=0)
 
     def place(self, name: str) -> tuple[str, int, int]:
         """The buffer of an array, and from where to where it lies there."""
@@ -114,6 +124,11 @@ def end_to_end(xp: Namespace, *arrays: Array, length: int) -> Array:
     parts = [xp.reshape(array, (-1,)) for array in arrays]
     missing = length - sum(math.prod(array.shape) for array in arrays)
     return xp.concat([*parts, *([xp.zeros((missing,), dtype=arrays[0].dtype)] if missing else [])])
+
+
+def blank(xp: Namespace, length: int, dtype: str) -> Array:
+    """An array (length) to be written to."""
+    return xp.zeros((length,), dtype=xp.dtype(dtype))
 
 
 def shapes_of(arrays: Mapping[str, Array]) -> dict[str, Shape]:

@@ -7,7 +7,7 @@ is added up (`parallel`), once a step.
 """
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,15 +19,16 @@ from ..dropout import Dropout
 from ..errors import InputError
 from ..layers import Settings
 from ..mixed import mixed
-from ..objectives import Objective, Outcome, added, losses_and_gradients, ordered
+from ..objectives import Denominators, Objective, Outcome, added, losses_and_gradients
 from ..opset import OpSet
-from ..optim import Optimizer, Schedule, accumulate, clipping_factor, global_norm
+from ..optim import Optimizer, Schedule, clipping_factor, global_norm
 from ..optim.flat import Flat, FlatLayout, buffers, shapes_of, with_buffers, with_joined
 from ..params import Shape
 from ..precision import LossScale, Precision, cast, unscale
 from ..probes import Recorder
+from .gathering import Gathering, InBuffers, OneByOne
 from .parallel.shards import Shards
-from .parallel.sums import nothing, summed, summed_outcome
+from .parallel.sums import Buckets, nothing, summed, summed_outcome
 from .parallel.world import ALONE, World
 from .results import IssuedStep, StepResult
 
@@ -141,57 +142,54 @@ def gradients(
 ) -> tuple[Outcome, dict[str, Array]]:
     """Losses and figures of the batch, and the gradients of the master weights, but for the frozen ones, unscaled,
     before clipping: with shards the pieces that belong to this process. `recorder` sees the share of this process."""
-    world = recipe.world
-    if world.size == 1:
-        return share_gradients(ops, recipe, state, batch, slice(0, len(batch)), recorder)
+    xp, world, precision = ops.xp, recipe.world, recipe.precision
     share = slices(len(batch), world.size)[world.rank]
-    if share.start < share.stop:
-        outcome, grads = share_gradients(ops, recipe, state, batch, share, recorder)
-    else:
-        outcome, grads = nothing(ops.xp, *share_gradients(ops, recipe, state, batch, slice(0, 1)))
-    outcome = summed_outcome(world, ops.xp, outcome)
-    return outcome, recipe.shards.summed(ops.xp, grads) if recipe.shards else summed(world, ops.xp, grads)
-
-
-def share_gradients(
-    ops: OpSet, recipe: TrainingRecipe, state: State, batch: Batch, share: slice, recorder: Recorder | None = None
-) -> tuple[Outcome, dict[str, Array]]:
-    """What the examples of a share of the batch add to its losses, figures and gradients."""
-    xp, precision = ops.xp, recipe.precision
-    ops = working_ops(ops, recipe)
-    scale = state.loss_scale.scale if state.loss_scale else 1.0
-    params = with_joined(xp, working_params(ops, recipe, state))
-    examples = batch[share]
+    counted = share.start < share.stop  # else zeros are, under the names of another's
+    examples = batch[share if counted else slice(0, 1)]
+    chunks = [examples[rows] for rows in chunk_slices(len(examples), max(1, min(recipe.chunks, len(examples))))]
     divided = recipe.chunks > 1 or len(examples) < len(batch)
     divide_by = recipe.objective.denominators(batch, recipe.settings.numerics) if divided else None
-    total: dict[str, Array] | None = None
+    dtype = precision.accumulate if divided else precision.master
+    learning = [name for name in state.params if recipe.rate_scales.get(name) != 0]
+    gathering: Gathering = OneByOne(xp, learning, dtype, counted=counted)
+    buckets: Buckets | None = None
+    if isinstance(state.params, Flat):
+        flat = state.params.layout.only(set(learning).__contains__).blank(xp, dtype, ops.updates)
+        buckets = Buckets(world, xp, flat) if world.size > 1 and not recipe.shards else None
+        gathering = InBuffers(flat, len(chunks), buckets.complete if buckets else None, counted=counted)
+        ops = ops.taking(gathering.take)
+    outcome = _gathered(ops, recipe, state, chunks, divide_by, gathering, recorder if counted else None)
+    if world.size > 1:
+        outcome = summed_outcome(world, xp, outcome if counted else nothing(xp, outcome))
+    grads = gathering.all()
+    if recipe.shards:
+        grads = recipe.shards.summed(xp, grads)
+    elif buckets:
+        grads = buckets.wait()
+    elif world.size > 1:
+        grads = summed(world, xp, grads)
+    scale = state.loss_scale.scale if state.loss_scale else None
+    return outcome, with_buffers(xp, grads, unscale(xp, buffers(grads), scale, precision.master))
+
+
+def _gathered(
+    ops: OpSet, recipe: TrainingRecipe, state: State, chunks: Sequence[Batch], divide_by: Denominators | None,
+    gathering: Gathering, recorder: Recorder | None,
+) -> Outcome:  # fmt: skip
+    """What chunks of a batch add to its losses and figures; their gradients gather."""
+    params = with_joined(ops.xp, working_params(ops, recipe, state))
+    ops = working_ops(ops, recipe)
+    scale = state.loss_scale.scale if state.loss_scale else 1.0
     sums: Outcome | None = None
-    for rows in chunk_slices(len(examples), max(1, min(recipe.chunks, len(examples)))):
-        chunk = examples[rows]
+    for chunk in chunks:
         outcome, grads = losses_and_gradients(
             recipe.objective, ops, params, chunk, recipe.settings, packed=recipe.packed, divide_by=divide_by,
             dropout=dropout_of(ops, recipe, chunk, state.step), loss_scale=scale, recorder=recorder, figures=True,
         )  # fmt: skip
-        total = accumulate(total, cast(xp, grads, precision.accumulate) if divided else grads)
+        gathering.take(grads)
         sums = added(sums, outcome)
-    assert total is not None  # there is at least one chunk
-    assert sums is not None
-    return sums, _of_learning(ops, recipe, state, total, scale)
-
-
-def _of_learning(
-    ops: OpSet, recipe: TrainingRecipe, state: State, grads: dict[str, Array], scale: float
-) -> dict[str, Array]:
-    """The gradients of what learns, unscaled, in the master weights' type and laid out like them."""
-    xp, master = ops.xp, recipe.precision.master
-
-    def learns(name: str) -> bool:
-        return recipe.rate_scales.get(name) != 0
-
-    if isinstance(state.params, Flat):
-        flat = state.params.layout.only(learns).laid(xp, cast(xp, grads, master), ops.updates)
-        return with_buffers(xp, flat, unscale(xp, flat.buffers, scale, master))
-    return ordered(unscale(xp, grads, scale, master), filter(learns, state.params))
+    assert sums is not None  # there is at least one chunk
+    return sums
 
 
 def chunk_slices(rows: int, chunks: int) -> list[slice]:

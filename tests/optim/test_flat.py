@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from bertref import backends
 from bertref.opset import OpSet
 from bertref.optim import Optimizer
-from bertref.optim.flat import ALIGNED, Flat, FlatLayout, buffers, each, end_to_end, with_buffers, with_joined
+from bertref.optim.flat import ALIGNED, Flat, FlatLayout, buffers, each, with_buffers, with_joined
 
 NUMPY = backends.get("numpy").xp
 SHAPES = st.dictionaries(st.text("abc", min_size=1, max_size=3), st.lists(st.integers(0, 5), max_size=3).map(tuple),
@@ -22,13 +22,13 @@ def arrays_of(shapes: dict[str, tuple[int, ...]], seed: int = 0) -> dict[str, np
 
 
 @settings(max_examples=40, deadline=None)
-@given(SHAPES, st.integers(1, 3), st.integers(1, 7), st.booleans())
+@given(SHAPES, st.integers(1, 3), st.integers(1, 7))
 def test_arrays_are_laid_out_and_found_again(
-    shapes: dict[str, tuple[int, ...]], groups: int, multiple: int, kernels: bool
+    shapes: dict[str, tuple[int, ...]], groups: int, multiple: int
 ) -> None:
     arrays = arrays_of(shapes)
     layout = FlatLayout.grouped(shapes, lambda name: len(name) % groups, multiple)
-    flat = layout.laid(NUMPY, arrays, OpSet(backends.get("numpy"), kernels=kernels).updates)
+    flat = layout.laid(NUMPY, arrays)
     assert list(flat) == list(shapes)
     assert all(np.array_equal(flat[name], array) for name, array in arrays.items())
     for name in shapes:
@@ -91,13 +91,21 @@ def test_a_buffers_change_is_its_arrays(name: str) -> None:
     assert with_buffers(xp, arrays, arrays) == arrays
 
 
-def test_the_kernel_moves_every_element() -> None:
-    kernel = OpSet(backends.get("numpy")).updates["end_to_end"]
-    arrays = [a.astype(np.float32) for a in arrays_of({"a": (700, 1000), "b": (), "c": (0, 3), "d": (7, 9)}).values()]
-    arrays[3] = arrays[3].T
-    found = kernel.compute(NUMPY, *arrays, length=700_200)
-    assert found.tobytes() == end_to_end(NUMPY, *arrays, length=700_200).tobytes()
-    assert not kernel.serves(arrays[0], arrays[1].astype(np.float64))
+@pytest.mark.parametrize("kernels", [True, False])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_blank_is_laid_out_and_ends_with_zeros(dtype: str, kernels: bool) -> None:
+    updates = OpSet(backends.get("numpy"), kernels=kernels).updates
+    layout = FlatLayout.grouped({"a": (700, 1000), "b": (), "c": (0, 3), "d": (7, 9)}, lambda name: name == "d", 1000)
+    for _ in range(2):  # memory that was used before
+        flat = layout.blank(NUMPY, dtype, updates)
+        assert {name: (array.shape, array.dtype) for name, array in flat.items()} == {
+            name: (shape, np.dtype(dtype)) for name, shape in layout.shapes.items()
+        }
+        for buffer, array in flat.buffers.items():
+            assert not array[layout.used(buffer) :].any()
+            array[:] = 7
+        assert flat["a"][3, 4] == flat["d"][2, 1] == 7
+        del flat, array
 
 
 LAYER = {f"layer.{n}.self.{name}.{kind}": (16, 16) if kind == "weight" else (16,)

@@ -17,6 +17,7 @@ from bertref.opset import OpSet
 from bertref.optim import Optimizer, Schedule
 from bertref.precision import LossScale, Precision
 from bertref.probes import Recorder
+from bertref.train import gathering
 from bertref.train import step as step_module
 from bertref.train.step import State, StepResult, TrainingRecipe, chunk_slices, gradients, initial_state, train_step
 
@@ -105,8 +106,8 @@ def test_a_step_in_chunks_packed_is_the_oracles(ops: OpSet) -> None:
 # twins with one fault each: `check_step` must reject them all
 
 
-def replaced(patch: pytest.MonkeyPatch, name: str, make: Any) -> None:
-    patch.setattr(step_module, name, make(getattr(step_module, name)))
+def replaced(patch: pytest.MonkeyPatch, name: str, make: Any, module: Any = step_module) -> None:
+    patch.setattr(module, name, make(getattr(module, name)))
 
 
 def each_chunk_its_own_denominator(patch: pytest.MonkeyPatch) -> None:
@@ -126,7 +127,7 @@ def mean_of_chunk_means(patch: pytest.MonkeyPatch) -> None:
 
 
 def only_the_last_chunk(patch: pytest.MonkeyPatch) -> None:
-    replaced(patch, "accumulate", lambda whole: lambda total, grads: whole(None, grads))
+    replaced(patch, "accumulate", lambda whole: lambda total, grads: whole(None, grads), gathering)
 
 
 def no_clipping(patch: pytest.MonkeyPatch) -> None:
@@ -156,7 +157,7 @@ def gradients_under_the_wrong_names(patch: pytest.MonkeyPatch) -> None:
 
         return fault
 
-    replaced(patch, "ordered", make)
+    replaced(patch, "ordered", make, gathering)
 
 
 FAULTS = [

@@ -15,9 +15,8 @@ import numpy as np
 
 from ....arrays import Namespace
 from ...backend import UpdateKernel
-from ..threads import run, run_in_order
 from .buffers import HostArray, empty, scratch
-from .rows import FEW, over_rows, reals, row_blocks
+from .rows import over_rows, reals, row_blocks
 
 
 def serves(*arrays: Any) -> bool:
@@ -160,29 +159,16 @@ def _squared_norm(xp: Namespace, a: HostArray) -> Any:
     return np.asarray(np.sum(parts), a.dtype)
 
 
-def _end_to_end(xp: Namespace, *arrays: HostArray, length: int) -> HostArray:
-    """The elements of one array after the other, and zeros up to `length`."""
-    out, end = empty((length,), arrays[0].dtype), 0
-    copies = []
-    for flat in _flat(*arrays):
-        there = out[end : end + flat.size]
-        copies += [(there[r], flat[r]) for r in row_blocks(flat.size, 1)]
-        end += flat.size
-    out[end:] = 0
-
-    def copy(i: int) -> None:
-        there, here = copies[i]
-        there[...] = here
-
-    (run_in_order if length <= FEW else run)(copy, len(copies))
-    return out
+def _blank(xp: Namespace, length: int, dtype: str) -> HostArray:
+    """An array to be written to, in memory that was used before."""
+    return empty((length,), np.dtype(dtype))
 
 
 UPDATES: dict[str, UpdateKernel] = {
-    name: UpdateKernel(name, compute, reals if compute is _end_to_end else serves)
+    name: UpdateKernel(name, compute, serves if compute is not _blank else lambda *arrays: not arrays)
     for name, compute in (
         ("adamw_update", _adamw),
-        ("end_to_end", _end_to_end),
+        ("blank", _blank),
         ("google_update", _google),
         ("lamb_update", _lamb),
         ("squared_norm", _squared_norm),

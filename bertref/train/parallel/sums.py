@@ -1,7 +1,8 @@
 """Gradients, losses and figures of the whole batch from those of its shares.
 
 A share divides its losses by the whole batch's denominators, so that shares add up, as chunks do. Gradients are added
-in buckets: stretches of their buffers (`optim.flat`), so that what is added to what never depends on timing.
+in buckets: stretches of their buffers (`optim.flat`), so that what is added to what never depends on timing. A bucket
+is under way as soon as its gradients are there, while backward goes on with the layers below.
 """
 
 from collections.abc import Mapping
@@ -10,26 +11,61 @@ import numpy as np
 
 from ...arrays import Array, Namespace
 from ...objectives import Figure, Outcome
-from ...optim.flat import Flat, FlatLayout, each, shapes_of
+from ...optim.flat import Flat, FlatLayout, shapes_of
 from ..host_numbers import host_numbers
-from .world import HostArray, World
+from .world import Handle, HostArray, World
 
 BUCKET = 1 << 20
 """Elements of a bucket."""
 
 
+class Buckets:
+    """The sums over all processes of what gets into `flat`, of one type. Every process completes its arrays in the same
+    order."""
+
+    def __init__(self, world: World, xp: Namespace, flat: Flat) -> None:
+        self._world, self._xp, self._flat = world, xp, flat
+        self._early = not xp.asynchronous  # else fetching a bucket would wait for all that the device has to do
+        self._hosts: dict[str, HostArray] = {}
+        self._started: list[Handle] = []
+        self._missing = {
+            buffer: [min(BUCKET, used - start) for start in range(0, used, BUCKET)]
+            for buffer, used in ((buffer, flat.layout.used(buffer)) for buffer in flat.buffers)
+        }
+
+    def complete(self, name: str) -> None:
+        """Starts the messages of the buckets that this array was missing in."""
+        buffer, start, end = self._flat.layout.place(name)
+        for number in range(start // BUCKET, -(-end // BUCKET)):
+            there = min(end, (number + 1) * BUCKET) - max(start, number * BUCKET)
+            self._missing[buffer][number] -= there
+            if self._early and there and not self._missing[buffer][number]:
+                self._start(buffer, number)
+
+    def wait(self) -> Flat:
+        """The sums, laid out as what they are of, which is used up. All arrays are complete."""
+        if not self._early:
+            for buffer, missing in self._missing.items():
+                for number in range(len(missing)):
+                    self._start(buffer, number)
+        for handle in self._started:
+            handle.wait()
+        sums = {name: self._xp.from_numpy(host) for name, host in self._hosts.items()}
+        return Flat(self._xp, self._flat.layout, {**self._flat.buffers, **sums})
+
+    def _start(self, buffer: str, number: int) -> None:
+        if buffer not in self._hosts:
+            self._hosts[buffer] = on_the_host(self._xp, self._flat.buffers[buffer])
+        self._started.append(self._world.all_reduce(self._hosts[buffer][number * BUCKET : (number + 1) * BUCKET]))
+
+
 def summed(world: World, xp: Namespace, grads: Mapping[str, Array]) -> dict[str, Array]:
-    """The sums over all processes of gradients of one type, laid out as they are. `grads` are used up."""
-    flat = grads if isinstance(grads, Flat) else FlatLayout.grouped(shapes_of(grads), lambda name: "").laid(xp, grads)
-    hosts = {name: on_the_host(xp, buffer) for name, buffer in flat.buffers.items()}
-    started = [
-        world.all_reduce(host[start : start + BUCKET])
-        for host in hosts.values() for start in range(0, len(host), BUCKET)
-    ]  # fmt: skip
-    for handle in started:
-        handle.wait()
-    found = Flat(xp, flat.layout, {name: xp.from_numpy(host) for name, host in hosts.items()})
-    return found if isinstance(grads, Flat) else dict(found)
+    """The sums over all processes of gradients of one type, that are in no buffers."""
+    flat = FlatLayout.grouped(shapes_of(grads), lambda name: "").laid(xp, grads)
+    buckets = Buckets(world, xp, flat)
+    for name in flat:
+        buckets.complete(name)
+    return dict(buckets.wait())
 
 
 def on_the_host(xp: Namespace, array: Array) -> HostArray:
@@ -37,11 +73,10 @@ def on_the_host(xp: Namespace, array: Array) -> HostArray:
     return np.require(xp.to_numpy(array), requirements=["C", "W"])
 
 
-def nothing(xp: Namespace, outcome: Outcome, grads: dict[str, Array]) -> tuple[Outcome, dict[str, Array]]:
+def nothing(xp: Namespace, outcome: Outcome) -> Outcome:
     """What a process without an example adds: zeros under the names of another's."""
     losses = {name: xp.zeros_like(loss) for name, loss in outcome.losses.items()}
-    figures = {name: Figure(*map(xp.zeros_like, figure)) for name, figure in outcome.figures.items()}
-    return Outcome(losses, figures), each(xp, grads, xp.zeros_like)
+    return Outcome(losses, {name: Figure(*map(xp.zeros_like, figure)) for name, figure in outcome.figures.items()})
 
 
 def summed_outcome(world: World, xp: Namespace, outcome: Outcome) -> Outcome:

@@ -1,5 +1,7 @@
 """What the shares of a batch add up to."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,9 +9,9 @@ from hypothesis import strategies as st
 
 from bertref import backends
 from bertref.objectives import Figure, Outcome
-from bertref.optim.flat import Flat, FlatLayout
+from bertref.optim.flat import FlatLayout
 from bertref.train.parallel import sums
-from bertref.train.parallel.sums import anywhere, summed, summed_outcome
+from bertref.train.parallel.sums import Buckets, anywhere, summed, summed_outcome
 
 from .threads import ThreadWorld, together
 
@@ -22,8 +24,8 @@ def test_gradients_are_added_by_name(backend: str, dtype: str, data: st.DataObje
     shapes = data.draw(st.dictionaries(st.text("abc", min_size=1, max_size=2),
                                        st.lists(st.integers(1, 4), max_size=3).map(tuple), min_size=1))  # fmt: skip
     size, full, laid_out = data.draw(st.integers(1, 4)), data.draw(st.integers(1, 30)), data.draw(st.booleans())
-    layout = FlatLayout.grouped(shapes, len, size)
-    xp = backends.get(backend).xp
+    layout, order = FlatLayout.grouped(shapes, len, size), data.draw(st.permutations(list(shapes)))
+    late, xp = data.draw(st.booleans()), backends.get(backend).xp
     shares = [
         {name: np.random.default_rng([rank, n]).normal(size=shape).astype(dtype)
          for n, (name, shape) in enumerate(shapes.items())}
@@ -32,12 +34,35 @@ def test_gradients_are_added_by_name(backend: str, dtype: str, data: st.DataObje
 
     def work(world: ThreadWorld) -> dict[str, np.ndarray]:
         given = {name: xp.from_numpy(g.copy()) for name, g in shares[world.rank].items()}
-        found = summed(world, xp, layout.laid(xp, given) if laid_out else given)
-        assert isinstance(found, Flat) == laid_out
+        found = in_buckets(world, given) if laid_out else summed(world, xp, given)
         return {name: xp.to_numpy(g) for name, g in found.items()}
+
+    def in_buckets(world: ThreadWorld, given: dict[str, Any]) -> dict[str, Any]:
+        """One array after the other comes; a bucket that is complete is under way before the next one does, unless the
+        device is asynchronous."""
+        flat = layout.blank(xp, dtype)
+        buckets = Buckets(world, xp, flat)
+        for n, name in enumerate(order):
+            flat[name][...] = given[name]
+            buckets.complete(name)
+            assert world.calls == (0 if late else complete_buckets(order[: n + 1], full))
+        return buckets.wait()
+
+    def complete_buckets(names: list[str], full: int) -> int:
+        """How many stretches of `full` elements hold nothing but these arrays."""
+        count = 0
+        for buffer in layout.buffers:
+            known = np.zeros(layout.used(buffer), bool)
+            for name in names:
+                its, start, end = layout.place(name)
+                if its == buffer:
+                    known[start:end] = True
+            count += sum(known[start : start + full].all() for start in range(0, len(known), full))
+        return count
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sums, "BUCKET", full)
+        patch.setattr(type(xp), "asynchronous", late)
         results = together(size, work)
     for found in results:
         assert list(found) == list(shapes)

@@ -286,6 +286,8 @@ def shapes_of_steps(ops: OpSet, count: int, packed: bool) -> list[list[Any]]:
 
 def test_ten_padded_steps_use_the_same_shapes(ops: OpSet) -> None:
     steps = shapes_of_steps(ops, 10, packed=False)
+    if ops.xp.asynchronous:
+        del steps[0]  # is told by the host that there was no step before
     assert len(steps[0]) > 500
     assert all(step == steps[0] for step in steps)
     packed = shapes_of_steps(ops, 2, packed=True)

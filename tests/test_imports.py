@@ -61,7 +61,9 @@ MAY_IMPORT = {
     "onnx_export": _MODEL | {"backends", "bertref", "plumbing", "topology"},
     "tasks": {"bertref", "config", "data", "errors", "plumbing", "text"},
     "inference": _MODEL | {"backends", "checkpoint", "metrics", "plumbing", "tasks", "text"},
-    "evaluation": {"api", "bertref", "config", "data", "errors", "inference", "metrics", "plumbing", "tasks", "text"},
+    "evaluation": {
+        "api", "backends", "bertref", "config", "data", "errors", "inference", "metrics", "plumbing", "tasks", "text",
+    },
     "convert": _MODEL | {"backends", "checkpoint", "config_keys", "inference", "onnx_export", "plumbing", "variants"},
     "verify": _TRAIN | _TOP | {"config_keys", "ops", "row", "topology", "train", "variants"},
     "bench": _TRAIN | {
@@ -96,7 +98,7 @@ LIBRARIES = {
     "data": {"numpy"},
     "golden": {"numpy", "safetensors"},
     "default_model": {"numpy", "sklearn"},
-    "train": {"numpy", "torch"},
+    "train": {"cupy", "numpy", "torch"},
     **{name: {"numpy"} for name in ("api", "dropout", "evaluation", "heads", "inference", "init", "layout", "metrics",
                                     "objectives", "rng", "tasks")},
 }  # fmt: skip

@@ -61,4 +61,4 @@ def _places(size: int) -> list[dict[str, str]]:
     interfaces = [name for _, name in socket.if_nameindex() if name.startswith(LOOPBACK)]
     if interfaces and "GLOO_SOCKET_IFNAME" not in os.environ:
         shared["GLOO_SOCKET_IFNAME"] = interfaces[0]
-    return [{**shared, "RANK": str(rank)} for rank in range(size)]
+    return [{**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(size)]

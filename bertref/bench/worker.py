@@ -17,8 +17,10 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TextIO
 
+from ..backends import local
 from ..errors import BertrefError
 from .device import Allocator, allocator
 from .job import Job
@@ -49,6 +51,7 @@ class Worker:
 
     def set_up(self, job: str) -> dict[str, Any]:
         given = Job.from_json(job)
+        given = replace(given, backend=local(given.backend))
         self._side = make_side(given)
         self._allocator = allocator(given)
         if self._allocator:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from .. import backends
 from ..api import Model, load
 from ..config import BertConfig
 from ..data.tasks.catalogue import DataSetInfo
@@ -77,7 +78,8 @@ def open_model(options: EvaluateOptions, info: DataSetInfo, note: Note) -> Model
     Raises what `bertref.load` raises, and `InputError` for labels that are more or fewer than the model's.
     """
     assert options.model is not None
-    model = load(options.model, backend=options.backend, dtype=options.dtype, kernels=options.kernels, freeze=False)
+    backend = backends.local(options.backend)
+    model = load(options.model, backend=backend, dtype=options.dtype, kernels=options.kernels, freeze=False)
     if model.coverage:
         note(f"{model.coverage.file}: {model.coverage.summary()}")
     return _with_labels(model, options, info, note)

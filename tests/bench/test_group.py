@@ -54,6 +54,7 @@ def test_each_is_told_its_place_and_its_share_of_the_threads() -> None:
     assert [(answer["RANK"], answer["WORLD_SIZE"], answer["times"]) for answer in found] == [
         ("0", "3", 2), ("1", "3", 2), ("2", "3", 2)
     ]  # fmt: skip
+    assert [answer["LOCAL_RANK"] for answer in found] == ["0", "1", "2"]
     assert {answer["OMP_NUM_THREADS"] for answer in found} == {"2"}
     assert len({(answer["MASTER_ADDR"], answer["MASTER_PORT"]) for answer in found}) == 1
     assert {answer["GLOO_SOCKET_IFNAME"][:2] for answer in found} == {"lo"}

@@ -67,7 +67,7 @@ class FinetuneBasis:
 def basis_of(options: FinetuneOptions, out: Path) -> FinetuneBasis:
     """Raises `BackendUnavailable` where the backend can't be used here, what `load_model` raises, and `InputError` for
     a task that does not exist or options that don't fit it or the model."""
-    backend = backends.get(options.backend)
+    backend = backends.get(backends.local(options.backend))
     Precision.preset(options.precision).validate(backend)
     OpSet(backend).drawing(options.rng)
     info = data_set_info(options.task)

@@ -90,7 +90,7 @@ def basis_of(options: PretrainOptions, origin: Origin | None = None) -> Basis:
     """Raises `BackendUnavailable` where the backend can't be used here, `InputError` where it does not compute in the
     precision or has not the random numbers that are asked for, the model has too few positions, or `--vocab` is not the
     vocabulary of `--init`."""
-    backend = backends.get(options.backend)
+    backend = backends.get(backends.local(options.backend))
     Precision.preset(options.precision).validate(backend)
     OpSet(backend).drawing(options.rng)
     config, numerics = architecture(options, origin)

@@ -19,7 +19,7 @@ from ...arrays import Array, Namespace
 from ...errors import InputError
 from ...optim import Optimizer
 from ...optim.flat import Flat, FlatLayout, buffers
-from .sums import on_the_host
+from .sums import on_the_device, sendable
 from .world import World
 
 Pieces = dict[str, Array]
@@ -42,31 +42,36 @@ class Shards:
         none, because nothing learns, there is no sum."""
         parts, started = {}, []
         for name, buffer in self._buffers(xp, grads).items():
-            host = on_the_host(xp, buffer)
-            parts[name] = np.empty(len(host) // self._world.size, host.dtype)
-            started.append(self._world.reduce_scatter(host, parts[name]))
+            given = sendable(self._world, xp, buffer)
+            parts[name] = _blank(xp, given, len(given) // self._world.size)
+            started.append(self._world.reduce_scatter(given, parts[name]))
         for handle in started:
             handle.wait()
-        return {name: xp.from_numpy(part) for name, part in parts.items()}
+        return {name: on_the_device(xp, part) for name, part in parts.items()}
 
     def whole(self, xp: Namespace, pieces: Pieces, kinds: Iterable[str] = ()) -> Flat:
         """Whole arrays from the parts of all processes."""
         found, started = {}, []
         for name, piece in pieces.items():
-            part = xp.to_numpy(piece)
-            found[name] = np.empty(len(part) * self._world.size, part.dtype)
+            part = sendable(self._world, xp, piece)
+            found[name] = _blank(xp, part, len(part) * self._world.size)
             found[name][self._part(len(found[name]))] = part
             started.append(self._world.all_gather(found[name]))
         for handle in started:
             handle.wait()
         layout = self._laid_out(kinds).only(lambda buffer: buffer in pieces)
-        return Flat(xp, layout, {name: xp.from_numpy(host) for name, host in found.items()})
+        return Flat(xp, layout, {name: on_the_device(xp, array) for name, array in found.items()})
 
     def norm(self, xp: Namespace, own: Array, dtype: str) -> Array:
         """The norm of all parts of a type from that of those of this process: (), float32 or float64."""
+        made = xp.dtype("float64" if dtype == "float64" else "float32")
+        if xp.asynchronous and self._world.takes(own):  # else its value is there, or waited for
+            square = xp.reshape(xp.square(xp.astype(own, xp.float64)), (1,))
+            self._world.all_reduce(square).wait()
+            return xp.astype(xp.sqrt(square), made)[0, ...]
         square = np.array([float(xp.to_numpy(own)) ** 2])
         self._world.all_reduce(square).wait()
-        return xp.full((), float(np.sqrt(square[0])), dtype=xp.dtype("float64" if dtype == "float64" else "float32"))
+        return xp.full((), float(np.sqrt(square[0])), dtype=made)
 
     def _part(self, length: int) -> slice:
         """Which of a buffer's elements belong to this process."""
@@ -81,6 +86,11 @@ class Shards:
         if isinstance(arrays, Flat):
             return buffers(arrays)
         return self._laid_out(kinds).only(lambda buffer: buffer in arrays).laid(xp, arrays).buffers
+
+
+def _blank(xp: Namespace, like: Array, length: int) -> Array:
+    """An array (length) to be written to, where `like` lies."""
+    return np.empty(length, like.dtype) if isinstance(like, np.ndarray) else xp.zeros((length,), dtype=like.dtype)
 
 
 def must_take_pieces(optimizer: Optimizer) -> None:

@@ -13,7 +13,7 @@ from ...arrays import Array, Namespace
 from ...objectives import Figure, Outcome
 from ...optim.flat import Flat, FlatLayout, shapes_of
 from ..host_numbers import host_numbers
-from .world import Handle, HostArray, World
+from .world import Handle, World
 
 BUCKET = 1 << 20
 """Elements of a bucket."""
@@ -25,8 +25,9 @@ class Buckets:
 
     def __init__(self, world: World, xp: Namespace, flat: Flat) -> None:
         self._world, self._xp, self._flat = world, xp, flat
-        self._early = not xp.asynchronous  # else fetching a bucket would wait for all that the device has to do
-        self._hosts: dict[str, HostArray] = {}
+        # fetching a bucket would wait for all that an asynchronous device has to do
+        self._early = not xp.asynchronous or all(map(world.takes, flat.buffers.values()))
+        self._sums: dict[str, Array] = {}
         self._started: list[Handle] = []
         self._missing = {
             buffer: [min(BUCKET, used - start) for start in range(0, used, BUCKET)]
@@ -50,13 +51,13 @@ class Buckets:
                     self._start(buffer, number)
         for handle in self._started:
             handle.wait()
-        sums = {name: self._xp.from_numpy(host) for name, host in self._hosts.items()}
+        sums = {name: on_the_device(self._xp, array) for name, array in self._sums.items()}
         return Flat(self._xp, self._flat.layout, {**self._flat.buffers, **sums})
 
     def _start(self, buffer: str, number: int) -> None:
-        if buffer not in self._hosts:
-            self._hosts[buffer] = on_the_host(self._xp, self._flat.buffers[buffer])
-        self._started.append(self._world.all_reduce(self._hosts[buffer][number * BUCKET : (number + 1) * BUCKET]))
+        if buffer not in self._sums:
+            self._sums[buffer] = sendable(self._world, self._xp, self._flat.buffers[buffer])
+        self._started.append(self._world.all_reduce(self._sums[buffer][number * BUCKET : (number + 1) * BUCKET]))
 
 
 def summed(world: World, xp: Namespace, grads: Mapping[str, Array]) -> dict[str, Array]:
@@ -68,9 +69,14 @@ def summed(world: World, xp: Namespace, grads: Mapping[str, Array]) -> dict[str,
     return dict(buckets.wait())
 
 
-def on_the_host(xp: Namespace, array: Array) -> HostArray:
-    """The values in an array that may be written to: its own memory where that can be."""
-    return np.require(xp.to_numpy(array), requirements=["C", "W"])
+def sendable(world: World, xp: Namespace, array: Array) -> Array:
+    """The array where `world` takes it, else its values on the host; may be written to."""
+    return array if world.takes(array) else np.require(xp.to_numpy(array), requirements=["C", "W"])
+
+
+def on_the_device(xp: Namespace, array: Array) -> Array:
+    """What `sendable` gave, as an array of the device."""
+    return xp.from_numpy(array) if isinstance(array, np.ndarray) else array
 
 
 def nothing(xp: Namespace, outcome: Outcome) -> Outcome:
@@ -82,9 +88,15 @@ def nothing(xp: Namespace, outcome: Outcome) -> Outcome:
 def summed_outcome(world: World, xp: Namespace, outcome: Outcome) -> Outcome:
     """Losses and figures of the whole batch, added in float64."""
     arrays = [*outcome.losses.values(), *(part for figure in outcome.figures.values() for part in figure)]
-    sums = np.array(host_numbers(xp, arrays), np.float64)
-    world.all_reduce(sums).wait()
-    back = iter([xp.full_like(array, total) for array, total in zip(arrays, sums.tolist(), strict=True)])
+    if world.takes(arrays[0]):
+        sums = xp.stack([xp.astype(array, xp.float64) for array in arrays])
+        world.all_reduce(sums).wait()
+        totals = [xp.astype(sums[i, ...], array.dtype) for i, array in enumerate(arrays)]
+    else:
+        sums = np.array(host_numbers(xp, arrays), np.float64)
+        world.all_reduce(sums).wait()
+        totals = [xp.full_like(array, total) for array, total in zip(arrays, sums.tolist(), strict=True)]
+    back = iter(totals)
     return Outcome(
         {name: next(back) for name in outcome.losses},
         {name: Figure(next(back), next(back)) for name in outcome.figures},

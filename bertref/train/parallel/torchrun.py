@@ -2,7 +2,7 @@
 
 torchrun starts them, tells each in its environment who it is (RANK, WORLD_SIZE) and where they meet (MASTER_ADDR,
 MASTER_PORT), and starts all of them again when one has ended with an error. They speak gloo, which works on host
-memory: a torch tensor shares that of a NumPy array.
+memory: a torch tensor shares that of a NumPy array. Between GPUs, where each process has its own, sums go by NCCL.
 
 Source: docs.pytorch.org, "torchrun (Elastic Launch)" and "torch.distributed".
 """
@@ -12,12 +12,15 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
 
+from ...arrays import Array
 from ...errors import InputError, ProcessLost
 from .meeting import common_name
+from .nccl import Nccl, gpu_of, name_of
 from .world import ALONE, Handle, HostArray, World
 
 T = TypeVar("T")
@@ -76,11 +79,14 @@ def _said(error: BaseException) -> str:
 
 
 class Gloo:
-    """`World` by torch.distributed; gloo's sums run around a ring of the ranks, in an order that shapes decide."""
+    """`World` by torch.distributed; gloo's sums run around a ring of the ranks, in an order that shapes decide. Between
+    GPUs `nccl` sends."""
 
     def __init__(self, torch: Any, distributed: Any, rank: int, size: int) -> None:
         self._torch, self._distributed, self._rank, self._size = torch, distributed, rank, size
         self._tag = 0  # a number for every exchange, the same in all processes
+        self._nccl: Nccl | None = None
+        self._knows_gpus = False
 
     @property
     def rank(self) -> int:
@@ -90,18 +96,40 @@ class Gloo:
     def size(self) -> int:
         return self._size
 
-    def all_reduce(self, array: HostArray) -> Handle:
-        tensor = self._torch.from_numpy(array)  # the same memory
-        work = self._asked(lambda: self._distributed.all_reduce(tensor, async_op=True))
-        return _Work(self, work)
+    def takes(self, array: Array) -> bool:
+        """Those of a GPU where no two processes share one, which they tell each other the first time."""
+        gpu = gpu_of(self._torch, array)
+        if gpu is None:
+            return isinstance(array, np.ndarray | self._torch.Tensor) and str(array.device) == "cpu"
+        if not self._knows_gpus:
+            self._knows_gpus = True
+            names = self.collect(name_of(self._torch, self._distributed, gpu))
+            if all(names) and len(set(names)) == self._size:
+                group = self._asked(lambda: self._distributed.new_group(backend="nccl", timeout=PATIENCE))
+                self._nccl = Nccl(self._torch, self._distributed, group)
+        return self._nccl is not None
 
-    def reduce_scatter(self, array: HostArray, part: HostArray) -> Handle:
-        given = np.split(array, self._size)
+    def _by_gpu(self, array: Array) -> Nccl | None:
+        """What sends an array of a GPU; None for one on the host."""
+        return self._nccl if gpu_of(self._torch, array) else None
+
+    def all_reduce(self, array: Array) -> Handle:
+        if nccl := self._by_gpu(array):
+            return self._sent(nccl.all_reduce, array)
+        tensor = self._torch.from_numpy(np.asarray(array))  # the same memory
+        return self._sent(partial(self._distributed.all_reduce, async_op=True), tensor)
+
+    def reduce_scatter(self, array: Array, part: Array) -> Handle:
+        if nccl := self._by_gpu(array):
+            return self._sent(nccl.reduce_scatter, array, part)
+        given, part = np.split(np.asarray(array), self._size), np.asarray(part)
         came = [given[rank] if rank == self._rank else np.empty_like(part) for rank in range(self._size)]
         return _Sum(self._exchanged(given, came), came, part)
 
-    def all_gather(self, array: HostArray) -> Handle:
-        parts = np.split(array, self._size)
+    def all_gather(self, array: Array) -> Handle:
+        if nccl := self._by_gpu(array):
+            return self._sent(nccl.all_gather, array, self._rank, self._size)
+        parts = np.split(np.asarray(array), self._size)
         return self._exchanged([parts[self._rank]] * self._size, parts)
 
     def _exchanged(self, given: Sequence[HostArray], taken: Sequence[HostArray]) -> Handle:
@@ -114,6 +142,9 @@ class Gloo:
                 there, here = self._torch.from_numpy(given[rank]), self._torch.from_numpy(taken[rank])
                 works += [self._started("isend", there, rank), self._started("irecv", here, rank)]
         return _Work(self, *works)
+
+    def _sent(self, call: Callable[..., Any], *given: Any) -> Handle:
+        return _Work(self, self._asked(lambda: call(*given)))
 
     def _started(self, call: str, tensor: Any, rank: int) -> Any:
         return self._asked(lambda: getattr(self._distributed, call)(tensor, rank, tag=self._tag))
@@ -141,7 +172,7 @@ class Gloo:
 
 
 class _Work:
-    """What gloo's threads are doing."""
+    """What gloo's threads, or NCCL, are doing."""
 
     def __init__(self, world: Gloo, *works: Any) -> None:
         self._world, self._works = world, works
@@ -159,7 +190,7 @@ class _Sum:
 
     def wait(self) -> None:
         self._exchange.wait()
-        first, second, *others = self._came
-        np.add(first, second, out=self._total)
-        for array in others:
+        first, *others = self._came
+        np.add(first, others[0] if others else -0.0, out=self._total)  # adding -0.0 changes no bit
+        for array in others[1:]:
             self._total += array

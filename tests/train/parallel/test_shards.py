@@ -29,13 +29,21 @@ SHAPES = st.dictionaries(st.text("abc", min_size=1, max_size=2), st.lists(st.int
                          min_size=1)  # fmt: skip
 
 
+@pytest.mark.parametrize("backend", ["numpy", "torch"])
 @settings(max_examples=30, deadline=None)
-@given(SHAPES, st.integers(1, 5), st.booleans())
+@given(SHAPES, st.integers(1, 5), st.booleans(), st.booleans(), st.booleans())
 def test_pieces_are_cut_added_and_put_together(
-    shapes: dict[str, tuple[int, ...]], size: int, laid_out: bool
+    backend: str, shapes: dict[str, tuple[int, ...]], size: int, laid_out: bool, asynchronous: bool, taken: bool
 ) -> None:
-    xp = backends.get("numpy").xp
-    shares = [{name: np.random.default_rng([rank, n]).normal(size=shape) for n, (name, shape) in
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(backends.get(backend).xp), "asynchronous", asynchronous)
+        patch.setattr(ThreadWorld, "takes", lambda self, array: taken)
+        check_pieces(backend, shapes, size, laid_out)
+
+
+def check_pieces(backend: str, shapes: dict[str, tuple[int, ...]], size: int, laid_out: bool) -> None:
+    xp = backends.get(backend).xp
+    shares = [{name: xp.from_numpy(np.random.default_rng([rank, n]).normal(size=shape)) for n, (name, shape) in
                enumerate(shapes.items())} for rank in range(size)]  # fmt: skip
     layout = FlatLayout.grouped(shapes, len, size)
     shares = [layout.laid(xp, share) if laid_out else share for share in shares]
@@ -45,20 +53,22 @@ def test_pieces_are_cut_added_and_put_together(
         parts = Shards(world, layout)
         found = parts.summed(xp, shares[world.rank])
         for name, piece in parts.own(xp, total).items():
-            np.testing.assert_allclose(found.pop(name), piece, rtol=1e-12, atol=1e-12)
+            np.testing.assert_allclose(xp.to_numpy(found.pop(name)), xp.to_numpy(piece), rtol=1e-12, atol=1e-12)
         assert not found, "as many pieces of the sums as of whole arrays"
         own = parts.own(xp, total)
-        norm = parts.norm(xp, np.sqrt(np.asarray(sum(float((piece**2).sum()) for piece in own.values()))), "float64")
+        square = sum(float((piece**2).sum()) for piece in own.values())
+        norm = parts.norm(xp, xp.from_numpy(np.sqrt(np.asarray(square))), "float64")
         want = np.sqrt(sum(float((array**2).sum()) for array in total.values()))
+        assert (xp.dtype_name(norm.dtype), norm.shape, backends.of(norm).name) == ("float64", (), backend)
         assert float(norm) == pytest.approx(want, rel=1e-12)
         return own, parts.whole(xp, own)
 
     results = together(size, work)
     for _, whole in results:
         assert list(whole) == list(shapes)
-        assert equal(whole, total)
+        assert equal({n: xp.to_numpy(a) for n, a in whole.items()}, {n: xp.to_numpy(a) for n, a in total.items()})
     for buffer, length in layout.lengths.items():
-        assert [own[buffer].size for own, _ in results] == [length // size] * size, "every element belongs to one"
+        assert [len(own[buffer]) for own, _ in results] == [length // size] * size, "every element belongs to one"
 
 
 @pytest.mark.parametrize("absent", ["a", "b", "c"])

@@ -20,7 +20,15 @@ from bertref.train.diverged import DivergenceWatch
 from bertref.train.figures import evaluate
 from bertref.train.parallel.sums import Buckets
 from bertref.train.parallel.world import ALONE, World
-from bertref.train.step import State, StepResult, TrainingRecipe, initial_state, train_step
+from bertref.train.step import (
+    State,
+    StepResult,
+    TrainingRecipe,
+    initial_state,
+    issue_step,
+    shared_out,
+    train_step,
+)
 
 from ...model_cases import Case, case, ragged_batch
 from .threads import ThreadWorld, together
@@ -96,6 +104,45 @@ VARIANTS = [
 @pytest.mark.parametrize("size", [1, 2, 3, pytest.param(4, marks=pytest.mark.slow)])
 def test_processes_make_the_steps_of_one(size: int, backend: str, changes: dict[str, Any]) -> None:
     check_runs(size, backend, **changes)
+
+
+@pytest.mark.parametrize("taken", [True, False])
+def test_processes_of_an_asynchronous_device_make_them_too(taken: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(type(backends.get("torch").xp), "asynchronous", True)
+    monkeypatch.setattr(ThreadWorld, "takes", lambda self, array: taken or isinstance(array, np.ndarray))
+    check_runs(2, "torch", chunks=2)
+
+
+@pytest.mark.parametrize("sharded", [True, False])
+@pytest.mark.parametrize("taken", [True, False])
+def test_where_its_arrays_are_taken_no_value_is_fetched_but_what_the_step_reports(
+    taken: bool, sharded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    c, ops, fetched = dropping(), OpSet(backends.get("torch")), []
+    batch, namespace = batches(c)[0], type(ops.xp)
+    whole = namespace.to_numpy
+
+    def to_numpy(xp: Any, x: Any) -> Any:
+        fetched.append(x.shape)
+        return whole(xp, x)
+
+    monkeypatch.setattr(namespace, "asynchronous", True)
+    monkeypatch.setattr(ThreadWorld, "takes", lambda self, array: taken or isinstance(array, np.ndarray))
+
+    def work(world: ThreadWorld) -> Any:
+        plan = recipe(c, world=world)
+        state = initial_state(ops, plan, c.params)
+        if sharded:
+            plan, state = shared_out(plan, ops.xp, state)
+        world.barrier()
+        if world.rank == 0:
+            monkeypatch.setattr(namespace, "to_numpy", to_numpy)
+        world.barrier()
+        return issue_step(ops, plan, state, batch)[1]
+
+    steps = together(2, work)
+    assert (len(fetched) == len(steps)) == taken, fetched
+    assert steps[0].result == steps[1].result
 
 
 def own_denominators(patch: pytest.MonkeyPatch) -> None:

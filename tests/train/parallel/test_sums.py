@@ -25,7 +25,8 @@ def test_gradients_are_added_by_name(backend: str, dtype: str, data: st.DataObje
                                        st.lists(st.integers(1, 4), max_size=3).map(tuple), min_size=1))  # fmt: skip
     size, full, laid_out = data.draw(st.integers(1, 4)), data.draw(st.integers(1, 30)), data.draw(st.booleans())
     layout, order = FlatLayout.grouped(shapes, len, size), data.draw(st.permutations(list(shapes)))
-    late, xp = data.draw(st.booleans()), backends.get(backend).xp
+    asynchronous, taken = data.draw(st.booleans()), data.draw(st.booleans())
+    late, xp = asynchronous and not taken, backends.get(backend).xp
     shares = [
         {name: np.random.default_rng([rank, n]).normal(size=shape).astype(dtype)
          for n, (name, shape) in enumerate(shapes.items())}
@@ -38,8 +39,8 @@ def test_gradients_are_added_by_name(backend: str, dtype: str, data: st.DataObje
         return {name: xp.to_numpy(g) for name, g in found.items()}
 
     def in_buckets(world: ThreadWorld, given: dict[str, Any]) -> dict[str, Any]:
-        """One array after the other comes; a bucket that is complete is under way before the next one does, unless the
-        device is asynchronous."""
+        """One array after the other comes; a bucket that is complete is under way before the next one does, unless it
+        has to be fetched from an asynchronous device."""
         flat = layout.blank(xp, dtype)
         buckets = Buckets(world, xp, flat)
         for n, name in enumerate(order):
@@ -62,7 +63,8 @@ def test_gradients_are_added_by_name(backend: str, dtype: str, data: st.DataObje
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sums, "BUCKET", full)
-        patch.setattr(type(xp), "asynchronous", late)
+        patch.setattr(type(xp), "asynchronous", asynchronous)
+        patch.setattr(ThreadWorld, "takes", lambda self, array: taken)
         results = together(size, work)
     for found in results:
         assert list(found) == list(shapes)
@@ -74,10 +76,15 @@ def test_gradients_are_added_by_name(backend: str, dtype: str, data: st.DataObje
             assert found[name].tobytes() == results[0][name].tobytes(), "the same bits in every process"
 
 
-def test_losses_and_figures_are_added_each_by_its_name() -> None:
-    xp = backends.get("numpy").xp
+@pytest.mark.parametrize("taken", [True, False])
+@pytest.mark.parametrize("backend", ["numpy", "torch"])
+def test_losses_and_figures_are_added_each_by_its_name(
+    backend: str, taken: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    xp = backends.get(backend).xp
+    monkeypatch.setattr(ThreadWorld, "takes", lambda self, array: taken)
 
-    def scalar(value: float) -> np.ndarray:
+    def scalar(value: float) -> Any:
         return xp.from_numpy(np.asarray(value, np.float32))
 
     def work(world: ThreadWorld) -> Outcome:
@@ -89,7 +96,28 @@ def test_losses_and_figures_are_added_each_by_its_name() -> None:
     for found in together(3, work):
         assert {name: float(loss) for name, loss in found.losses.items()} == {"mlm": 6, "total": 33}
         assert [float(part) for part in found.figures["accuracy"]] == [303, 3003]
-        assert {loss.dtype for loss in found.losses.values()} == {np.dtype(np.float32)}
+        assert {(xp.dtype_name(loss.dtype), loss.shape) for loss in found.losses.values()} == {("float32", ())}
+        assert backends.of(*found.losses.values(), *found.figures["accuracy"]).name == backend
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.floats(width=32, allow_nan=False), min_size=1, max_size=5), st.integers(1, 3))
+def test_sums_of_losses_have_the_same_bits_on_the_device_as_on_the_host(values: list[float], size: int) -> None:
+    """Added in float64 and rounded once, here as there."""
+    found = {}
+    for backend in ("numpy", "torch"):
+        xp = backends.get(backend).xp
+
+        def work(world: ThreadWorld, xp: Any = xp) -> bytes:
+            losses = [xp.from_numpy(np.asarray(value * (1 + world.rank / 3), np.float32)) for value in values]
+            return b"".join(xp.to_numpy(total).tobytes() for total in summed_outcome(world, xp, Outcome(
+                {str(n): loss for n, loss in enumerate(losses)}, {})).losses.values())  # fmt: skip
+
+        for taken in (True, False):
+            with pytest.MonkeyPatch.context() as patch, np.errstate(over="ignore"):
+                patch.setattr(ThreadWorld, "takes", lambda self, array, taken=taken: taken)
+                found[backend, taken] = together(size, work)
+    assert all(result == [found["numpy", False][0]] * size for result in found.values())
 
 
 @pytest.mark.parametrize("who", [None, 0, 2])

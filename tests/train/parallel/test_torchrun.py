@@ -6,6 +6,7 @@ import random
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -49,20 +50,26 @@ def test_an_environment_that_is_not_torchruns_is_refused(monkeypatch: pytest.Mon
     assert "process 1 of 2 can't join the others" in refused({"WORLD_SIZE": "2", "RANK": "1"})
 
 
-def run_under_torchrun(folder: Path, processes: int, out: str, **changes: object) -> list[dict[str, object]]:
+def run_under_torchrun(
+    folder: Path, processes: int, out: str, *further: str, **changes: object
+) -> list[dict[str, object]]:
     """The events on standard output."""
-    process = launch(processes, *options(folder, out, **changes))
+    process = launch(processes, *options(folder, out, **changes), *further)
     printed, said = process.communicate(timeout=600)
     assert process.returncode == 0, said
     return [json.loads(line) for line in printed.splitlines()]
 
 
-@pytest.mark.parametrize("processes", [2, pytest.param(4, marks=pytest.mark.slow)])
-def test_they_learn_what_one_process_does(tmp_path: Path, processes: int) -> None:
-    """Batches of five examples; process 0 alone prints."""
+@pytest.mark.parametrize(("processes", "further"), [
+    (2, ()), pytest.param(4, (), marks=pytest.mark.slow),
+    pytest.param(2, ("--backend", "torch"), marks=pytest.mark.slow),
+    pytest.param(3, ("--backend", "torch", "--shard-optimizer"), marks=pytest.mark.slow),
+])  # fmt: skip
+def test_they_learn_what_one_process_does(tmp_path: Path, processes: int, further: tuple[str, ...]) -> None:
+    """Batches of five examples; process 0 alone prints. torch's tensors are sent as they are."""
     changes = {"precision": "float64", "batch_size": 5, "steps": 6}
     one = run(tmp_path, "one", **changes)
-    events = run_under_torchrun(tmp_path, processes, "many", **changes)
+    events = run_under_torchrun(tmp_path, processes, "many", *further, **changes)
     kinds = [event["event"] for event in events]
     assert (kinds.count("start"), kinds.count("step"), kinds.count("eval"), kinds.count("done")) == (1, 6, 1, 1)
     for name, was in (("step", one.of("step")), ("eval", one.of("eval"))):
@@ -131,8 +138,9 @@ class Post:
         return SimpleNamespace(wait=lambda: tensor.copy_(box.get(timeout=60)))
 
 
-@pytest.mark.parametrize("size", [2, 3, 4])
-def test_parts_are_added_and_handed_round_in_the_order_of_the_ranks(size: int) -> None:
+@pytest.mark.parametrize("library", [np.asarray, torch.from_numpy])
+@pytest.mark.parametrize("size", [1, 2, 3, 4])
+def test_parts_are_added_and_handed_round_in_the_order_of_the_ranks(size: int, library: Callable[..., Any]) -> None:
     """Two exchanges are under way at once."""
     boxes: defaultdict[tuple[int, int, int], queue.Queue[Any]] = defaultdict(queue.Queue)
     given = np.random.default_rng(size).normal(size=(2, size, size * 3)).astype(np.float32)
@@ -140,12 +148,12 @@ def test_parts_are_added_and_handed_round_in_the_order_of_the_ranks(size: int) -
     def work(rank: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
         world = Gloo(torch, Post(boxes, rank), rank, size)
         arrays, parts = [array.copy() for array in given[:, rank]], [np.empty(3, np.float32) for _ in given]
-        for handle in [world.reduce_scatter(*both) for both in zip(arrays, parts, strict=True)]:
+        for handle in [world.reduce_scatter(*map(library, both)) for both in zip(arrays, parts, strict=True)]:
             handle.wait()
         whole = [np.full(size * 3, np.nan, np.float32) for _ in given]
         for array, part in zip(whole, parts, strict=True):
             array[rank * 3 : rank * 3 + 3] = part
-        for handle in [world.all_gather(array) for array in whole]:
+        for handle in [world.all_gather(library(array)) for array in whole]:
             handle.wait()
         return whole, arrays
 

@@ -1,4 +1,5 @@
-"""Processes of a run as threads of one process: the same calls, without a network.
+"""Processes of a run as threads of one process: the same calls, without a network. Arrays are NumPy's or, unless
+`takes` is replaced, torch's on the CPU, too.
 
 An array that is being added up holds NaN until it is waited for, so that nobody who reads too early goes unnoticed.
 """
@@ -10,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import numpy as np
+import torch
 
 from bertref.errors import ProcessLost
 from bertref.train.parallel.world import Handle, HostArray
@@ -57,19 +59,30 @@ class ThreadWorld:
         self._meeting.leave(call, self.rank, value)
         return lambda: self._meeting.all(call)
 
-    def all_reduce(self, array: HostArray) -> Handle:
+    def _memory(self, array: Any) -> HostArray:
+        """The array's, as NumPy's; only of what is taken, or of the host."""
+        assert isinstance(array, np.ndarray) or self.takes(array), "a device's array, which is not taken"
+        return np.asarray(array)
+
+    def takes(self, array: Any) -> bool:
+        return isinstance(array, np.ndarray | torch.Tensor)
+
+    def all_reduce(self, array: Any) -> Handle:
+        array = self._memory(array)
         everyone = self._leave((array.shape, array.dtype, array.copy()))
         array[...] = np.nan
         return _Sum(array, everyone)
 
-    def reduce_scatter(self, array: HostArray, part: HostArray) -> Handle:
+    def reduce_scatter(self, array: Any, part: Any) -> Handle:
+        array, part = self._memory(array), self._memory(part)
         everyone = self._leave((part.shape, array.dtype, array.copy()))
         part[...] = np.nan
         array[...] = np.nan
         rows = slice(self.rank * len(part), (self.rank + 1) * len(part))
         return _Sum(part, lambda: [(shape, dtype, given[rows]) for shape, dtype, given in everyone()])
 
-    def all_gather(self, array: HostArray) -> Handle:
+    def all_gather(self, array: Any) -> Handle:
+        array = self._memory(array)
         own = np.split(array, self.size)[self.rank].copy()
         array[...] = np.nan
         return _Parts(array, self._leave(own))

@@ -24,7 +24,8 @@ PARTS = (
     Part(6, "losses", "losses", 40, "50 steps have NumPy's losses"),
     Part(7, "verified", "verified", 60, "verify, in three precisions"),
     Part(8, "large", "large", 90, "training step of BERT-Large, float32, against transformers"),
-    Part(9, "suite", "suite", 600, "the tests that follow --backend, with the time that is left"),
+    Part(9, "several", "several", 90, "NCCL with one process; two processes on one GPU"),
+    Part(10, "suite", "suite", 600, "the tests that follow --backend, with the time that is left"),
 )
 
 

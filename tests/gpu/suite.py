@@ -1,4 +1,4 @@
-"""Part 9: the tests that follow `--backend`, on every backend of this GPU, with the time that is left."""
+"""Part 10: the tests that follow `--backend`, on every backend of this GPU, with the time that is left."""
 
 import os
 import re

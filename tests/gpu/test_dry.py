@@ -5,14 +5,16 @@ import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from bertref.backends.cupy.kernels.tuning import Tuning
+from bertref.train.parallel.torchrun import Gloo
 
 from ..bench import small
-from . import chip, losses, pairs, part, speed, suite, summary, sweep, verified
+from . import chip, losses, pairs, part, several, speed, suite, summary, sweep, verified
 from .context import Context, PartFailed
 from .parts import PARTS, Part
 from .results import Results
@@ -21,7 +23,10 @@ from .runner import FAILED, NOT_RUN, PASSED, Outcome
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("each", PARTS, ids=lambda p: p.name)
+SLOW = {"several": pytest.mark.slow}  # it starts processes
+
+
+@pytest.mark.parametrize("each", [pytest.param(p, marks=SLOW.get(p.name, ()), id=p.name) for p in PARTS])
 def test_a_part(each: Part, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small.race_here(monkeypatch)
     context = Context(each.name, tmp_path, dry=True, seconds=600)
@@ -58,10 +63,35 @@ def test_what_is_wrong_fails_its_part(tmp_path: Path, monkeypatch: pytest.Monkey
     assert "apart from NumPy's by {'torch:cpu': " in ran("losses")["error"]
     monkeypatch.setattr(verified, "verdict_of", lambda subject: ("diverges", "first wrong: logits"))
     assert ran("verified")["error"] == "torch:cpu float32: first wrong: logits"
+    monkeypatch.setattr(several, "changed_bits", lambda *_: ["norm"])
+    monkeypatch.setattr(several, "furthest", lambda *_: float("nan"))
+    said = "torch:cpu, on its default stream: norm; two processes of torch:cpu are nan apart"
+    assert ran("several")["error"].startswith(said)
     monkeypatch.setattr(suite, "tested", lambda *_: (1, ["FAILED tests/a.py", "1 failed"]))
     assert ran("suite")["error"] == "torch:cpu: 1 failed"
     monkeypatch.setattr(sweep, "timed", lambda *_: (_ for _ in ()).throw(ValueError("no such kernel")))
     assert "embedding, today 0: no such kernel" in ran("sweep")["error"]
+
+
+@pytest.mark.parametrize(("call", "wrong"), [
+    ("all_reduce", ["sums", "norm", "losses"]), ("reduce_scatter", ["parts"]), ("all_gather", ["parts"]), (None, []),
+])  # fmt: skip
+def test_a_bit_that_changes_on_its_way_is_seen(
+    call: str | None, wrong: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if call is not None:
+        right = getattr(Gloo, call)
+
+        def off(world: Gloo, *arrays: Any) -> Any:
+            right(world, *arrays).wait()
+            arrays[-1][-1] *= 1.0000002
+            return SimpleNamespace(wait=lambda: None)
+
+        monkeypatch.setattr(Gloo, call, off)
+    with several.one_process() as world:
+        assert several.changed_bits(world, "torch:cpu", several.DRY_LENGTHS) == wrong
+        monkeypatch.setattr(Gloo, "takes", lambda world, array: False)
+        assert several.changed_bits(world, "torch:cpu", several.DRY_LENGTHS) == ["arrays are not taken"]
 
 
 def test_a_race_that_can_not_be_run_leaves_our_own_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,7 +141,7 @@ def test_a_summary_is_short_and_ends_with_what_failed(tmp_path: Path) -> None:
     told = summary.lines([Outcome(each, kinds[each.number % 3], 1.0, "why") for each in PARTS], tmp_path)
     assert len(told) <= 100
     assert max(map(len, told)) <= summary.WIDTH
-    assert told[-1] == "failed: 1 compiled, 4 trace, 7 verified; not run: 2, 5, 8"
+    assert told[-1] == "failed: 1 compiled, 4 trace, 7 verified, 10 suite; not run: 2, 5, 8"
     assert told.index("-- suite") < told.index("-- pairs") < told.index("-- parts")
 
 

@@ -121,7 +121,7 @@ def test_parts_are_picked() -> None:
     assert [part.number for part in PARTS] == list(range(len(PARTS)))
     assert chosen(None) is PARTS
     assert [part.name for part in chosen("6,0")] == ["losses", "chip"]
-    with pytest.raises(ValueError, match="there is no part 12; there are 0 to 9"):
+    with pytest.raises(ValueError, match="there is no part 12; there are 0 to 10"):
         chosen("1,12")
 
 

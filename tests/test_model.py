@@ -180,7 +180,7 @@ def test_recomputing_is_bit_equal(ops: OpSet, packed: bool, rate: float) -> None
     kept = ours(c, ops, **options)
     for level in ("attention", "layers"):
         again = ours(c, ops, recompute=level, **options)
-        if getattr(ops.backend, "static_shapes", False):  # a program is compiled as a whole, and another one rounds apart
+        if getattr(ops.backend, "static_shapes", False):  # another program is compiled, which rounds apart
             same(again, kept)
             continue
         assert again.losses == kept.losses

@@ -51,10 +51,10 @@ class XlaNamespace(TorchNamespace):
         constant of a 0-d array of 0 or 1, and one input of two that have one value, and so other programs."""
         return super().from_numpy(array.reshape(array.shape or (1,)), dtype).reshape(array.shape)
 
-    def _full_or_number(self, shape: Any, fill_value: float, *, dtype: Any) -> Array:
-        if shape == ():
-            return self.from_numpy(np.asarray(fill_value), dtype)
-        return self._full(shape, fill_value, dtype=dtype)
+    def _full_or_number(self, shape: Any, fill_value: float, **options: Any) -> Array:
+        if shape == () and "dtype" in options:
+            return self.from_numpy(np.asarray(fill_value), options["dtype"])
+        return self._full(shape, fill_value, **options)
 
     def erf(self, x: Array) -> Array:
         """By our own polynomials, which XLA fuses: its float32 erf is 3.5 ulps off, they are 1."""

@@ -93,6 +93,11 @@ def by_layer(row: TensorRow) -> str:
     return row.part
 
 
+def row_by_row(row: TensorRow) -> str:
+    """All rows are tried at once; those that contradict it are left out one by one."""
+    return row.name
+
+
 def all_rows(row: TensorRow) -> str:
     """All rows belong together."""
     return ""
@@ -112,6 +117,7 @@ class Hypothesis:
     choices   the possibilities, as seen from a row that may be concerned; each is then tried at all rows
     number    a free number, instead of choices
     together  rows of which this is the same belong together: they are changed all or none
+    parameters  what parameters of the model are where it holds, by name: what is looked for after it reads these
     way_back  whether the gradients are those of the formula; else they are not looked into: with what is rounded on the
               way back, too, they are not
     hides     rows that the same mistake may have changed in a way that can't be told
@@ -127,13 +133,14 @@ class Hypothesis:
     choices: Callable[[Scene, TensorRow], Iterable[Possibility]] = everywhere
     number: Number | None = None
     together: Callable[[TensorRow], str] = by_itself
+    parameters: Callable[[Scene, Any], Mapping[str, Any]] | None = None
     way_back: bool = True
     hides: Callable[[TensorRow], bool] = lambda row: False
     integers: bool = False
 
     @property
     def whole(self) -> bool:
-        """Whether several rows belong together."""
+        """Whether its rows are tried all at once, and not those of a kind by themselves, too."""
         return self.together is not by_itself
 
 

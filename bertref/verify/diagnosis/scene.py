@@ -1,6 +1,5 @@
 """A judged case whose steps can be replayed with something changed."""
 
-from collections import ChainMap
 from collections.abc import Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass, replace
@@ -142,10 +141,10 @@ class Scene:
         """How many rows have a parameter."""
         return len(self.replay.graph.users[parameter])
 
-    def with_parameter(self, name: str, value: Any) -> "Scene":
-        """The same, in which formulas find another value of a parameter."""
+    def with_parameters(self, values: Mapping[str, Any]) -> "Scene":
+        """The same, in which formulas find other values of these parameters."""
         other = copy(self)
-        other.params = ChainMap({name: value}, dict(self.params))
+        other.params = {**self.params, **values}
         other._arithmetic = RowArithmetic(self.case, other.params)
         return other
 

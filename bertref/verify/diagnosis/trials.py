@@ -60,8 +60,10 @@ class TriedHypothesis:
         rows = self._rows(scene)
         if not rows:
             return scene, set()
-        rows, unknown = with_ways_back(scene, self.hypothesis, rows, self.value(scene))
-        return scene.changed(rows), unknown
+        value, read = self.value(scene), self.hypothesis.parameters
+        rows, unknown = with_ways_back(scene, self.hypothesis, rows, value)
+        changed = scene.changed(rows)
+        return (changed if read is None else changed.with_parameters(read(scene, value))), unknown
 
     def _rows(self, scene: Scene) -> dict[str, Made]:
         names = [name for name in self.names if name in scene.rows]

@@ -73,5 +73,5 @@ def _of_parameter(
 ) -> Contribution:
     """`again` makes the formula once more, in a scene that has another value of the parameter."""
     of = Traced(scene.params[name])
-    compute = again(scene.with_parameter(name, of))
+    compute = again(scene.with_parameters({name: of}))
     return Contribution((f"grad:{row.name}", *part.inputs), lambda d, *inputs: gradient(compute(*inputs), d, of))

@@ -24,6 +24,10 @@ SAMPLE = {
     "sentence-head-reads-hidden-state": "nsp.logits: computed from output of the last layer",
     "mean-of-row-means": "loss.mlm: a mean of the rows' means;",
     "attention-residual-detached": "no gradient goes back from layer.N.attention_sum (all layers) to layer.N.output.",
+    "weights-in-bfloat16":
+        "all weights are rounded to bfloat16, as in a file of half the size; the computation is in float32.",
+    "matrices-in-float16":
+        "all weights are rounded to float16 (biases and norms excepted), as in a file of half the size;",
     "epsilon-inside-root": "epsilon is added under the root;",
 }  # fmt: skip
 

@@ -10,6 +10,7 @@ FAMILIES = {
     "embeddings": "words, positions and token types",
     "norm": "layer norms",
     "dense": "matrices and biases, and what they are multiplied with",
+    "weights": "the numbers that a model is given",
     "attention": "scale, mask and softmax",
     "heads": "how attention heads are split and merged",
     "activation": "elementwise functions",
@@ -46,6 +47,7 @@ IDS = {
     "dense.packed_order": "query, key and value are cut out of one matrix in another order than they were packed",
     "dense.tf32": "products of factors that are rounded to 10 bits",
     "dense.reads": "another tensor is multiplied",
+    "weights.rounded": "weights are rounded to a narrower format than the computation's",
     "dense.not_tied": "the decoder has numbers of its own, where it should have the word embeddings",
     "attention.scale": "another factor of the scores",
     "attention.softmax_over_queries": "probabilities add up to 1 over the queries",
@@ -269,5 +271,9 @@ ACCEPTED: dict[str, tuple[str, ...]] = {
     "loss-denominator-plus-1e-5": ("loss.denominator_epsilon",),
     "epsilon-hat": ("optimizer.epsilon_hat",),
     "trust-ratio-on-everything": ("optimizer.trust_ratio_exclusions",),
+    "weights-in-float16": ("weights.rounded",),
+    "weights-in-bfloat16": ("weights.rounded",),
+    "matrices-in-float16": ("weights.rounded",),
+    "matrices-in-bfloat16": ("weights.rounded",),
 }
 """Mistake -> the causes that are right to name."""

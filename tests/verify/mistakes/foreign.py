@@ -2,13 +2,14 @@
 a model that don't belong together."""
 
 import math
+from functools import wraps
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 
 from .loss import IGNORED, Tensor, each, objective
-from .mistake import Function, Mistake, Model, set_activations
+from .mistake import Function, Mistake, Model, Patch, set_activations
 from .optimizer import FIRST, Tensors, adamw, global_norm
 
 SECTION = "met in other programs"
@@ -22,6 +23,31 @@ def exact_head(model: Model) -> None:
 def five_digits(model: Model) -> None:
     """The root of 2 with five digits behind the point."""
     set_activations(model, lambda x: 0.5 * x * (1 + torch.erf(x / 1.41421)))
+
+
+def stored_as(dtype: torch.dtype, *, matrices: bool = False) -> Patch:
+    """The weights, or the matrices alone, rounded to a type: those that the model has, and those that it is given
+    later."""
+
+    def patch(model: Model) -> None:
+        forward = model.forward
+
+        def rounded() -> None:
+            with torch.no_grad():
+                for p in model.parameters():
+                    if p.ndim > 1 or not matrices:
+                        p.copy_(p.to(dtype))
+
+        @wraps(forward)
+        def with_rounded(*args: Any, **given: Any) -> Any:
+            if not torch.jit.is_tracing() and not torch.compiler.is_compiling():
+                rounded()
+            return forward(*args, **given)
+
+        rounded()
+        model.forward = with_rounded
+
+    return patch
 
 
 def more_below(logits: Tensor, labels: Tensor, **_: Any) -> Tensor:
@@ -58,4 +84,11 @@ MISTAKES = [
     Mistake("epsilon-hat", SECTION, "TensorFlow's and Keras's Adam", FIRST, step=epsilon_hat),
     Mistake("trust-ratio-on-everything", SECTION, "LAMB as the paper's algorithm reads",
             "update:bert.embeddings.LayerNorm.weight", step=lamb_on_everything, case={"optimizer": "lamb"}),
+    Mistake("weights-in-float16", SECTION, "OpenVINO's save_model", "embeddings.word", stored_as(torch.float16)),
+    Mistake("weights-in-bfloat16", SECTION, "a checkpoint saved by mixed-precision training", "embeddings.word",
+            stored_as(torch.bfloat16)),
+    Mistake("matrices-in-float16", SECTION, "converters that leave vectors as they are", "embeddings.word",
+            stored_as(torch.float16, matrices=True)),
+    Mistake("matrices-in-bfloat16", SECTION, "converters that leave vectors as they are", "embeddings.word",
+            stored_as(torch.bfloat16, matrices=True)),
 ]  # fmt: skip

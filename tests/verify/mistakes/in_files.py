@@ -20,11 +20,14 @@ from tests.verify.subjects.onnx import exported
 
 from .mistake import Mistake, Patch
 
+HALVES = "a file may hold its model's weights in float16, and is judged by these"
 ABSENT = {
     "dropout-left-on": "a file holds the model as it answers, without dropout",
     "decoder-not-tied": "the patch draws numbers inside of the model, for which the exporters know no operator",
     "tf32-products": "the patch reads numbers by their bits, for which the exporters know no operator",
     "gelu-root-of-2-with-five-digits": "onnxruntime computes its own GELU in place of the file's, by the whole √2",
+    "weights-in-float16": HALVES,
+    "matrices-in-float16": HALVES,
 }
 """Mistakes that no file shows, and why."""
 REFUSED = {("mean-not-subtracted", "fused"): "onnxruntime's optimiser meets a norm that it can't take apart, and fails"}

@@ -112,13 +112,17 @@ def test_that_mlx_does_not_correct_its_moments_is_named() -> None:
     assert not report.diagnosis.left
 
 
-def test_what_openvino_saves_has_weights_of_float16() -> None:
+def test_that_openvino_saves_weights_in_float16_is_named() -> None:
     needs("openvino")
     subject, case = parse(f"python:{EXAMPLES / 'openvino_bert.py'}:Saved"), generate(61)
     held = {name: array.astype(np.float16).astype(np.float64) for name, array in case.params.items()}
     report = check(subject, replace(case, params=held), only="forward", repeat=False)
     assert report.verdict == "right", report.first
-    assert check(subject, case, only="forward", repeat=False, diagnosis=False).first == "embeddings.norm"
+    report = check(subject, case, only="forward", repeat=False)
+    assert report.first == "embeddings.norm"
+    assert report.diagnosis is not None
+    assert [(one.id, one.choice) for one in report.diagnosis.causes] == [("weights.rounded", "float16")]
+    assert not report.diagnosis.left
 
 
 def test_that_keras_hub_s_head_does_not_belong_to_its_encoder_is_named() -> None:

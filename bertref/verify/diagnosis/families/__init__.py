@@ -17,12 +17,14 @@ from . import (
     pooler,
     residuals,
     sharing,
+    weights,
 )
 
 HYPOTHESES: tuple[Hypothesis, ...] = (
     *embeddings.HYPOTHESES,
     *norms.HYPOTHESES,
     *dense.HYPOTHESES,
+    *weights.HYPOTHESES,
     *heads.HYPOTHESES,
     *attention.HYPOTHESES,
     *activations.HYPOTHESES,

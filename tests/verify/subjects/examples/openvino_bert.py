@@ -2,7 +2,7 @@
 `bertref verify python:openvino_bert.py:Bert`.
 
 `Saved` is what most people run: the model as openvino.save_model writes it, which rounds weights to float16 unless told
-not to. Its weights are others than the case's; of a model whose weights float16 holds it is right."""
+not to: verify names that. Of a model whose weights float16 holds it is right."""
 
 import tempfile
 import warnings

@@ -12,6 +12,7 @@ from .variant_causes import IDS as OWN
 NAMED = {
     "roberta-positions-over-padding": "positions are counted over padding, which stands in front of some rows;",
     "distilbert-token-types-added": "one row more, the same for all tokens, is added to the embeddings;",
+    "albert-norms-exchanged": "gamma and beta of layer.N.attention_norm (all layers) are those of output of",
     "albert-gradient-of-first-layer": "the gradient of parameters that layers share",
 }  # fmt: skip
 SHARE = 0.9

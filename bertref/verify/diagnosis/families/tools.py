@@ -42,11 +42,14 @@ def with_parameters(scene: Scene, row: TensorRow, values: Mapping[str, Values]) 
 
 
 def with_others(scene: Scene, row: TensorRow, names: Sequence[str]) -> Rewritten | None:
-    """The row with the parameters of these names in place of its own; None where their shapes are others."""
+    """The row with the parameters of these names in place of its own, which get its gradients; None where their shapes
+    are others."""
     values = {own.name: scene.params[name] for own, name in zip(row.parameters, names, strict=True)}
     if any(scene.params[own].shape != value.shape for own, value in values.items()):
         return None
-    return replace(with_parameters(scene, row, values), weights=tuple(names))
+    found = RowArithmetic(scene.case, scene.params)
+    gradients = {name: found.parameter(row, i) for i, name in enumerate(names)}  # whatever the numbers are
+    return replace(with_parameters(scene, row, values), parameters=gradients, weights=tuple(names))
 
 
 def layer_of(row: TensorRow) -> int | None:

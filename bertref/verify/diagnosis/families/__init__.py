@@ -11,6 +11,7 @@ from . import (
     embeddings,
     heads,
     int8,
+    int8_between,
     losses,
     norms,
     optimizer,
@@ -37,5 +38,6 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
     *optimizer.HYPOTHESES,
     *sharing.HYPOTHESES,
     *int8.HYPOTHESES,
+    *int8_between.HYPOTHESES,
 )
 """In the order in which they are tried; of those that explain the same, the order chooses none."""

@@ -16,7 +16,7 @@ from ...integers import A_STEP, HALF_A_STEP, SINGLE, Integers, Stored
 from ..hypothesis import Hypothesis, Number, Possibility, Told
 from ..scene import Scene
 from .dense import other_row, other_weights
-from .tools import formula, with_parameters
+from .tools import with_parameters
 
 Values = Any
 FITTED = 0.75
@@ -233,31 +233,6 @@ def _lying(scene: Scene, held: Integers, _: Any) -> Integers | None:
     return replace(held, integers=held.integers.T) if np.size(held.scale) > 1 else None
 
 
-# -- integers between steps --------------------------------------------------------------------------------------------
-
-
-def _misread(kind: str) -> Callable[[Scene, TensorRow], Iterator[Possibility]]:
-    def choices(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
-        found = (one.words for one in scene.misread.get(row.name, ()) if one.kind == kind)
-        yield from (Possibility(words, words) for words in found)
-
-    return choices
-
-
-def _read_otherwise(kind: str) -> Callable[[Scene, TensorRow, Any], Rewritten | None]:
-    """The step, and with it what reading the integers so adds."""
-
-    def make(scene: Scene, row: TensorRow, words: str) -> Rewritten | None:
-        found = scene.misread.get(row.name, ())
-        effect = next((one.effect for one in found if (one.kind, one.words) == (kind, words)), None)
-        if effect is None:
-            return None
-        made = scene.forward(row)
-        return formula(row, lambda *inputs: made.compute(*inputs) + effect)
-
-    return make
-
-
 def _hypothesis(
     id: str, make: Callable[[Scene, TensorRow, Any], Rewritten | None], sentence: Callable[[Told], str], patch: str,
     exporter: str, which: int = WEIGHT, **options: Any,
@@ -265,13 +240,6 @@ def _hypothesis(
     return Hypothesis(
         f"int8.{id}", lambda row: len(row.parameters) > which, make, sentence,
         {"onnxruntime": QUANTISERS, "an exporter": exporter}, patch, way_back=False, integers=True, **options,
-    )  # fmt: skip
-
-
-def _between(id: str, kind: str, sentence: Callable[[Told], str], patch: str, exporter: str) -> Hypothesis:
-    return Hypothesis(
-        f"int8.{id}", lambda row: True, _read_otherwise(kind), sentence,
-        {"onnxruntime": QUANTISERS, "an exporter": exporter}, patch, _misread(kind), way_back=False, integers=True,
     )  # fmt: skip
 
 
@@ -332,21 +300,5 @@ HYPOTHESES = (
         "transposed", read_as(_lying),
         lambda told: f"the stored matrix of {told.at} is transposed, and the scales of its channels are not",
         "store the matrix as MatMul takes it, (in, out)", "w.T, with the scales of its columns",
-    ),
-    _between(
-        "input_scale", "scale", lambda told: f"the scale with which integers are read at {told.at} is {told.choice}",
-        "read them with the scale by which they were made",
-        "one scale for QuantizeLinear, DequantizeLinear and the product: the name by which it is looked up",
-    ),
-    _between(
-        "input_zero", "zero", lambda told: f"the zero point with which integers are read at {told.at} is {told.choice}",
-        "read them with the zero point that was added to them",
-        "the zero points of QuantizeLinear and DequantizeLinear; a_zero_point of MatMulInteger",
-    ),
-    _between(
-        "infinite_scale", "infinite",
-        lambda told: f"the scale of what is quantised at {told.at} is infinite: infinities are in it (a mask's)",
-        "leave the sum with the mask in floating point, or use a mask of -30",
-        "op_types_to_quantize=['MatMul', 'Gemm', 'Gather']: without Add and Softmax",
     ),
 )  # fmt: skip

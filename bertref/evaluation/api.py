@@ -26,6 +26,7 @@ from .opening import Note, as_recorded, max_length, open_model, open_parts, trai
 from .options import EvaluateOptions
 from .records import Record, worst
 from .results import EvaluateResult, Evaluation, PartResult
+from .settings import for_parts
 from .texts import PROBLEMS
 from .vectors import Vectors, cls_vectors
 
@@ -50,7 +51,7 @@ def evaluate(
     check_applicable(options, info.kind)
     _check_out(options)
     parts = open_parts(options, info, note)
-    answered = _by_model(options, info, kind, note, team) if options.model else _by_file(options, info, kind)
+    answered = _by_model(options, info, kind, parts, note, team) if options.model else _by_file(options, info, kind)
     found = {}
     for name, part in parts.items():
         found[name] = _result(options, info, kind, part, answered, partial(advance, name))
@@ -70,14 +71,16 @@ class _Answered:
 
 
 def _by_model(
-    options: EvaluateOptions, info: DataSetInfo, kind: EvaluationKind, note: Note, team: Team | None
-) -> _Answered:
+    options: EvaluateOptions, info: DataSetInfo, kind: EvaluationKind, parts: dict[str, Part], note: Note,
+    team: Team | None,
+) -> _Answered:  # fmt: skip
     if options.vectors and info.kind not in METRICS:
         raise InputError(f"--plot-vectors is for texts; {info.name} is {info.kind}")
     model: Model = open_model(options, info, note)
     _check_labels(options, info, model)
     asked = as_recorded(options, info.kind, model, note)
     settings = kind.settings(replace(asked, max_length=max_length(asked, info, model.config)))
+    settings = for_parts(settings, asked, parts.values())
     return _Answered(
         lambda part: kind.answer(model, part, settings, team=team),
         lambda part: cls_vectors(model, part, settings, options.vectors, team),

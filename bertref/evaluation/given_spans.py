@@ -57,7 +57,8 @@ def given_spans(
     none = False
     for example in part.read():
         if example.answerable is None:
-            raise InputError(f"{example.place}: its answers are not known; predictions can't be judged by them")
+            where = f"{part.files[0] if part.files else part.name}, question {example.place}"
+            raise InputError(f"{where}: no answer is given; judging needs one, or is_impossible: true")
         none = none or not example.answerable
         golds[example.place] = tuple(answer.text for answer in example.answers)
     texts = dict(_answers(path))

@@ -1,8 +1,11 @@
 """From what a person says of sequences to the settings of each kind of task: the same in training and evaluation."""
 
-from typing import Protocol, cast
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any, Protocol, cast
 
 from ..data.tasks.catalogue import data_set_info
+from ..data.tasks.examples import Part
 from ..tasks.choices import ChoiceSettings
 from ..tasks.spans import SpanSettings
 from ..tasks.texts import TextSettings
@@ -41,6 +44,14 @@ def span_settings(options: SequenceOptions) -> SpanSettings:
         _length(options), options.stride or info.stride, options.max_query_length, options.max_answer_length,
         options.null_threshold if info.unanswerable else None,
     )  # fmt: skip
+
+
+def for_parts(settings: Any, options: SequenceOptions, parts: Iterable[Part]) -> Any:
+    """The settings for these parts: among questions of one's own some may have no answer, as in SQuAD 2.0. Of SQuAD
+    itself the name says it."""
+    if options.task == "question-answering" and any(e.answerable is False for part in parts for e in part.read()):
+        return replace(settings, null_threshold=options.null_threshold)
+    return settings
 
 
 def token_settings(options: SequenceOptions) -> TokenSettings:

@@ -319,3 +319,12 @@ def test_the_worst_are_the_surest_of_the_wrong() -> None:
     records = [Record(str(i), "", "a", "b", right, sure) for i, (right, sure) in
                enumerate([(False, 0.6), (True, 0.99), (False, 0.9), (None, None), (False, 0.7)])]  # fmt: skip
     assert [record.place for record in worst(records, 2)] == ["2", "4"]
+
+
+def test_questions_of_ones_own_may_have_no_answer(folder: Path) -> None:
+    own, squad2 = (evaluate(folder, task, "squad2.json", "questions") for task in ("question-answering", "squad2"))
+    assert own.metrics == squad2.metrics
+    assert "NoAns_f1" in own.metrics
+    assert "NoAns_f1" not in evaluate(folder, "question-answering", "squad.json", "questions").metrics
+    with pytest.raises(InputError, match=r"squad2\.json, question q0: has no answer; the task for such .* is squad2"):
+        evaluate(folder, "squad", "squad2.json", "questions")

@@ -189,7 +189,9 @@ _READERS: dict[Layout, _Reader] = {
     ),
     "squad": _Reader(
         lambda folder, info, how: _named_files(_SQUAD[info.name], folder, info, how),
-        lambda part, path, info, how: squad_part(part, path, how.notes, training=part == "train"),
+        lambda part, path, info, how: squad_part(
+            part, path, how.notes, training=part == "train", answered=info.name == "squad"
+        ),
     ),
     "choices": _Reader(
         lambda folder, info, how: _named_files(_CHOICES, folder, info, how),

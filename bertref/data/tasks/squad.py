@@ -46,17 +46,21 @@ class _Counts:
     contradictory: list[str] = field(default_factory=list)
 
 
-def squad_part(name: str, path: Path, notes: Notes | None = None, *, training: bool) -> Part:
-    """A part of questions; each one's place is its id, its group the article's title.
+def squad_part(
+    name: str, path: Path, notes: Notes | None = None, *, training: bool, answered: bool = False
+) -> Part:
+    """A part of questions, each of them `answered` as in version 1.1; each one's place is its id, its group the
+    article's title.
 
     Raises `InputError`, when the part is read, for a file that is not SQuAD's JSON, an id that occurs twice, an empty
-    question, context or answer; for an unknown answer only in a part for training.
+    question, context or answer, a question that is impossible where each is `answered`; for an unknown answer only in
+    a part for training.
     """
     tell = once(notes)
 
     def read() -> Iterator[SpanExample]:
         counts = _Counts()
-        yield from _questions(path, counts, training=training)
+        yield from _questions(path, counts, training=training, answered=answered)
         _report(path, counts, tell)
 
     return Part(name, (path,), read, {"training": training})
@@ -94,7 +98,7 @@ def load_json(path: Path) -> Any:
         raise InputError(f"{path}: can't be read: {error.strerror or error}") from None
 
 
-def _questions(path: Path, counts: _Counts, *, training: bool) -> Iterator[SpanExample]:
+def _questions(path: Path, counts: _Counts, *, training: bool, answered: bool) -> Iterator[SpanExample]:
     seen: set[str] = set()
     content = load_json(path)
     _refuse_flat(content, path)
@@ -108,8 +112,11 @@ def _questions(path: Path, counts: _Counts, *, training: bool) -> Iterator[SpanE
                 if key in seen:
                     raise InputError(f"{path}: the question id {key!r} occurs twice; an id stands for one question")
                 seen.add(key)
-                example = _example(qa, key, context, title, f"{path}, question {key}", counts)
-                usable = _for_training(example, f"{path}, question {key}") if training else example
+                at = f"{path}, question {key}"
+                example = _example(qa, key, context, title, at, counts)
+                if answered and example.answerable is False:
+                    raise InputError(f"{at}: has no answer; the task for such questions is squad2")
+                usable = _for_training(example, at, answered=answered) if training else example
                 if usable:
                     yield usable
                 else:
@@ -125,10 +132,11 @@ def _refuse_flat(content: Any, path: Path) -> None:
         raise InputError(f"{path}: its questions are not SQuAD's articles; {LAYOUT}")
 
 
-def _for_training(example: SpanExample, where: str) -> SpanExample | None:
+def _for_training(example: SpanExample, where: str, *, answered: bool) -> SpanExample | None:
     """With those answers only that are in the context; None if that leaves nothing to learn."""
     if example.answerable is None:
-        raise InputError(f"{where}: no answer is given; training needs one, or is_impossible: true")
+        instead = "" if answered else ", or is_impossible: true"
+        raise InputError(f"{where}: no answer is given; training needs one{instead}")
     answers = tuple(answer for answer in example.answers if answer.start != NOWHERE)
     return replace(example, answers=answers) if answers or not example.answerable else None
 

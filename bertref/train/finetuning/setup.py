@@ -17,6 +17,7 @@ from ...data.tasks.opening import open_data_set, reading_of
 from ...data.tasks.splits import sampled, split
 from ...errors import InputError
 from ...evaluation import check_metrics
+from ...evaluation.settings import for_parts
 from ...heads import parameter_shapes
 from ...layers import Settings
 from ...objectives import MixtureObjective
@@ -166,7 +167,7 @@ def set_up(basis: FinetuneBasis, report: Report, world: World = ALONE) -> Finetu
         kind.check_labels(part, labels)
     options = replace(options, metric=metric)
     basis = replace(basis, options=options)
-    settings = kind.settings(options)
+    settings = for_parts(kind.settings(options), options, (whole, *evaluated.values()))
     features = kind.features(options, labels, settings, train)
     store, digest = _features(basis, features, train, labels, settings, report)
     if not len(store):

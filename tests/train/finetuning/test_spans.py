@@ -39,7 +39,7 @@ def squad(path: Path, count: int, seed: int, *, unanswerable: bool = False) -> P
 
 def run(folder: Path, out: str = "out", **changes: Any) -> tuple[FinetuneResult, Any]:
     """A run of 5 steps on windows of 26 tokens."""
-    some = changes.get("task") == "squad2"
+    some = changes.get("task") in ("squad2", "question-answering")
     given = {
         "task": "squad", "max_length": 26, "stride": 8, "steps": 5, "eval_every": 0,
         "data": str(squad(folder / "train.json", 40, 1, unanswerable=some)),
@@ -82,8 +82,9 @@ def test_both_layouts_learn_the_same(tmp_path: Path) -> None:
     assert packed.metrics == padded.metrics
 
 
-def test_questions_without_an_answer(tmp_path: Path) -> None:
-    result, _ = run(tmp_path, task="squad2", metric="best_f1")
+@pytest.mark.parametrize("task", ["squad2", "question-answering"])
+def test_questions_without_an_answer(tmp_path: Path, task: str) -> None:
+    result, _ = run(tmp_path, task=task, metric="best_f1")
     assert {"HasAns_f1", "NoAns_f1", "best_f1", "best_f1_thresh"} <= result.metrics.keys()
     assert result.metrics["best_f1"] >= 100 / 3 - 1e-9
 
@@ -98,8 +99,18 @@ def test_a_teachers_logits_are_its_own(tmp_path: Path) -> None:
 
 def test_a_set_of_the_other_version_is_refused(tmp_path: Path) -> None:
     data = squad(tmp_path / "train2.json", 8, 1, unanswerable=True)
-    with pytest.raises(InputError, match="q0: has no answer; the task for such questions is squad2"):
+    with pytest.raises(InputError, match=r"train2\.json, question q0: has no answer; the task for .* is squad2"):
         run(tmp_path, data=str(data))
+
+
+@pytest.mark.parametrize(("task", "more"), [("squad", "$"), ("question-answering", ", or is_impossible: true")])
+def test_an_answer_that_is_not_given_is_said_with_its_file(tmp_path: Path, task: str, more: str) -> None:
+    data = squad(tmp_path / "train1.json", 8, 1)
+    content = json.loads(data.read_text())
+    content["data"][0]["paragraphs"][2]["qas"][0]["answers"] = []
+    data.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=f"train1.json, question q2: no answer is given; training needs one{more}"):
+        run(tmp_path, task=task, data=str(data))
 
 
 def test_the_parts_of_the_two_development_files_share_no_article(data_dir: Path, tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ probabilities, and no prediction changes. In 1/T the mean is convex: its derivat
 
     d/d(1/T) = mean of Σ_c softmax(x/T)_c x_c - x_label
 
-rises, so the T where it is 0 is found by halving an interval of log T.
+rises, so the T where it is 0 is found by halving an interval of log T. A T at the interval's end is no fit: a few
+examples that are all right, or all wrong, say nothing of how sure a model may be.
 
 Source: Guo et al. 2017, "On Calibration of Modern Neural Networks", section 4.2.
 """
@@ -36,6 +37,11 @@ def fitted_temperature(logits: npt.NDArray[np.float64], labels: npt.NDArray[np.i
         # above 0: the logits are too long for what they get right, and T has to rise
         low, high = (middle, high) if float(np.mean(expected - right)) > 0 else (low, middle)
     return math.exp((low + high) / 2)
+
+
+def is_at_an_end(temperature: float) -> bool:
+    """Whether no temperature fits: the loss still falls where the interval ends."""
+    return any(math.isclose(temperature, end, rel_tol=1e-9) for end in (LOWEST, HIGHEST))
 
 
 def calibrated(weights: Mapping[str, npt.NDArray[Any]], temperature: float) -> dict[str, npt.NDArray[Any]]:

@@ -35,7 +35,7 @@ from ..run_folder import claimed, is_finished
 from ..start import differences, recorded_model, starting_params
 from ..step import State, initial_state, shared_out, working_ops, working_params
 from . import predictions
-from .calibration import calibrated, fitted_temperature
+from .calibration import calibrated, fitted_temperature, is_at_an_end
 from .card import Kept, read_results, write_card, write_results
 from .history import History, from_json
 from .options import FinetuneOptions, default_options, recorded
@@ -314,6 +314,10 @@ class _Finetuning:
             self.report("message", {"text": "Not calibrated: what is evaluated on has no labels."})
             return weights, kept
         temperature = fitted_temperature(answers.logits, answers.targets)
+        if is_at_an_end(temperature):
+            text = "Not calibrated: no temperature fits what is evaluated on; the logits stay as they are."
+            self.report("message", {"text": text})
+            return weights, kept
         self.report("message", {"text": f"Calibrated: the logits are divided by {temperature:.4f}."})
         weights = calibrated(weights, temperature)
         return weights, Kept(kept.step, metrics_by_name(evaluations(weights)), temperature)

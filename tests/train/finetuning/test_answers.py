@@ -16,7 +16,7 @@ from bertref.convert import convert
 from bertref.errors import InputError, TextError
 from bertref.inference.sequence_classification import logits_of
 from bertref.text.encoding import frame
-from bertref.train.finetuning.calibration import HIGHEST, LOWEST, calibrated, fitted_temperature
+from bertref.train.finetuning.calibration import HIGHEST, LOWEST, calibrated, fitted_temperature, is_at_an_end
 from bertref.train.finetuning.card import read_results
 
 from ..pretraining.running import Log
@@ -71,6 +71,9 @@ def test_at_the_ends_it_stays_in_its_interval() -> None:
     logits, right = np.array([[2.0, -1.0], [-3.0, 1.0]]), np.array([0, 1])
     assert fitted_temperature(logits, right) == pytest.approx(LOWEST)
     assert fitted_temperature(logits, 1 - right) == pytest.approx(HIGHEST)
+    assert is_at_an_end(fitted_temperature(logits, right))
+    assert is_at_an_end(fitted_temperature(logits, 1 - right))
+    assert not is_at_an_end(fitted_temperature(np.array([[2.0, -1.0], [-1.0, 2.0], [1.0, 0.0]]), np.array([0, 1, 1])))
 
 
 def test_only_the_classifier_is_divided() -> None:
@@ -99,6 +102,19 @@ def test_calibration_changes_probabilities_and_no_answer(folder: Path) -> None:
         "classification", str(folder / "dev.csv"), model=str(folder / "calibrated"), max_length=24,
     ))  # fmt: skip
     assert judged.metrics["loss"] == pytest.approx(found.metrics["loss"], rel=1e-6)
+
+
+def test_what_no_temperature_fits_is_left_alone(folder: Path) -> None:
+    """An example that is right could be said ever more surely."""
+    answer = bertref.load(folder / "plain").classify("the river")[0].label
+    (folder / "one.csv").write_text(f"text,label\nthe river,{answer}\n")
+    changes = {"dev": str(folder / "one.csv"), "labels": ("dry", "wet"), **TRAINED}
+    _, log = run(folder, "one-sided", calibrate=True, **changes)
+    assert any("Not calibrated: no temperature fits what" in each["text"] for each in log.of("message"))
+    assert "temperature" not in read_results(folder / "one-sided")
+    run(folder, "uncalibrated", **changes)
+    one, other = weights(folder / "one-sided"), weights(folder / "uncalibrated")
+    np.testing.assert_array_equal(one["classifier.weight"], other["classifier.weight"])
 
 
 def test_calibration_is_for_classes(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from .records import Record, worst
 from .results import EvaluateResult, Evaluation, PartResult
 from .settings import for_parts
 from .texts import PROBLEMS
+from .token_metrics import strays, strays_note
 from .vectors import Vectors, cls_vectors
 
 Advance = Callable[[str, int], None]
@@ -55,6 +56,8 @@ def evaluate(
     found = {}
     for name, part in parts.items():
         found[name] = _result(options, info, kind, part, answered, partial(advance, name))
+        if info.kind == "token-classification" and (odd := strays(found[name].evaluation.answers.labels)):
+            note(strays_note(odd))
     source = options.model or options.predictions
     result = EvaluateResult(info.name, info.kind, str(source), found, trained(options.model).get("best_step"))
     if options.out is not None and (team is None or team.rank == 0):

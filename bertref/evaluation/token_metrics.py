@@ -8,7 +8,7 @@
 conlleval knows the letters of IOB and IOBES; those of BILOU and BMES are read as theirs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ..errors import InputError
@@ -37,6 +37,21 @@ def spell_entities(labels: Sequence[str]) -> bool:
     letters = letters_of(labels)
     lettered = [label[1:2] == "-" and label[0] in letters for label in labels]
     return any(lettered) and all(fits or label == OUTSIDE for fits, label in zip(lettered, labels, strict=True))
+
+
+def strays(labels: Sequence[str]) -> list[str]:
+    """The labels that keep the others, most of them, from being those of entities: mistyped ones, as X-LOC."""
+    letters = letters_of(labels)
+    named = [label for label in labels if label != OUTSIDE]
+    found = [label for label in named if not (label[1:2] == "-" and label[0] in letters)]
+    return found if 2 * len(found) < len(named) else []
+
+
+def strays_note(found: Sequence[str], places: Mapping[str, str] | None = None) -> str:
+    """What a person should know of such labels; `places`: where each first stands."""
+    shown = [f"{label} ({places[label]})" if places and label in places else label for label in found]
+    words = f"The label {shown[0]} is no tag" if len(found) == 1 else f"The labels {', '.join(shown)} are no tags"
+    return f"{words} of entities (B-..., I-...) as the others are: words are judged, not entities. Mistyped?"
 
 
 def default_metric(labels: Sequence[str]) -> str:

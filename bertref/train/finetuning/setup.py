@@ -18,6 +18,7 @@ from ...data.tasks.splits import sampled, split
 from ...errors import InputError
 from ...evaluation import check_metrics
 from ...evaluation.settings import for_parts
+from ...evaluation.token_metrics import strays, strays_note
 from ...heads import parameter_shapes
 from ...layers import Settings
 from ...objectives import MixtureObjective
@@ -161,6 +162,8 @@ def set_up(basis: FinetuneBasis, report: Report, world: World = ALONE) -> Finetu
     data = open_parts(options, say)
     whole, train, evaluated = _parts(options, data, report)
     labels = data.labels or kind.labels(options, whole)
+    if basis.info.kind == "token-classification":
+        _tell_strays(whole, labels, say)
     metric = options.metric or kind.metric(basis.info, labels)
     check_metrics(basis.info.kind, (metric,), labels)
     for part in evaluated.values():
@@ -221,6 +224,19 @@ def _parts(options: FinetuneOptions, data: DataSet, report: Report) -> tuple[Par
     if options.max_dev_examples:
         evaluated = {name: sampled(p, options.max_dev_examples, DRAWN) for name, p in evaluated.items()}
     return whole, train, evaluated
+
+
+def _tell_strays(part: Part, labels: tuple[str, ...], say: Callable[[str], None]) -> None:
+    """Says which labels keep entities from being judged, and where each first stands."""
+    found = strays(labels)
+    if not found:
+        return
+    places: dict[str, str] = {}
+    for example in part.read():
+        for number, label in enumerate(example.labels or (), 1):
+            if label in found:
+                places.setdefault(label, f"{example.place}, word {number}")
+    say(strays_note(found, places))
 
 
 def _features(

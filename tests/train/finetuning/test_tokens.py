@@ -55,6 +55,24 @@ def test_parts_of_speech_are_chosen_by_accuracy(tmp_path: Path) -> None:
         tiny.run(tmp_path, "token-classification", POS, metric="f1", out=str(tmp_path / "other"))
 
 
+def test_a_mistyped_tag_is_named(tmp_path: Path) -> None:
+    log = Log()
+    tiny.run(tmp_path, "token-classification", tiny.SENTENCES.replace("York I-LOC", "York X-LOC"), log)
+    said = "The label X-LOC (train.txt, line 8, word 5) is no tag of entities (B-..., I-...) as the others"
+    assert sum(said in each["text"] for each in log.of("message")) == 1
+    model, data = str(tmp_path / "out"), str(tmp_path / "train.txt")
+    notes: list[str] = []
+    bertref.evaluate(bertref.EvaluateOptions("token-classification", data, model=model, max_length=40), notes.append)
+    assert sum(each.startswith("The label X-LOC is no tag") for each in notes) == 1
+
+
+@pytest.mark.parametrize("data", [POS, tiny.SENTENCES])
+def test_labels_of_one_sort_are_nothing_to_name(tmp_path: Path, data: str) -> None:
+    log = Log()
+    tiny.run(tmp_path, "token-classification", data, log)
+    assert not any("no tag" in each["text"] for each in log.of("message"))
+
+
 def test_class_weights_and_smoothing_count(tmp_path: Path) -> None:
     losses = {}
     for name, changes in {

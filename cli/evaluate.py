@@ -86,9 +86,9 @@ def evaluate(
     from ..train.parallel.torchrun import joined
     from .plot_evaluation import check, check_drawable
 
-    for path in (plot, plot_vectors):
+    for option, path in (("--plot", plot), ("--plot-vectors", plot_vectors)):
         if path is not None:
-            check(path)
+            check(path, option)
     if plot is not None:
         check_drawable(data_set_info(task).kind)
     if values["predictions"] is None:

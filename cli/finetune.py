@@ -65,7 +65,7 @@ shown = defaulted(FinetuneOptions(model="-", data="-"))
        help="Dropout's random numbers: the reference's, the same on every backend, or those of torch's own generator, "
        "drawn on the device.")  # fmt: skip
 @shown("eval-every", help="Steps between evaluations; 0: after each epoch.")
-@shown("log-every", help="Steps between reports.")
+@shown("log-every", help="Steps between reports, each of which is then shown; else one in ten seconds.")
 @shown("save-every", help="Steps between checkpoints.")
 @shown("keep", help="Checkpoints to keep.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out, bit-equal.")
@@ -126,6 +126,6 @@ def finetune(as_json: bool, kernels: str, no_header: bool, labels: str | None, g
             return run(options, report, should_stop, world)
 
         carry_out(
-            run_all, Finetuning, FinetuningPlot, as_json=as_json, plot=plot, log_json=log_json,
+            run_all, Finetuning, FinetuningPlot, out=options.out, as_json=as_json, plot=plot, log_json=log_json,
             tensorboard=tensorboard, quiet=world.rank > 0,
         )  # fmt: skip

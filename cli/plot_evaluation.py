@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..plumbing.files import replacing
 from . import render
 
 MOST_LABELS = 20
@@ -14,17 +15,34 @@ MOST_LABELS = 20
 UNDRAWN = ("question-answering",)
 
 
-def check(path: str) -> None:
-    """Raises `InputError` if no picture can be drawn into the file."""
+def check(path: str, option: str = "--plot", *, later: bool = False) -> None:
+    """Raises `InputError` if no picture can be drawn into the file; `later`: its folder is still to be made."""
     try:
         from matplotlib.backend_bases import FigureCanvasBase
     except ImportError:
-        raise InputError("--plot needs matplotlib: pip install 'bertref[plot]'") from None
-    if not Path(path).resolve().parent.is_dir():
-        raise InputError(f"{path}: its folder does not exist")
+        raise InputError(f"{option} needs matplotlib: pip install 'bertref[plot]'") from None
+    check_file(path, option, later=later)
     known = FigureCanvasBase.get_supported_filetypes()
     if Path(path).suffix.removeprefix(".") not in known:
-        raise InputError(f"{path}: pictures end in .{', .'.join(sorted(known))}")
+        raise InputError(f"{option} {path}: pictures end in .{', .'.join(sorted(known))}")
+
+
+def check_file(path: str, option: str, *, later: bool = False) -> None:
+    """Raises `InputError` if the file can't be written; `later`: its folder is still to be made."""
+    file = Path(path)
+    if file.is_dir():
+        raise InputError(f"{option} {path}: is a folder; a file is needed")
+    if later:
+        return
+    if not file.resolve().parent.is_dir():
+        raise InputError(f"{option} {path}: its folder does not exist")
+    there = file.exists()
+    try:
+        file.open("ab").close()
+        if not there:
+            file.unlink()
+    except OSError as error:
+        raise InputError(f"{option} {path}: can't be written ({error.strerror or error})") from None
 
 
 def check_drawable(kind: str) -> None:
@@ -51,7 +69,8 @@ def evaluation(result: Any, path: str) -> None:
             panel(axes)
         if len(rows) > 1 and panels:
             axes_of_row[0].set_title(f"{name}: {axes_of_row[0].get_title()}")
-    figure.savefig(path)
+    with replacing(Path(path)) as temporary:
+        figure.savefig(temporary)
 
 
 def _panels(report: Any) -> list[Callable[[Any], None]]:
@@ -142,7 +161,8 @@ def vectors(result: Any, path: str) -> None:
     for axes, (name, part) in zip(figure.subplots(1, len(result.parts), squeeze=False)[0], result.parts.items(),
                                   strict=True):  # fmt: skip
         _scatter(figure, axes, part.vectors, name)
-    figure.savefig(path)
+    with replacing(Path(path)) as temporary:
+        figure.savefig(temporary)
 
 
 def _scatter(figure: Any, axes: Any, found: Any, name: str) -> None:

@@ -99,7 +99,7 @@ RATES = ", ".join(f"{name} {rate:g}" for name, rate in LEARNING_RATES.items())
               "nothing out.")  # fmt: skip
 @shown("eval-every", help="Steps between evaluations; 0: only at the end.")
 @shown("eval-batches", help="Most batches an evaluation.")
-@shown("log-every", help="Steps between reports.")
+@shown("log-every", help="Steps between reports, each of which is then shown; else one in ten seconds.")
 @shown("save-every", help="Steps between checkpoints.")
 @shown("keep", help="Checkpoints to keep.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out, bit-equal.")
@@ -131,6 +131,6 @@ def pretrain(as_json: bool, cased: bool, kernels: str, plot: str | None, log_jso
     options = PretrainOptions(**values, lower_case=not cased, kernels=kernels == "on")
     with joined() as world:
         carry_out(
-            partial(run, options, world=world), render.Training, PretrainingPlot, as_json=as_json, plot=plot,
-            log_json=log_json, tensorboard=tensorboard, quiet=world.rank > 0,
+            partial(run, options, world=world), render.Training, PretrainingPlot, out=options.out, as_json=as_json,
+            plot=plot, log_json=log_json, tensorboard=tensorboard, quiet=world.rank > 0,
         )  # fmt: skip

@@ -230,11 +230,13 @@ def curve(points: list[tuple[int, float]]) -> list[str]:
 
 
 class Training:
-    """A pre-training run: a bar with live figures in a terminal, a line now and then elsewhere."""
+    """A pre-training run: a bar with live figures in a terminal, a line now and then elsewhere, or, if
+    that is asked for, every one."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, every_report: bool = False) -> None:
         self._progress: Progress | None = None
         self._task: Any = None
+        self._every_report = every_report
         self._curve: list[tuple[int, float]] = []
         self._last_line = -math.inf
         self._eval: dict[str, Any] | None = None
@@ -291,7 +293,7 @@ class Training:
         ]
         if self._progress:
             self._progress.update(self._task, completed=v["step"], description=" ".join(words))
-        elif v["seconds"] - self._last_line > 10 or v["step"] in (1, v["steps"]):
+        elif self._every_report or v["seconds"] - self._last_line > 10 or v["step"] in (1, v["steps"]):
             self._last_line = v["seconds"]
             message(f"step {v['step']}/{v['steps']}  " + "  ".join(words))
 

@@ -24,8 +24,8 @@ class Finetuning(render.Training):
 
     figures: ClassVar[dict[str, str]] = {"accuracy": "right"}
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, *, every_report: bool = False) -> None:
+        super().__init__(every_report=every_report)
         self._kind = ""
         self._metric = ""
         self._one_of_many = False

@@ -3,10 +3,12 @@
 import contextlib
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, Protocol, TextIO
 
 from ..errors import InputError
+from ..plumbing.files import replacing
 from ..train.report import Report
 from . import plot_evaluation
 
@@ -32,6 +34,29 @@ def all_of(*reporters: Reporter) -> Iterator[Report]:
         yield report
 
 
+class Later:
+    """A reporter whose file lies in the run's own folder, which the run wants to find empty: `make` makes it when the
+    run begins, and it is then told what was said before."""
+
+    def __init__(self, make: Callable[[], Reporter]) -> None:
+        self._make = make
+        self._made: Reporter | None = None
+        self._before: list[tuple[str, dict[str, Any]]] = []
+
+    def __call__(self, event: str, values: dict[str, Any]) -> None:
+        self._before.append((event, values))
+        if self._made is None and event in ("message", "prepare"):
+            return
+        self._made = self._made or self._make()
+        for each in self._before:
+            self._made(*each)
+        self._before.clear()
+
+    def close(self) -> None:
+        if self._made:
+            self._made.close()
+
+
 class JsonLines:
     """One JSON object a line; NaN and infinities, which JSON lacks, become null."""
 
@@ -42,9 +67,10 @@ class JsonLines:
     def append(cls, path: str) -> "JsonLines":
         """To the end of a file."""
         try:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
             return cls(open(path, "a", encoding="utf-8"), owned=True)
         except OSError as error:
-            raise InputError(f"{path}: can't be written ({error.strerror})") from None
+            raise InputError(f"--log-json {path}: can't be written ({error.strerror or error})") from None
 
     def __call__(self, event: str, values: dict[str, Any]) -> None:
         clean = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
@@ -60,11 +86,21 @@ class TensorBoard:
     """Scalars of the steps and evaluations."""
 
     def __init__(self, folder: str) -> None:
+        self.check()
+        from tensorboardX import SummaryWriter
+
         try:
-            from tensorboardX import SummaryWriter
+            self._writer = SummaryWriter(folder)
+        except OSError as error:
+            raise InputError(f"--tensorboard {folder}: can't be made ({error.strerror or error})") from None
+
+    @staticmethod
+    def check() -> None:
+        """Raises `InputError` where the library is not installed."""
+        try:
+            import tensorboardX  # noqa: F401
         except ImportError:
             raise InputError("--tensorboard needs tensorboardX: pip install 'bertref[tensorboard]'") from None
-        self._writer = SummaryWriter(folder)
 
     def __call__(self, event: str, values: dict[str, Any]) -> None:
         if event not in ("step", "eval"):
@@ -82,8 +118,8 @@ class Plot:
 
     title = ""
 
-    def __init__(self, path: str) -> None:
-        plot_evaluation.check(path)
+    def __init__(self, path: str, *, later: bool = False) -> None:
+        plot_evaluation.check(path, later=later)
         self._path = path
         self._steps: list[dict[str, Any]] = []
         self._evals: list[dict[str, Any]] = []
@@ -104,7 +140,8 @@ class Plot:
         axes.set(xlabel="step", ylabel="loss (nats)", title=self.title)
         self._draw(axes, [v["step"] for v in self._steps])
         axes.set_ylim(bottom=0)
-        figure.savefig(self._path)
+        with replacing(Path(self._path)) as temporary:
+            figure.savefig(temporary)
 
     def _draw(self, axes: Any, at: list[int]) -> None:
         raise NotImplementedError
@@ -133,8 +170,8 @@ class FinetuningPlot(Plot):
 
     title = "Fine-tuning"
 
-    def __init__(self, path: str) -> None:
-        super().__init__(path)
+    def __init__(self, path: str, *, later: bool = False) -> None:
+        super().__init__(path, later=later)
         self._metric = ""
 
     def __call__(self, event: str, values: dict[str, Any]) -> None:

@@ -2,12 +2,17 @@
 
 import sys
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from ..train.report import Report
-from .reporters import JsonLines, Reporter, TensorBoard, all_of
+from .plot_evaluation import check_file
+from .render import Training
+from .reporters import JsonLines, Later, Plot, Reporter, TensorBoard, all_of
 from .stop import Stop
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -44,9 +49,10 @@ def report_options(command: F) -> F:
 
 def carry_out(
     run: Callable[[Report, Callable[[], bool]], Ended],
-    drawn: Callable[[], Reporter],
-    picture: Callable[[str], Reporter],
+    drawn: type[Training],
+    picture: type[Plot],
     *,
+    out: str,
     as_json: bool,
     plot: str | None,
     log_json: str | None,
@@ -54,15 +60,35 @@ def carry_out(
     quiet: bool = False,
 ) -> None:
     """Runs with every report that was asked for, or `quiet` without any; a run that a signal ended after its step exits
-    with its number."""
+    with its number. What is to lie in the run's folder `out` is made when the run begins."""
     reporters: list[Reporter] = []
     if not quiet:
-        reporters += [picture(plot)] if plot else []
-        reporters += [JsonLines.append(log_json)] if log_json else []
-        reporters += [TensorBoard(tensorboard)] if tensorboard else []
-        reporters.insert(0, JsonLines(sys.stdout) if as_json else drawn())
+        reporters += [picture(plot, later=_is_inside(plot, out))] if plot else []
+        reporters += [_log(log_json, later=_is_inside(log_json, out))] if log_json else []
+        reporters += [_board(tensorboard, later=_is_inside(tensorboard, out))] if tensorboard else []
+        reporters.insert(0, JsonLines(sys.stdout) if as_json else drawn(every_report=_is_given("log_every")))
     stop = Stop()
     with stop, all_of(*reporters) as report:
         result = run(report, stop.asked)
     if result.status == "interrupted":
         sys.exit(128 + (stop.number or 0))
+
+
+def _log(path: str, *, later: bool) -> Reporter:
+    check_file(path, "--log-json", later=later)
+    return Later(partial(JsonLines.append, path)) if later else JsonLines.append(path)
+
+
+def _board(folder: str, *, later: bool) -> Reporter:
+    TensorBoard.check()
+    return Later(partial(TensorBoard, folder)) if later else TensorBoard(folder)
+
+
+def _is_inside(path: str, out: str) -> bool:
+    folder = Path(path).resolve()
+    return Path(out).resolve() in (folder, *folder.parents)
+
+
+def _is_given(name: str) -> bool:
+    """Whether the command line itself has an option."""
+    return click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE

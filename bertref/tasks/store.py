@@ -136,7 +136,12 @@ def open_or_make(
     Raises `InputError` if the folder can't be written, and whatever `units` raises, with nothing left behind.
     """
     if not (folder / SUMMARY).is_file():
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(
+                f"{folder.parent}: can't be made ({error.strerror or error}); BERTREF_CACHE names another folder"
+            ) from None
         write_folder(folder, lambda temporary: _write(temporary, units, columns, width, counted))
     return read(folder, padding)
 

@@ -77,7 +77,13 @@ def test_an_interrupt_saves_and_resumes(folder: Path) -> None:
         (("--grid", "rate=1"), "write an option and its values"),
         (("--max-length", "500"), "longer than the model's 48 positions"),
         (("--epochs", "1", "--steps", "2"), "leave one out"),
-        (("--plot", "nowhere/x.svg"), "its folder does not exist"),
+        (("--plot", "nowhere/x.svg"), "--plot nowhere/x.svg: its folder does not exist"),
+        (("--plot", "model"), "--plot model: is a folder; a file is needed"),
+        (("--plot", "/proc/x.svg"), "--plot /proc/x.svg: can't be written"),
+        (("--plot", "refused/x.txt"), "--plot refused/x.txt: pictures end in"),
+        (("--log-json", "model"), "--log-json model: is a folder; a file is needed"),
+        (("--tensorboard", "train.csv"), "--tensorboard train.csv: can't be made"),
+        (("--log-json", "refused/log.jsonl", "--metric", "bleu"), "there is no metric 'bleu'"),
         (("--backend", "cupy:9"), "cupy"),
     ],
 )
@@ -87,6 +93,35 @@ def test_bad_input(folder: Path, more: tuple[str, ...], said: str) -> None:
     assert said in done.stderr
     assert "Traceback" not in done.stderr
     assert not (folder / "refused").exists()
+
+
+def test_a_cache_that_is_a_file_is_said(folder: Path) -> None:
+    done = in_process(*COMMAND, "--out", "refused", cwd=folder, BERTREF_CACHE=str(folder / "train.csv"))
+    assert (done.returncode, "BERTREF_CACHE names another folder" in done.stderr) == (2, True)
+    assert "Traceback" not in done.stderr
+    assert not (folder / "refused").exists()
+
+
+def test_reports_may_lie_in_the_runs_own_folder(folder: Path) -> None:
+    files = ("--plot", "inside/loss.svg", "--log-json", "inside/log/log.jsonl", "--tensorboard", "inside/board")
+    done = finetune(folder, "--out", "inside", "--steps", "2", *files)
+    assert done.returncode == 0, done.stderr
+    assert "<svg" in (folder / "inside" / "loss.svg").read_text()
+    events = [json.loads(line)["event"] for line in (folder / "inside" / "log" / "log.jsonl").read_text().splitlines()]
+    assert events[0] == "message", "what was said before the run began comes first"
+    assert (events.count("start"), events.count("step"), events[-1]) == (1, 2, "done")
+    assert any((folder / "inside" / "board").iterdir())
+    again = finetune(folder, "--out", "inside", "--steps", "2", "--resume", *files)
+    assert again.returncode == 0, again.stderr
+
+
+@pytest.mark.parametrize(("more", "shown"), [(("--log-every", "2"), [1, 2, 4, 6]), ((), [1, 6])])
+def test_every_report_that_is_asked_for_is_shown(folder: Path, more: tuple[str, ...], shown: list[int]) -> None:
+    name = f"shown-{len(more)}"
+    given = COMMAND[: COMMAND.index("--log-every")]
+    done = in_process(*given, "--steps", "6", "--out", name, *more, cwd=folder, BERTREF_CACHE=str(folder / "cache"))
+    steps = [int(line.split("/")[0].removeprefix("step ")) for line in done.stderr.splitlines() if "/6  loss" in line]
+    assert steps == shown
 
 
 @pytest.mark.parametrize(("count", "said"), [(0, "examples;"), (1, "examples, 1 label;"), (2, "examples, 2 labels;")])

@@ -99,7 +99,7 @@ def test_a_signal_saves_and_ends(tmp_path: Path, number: signal.Signals) -> None
 def test_what_it_says(tmp_path: Path) -> None:
     log = tmp_path / "log.jsonl"
     done = in_process(
-        *arguments(tmp_path, "out", steps=20), "--json", "--log-json", str(log), "--plot", str(tmp_path / "loss.png"),
+        *arguments(tmp_path, "out", steps=20), "--json", "--log-json", str(log), "--plot", str(tmp_path / "out" / "loss.png"),
         "--tensorboard", str(tmp_path / "board"),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -109,7 +109,7 @@ def test_what_it_says(tmp_path: Path) -> None:
     last = [e for e in events if e["event"] == "eval"][-1]
     assert {"masked_lm_loss", "masked_lm_accuracy", "next_sentence_loss", "next_sentence_accuracy"} <= set(last)
     assert log.read_text().splitlines()[-1] == done.stdout.splitlines()[-1]
-    assert (tmp_path / "loss.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "out" / "loss.png").read_bytes().startswith(b"\x89PNG")
     assert list((tmp_path / "board").iterdir())
 
 

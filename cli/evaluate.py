@@ -84,11 +84,11 @@ def evaluate(
     from ..evaluation import evaluate as run
     from ..train.parallel.agreement import must_want_the_same
     from ..train.parallel.torchrun import joined
-    from .plot_evaluation import check, check_drawable
+    from .plot_evaluation import check, check_drawable, is_inside
 
     for option, path in (("--plot", plot), ("--plot-vectors", plot_vectors)):
         if path is not None:
-            check(path, option)
+            check(path, option, later=values["out"] is not None and is_inside(path, values["out"]))
     if plot is not None:
         check_drawable(data_set_info(task).kind)
     if values["predictions"] is None:

@@ -45,6 +45,12 @@ def check_file(path: str, option: str, *, later: bool = False) -> None:
         raise InputError(f"{option} {path}: can't be written ({error.strerror or error})") from None
 
 
+def is_inside(path: str, folder: str) -> bool:
+    """Whether a path is the folder, or lies somewhere in it."""
+    place = Path(path).resolve()
+    return Path(folder).resolve() in (place, *place.parents)
+
+
 def check_drawable(kind: str) -> None:
     """Raises `InputError` for a kind of task whose reports never have anything to draw."""
     if kind in UNDRAWN:

@@ -3,14 +3,13 @@
 import sys
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import click
 from click.core import ParameterSource
 
 from ..train.report import Report
-from .plot_evaluation import check_file
+from .plot_evaluation import check_file, is_inside
 from .render import Training
 from .reporters import JsonLines, Later, Plot, Reporter, TensorBoard, all_of
 from .stop import Stop
@@ -63,9 +62,9 @@ def carry_out(
     with its number. What is to lie in the run's folder `out` is made when the run begins."""
     reporters: list[Reporter] = []
     if not quiet:
-        reporters += [picture(plot, later=_is_inside(plot, out))] if plot else []
-        reporters += [_log(log_json, later=_is_inside(log_json, out))] if log_json else []
-        reporters += [_board(tensorboard, later=_is_inside(tensorboard, out))] if tensorboard else []
+        reporters += [picture(plot, later=is_inside(plot, out))] if plot else []
+        reporters += [_log(log_json, later=is_inside(log_json, out))] if log_json else []
+        reporters += [_board(tensorboard, later=is_inside(tensorboard, out))] if tensorboard else []
         reporters.insert(0, JsonLines(sys.stdout) if as_json else drawn(every_report=_is_given("log_every")))
     stop = Stop()
     with stop, all_of(*reporters) as report:
@@ -82,11 +81,6 @@ def _log(path: str, *, later: bool) -> Reporter:
 def _board(folder: str, *, later: bool) -> Reporter:
     TensorBoard.check()
     return Later(partial(TensorBoard, folder)) if later else TensorBoard(folder)
-
-
-def _is_inside(path: str, out: str) -> bool:
-    folder = Path(path).resolve()
-    return Path(out).resolve() in (folder, *folder.parents)
 
 
 def _is_given(name: str) -> bool:

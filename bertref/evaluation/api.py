@@ -20,7 +20,7 @@ from ..inference.team import Team
 from ..metrics.bootstrap import Interval, intervals
 from ..metrics.registry import METRICS
 from .applicable import check_applicable
-from .files import write_evaluation
+from .files import former_files, write_evaluation
 from .kinds import KINDS, EvaluationKind
 from .opening import Note, as_recorded, max_length, open_model, open_parts, trained
 from .options import EvaluateOptions
@@ -152,9 +152,11 @@ def _intervals(options: EvaluateOptions, kind: EvaluationKind, answers: Any) -> 
 
 
 def _check_out(options: EvaluateOptions) -> None:
-    """Refuses what is a file, and to replace the results of the run that made the model."""
+    """Refuses what is a file, and to replace results that are no evaluation's, such as those of a run."""
     for path in (Path(options.out), *Path(options.out).parents) if options.out else ():
         if path.is_file():
             raise InputError(f"--out {path}: is a file; a folder is needed")
     if options.out and options.model and Path(options.out).resolve() == Path(options.model).resolve():
         raise InputError(f"--out {options.out}: is the model's own folder; its results.json would be replaced")
+    if options.out:
+        former_files(Path(options.out))

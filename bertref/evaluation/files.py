@@ -6,7 +6,8 @@
     test_results.tsv, ...     what is the kind's habit (`EvaluationKind.files`)
     CoLA.tsv, MNLI-m.tsv, ... of a test part of GLUE, as its site takes it
 
-Of several parts, the files of all but the first have "_PART" in their names.
+Of several parts, the files of all but the first have "_PART" in their names. `results.json` names the files beside it
+under "files": the next evaluation into the folder removes them. Those for GLUE's site stay, which are collected.
 """
 
 import json
@@ -17,6 +18,7 @@ from typing import Any
 from .. import __version__
 from ..data.tasks.glue import TASKS
 from ..data.tasks.glue_submission import write_submission
+from ..errors import InputError
 from ..metrics.value import Value
 from ..plumbing.files import write_chunks, write_file
 from .as_json import result_as_json
@@ -27,8 +29,11 @@ RESULTS, EVAL_RESULTS, PREDICTIONS = "results.json", "eval_results", "prediction
 
 
 def write_evaluation(folder: Path, result: EvaluateResult, kind: EvaluationKind) -> None:
-    """Writes all files, `results.json` last. Raises `InputError` if the disk refuses, or for an answer that a task of
-    GLUE does not have."""
+    """Writes all files in place of a former evaluation's, `results.json` last. Raises `InputError` if the disk refuses,
+    for an answer that a task of GLUE does not have, and what `former_files` raises."""
+    for path in former_files(folder):
+        path.unlink(missing_ok=True)
+    before = _files(folder, result)
     for i, (name, part) in enumerate(result.parts.items()):
         suffix = f"_{name}" if i else ""
         answers = part.evaluation.answers
@@ -38,10 +43,36 @@ def write_evaluation(folder: Path, result: EvaluateResult, kind: EvaluationKind)
         if part.evaluation.metrics:
             text = eval_results(part.evaluation.metrics, result.steps)
             write_file(folder / f"{EVAL_RESULTS}{suffix}.txt", text.encode())
+    files = sorted(path.relative_to(folder).as_posix() for path in _files(folder, result) - before)
+    for name, part in result.parts.items():
         if result.task in TASKS and name.startswith("test"):
             _submit(folder, result.task, name, part, kind)
-    content = {**result_as_json(result), "versions": {"bertref": __version__}}
+    content = {**result_as_json(result), "files": files, "versions": {"bertref": __version__}}
     write_file(folder / RESULTS, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def former_files(folder: Path) -> list[Path]:
+    """The files that a former evaluation left in a folder, its `results.json` among them.
+
+    Raises `InputError` where that file is no evaluation's: a model's, or somebody's own.
+    """
+    path = folder / RESULTS
+    if not path.exists():
+        return []
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        names = [str(name) for name in content.get("files", ())] if {"source", "parts"} <= content.keys() else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        names = None
+    if names is None:
+        raise InputError(f"{path}: is not what an evaluation wrote and would be replaced; choose another --out")
+    return [path, *(folder / name for name in names if (folder / name).resolve().is_relative_to(folder.resolve()))]
+
+
+def _files(folder: Path, result: EvaluateResult) -> set[Path]:
+    """The files where an evaluation may write some: in its folder, and in those of its parts."""
+    folders = (folder, *(folder / name for name in result.parts))
+    return {path for each in folders if each.is_dir() for path in each.iterdir() if path.is_file()}
 
 
 def eval_results(metrics: Mapping[str, Value], steps: int | None) -> str:

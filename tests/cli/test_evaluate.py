@@ -45,7 +45,7 @@ def evaluate(folder: Path, *arguments: str) -> Done:
 def test_a_model_is_judged_drawn_and_written(folder: Path) -> None:
     done = evaluate(
         folder, "classification", "dev.csv", "--model", "texts", "--bootstrap", "20", "--worst", "2", "--charts",
-        "--plot", "a.png", "--plot-vectors", "v.svg", "--out", "out",
+        "--plot", "out/a.png", "--plot-vectors", "v.svg", "--out", "out",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert beside_the_load(done.stderr) == ""
@@ -59,10 +59,10 @@ def test_a_model_is_judged_drawn_and_written(folder: Path) -> None:
                   "The most confident mistakes"):  # fmt: skip
         assert shown in done.stdout
     assert sum(line.startswith("dev.csv, line ") for line in done.stdout.split("\n")) == 2
-    assert (folder / "a.png").read_bytes().startswith(PNG)
+    assert (folder / "out" / "a.png").read_bytes().startswith(PNG)
     assert "<svg" in (folder / "v.svg").read_text(encoding="utf-8")
     assert {path.name for path in (folder / "out").iterdir()} == {
-        "results.json", "eval_results.txt", "predictions.jsonl", "test_results.tsv"
+        "results.json", "eval_results.txt", "predictions.jsonl", "test_results.tsv", "a.png"
     }  # fmt: skip
 
 

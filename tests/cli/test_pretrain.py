@@ -99,8 +99,8 @@ def test_a_signal_saves_and_ends(tmp_path: Path, number: signal.Signals) -> None
 def test_what_it_says(tmp_path: Path) -> None:
     log = tmp_path / "log.jsonl"
     done = in_process(
-        *arguments(tmp_path, "out", steps=20), "--json", "--log-json", str(log), "--plot", str(tmp_path / "out" / "loss.png"),
-        "--tensorboard", str(tmp_path / "board"),
+        *arguments(tmp_path, "out", steps=20), "--json", "--log-json", str(log),
+        "--plot", str(tmp_path / "out" / "loss.png"), "--tensorboard", str(tmp_path / "board"),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     events = [json.loads(line) for line in done.stdout.splitlines()]

@@ -328,3 +328,34 @@ def test_questions_of_ones_own_may_have_no_answer(folder: Path) -> None:
     assert "NoAns_f1" not in evaluate(folder, "question-answering", "squad.json", "questions").metrics
     with pytest.raises(InputError, match=r"squad2\.json, question q0: has no answer; the task for such .* is squad2"):
         evaluate(folder, "squad", "squad2.json", "questions")
+
+
+def test_a_folder_holds_the_files_of_one_evaluation(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("kept")
+    evaluate(folder, "classification", "texts.csv", "texts", out=str(tmp_path))
+    first = {path.name for path in tmp_path.iterdir()}
+    assert "test_results.tsv" in first
+    evaluate(folder, "squad", "squad.json", "questions", out=str(tmp_path))
+    found = {path.name for path in tmp_path.iterdir()}
+    assert found & first == {"mine.txt", "results.json", "predictions.jsonl", "eval_results.txt"}
+    assert {"predictions.json", "nbest_predictions.json"} < found
+    files = json.loads((tmp_path / "results.json").read_text())["files"]
+    assert set(files) == found - {"mine.txt", "results.json"}
+
+
+@pytest.mark.parametrize("content", ['{"best_step": 7, "evaluations": []}', "mine", "[]"])
+def test_results_that_are_no_evaluations_are_not_replaced(folder: Path, tmp_path: Path, content: str) -> None:
+    (tmp_path / "results.json").write_text(content)
+    with pytest.raises(InputError, match=r"results\.json: is not what an evaluation wrote and would be replaced"):
+        evaluate(folder, "classification", "texts.csv", "texts", out=str(tmp_path))
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("results.json", content)]
+
+
+def test_only_files_of_the_folder_are_removed(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    (tmp_path / "mine.txt").write_text("kept")
+    evaluate(folder, "classification", "texts.csv", "texts", out=str(out))
+    stored = json.loads((out / "results.json").read_text())
+    (out / "results.json").write_text(json.dumps(stored | {"files": ["../mine.txt", *stored["files"]]}))
+    evaluate(folder, "classification", "texts.csv", "texts", out=str(out))
+    assert (tmp_path / "mine.txt").read_text() == "kept"

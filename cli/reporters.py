@@ -3,7 +3,7 @@
 import contextlib
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
@@ -73,13 +73,21 @@ class JsonLines:
             raise InputError(f"--log-json {path}: can't be written ({error.strerror or error})") from None
 
     def __call__(self, event: str, values: dict[str, Any]) -> None:
-        clean = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
-        self._stream.write(json.dumps({"schema": 1, "event": event, **clean}) + "\n")
+        self._stream.write(json.dumps({"schema": 1, "event": event, **_finite(values)}, allow_nan=False) + "\n")
         self._stream.flush()
 
     def close(self) -> None:
         if self._owned:
             self._stream.close()
+
+
+def _finite(value: Any) -> Any:
+    """A plain value, with None for every NaN and infinity in it."""
+    if isinstance(value, Mapping):
+        return {name: _finite(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 class TensorBoard:

@@ -52,6 +52,20 @@ def test_a_grid_ends_with_a_table(folder: Path) -> None:
     assert again.stdout == done.stdout
 
 
+def test_every_event_is_json(folder: Path) -> None:
+    """Of a single run in each row of a grid's table no deviation is defined, which is null there."""
+    done = finetune(folder, "--out", "rates", "--steps", "2", "--grid", "learning-rate=1e-4,1e-3", "--json")
+    assert done.returncode == 0, done.stderr
+
+    def refused(constant: str) -> None:
+        raise AssertionError(f"{constant} is no JSON")
+
+    events = [json.loads(line, parse_constant=refused) for line in done.stdout.splitlines()]
+    rows = next(event["rows"] for event in events if event["event"] == "grid")
+    assert [row["deviation"] for row in rows] == [None, None]
+    assert all(0 <= row["mean"] <= 1 for row in rows)
+
+
 def test_an_interrupt_saves_and_resumes(folder: Path) -> None:
     more = ["--out", "stopped", "--steps", "400", "--save-every", "1000", "--json"]
     environ = environment(BERTREF_CACHE=str(folder / "cache"))

@@ -19,6 +19,7 @@ from ..inference.sequence_classification import problem_of
 from ..inference.team import Team
 from ..metrics.bootstrap import Interval, intervals
 from ..metrics.registry import METRICS
+from ..plumbing.fields import must_be
 from .applicable import check_applicable
 from .files import former_files, write_evaluation
 from .kinds import KINDS, EvaluationKind
@@ -47,6 +48,7 @@ def evaluate(
     the same, share the model's work; process 0 alone writes. Raises `InputError` for anything that can't be
     used, `CheckpointError` for a model that can't be read, `BackendUnavailable` for a backend that can't be used here.
     """
+    must_be(options, EvaluateOptions)
     info = data_set_info(options.task)
     kind = KINDS[info.kind]
     check_applicable(options, info.kind)

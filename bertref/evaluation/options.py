@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from ..data.tasks.catalogue import known_name
 from ..errors import InputError
+from ..plumbing.fields import check_types
 from ..text.encoding import check_truncate
 from .applicable import given_names, shown
 
@@ -57,9 +58,10 @@ class EvaluateOptions:
     vectors: int = 0
 
     def __post_init__(self) -> None:
+        if isinstance(self.parts, str):
+            object.__setattr__(self, "parts", (self.parts,))
+        check_types(self)
         object.__setattr__(self, "task", known_name(self.task))
-        object.__setattr__(self, "labels", tuple(self.labels))
-        object.__setattr__(self, "parts", (self.parts,) if isinstance(self.parts, str) else tuple(self.parts))
         if self.truncate is not None:
             check_truncate(self.truncate)
         if (self.model is None) == (self.predictions is None):

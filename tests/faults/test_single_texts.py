@@ -35,7 +35,7 @@ def test_a_name_is_not_a_sequence_of_names(loaded: Any) -> None:
 
 
 def test_a_path_is_not_a_sequence_of_paths() -> None:
-    with pytest.raises(ValueError, match=r"corpus is 'notes\.txt', a text; give a sequence of paths"):
+    with pytest.raises(ValueError, match=r"corpus is the string 'notes\.txt'; give a sequence of strings"):
         bertref.PretrainOptions(corpus="notes.txt")
 
 

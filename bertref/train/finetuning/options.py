@@ -6,6 +6,7 @@ from typing import Any
 from ...data.tasks.catalogue import known_name
 from ...dropout import RNGS
 from ...errors import InputError
+from ...plumbing.fields import check_types
 from ...precision import canonical
 from ...text.encoding import check_truncate
 from ..run_folder import RunRecord
@@ -86,34 +87,29 @@ class FinetuneOptions:
     shard_optimizer: bool = False
 
     def __post_init__(self) -> None:
+        check_types(self)
         object.__setattr__(self, "precision", canonical(self.precision))
         object.__setattr__(self, "task", known_name(self.task))
-        for name in ("labels", "predict_on"):
-            given = getattr(self, name)
-            if isinstance(given, str):
-                raise InputError(f"{name} is the string {given!r}; give a sequence of names, ({given!r},)")
-            object.__setattr__(self, name, tuple(given))
         check_truncate(self.truncate)
         if not self.model:
             raise InputError("--model names the model to fine-tune; give a folder or a file of weights")
         if not self.data:
             raise InputError("DATA names what to fine-tune on; give a file or a folder")
-        for name in ("data", "model", "out", "dev", "test", "teacher", "masked_words"):
-            if getattr(self, name) is not None:
-                object.__setattr__(self, name, str(getattr(self, name)))
         if self.dev is not None and self.held_out is not None:
             raise InputError("--dev and --held-out both say what to evaluate on; leave one out")
-        if self.batch_size is not None and self.accumulate > self.batch_size:
-            raise InputError(
-                f"a batch of {self.batch_size} can't be split into {self.accumulate} chunks; use --accumulate 1 to "
-                f"{self.batch_size}"
-            )
         if self.windows and self.answer_windows:
             raise InputError("--windows reads every text through windows; leave --answer-windows out")
         if self.epochs is not None and self.steps is not None:
             raise InputError("--epochs and --steps both say how long the run is; leave one out")
         for name in COUNTS:
             self._require(name, lambda value: value >= 1, "at least 1")
+        if self.batch_size is not None and self.accumulate > self.batch_size:
+            raise InputError(
+                f"a batch of {self.batch_size} can't be split into {self.accumulate} chunks; use --accumulate 1 to "
+                f"{self.batch_size}"
+            )
+        for name in RATES:
+            self._require(name, lambda value: 0 <= value < float("inf"), "0 or more, and finite")
         for name in ("dropout", "classifier_dropout", "warmup", "label_smoothing"):
             self._require(name, lambda value: 0 <= value < 1, "in [0, 1)")
         self._require("held_out", lambda value: 0 < value < 1, "a share between 0 and 1")
@@ -142,6 +138,9 @@ COUNTS = (
     "save_every", "keep", "patience", "max_query_length", "max_answer_length",
 )  # fmt: skip
 """Options that are 1 or more."""
+
+RATES = ("learning_rate", "weight_decay", "clip_norm", "hidden_weight")
+"""Options that are numbers from 0."""
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "layout": ("auto", "padded", "packed"),

@@ -24,6 +24,7 @@ from ...evaluation import Evaluation, evaluate_part
 from ...evaluation.results import metrics_by_name
 from ...inference.memory import InMemory
 from ...params import count
+from ...plumbing.fields import must_be
 from ...tasks.texts import TextSettings
 from .. import checkpoints
 from ..diverged import DivergenceWatch
@@ -74,6 +75,7 @@ def finetune(
     `BackendUnavailable` for a backend that can't be used here, `TrainingDiverged` when the loss stops making sense,
     `ProcessLost` where another process of `world` has ended.
     """
+    must_be(options, FinetuneOptions)
     out, report = Path(options.out), silent if world.rank else report
     must_want_the_same(world, asdict(options))
     begun = in_turn(world, lambda: _begin(options, world, report))

@@ -7,6 +7,7 @@ from ...config import BertConfig, Numerics, named_config
 from ...dropout import RNGS
 from ...errors import InputError
 from ...optim import RULES
+from ...plumbing.fields import check_types
 from ...precision import canonical
 from ...presets import PRESETS
 from ..run_folder import RunRecord
@@ -87,9 +88,8 @@ class PretrainOptions:
     hidden_weight: float = HIDDEN_WEIGHT
 
     def __post_init__(self) -> None:
+        check_types(self)
         object.__setattr__(self, "precision", canonical(self.precision))
-        if isinstance(self.corpus, str):
-            raise InputError(f"corpus is {self.corpus!r}, a text; give a sequence of paths, ({self.corpus!r},)")
         if self.init_optimizer and self.init is None:
             raise InputError("--init-optimizer takes the state that lies beside the model of --init; add --init")
         if self.init_layers is not None and (self.init is None or self.init_optimizer):
@@ -102,6 +102,10 @@ class PretrainOptions:
                      "save_every", "keep"):  # fmt: skip
             if getattr(self, name) < 1 and not (name == "steps" and self.steps == 0 and self.init):
                 raise InputError(f"--{name.replace('_', '-')} is {getattr(self, name)}; it must be at least 1")
+        for name in ("learning_rate", "weight_decay", "clip_norm", "hidden_weight"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < float("inf"):
+                raise InputError(f"--{name.replace('_', '-')} is {value}; it must be 0 or more, and finite")
         if self.accumulate > self.batch_size:
             raise InputError(
                 f"a batch of {self.batch_size} can't be split into {self.accumulate} chunks; use --accumulate 1 to "

@@ -21,6 +21,7 @@ from ...data.pretraining.batch import PretrainingBatch
 from ...heads import DECODER, parameter_shapes
 from ...init import initial_parameters
 from ...params import count
+from ...plumbing.fields import must_be
 from .. import checkpoints
 from ..diverged import DivergenceWatch
 from ..figures import evaluate
@@ -60,6 +61,7 @@ def pretrain(
     Raises `InputError` for anything that can't be used, `BackendUnavailable` for a backend that can't be used here,
     `TrainingDiverged` when the loss stops making sense, `ProcessLost` where another process of `world` has ended.
     """
+    must_be(options, PretrainOptions)
     out, report = Path(options.out), silent if world.rank else report
     must_want_the_same(world, asdict(options))
     must_have_work(world, options.batch_size)

@@ -16,8 +16,9 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import struct
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -128,21 +129,26 @@ def cache_folder() -> Path:
 
 def open_or_make(
     folder: Path, units: Iterator[Unit], columns: Mapping[str, Column], width: int, counted: Mapping[str, int],
-    *, padding: int,
+    *, padding: int, note: Callable[[str], None] = lambda text: None,
 ) -> FeatureStore:  # fmt: skip
-    """The features in `folder`; made of `units` if they are not there. `counted` is read after the last unit; `padding`
-    is the id that batches are padded with.
+    """The features in `folder`; made of `units` if they are not there, or damaged, which `note` is told. `counted` is
+    read after the last unit; `padding` is the id that batches are padded with.
 
     Raises `InputError` if the folder can't be written, and whatever `units` raises, with nothing left behind.
     """
-    if not (folder / SUMMARY).is_file():
+    if folder.is_dir():
         try:
-            folder.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(
-                f"{folder.parent}: can't be made ({error.strerror or error}); BERTREF_CACHE names another folder"
-            ) from None
-        write_folder(folder, lambda temporary: _write(temporary, units, columns, width, counted))
+            return read(folder, padding)
+        except InputError as error:
+            note(f"{error}; they are made again.")
+            shutil.rmtree(folder, ignore_errors=True)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{folder.parent}: can't be made ({error.strerror or error}); BERTREF_CACHE names another folder"
+        ) from None
+    write_folder(folder, lambda temporary: _write(temporary, units, columns, width, counted))
     return read(folder, padding)
 
 
@@ -159,11 +165,15 @@ def read(folder: Path, padding: int) -> FeatureStore:
         }
         ids, second = _mapped(folder / "ids.bin", "<i4"), _mapped(folder / "second.bin", "<i4")
         bounds = _mapped(folder / "bounds.bin", "<i8")
-        if len(ids) != summary["tokens"] or len(second) != summary["sequences"] or len(bounds) != len(second) + 1:
+        rows = {"unit": summary["sequences"] // summary["width"], "token": summary["tokens"]}
+        if (
+            len(ids) != summary["tokens"] or len(second) != summary["sequences"] or len(bounds) != len(second) + 1
+            or any(len(targets[name]) != rows[column.scope] for name, column in columns.items())
+        ):  # fmt: skip
             raise ValueError("its files are cut off")
         return FeatureStore(summary["width"], ids, second, bounds, columns, targets, summary["counted"], padding)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{folder}: the cached features are damaged ({error}); remove the folder") from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{folder}: the cached features are damaged ({error})") from None
 
 
 def _mapped(path: Path, dtype: str, shape: tuple[int, ...] = (-1,)) -> npt.NDArray[Any]:

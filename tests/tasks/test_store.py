@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bertref.errors import InputError
-from bertref.tasks.store import Column, FeatureStore, Unit, digest_of, open_or_make
+from bertref.tasks.store import Column, FeatureStore, Unit, digest_of, open_or_make, read
 from bertref.text.encoding import Encoding
 
 COLUMNS = {"labels": Column("unit", "<i4"), "numbers": Column("unit", "<f8", 2), "marks": Column("token", "<i4")}
@@ -19,14 +20,14 @@ def sequence(first: int, second: int) -> Encoding:
     return Encoding(list(range(1, first + second + 1)), [0] * first + [1] * second)
 
 
-def made(folder: Path, lengths: list[tuple[int, int]], width: int = 1) -> FeatureStore:
+def made(folder: Path, lengths: list[tuple[int, int]], width: int = 1, **more: Any) -> FeatureStore:
     def units() -> Iterator[Unit]:
         for number, rows in enumerate(lengths[i : i + width] for i in range(0, len(lengths), width)):
             encodings = [sequence(*row) for row in rows]
             marks = [i for e in encodings for i in e.input_ids]
             yield Unit(encodings, {"labels": number, "numbers": [number, -number], "marks": marks})
 
-    return open_or_make(folder / "features", units(), COLUMNS, width, {"examples": len(lengths)}, padding=9)
+    return open_or_make(folder / "features", units(), COLUMNS, width, {"examples": len(lengths)}, padding=9, **more)
 
 
 @given(
@@ -75,12 +76,28 @@ def test_it_is_made_once_and_nothing_is_left_of_a_failure(tmp_path: Path) -> Non
     assert [path.name for path in tmp_path.iterdir()] == ["features"]
 
 
-def test_damage_is_found(tmp_path: Path) -> None:
-    made(tmp_path, [(2, 1), (3, 0)])
-    ids = tmp_path / "features" / "ids.bin"
-    ids.write_bytes(ids.read_bytes()[:-4])
-    with pytest.raises(InputError, match=r"features are damaged \(its files are cut off\); remove the folder"):
-        open_or_make(tmp_path / "features", iter(()), COLUMNS, 1, {}, padding=0)
+@pytest.mark.parametrize("name", ["ids.bin", "bounds.bin", "labels.bin", "numbers.bin", "marks.bin", "features.json"])
+@pytest.mark.parametrize("left", [None, 0, 0.5], ids=["gone", "empty", "cut"])
+def test_what_is_damaged_is_made_again_and_said(tmp_path: Path, name: str, left: float | None) -> None:
+    lengths = [(2, 1), (3, 0)]
+    made(tmp_path, lengths)
+    folder = tmp_path / "features"
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    if left is None:
+        (folder / name).unlink()
+    else:
+        half = int(left * len(before[name])) // 4 * 4
+        (folder / name).write_bytes(before[name][:half])
+    with pytest.raises(InputError, match="the cached features are damaged"):
+        read(folder, 9)
+    notes: list[str] = []
+    made(tmp_path, lengths, note=notes.append)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    (note,) = notes
+    assert note.startswith(f"{folder}: the cached features are damaged (")
+    assert note.endswith("); they are made again.")
+    made(tmp_path, lengths, note=notes.append)
+    assert len(notes) == 1
 
 
 def test_a_digest_is_of_content_and_settings(tmp_path: Path) -> None:

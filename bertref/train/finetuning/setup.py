@@ -215,10 +215,10 @@ def _parts(options: FinetuneOptions, data: DataSet, report: Report) -> tuple[Par
     evaluated = {name: part for name, part in data.parts.items() if name.startswith("dev")}
     share = options.held_out if options.held_out is not None else (0.0 if evaluated else HELD_OUT)
     if share:
-        train, held_out = split(train, share, seed=DRAWN, by_group=options.by_group or options.group is not None)
+        by_group = options.by_group or options.group is not None
+        train, held_out = split(train, share, seed=DRAWN, by_group=by_group)
         evaluated = {"held-out": held_out}
-        count = sum(1 for _ in held_out.read())
-        report("message", {"text": f"{count} examples are held out ({share:.0%}) to evaluate on (--held-out, --dev)."})
+        report("message", {"text": _held_out_sentence(held_out, whole, by_group)})
     if options.max_examples:
         train = sampled(train, options.max_examples, DRAWN)
     if options.max_dev_examples:
@@ -237,6 +237,13 @@ def _tell_strays(part: Part, labels: tuple[str, ...], say: Callable[[str], None]
             if label in found:
                 places.setdefault(label, f"{example.place}, word {number}")
     say(strays_note(found, places))
+
+
+def _held_out_sentence(held_out: Part, whole: Part, by_group: bool) -> str:
+    """How many examples are held out, and which share that is: whole groups are seldom the share that was asked for."""
+    count, total = (sum(1 for _ in part.read()) for part in (held_out, whole))
+    verb, groups = "is" if count == 1 else "are", ", whole groups," if by_group else ""
+    return f"{count} of {total} examples {verb} held out ({count / total:.0%}){groups} to evaluate on (--held-out, --dev)."
 
 
 def _features(
@@ -258,7 +265,7 @@ def _features(
 
     store = open_or_make(
         cache_folder() / digest, told(), features.columns, features.width, counted,
-        padding=basis.config.pad_token_id,
+        padding=basis.config.pad_token_id, note=lambda text: report("message", {"text": text}),
     )  # fmt: skip
     for what, number in store.counted.items():
         if number and what != "examples":

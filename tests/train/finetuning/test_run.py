@@ -15,6 +15,7 @@ from bertref.train.finetuning.run import FinetuneResult
 from bertref.train.finetuning.setup import basis_of, set_up
 from bertref.train.report import silent
 
+from ..pretraining.running import Log
 from . import running
 from .running import cache, run, weights  # noqa: F401
 
@@ -178,6 +179,27 @@ def test_a_copy_of_a_file_is_split_alike(tmp_path: Path) -> None:
         parts.append(([e.text for e in setup.evaluated["held-out"].read()], len(setup.store)))
     assert parts[0] == parts[1]
     assert len(parts[0][0]) == 12
+
+
+def test_what_is_held_out_is_said_as_it_is(tmp_path: Path) -> None:
+    """Whole groups are seldom the share that was asked for, nor is one example of a few."""
+    running.prepared(tmp_path)
+    sentences = running.sentences(12)
+    rows = "".join(f'"{text}",{label},{"a" if i < 7 else "b"}\n' for i, (text, label) in enumerate(sentences))
+    (tmp_path / "grouped.csv").write_text("text,label,who\n" + rows)
+    (tmp_path / "few.csv").write_text("".join(["text,label\n", *(f'"{t}",{"ab"[i % 2]}\n' for i, (t, _) in
+                                               enumerate(sentences[:4]))]))  # fmt: skip
+    said = []
+    for name, changes in (("grouped.csv", {"group": "who"}), ("few.csv", {"held_out": 0.1})):
+        log = Log()
+        options = running.options(tmp_path, data=str(tmp_path / name), dev=None, **changes)
+        setup = set_up(basis_of(options, tmp_path / "none"), log)
+        said.append((log.of("message")[0]["text"], sum(1 for _ in setup.evaluated["held-out"].read())))
+    (groups, held_out), (few, one) = said
+    assert groups.startswith(f"{held_out} of 12 examples are held out ({held_out / 12:.0%}), whole groups, to evaluate")
+    assert held_out in (5, 7)
+    assert one == 1
+    assert few.startswith("1 of 4 examples is held out (25%) to evaluate on")
 
 
 def test_seeds_are_compared_on_one_set(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Options from Python: a value of another type is refused by name, before anything is made; NumPy's and paths are taken."""
+"""Options from Python: a value of another type is refused by name, before anything is made; paths are taken."""
 
 from collections.abc import Callable
 from dataclasses import fields

@@ -1,6 +1,7 @@
 """The fields of a record of options hold what their types say, whoever made the record.
 
-A number may be NumPy's and a path a `pathlib.Path`; a sequence of strings may be a list. The record gets the plain value.
+A number may be NumPy's and a path a `pathlib.Path`; a sequence of strings may be a list. The record gets the plain
+value.
 """
 
 import os

@@ -243,7 +243,8 @@ def _held_out_sentence(held_out: Part, whole: Part, by_group: bool) -> str:
     """How many examples are held out, and which share that is: whole groups are seldom the share that was asked for."""
     count, total = (sum(1 for _ in part.read()) for part in (held_out, whole))
     verb, groups = "is" if count == 1 else "are", ", whole groups," if by_group else ""
-    return f"{count} of {total} examples {verb} held out ({count / total:.0%}){groups} to evaluate on (--held-out, --dev)."
+    share = f"{count} of {total} examples {verb} held out ({count / total:.0%})"
+    return f"{share}{groups} to evaluate on (--held-out, --dev)."
 
 
 def _features(

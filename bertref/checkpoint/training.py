@@ -22,7 +22,7 @@ from typing import Any
 import numpy.typing as npt
 
 from ..errors import CheckpointError, InputError
-from ..plumbing.files import remove_leftovers, write_file, write_folder
+from ..plumbing.files import write_file, write_folder
 from . import tensors
 from .folder import read_weights_back, save_weights
 from .names import DECODER_BIAS
@@ -71,7 +71,9 @@ def save(folder: Path, state: TrainingState, describe: Callable[[Path], None], *
     try:
         write_folder(path, fill)
     except InputError as error:
-        raise CheckpointError(f"{error}; then add --resume to go on from the checkpoint before it") from error
+        last = latest(folder)
+        there = f"go on from {last}" if last else "begin again, because no checkpoint is there yet"
+        raise CheckpointError(f"{error}; then add --resume to {there}") from error
     for old in checkpoints(folder)[:-keep]:
         shutil.rmtree(old, ignore_errors=True)
     return path
@@ -100,7 +102,7 @@ def load(path: Path, kinds: Collection[str] | None = None) -> TrainingState:
     Raises `CheckpointError` that says which file is missing or damaged and what to do.
     """
     state_file = path / STATE
-    advice = f"remove {path} to resume from the checkpoint before it"
+    advice = _advice(path)
     try:
         summary = json.loads(state_file.read_text(encoding="utf-8"))
         version, step, scale = summary["version"], int(summary["step"]), summary["loss_scale"]
@@ -125,8 +127,18 @@ def load(path: Path, kinds: Collection[str] | None = None) -> TrainingState:
     return TrainingState(params, moments, step, scale, counts, processes)
 
 
+def _advice(path: Path) -> str:
+    """What to do about a damaged checkpoint."""
+    among = checkpoints(path.parent)
+    if path not in among:
+        return "use another one"
+    before = among[: among.index(path)]
+    if before:
+        return f"remove {path} to resume from {before[-1]}"
+    return f"no checkpoint is before it: remove {path} to begin again with --resume, or choose another --out"
+
+
 def latest(folder: Path) -> Path | None:
-    """The newest checkpoint, after clearing what a killed run left half-written; None if there is none."""
-    remove_leftovers(folder)
+    """The newest checkpoint; None if there is none."""
     found = checkpoints(folder)
     return found[-1] if found else None

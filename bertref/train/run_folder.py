@@ -8,21 +8,33 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..checkpoint import checkpoints
 from ..checkpoint.folder import WEIGHTS
 from ..errors import BertrefError, CheckpointError, InputError
-from ..plumbing.files import write_file
+from ..plumbing.files import PREFIX, remove_leftovers, write_file
 from ..precision import canonical
+from .in_use import in_use
 from .report import Report
 
 RUN_FILE = "run.json"
 FORMAT_VERSION = 1
 ROLES = ("init", "teacher")
 """What a model may be to a run."""
+ARGUMENTS = frozenset({"task", "data", "corpus"})
+"""Options that are arguments on the command line."""
+PATHS = frozenset({
+    "data", "model", "dev", "test", "teacher", "masked_words", "corpus", "config", "vocab", "eval_corpus", "init",
+})  # fmt: skip
+"""Options that name files or folders."""
+BEFORE_THE_FIRST_CHECKPOINT = frozenset({
+    RUN_FILE, "history.json", "config.json", "vocab.txt", "tokenizer.json", "tokenizer_config.json",
+})  # fmt: skip
+"""The files that a run has written when it has saved nothing of what it learns."""
 
 
 @dataclass(frozen=True)
@@ -58,27 +70,41 @@ class RunRecord:
         return cls(options, models)
 
     def must_equal(self, now: "RunRecord", folder: Path, defaults: Mapping[str, Any]) -> None:
-        """Raises `InputError` naming the options with which the run in `folder` was started differently, or a model
-        that has changed since.
+        """Raises `InputError` with what `difference` says."""
+        difference = self.difference(now, defaults)
+        if difference:
+            raise InputError(f"{folder}: can't be resumed{difference}")
+
+    def difference(self, now: "RunRecord", defaults: Mapping[str, Any]) -> str:
+        """The options with which this run was started differently, or a model that has changed since, as the end of a
+        sentence; "" if there is none. Paths differ if they lead to different places, however they are spelled.
 
         An option that a record lacks, because the version that wrote it did not have it, counts as its default.
         """
         was, given = ({**defaults, **record.options} for record in (self, now))
-        different = sorted(name for name in was.keys() | given.keys() if was.get(name) != given.get(name))
+        different = sorted(n for n in was.keys() | given.keys() if not _same(n, was.get(n), given.get(n)))
         if different:
-            pairs = ", ".join(
-                f"--{n.replace('_', '-')} was {was.get(n)!r} and is {given.get(n)!r}" for n in different
-            )
-            raise InputError(
-                f"{folder}: can't be resumed with other options: {pairs}. Give the same ones, or another --out"
-            )
+            pairs = ", ".join(f"{spelled(n)} was {was.get(n)!r} and is {given.get(n)!r}" for n in different)
+            return f" with other options: {pairs}. Give the same ones, or another --out"
         for role in ROLES:
             its, before = now.models.get(role), self.models.get(role)
             if its and before and its["sha256"] != before["sha256"]:
-                raise InputError(
-                    f"{folder}: can't be resumed: the weights of {its['path']} have changed since the run began; "
-                    "start again with another --out"
+                return (
+                    f": the weights of {its['path']} have changed since the run began; start again with another --out"
                 )
+        return ""
+
+
+def spelled(name: str) -> str:
+    """An option as the command line has it: `--name`, or `NAME` for an argument."""
+    return name.upper() if name in ARGUMENTS else f"--{name.replace('_', '-')}"
+
+
+def _same(name: str, one: Any, other: Any) -> bool:
+    if name in PATHS and one is not None and other is not None:
+        ones, others = ((each,) if isinstance(each, str) else each for each in (one, other))
+        return [Path(each).resolve() for each in ones] == [Path(each).resolve() for each in others]
+    return bool(one == other)
 
 
 def is_finished(out: Path, record: RunRecord, defaults: Mapping[str, Any]) -> bool:
@@ -95,15 +121,32 @@ def is_finished(out: Path, record: RunRecord, defaults: Mapping[str, Any]) -> bo
     return True
 
 
-def claim(out: Path, record: RunRecord, defaults: Mapping[str, Any], *, resume: bool, report: Report) -> bool:
-    """Makes `out` this run's folder; whether it was not so before. Raises `InputError` if it holds something that is
-    not to be resumed."""
+def claim(
+    out: Path, record: RunRecord, defaults: Mapping[str, Any], held: ExitStack | None, *, resume: bool, report: Report
+) -> bool:
+    """Makes `out` this run's folder; whether it was not so before. With `held` the process has the folder alone until
+    that is closed, and what a killed run left half-written is removed.
+
+    A run in it that has saved nothing gives way to one with other options. Raises `InputError` if the folder holds
+    something else that is not to be resumed, or another process works in it.
+    """
+    made = _made(out, record, defaults, resume=resume, report=report)
+    if held is not None:
+        held.enter_context(in_use(out / RUN_FILE))
+        remove_leftovers(out)
+    return made
+
+
+def _made(out: Path, record: RunRecord, defaults: Mapping[str, Any], *, resume: bool, report: Report) -> bool:
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: is a file; --out names a folder")
+    before = RunRecord.read(out)
+    if before is not None and (not resume or before.difference(record, defaults)) and _cleared(out):
+        report("message", {"text": f"{out}: the run in it had saved no checkpoint; starting from the beginning."})
+        before, resume = None, False
     holds_something = out.is_dir() and any(out.iterdir())
     if holds_something and not resume:
         raise InputError(f"{out}: is not empty; add --resume to go on with the run in it, or choose another --out")
-    before = RunRecord.read(out)
     if before is not None:
         before.must_equal(record, out, defaults)
         return False
@@ -119,12 +162,28 @@ def claim(out: Path, record: RunRecord, defaults: Mapping[str, Any], *, resume: 
     return True
 
 
+def _cleared(out: Path) -> bool:
+    """Removes the files of a run that has saved nothing, if the folder holds nothing else and no process works in it;
+    whether that is done."""
+    found = list(out.iterdir())
+    if not all(path.name in BEFORE_THE_FIRST_CHECKPOINT or path.name.startswith(PREFIX) for path in found):
+        return False
+    with in_use(out / RUN_FILE) as alone:
+        if alone:
+            remove_leftovers(out)
+            for name in BEFORE_THE_FIRST_CHECKPOINT:
+                (out / name).unlink(missing_ok=True)
+    return alone
+
+
 @contextmanager
 def claimed(
-    out: Path, record: RunRecord, defaults: Mapping[str, Any], *, resume: bool, report: Report
+    out: Path, record: RunRecord, defaults: Mapping[str, Any], held: ExitStack | None, *, resume: bool, report: Report
 ) -> Iterator[None]:
     """As `claim`, for a run that is set up inside: if that can't be, a new folder is given back."""
-    made = claim(out, record, defaults, resume=resume, report=report)
+    made = claim(out, record, defaults, held, resume=resume, report=report)
+    if not made and not checkpoints(out):
+        report("message", {"text": f"{out}: holds no checkpoint; starting from the beginning."})
     try:
         yield
     except BertrefError:

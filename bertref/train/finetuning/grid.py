@@ -15,6 +15,7 @@ import math
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -109,10 +110,18 @@ def run_grid(
 
     Raises what `finetune` does; experiments that are finished stay.
     """
+    with ExitStack() as held:
+        return _run(options, axes, report, should_stop, held)
+
+
+def _run(
+    options: FinetuneOptions, axes: Mapping[str, Sequence[Any]], report: Report, should_stop: Callable[[], bool],
+    held: ExitStack,
+) -> GridResult:  # fmt: skip
     out = Path(options.out)
     settings = recorded(replace(options, **{name: values[0] for name, values in axes.items()})).options
     record = RunRecord({**settings, "grid": {name: list(values) for name, values in axes.items()}})
-    claim(out, record, {**default_options(), "grid": {}}, resume=options.resume, report=report)
+    claim(out, record, {**default_options(), "grid": {}}, held, resume=options.resume, report=report)
     done, metric = _read(out), ""
     planned = list(combinations(options, axes))
     for number, (name, values, each) in enumerate(planned, 1):

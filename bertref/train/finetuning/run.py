@@ -11,6 +11,7 @@ Source: Devlin et al. 2019, section 4 and appendix A.3; `run_classifier.py`.
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -76,9 +77,16 @@ def finetune(
     `ProcessLost` where another process of `world` has ended.
     """
     must_be(options, FinetuneOptions)
-    out, report = Path(options.out), silent if world.rank else report
+    with ExitStack() as held:
+        return _run(options, silent if world.rank else report, should_stop, world, held)
+
+
+def _run(
+    options: FinetuneOptions, report: Report, should_stop: Callable[[], bool], world: World, held: ExitStack
+) -> FinetuneResult:
+    out = Path(options.out)
     must_want_the_same(world, asdict(options))
-    begun = in_turn(world, lambda: _begin(options, world, report))
+    begun = in_turn(world, lambda: _begin(options, world, report, held))
     if begun is None:
         report("message", {"text": f"{out}: this run has finished; nothing is left to learn."})
         predictions.predict(options, out, report, world)
@@ -108,9 +116,10 @@ class _Begun(NamedTuple):
     history: History
 
 
-def _begin(options: FinetuneOptions, world: World, report: Report) -> _Begun | None:
-    """Everything before the first step; None if the run has finished. The folder is claimed by process 0."""
-    out, record = Path(options.out), recorded(options)
+def _begin(options: FinetuneOptions, world: World, report: Report, held: ExitStack) -> _Begun | None:
+    """Everything before the first step; None if the run has finished. The folder is claimed by process 0, which has it
+    alone until `held` is closed."""
+    out, record, first = Path(options.out), recorded(options), world.rank == 0
     predictions.check(options)
     if options.resume and is_finished(out, record, default_options()):
         return None
@@ -118,7 +127,8 @@ def _begin(options: FinetuneOptions, world: World, report: Report) -> _Begun | N
     needed = {"init": (options.model, basis.model), "teacher": (options.teacher, basis.teacher)}
     models = {role: recorded_model(name, model) for role, (name, model) in needed.items() if name and model}
     record = replace(record, models=models)
-    with claimed(out, record, default_options(), resume=options.resume or world.rank > 0, report=report):
+    alone = held if first else None
+    with claimed(out, record, default_options(), alone, resume=options.resume or not first, report=report):
         setup = set_up(basis, report, world)
         predictions.check_labels(options, basis.kind, setup.labels)
         must_have_work(world, cast(int, setup.basis.options.batch_size))

@@ -9,6 +9,7 @@ import numpy as np
 from ...arrays import Namespace
 from ...errors import BertrefError, InputError, ProcessLost
 from ...optim.flat import each
+from ..run_folder import spelled
 from ..start import weights_digest
 from ..step import State
 from .world import HostArray, World
@@ -48,7 +49,7 @@ def must_want_the_same(world: World, options: Mapping[str, Any]) -> None:
     for rank, its in enumerate(others, 1):
         different = sorted(name for name in first.keys() | its.keys() if first.get(name) != its.get(name))
         if different:
-            pairs = ", ".join(f"--{n.replace('_', '-')} is {its.get(n)!r}, not {first.get(n)!r}" for n in different)
+            pairs = ", ".join(f"{spelled(n)} is {its.get(n)!r}, not {first.get(n)!r}" for n in different)
             raise InputError(f"process {rank} has other options than process 0: {pairs}. Give all the same ones")
 
 

@@ -10,6 +10,7 @@ Source: `run_pretraining.py`.
 
 import math
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -62,10 +63,17 @@ def pretrain(
     `TrainingDiverged` when the loss stops making sense, `ProcessLost` where another process of `world` has ended.
     """
     must_be(options, PretrainOptions)
-    out, report = Path(options.out), silent if world.rank else report
+    with ExitStack() as held:
+        return _run(options, silent if world.rank else report, should_stop, world, held)
+
+
+def _run(
+    options: PretrainOptions, report: Report, should_stop: Callable[[], bool], world: World, held: ExitStack
+) -> Result:
+    out = Path(options.out)
     must_want_the_same(world, asdict(options))
     must_have_work(world, options.batch_size)
-    begun = in_turn(world, lambda: _begin(options, world, report))
+    begun = in_turn(world, lambda: _begin(options, world, report, held))
     if begun is None:
         report("message", {"text": f"{out}: this run has finished; nothing is left to do."})
         return Result("already finished", options.steps, out, {}, None, [])
@@ -101,9 +109,10 @@ class _Begun(NamedTuple):
     state: State
 
 
-def _begin(options: PretrainOptions, world: World, report: Report) -> _Begun | None:
-    """Everything before the first step; None if the run has finished. The folder is claimed by process 0."""
-    out, record = Path(options.out), recorded(options)
+def _begin(options: PretrainOptions, world: World, report: Report, held: ExitStack) -> _Begun | None:
+    """Everything before the first step; None if the run has finished. The folder is claimed by process 0, which has it
+    alone until `held` is closed."""
+    out, record, first = Path(options.out), recorded(options), world.rank == 0
     if options.resume and is_finished(out, record, default_options()):
         return None
     origin = open_origin(options, out)
@@ -112,7 +121,8 @@ def _begin(options: PretrainOptions, world: World, report: Report) -> _Begun | N
     models = {role: recorded_model(name, model) for role, (name, model) in needed.items() if name and model}
     record = replace(record, models=models)
     options = replace(options, config=options.config or (preset_name(origin) if origin else DEFAULT_CONFIG))
-    with claimed(out, record, default_options(), resume=options.resume or world.rank > 0, report=report):
+    alone = held if first else None
+    with claimed(out, record, default_options(), alone, resume=options.resume or not first, report=report):
         setup, state = _start(options, basis, out, report, world)
     return _Begun(options, setup, state)
 

@@ -11,12 +11,14 @@ from . import render
 
 LEFT_OUT = frozenset({"step", "on"})
 KNOWN = {
-    "classification": '"A fine film."', "regression": '"A man sings." --pair "A man is singing."',
+    "classification": '"A fine film."', "regression": '"A fine film."',
     "multi-label": '"A fine film."', "question-answering": '--question "Who left?" --context "Ada left."',
     "multiple-choice": '"It rained," --choice "so we left." --choice "so we sang."',
     "token-classification": '"Ada Lovelace lived in London."',
 }  # fmt: skip
 """Kind of task -> what follows `predict --model DIR` in an example."""
+PAIR = '"A man sings." --pair "A man is singing."'
+"""The same for pairs of texts."""
 
 
 class Finetuning(render.Training):
@@ -28,6 +30,7 @@ class Finetuning(render.Training):
         super().__init__(every_report=every_report)
         self._kind = ""
         self._metric = ""
+        self._pairs = False
         self._one_of_many = False
 
     def __call__(self, event: str, values: dict[str, Any]) -> None:
@@ -51,7 +54,7 @@ class Finetuning(render.Training):
         self._try(v["out"])
 
     def _start(self, v: dict[str, Any]) -> None:
-        self._kind, self._metric = v["kind"], v["metric"]
+        self._kind, self._metric, self._pairs = v["kind"], v["metric"], v.get("pairs", False)
         self._curve, self._last_line = [], -math.inf
         labels = f", {v['labels']} label{'s' * (v['labels'] > 1)}" if v["labels"] else ""
         render.message(f"{v['task']}: {v['examples']:,} examples{labels}; {v['parameters']:,} parameters")
@@ -75,7 +78,8 @@ class Finetuning(render.Training):
 
     def _try(self, folder: str) -> None:
         render.message(f"The model is in {folder}. Try it:")
-        render.out.print(f"bertref predict --model {shlex.quote(folder)} {KNOWN[self._kind]}", markup=False)
+        example = PAIR if self._pairs else KNOWN[self._kind]
+        render.out.print(f"bertref predict --model {shlex.quote(folder)} {example}", markup=False)
 
 
 def number(value: float) -> str:

@@ -9,6 +9,8 @@ from .source import Source
 SAFETENSORS = "model.safetensors"
 PICKLED = "pytorch_model.bin"
 INDEX = ".index.json"
+ENDINGS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".index", ".onnx", ".h5")
+"""Of files of weights, and of what is taken for them."""
 CANDIDATES = (SAFETENSORS, SAFETENSORS + INDEX, PICKLED, PICKLED + INDEX)
 """In a folder the first of these is read, as Hugging Face's loaders do; then TensorFlow's `*.index`; then `*.ckpt`."""
 
@@ -28,8 +30,16 @@ def open_source(path: Path) -> Source:
     if path.exists() or path.is_symlink():
         raise CheckpointError(f"{path}: {obstacle(path)}")
     raise CheckpointError(
-        f"{path}: no such folder or file; name a model's folder, a file of weights, or a .ckpt prefix"
+        f"{path}: no such folder or file; name a model's folder, a file of weights, or a .ckpt prefix{_download(path)}"
     )
+
+
+def _download(path: Path) -> str:
+    """How to get a model, where what is named looks like one of Hugging Face's hub: NAME or OWNER/NAME."""
+    owned = len(path.parts) == 2 and not path.parent.exists()
+    if path.is_absolute() or path.suffix in ENDINGS or not (len(path.parts) == 1 or owned):
+        return ""
+    return f".\nNothing is downloaded; for a model of Hugging Face: hf download {path} --local-dir {path.name}"
 
 
 def folder_of(path: Path) -> Path:

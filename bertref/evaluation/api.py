@@ -14,6 +14,7 @@ import numpy as np
 from ..api import Model
 from ..data.tasks.catalogue import DataSetInfo, data_set_info
 from ..data.tasks.examples import Part
+from ..data.tasks.places import with_path
 from ..errors import InputError
 from ..inference.sequence_classification import problem_of
 from ..inference.team import Team
@@ -112,7 +113,8 @@ def _result(
     options: EvaluateOptions, info: DataSetInfo, kind: EvaluationKind, part: Part, answered: _Answered,
     advance: Callable[[int], None],
 ) -> PartResult:  # fmt: skip
-    answers = answered.answers(_counted(part, advance))
+    with with_path(part):
+        answers = answered.answers(_counted(part, advance))
     if not len(answers):
         raise InputError(f"{options.data}: {part.name} holds no example")
     also = [name for name in (info.metric, *info.metrics) if name in METRICS.get(cast(Any, info.kind), ())]

@@ -42,6 +42,8 @@ def check_kinds(options: Any, kind: str, kinds_of: Mapping[str, tuple[str, ...]]
             raise InputError(f"--{shown(name)} does nothing for {kind}; leave it out")
     if "stride" in given and kind in TEXTS and not given & {"windows", "answer_windows"}:
         raise InputError("--stride does nothing without --windows; leave it out")
+    if {"truncate", "windows"} <= given:
+        raise InputError("--truncate does nothing with --windows, through which the whole text is read; leave one out")
 
 
 def check_needs(options: Any, needs: Mapping[str, str]) -> None:

@@ -77,7 +77,10 @@ def _scores(answer: GivenAnswer, table: dict[str, int]) -> list[float]:
     if isinstance(given, dict):
         for label in given:
             number_of(table, label, answer.where)
-        given = [given.get(label) for label in table]
+        missing = [label for label in table if label not in given]
+        if missing:
+            raise InputError(f"{answer.where}: the scores have none for the label {missing[0]!r}")
+        given = [given[label] for label in table]
     if not isinstance(given, list) or len(given) != len(table):
         raise InputError(f"{answer.where}: the scores have to be a number for each of the labels {', '.join(table)}")
     return [number(value, answer.where) for value in given]

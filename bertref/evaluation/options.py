@@ -64,7 +64,9 @@ class EvaluateOptions:
         object.__setattr__(self, "task", known_name(self.task))
         if self.truncate is not None:
             check_truncate(self.truncate)
-        if (self.model is None) == (self.predictions is None):
+        if self.model is not None and self.predictions is not None:
+            raise InputError("give --model or --predictions, not both: one of them has the answers that are judged")
+        if self.model is None and self.predictions is None:
             raise InputError(
                 "give --model (or set BERTREF_MODEL), whose answers are judged, or --predictions, answers in a file"
             )

@@ -160,6 +160,8 @@ def number(label: Any, place: str) -> float:
     """A regression's target. Raises `InputError` for what is no finite number."""
     try:
         value = float(label)
+        if isinstance(label, str) and "_" in label:  # 1_000, which is Python's alone
+            raise ValueError(label)
     except (TypeError, ValueError):
         raise InputError(f"{place}: {label!r} is not a number") from None
     if not np.isfinite(value):

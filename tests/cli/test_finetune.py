@@ -148,3 +148,45 @@ def test_labels_are_counted(count: int, said: str, monkeypatch: pytest.MonkeyPat
         "learning_rate": 1e-5, "precision": "float32", "backend": "numpy", "first_step": 0,
     })  # fmt: skip
     assert f"3 {said} 7 parameters" in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("--windows", "--truncate", "tail"), "--truncate does nothing with --windows"),
+        (("--test", "dev.csv"), "--test does nothing without --predict-on test"),
+        (("--model", "bert-base-uncased"), "hf download bert-base-uncased --local-dir bert-base-uncased"),
+        (("--dev", "parts"), "parts/dev: holds folders (dry, wet) where texts are expected"),
+    ],
+)
+def test_what_a_user_meets_says_what_to_do(folder: Path, more: tuple[str, ...], said: str) -> None:
+    for label in ("dry", "wet"):
+        for part in ("train", "dev"):
+            (folder / "parts" / part / label).mkdir(parents=True, exist_ok=True)
+    done = finetune(folder, "--out", "refused", *more)
+    assert (done.returncode, said in done.stderr) == (2, True), done.stderr
+    assert not (folder / "refused").exists()
+
+
+def test_a_path_is_no_name_of_a_hub(folder: Path) -> None:
+    for path in ("model/nowhere", "nowhere.safetensors", str(folder / "nowhere")):
+        assert "hf download" not in finetune(folder, "--model", path).stderr
+
+
+def test_an_error_about_an_example_has_its_path(folder: Path) -> None:
+    (folder / "deep").mkdir()
+    (folder / "deep" / "dev.csv").write_text("text,label\nthe sea,damp\n")
+    done = finetune(folder, "--out", "refused", "--dev", "deep/dev.csv")
+    assert "bertref: deep/dev.csv, line 2: the label 'damp' is unknown" in done.stderr
+
+
+@pytest.mark.parametrize(("task", "text"), [("classification", "text,pair,label\n"), ("regression", "text,label\n")])
+def test_the_example_at_the_end_is_of_the_data(folder: Path, task: str, text: str) -> None:
+    pairs = "pair" in text
+    rows = [f"the sea,{'the river,' if pairs else ''}{i % 2}\n" for i in range(4)]
+    (folder / f"{task}.csv").write_text(text + "".join(rows))
+    given = ["finetune", task, f"{task}.csv", "--dev", f"{task}.csv", "--model", "model", "--steps", "1",
+             "--max-length", "24", "--out", f"end-{task}"]  # fmt: skip
+    done = in_process(*given, cwd=folder, BERTREF_CACHE=str(folder / "cache"))
+    assert done.returncode == 0, done.stderr
+    assert ("--pair" in done.stdout) is pairs

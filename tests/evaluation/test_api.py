@@ -271,7 +271,7 @@ def test_what_does_not_fit_is_refused(
     ("changes", "message"),
     [
         ({}, r"give --model \(or set BERTREF_MODEL\), whose answers are judged, or --predictions"),
-        ({"model": "a", "predictions": "b"}, "give --model"),
+        ({"model": "a", "predictions": "b"}, "give --model or --predictions, not both"),
         ({"predictions": "a", "max_examples": 3}, "--max-examples goes with --model"),
         ({"predictions": "a", "vectors": 3}, "--plot-vectors goes with --model"),
         ({"predictions": "a", "max_length": 64}, "--max-length goes with --model"),
@@ -359,3 +359,11 @@ def test_only_files_of_the_folder_are_removed(folder: Path, tmp_path: Path) -> N
     (out / "results.json").write_text(json.dumps(stored | {"files": ["../mine.txt", *stored["files"]]}))
     evaluate(folder, "classification", "texts.csv", "texts", out=str(out))
     assert (tmp_path / "mine.txt").read_text() == "kept"
+
+
+def test_scores_that_lack_a_label_name_it(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "p.jsonl"
+    path.write_text('{"scores": {"good": 0.9}}\n' * 4)
+    options = EvaluateOptions("classification", str(folder / "one.csv"), predictions=str(path), labels=("bad", "good"))
+    with pytest.raises(InputError, match=r"p\.jsonl, line 1: the scores have none for the label 'bad'"):
+        bertref.evaluate(options)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import InputError
-from ..pretraining.text_files import read_lines
+from ..pretraining.text_files import JSONL, ending, read_lines
 from .examples import Part, TokenExample
 
 DOCUMENT = "-DOCSTART-"
@@ -78,6 +78,8 @@ def _with_end(lines: Iterator[str]) -> Iterator[str]:
 
 def _layout(path: Path, columns: WordColumns, labelled: bool) -> _Layout:
     """As the file's first line shows it that has words for certain."""
+    if ending(path) in (".json", *JSONL):
+        raise InputError(f"{path}: JSON is not read; words stand in columns, a word a line with its label behind it")
     for number, line in enumerate(read_lines(path), start=1):
         if line.strip() and not line.startswith((DOCUMENT, COMMENT)):
             return _layout_of(line, columns, f"{path}, line {number}", labelled)

@@ -67,6 +67,8 @@ def reading_of(info: DataSetInfo, options: ColumnOptions, notes: Notes | None) -
             raise InputError(f"--{name} says nothing about the files of {info.name}; leave it out")
     if info.layout == "columns":
         word, label = _column("text", options.text), _column("label", options.label)
+        if label == (word or 1):
+            raise InputError(f"the words and the labels are one column, {label}; name two (--text, --label)")
         return ReadingOptions(words=WordColumns(word or 1, label), notes=notes)
     columns = Columns(options.text, options.pair, options.label, options.group)
     return ReadingOptions(columns=columns, form=TableFormat(options.delimiter, header=options.header), notes=notes)
@@ -118,6 +120,8 @@ def open_data_set(
         if file is not None:
             if not file.exists():
                 raise InputError(f"{file}: no such file or folder")
+            if file.is_dir() and not (info.kind == "classification" and info.layout in ("texts", "reviews")):
+                raise InputError(f"{file}: is a folder; the file of the {part} part is needed")
             parts[part] = reader.file(part, file, info, how)
     if not parts:
         raise InputError(f"no data given for {info.name}; name a folder or a file")

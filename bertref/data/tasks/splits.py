@@ -28,7 +28,7 @@ def split(
         what = "group" if by_group else "example"
         raise InputError(
             f"{part.files[0]}: {len(keys)} {what}{'' if len(keys) == 1 else 's'} can't be split into two parts; name a "
-            "file for validation"
+            "file for validation (--dev)"
         )
     count = min(max(round(share * len(keys)), 1), len(keys) - 1)
     drawn = {keys[i] for i in generator(seed, "held_out").permutation(len(keys))[:count].tolist()}
@@ -64,5 +64,5 @@ def _side(part: Part, name: str, belongs: Callable[[int, Example], bool], settin
 
 def _group(example: Example) -> str:
     if example.group is None:
-        raise InputError(f"{example.place}: it has no group; name the groups' column, or split without groups")
+        raise InputError(f"{example.place}: no group; name the groups' column (--group), or split without groups")
     return example.group

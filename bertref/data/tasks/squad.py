@@ -35,13 +35,13 @@ LAYOUT = 'SQuAD\'s own layout is read, {"data": [{"title", "paragraphs": [{"cont
 
 @dataclass
 class _Counts:
-    """Of one reading: questions, answers, those found elsewhere than at their start, those found nowhere, questions
-    left out, and those that are impossible and have answers."""
+    """Of one reading: questions, answers, those found elsewhere than at their start; the questions of those found
+    nowhere, questions left out, and those that are impossible and have answers."""
 
     questions: int = 0
     answers: int = 0
     moved: int = 0
-    nowhere: int = 0
+    nowhere: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     contradictory: list[str] = field(default_factory=list)
 
@@ -61,17 +61,19 @@ def squad_part(
     def read() -> Iterator[SpanExample]:
         counts = _Counts()
         yield from _questions(path, counts, training=training, answered=answered)
-        _report(path, counts, tell)
+        _report(path, counts, tell, training=training)
 
     return Part(name, (path,), read, {"training": training})
 
 
-def _report(path: Path, counts: _Counts, tell: Notes) -> None:
+def _report(path: Path, counts: _Counts, tell: Notes, *, training: bool) -> None:
     if counts.moved:
         tell(f"{path}: {counts.moved} of {counts.answers} answers are not at their answer_start; "
              "the nearest place with the same text was taken")  # fmt: skip
     if counts.nowhere:
-        tell(f"{path}: {counts.nowhere} of {counts.answers} answers are not in their context")
+        what = "are left out" if training else "count as they are"
+        tell(f"{path}: {len(counts.nowhere)} of {counts.answers} answers are not in their context and {what}; the "
+             f"first is that of question {counts.nowhere[0]}")  # fmt: skip
     if counts.contradictory:
         tell(f"{path}: {len(counts.contradictory)} of {counts.questions} questions have answers, but is_impossible: "
              f"true, and are taken as without; the first is {counts.contradictory[0]}")  # fmt: skip
@@ -89,6 +91,8 @@ def load_json(path: Path) -> Any:
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8: a wrong byte at offset {error.start}; convert the file first") from None
     except ValueError as error:
+        if not text.strip():
+            raise InputError(f"{path}: is empty") from None
         if "Extra data" in str(error):
             raise InputError(f"{path}: more than one JSON value; {LAYOUT}") from None
         raise InputError(f"{path}: not JSON: {error}") from None
@@ -149,18 +153,19 @@ def _example(qa: Any, key: str, context: str, title: str, where: str, counts: _C
             counts.contradictory.append(key)
         return SpanExample(key, question, context, answerable=False, group=title)
     given = _get(qa, "answers", where) if "answers" in qa else []
-    answers = tuple(_answer(answer, context, where, counts) for answer in given)
+    answers = tuple(_answer(answer, context, key, where, counts) for answer in given)
     return SpanExample(key, question, context, answers, True if answers else None, title)
 
 
-def _answer(answer: Any, context: str, where: str, counts: _Counts) -> Answer:
+def _answer(answer: Any, context: str, key: str, where: str, counts: _Counts) -> Answer:
     text, start = _filled(answer, "text", where), _get(answer, "answer_start", where)
     counts.answers += 1
     if start >= 0 and context.startswith(text, start):
         return Answer(text, start)
     found = _nearest(context, text, max(start, 0))
     counts.moved += found != NOWHERE
-    counts.nowhere += found == NOWHERE
+    if found == NOWHERE:
+        counts.nowhere.append(key)
     return Answer(text, found)
 
 

@@ -24,6 +24,8 @@ from ..pretraining.text_files import JSONL, ending, read_lines
 DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".txt": "\t"}
 """The ending before any `.gz` -> what separates the columns."""
 TABLES = (*DELIMITERS, *JSONL)
+BINARY = (".xlsx", ".xls", ".ods", ".parquet", ".arrow", ".feather")
+"""Tables that no delimiter makes readable."""
 WORDS = {"\t": "tabs", ";": "semicolons", ",": "commas", "|": "bars", " ": "spaces"}
 BARE_RETURN = "a line ends at a carriage return alone (\\r), as in old files of the Macintosh; convert them to \\n"
 UNFIT = '"\r\n'
@@ -96,8 +98,10 @@ def _quoted(names: Sequence[str]) -> str:
 
 def _table_rows(path: Path, form: TableFormat, on_broken: OnBroken | None) -> Iterator[TableRow]:
     delimiter = form.delimiter or DELIMITERS.get(ending(path))
+    if delimiter is None and ending(path) in BINARY:
+        raise InputError(f"{path}: such files are not read; save the table as CSV ({' '.join(TABLES)} are read)")
     if delimiter is None:
-        raise InputError(f"{path}: not a table by its ending ({' '.join(TABLES)}, .gz of these); give its delimiter")
+        raise InputError(f"{path}: not a table by its ending ({' '.join(TABLES)}, .gz of these); give its --delimiter")
     quoting = delimiter != "\t" if form.quoting is None else form.quoting
     records = _quoted_records(path, delimiter) if quoting else _plain_records(path, delimiter)
     names: Sequence[str] = form.names
@@ -138,9 +142,10 @@ def _check_delimiter(path: Path, line: int, record: list[str], delimiter: str, o
         return
     for other in others:
         if other not in (delimiter, " ") and other in record[0]:
+            shown = {"\t": "'\\t'"}.get(other, repr(other))
             raise InputError(
                 f"{path}, line {line}: one column was found between {WORDS.get(delimiter, repr(delimiter))}, but the "
-                f"line has {WORDS[other]}; give the delimiter {other!r}, or name the file by what it is"
+                f"line has {WORDS[other]}; give --delimiter {shown}, or name the file by what it is"
             )
 
 

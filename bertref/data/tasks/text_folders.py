@@ -62,6 +62,10 @@ def _names(folder: Path) -> list[str]:
 
 
 def _texts(folder: Path) -> list[Path]:
+    inner = [name for name in _names(folder) if (folder / name).is_dir()]
+    if inner:
+        raise InputError(f"{folder}: holds folders ({', '.join(inner[:5])}) where texts are expected; a part is a "
+                         "folder with one of texts for each label")  # fmt: skip
     found = [folder / name for name in _names(folder) if ending(Path(name)) in IN_FOLDERS]
     if not found:
         raise InputError(f"{folder}: no texts in it ({' '.join(filter(None, IN_FOLDERS))}, .gz of these, or no ending)")

@@ -6,6 +6,7 @@ that belongs to it; `label`, `labels`, `score` ... A text that is named has no s
 
 import json
 import math
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -81,15 +82,25 @@ def choose(columns: Columns, names: Sequence[str], where: str, *, labelled: bool
             raise no_column(where, wanted, names)
     text = columns.text or next((known for known in TEXTS if known in names), None)
     if text is None:
-        raise no_column(where, "text", names)
+        raise _not_found(where, "text", names, columns)
     pairs = () if columns.text else TEXTS[text]
     label = columns.label or next((known for known in LABELS if known in names), None)
     if label not in names:
         if labelled:
-            raise no_column(where, "label", names)
+            raise _not_found(where, "label", names, replace(columns, text=text))
         label = None
     pair = columns.pair or next((known for known in pairs if known in names), None)
+    if text == label:
+        raise InputError(f"{where}: the text and the label are one column, {text!r}; name two (--text, --label)")
     return replace(columns, text=text, pair=pair, label=label)
+
+
+def _not_found(where: str, what: str, names: Sequence[str], columns: Columns) -> InputError:
+    """The error for a column that no name shows, with the option that names it."""
+    used = (columns.text, columns.pair, columns.label, columns.group)
+    others = [name for name in names if name not in used and name not in (LABELS if what == "text" else ())]
+    chosen = shlex.quote(others[0]) if len(others) == 1 else "COLUMN"
+    return InputError(f"{no_column(where, what, names)}; name it: --{what} {chosen}")
 
 
 def _example(path: Path, row: TableRow, kind: Kind, columns: Columns, *, labelled: bool) -> TextExample:
@@ -148,6 +159,8 @@ def finite(value: Any, column: str, where: str) -> float:
     try:
         number = float(value)
     except (TypeError, ValueError):
+        number = None
+    if isinstance(value, str) and "_" in value:  # 1_000, which is Python's alone
         number = None
     if number is None or not math.isfinite(number):
         raise InputError(f"{where}: {column!r} is {str(value)[:40]!r}; a finite number is needed")

@@ -9,6 +9,7 @@ import numpy as np
 from ...data.batch import Batch
 from ...data.tasks.catalogue import DataSetInfo, data_set_info
 from ...data.tasks.examples import Part, TextExample
+from ...data.tasks.places import with_path
 from ...errors import InputError
 from ...evaluation.settings import choice_settings, span_settings, text_settings, token_settings
 from ...evaluation.token_metrics import default_metric
@@ -69,8 +70,9 @@ class Kind:
         """Reads a part to evaluate on, so that what is wrong with it is said before the training. Raises `InputError`,
         naming the place, for a label that is not among these."""
         table = numbers_of(labels)
-        for example in part.read():
-            self.check(example, table)
+        with with_path(part):
+            for example in part.read():
+                self.check(example, table)
 
 
 def _known_labels(example: TextExample, table: dict[str, int]) -> None:

@@ -50,6 +50,8 @@ def predict(options: FinetuneOptions, out: Path, report: Report, world: World) -
 def _wanted(options: FinetuneOptions, out: Path) -> list[EvaluateOptions]:
     shared = {name: getattr(options, name) for name in SHARED}
     shared["windows"] = options.windows or options.answer_windows
+    if shared["windows"]:
+        shared["truncate"] = None
     dtype = "float64" if options.precision == "float64" else "float32"
     found = []
     for name in options.predict_on:

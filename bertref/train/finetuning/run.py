@@ -167,7 +167,7 @@ def _start(basis: FinetuneBasis, setup: FinetuneSetup, out: Path, report: Report
 def _overview(setup: FinetuneSetup, state: State) -> dict[str, Any]:
     options = setup.basis.options
     return {
-        "task": options.task, "kind": setup.basis.info.kind, "metric": options.metric,
+        "task": options.task, "kind": setup.basis.info.kind, "pairs": setup.has_pairs, "metric": options.metric,
         "backend": options.backend, "precision": options.precision, "model": options.model,
         "parameters": count(state.params), "labels": len(setup.labels), "examples": setup.store.counted["examples"],
         "units": len(setup.store), "first_step": state.step, "steps": setup.steps,

@@ -12,8 +12,9 @@ from ...checkpoint.load import describe
 from ...checkpoint.sources import open_source
 from ...config import BertConfig, Numerics
 from ...data.tasks.catalogue import DataSetInfo, data_set_info
-from ...data.tasks.examples import DataSet, Part
+from ...data.tasks.examples import DataSet, Part, TextExample
 from ...data.tasks.opening import open_data_set, reading_of
+from ...data.tasks.places import with_path
 from ...data.tasks.splits import sampled, split
 from ...errors import InputError
 from ...evaluation import check_metrics
@@ -142,6 +143,12 @@ class FinetuneSetup:
         return model_shapes(self.basis, self.labels)
 
     @property
+    def has_pairs(self) -> bool:
+        """Whether the examples are pairs of texts, as the first one is."""
+        first = next(self.data.parts["train"].read(), None)
+        return isinstance(first, TextExample) and first.pair is not None
+
+    @property
     def extra(self) -> dict[str, tuple[int, ...]]:
         """The parameters that only the objective has: kept with the run, and not saved with the model."""
         return dict(self.recipe.objective.extra_parameters(self.basis.config))
@@ -264,10 +271,11 @@ def _features(
                 report("prepare", {"examples": counted.get("examples", number)})
             yield unit
 
-    store = open_or_make(
-        cache_folder() / digest, told(), features.columns, features.width, counted,
-        padding=basis.config.pad_token_id, note=lambda text: report("message", {"text": text}),
-    )  # fmt: skip
+    with with_path(part):
+        store = open_or_make(
+            cache_folder() / digest, told(), features.columns, features.width, counted,
+            padding=basis.config.pad_token_id, note=lambda text: report("message", {"text": text}),
+        )  # fmt: skip
     for what, number in store.counted.items():
         if number and what != "examples":
             report("message", {"text": f"{part.name}: {number} of {store.counted['examples']} examples {what}."})

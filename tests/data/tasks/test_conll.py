@@ -84,6 +84,12 @@ def test_bad_files(tmp_path: Path, content: str | bytes, columns: WordColumns | 
     assert message in str(caught.value)
 
 
+def test_json_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.json", '{"words": ["a", "b"]}\n')
+    with pytest.raises(InputError, match=r"a\.json: JSON is not read; words stand in columns"):
+        read(token_part("train", path))
+
+
 def test_the_published_files(data_dir: Path) -> None:
     for name, sentences, words in (("train", 3394, 62730), ("dev", 1009, 15733)):
         found = list(token_part(name, data_dir / "data" / "wnut17" / f"{name}.conll").read())

@@ -76,5 +76,5 @@ def test_bad_splits() -> None:
         split(part(groups=1), 0.5, by_group=True)
     with pytest.raises(InputError, match=r"a\.csv: 0 examples can't be split"):
         split(part(0), 0.5)
-    with pytest.raises(InputError, match=r"a\.csv, line 0: it has no group"):
+    with pytest.raises(InputError, match=r"a\.csv, line 0: no group"):
         split(part(groups=0), 0.5, by_group=True)

@@ -59,15 +59,21 @@ def test_an_answer_elsewhere_is_found_and_counted_once(tmp_path: Path) -> None:
     examples = read(squad_part("dev", path, said.append, training=False))
     assert [[a.start for a in e.answers] for e in examples] == [[13], [8], [NOWHERE], [NOWHERE, 21]]
     moved = f"{path}: 3 of 5 answers are not at their answer_start; the nearest place with the same text was taken"
-    nowhere = f"{path}: 2 of 5 answers are not in their context"
-    assert said == [moved, nowhere]
+    nowhere, first = f"{path}: 2 of 5 answers are not in their context and", "; the first is that of question 3"
+    assert said == [moved, f"{nowhere} count as they are{first}"]
     said.clear()
     training = read(squad_part("train", path, said.append, training=True))
     assert [(e.place, e.answers) for e in training] == [
         ("1", (Answer("Bob", 13),)), ("2", (Answer("Bob", 8),)), ("4", (Answer("Cid", 21),)),
     ]  # fmt: skip
     left = f"{path}: left out 1 questions without an answer to learn from, the first is 3"
-    assert said == [moved, nowhere, left]
+    assert said == [moved, f"{nowhere} are left out{first}", left]
+
+
+def test_an_empty_file_is_called_so(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.json", "")
+    with pytest.raises(InputError, match=r"a\.json: is empty$"):
+        read(squad_part("train", path, training=True))
 
 
 def test_of_several_places_the_nearest_is_taken(tmp_path: Path) -> None:

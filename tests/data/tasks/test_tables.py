@@ -105,7 +105,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     ("name", "content", "message"),
     [
         ("a.csv", "text\tlabel\na\tx\n", "line 1: one column was found between commas, but the line has tabs"),
-        ("a.csv", "text;label\na;x\n", "has semicolons; give the delimiter ';'"),
+        ("a.csv", "text;label\na;x\n", "has semicolons; give --delimiter ';', or"),
         ("a.tsv", "text,label\na,x\n", "line 1: one column was found between tabs, but the line has commas"),
         ("a.csv", 'text,label\na,x\n"b,y\nc,z\n', "line 3: broken quoting: a quote that opens in the row beginning"),
         ("a.csv", 'text,label\n"a" b,x\n', "line 2: broken quoting: in the row beginning here something follows"),
@@ -123,6 +123,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
         ("a.jsonl", '{"text": "a"}\n{"text"\n', "line 2: not JSON"),
         ("a.jsonl", '["a"]\n', "line 1: a JSON object is expected"),
         ("a.dat", "text,label\n", "not a table by its ending"),
+        ("a.xlsx", "text,label\n", "such files are not read; save the table as CSV (.csv "),
         ("a.csv", b"text,label\n\xff,x\n", "not UTF-8: byte 0xff at offset 11"),
         ("a.csv.gz", "", "no rows"),
     ],

@@ -67,7 +67,11 @@ def test_labels_may_be_missing_where_none_is_needed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "kind", "columns", "message"),
     [
-        ("text,stars\na,x\n", "classification", {}, "no column 'label'; there are 'text', 'stars'"),
+        ("text,stars\na,x\n", "classification", {}, "there are 'text', 'stars'; name it: --label stars"),
+        ("body,label\na,x\n", "classification", {}, "there are 'body', 'label'; name it: --text body"),
+        ("body,title,label\na,b,x\n", "classification", {}, "name it: --text COLUMN"),
+        ("text,label\na,x\n", "classification", {"text": "label"}, "the text and the label are one column, 'label'"),
+        ("text,score\na,1_000\n", "regression", {}, "'score' is '1_000'; a finite number is needed"),
         ("body,label\na,x\n", "classification", {}, "no column 'text'; there are 'body', 'label'"),
         ("text,label\na,x\n", "classification", {"text": "body"}, "no column 'body'; there are 'text', 'label'"),
         ("text,label\na,x\n", "classification", {"group": "film"}, "no column 'film'"),

@@ -40,7 +40,7 @@ def check_file(path: str, option: str, *, later: bool = False) -> None:
     try:
         file.open("ab").close()
         if not there:
-            file.unlink()
+            file.unlink(missing_ok=True)  # another process may have looked, too
     except OSError as error:
         raise InputError(f"{option} {path}: can't be written ({error.strerror or error})") from None
 

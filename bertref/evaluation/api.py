@@ -86,7 +86,7 @@ def _by_model(
     _check_labels(options, info, model)
     asked = as_recorded(options, info.kind, model, note)
     settings = kind.settings(replace(asked, max_length=max_length(asked, info, model.config)))
-    settings = for_parts(settings, asked, parts.values())
+    settings = for_parts(settings, asked, parts.values(), taught=bool(trained(options.model).get("unanswerable")))
     return _Answered(
         lambda part: kind.answer(model, part, settings, team=team),
         lambda part: cls_vectors(model, part, settings, options.vectors, team),
@@ -163,4 +163,10 @@ def _check_out(options: EvaluateOptions) -> None:
     if options.out and options.model and Path(options.out).resolve() == Path(options.model).resolve():
         raise InputError(f"--out {options.out}: is the model's own folder; its results.json would be replaced")
     if options.out:
-        former_files(Path(options.out))
+        replaced = {path.resolve() for path in former_files(Path(options.out))}
+        for name, given in (("predictions", options.predictions), ("null-odds", options.null_odds)):
+            if given and Path(given).resolve() in replaced:
+                raise InputError(
+                    f"--{name} {given}: is a file of the evaluation in --out {options.out}, which would be replaced; "
+                    "choose another --out"
+                )

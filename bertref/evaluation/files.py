@@ -31,8 +31,7 @@ RESULTS, EVAL_RESULTS, PREDICTIONS = "results.json", "eval_results", "prediction
 def write_evaluation(folder: Path, result: EvaluateResult, kind: EvaluationKind) -> None:
     """Writes all files in place of a former evaluation's, `results.json` last. Raises `InputError` if the disk refuses,
     for an answer that a task of GLUE does not have, and what `former_files` raises."""
-    for path in former_files(folder):
-        path.unlink(missing_ok=True)
+    _remove(former_files(folder))
     before = _files(folder, result)
     for i, (name, part) in enumerate(result.parts.items()):
         suffix = f"_{name}" if i else ""
@@ -43,7 +42,8 @@ def write_evaluation(folder: Path, result: EvaluateResult, kind: EvaluationKind)
         if part.evaluation.metrics:
             text = eval_results(part.evaluation.metrics, result.steps)
             write_file(folder / f"{EVAL_RESULTS}{suffix}.txt", text.encode())
-    files = sorted(path.relative_to(folder).as_posix() for path in _files(folder, result) - before)
+    now = _files(folder, result)
+    files = sorted(path.relative_to(folder).as_posix() for path in now if now[path] != before.get(path))
     for name, part in result.parts.items():
         if result.task in TASKS and name.startswith("test"):
             _submit(folder, result.task, name, part, kind)
@@ -52,7 +52,7 @@ def write_evaluation(folder: Path, result: EvaluateResult, kind: EvaluationKind)
 
 
 def former_files(folder: Path) -> list[Path]:
-    """The files that a former evaluation left in a folder, its `results.json` among them.
+    """The files that a former evaluation left in a folder, its `results.json` last.
 
     Raises `InputError` where that file is no evaluation's: a model's, or somebody's own.
     """
@@ -66,13 +66,25 @@ def former_files(folder: Path) -> list[Path]:
         names = None
     if names is None:
         raise InputError(f"{path}: is not what an evaluation wrote and would be replaced; choose another --out")
-    return [path, *(folder / name for name in names if (folder / name).resolve().is_relative_to(folder.resolve()))]
+    inside = (folder / name for name in names if (folder / name).resolve().is_relative_to(folder.resolve()))
+    return [*(file for file in inside if file.is_file()), path]
 
 
-def _files(folder: Path, result: EvaluateResult) -> set[Path]:
-    """The files where an evaluation may write some: in its folder, and in those of its parts."""
+def _remove(paths: list[Path]) -> None:
+    for path in paths:
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            why = error.strerror or error
+            raise InputError(f"{path}: a former evaluation's file can't be removed ({why})") from None
+
+
+def _files(folder: Path, result: EvaluateResult) -> dict[Path, tuple[int, int]]:
+    """The files where an evaluation may write some, in its folder and in those of its parts; and of each what is
+    another number when it has been written anew."""
     folders = (folder, *(folder / name for name in result.parts))
-    return {path for each in folders if each.is_dir() for path in each.iterdir() if path.is_file()}
+    files = (path for each in folders if each.is_dir() for path in each.iterdir() if path.is_file())
+    return {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in files}
 
 
 def eval_results(metrics: Mapping[str, Value], steps: int | None) -> str:

@@ -124,11 +124,13 @@ def as_recorded(options: EvaluateOptions, kind: str, model: Model, note: Note) -
 
 
 def trained(model: str | None) -> dict[str, int]:
-    """How a model was fine-tuned, as the `results.json` in its folder says: "best_step", "max_length"; {} without."""
+    """How a model was fine-tuned, as the `results.json` in its folder says: "best_step", "max_length", and whether some
+    questions had no answer, "unanswerable"; {} without."""
     path = Path(model or "") / "results.json"
     try:
         content = json.loads(path.read_text(encoding="utf-8")) if model else {}
-        values = {"best_step": content["best_step"], "max_length": content["options"]["max_length"]}
+        values = {"best_step": content["best_step"], "max_length": content["options"]["max_length"],
+                  "unanswerable": content.get("unanswerable")}  # fmt: skip
     except (OSError, ValueError, KeyError, TypeError):
         return {}
     return {name: value for name, value in values.items() if isinstance(value, int)}

@@ -46,10 +46,12 @@ def span_settings(options: SequenceOptions) -> SpanSettings:
     )  # fmt: skip
 
 
-def for_parts(settings: Any, options: SequenceOptions, parts: Iterable[Part]) -> Any:
-    """The settings for these parts: among questions of one's own some may have no answer, as in SQuAD 2.0. Of SQuAD
-    itself the name says it."""
-    if options.task == "question-answering" and any(e.answerable is False for part in parts for e in part.read()):
+def for_parts(settings: Any, options: SequenceOptions, parts: Iterable[Part], *, taught: bool = False) -> Any:
+    """The settings for these parts: among questions of one's own some may have no answer, as in SQuAD 2.0, which a
+    model may have been `taught`. Of SQuAD itself the name says it."""
+    if options.task != "question-answering":
+        return settings
+    if taught or any(e.answerable is False for part in parts for e in part.read()):
         return replace(settings, null_threshold=options.null_threshold)
     return settings
 

@@ -11,7 +11,7 @@ import pytest
 from sklearn import metrics as sklearn_metrics
 
 import bertref
-from bertref import EvaluateOptions
+from bertref import EvaluateOptions, FinetuneOptions
 from bertref.errors import InputError
 from bertref.evaluation import KINDS as KINDS_OF_TASKS
 from bertref.evaluation import EvaluateResult
@@ -349,6 +349,40 @@ def test_results_that_are_no_evaluations_are_not_replaced(folder: Path, tmp_path
     with pytest.raises(InputError, match=r"results\.json: is not what an evaluation wrote and would be replaced"):
         evaluate(folder, "classification", "texts.csv", "texts", out=str(tmp_path))
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("results.json", content)]
+
+
+def test_the_files_of_an_interrupted_evaluation_are_its_successors(folder: Path, tmp_path: Path) -> None:
+    """Without a `results.json`, nobody knows whose they are; what is replaced belongs to whoever replaced it."""
+    evaluate(folder, "classification", "texts.csv", "texts", out=str(tmp_path))
+    (tmp_path / "results.json").unlink()
+    evaluate(folder, "classification", "texts.csv", "texts", out=str(tmp_path))
+    files = json.loads((tmp_path / "results.json").read_text())["files"]
+    assert set(files) == {path.name for path in tmp_path.iterdir()} - {"results.json"}
+
+
+@pytest.mark.parametrize("option", ["predictions", "null_odds"])
+def test_what_is_read_is_not_replaced(folder: Path, tmp_path: Path, option: str) -> None:
+    evaluate(folder, "squad2", "squad2.json", "questions", out=str(tmp_path))
+    for name in ("predictions.json", "null_odds.json"):
+        (tmp_path / name).rename(tmp_path.with_name(name)) if name != f"{option}.json" else None
+    places = {name: tmp_path if name == option else tmp_path.parent for name in ("predictions", "null_odds")}
+    given = {name: str(place / f"{name}.json") for name, place in places.items()}
+    options = EvaluateOptions("squad2", str(folder / "squad2.json"), out=str(tmp_path), **given)
+    with pytest.raises(InputError, match=f"--{option.replace('_', '-')} .*would be replaced; choose another --out"):
+        bertref.evaluate(options)
+    assert Path(given[option]).exists()
+
+
+def test_a_model_says_that_there_is_no_answer_where_it_was_taught_to(folder: Path, tmp_path: Path) -> None:
+    """Whatever the data at hand are like."""
+    out = tmp_path / "taught"
+    bertref.finetune(FinetuneOptions(
+        "question-answering", str(folder / "squad2.json"), model=str(folder / "questions"), out=str(out), steps=1,
+        dev=str(folder / "squad.json"), max_length=24,
+    ))  # fmt: skip
+    for model, says in (("questions", False), (out, True)):
+        evaluate(folder, "question-answering", "squad.json", str(model), out=str(tmp_path / f"found-{says}"))
+        assert (tmp_path / f"found-{says}" / "null_odds.json").exists() == says
 
 
 def test_only_files_of_the_folder_are_removed(folder: Path, tmp_path: Path) -> None:

@@ -25,8 +25,7 @@ class Buckets:
 
     def __init__(self, world: World, xp: Namespace, flat: Flat) -> None:
         self._world, self._xp, self._flat = world, xp, flat
-        # fetching a bucket would wait for all that an asynchronous device has to do
-        self._early = not xp.asynchronous or all(map(world.takes, flat.buffers.values()))
+        self._early = all(map(world.takes, flat.buffers.values()))  # else what is sent is a copy, of all that is there
         self._sums: dict[str, Array] = {}
         self._started: list[Handle] = []
         self._missing = {

@@ -1,7 +1,7 @@
 """Hypotheses tried at one wrong tensor: which of them explain it, at which other tensors, and whether another case
 agrees."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -61,9 +61,20 @@ class TriedHypothesis:
         if not rows:
             return scene, set()
         value, read = self.value(scene), self.hypothesis.parameters
+        parameters = {} if read is None else self._holding(scene, rows, read(scene, value))
         rows, unknown = with_ways_back(scene, self.hypothesis, rows, value)
         changed = scene.changed(rows)
-        return (changed if read is None else changed.with_parameters(read(scene, value))), unknown
+        return changed.with_parameters(parameters) if parameters else changed, unknown
+
+    def _holding(self, scene: Scene, rows: Collection[str], parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Of parameters that are others, those that are known to be: of these rows, where another row is right as it
+        is; else all, also of rows in which something else is wrong, too."""
+        applies = [name for name, row in scene.rows.items() if self.hypothesis.applies(row) and name in scene.values]
+        others = rewritten(scene, self.hypothesis, [name for name in applies if name not in rows], self.value(scene))
+        if all(scene.ratio(name) > LEFT for name in others):
+            return parameters
+        own = {name for row in rows for name, _ in scene.rows[row].parameters}
+        return {name: array for name, array in parameters.items() if name in own}
 
     def _rows(self, scene: Scene) -> dict[str, Made]:
         names = [name for name in self.names if name in scene.rows]

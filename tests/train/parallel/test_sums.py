@@ -26,7 +26,7 @@ def test_gradients_are_added_by_name(backend: str, dtype: str, data: st.DataObje
     size, full, laid_out = data.draw(st.integers(1, 4)), data.draw(st.integers(1, 30)), data.draw(st.booleans())
     layout, order = FlatLayout.grouped(shapes, len, size), data.draw(st.permutations(list(shapes)))
     asynchronous, taken = data.draw(st.booleans()), data.draw(st.booleans())
-    late, xp = asynchronous and not taken, backends.get(backend).xp
+    late, xp = not taken, backends.get(backend).xp
     shares = [
         {name: np.random.default_rng([rank, n]).normal(size=shape).astype(dtype)
          for n, (name, shape) in enumerate(shapes.items())}
@@ -39,8 +39,8 @@ def test_gradients_are_added_by_name(backend: str, dtype: str, data: st.DataObje
         return {name: xp.to_numpy(g) for name, g in found.items()}
 
     def in_buckets(world: ThreadWorld, given: dict[str, Any]) -> dict[str, Any]:
-        """One array after the other comes; a bucket that is complete is under way before the next one does, unless it
-        has to be fetched from an asynchronous device."""
+        """One array after the other comes; a bucket that is complete is under way before the next one does, unless the
+        values are sent, which are read when all are there."""
         flat = layout.blank(xp, dtype)
         buckets = Buckets(world, xp, flat)
         for n, name in enumerate(order):

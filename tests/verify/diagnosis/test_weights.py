@@ -71,6 +71,17 @@ def test_those_that_are_rounded_are_listed(names: Collection[str]) -> None:
     assert cause.sentence.startswith("the weights of ")
 
 
+def word_table_in_float16(model: Model) -> None:
+    table = model.bert.embeddings.word_embeddings
+    table.forward = lambda ids: F.embedding(ids, table.weight + (table.weight.half() - table.weight).detach())
+
+
+def test_another_mistake_is_named_where_others_weights_are_rounded() -> None:
+    """Formulas of steps whose weights are not rounded find them as they are."""
+    _, found = verified(word_table_in_float16, no_query_bias)
+    assert ([one.id for one in found.causes], found.left) == (["weights.rounded", "dense.no_bias"], ())
+
+
 @pytest.mark.parametrize(
     ("change", "id"),
     [pytest.param(epsilon(1e-5), "norm.epsilon", id="norm"), pytest.param(no_query_bias, "dense.no_bias", id="dense")],

@@ -190,7 +190,9 @@ def test_without_nccl_or_with_one_gpu_for_two_arrays_go_by_way_of_the_host(
     assert machine.asked == []
 
 
-@pytest.mark.parametrize("array", [Tensor("xla", kind="xla"), Tensor("meta", kind="meta"), [1.0], None], ids=["xla", "meta", "list", "None"])
+@pytest.mark.parametrize(
+    "array", [Tensor("xla", kind="xla"), Tensor("meta", kind="meta"), [1.0], None], ids=["xla", "meta", "list", "None"]
+)
 def test_other_devices_are_not_taken(machine: Machine, array: Any) -> None:
     world = machine.world()
     assert not world.takes(array)

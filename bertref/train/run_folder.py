@@ -27,10 +27,6 @@ ROLES = ("init", "teacher")
 """What a model may be to a run."""
 ARGUMENTS = frozenset({"task", "data", "corpus"})
 """Options that are arguments on the command line."""
-PATHS = frozenset({
-    "data", "model", "dev", "test", "teacher", "masked_words", "corpus", "config", "vocab", "eval_corpus", "init",
-})  # fmt: skip
-"""Options that name files or folders."""
 BEFORE_THE_FIRST_CHECKPOINT = frozenset({
     RUN_FILE, "history.json", "config.json", "vocab.txt", "tokenizer.json", "tokenizer_config.json",
 })  # fmt: skip
@@ -82,7 +78,7 @@ class RunRecord:
         An option that a record lacks, because the version that wrote it did not have it, counts as its default.
         """
         was, given = ({**defaults, **record.options} for record in (self, now))
-        different = sorted(n for n in was.keys() | given.keys() if not _same(n, was.get(n), given.get(n)))
+        different = sorted(n for n in was.keys() | given.keys() if not _same(was.get(n), given.get(n)))
         if different:
             pairs = ", ".join(f"{spelled(n)} was {was.get(n)!r} and is {given.get(n)!r}" for n in different)
             return f" with other options: {pairs}. Give the same ones, or another --out"
@@ -100,10 +96,12 @@ def spelled(name: str) -> str:
     return name.upper() if name in ARGUMENTS else f"--{name.replace('_', '-')}"
 
 
-def _same(name: str, one: Any, other: Any) -> bool:
-    if name in PATHS and one is not None and other is not None:
-        ones, others = ((each,) if isinstance(each, str) else each for each in (one, other))
-        return [Path(each).resolve() for each in ones] == [Path(each).resolve() for each in others]
+def _same(one: Any, other: Any) -> bool:
+    """Whether two values of an option are the same, or name the same files and folders."""
+    values = [[value] if isinstance(value, str) else value for value in (one, other)]
+    if all(isinstance(value, list | tuple) and all(isinstance(each, str) for each in value) for value in values):
+        ones, others = ([Path(each).resolve() for each in value] for value in values)
+        return ones == others
     return bool(one == other)
 
 

@@ -99,17 +99,17 @@ def test_what_a_killed_run_heard_is_not_asked_again(taught_folder: Path, monkeyp
     monkeypatch.setattr(teacher_answers, "TOKENS", 120)
     monkeypatch.setattr(teacher_answers, "_answers", at_most(5))
     with pytest.raises(KeyboardInterrupt):
-        setup_of(taught_folder, kernels="off")  # without threads: one batch after the other
+        setup_of(taught_folder)
     before = asked[1:]  # of the first, which is asked twice, only the width was kept
     asked.clear()
     monkeypatch.setattr(teacher_answers, "_answers", at_most(-1))
-    second = setup_of(taught_folder, kernels="off")
+    second = setup_of(taught_folder)
     assert sorted(unit for units in before + asked for unit in units) == list(range(len(second.store)))
     kept = Path(os.environ["BERTREF_CACHE"])
     assert not list(kept.glob("teacher-*.part"))
     for folder in kept.glob("teacher-*"):
         shutil.rmtree(folder)
-    whole = setup_of(taught_folder, kernels="off")
+    whole = setup_of(taught_folder)
     np.testing.assert_array_equal(second.features.logits, whole.features.logits)  # type: ignore[attr-defined]
 
 

@@ -6,10 +6,8 @@ import pytest
 
 from bertref.verify.diagnosis.diagnose import diagnose
 from bertref.verify.diagnosis.families import HYPOTHESES
-from bertref.verify.diagnosis.scene import Scene
-from bertref.verify.judgement.judge import judged
-from bertref.verify.records import Diagnosis
-from tests.verify.right import IMPLEMENTATIONS, WAYS, asked
+from tests.verify.loop import CASES, FIRST_SEED, verified
+from tests.verify.right import IMPLEMENTATIONS, WAYS
 
 from .applied import asked as one_case
 from .applied import scene_of, wrong
@@ -18,23 +16,15 @@ ROUNDED_FACTOR = 5007
 """Seed of a case whose scores are just below the limit, for their factor is 1/sqrt(7) in float16, and no mistake."""
 
 
-def forced(kind: str, seed: int, folder: Path) -> Diagnosis:
-    """What a forced diagnosis says of a right implementation of that kind; there is no second case to refute it."""
-    subject, case = asked(kind, seed, folder)
-    report, judgement = judged(case, subject.answer(case), subject.precision)
-    assert report.verdict == "right"
-    return diagnose(report, Scene(judgement), force=True)
-
-
 @pytest.mark.parametrize(
     ("kind", "seed"),
     [("numpy:dtype=float32", 91), ("torch:dtype=float32", 92), ("torch:dtype=bfloat16", 93),
      ("float16-constants", ROUNDED_FACTOR)],
 )
 def test_no_cause_in_right_subjects(kind: str, seed: int, tmp_path: Path) -> None:
-    found = forced(kind, seed, tmp_path)
-    assert (found.outcome, found.causes, found.looks) == ("unknown", (), ())
-    assert found.ruled_out
+    line = verified(kind, seed, tmp_path, forced=True)
+    assert (line["verdict"], line["causes"], line["looks"]) == ("right", [], 0)
+    assert line["tried"] > 1
 
 
 def test_a_diagnosis_that_is_forced_could_name_a_cause() -> None:
@@ -50,9 +40,6 @@ def test_a_diagnosis_that_is_forced_could_name_a_cause() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", [*IMPLEMENTATIONS, *WAYS])
 def test_no_cause_in_many_right_subjects(kind: str, tmp_path: Path) -> None:
-    named = {}
-    for seed in range(5000, 5200):
-        found = forced(kind, seed, tmp_path)
-        if found.causes or found.looks:
-            named[seed] = found.causes
-    assert not named
+    for seed in range(FIRST_SEED, FIRST_SEED + CASES):
+        line = verified(kind, seed, tmp_path, forced=True)
+        assert (line["verdict"], line["causes"], line["looks"]) == ("right", [], 0), line

@@ -48,6 +48,8 @@ def test_the_loop_writes_a_line_a_case_and_resumes(tmp_path: Path, capsys: pytes
     text = out.read_text(encoding="utf-8")
     assert text.startswith(first)
     assert text.count("\n") == 2
+    assert main(["--kind", kind, "--cases", "1", "--out", str(out), "--seed", "20029", "--forced"]) == 0
+    assert '"causes": []' in out.read_text(encoding="utf-8")
     assert "2 cases, 0 alarms" in capsys.readouterr().out
 
 

@@ -3,7 +3,6 @@
 from types import SimpleNamespace
 from typing import Any
 
-import cupy
 import pytest
 import torch
 
@@ -14,6 +13,8 @@ from bertref.train import PretrainOptions
 from bertref.train.finetuning import setup as finetuning
 from bertref.train.finetuning.options import FinetuneOptions
 from bertref.train.pretraining import setup as pretraining
+
+cupy = pytest.importorskip("cupy", reason="cupy is not installed")
 
 
 @pytest.fixture(params=[1, 2, 4])

@@ -52,7 +52,7 @@ def fitted(number: Number, changed: Changed, scene: Scene, name: str) -> Fitted 
     low, high = sorted(number.sign * math.exp(_end(ratio, best, step)) for step in (-1, 1))
     if not number.open_ended and (min(abs(low), abs(high)) <= number.low or max(abs(low), abs(high)) >= number.high):
         return None
-    if any(low <= at <= high for at in number.right(scene)):
+    if _may_be_right(number, scene, low, high):
         return None
     value = number.sign * math.exp(best)
     return Fitted(number.name, value, low, high, _listed(number, scene, low, high))
@@ -65,9 +65,15 @@ def read(number: Number, scene: Scene, rows: Sequence[TensorRow]) -> Fitted | No
     if interval is None:
         return None
     low, high = interval
-    if any(low <= at <= high for at in number.right(scene)):
+    if _may_be_right(number, scene, low, high):
         return None
     return Fitted(number.name, math.sqrt(low * high), low, high, _listed(number, scene, low, high))
+
+
+def _may_be_right(number: Number, scene: Scene, low: float, high: float) -> bool:
+    """Whether the interval holds the reference's own number, or another that right code may have."""
+    own = number.own(scene)
+    return any(low <= at <= high for at in (*number.right(scene), *([] if own is None else [own])))
 
 
 def _listed(number: Number, scene: Scene, low: float, high: float) -> str:

@@ -25,7 +25,7 @@ class Number:
     What explains the same without the number is a hypothesis of its own: unless `open_ended`, the interval must not
     reach to an end of the scale. An epsilon may be too small to be seen, and is none the less the wrong one.
     `right`: what the number may be in right code, too; where the interval holds one of these, it is no cause.
-    `own`: the reference's; None: it has none.
+    `own`: the reference's, for which the same holds; None: it has none.
     `read`: the interval, where it can be read out of what the graph stores for these rows, half of it, instead of
     being fitted to a tensor; None: it is fitted."""
 

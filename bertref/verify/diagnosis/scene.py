@@ -198,6 +198,12 @@ class Scene:
         size = float(np.max(np.abs(right), initial=0.0))
         return ratio, bool(np.max(np.abs(found - right), initial=0.0) <= SAME * size)
 
+    def vanishes(self, name: str) -> bool:
+        """Whether all that the step of a judged answer makes is rounding."""
+        if name not in self._judgement.noise_floor.own:
+            return False
+        return self.difference(name, self.making(name, 0.0 * self.replay(name)))[0] <= LIMIT
+
     def as_stored(self, row: TensorRow, values: Mapping[str, Any]) -> dict[str, Any]:
         """Values of a row's parameters, as a quantised graph stores them: where its integers aren't the nearest to the
         model's, but to these, the step computes with what the integers stand for."""

@@ -15,11 +15,17 @@ from .applied import scene_of, wrong
 ROUNDED_FACTOR = 5007
 """Seed of a case whose scores are just below the limit, for their factor is 1/sqrt(7) in float16, and no mistake."""
 
+FLOAT32_BETAS = 20_069
+"""Corrections in float32 are nearer to what was recorded if they are chosen once more: with epsilon as it is."""
+NO_GRADIENT = 20_046
+"""The gradient of the keys' bias, 0 but for rounding, is nearer to 0 than the reference's."""
+
 
 @pytest.mark.parametrize(
     ("kind", "seed"),
     [("numpy:dtype=float32", 91), ("torch:dtype=float32", 92), ("torch:dtype=bfloat16", 93),
-     ("float16-constants", ROUNDED_FACTOR)],
+     ("float16-constants", ROUNDED_FACTOR), ("float32-correction", FLOAT32_BETAS),
+     ("torch:dtype=float64", NO_GRADIENT)],
 )
 def test_no_cause_in_right_subjects(kind: str, seed: int, tmp_path: Path) -> None:
     line = verified(kind, seed, tmp_path, forced=True)

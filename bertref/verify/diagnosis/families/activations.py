@@ -120,7 +120,7 @@ HYPOTHESES = (
         lambda told: f"GELU at {told.at} divides by {told.number} for the root of 2",
         {**WHERE, "C": "0.5f * x * (1.0f + erff(x / 1.41421f))"}, "write constants with all digits of the type",
         number=Number("root of 2", 1.3, 1.55, lambda scene: {"1.41421": 1.41421, "1.4142": 1.4142, "1.414": 1.414},
-                      right=lambda scene: (ROOT,), own=lambda scene: ROOT),
+                      own=lambda scene: ROOT),
     ),
     Hypothesis(
         "activation.missing", ACTIVATED,

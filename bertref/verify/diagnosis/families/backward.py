@@ -63,10 +63,13 @@ def _parameters(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
 
 
 def _without_gradient(shared: bool) -> Make:
-    """Of a parameter that several rows have, or of one that is one row's own."""
+    """Of a parameter that several rows have, or of one that is one row's own, if that isn't 0 but for rounding, as the
+    gradient of the keys' bias is."""
 
     def make(scene: Scene, row: TensorRow, i: int) -> Back | None:
         if i >= len(row.parameters) or (scene.users(row.parameters[i].name) > 1) is not shared:
+            return None
+        if not shared and scene.vanishes(f"grad:{row.parameters[i].name}"):
             return None
         return _parameter(scene, row, i, lambda gradient: 0.0 * gradient)
 

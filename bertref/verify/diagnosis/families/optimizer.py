@@ -318,7 +318,8 @@ HYPOTHESES = (
     _step("clipping_value", lambda scene, way, _: replace(way, clip=_by_value),
           "gradients are cut off element by element; they are scaled all together", "clip_grad_norm_, not _value_"),
     _step("rate", lambda scene, way, value: replace(way, rate=value), _rate_sentence,
-          "compare the schedule's value at this step", number=Number("factor", 1e-3, 1e3, _rates)),
+          "compare the schedule's value at this step",
+          number=Number("factor", 1e-3, 1e3, _rates, right=lambda scene: (1.0,))),
     _step("beta2", _second_beta, lambda told: f"the second moment's beta is 1 less {told.number}; the setting is "
           f"{_case(told.scene).optimizer.betas[1]:g}",
           "hand both betas on", number=Number("1 - beta2", 1e-6, 0.999, _ones(0.99, 0.98, 0.95, 0.999),

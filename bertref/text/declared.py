@@ -29,10 +29,11 @@ IGNORED = ("id", "__type")
 
 
 class _Declared(NamedTuple):
-    """A token whose id may not be known yet (None)."""
+    """A token whose id may not be known yet (None); `described` if a file has its settings, not its spelling alone."""
 
     token: AddedToken
     id: int | None
+    described: bool
 
 
 def with_declared(vocab: Vocab, files: Mapping[str, dict[str, Any]], folder: str) -> Vocab:
@@ -64,12 +65,18 @@ def _by_spelling(files: Mapping[str, dict[str, Any]], names: Sequence[str]) -> d
 
 
 def _is_usual(found: _Declared, vocab: Vocab) -> bool:
-    """[CLS] or its like as every vocabulary has it, or named where this one doesn't have it."""
+    """[CLS] or its like as every vocabulary has it, or named where this one doesn't have it.
+
+    Vocabularies that are no word pieces have <mask> otherwise (see `library_folder`), where no file describes it.
+    """
     token = found.token
     number = vocab.ids.get(token.content)
     if token.content not in vocab.notation.names or found.id not in (None, number):
         return False
-    return number is None or token._replace(id=number) == vocab.own(token.content)
+    if number is None:
+        return True
+    told = found.described and vocab.notation.style != "wordpiece"
+    return not told and token._replace(id=number) == vocab.own(token.content)
 
 
 def _numbered(tokens: list[_Declared], vocab: Vocab) -> list[AddedToken]:
@@ -95,7 +102,8 @@ def _old(values: Mapping[str, Any], exact: set[str]) -> Iterator[_Declared]:
     """`added_tokens.json`; `exact` are those that are found as they are spelt."""
     for content, number in values.items():
         special = content in exact
-        yield _token({"content": content, "special": special, "normalized": not special}, ADDED, id=number)
+        values = {"content": content, "special": special, "normalized": not special}
+        yield _token(values, ADDED, id=number)._replace(described=False)
 
 
 def _library(library: Mapping[str, Any]) -> Iterator[_Declared]:
@@ -142,4 +150,5 @@ def _token(value: Any, where: str, *, id: Any = None, special: bool = False) -> 
         raise InputError(f"{where}: {id!r} is no id; a number is expected")
     flags["special"] = special or flags.get("special", False)
     flags.setdefault("normalized", not flags["special"])
-    return _Declared(AddedToken(values["content"], -1, **flags), None if id is None else int(id))
+    token = AddedToken(values["content"], -1, **flags)
+    return _Declared(token, None if id is None else int(id), isinstance(value, dict))

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,33 @@ def test_the_files_of_transformers_own_tokenizer(model: dict[str, Any], publishe
     ours = Tokenizer.from_pretrained(described(tmp_path, "roberta"))
     assert ours.vocab.tokens[-1] == "<NEW>"
     assert_equal(ours, theirs, sample_texts(100, seed=4))
+
+
+@pytest.mark.parametrize("takes_space", [True, False])
+@pytest.mark.parametrize("file", ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"])
+def test_a_file_that_describes_the_mask_is_obeyed(
+    ours: Tokenizer, published: Path, file: str, takes_space: bool, tmp_path: Path
+) -> None:
+    """Also where <mask> is one of the pieces and takes no space, as in what transformers 5 saves."""
+    mask = {"content": "<mask>", "lstrip": takes_space, "rstrip": False, "single_word": False, "normalized": False}
+    if file == "tokenizer.json":
+        ours.save_pretrained(tmp_path)
+        library = json.loads((tmp_path / file).read_text(encoding="utf-8"))
+        for token in library["added_tokens"]:
+            token["lstrip"] = takes_space and token["content"] == "<mask>"
+        (tmp_path / file).write_text(json.dumps(library), encoding="utf-8")
+    else:
+        for path in published.iterdir():
+            shutil.copy(path, tmp_path)
+        (tmp_path / file).write_text(json.dumps({"mask_token": {"__type": "AddedToken", **mask}}), encoding="utf-8")
+    read = Tokenizer.from_pretrained(described(tmp_path, "roberta"))
+    cut = read.tokenize("I <mask> it", specials=True)
+    assert cut == (["I", "<mask>", "Ġit"] if takes_space else ["I", "Ġ", "<mask>", "Ġit"])
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    if file != "special_tokens_map.json":  # which transformers 5 reads no more
+        assert_equal(read, theirs, ["I <mask> it", "<mask>", "  <mask> "])
+    read.save_pretrained(tmp_path / "saved")
+    assert Tokenizer.from_pretrained(tmp_path / "saved").tokenize("I <mask> it", specials=True) == cut
 
 
 def test_the_general_class_is_named_where_the_familys_would_differ(ours: Tokenizer, tmp_path: Path) -> None:

@@ -165,6 +165,12 @@ def other_keys(values: Mapping[str, Any], architecture: Collection[str]) -> Othe
     )
 
 
+def require_network(values: Mapping[str, Any], where: str) -> None:
+    """Raises `InputError` if a config names a network that is none of `VARIANTS`, with the reason if it is known."""
+    if sentence := _unsupported("model_type", values):
+        raise InputError(f"{where}: {sentence}")
+
+
 def _unsupported(key: str, values: Mapping[str, Any]) -> str:
     """What is wrong with a setting of `CONDITIONAL`; "" where it is absent, null, or as it is computed here."""
     value = values.get(key)

@@ -131,7 +131,7 @@ OWN = frozenset(name for variant in VARIANTS.values() for name in variant.own)
 REFUSED = {
     "deberta": "its attention scores have terms of relative positions",
     "deberta-v2": "its attention scores have terms of relative positions",
-    "electra": "its discriminator judges every token, which no head here does",
+    "electra": "its discriminator judges every token, and its other heads have layers of their own",
     "modernbert": "it has rotary positions, gated feed-forward layers and norms before them",
     "mpnet": "its attention scores have terms of relative positions",
     "nomic_bert": "it has rotary positions and gated feed-forward layers",

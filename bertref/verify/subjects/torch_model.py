@@ -8,7 +8,7 @@ from typing import Any
 from ...checkpoint.names import from_huggingface
 from ...checkpoint.naming import Naming, naming_of_tensors
 from ...config import BertConfig, Numerics, config_to_dict, live_config_from_dict, live_config_notes
-from ...config_keys import berts_class, class_name
+from ...config_keys import berts_class, class_name, require_network
 from ...errors import BackendUnavailable, InputError
 from ...heads import DECODER as OWN_DECODER
 from ...heads import architecture_of, architectures, labelled
@@ -73,11 +73,14 @@ def stock_for(case: Case, attention: str = "eager") -> Any:
 
 def folder(path: str, attention: str | None = None) -> tuple[Any, frozenset[str]]:
     """The model of a Hugging Face folder, of the class that its config names, else a `BertForPreTraining`; and the
-    names of parameters that it does not hold: the library makes them newly. Raises `InputError` if there is none."""
+    names of parameters that it does not hold: the library makes them newly. Raises `InputError` if there is none, and
+    for another network, which the library's BERT would open with weights of its own."""
     options: dict[str, Any] = {} if attention is None else {"attn_implementation": attention}
     library = transformers()
     try:
-        named = library.AutoConfig.from_pretrained(path, local_files_only=True).architectures or [""]
+        config = library.AutoConfig.from_pretrained(path, local_files_only=True)
+        require_network(config.to_dict(), f"{path}/config.json")
+        named = config.architectures or [""]
         name = named[0] if berts_class(named[0]) in architectures() else "BertForPreTraining"
         model, loading = getattr(library, name).from_pretrained(
             path, local_files_only=True, output_loading_info=True, **options

@@ -228,6 +228,18 @@ def test_a_folder(tmp_path: Path) -> None:
     assert worst(CASE, subject.answer(CASE).values) < 1e-3
 
 
+@pytest.mark.parametrize("name", ["DebertaV2", "Electra", "Ernie", "ModernBert", "RobertaPreLayerNorm"])
+def test_a_folder_of_another_network_is_refused_by_name(name: str, tmp_path: Path) -> None:
+    """transformers' BERT would open it, with new weights in place of those that it doesn't find."""
+    own = {"pad_token_id": 0, "bos_token_id": 1, "cls_token_id": 1, "eos_token_id": 2, "sep_token_id": 2}
+    sizes = {"vocab_size": 30, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
+             "intermediate_size": 20, "max_position_embeddings": 16}  # fmt: skip
+    config = getattr(transformers, f"{name}Config")(**sizes, **own)
+    getattr(transformers, f"{name}Model")(config).save_pretrained(tmp_path)
+    with pytest.raises(InputError, match=f"config.json: model_type = '{config.model_type}' is not supported"):
+        TransformersSubject(tmp_path)
+
+
 def test_a_model_in_half_precision_is_taken_as_it_is() -> None:
     subject = TransformersSubject(own_model().to(torch.bfloat16))
     assert subject.precision == "bfloat16"

@@ -11,8 +11,9 @@ import numpy as np
 from bertref.verify.records import Arrays, Case
 
 single = np.float32
-HABITS = ("power", "product", "betas")
-"""power: βᵗ by one call; product: kept from step to step; betas: β and 1 - β are float32 in the moments, too."""
+HABITS = ("power", "product", "betas", "double", "double power")
+"""power: βᵗ by one call; product: kept from step to step; betas: β and 1 - β are float32 in the moments, too; double: as
+betas, but the corrections are of float64, by βᵗ of the β that is given, or, double power, of float32's."""
 
 
 def updates(
@@ -25,7 +26,7 @@ def updates(
     settings = {name: getattr(step.optimizer, name) for name in ("beta1", "beta2", "epsilon", "weight_decay")} | wrong
     gradients = {name: np.asarray(grads[name], single) for name in case.params}
     scale = _clipping(step, gradients)
-    c1, c2 = (single(1) - _power(settings[name], step.step, habit) for name in ("beta1", "beta2"))
+    c1, c2 = (_correction(settings[name], step.step, habit) for name in ("beta1", "beta2"))
     epsilon = single(settings["epsilon"]) / (np.sqrt(c2) if hat else single(1))
     found = {}
     for name, g in gradients.items():
@@ -47,6 +48,12 @@ def _clipping(step: Any, gradients: Arrays) -> Any:
     return single(1) if step.clip_norm is None else single(min(1.0, step.clip_norm / (norm + step.clip_epsilon)))
 
 
+def _correction(beta: float, step: int, habit: str) -> Any:
+    if habit.startswith("double"):
+        return single(1 - (beta if habit == "double" else float(single(beta))) ** step)
+    return single(1) - _power(beta, step, habit)
+
+
 def _power(beta: float, step: int, habit: str) -> Any:
     if habit != "product":
         return np.power(single(beta), single(step))
@@ -57,5 +64,6 @@ def _power(beta: float, step: int, habit: str) -> Any:
 
 
 def _mean(beta: float, old: Any, new: Any, habit: str) -> Any:
-    rest = single(1) - single(beta) if habit == "betas" else single(1 - beta)
+    held = habit == "betas" or habit.startswith("double")
+    rest = single(1) - single(beta) if held else single(1 - beta)
     return single(beta) * old.astype(single) + rest * new

@@ -120,7 +120,7 @@ class Scene:
         prefix, rest = split(name)
         if prefix == "update":
             return STEP.name
-        row = self.rows[rest] if rest in self.rows else self.replay.graph.users[rest][0]
+        row = self.rows[rest] if rest in self.rows else self._judgement.graph.users[rest][0]
         return f"{BACK} {row.part}" if prefix else row.part
 
     def made_by(self, row: TensorRow) -> str:

@@ -5,7 +5,8 @@ at step 7 and β₂ = 0.999 it is off by 1e-5, forty to ninety times what a floa
 same error, so it can be told from any other: a few candidates, each of which is exactly what some implementation
 computes, are tried on the smallest updates.
 
-Some hold β in float32 for the moments, too, so that 1 - β is the difference of float32 numbers.
+Some hold β in float32 for the moments, too, so that 1 - β is the difference of float32 numbers. Of these some correct in
+float64, by the powers of β as given or as held: C that declares β as float and calls pow.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -80,11 +81,15 @@ def candidates(step: OptimizerCase) -> Iterator[Optimizer]:
 
 
 def corrected(betas: Pair, step: int) -> Iterator[tuple[Pair, Pair]]:
-    """The betas, as they are and as float32 holds them, each with all pairs of corrections that float32 may give."""
+    """The betas, as they are and as float32 holds them, each with all pairs of corrections that float32 may give, and
+    with those of float64 that are not the reference's own."""
     beta1, beta2 = betas
-    for held in (betas, (_single(beta1), _single(beta2))):
+    singles = _single(beta1), _single(beta2)
+    for held in (betas, singles):
         for both in product(_corrections(beta1, step), _corrections(beta2, step)):
             yield held, both
+    for held, powers in ((singles, betas), (singles, singles), (betas, singles)):
+        yield held, (1 - powers[0] ** step, 1 - powers[1] ** step)
 
 
 def _corrections(beta: float, step: int) -> list[float]:

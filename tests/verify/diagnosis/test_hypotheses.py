@@ -8,6 +8,7 @@ from bertref.verify.cases.another import another
 from bertref.verify.diagnosis.diagnose import diagnose
 from bertref.verify.diagnosis.families import HYPOTHESES
 from bertref.verify.diagnosis.hypothesis import Hypothesis
+from bertref.verify.diagnosis.scene import STEP
 from bertref.verify.diagnosis.trials import rewritten
 
 from .applied import asked, diagnosed, right, scene_of, wrong
@@ -91,6 +92,25 @@ def test_every_hypothesis_is_found_again(hypothesis: Hypothesis) -> None:
             found_again(hypothesis, choice.words, choice.value)
             tried += 1
     assert tried
+
+
+def test_a_parameter_that_nothing_reads_any_more_keeps_its_part() -> None:
+    """Both norms of a layer have one norm's weights: the other's gradients belong to that layer all the same."""
+    case, name = asked(), "grad:bert.encoder.layer.0.attention.output.LayerNorm.weight"
+    _, scene = scene_of(case, right(case))
+    row = scene.rows["layer.0.attention_norm"]
+    changed = scene.changed(rewritten(scene, by_id("norm.other_weights"), [row.name], (True, "output")))
+    assert changed.users(name.removeprefix("grad:")) == 0
+    assert changed.part(name) == scene.part(name)
+
+
+def test_a_rate_that_is_off_by_rounding_is_no_cause() -> None:
+    """So much makes a bias correction that is computed in some other way."""
+    case = asked()
+    _, scene = scene_of(case, right(case))
+    rate = by_id("optimizer.rate")
+    assert not rewritten(scene, rate, [STEP.name], 1.00003)
+    assert rewritten(scene, rate, [STEP.name], 1.0002)
 
 
 def test_without_itself_nothing_wrong_is_named() -> None:

@@ -12,8 +12,8 @@ from bertref.verify.records import Arrays, Case
 
 single = np.float32
 HABITS = ("power", "product", "betas", "double", "double power")
-"""power: βᵗ by one call; product: kept from step to step; betas: β and 1 - β are float32 in the moments, too; double: as
-betas, but the corrections are of float64, by βᵗ of the β that is given, or, double power, of float32's."""
+"""power: βᵗ by one call; product: kept from step to step; betas: β and 1 - β are float32 in the moments, too; double:
+as betas, but the corrections are of float64, by βᵗ of the β that is given, or, double power, of float32's."""
 
 
 def updates(

@@ -5,13 +5,13 @@ at step 7 and β₂ = 0.999 it is off by 1e-5, forty to ninety times what a floa
 same error, so it can be told from any other: a few candidates, each of which is exactly what some implementation
 computes, are tried on the smallest updates.
 
-Some hold β in float32 for the moments, too, so that 1 - β is the difference of float32 numbers. Of these some correct in
-float64, by the powers of β as given or as held: C that declares β as float and calls pow.
+Some hold β in float32 for the moments, too, so that 1 - β is the difference of float32 numbers. Of these some correct
+in float64, by the powers of β as given or as held: C that declares β as float and calls pow.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from itertools import product
+from itertools import chain, product
 
 import numpy as np
 
@@ -76,18 +76,22 @@ def candidates(step: OptimizerCase) -> Iterator[Optimizer]:
         if (beta1, beta2) != optimizer.betas:
             yield replace(optimizer, beta1=beta1, beta2=beta2)
         return
-    for (beta1, beta2), both in corrected(optimizer.betas, step.step):
+    betas, count = optimizer.betas, step.step
+    for (beta1, beta2), both in chain(corrected(betas, count), _in_double(betas, count)):
         yield Corrected(**asdict(replace(optimizer, beta1=beta1, beta2=beta2)), corrections=both)
 
 
 def corrected(betas: Pair, step: int) -> Iterator[tuple[Pair, Pair]]:
-    """The betas, as they are and as float32 holds them, each with all pairs of corrections that float32 may give, and
-    with those of float64 that are not the reference's own."""
+    """The betas, as they are and as float32 holds them, each with all pairs of corrections that float32 may give."""
     beta1, beta2 = betas
-    singles = _single(beta1), _single(beta2)
-    for held in (betas, singles):
+    for held in (betas, (_single(beta1), _single(beta2))):
         for both in product(_corrections(beta1, step), _corrections(beta2, step)):
             yield held, both
+
+
+def _in_double(betas: Pair, step: int) -> Iterator[tuple[Pair, Pair]]:
+    """Betas and corrections of float64, of which some come from betas that float32 holds."""
+    singles = _single(betas[0]), _single(betas[1])
     for held, powers in ((singles, betas), (singles, singles), (betas, singles)):
         yield held, (1 - powers[0] ** step, 1 - powers[1] ** step)
 

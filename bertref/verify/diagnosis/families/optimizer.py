@@ -30,8 +30,8 @@ FAR = 1e-2
 """Of an update. What differs by more is not due to float32's bias corrections, which are off by 1e-4 at most; smaller:
 they are looked for in fewer ways, at no gain but time."""
 OWN_RATE = 1e-4
-"""A factor of the rate nearer to 1 is none: bias corrections that are computed in a way of their own, whatever it is, make
-all updates larger or smaller by so much. Larger: a schedule that is a step behind late in a run isn't seen."""
+"""A factor of the rate nearer to 1 is none: bias corrections that are computed in a way of their own make all updates
+larger or smaller by so much. Larger: a schedule that is a step behind late in a run isn't seen."""
 LARGEST, TRIED = 1 << 16, 3
 """So many elements an update may have that chooses a correction, and so many choose it. More of them take longer."""
 

@@ -19,6 +19,9 @@ MOST = 5
 CASES = 4
 """Others that are tried at most, until one shows the mistake so clearly that it decides. More: a check that finds
 nothing takes longer; fewer: in half precision some causes remain unknown."""
+FEW, OF_FEW = 4, 0.01
+"""Where there is no other case, a cause has to leave less than this share of the error of fewer numbers than FEW.
+Larger: of wrong choices that change a loss by as much as rounding does, one comes near to it by chance."""
 Another = Callable[[str, int], Scene | None]
 OWN = ("added", "wrong", "unsteady")
 """The statuses of a first wrong tensor that a step's formula may explain."""
@@ -145,12 +148,18 @@ class _Search:
         """Whether another case says the same; where there is none, this one has to do."""
         for i in range(CASES):
             other = self._other(split(first)[0], i)
-            if other is None:  # a number is fitted to half of a tensor, and a loss has no halves
-                return i == 0 and (candidate.freedom < 2 or self._scene.values[first].ndim > 0)
+            if other is None:
+                return i == 0 and self._proves_itself(candidate, first)
             holds = candidate.holds(other, first)
             if holds is not None:
                 return holds
         return False
+
+    def _proves_itself(self, candidate: TriedHypothesis, first: str) -> bool:
+        """Whether what a candidate explains without another case is no chance: a number is fitted to half of a tensor,
+        and a loss has no halves; of a few numbers it has to leave next to nothing."""
+        value, (before, after) = self._scene.values[first], candidate.explained[first]
+        return (value.ndim > 0 or candidate.freedom < 2) and (value.size >= FEW or after <= OF_FEW * before)
 
     def _other(self, prefix: str, i: int) -> Scene | None:
         """Another case, with what was found in force; asked once."""

@@ -1,15 +1,19 @@
 """Every hypothesis, applied to the reference, is found again, and no other is named for it."""
 
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 from bertref.verify.cases.another import another
 from bertref.verify.diagnosis.diagnose import diagnose
 from bertref.verify.diagnosis.families import HYPOTHESES
+from bertref.verify.diagnosis.families.attention import softmax
 from bertref.verify.diagnosis.hypothesis import Hypothesis
 from bertref.verify.diagnosis.scene import STEP
 from bertref.verify.diagnosis.trials import rewritten
+from bertref.verify.records import Arrays, Case
 
 from .applied import asked, diagnosed, right, scene_of, wrong
 
@@ -17,7 +21,9 @@ NUMBERS = {
     "norm.epsilon": 3e-6, "norm.epsilon_outside": 1e-6, "norm.std_plus_epsilon": 1e-6, "attention.scale": 0.29,
     "attention.mask_value": -7.0, "embeddings.words_scaled": 2.5, "loss.smoothing": 0.13, "optimizer.rate": 0.7,
     "optimizer.beta1": 0.2, "optimizer.beta2": 0.007, "optimizer.epsilon": 3e-6, "dropout.on": 0.1,
-    "activation.rounded_constant": 1.413,
+    "activation.rounded_constant": 1.413, "activation.tanh_cubic": 0.05, "activation.tanh_factor": 0.7,
+    "activation.sigmoid_factor": 1.6, "attention.temperature": 0.6, "residual.scaled": 0.7, "dropout.off_by_factor": 0.85,
+    "loss.log_epsilon": 1e-3, "optimizer.clipping_limit": 0.3, "optimizer.decay": 0.07,
 }  # fmt: skip
 """A value for every free number."""
 HEADS = {
@@ -37,12 +43,16 @@ CASES: dict[str, dict[str, Any]] = {
 """Options of the case, where it is not BERT's with the heads of pre-training and AdamW."""
 TOO_SMALL = {("loss.denominator_epsilon", number) for number in ("1e-12", "1e-08", "1e-06")}
 """Choices that change less than float32 rounds."""
-FROM_ANSWERS = ("dropout.on", "embeddings.types_added")
-"""What no formula makes of a tensor's inputs: tried with the mistakes of the tables alone. Those about stored integers
+FROM_ANSWERS = (
+    "dropout.on", "embeddings.types_added", "attention.scores_transposed", "attention.temperature",
+    "attention.mask_multiplied", "backward.accumulated",
+)  # fmt: skip
+"""What no formula makes of a tensor's inputs, or what is tried only where these were recorded: tried with the mistakes of
+the tables, or below, alone. Those about stored integers
 are tried with files (`subjects/onnx/test_int8_causes.py`)."""
 SAMPLE = ("norm.std_plus_epsilon", "attention.causal", "heads.minor", "loss.denominator_rows", "sharing.averaged")
 """Those that are tried always: most of them none of the known mistakes."""
-SAME = ("dense.other_weights", "dense.reads", "residual.from", "embeddings.positions_sinusoidal", "norm.other_weights")
+SAME = ("dense.other_weights", "dense.packed_order", "loss.group_means", "dense.reads", "residual.from", "embeddings.positions_sinusoidal", "norm.other_weights")
 """Those of which two choices may be the same in a case: which of these is named is open."""
 
 
@@ -111,6 +121,30 @@ def test_a_rate_that_is_off_by_rounding_is_no_cause() -> None:
     rate = by_id("optimizer.rate")
     assert not rewritten(scene, rate, [STEP.name], 1.00003)
     assert rewritten(scene, rate, [STEP.name], 1.0002)
+
+
+def other_softmax(case: Case, of: Callable[[Any, Any], Any]) -> Arrays:
+    """Scores, at padding, too, and the probabilities that a softmax of something else than these gives."""
+    keys = case.batch.attention_mask.astype(bool)[:, None, None, :]
+    values = right(case)
+    scores = {name: np.where(keys, value, np.float32(0.3)) for name, value in values.items() if name.endswith(".scores")}
+    made = {name.replace("scores", "probs"): softmax(of(np.float64(x), keys)) for name, x in scores.items()}
+    return scores | {name: np.float32(value) for name, value in made.items()}
+
+
+@pytest.mark.parametrize(
+    ("id", "of"),
+    [
+        ("attention.temperature", lambda x, keys: np.where(keys, 0.6 * x, -1e30)),
+        ("attention.mask_multiplied", lambda x, keys: x * keys),
+        ("attention.mask_missing", lambda x, keys: x),
+    ],
+)
+def test_a_cause_in_recorded_scores_is_named(id: str, of: Any) -> None:
+    first, second = asked(), another(asked(), step=True)
+    report, scene = scene_of(first, other_softmax(first, of))
+    found = diagnose(report, scene, lambda kind, i: scene_of(second, other_softmax(second, of))[1])
+    assert [cause.id for cause in found.causes] == [id]
 
 
 def test_without_itself_nothing_wrong_is_named() -> None:

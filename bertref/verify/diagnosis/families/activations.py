@@ -46,6 +46,7 @@ def _sigmoid(x: Values) -> Values:
 FUNCTIONS: dict[str, Callable[[Values], Values]] = {
     **{name: _op(name) for name in ("gelu_erf", "gelu_tanh", "relu")},
     "tanh": np.tanh, "quick_gelu": lambda x: x * _sigmoid(1.702 * x), "silu": lambda x: x * _sigmoid(x),
+    "sigmoid": _sigmoid, "leaky_relu": lambda x: np.where(x > 0, x, 0.01 * x),
 }  # fmt: skip
 
 
@@ -78,6 +79,8 @@ def _said(what: str) -> Callable[[Told], str]:
 
 
 ROOT = math.sqrt(2)
+CUBIC, ROOT_2_PI = 0.044715, math.sqrt(2 / math.pi)
+"""Of GELU's tanh form, tanh(ROOT_2_PI (x + CUBIC x^3))."""
 
 
 def _rounded_root(scene: Scene, row: TensorRow, root: float) -> Rewritten | None:
@@ -86,6 +89,19 @@ def _rounded_root(scene: Scene, row: TensorRow, root: float) -> Rewritten | None
         return None
     exact = FUNCTIONS["gelu_erf"]
     return _function(row, lambda x: root / ROOT * exact(x * (ROOT / root)))
+
+
+def _tanh_form(cubic: float = CUBIC, factor: float = ROOT_2_PI) -> Callable[[Values], Values]:
+    return lambda x: 0.5 * x * (1 + np.tanh(factor * (x + cubic * x * x * x)))
+
+
+def _of_gelu(function: Callable[[float], Callable[[Values], Values]]) -> Callable[[Scene, TensorRow, Any], Any]:
+    """In the place of either form of GELU, a function that has a number."""
+
+    def make(scene: Scene, row: TensorRow, value: float) -> Rewritten | None:
+        return _function(row, function(value)) if own(scene, row) in ("gelu_erf", "gelu_tanh") else None
+
+    return make
 
 
 def _table(scene: Scene, row: TensorRow, _: Any) -> Rewritten | None:
@@ -110,6 +126,8 @@ HYPOTHESES = (
     _hypothesis("relu", WORDS["relu"]),
     _hypothesis("silu", "SiLU, x sigmoid(x)"),
     _hypothesis("tanh", WORDS["tanh"]),
+    _hypothesis("sigmoid", "the sigmoid"),
+    _hypothesis("leaky_relu", "ReLU with a slope of 0.01 below 0"),
     Hypothesis(
         "activation.half_table", of_op("activation"), _table,
         _said("GELU's tanh form out of a table of float16 numbers, looked up by float16 numbers"),
@@ -119,8 +137,38 @@ HYPOTHESES = (
         "activation.rounded_constant", ACTIVATED, _rounded_root,
         lambda told: f"GELU at {told.at} divides by {told.number} for the root of 2",
         {**WHERE, "C": "0.5f * x * (1.0f + erff(x / 1.41421f))"}, "write constants with all digits of the type",
-        number=Number("root of 2", 1.3, 1.55, lambda scene: {"1.41421": 1.41421, "1.4142": 1.4142, "1.414": 1.414},
-                      own=lambda scene: ROOT),
+        number=Number("root of 2", 0.3, 3.0, lambda scene: {
+            "1.41421": 1.41421, "1.4142": 1.4142, "1.414": 1.414, "1: there is no such division": 1.0, "2": 2.0,
+        }, own=lambda scene: ROOT),
+    ),
+    Hypothesis(
+        "activation.tanh_cubic", ACTIVATED, _of_gelu(lambda c: _tanh_form(cubic=c)),
+        lambda told: f"GELU's tanh form at {told.at} multiplies the cube by {told.number}; that is {CUBIC}",
+        {**WHERE, "C": "0.5f * x * (1.0f + tanhf(0.79788456f * (x + 0.044715f * x * x * x)))"},
+        "write the constant as 0.044715",
+        number=Number("factor of the cube", 1e-4, 1.0, lambda scene: {
+            "0.44715": 0.44715, "0.0044715": 0.0044715, "0.0447": 0.0447, "0.04471": 0.04471, "0.045": 0.045,
+            "0.04475": 0.04475, "0.047715": 0.047715, "0.44": 0.44,
+        }, own=lambda scene: CUBIC),
+    ),
+    Hypothesis(
+        "activation.tanh_factor", ACTIVATED, _of_gelu(lambda c: _tanh_form(factor=c)),
+        lambda told: f"GELU's tanh form at {told.at} multiplies by {told.number}; that is sqrt(2 / pi), {ROOT_2_PI:.7g}",
+        {**WHERE, "C": "0.5f * x * (1.0f + tanhf(0.79788456f * (x + 0.044715f * x * x * x)))"},
+        "write the constant as sqrt(2 / pi)",
+        number=Number("factor", 0.05, 5.0, lambda scene: {
+            "sqrt(2)/pi": math.sqrt(2) / math.pi, "2/pi": 2 / math.pi, "sqrt(pi/2)": math.sqrt(math.pi / 2), "0.8": 0.8,
+            "0.7978": 0.7978, "0.797885": 0.797885, "0.79788": 0.79788, "0.798": 0.798, "1": 1.0,
+            "sqrt(2 * pi)": math.sqrt(2 * math.pi), "2/sqrt(pi)": 2 / math.sqrt(math.pi),
+        }, own=lambda scene: ROOT_2_PI),
+    ),
+    Hypothesis(
+        "activation.sigmoid_factor", ACTIVATED, _of_gelu(lambda c: lambda x: x * _sigmoid(c * x)),
+        lambda told: f"the activation at {told.at} is x sigmoid(c x) with c = {told.number}; the model's is "
+                     f"{WORDS[own(told.scene, told.scene.rows[told.names[0]])]}",
+        WHERE, "use the function that the config's hidden_act and dialect name",
+        number=Number("c", 0.1, 10.0, lambda scene: {"1.7": 1.7, "sqrt(2)": ROOT, "2": 2.0},
+                      right=lambda scene: (1.0, 1.702)),
     ),
     Hypothesis(
         "activation.missing", ACTIVATED,

@@ -1,7 +1,7 @@
 """Attention: the scores' factor, the mask, the softmax."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from ...graph.contribution import Contribution
 from ...graph.steps import Rewritten
 from ...judgement.score_scale import gains
 from ...records import HALVES
-from ..hypothesis import Hypothesis, Number, Told, of_op
+from ..hypothesis import Hypothesis, Number, Possibility, Told, of_op
 from ..scene import Scene
 from .tools import HALF, formula, held, in_half, is_fine
 
@@ -106,6 +106,64 @@ def _by(
     return make
 
 
+def _exchanged(scene: Scene, row: TensorRow, _: Any) -> Rewritten | None:
+    """Where the scores were recorded: else it is as if queries and keys had each other's weights."""
+    if row.name not in scene.values:
+        return None
+    factor, heads = scene.replay.graph.arithmetic.scale, scene.case.config.num_attention_heads
+
+    def scores(q: Values, k: Values) -> Values:
+        q, k = (x.reshape(*x.shape[:2], heads, -1).transpose(0, 2, 1, 3) for x in map(scene.raw, row.inputs, (q, k)))
+        return k @ q.swapaxes(-1, -2) * factor
+
+    return Rewritten(Contribution(row.inputs, scores), padding=True)
+
+
+def _tempered(scene: Scene, row: TensorRow, factor: float) -> Rewritten | None:
+    """Where the scores were recorded: else it is the scores' factor."""
+    if row.inputs[0] not in scene.values:
+        return None
+    return _by(lambda scene, x, value: softmax(masked(value * x, _keys(scene))), None)(scene, row, factor)
+
+
+def _temperatures(scene: Scene) -> dict[str, float]:
+    """Factors of the scores in the softmax."""
+    root = math.sqrt(scene.case.config.head_size)
+    return {"log(2), as 2 to the power of the scores is": math.log(2), "1/log(2)": 1 / math.log(2),
+            "1/sqrt(head size)": 1 / root, "sqrt(head size)": root}  # fmt: skip
+
+
+def _multiplied(scene: Scene, row: TensorRow, _: Any) -> Rewritten | None:
+    """Where scores of padding were recorded: else they are taken for 0, and a mask that is missing makes the same."""
+    seen = scene.values.get(row.inputs[0])
+    if seen is None or not np.any(np.where(_keys(scene), 0.0, seen)):
+        return None
+    return _by(lambda scene, x, _: softmax(x * _keys(scene)), None)(scene, row, None)
+
+
+def _lengths(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+    yield Possibility("one key more than there are tokens", 1)
+    yield Possibility("one key fewer than there are tokens", -1)
+
+
+def _other_length(scene: Scene, scores: Values, by: int) -> Values:
+    """Of rows that have one key left at least."""
+    lengths = scene.case.batch.attention_mask.astype(np.int64).sum(axis=1)
+    allowed = np.arange(scores.shape[-1]) < np.maximum(lengths + by, 1)[:, None]
+    return softmax(masked(scores, allowed[:, None, None, :]))
+
+
+def _over_queries(scene: Scene, row: TensorRow, _: Any) -> Rewritten:
+    heads = scene.case.config.num_attention_heads
+
+    def context(probs: Values, v: Values) -> Values:
+        probs, v = (scene.raw(name, x) for name, x in zip(row.inputs, (probs, v), strict=True))
+        found = probs.swapaxes(-1, -2) @ v.reshape(*v.shape[:2], heads, -1).transpose(0, 2, 1, 3)
+        return found.transpose(0, 2, 1, 3).reshape(v.shape)
+
+    return Rewritten(Contribution(row.inputs, context), padding=True)
+
+
 def _in_half(scene: Scene, row: TensorRow, _: Any) -> Rewritten | None:
     """Scores and probabilities in float16, what is between them in float32."""
     if not is_fine(scene):
@@ -133,6 +191,37 @@ HYPOTHESES = (
         SCALE, "divide by the root of the head size",
         number=Number("scale", 1e-4, 1e3, _factors, right=_rounded_factors,
                       own=lambda scene: scene.replay.graph.arithmetic.scale),
+    ),
+    Hypothesis(
+        "attention.scores_transposed", of_op("scores"), _exchanged,
+        lambda told: f"scores are of keys and queries, not of queries and keys ({told.at}): the last two axes are exchanged",
+        {**SCALE, "torch": "torch.einsum('bhqd,bhkd->bhkq', q, k)"}, "the last axis is that of the keys",
+    ),
+    Hypothesis(
+        "attention.temperature", PROBS, _tempered,
+        lambda told: f"the softmax {_probabilities(told)} is of the scores times {told.number}; they are scaled already",
+        {**SOFTMAX, "C": "exp2f(x) for expf(x), which wants x / log(2)"}, "give the softmax the scores as they are",
+        number=Number("factor", 1e-2, 1e2, _temperatures, own=lambda scene: 1.0),
+    ),
+    Hypothesis(
+        "attention.mask_multiplied", PROBS, _multiplied,
+        lambda told: f"the mask multiplies the scores {_probabilities(told)}: padding has the score 0, which is not "
+                     "kept out",
+        MASK, "set the scores of padding to the lowest number of the type",
+    ),
+    Hypothesis(
+        "attention.mask_length", PROBS, _by(_other_length, None),
+        lambda told: f"the softmax {_probabilities(told)} is over {told.choice}",
+        {**MASK, "C": "the loop over keys: < length, not <= length"}, "attend to as many keys as there are tokens",
+        choices=_lengths,
+    ),
+    Hypothesis(
+        "attention.context_transposed", of_op("context"), _over_queries,
+        lambda told: f"values are added up over the queries, with transposed probabilities ({told.at}); they are added up "
+                     "over the keys",
+        {"torch": "torch.einsum('bhqk,bhqd->bhkd', probs, v)", "JAX": "the same einsum", "NumPy": "probs.swapaxes @ v",
+         "C": "probs[k * S + q] for probs[q * S + k]"},
+        "probs @ v",
     ),
     Hypothesis(
         "attention.mask_missing", PROBS, _by(lambda scene, x, _: softmax(x)),

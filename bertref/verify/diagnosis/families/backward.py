@@ -11,10 +11,10 @@ import numpy as np
 from ....row import TensorRow
 from ...graph.axes import kind
 from ...graph.contribution import Contribution
-from ..hypothesis import Hypothesis, Possibility, Told
+from ..hypothesis import Hypothesis, Possibility, Told, all_rows
 from ..scene import BACK, START, Back, Scene
 from .activations import FUNCTIONS, own, slope_of
-from .tools import inputs_times, rows_of
+from .tools import inputs_times, rows_of, scaled
 
 Values = Any
 Make = Callable[[Scene, TensorRow, Any], Any]
@@ -118,10 +118,24 @@ def _normed(scene: Scene, x: Values) -> tuple[Values, Values]:
     return centred * inverse, inverse
 
 
-def _constant_statistics(scene: Scene, row: TensorRow, _: Any) -> Back:
-    gamma = scene.params[row.parameters[0].name]
+def _statistics(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+    yield Possibility("mean and variance are taken for constants; they depend on the input", "both")
+    yield Possibility("the mean of the gradient isn't taken off", "mean")
+    yield Possibility("the part of the gradient along the normalised input isn't taken off", "variance")
+    yield Possibility("gamma is left out", "gamma")
+
+
+def _constant_statistics(scene: Scene, row: TensorRow, left_out: str) -> Back:
+    gamma = 1.0 if left_out == "gamma" else scene.params[row.parameters[0].name]
     inputs = (f"grad:{scene.made_by(row)}", row.inputs[0])
-    return Back((Contribution(inputs, lambda d, x: d * gamma * _normed(scene, x)[1]),))
+
+    def back(d: Values, x: Values) -> Values:
+        (y, inverse), d = _normed(scene, x), d * gamma
+        mean = 0.0 if left_out in ("both", "mean") else d.mean(axis=-1, keepdims=True)
+        along = 0.0 if left_out in ("both", "variance") else y * (d * y).mean(axis=-1, keepdims=True)
+        return (d - mean - along) * inverse
+
+    return Back((Contribution(inputs, back),))
 
 
 def _wrong_factors(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
@@ -158,6 +172,8 @@ def _softmax_gradients(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
     yield Possibility("y dy alone; the row's sum of it, times y, belongs off it", "no sum")
     yield Possibility("y dy less twice the row's sum of it, times y; it is once", "twice")
     yield Possibility("the right one less y times the row's sum of its absolute values", "absolute")
+    yield Possibility("y dy less y times the row's mean of it; it is the sum", "mean")
+    yield Possibility("y (1 - y) dy, the diagonal of the Jacobian alone", "diagonal")
 
 
 def _by_softmax(scene: Scene, row: TensorRow, what: str) -> Back:
@@ -166,7 +182,10 @@ def _by_softmax(scene: Scene, row: TensorRow, what: str) -> Back:
         total = product.sum(axis=-1, keepdims=True)
         right = product - y * total
         absolute = np.abs(right).sum(axis=-1, keepdims=True)
-        return {"no sum": product, "twice": right - y * total, "absolute": right - y * absolute}[what]
+        return {
+            "no sum": product, "twice": right - y * total, "absolute": right - y * absolute,
+            "mean": product - y * product.mean(axis=-1, keepdims=True), "diagonal": product * (1 - y),
+        }[what]  # fmt: skip
 
     y = scene.made_by(row)
     return Back((Contribution((f"grad:{y}", y), back),))
@@ -215,7 +234,10 @@ def _not_averaged(scene: Scene, row: TensorRow, _: Any) -> Back:
     return inputs_times(scene, row, {0: number})
 
 
-FACTORS = {"1/2": 0.5, "2": 2.0, "1/4": 0.25, "4": 4.0, "1/8": 0.125, "8": 8.0, "0": 0.0}
+FACTORS = {
+    "1/2": 0.5, "2": 2.0, "1/4": 0.25, "4": 4.0, "1/8": 0.125, "8": 8.0, "0": 0.0,
+    **{f"{2**n}, a loss scale that isn't divided out": 2.0**n for n in (7, 10, 12, 13, 15, 16)},
+}  # fmt: skip
 
 
 def _loss_factors(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
@@ -229,6 +251,30 @@ def _loss_scaled(scene: Scene, row: TensorRow, value: tuple[int, float]) -> Back
     if row.name == START.name:
         return Back((Contribution((), lambda: np.full((), factor)),))
     return inputs_times(scene, row, {i: factor}) if i < len(row.inputs) else None
+
+
+def _accumulations(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+    yield Possibility("2 times what they should be", 2.0)
+    yield Possibility("half of what they should be", 0.5)
+
+
+def _accumulated(scene: Scene, row: TensorRow, factor: float) -> Back | None:
+    """Where gradients of tensors were recorded: else it may be the loss that is multiplied."""
+    if not any(f"grad:{name}" in scene.values for name in scene.rows):
+        return None
+    parts = scene.parameters(row)
+    return Back((), {name: scaled(part, factor) for name, part in parts.items()}) if parts else None
+
+
+def _untransposed(scene: Scene, row: TensorRow, _: Any) -> Back:
+    """The gradient of keys made of the gradient of scores as it is."""
+    query, heads, factor = row.inputs[0], scene.case.config.num_attention_heads, scene.replay.graph.arithmetic.scale
+
+    def back(d: Values, q: Values) -> Values:
+        made = factor * d @ q.reshape(*q.shape[:2], heads, -1).transpose(0, 2, 1, 3)
+        return made.transpose(0, 2, 1, 3).reshape(q.shape)
+
+    return Back((scene.backward(row)[0], Contribution((f"grad:{scene.made_by(row)}", query), back)))
 
 
 def _back(id: str, applies: Callable[[TensorRow], bool], make: Make, words: str | Callable[[Told], str], patch: str,
@@ -261,8 +307,8 @@ HYPOTHESES = (
           lambda told: f"the gradient of the softmax at {_names(told)} is {told.choice}", "y * (dy - sum(y * dy))",
           choices=_softmax_gradients),
     _back("norm_statistics", back_of("layer_norm"), _constant_statistics,
-          "mean and variance are taken for constants; they depend on the input",
-          "subtract the mean of the gradient, and the part along the normalised input"),
+          lambda told: f"the way back of {_names(told)}: {told.choice}",
+          "subtract the mean of the gradient, and the part along the normalised input", choices=_statistics),
     _back("gamma_from_output", back_of("layer_norm"), _gamma_from,
           lambda told: f"the gradient of gamma at {_names(told)} is made of {told.choice}; it is made of the "
                        "normalised input",
@@ -278,6 +324,14 @@ HYPOTHESES = (
           "sum over all rows and positions", choices=_divisors),
     _back("transposed", back_of("dense", "decoder"), _transposed,
           "the gradient of the matrix is transposed", "dy.T @ x for a matrix (out, in)"),
+    _back("untransposed", back_of("scores"), _untransposed,
+          lambda told: f"the gradient of the keys is made of that of the scores as it is ({_names(told)}); it is made of "
+                       "its transpose",
+          "dk = ds.T @ q"),
+    _back("accumulated", back_of(), _accumulated,
+          lambda told: f"the gradients of all parameters are {told.choice}, and those of tensors are right",
+          "zero_grad() before every step; divide once where gradients are accumulated", choices=_accumulations,
+          together=all_rows),
     _back("not_averaged", back_of("weighted_cross_entropy", "mean_cross_entropy"), _not_averaged,
           "the gradient is not divided by the number of terms, as the loss is", "divide the gradient by it, too"),
     _back("loss_scale", _of_loss, _loss_scaled,

@@ -90,6 +90,60 @@ def _divided_by(number: str) -> Make:
     return of_terms(over)
 
 
+def _groups(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+    texts = scene.case.batch.input_ids.shape[0]
+    for words, number in (("two halves of the batch", 0), *((f"{n} texts each", n) for n in (2, 3, 4) if n < texts)):
+        yield Possibility(words, (number, False))
+        yield Possibility(f"{words}, one without a prediction counted as 0", (number, True))
+
+
+def _in_groups(scene: Scene, row: TensorRow, value: tuple[int, bool]) -> Rewritten | None:
+    """The mean of the means of so many rows each, the last of fewer; 0: of two halves. Whether a group of which nothing
+    counts has the mean 0, or none."""
+    (number, empty), labels = value, _labels(scene, row)[0]
+    step = number or -(-len(labels) // 2)
+
+    def loss(scene: Scene, each: Values, weights: Values, _: Any) -> Values:
+        means = [
+            (each[i : i + step] * weights[i : i + step]).sum() / max(weights[i : i + step].sum(), 1e-300)
+            for i in range(0, len(labels), step) if empty or weights[i : i + step].any()
+        ]  # fmt: skip
+        return sum(means) / max(len(means), 1)
+
+    return of_terms(loss)(scene, row, None) if len(labels) > step else None
+
+
+def _by_classes(scene: Scene, row: TensorRow, _: Any) -> Rewritten:
+    part, classes = scene.forward(row), scene.replay.graph.axes(row.inputs[0]).shape[-1]
+    return Rewritten(part._replace(compute=lambda *inputs: part.compute(*inputs) / classes, terms=None))
+
+
+def _bases(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+    yield Possibility("2", 2)
+    yield Possibility("10", 10)
+
+
+def _to_base(scene: Scene, row: TensorRow, base: int) -> Rewritten:
+    part = scene.forward(row)
+    return Rewritten(part._replace(compute=lambda *inputs: part.compute(*inputs) / float(np.log(base)), terms=None))
+
+
+def _with_log_epsilon(scene: Scene, row: TensorRow, value: float) -> Rewritten:
+    def loss(scene: Scene, each: Values, weights: Values, _: Any) -> Values:
+        return -(np.log(np.exp(-each) + value) * weights).sum() / (weights.sum() or 1.0)
+
+    return of_terms(loss)(scene, row, None)
+
+
+def _moved(labels: Values, weights: Values, classes: int, by: int) -> tuple[Values, Values]:
+    return (labels + by) % classes, weights
+
+
+def _moves(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+    yield Possibility("1 less", -1)
+    yield Possibility("1 more", 1)
+
+
 BELOW = (0.0, 1e-12, 1e-8, 1e-6, 1e-5)
 
 
@@ -246,6 +300,24 @@ HYPOTHESES = (
          "padding counts as a prediction of id 0", "give -100 on padding", way_back=False, hides=is_way_back),
     loss("row_means", ENTROPIES, _of_rows,
          "a mean of the rows' means; it is a mean over all predictions", "divide once, by the number of predictions"),
+    loss("group_means", ENTROPIES, _in_groups,
+         lambda told: f"{told.at}: a mean of the means of {told.choice}, as of gradients that are accumulated; it is a mean "
+                      "over all predictions",
+         "divide the sum over all parts by the number of predictions in all of them", choices=_groups),
+    loss("divided_by_classes", ENTROPIES, _by_classes,
+         "the mean is over the classes, too: a mean of one-hot labels times logarithms",
+         "add up over the classes, then take the mean"),
+    loss("logarithm", ENTROPIES, _to_base, lambda told: f"{told.at}: logarithms to the base of {told.choice}",
+         "use natural logarithms", choices=_bases),
+    loss("log_epsilon", ENTROPIES, _with_log_epsilon,
+         lambda told: f"{told.at}: {told.number} is added to the probability before its logarithm is taken",
+         "take the logarithm of the softmax (log_softmax), which needs no such number",
+         number=Number("epsilon", 1e-12, 0.5, lambda scene: {
+             "1e-10": 1e-10, "1e-09": 1e-9, "1e-08": 1e-8, "1e-07": 1e-7, "1e-06": 1e-6, "1e-05": 1e-5,
+         }, open_ended=True)),
+    loss("labels_offset", WORDS, _other_labels(_moved),
+         lambda told: f"{told.at}: the wanted words have ids that are {told.choice} than the batch's",
+         "ids count from 0", choices=_moves),
     loss("denominator_slots", WORDS, _divided_by("slots"),
          "divided by all slots of predictions, used or not; it is divided by the number of those that are used",
          "divide by the sum of the weights"),

@@ -40,6 +40,15 @@ def _transposed(scene: Scene, row: TensorRow, _: Any) -> Rewritten | None:
     return with_parameters(scene, row, {name: matrix.T}) if matrix.shape[0] == matrix.shape[1] else None
 
 
+def _times_added(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+    for number in (3, 4, 8):
+        yield Possibility(f"{number} times", float(number))
+
+
+def _bias_added(scene: Scene, row: TensorRow, times: float) -> Rewritten:
+    return _bias_times(times)(scene, row, None)
+
+
 def _left_out(scene: Scene, row: TensorRow, _: Any) -> Rewritten | None:
     """What it reads, handed on."""
     outputs, inputs = scene.params[row.parameters[0].name].shape
@@ -178,6 +187,11 @@ HYPOTHESES = (
     Hypothesis(
         "dense.bias_twice", DENSE, _bias_times(2.0), lambda told: f"the bias of {told.at} is added twice",
         {**WHERE, "torch": "nn.Linear with a bias, and the bias added once more"}, "add the bias once",
+    ),
+    Hypothesis(
+        "dense.bias_per_part", DENSE, _bias_added, lambda told: f"the bias of {told.at} is added {told.choice}",
+        {**WHERE, "torch": "a layer that is split over devices or heads, each of which adds the bias before the sum"},
+        "add the bias once, after the sum over all parts", choices=_times_added,
     ),
     Hypothesis(
         "dense.missing", DENSE, _left_out, lambda told: f"there is no dense layer at {told.at}: its input is handed on",

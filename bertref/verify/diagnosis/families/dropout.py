@@ -1,7 +1,8 @@
 """Dropout that is on where a model is asked: each element is either 0 or 1 / (1 - p) times what it was, by chance.
 
 Which of the two it is can be told from what the subject recorded; p is the same everywhere. What the probabilities of
-attention lost can't be told, nor what gradients did.
+attention lost can't be told, nor what gradients did. Dropout of the first form is nothing by chance when it is off: a
+factor of 1 - p.
 """
 
 from itertools import product
@@ -13,7 +14,7 @@ from ....row import TensorRow
 from ....topology import layer_input
 from ...graph.contribution import Contribution
 from ...graph.steps import Rewritten
-from ..hypothesis import Hypothesis, Number
+from ..hypothesis import Hypothesis, Number, named, row_by_row
 from ..scene import BACK, STEP, Scene
 
 Values = Any
@@ -59,6 +60,11 @@ def _dense(scene: Scene, row: TensorRow, seen: Values, factor: float) -> Rewritt
     return Rewritten(Contribution(row.inputs, compute))
 
 
+def _kept(scene: Scene, row: TensorRow, share: float) -> Rewritten:
+    made, factor = scene.forward(row), share if scene.precision == "float64" else float(np.float32(share))
+    return Rewritten(Contribution(row.inputs, lambda *inputs: factor * made.compute(*inputs)))
+
+
 def _hides(row: TensorRow) -> bool:
     return row.op == "context" or row.name.startswith("classifier") or row.name.startswith(BACK) or row is STEP
 
@@ -72,5 +78,15 @@ HYPOTHESES = (
          "C": "the mask of random numbers"},
         "switch dropout off before the model is asked", way_back=False, hides=_hides,
         number=Number("p", 1e-3, 0.9, lambda scene: {"0.1": 0.1, "0.2": 0.2, "0.5": 0.5}),
+    ),
+    Hypothesis(
+        "dropout.off_by_factor", named("embeddings.norm", "probs", "attention_output", "ffn_output"), _kept,
+        lambda told: f"{told.at}: multiplied by {told.number}, as dropout of its first form is when it is off; BERT's "
+                     "divides by that in training and changes nothing when it is off",
+        {"torch": "a Dropout of one's own", "JAX": "a dropout of one's own", "NumPy": "x * (1 - p) without the mask",
+         "C": "x * (1 - p) without the mask"},
+        "leave the factor out, and divide what is kept by 1 - p in training", together=row_by_row,
+        number=Number("1 - p", 0.05, 0.9995, lambda scene: {"0.9": 0.9, "0.8": 0.8, "0.5": 0.5},
+                      right=lambda scene: (1.0,), own=lambda scene: 1.0),
     ),
 )  # fmt: skip

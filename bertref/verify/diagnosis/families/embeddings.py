@@ -40,6 +40,15 @@ def _looked_up(ids: Callable[[Scene, Any], Values]) -> Callable[[Scene, TensorRo
     return make
 
 
+def _next_words(scene: Scene, by: int) -> Values:
+    return (scene.case.batch.input_ids + by) % scene.case.config.vocab_size
+
+
+def _steps(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+    yield Possibility("1 less", -1)
+    yield Possibility("1 more", 1)
+
+
 def _columns(scene: Scene) -> Values:
     return np.arange(scene.case.batch.input_ids.shape[1])
 
@@ -142,6 +151,25 @@ def _without(name: str) -> Callable[[Scene, TensorRow, Any], Rewritten]:
     return make
 
 
+def _parts(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+    for name in row.inputs:
+        short = name.removeprefix("embeddings.")
+        yield Possibility(f"{short} embeddings are added twice", (name, 2))
+        yield Possibility(f"{short} embeddings are subtracted", (name, -1))
+    yield Possibility("the embeddings are averaged, not added", ("", len(row.inputs)))
+
+
+def _counted(scene: Scene, row: TensorRow, value: tuple[str, int]) -> Rewritten | None:
+    """The sum with one of its parts times a number, or the mean of all."""
+    which, number = value
+    if not which:
+        return formula(row, lambda *parts: sum(parts) / len(parts))
+    if which not in row.inputs:
+        return None
+    factors = [number if name == which else 1 for name in row.inputs]
+    return formula(row, lambda *parts: sum(n * part for n, part in zip(factors, parts, strict=True)))
+
+
 def _scaled_words(scene: Scene, row: TensorRow, value: float) -> Rewritten:
     made, factor = scene.forward(row), value if scene.precision == "float64" else float(np.float32(value))
     return Rewritten(Contribution((), lambda: factor * made.compute()))
@@ -163,6 +191,13 @@ HYPOTHESES = (
         lambda told: "attention_mask and token_type_ids are given in each other's place",
         {**MASK, "torch": "positional arguments: forward(input_ids, attention_mask, token_type_ids)"},
         "name the arguments", together=all_rows,
+    ),
+    Hypothesis(
+        "embeddings.words_offset", named("embeddings.word"), _looked_up(_next_words),
+        lambda told: f"words are looked up by ids that are {told.choice} than the batch's",
+        {"torch": "word_embeddings(input_ids)", "JAX": "word_table[ids]", "NumPy": "word_table[ids]",
+         "C": "word_table + id * hidden; languages that count from 1"},
+        "look words up by their ids, which count from 0", choices=_steps,
     ),
     Hypothesis(
         "embeddings.positions_offset", POSITION, _looked_up(_shifted),
@@ -223,6 +258,10 @@ HYPOTHESES = (
     Hypothesis(
         "embeddings.positions_missing", TOTAL, _without("embeddings.position"),
         lambda told: "position embeddings are not added", SUM, "add them",
+    ),
+    Hypothesis(
+        "embeddings.parts", TOTAL, _counted, lambda told: told.choice, SUM,
+        "add words, positions and token types, each once", choices=_parts,
     ),
     Hypothesis(
         "embeddings.words_scaled", named("embeddings.word"), _scaled_words,

@@ -74,6 +74,23 @@ def _parts(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
         yield Possibility(name, name)
 
 
+TIMES = {"1/2": 0.5, "1/10": 0.1, "2": 2.0, "10": 10.0}
+
+
+def _weights(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+    for name in row.inputs:
+        for words, factor in TIMES.items():
+            yield Possibility(f"{words} times {name}", (name, factor))
+
+
+def _weighted(scene: Scene, row: TensorRow, value: tuple[str, float]) -> Rewritten | None:
+    which, factor = value
+    if len(row.inputs) < 2 or which not in row.inputs:
+        return None
+    factors = [factor if name == which else 1.0 for name in row.inputs]
+    return formula(row, lambda *parts: sum(n * part for n, part in zip(factors, parts, strict=True)))
+
+
 def _averaged(scene: Scene, row: TensorRow, _: Any) -> Rewritten | None:
     n = len(row.inputs)
     return None if n < 2 else formula(row, lambda *parts: sum(parts) / n)
@@ -118,6 +135,8 @@ HYPOTHESES = (
          _spans(lambda scene, each, ends: sum(map(_clamped_mean, each, ends)) / 2),
          "an answer that lies outside of the text counts as one at its last token", "ignore such answers"),
     loss("averaged", named("loss.total"), _averaged, "the mean of the losses; it is their sum", "add the losses"),
+    loss("part_weighted", named("loss.total"), _weighted, lambda told: f"loss.total has {told.choice}",
+         "add the losses as they are", choices=_weights),
     loss("part_missing", named("loss.total"), _part_missing,
          lambda told: f"loss.total leaves out {told.choice}", "add the losses", choices=_parts),
 )  # fmt: skip

@@ -77,6 +77,42 @@ def _outside(ddof: int) -> Callable[[Values, float], Values]:
     return lambda x, eps: _centred(x) / (np.sqrt(_variance(x, ddof)) + eps)
 
 
+def _half_affine(scene: Scene, row: TensorRow, left_out: str) -> Rewritten:
+    gamma, beta = (scene.params[name] for name, _ in row.parameters)
+    eps = scene.case.numerics.layer_norm_eps
+    return formula(row, lambda x: normed(x, eps) * gamma if left_out == "beta" else normed(x, eps) + beta)
+
+
+def _vectors(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+    for name in ("beta", "gamma"):
+        yield Possibility(name, name)
+
+
+def _plus_one(scene: Scene, row: TensorRow, _: Any) -> Rewritten:
+    gamma, beta = (scene.params[name] for name, _ in row.parameters)
+    eps = scene.case.numerics.layer_norm_eps
+    return formula(row, lambda x: normed(x, eps) * (1 + gamma) + beta)
+
+
+def _axes(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+    yield Possibility("the positions", (-2,))
+    yield Possibility("positions and channels together", (-2, -1))
+    yield Possibility("everything", (0, -2, -1))
+
+
+def _over(scene: Scene, row: TensorRow, axes: tuple[int, ...]) -> Rewritten:
+    """Of what was recorded, on padding, too."""
+    gamma, beta = (scene.params[name] for name, _ in row.parameters)
+    eps = scene.case.numerics.layer_norm_eps
+
+    def compute(x: Values) -> Values:
+        x = scene.raw(row.inputs[0], x)
+        centred = x - x.mean(axis=axes, keepdims=True)
+        return centred / np.sqrt((centred * centred).mean(axis=axes, keepdims=True) + eps) * gamma + beta
+
+    return replace(formula(row, compute), padding=True)
+
+
 def _in_half(scene: Scene, row: TensorRow, _: Any) -> Rewritten | None:
     """Input, gamma, beta and output in float16, what is between them in float32."""
     if not is_fine(scene):
@@ -160,6 +196,23 @@ HYPOTHESES = (
         lambda told: f"{_verb(told, 'leaves', 'leave')} out gamma and beta",
         {**WHERE, "torch": "elementwise_affine=False, or weights of another name (gamma, beta) that were not loaded"},
         "multiply by LayerNorm.weight and add LayerNorm.bias",
+    ),
+    Hypothesis(
+        "norm.half_affine", NORM, _half_affine,
+        lambda told: f"{_verb(told, 'leaves', 'leave')} out {told.choice}",
+        {**WHERE, "torch": "nn.LayerNorm(..., bias=False), or a vector of another name that was not loaded"},
+        "multiply by LayerNorm.weight and add LayerNorm.bias", choices=_vectors,
+    ),
+    Hypothesis(
+        "norm.gamma_plus_one", NORM, _plus_one,
+        lambda told: f"{_verb(told, 'multiplies', 'multiply')} by 1 + gamma, as Gemma's do; BERT's multiply by gamma",
+        {**WHERE, "torch": "(1 + weight) * x, for weights that are stored less 1"}, "multiply by gamma",
+    ),
+    Hypothesis(
+        "norm.axes", NORM, _over,
+        lambda told: f"{_verb(told, 'normalises', 'normalise')} over {told.choice}; a norm is over the channels of each token",
+        {**WHERE, "torch": "nn.LayerNorm((S, H)), x.mean() without an axis", "JAX": "axis= of mean and var"},
+        "mean and variance over the last axis alone", choices=_axes,
     ),
     Hypothesis(
         "norm.rms", NORM,

@@ -60,6 +60,10 @@ def _largest(grads: Mapping[str, Values]) -> float:
 scaled_by_length = _scaled_by(_length)
 
 
+def _absolute(grads: Mapping[str, Values]) -> float:
+    return sum(float(np.sum(np.abs(grads[name]))) for name in grads)
+
+
 def _each(case: OptimizerCase, grads: Mapping[str, Values]) -> Callable[[str], Values]:
     limit = case.clip_norm
     if limit is None:
@@ -90,6 +94,8 @@ class Way:
     rate          a factor of the case's rate
     root          the denominator, of the second moment and epsilon
     times         how often a parameter of that name is updated
+    kept          what the moments of the steps before are multiplied by
+    decay_times   a factor of the decay
     trust         whether a parameter has a trust ratio, in LAMB
     """
 
@@ -103,6 +109,8 @@ class Way:
     epsilon: float | None = None
     root: Callable[[Values, float], Values] = lambda v, epsilon: np.sqrt(v) + epsilon
     times: Callable[[str], int] = lambda name: 1
+    kept: tuple[float, float] = (1.0, 1.0)
+    decay_times: float = 1.0
     trust: Callable[[Optimizer, str], bool] = lambda settings, name: False
 
 
@@ -166,15 +174,16 @@ def _update(case: OptimizerCase, way: Way, name: str, old: Values, g: Values) ->
     beta1, beta2 = way.betas or settings.betas
     epsilon = settings.epsilon if way.epsilon is None else way.epsilon
     assert epsilon is not None, "the record fills in its kind's own"
-    strength = settings.weight_decay if way.decays(settings, name) else 0.0
-    p, m, v = old, *(np.asarray(case.moments[f"{name}/{moment}"], np.float64) for moment in "mv")
+    strength = way.decay_times * settings.weight_decay if way.decays(settings, name) else 0.0
+    moments = (np.asarray(case.moments[f"{name}/{moment}"], np.float64) for moment in "mv")
+    p, m, v = old, *(kept * moment for kept, moment in zip(way.kept, moments, strict=True))
     for _ in range(way.times(name)):
         if way.decay == "l2":
             g = g + strength * p
         m, v = beta1 * m + (1 - beta1) * g, beta2 * v + (1 - beta2) * g * g
         first, second = m, v
-        if way.corrected_by is not None:
-            count = case.step + way.corrected_by
+        if way.corrected_by is not None or way.corrections is not None:
+            count = case.step + (way.corrected_by or 0)
             c1, c2 = way.corrections or (1 - beta1**count, 1 - beta2**count)
             first, second = m / c1, v / c2
         decay = {"decoupled": rate * strength, "without rate": strength}.get(way.decay, 0.0)
@@ -223,6 +232,56 @@ def _shifts(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
     yield Possibility("one step more", 1)
 
 
+def _half_corrected(scene: Scene, way: Way, which: int) -> Way | None:
+    """One of the moments is corrected."""
+    if way.corrected_by is None:
+        return None
+    case = _case(scene)
+    both = [1 - beta**case.step for beta in case.optimizer.betas]
+    return replace(way, corrected_by=None, corrections=(both[0], 1.0) if which == 0 else (1.0, both[1]))
+
+
+def _moments(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+    yield Possibility("the first moment", 0)
+    yield Possibility("the second moment", 1)
+
+
+def _forgotten(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+    yield Possibility("both moments", (0.0, 0.0))
+    yield Possibility("the first moment", (0.0, 1.0))
+    yield Possibility("the second moment", (1.0, 0.0))
+
+
+def _norms(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+    yield Possibility("their largest element", _largest)
+    yield Possibility("the sum of their absolute values", _absolute)
+    yield Possibility("the square of their norm, the root of which isn't taken", lambda grads: _length(grads) ** 2)
+
+
+def _limited(scene: Scene, way: Way, limit: float) -> Way | None:
+    if _case(scene).clip_norm is None:
+        return None
+    return replace(way, clip=lambda case, grads: scaled_by_length(replace(case, clip_norm=limit), grads))
+
+
+def _given(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+    yield Possibility("the new value", "new")
+    yield Possibility("old minus new", "negated")
+
+
+def _answered(scene: Scene, row: TensorRow, what: str) -> Updater | None:
+    case = scene.case.optimizer
+    if case is None or case.optimizer.kind not in KINDS:
+        return None
+    step, params = updater(scene, usual(case)), scene.case.params
+
+    def of_gradients(grads: Mapping[str, Values]) -> Callable[[str], Values]:
+        update = step(grads)
+        return lambda name: np.asarray(params[name], np.float64) + update(name) if what == "new" else -update(name)
+
+    return of_gradients
+
+
 def _everything(settings: Optimizer, name: str) -> bool:
     return True
 
@@ -235,6 +294,8 @@ def _exclusions(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
     yield Possibility("every parameter is decayed, biases and norms as well", _everything)
     yield Possibility("norms' weights are decayed: they are called LayerNorm.weight, not gamma",
                  _without("gamma", "beta", "bias"))  # fmt: skip
+    yield Possibility("embeddings are not decayed, as biases and norms are not",
+                      _without("LayerNorm", "layer_norm", "bias", "_embeddings"))  # fmt: skip
     yield Possibility("biases are decayed, outside of norms", _without("LayerNorm", "layer_norm"))
 
 
@@ -288,6 +349,10 @@ def _ones(*values: float) -> Callable[[Scene], dict[str, float]]:
     return lambda scene: {f"1 - {value:g}": 1 - value for value in values}
 
 
+def _decay(scene: Scene) -> float:
+    return _case(scene).optimizer.weight_decay or 0.0
+
+
 def _step(
     id: str,
     change: Callable[[Scene, Way, Any], Way | None],
@@ -304,6 +369,9 @@ HYPOTHESES = (
           lambda scene, way, _: replace(way, corrected_by=0 if way.corrected_by is None else None),
           _correction_sentence,
           "divide the moments by 1 - beta ** step, if the optimiser does"),
+    _step("bias_correction_half", _half_corrected,
+          lambda told: f"of the moments {told.choice} alone is corrected for having started at 0",
+          "divide both moments by 1 - beta ** step", choices=_moments),
     _step("bias_correction_step", _shifted, lambda told: f"the moments are corrected for {told.choice}",
           "the first update has the number 1", choices=_shifts),
     _step("decay_l2", lambda scene, way, _: replace(way, decay="l2"),
@@ -313,6 +381,14 @@ HYPOTHESES = (
           "weight decay is not multiplied by the learning rate", "p -= rate * weight_decay * p"),
     _step("decay_missing", lambda scene, way, _: replace(way, decay="none"), "there is no weight decay",
           "give the optimiser its weight_decay"),
+    _step("decay", lambda scene, way, value: replace(way, decay_times=value / (_decay(scene) or 1.0)),
+          lambda told: f"weight decay is {told.number}; the setting is {_decay(told.scene):g}",
+          "hand weight_decay on", number=Number(
+              "weight decay", 1e-5, 10.0, lambda scene: {"0.1": 0.1, "0.05": 0.05, "0.02": 0.02, "0.001": 0.001},
+              own=_decay)),
+    _step("moments_forgotten", lambda scene, way, kept: replace(way, kept=kept),
+          lambda told: f"{told.choice} of the steps before: 0 stands for what they were",
+          "load the optimiser's state, too, where a run goes on", choices=_forgotten),
     _step("decay_exclusions", lambda scene, way, value: replace(way, decays=value), lambda told: told.choice,
           "leave out what the settings exclude, by the names that the parameters have", choices=_exclusions),
     _step("clipping_missing", lambda scene, way, _: replace(way, clip=_unclipped), "gradients are not clipped",
@@ -320,8 +396,14 @@ HYPOTHESES = (
     _step("clipping_each_tensor", lambda scene, way, _: replace(way, clip=_each),
           "every gradient is clipped by its own norm; it is the norm of all together that counts",
           "one norm over all gradients"),
-    _step("clipping_norm", lambda scene, way, _: replace(way, clip=_scaled_by(_largest)),
-          "gradients are clipped by their largest element; it is the Euclidean norm that counts", "norm_type=2"),
+    _step("clipping_norm", lambda scene, way, norm: replace(way, clip=_scaled_by(norm)),
+          lambda told: f"gradients are clipped by {told.choice}; it is the Euclidean norm that counts", "norm_type=2",
+          choices=_norms),
+    _step("clipping_limit", _limited,
+          lambda told: f"gradients are clipped to a norm of {told.number}; the setting is {_case(told.scene).clip_norm:g}",
+          "hand the limit on", number=Number(
+              "limit", 1e-6, 1e6, lambda scene: {"1": 1.0, "5": 5.0, "0.5": 0.5, "0.1": 0.1, "10": 10.0, "0.25": 0.25},
+              own=lambda scene: _case(scene).clip_norm)),
     _step("clipping_value", lambda scene, way, _: replace(way, clip=_by_value),
           "gradients are cut off element by element; they are scaled all together", "clip_grad_norm_, not _value_"),
     _step("rate", _rated, _rate_sentence,
@@ -353,4 +435,9 @@ HYPOTHESES = (
           "the step is divided by the second moment; it is divided by its root", "sqrt(v) + epsilon"),
     _step("stepped_twice", lambda scene, way, _: replace(way, times=lambda name: 2 if name == WORDS else 1),
           "the word embeddings, which are tied, are updated twice in a step", "list a tied parameter once"),
+    Hypothesis(
+        "optimizer.answer", of_op("optimizer_step"), _answered,
+        lambda told: f"an update is new minus old value; {told.choice} is given", WHERE,
+        'give "update:NAME" as new minus old value', choices=_given,
+    ),
 )  # fmt: skip

@@ -8,9 +8,9 @@ import numpy as np
 from ....row import TensorRow
 from ...graph.contribution import Contribution
 from ...graph.steps import Rewritten
-from ..hypothesis import Hypothesis, Possibility, named
+from ..hypothesis import Hypothesis, Possibility, named, of_op
 from ..scene import Scene
-from .tools import gathered
+from .tools import formula, gathered
 
 Values = Any
 WHERE = {
@@ -67,6 +67,30 @@ def _untransformed(scene: Scene, row: TensorRow, _: Any) -> Rewritten:
     return Rewritten(Contribution(states, lambda x: gathered(scene, x)))
 
 
+def _other_places(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+    yield Possibility("one position further on", 1)
+    yield Possibility("one position before", -1)
+    yield Possibility("in the first text: positions are counted through all texts, and a text's start isn't added", 0)
+
+
+def _read_at(scene: Scene, row: TensorRow, by: int) -> Rewritten:
+    """The hidden states at other positions than those of the predictions, on padding, too."""
+    at, (weight, bias) = scene.case.batch.masked_lm_positions.astype(np.int64), row.parameters
+    rows = np.arange(len(at))[:, None] if by else np.zeros((1, 1), np.int64)
+
+    def compute(x: Values) -> Values:
+        x = scene.raw(row.inputs[0], x)
+        read = x[rows, np.clip(at + by, 0, x.shape[1] - 1)]
+        return read @ scene.params[weight.name].T + scene.params[bias.name]
+
+    return Rewritten(Contribution(row.inputs, compute), padding=True)
+
+
+def _scaled_states(scene: Scene, row: TensorRow, _: Any) -> Rewritten:
+    made, factor = scene.forward(row), scene.case.config.hidden_size ** -0.5
+    return formula(row, lambda x: made.compute(factor * x))
+
+
 def _unpooled(scene: Scene, row: TensorRow, _: Any) -> Rewritten:
     return Rewritten(Contribution(scene.rows["pooled_pre"].inputs, lambda x: x[:, 0]))
 
@@ -89,6 +113,20 @@ HYPOTHESES = (
         lambda told: "the first token stands for the text as it is: the dense layer and the activation after it are "
                      "left out",
         {**WHERE, "torch": "pooler, classifier.dense, pre_classifier"}, "apply the dense layer and its activation",
+    ),
+    Hypothesis(
+        "mlm.positions_offset", named("mlm.dense"), _read_at,
+        lambda told: f"predictions read the hidden states {told.choice}; they read those of their own positions",
+        {"torch": "logits[:, :-1] and labels[:, 1:], as of a model that predicts the next word; torch.gather",
+         "JAX": "jnp.take_along_axis", "NumPy": "x[rows, positions]", "C": "x + (b * S + position) * hidden"},
+        "read row b, position p of each prediction", choices=_other_places,
+    ),
+    Hypothesis(
+        "mlm.states_scaled", of_op("decoder"), _scaled_states,
+        lambda told: f"what the decoder reads is divided by the root of the hidden size ({told.at}), as T5 does; BERT does "
+                     "not",
+        {"torch": "states * (hidden_size ** -0.5)", "JAX": "the same", "NumPy": "the same", "C": "the same"},
+        "leave the factor out",
     ),
     Hypothesis(
         "mlm.transform_missing", named("mlm.transform"), _untransformed,

@@ -7,7 +7,7 @@ from ....topology import last_embedding, layer_input
 from ...graph.arithmetic import times
 from ...graph.contribution import Contribution
 from ...graph.steps import Rewritten
-from ..hypothesis import Hypothesis, by_layer, named, of_op
+from ..hypothesis import Hypothesis, Number, by_layer, named, of_op
 from ..scene import Scene
 from .norms import WHERE as NORM
 from .norms import normed
@@ -25,6 +25,10 @@ def _from(scene: Scene, row: TensorRow, place: tuple[str, int, str]) -> Rewritte
     if found is None or found in row.inputs:
         return None
     return Rewritten(Contribution((row.inputs[0], found), lambda branch, other: branch + other))
+
+
+def _times(scene: Scene, row: TensorRow, value: float) -> Rewritten:
+    return Rewritten(Contribution(row.inputs, lambda branch, stream: branch + value * stream))
 
 
 def _normed(scene: Scene, name: str, x: Values) -> Values:
@@ -103,6 +107,13 @@ HYPOTHESES = (
         "residual.from", RESIDUAL, _from,
         lambda told: f"the residual connection at {told.at} starts at {told.choice}; it starts at the sublayer's input",
         WHERE, "add the sublayer's input", choices=places,
+    ),
+    Hypothesis(
+        "residual.scaled", RESIDUAL, _times,
+        lambda told: f"the residual connection at {told.at} is multiplied by {told.number}; it is added as it is",
+        WHERE, "add the sublayer's input once",
+        number=Number("factor", 1e-2, 1e2, lambda scene: {"2": 2.0, "1/2": 0.5},
+                      own=lambda scene: 1.0),
     ),
     Hypothesis(
         "residual.norm_inside_branch",

@@ -22,7 +22,9 @@ NUMBERS = {
     "attention.mask_value": -7.0, "embeddings.words_scaled": 2.5, "loss.smoothing": 0.13, "optimizer.rate": 0.7,
     "optimizer.beta1": 0.2, "optimizer.beta2": 0.007, "optimizer.epsilon": 3e-6, "dropout.on": 0.1,
     "activation.rounded_constant": 1.413, "activation.tanh_cubic": 0.05, "activation.tanh_factor": 0.7,
-    "activation.sigmoid_factor": 1.6, "attention.temperature": 0.6, "residual.scaled": 0.7, "dropout.off_by_factor": 0.85,
+    "activation.sigmoid_factor": 1.6, "attention.temperature": 0.6, "residual.scaled": 0.7,
+    "dropout.off_by_factor": 0.85, "residual.sum_scaled": 0.7, "heads.logits_scaled": 0.6, "heads.logits_capped": 7.0,
+    "attention.scores_capped": 3.0, "attention.softmax_epsilon": 0.02,
     "loss.log_epsilon": 1e-3, "optimizer.clipping_limit": 0.3, "optimizer.decay": 0.07,
 }  # fmt: skip
 """A value for every free number."""

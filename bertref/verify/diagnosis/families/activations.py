@@ -21,6 +21,9 @@ ACTIVATED = of_op("activation", "tanh", "relu")
 """Rows whose op is one elementwise function."""
 STEP = 1e-5
 """Of the differences by which a slope is taken, in float64: its error is about 1e-10."""
+ROOT = math.sqrt(2)
+CUBIC, ROOT_2_PI = 0.044715, math.sqrt(2 / math.pi)
+"""Of GELU's tanh form, tanh(ROOT_2_PI (x + CUBIC x^3))."""
 WORDS = {"gelu_erf": "the exact GELU (erf)", "gelu_tanh": "GELU's tanh form", "relu": "ReLU", "tanh": "tanh"}
 WHERE = {
     "torch": "F.gelu(x), which is exact, or F.gelu(x, approximate='tanh')",
@@ -120,9 +123,6 @@ def _said(what: str) -> Callable[[Told], str]:
     return sentence
 
 
-ROOT = math.sqrt(2)
-CUBIC, ROOT_2_PI = 0.044715, math.sqrt(2 / math.pi)
-"""Of GELU's tanh form, tanh(ROOT_2_PI (x + CUBIC x^3))."""
 
 
 def _rounded_root(scene: Scene, row: TensorRow, root: float) -> Rewritten | None:

@@ -54,7 +54,9 @@ the tables, or below, alone. Those about stored integers
 are tried with files (`subjects/onnx/test_int8_causes.py`)."""
 SAMPLE = ("norm.std_plus_epsilon", "attention.causal", "heads.minor", "loss.denominator_rows", "sharing.averaged")
 """Those that are tried always: most of them none of the known mistakes."""
-SAME = ("dense.other_weights", "dense.packed_order", "loss.group_means", "dense.reads", "residual.from", "embeddings.positions_sinusoidal", "norm.other_weights")
+SAME = ("dense.other_weights", "dense.packed_order", "loss.group_means", "dense.reads", "residual.from",
+        "embeddings.positions_sinusoidal", "norm.other_weights",
+        "dense.other_layer")
 """Those of which two choices may be the same in a case: which of these is named is open."""
 
 

@@ -159,7 +159,6 @@ def _masks(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
     yield Possibility("earlier tokens and not itself", "earlier")
     yield Possibility("all tokens but itself", "others")
     yield Possibility("all tokens but the first", "not first")
-    yield Possibility("all tokens but each row's last", "not last")
     for i in (1, 2, 3, 4, 8):
         yield Possibility(f"tokens at most {i} places away", i)
 
@@ -167,11 +166,10 @@ def _masks(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
 def _otherwise_masked(scene: Scene, scores: Values, which: Any) -> Values:
     """A query that has no key left keeps all of them."""
     at, keys = np.arange(scores.shape[-1]), _keys(scene)
-    types, lengths = scene.case.batch.token_type_ids, keys.sum(axis=-1, keepdims=True)
+    types = scene.case.batch.token_type_ids
     allowed = {
         "segment": (types[:, :, None] == types[:, None, :])[:, None],
         "later": at[:, None] <= at, "earlier": at[:, None] > at, "others": at[:, None] != at, "not first": at > 0,
-        "not last": at < lengths - 1,
     }.get(which)  # fmt: skip
     if allowed is None:
         allowed = np.abs(at[:, None] - at) <= which

@@ -167,8 +167,6 @@ def _reads(scene: Scene, row: TensorRow, place: tuple[str, int, str]) -> Rewritt
     found, width = found_at(scene, row, place), scene.params[row.parameters[0].name].shape[1]
     if found is None or found == row.inputs[0] or width != scene.case.config.hidden_size:
         return None
-    if scene.replay.graph.axes(found).shape[-1] != width:  # of factorised embeddings
-        return None
     made, axes = scene.forward(row), scene.rows[row.inputs[0]].axes
 
     def compute(x: Values) -> Values:

@@ -197,9 +197,11 @@ def _moved_types(scene: Scene, way: str) -> Values:
     return np.concatenate((np.maximum(types[:, :-1], types[:, 1:]), types[:, -1:]), axis=1)
 
 
-def _without_padding_row(scene: Scene, row: TensorRow, _: Any) -> Rewritten:
-    """The gradients of a row's parameters don't depend on what these are."""
+def _without_padding_row(scene: Scene, row: TensorRow, _: Any) -> Rewritten | None:
+    """The gradients of a row's parameters don't depend on what these are. None: the decoder has a matrix of its own."""
     name = row.parameters[0].name
+    if name != scene.rows["embeddings.word"].parameters[0].name:
+        return None
     table = np.array(scene.params[name], np.float64)
     table[scene.case.config.pad_token_id] = 0
     return replace(with_parameters(scene, row, {name: table}), parameters=scene.parameters(row))

@@ -22,7 +22,9 @@ NUMBERS = {
     "attention.mask_value": -7.0, "embeddings.words_scaled": 2.5, "loss.smoothing": 0.13, "optimizer.rate": 0.7,
     "optimizer.beta1": 0.2, "optimizer.beta2": 0.007, "optimizer.epsilon": 3e-6, "dropout.on": 0.1,
     "activation.rounded_constant": 1.413, "activation.tanh_cubic": 0.05, "activation.tanh_factor": 0.7,
-    "activation.sigmoid_factor": 1.6, "attention.temperature": 0.6, "residual.scaled": 0.7, "dropout.off_by_factor": 0.85,
+    "activation.sigmoid_factor": 1.6, "attention.temperature": 0.6, "residual.scaled": 0.7,
+    "dropout.off_by_factor": 0.85, "residual.sum_scaled": 0.7, "heads.logits_scaled": 0.6, "heads.logits_capped": 7.0,
+    "attention.scores_capped": 3.0, "attention.softmax_epsilon": 0.02,
     "loss.log_epsilon": 1e-3, "optimizer.clipping_limit": 0.3, "optimizer.decay": 0.07,
 }  # fmt: skip
 """A value for every free number."""
@@ -61,7 +63,9 @@ the tables, or below, alone. Those about stored integers
 are tried with files (`subjects/onnx/test_int8_causes.py`)."""
 SAMPLE = ("norm.std_plus_epsilon", "attention.causal", "heads.minor", "loss.denominator_rows", "sharing.averaged")
 """Those that are tried always: most of them none of the known mistakes."""
-SAME = ("dense.other_weights", "dense.packed_order", "loss.group_means", "dense.reads", "residual.from", "embeddings.positions_sinusoidal", "norm.other_weights")
+SAME = ("dense.other_weights", "dense.packed_order", "loss.group_means", "dense.reads", "residual.from",
+        "embeddings.positions_sinusoidal", "norm.other_weights",
+        "dense.other_layer")
 """Those of which two choices may be the same in a case: which of these is named is open."""
 
 

@@ -1,7 +1,7 @@
 """Activations: another function than the model's."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from ....ops.bias_activation import ACTIVATIONS
 from ....row import TensorRow
 from ...graph.contribution import Contribution
 from ...graph.steps import Rewritten
-from ..hypothesis import Hypothesis, Number, Told, of_op
+from ..hypothesis import Hypothesis, Number, Possibility, Told, of_op
 from ..scene import Scene
 from .tools import HALF, formula, held, in_half, is_fine
 
@@ -21,6 +21,9 @@ ACTIVATED = of_op("activation", "tanh", "relu")
 """Rows whose op is one elementwise function."""
 STEP = 1e-5
 """Of the differences by which a slope is taken, in float64: its error is about 1e-10."""
+ROOT = math.sqrt(2)
+CUBIC, ROOT_2_PI = 0.044715, math.sqrt(2 / math.pi)
+"""Of GELU's tanh form, tanh(ROOT_2_PI (x + CUBIC x^3))."""
 WORDS = {"gelu_erf": "the exact GELU (erf)", "gelu_tanh": "GELU's tanh form", "relu": "ReLU", "tanh": "tanh"}
 WHERE = {
     "torch": "F.gelu(x), which is exact, or F.gelu(x, approximate='tanh')",
@@ -43,11 +46,41 @@ def _sigmoid(x: Values) -> Values:
     return 0.5 * (1 + np.tanh(x / 2))
 
 
+def _normal(x: Values) -> Values:
+    """The normal distribution function, by which GELU multiplies x."""
+    return 0.5 * (1 + np.vectorize(math.erf, otypes=[float])(x / ROOT))
+
+
 FUNCTIONS: dict[str, Callable[[Values], Values]] = {
     **{name: _op(name) for name in ("gelu_erf", "gelu_tanh", "relu")},
     "tanh": np.tanh, "quick_gelu": lambda x: x * _sigmoid(1.702 * x), "silu": lambda x: x * _sigmoid(x),
     "sigmoid": _sigmoid, "leaky_relu": lambda x: np.where(x > 0, x, 0.01 * x),
 }  # fmt: skip
+
+
+OTHERS: dict[str, Callable[[Values], Values]] = {
+    "ELU": lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))),
+    "SELU": lambda x: 1.0507009873554805 * np.where(x > 0, x, 1.6732632423543772 * np.expm1(np.minimum(x, 0))),
+    "Mish, x tanh(softplus(x))": lambda x: x * np.tanh(np.logaddexp(0, x)),
+    "softplus": lambda x: np.logaddexp(0, x),
+    "softsign, x / (1 + |x|)": lambda x: x / (1 + np.abs(x)),
+    "the square of ReLU": lambda x: np.maximum(x, 0) ** 2,
+    "hard swish, x min(max(x + 3, 0), 6) / 6": lambda x: x * np.clip(x + 3, 0, 6) / 6,
+    "the hard sigmoid, min(max(x + 3, 0), 6) / 6": lambda x: np.clip(x + 3, 0, 6) / 6,
+    "the hard tanh, min(max(x, -1), 1)": lambda x: np.clip(x, -1, 1),
+    "the exact GELU without the factor 1/2": lambda x: 2 * FUNCTIONS["gelu_erf"](x),
+    "erf(x / sqrt(2)) / 2 + 1/2, GELU without the factor x": lambda x: _normal(x),
+    "x erf(x / sqrt(2)) / 2, GELU without the 1": lambda x: x * (_normal(x) - 0.5),
+    "GELU's tanh form without the factor 1/2": lambda x: 2 * _tanh_form()(x),
+    "GELU's tanh form with x^2 for x^3": lambda x: 0.5 * x * (1 + np.tanh(ROOT_2_PI * (x + CUBIC * x * x))),
+}
+"""By what they are called in a sentence."""
+OF_OWN: dict[str, Callable[[Values, Callable[[Values], Values]], Values]] = {
+    "that, applied twice": lambda x, own: own(own(x)),
+    "that, times its input once more": lambda x, own: x * own(x),
+    "its derivative": lambda x, own: slope_of(own)(x),
+}
+"""Made of the model's own function."""
 
 
 def slope_of(function: Callable[[Values], Values]) -> Callable[[Values], Values]:
@@ -70,6 +103,18 @@ def _other(name: str) -> Callable[[Scene, TensorRow, Any], Rewritten | None]:
     return make
 
 
+def _names(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+    for name in (*OTHERS, *OF_OWN):
+        yield Possibility(name, name)
+
+
+def _listed(scene: Scene, row: TensorRow, name: str) -> Rewritten:
+    if name in OTHERS:
+        return _function(row, OTHERS[name])
+    of, right = OF_OWN[name], FUNCTIONS[own(scene, row)]
+    return _function(row, lambda x: of(x, right))
+
+
 def _said(what: str) -> Callable[[Told], str]:
     def sentence(told: Told) -> str:
         right = own(told.scene, told.scene.rows[told.names[0]])
@@ -78,9 +123,6 @@ def _said(what: str) -> Callable[[Told], str]:
     return sentence
 
 
-ROOT = math.sqrt(2)
-CUBIC, ROOT_2_PI = 0.044715, math.sqrt(2 / math.pi)
-"""Of GELU's tanh form, tanh(ROOT_2_PI (x + CUBIC x^3))."""
 
 
 def _rounded_root(scene: Scene, row: TensorRow, root: float) -> Rewritten | None:
@@ -129,6 +171,12 @@ HYPOTHESES = (
     _hypothesis("sigmoid", "the sigmoid"),
     _hypothesis("leaky_relu", "ReLU with a slope of 0.01 below 0"),
     Hypothesis(
+        "activation.other", ACTIVATED, _listed,
+        lambda told: f"the activation at {told.at} should be {WORDS[own(told.scene, told.scene.rows[told.names[0]])]}, "
+                     f"and is {told.choice}",
+        WHERE, "use the function that the config's hidden_act and dialect name", choices=_names,
+    ),
+    Hypothesis(
         "activation.half_table", of_op("activation"), _table,
         _said("GELU's tanh form out of a table of float16 numbers, looked up by float16 numbers"),
         {**WHERE, "C": "ggml's GGML_GELU_FP16"}, "compute the function in float32", way_back=False,
@@ -153,7 +201,8 @@ HYPOTHESES = (
     ),
     Hypothesis(
         "activation.tanh_factor", ACTIVATED, _of_gelu(lambda c: _tanh_form(factor=c)),
-        lambda told: f"GELU's tanh form at {told.at} multiplies by {told.number}; that is sqrt(2 / pi), {ROOT_2_PI:.7g}",
+        lambda told: f"GELU's tanh form at {told.at} multiplies by {told.number}; that is sqrt(2 / pi), "
+                     f"{ROOT_2_PI:.7g}",
         {**WHERE, "C": "0.5f * x * (1.0f + tanhf(0.79788456f * (x + 0.044715f * x * x * x)))"},
         "write the constant as sqrt(2 / pi)",
         number=Number("factor", 0.05, 5.0, lambda scene: {

@@ -12,7 +12,7 @@ from ...graph.contribution import Contribution
 from ...graph.steps import Rewritten
 from ...judgement.score_scale import gains
 from ...records import HALVES
-from ..hypothesis import Hypothesis, Number, Possibility, Told, of_op
+from ..hypothesis import Hypothesis, Number, Possibility, Told, by_layer, named, of_op
 from ..scene import Scene
 from .tools import HALF, formula, held, in_half, is_fine
 
@@ -153,6 +153,120 @@ def _other_length(scene: Scene, scores: Values, by: int) -> Values:
     return softmax(masked(scores, allowed[:, None, None, :]))
 
 
+def _masks(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+    yield Possibility("the tokens of its own segment", "segment")
+    yield Possibility("itself and later tokens: the causal mask is the wrong way round", "later")
+    yield Possibility("earlier tokens and not itself", "earlier")
+    yield Possibility("all tokens but itself", "others")
+    yield Possibility("all tokens but the first", "not first")
+    for i in (1, 2, 3, 4, 8):
+        yield Possibility(f"tokens at most {i} places away", i)
+
+
+def _otherwise_masked(scene: Scene, scores: Values, which: Any) -> Values:
+    """A query that has no key left keeps all of them."""
+    at, keys = np.arange(scores.shape[-1]), _keys(scene)
+    types = scene.case.batch.token_type_ids
+    allowed = {
+        "segment": (types[:, :, None] == types[:, None, :])[:, None],
+        "later": at[:, None] <= at, "earlier": at[:, None] > at, "others": at[:, None] != at, "not first": at > 0,
+    }.get(which)  # fmt: skip
+    if allowed is None:
+        allowed = np.abs(at[:, None] - at) <= which
+    allowed = keys & allowed
+    return softmax(masked(scores, np.where(allowed.any(axis=-1, keepdims=True), allowed, keys)))
+
+
+def _functions(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+    yield Possibility("the sigmoid of each score", "sigmoid")
+    yield Possibility("ReLU of each score", "relu")
+    yield Possibility("the softmax and then its logarithm", "log")
+    yield Possibility("the softmax twice", "twice")
+
+
+def _no_softmax(scene: Scene, scores: Values, which: str) -> Values:
+    keys = _keys(scene)
+    if which == "sigmoid":
+        return keys * 0.5 * (1 + np.tanh(scores / 2))
+    if which == "relu":
+        return keys * np.maximum(scores, 0)
+    made = softmax(masked(scores, keys))
+    if which == "log":
+        return np.log(np.where(keys, made, 1.0))
+    return softmax(masked(made, keys))
+
+
+def _with_epsilon(scene: Scene, scores: Values, epsilon: float) -> Values:
+    scores = masked(scores, _keys(scene))
+    e = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    return e / (e.sum(axis=-1, keepdims=True) + epsilon)
+
+
+def _score_ways(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+    turned = "of queries and keys that are turned by their positions (RoPE), in pairs of "
+    yield Possibility(f"{turned}neighbouring channels", "rope pairs")
+    yield Possibility(f"{turned}a head's halves", "rope halves")
+    yield Possibility("of queries and keys of length 1", "unit")
+    yield Possibility("products less a slope for each head times the distance of the two tokens (ALiBi)", "alibi")
+    yield Possibility("of the first head, for all heads", "first")
+    yield Possibility("without their signs", "absolute")
+
+
+def _turned(x: Values, way: str) -> Values:
+    """(B, A, S, D), by the angles of the positions."""
+    S, D = x.shape[-2:]
+    angles = np.arange(S)[:, None] / 10000.0 ** (np.arange(0, D, 2) / D)
+    cos, sin = np.cos(angles), np.sin(angles)
+    if way == "rope halves":
+        a, b = x[..., : D // 2], x[..., D // 2 :]
+        return np.concatenate((a * cos - b * sin, a * sin + b * cos), -1)
+    a, b = x[..., 0::2], x[..., 1::2]
+    return np.stack((a * cos - b * sin, a * sin + b * cos), -1).reshape(x.shape)
+
+
+def _other_scores(scene: Scene, row: TensorRow, way: str) -> Rewritten | None:
+    config, factor = scene.case.config, scene.replay.graph.arithmetic.scale
+    A, D = config.num_attention_heads, config.head_size
+    if way.startswith("rope") and D % 2:
+        return None
+
+    def scores(q: Values, k: Values) -> Values:
+        q, k = (x.reshape(*x.shape[:2], A, D).transpose(0, 2, 1, 3) for x in (q, k))
+        if way.startswith("rope"):
+            q, k = _turned(q, way), _turned(k, way)
+        if way == "unit":
+            q, k = (x / np.sqrt((x * x).sum(axis=-1, keepdims=True)) for x in (q, k))
+        made = factor * (q @ k.swapaxes(-1, -2))
+        if way == "alibi":
+            at = np.arange(made.shape[-1])
+            made = made - np.abs(at[:, None] - at) * (2.0 ** (-8 * np.arange(1, A + 1) / A))[:, None, None]
+        if way == "first":
+            made = made[:, np.zeros(A, np.int64)]
+        return np.abs(made) if way == "absolute" else made
+
+    return Rewritten(Contribution(row.inputs, scores))
+
+
+def _capped(scene: Scene, row: TensorRow, cap: float) -> Rewritten:
+    made = scene.forward(row)
+    return formula(row, lambda q, k: cap * np.tanh(made.compute(q, k) / cap))
+
+
+def _scaled_early(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+    yield Possibility("before its bias is added, which is not scaled", "before")
+    yield Possibility("after its bias is added, which makes the same scores of another query", "after")
+
+
+def _query_scaled(scene: Scene, row: TensorRow, when: str) -> Rewritten:
+    factor, made = scene.replay.graph.arithmetic.scale, scene.forward(row)
+    if row.op == "scores":
+        return formula(row, lambda q, k: made.compute(q, k) / factor)
+    bias = scene.params[row.parameters[1].name]
+    if when == "after":
+        return formula(row, lambda x: factor * made.compute(x))
+    return formula(row, lambda x: factor * (made.compute(x) - bias) + bias)
+
+
 def _over_queries(scene: Scene, row: TensorRow, _: Any) -> Rewritten:
     heads = scene.case.config.num_attention_heads
 
@@ -194,13 +308,53 @@ HYPOTHESES = (
     ),
     Hypothesis(
         "attention.scores_transposed", of_op("scores"), _exchanged,
-        lambda told: f"scores are of keys and queries, not of queries and keys ({told.at}): the last two axes are exchanged",
+        lambda told: f"scores are of keys and queries, not of queries and keys ({told.at}): the last "
+                     "two axes are exchanged",
         {**SCALE, "torch": "torch.einsum('bhqd,bhkd->bhkq', q, k)"}, "the last axis is that of the keys",
     ),
     Hypothesis(
+        "attention.query_scaled", named("query", "scores"), _query_scaled,
+        lambda told: f"the query, and not the scores, is multiplied by 1/sqrt(head size) {told.in_layers}, "
+                     f"{told.choice}",
+        {"torch": "(x @ W.T) * scale + bias", "JAX": "the same", "NumPy": "the same", "C": "the same"},
+        "multiply the scores, or the query with its bias", choices=_scaled_early, together=by_layer,
+    ),
+    Hypothesis(
+        "attention.other_scores", of_op("scores"), _other_scores,
+        lambda told: f"scores ({told.at}) are {told.choice}; they are the products of queries and keys, divided by the "
+                     "root of the head size",
+        {**SCALE, "torch": "another model's attention"}, "compute scores as BERT does", choices=_score_ways,
+    ),
+    Hypothesis(
+        "attention.scores_capped", of_op("scores"), _capped,
+        lambda told: f"scores x are c tanh(x / c) with c = {told.number} ({told.at}), as Gemma's; BERT's have no cap",
+        {**SCALE, "torch": "cap * torch.tanh(scores / cap)"}, "leave it out",
+        number=Number("c", 0.5, 200.0, lambda scene: {"50": 50.0, "30": 30.0, "20": 20.0, "10": 10.0}),
+    ),
+    Hypothesis(
+        "attention.other_mask", PROBS, _by(_otherwise_masked, padding=False),
+        lambda told: f"a token attends to {told.choice} {_probabilities(told)}; it attends to all tokens of its row",
+        {**MASK, "torch": "another model's attn_mask"}, "mask padding, and nothing else", choices=_masks,
+    ),
+    Hypothesis(
+        "attention.other_function", PROBS, _by(_no_softmax, None),
+        lambda told: f"the probabilities {_probabilities(told)} are {told.choice}; they are the softmax over the keys",
+        SOFTMAX, "apply the softmax over the keys", choices=_functions,
+    ),
+    Hypothesis(
+        "attention.softmax_epsilon", PROBS, _by(_with_epsilon, None, padding=False),
+        lambda told: f"{told.number} is added to the sum of exponentials {_probabilities(told)}; nothing is",
+        {**SOFTMAX, "NumPy": "e / (e.sum(-1, keepdims=True) + 1e-6)"}, "divide by the sum of the exponentials alone",
+        number=Number("epsilon", 1e-7, 0.9, lambda scene: {
+            "1e-6": 1e-6, "1e-5": 1e-5, "1e-4": 1e-4, "1e-3": 1e-3, "0.01": 0.01, "0.1": 0.1,
+        }),
+    ),
+    Hypothesis(
         "attention.temperature", PROBS, _tempered,
-        lambda told: f"the softmax {_probabilities(told)} is of the scores times {told.number}; they are scaled already",
-        {**SOFTMAX, "C": "exp2f(x) for expf(x), which wants x / log(2)"}, "give the softmax the scores as they are",
+        lambda told: f"the softmax {_probabilities(told)} is of the scores times {told.number}; these are "
+                     "scaled already",
+        {**SOFTMAX, "C": "exp2f(x) for expf(x), which wants x / log(2)"},
+        "give the softmax the scores as they are",
         number=Number("factor", 1e-2, 1e2, _temperatures, own=lambda scene: 1.0),
     ),
     Hypothesis(
@@ -217,8 +371,8 @@ HYPOTHESES = (
     ),
     Hypothesis(
         "attention.context_transposed", of_op("context"), _over_queries,
-        lambda told: f"values are added up over the queries, with transposed probabilities ({told.at}); they are added up "
-                     "over the keys",
+        lambda told: f"values are added up over the queries, with transposed probabilities ({told.at}); they are "
+                     "added up over the keys",
         {"torch": "torch.einsum('bhqk,bhqd->bhkd', probs, v)", "JAX": "the same einsum", "NumPy": "probs.swapaxes @ v",
          "C": "probs[k * S + q] for probs[q * S + k]"},
         "probs @ v",

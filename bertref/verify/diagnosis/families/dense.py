@@ -12,6 +12,7 @@ from ...graph.contribution import Contribution
 from ...graph.steps import Rewritten
 from ..hypothesis import Hypothesis, Possibility, Told, by_layer, named, of_op
 from ..scene import Scene
+from .activations import FUNCTIONS
 from .tools import formula, found_at, gathered, held, is_fine, layer_of, places, with_others, with_parameters
 
 Values = Any
@@ -45,8 +46,15 @@ def _times_added(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
         yield Possibility(f"{number} times", float(number))
 
 
-def _bias_added(scene: Scene, row: TensorRow, times: float) -> Rewritten:
-    return _bias_times(times)(scene, row, None)
+def _functions(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+    for words, name in (("the exact GELU", "gelu_erf"), ("GELU's tanh form", "gelu_tanh"), ("ReLU", "relu"),
+                        ("tanh", "tanh"), ("the sigmoid", "sigmoid")):  # fmt: skip
+        yield Possibility(words, name)
+
+
+def _activated(scene: Scene, row: TensorRow, name: str) -> Rewritten:
+    made = scene.forward(row)
+    return formula(row, lambda x: FUNCTIONS[name](made.compute(x)))
 
 
 def _left_out(scene: Scene, row: TensorRow, _: Any) -> Rewritten | None:
@@ -62,12 +70,9 @@ def _left_out(scene: Scene, row: TensorRow, _: Any) -> Rewritten | None:
     return formula(row, lambda x: x)
 
 
-def _bias_times(factor: float) -> Callable[[Scene, TensorRow, Any], Rewritten]:
-    def make(scene: Scene, row: TensorRow, _: Any) -> Rewritten:
-        name = row.parameters[1].name
-        return with_parameters(scene, row, {name: factor * scene.params[name]})
-
-    return make
+def _bias_times(scene: Scene, row: TensorRow, factor: float) -> Rewritten:
+    name = row.parameters[1].name
+    return with_parameters(scene, row, {name: factor * scene.params[name]})
 
 
 # -- other weights -----------------------------------------------------------------------------------------------------
@@ -106,6 +111,28 @@ def _of_other(scene: Scene, row: TensorRow, place: tuple[str, int, str]) -> Rewr
     return None if other is None else with_others(scene, row, [name for name, _ in other.parameters])
 
 
+def _layers(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+    if scene.case.config.num_hidden_layers > 1:
+        yield Possibility("the layer before", -1)
+        yield Possibility("the next layer", 1)
+        yield Possibility("layer 0", "first")
+        yield Possibility("the layer at the same place from the end: their order is reversed", "reversed")
+
+
+def _of_layer(scene: Scene, row: TensorRow, which: Any) -> Rewritten | None:
+    """The gradients have the names of the layer's own parameters."""
+    i, config = layer_of(row), scene.case.config
+    if i is None or config.stored_layers < config.num_hidden_layers:
+        return None
+    last = config.num_hidden_layers - 1
+    j = last - i if which == "reversed" else 0 if which == "first" else i + which
+    if j == i or not 0 <= j <= last:
+        return None
+    names = {name: name.replace(f"layer.{i}.", f"layer.{j}.") for name, _ in row.parameters}
+    made = with_parameters(scene, row, {own: scene.params[other] for own, other in names.items()})
+    return replace(made, parameters=scene.parameters(row))
+
+
 def _packing(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
     yield Possibility("all of Q, all of K, all of V one after the other, and read as query, key and value of each head "
                       "in turn", "interleaved")  # fmt: skip
@@ -139,8 +166,6 @@ def _reads(scene: Scene, row: TensorRow, place: tuple[str, int, str]) -> Rewritt
     at the predictions, where it has these."""
     found, width = found_at(scene, row, place), scene.params[row.parameters[0].name].shape[1]
     if found is None or found == row.inputs[0] or width != scene.case.config.hidden_size:
-        return None
-    if scene.replay.graph.axes(found).shape[-1] != width:  # of factorised embeddings
         return None
     made, axes = scene.forward(row), scene.rows[row.inputs[0]].axes
 
@@ -181,17 +206,26 @@ HYPOTHESES = (
         WHERE, "transpose the matrix when it is loaded, or multiply by its transpose",
     ),
     Hypothesis(
-        "dense.no_bias", DENSE, _bias_times(0.0), lambda told: f"the bias of {told.at} is not added",
+        "dense.no_bias", DENSE, lambda scene, row, _: _bias_times(scene, row, 0.0),
+        lambda told: f"the bias of {told.at} is not added",
         {**WHERE, "torch": "nn.Linear(..., bias=False), or a bias that was not loaded"}, "add the bias",
     ),
     Hypothesis(
-        "dense.bias_twice", DENSE, _bias_times(2.0), lambda told: f"the bias of {told.at} is added twice",
+        "dense.bias_twice", DENSE, lambda scene, row, _: _bias_times(scene, row, 2.0),
+        lambda told: f"the bias of {told.at} is added twice",
         {**WHERE, "torch": "nn.Linear with a bias, and the bias added once more"}, "add the bias once",
     ),
     Hypothesis(
-        "dense.bias_per_part", DENSE, _bias_added, lambda told: f"the bias of {told.at} is added {told.choice}",
+        "dense.bias_per_part", DENSE, _bias_times, lambda told: f"the bias of {told.at} is added {told.choice}",
         {**WHERE, "torch": "a layer that is split over devices or heads, each of which adds the bias before the sum"},
         "add the bias once, after the sum over all parts", choices=_times_added,
+    ),
+    Hypothesis(
+        "dense.activated", DENSE, _activated,
+        lambda told: f"{told.choice} is applied to {told.at}, which has no activation",
+        {"torch": "an activation in the wrong module", "JAX": "activation= of a Dense layer",
+         "NumPy": "a call too many", "C": "a call too many"},
+        "leave it out", choices=_functions,
     ),
     Hypothesis(
         "dense.missing", DENSE, _left_out, lambda told: f"there is no dense layer at {told.at}: its input is handed on",
@@ -203,6 +237,12 @@ HYPOTHESES = (
         "dense.other_weights", DENSE, _of_other,
         lambda told: f"{told.at}: computed with the weights of {told.choice}",
         LOADING, "load the layer's own weights", choices=other_weights,
+    ),
+    Hypothesis(
+        "dense.other_layer", lambda row: row.op in ("dense", "layer_norm") and layer_of(row) is not None, _of_layer,
+        lambda told: f"all parameters of a layer are those of {told.choice} ({told.in_layers})",
+        {**LOADING, "torch": "copy.deepcopy of a layer, or a table of names with another layer's number"},
+        "load each layer's own weights", choices=_layers, together=by_layer,
     ),
     Hypothesis(
         "dense.packed_order", named(*PROJECTIONS), _cut_out,

@@ -14,12 +14,16 @@ from ....row import TensorRow
 from ....topology import layer_input
 from ...graph.contribution import Contribution
 from ...graph.steps import Rewritten
-from ..hypothesis import Hypothesis, Number, named, row_by_row
+from ..hypothesis import Hypothesis, Number, Told, named, row_by_row
 from ..scene import BACK, STEP, Scene
 
 Values = Any
 PROJECTIONS = ("layer.0.query", "layer.0.key", "layer.0.value")
 """They read the embeddings, which are dropped out after their norm."""
+
+
+READERS = ("nsp.logits", "classifier.logits")
+"""Dense rows before which what was pooled is dropped out."""
 
 
 def _applies(row: TensorRow) -> bool:
@@ -61,8 +65,15 @@ def _dense(scene: Scene, row: TensorRow, seen: Values, factor: float) -> Rewritt
 
 
 def _kept(scene: Scene, row: TensorRow, share: float) -> Rewritten:
+    """The row times a number; of a classifier, what it reads."""
     made, factor = scene.forward(row), share if scene.precision == "float64" else float(np.float32(share))
+    if row.name in READERS:
+        return Rewritten(Contribution(row.inputs, lambda x: made.compute(factor * x)))
     return Rewritten(Contribution(row.inputs, lambda *inputs: factor * made.compute(*inputs)))
+
+
+def _dropped_out(told: Told) -> str:
+    return f"what {told.at} reads" if set(told.names) <= set(READERS) else told.at
 
 
 def _hides(row: TensorRow) -> bool:
@@ -80,9 +91,10 @@ HYPOTHESES = (
         number=Number("p", 1e-3, 0.9, lambda scene: {"0.1": 0.1, "0.2": 0.2, "0.5": 0.5}),
     ),
     Hypothesis(
-        "dropout.off_by_factor", named("embeddings.norm", "probs", "attention_output", "ffn_output"), _kept,
-        lambda told: f"{told.at}: multiplied by {told.number}, as dropout of its first form is when it is off; BERT's "
-                     "divides by that in training and changes nothing when it is off",
+        "dropout.off_by_factor",
+        named("embeddings.norm", "probs", "attention_output", "ffn_act", "ffn_output", *READERS), _kept,
+        lambda told: f"{_dropped_out(told)}: multiplied by {told.number}, as dropout of its first form is when "
+                     "it is off; BERT's divides by that in training and changes nothing when it is off",
         {"torch": "a Dropout of one's own", "JAX": "a dropout of one's own", "NumPy": "x * (1 - p) without the mask",
          "C": "x * (1 - p) without the mask"},
         "leave the factor out, and divide what is kept by 1 - p in training", together=row_by_row,

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from ...graph.steps import Rewritten
 from ..hypothesis import Hypothesis, Number, Possibility, all_rows, named, of_op
 from ..scene import Scene
 from .attention import HUGE, MASK, softmax
-from .tools import formula
+from .tools import formula, with_parameters
 
 Values = Any
 POSITIONS = {
@@ -175,6 +176,37 @@ def _scaled_words(scene: Scene, row: TensorRow, value: float) -> Rewritten:
     return Rewritten(Contribution((), lambda: factor * made.compute()))
 
 
+def _one_type(scene: Scene, type: int) -> Values:
+    return np.full(scene.case.batch.input_ids.shape, type)
+
+
+def _types(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+    yield Possibility("0", 0)
+    yield Possibility("1", 1)
+
+
+def _starts_of_second(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+    yield Possibility("one token later", "later")
+    yield Possibility("one token earlier, with the [SEP] before it", "earlier")
+
+
+def _moved_types(scene: Scene, way: str) -> Values:
+    types = scene.case.batch.token_type_ids
+    if way == "later":
+        return np.concatenate((types[:, :1], np.minimum(types[:, 1:], types[:, :-1])), axis=1)
+    return np.concatenate((np.maximum(types[:, :-1], types[:, 1:]), types[:, -1:]), axis=1)
+
+
+def _without_padding_row(scene: Scene, row: TensorRow, _: Any) -> Rewritten | None:
+    """The gradients of a row's parameters don't depend on what these are. None: the decoder has a matrix of its own."""
+    name = row.parameters[0].name
+    if name != scene.rows["embeddings.word"].parameters[0].name:
+        return None
+    table = np.array(scene.params[name], np.float64)
+    table[scene.case.config.pad_token_id] = 0
+    return replace(with_parameters(scene, row, {name: table}), parameters=scene.parameters(row))
+
+
 def _exchanged(scene: Scene, row: TensorRow, _: Any) -> Rewritten | None:
     mask, types = scene.case.batch.attention_mask, scene.case.batch.token_type_ids
     if row.op == "lookup":
@@ -233,12 +265,26 @@ HYPOTHESES = (
         POSITIONS, "look positions up in the model's table", choices=_sinusoid_ways,
     ),
     Hypothesis(
-        "embeddings.types_zero", TYPE, _looked_up(lambda scene, _: 0 * _places(scene)),
-        lambda told: "token types are taken for 0 everywhere", TYPES, "hand token_type_ids on",
+        "embeddings.types_zero", TYPE, _looked_up(_one_type),
+        lambda told: f"token types are taken for {told.choice} everywhere", TYPES, "hand token_type_ids on",
+        choices=_types,
     ),
     Hypothesis(
         "embeddings.types_inverted", TYPE, _looked_up(lambda scene, _: 1 - scene.case.batch.token_type_ids),
         lambda told: "token types 0 and 1 are exchanged", TYPES, "the first segment has type 0",
+    ),
+    Hypothesis(
+        "embeddings.types_moved", TYPE, _looked_up(_moved_types),
+        lambda told: f"the second segment begins {told.choice}; it begins after the first [SEP]",
+        {**TYPES, "NumPy": "np.cumsum(ids == sep, axis=1)"}, "the first [SEP] has type 0, what follows it 1",
+        choices=_starts_of_second,
+    ),
+    Hypothesis(
+        "embeddings.padding_row", named("embeddings.word", "mlm.logits"), _without_padding_row,
+        lambda told: f"the row of the padding token in the table of words is 0 ({told.at})",
+        {"torch": "nn.Embedding(..., padding_idx=0), whose reset sets the row to 0, after the weights were loaded",
+         "JAX": "a mask over the table", "NumPy": "table[0] = 0", "C": "a table that is cleared before it is filled"},
+        "load the whole table: padding is kept out by the mask", together=all_rows,
     ),
     Hypothesis(
         "embeddings.table_of_zeros", of_op("lookup"), _zeros,

@@ -1,12 +1,14 @@
 """Attention heads: how they are cut out of the channels, and put side by side again."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
+
+import numpy as np
 
 from ....row import TensorRow
 from ...graph.contribution import Contribution
 from ...graph.steps import Rewritten
-from ..hypothesis import Hypothesis, by_layer, of_op
+from ..hypothesis import Hypothesis, Possibility, by_layer, of_op
 from ..scene import Scene
 
 Values = Any
@@ -71,6 +73,26 @@ def _merge(merge: Callable[[Values], Values]) -> Callable[[Scene, TensorRow, Any
     return make
 
 
+def _orders(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+    yield Possibility("in reverse order", "reversed")
+    yield Possibility("each one place further on, the last one first", "on")
+    yield Possibility("each one place back, the first one last", "back")
+    yield Possibility("without the last one, whose channels are 0", "lost")
+    yield Possibility("the first one in the place of each", "first")
+
+
+def _ordered(scene: Scene, row: TensorRow, order: str) -> Rewritten:
+    heads = np.arange(scene.case.config.num_attention_heads)
+    at = {"reversed": heads[::-1], "on": np.roll(heads, 1), "back": np.roll(heads, -1), "first": 0 * heads}
+    kept = np.where((heads == heads[-1]) & (order == "lost"), 0.0, 1.0)[:, None, None]
+
+    def context(probs: Values, v: Values) -> Values:
+        made = probs @ right(v, len(heads))
+        return merged((made * kept)[:, at.get(order, heads)])
+
+    return Rewritten(Contribution(row.inputs, context))
+
+
 def _side_by_side(x: Values) -> Values:
     B, A, S, D = x.shape
     return x.reshape(B, S, A * D)
@@ -102,5 +124,11 @@ HYPOTHESES = (
         "heads.merge_minor", of_op("context"), _merge(_merged_minor),
         lambda told: f"channels of the heads take turns in the context ({told.at}); a head's channels are neighbours",
         WHERE, "bring the axes to (B, S, heads, size), then reshape",
+    ),
+    Hypothesis(
+        "heads.order", of_op("context"), _ordered,
+        lambda told: f"heads are put side by side {told.choice} ({told.at})",
+        {**WHERE, "C": "the loop over heads: its bounds, and where each head's channels start"},
+        "put head i's channels at i times the head size", choices=_orders,
     ),
 )  # fmt: skip

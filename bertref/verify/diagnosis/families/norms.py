@@ -94,6 +94,43 @@ def _plus_one(scene: Scene, row: TensorRow, _: Any) -> Rewritten:
     return formula(row, lambda x: normed(x, eps) * (1 + gamma) + beta)
 
 
+def _affine_ways(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+    yield Possibility("beta is added before gamma multiplies", "before")
+    yield Possibility("gamma and beta are taken for each other", "exchanged")
+    yield Possibility("beta is subtracted", "subtracted")
+
+
+def _otherwise_affine(scene: Scene, row: TensorRow, way: str) -> Rewritten:
+    gamma, beta = (scene.params[name] for name, _ in row.parameters)
+    eps = scene.case.numerics.layer_norm_eps
+    if way == "before":
+        return formula(row, lambda x: (normed(x, eps) + beta) * gamma)
+    if way == "exchanged":
+        return formula(row, lambda x: normed(x, eps) * beta + gamma)
+    return formula(row, lambda x: normed(x, eps) * gamma - beta)
+
+
+def _divisors(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+    yield Possibility("the length of the centred row, a sum of squares", "length")
+    yield Possibility("the mean of what is centred, without its signs", "absolute")
+
+
+def _divided(scene: Scene, row: TensorRow, by: str) -> Rewritten:
+    def other(x: Values, eps: float) -> Values:
+        centred = _centred(x)
+        if by == "absolute":
+            return centred / np.mean(np.abs(centred), axis=-1, keepdims=True)
+        return centred / np.sqrt(np.sum(centred * centred, axis=-1, keepdims=True) + eps)
+
+    return _by_formula(other)(scene, row, None)
+
+
+def _twice(scene: Scene, row: TensorRow, _: Any) -> Rewritten:
+    gamma, beta = (scene.params[name] for name, _ in row.parameters)
+    eps = scene.case.numerics.layer_norm_eps
+    return formula(row, lambda x: normed(normed(x, eps) * gamma + beta, eps) * gamma + beta)
+
+
 def _axes(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
     yield Possibility("the positions", (-2,))
     yield Possibility("positions and channels together", (-2, -1))
@@ -209,8 +246,27 @@ HYPOTHESES = (
         {**WHERE, "torch": "(1 + weight) * x, for weights that are stored less 1"}, "multiply by gamma",
     ),
     Hypothesis(
+        "norm.affine", NORM, _otherwise_affine,
+        lambda told: f"{subject(told)}: {told.choice}; it is gamma times what is normalised, plus beta",
+        {**WHERE, "C": "y[i] = (x[i] - mean) * inverse * gamma[i] + beta[i]"},
+        "multiply by gamma, then add beta", choices=_affine_ways,
+    ),
+    Hypothesis(
+        "norm.divisor", NORM, _divided,
+        lambda told: f"{_verb(told, 'divides', 'divide')} by {told.choice}; it is the root of the variance, a mean of "
+                     "squares",
+        {**WHERE, "torch": "F.normalize, x.norm(dim=-1)", "NumPy": "np.linalg.norm, np.abs(x).mean(-1)"},
+        "divide by sqrt(variance + epsilon)", choices=_divisors,
+    ),
+    Hypothesis(
+        "norm.twice", NORM, _twice,
+        lambda told: f"{_verb(told, 'is', 'are')} applied twice, one after the other",
+        {**WHERE, "torch": "a module that forward calls twice"}, "normalise once",
+    ),
+    Hypothesis(
         "norm.axes", NORM, _over,
-        lambda told: f"{_verb(told, 'normalises', 'normalise')} over {told.choice}; a norm is over the channels of each token",
+        lambda told: f"{_verb(told, 'normalises', 'normalise')} over {told.choice}; a norm is over "
+                     "the channels of each token",
         {**WHERE, "torch": "nn.LayerNorm((S, H)), x.mean() without an axis", "JAX": "axis= of mean and var"},
         "mean and variance over the last axis alone", choices=_axes,
     ),

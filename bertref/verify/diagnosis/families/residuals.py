@@ -1,13 +1,16 @@
 """Residual connections: what is added to a sublayer's output, and where the norm stands."""
 
+from collections.abc import Iterator
 from typing import Any
+
+import numpy as np
 
 from ....row import TensorRow
 from ....topology import last_embedding, layer_input
 from ...graph.arithmetic import times
 from ...graph.contribution import Contribution
 from ...graph.steps import Rewritten
-from ..hypothesis import Hypothesis, Number, by_layer, named, of_op
+from ..hypothesis import Hypothesis, Number, Possibility, by_layer, named, of_op
 from ..scene import Scene
 from .norms import WHERE as NORM
 from .norms import normed
@@ -29,6 +32,37 @@ def _from(scene: Scene, row: TensorRow, place: tuple[str, int, str]) -> Rewritte
 
 def _times(scene: Scene, row: TensorRow, value: float) -> Rewritten:
     return Rewritten(Contribution(row.inputs, lambda branch, stream: branch + value * stream))
+
+
+def _signs(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+    yield Possibility("the sublayer's output less its input", (1, -1))
+    yield Possibility("the sublayer's input less its output", (-1, 1))
+
+
+def _signed(scene: Scene, row: TensorRow, signs: tuple[int, int]) -> Rewritten:
+    first, second = signs
+    return Rewritten(Contribution(row.inputs, lambda branch, stream: first * branch + second * stream))
+
+
+def _sum_times(scene: Scene, row: TensorRow, value: float) -> Rewritten:
+    factor = value if scene.precision == "float64" else float(np.float32(value))
+    return Rewritten(Contribution(row.inputs, lambda branch, stream: factor * (branch + stream)))
+
+
+def _read_instead(scene: Scene, row: TensorRow, place: tuple[str, int, str]) -> Rewritten | None:
+    """The rows of a layer that read its input, made of another tensor."""
+    found, i = found_at(scene, row, place), layer_of(row)
+    if i is None or found is None or found in row.inputs:
+        return None
+    if row.op == "residual":
+        return Rewritten(Contribution((row.inputs[0], found), lambda branch, other: branch + other))
+    return Rewritten(scene.forward(row)._replace(inputs=(found,), terms=None))
+
+
+def _inputs(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+    yield Possibility("the output of the layer two before it: the one between is skipped", ("layer", -2, "output"))
+    yield Possibility("the normed embeddings", ("", 0, "embeddings.norm"))
+    yield Possibility("the sum of the embeddings", ("", 0, "embeddings.sum"))
 
 
 def _normed(scene: Scene, name: str, x: Values) -> Values:
@@ -89,6 +123,8 @@ def _made(scene: Scene, row: TensorRow, inputs: tuple[str, ...], norm: str, read
 
 
 RESIDUAL = of_op("residual")
+READS = named("query", "key", "value", "attention_sum")
+"""What of a layer reads its input."""
 
 HYPOTHESES = (
     Hypothesis(
@@ -114,6 +150,27 @@ HYPOTHESES = (
         WHERE, "add the sublayer's input once",
         number=Number("factor", 1e-2, 1e2, lambda scene: {"2": 2.0, "1/2": 0.5},
                       own=lambda scene: 1.0),
+    ),
+    Hypothesis(
+        "residual.signs", RESIDUAL, _signed,
+        lambda told: f"at {told.at} stands {told.choice}; they are added",
+        WHERE, "add the two", choices=_signs,
+    ),
+    Hypothesis(
+        "residual.sum_scaled", RESIDUAL, _sum_times,
+        lambda told: f"the sum of a sublayer's output and its input is multiplied by {told.number} ({told.at}); it is "
+                     "taken as it is",
+        WHERE, "leave the factor out",
+        number=Number("factor", 1e-2, 1e2, lambda scene: {
+            "1/2": 0.5, "1/sqrt(2)": 2**-0.5, "sqrt(2)": 2**0.5, "2": 2.0,
+        }, own=lambda scene: 1.0),
+    ),
+    Hypothesis(
+        "residual.layer_input", READS, _read_instead,
+        lambda told: f"{told.at}: the layer's input is {told.choice}; a layer reads what the one before it gives",
+        {"torch": "the loop over layers", "JAX": "the loop over layers", "NumPy": "the loop over layers",
+         "C": "the pointers to a layer's input and output"},
+        "hand each layer's output to the next one", choices=_inputs, together=by_layer,
     ),
     Hypothesis(
         "residual.norm_inside_branch",

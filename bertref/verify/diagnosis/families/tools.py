@@ -141,7 +141,10 @@ def found_at(scene: Scene, row: TensorRow, place: tuple[str, int, str]) -> str |
             return None
         found = f"layer.{i}.{name}" if name else layer_input(i, last_embedding(scene.case.config))
     order = list(scene.rows)
-    return found if found in scene.rows and order.index(found) < order.index(row.name) else None
+    if found not in scene.rows or order.index(found) >= order.index(row.name):
+        return None
+    wide = scene.replay.graph.axes(found).shape[-1] == scene.case.config.hidden_size  # not of factorised embeddings
+    return found if wide else None
 
 
 def rows_of(x: Values) -> Values:

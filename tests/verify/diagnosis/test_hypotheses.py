@@ -58,9 +58,9 @@ FROM_ANSWERS = (
     "dropout.on", "embeddings.types_added", "attention.scores_transposed", "attention.temperature",
     "attention.mask_multiplied", "backward.accumulated",
 )  # fmt: skip
-"""What no formula makes of a tensor's inputs, or what is tried only where these were recorded: tried with the mistakes of
-the tables, or below, alone. Those about stored integers
-are tried with files (`subjects/onnx/test_int8_causes.py`)."""
+"""What no formula makes of a tensor's inputs, or what is tried only where these were recorded: tried with the mistakes
+of the tables, or below, alone. Those about stored integers are tried with files
+(`subjects/onnx/test_int8_causes.py`)."""
 SAMPLE = ("norm.std_plus_epsilon", "attention.causal", "heads.minor", "loss.denominator_rows", "sharing.averaged")
 """Those that are tried always: most of them none of the known mistakes."""
 SAME = ("dense.other_weights", "dense.packed_order", "loss.group_means", "dense.reads", "residual.from",
@@ -140,7 +140,7 @@ def other_softmax(case: Case, of: Callable[[Any, Any], Any]) -> Arrays:
     """Scores, at padding, too, and the probabilities that a softmax of something else than these gives."""
     keys = case.batch.attention_mask.astype(bool)[:, None, None, :]
     values = right(case)
-    scores = {name: np.where(keys, value, np.float32(0.3)) for name, value in values.items() if name.endswith(".scores")}
+    scores = {name: np.where(keys, x, np.float32(0.3)) for name, x in values.items() if name.endswith(".scores")}
     made = {name.replace("scores", "probs"): softmax(of(np.float64(x), keys)) for name, x in scores.items()}
     return scores | {name: np.float32(value) for name, value in made.items()}
 

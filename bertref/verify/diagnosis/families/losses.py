@@ -19,6 +19,7 @@ SUMMED = of_op(
     "span_cross_entropy",
 )  # fmt: skip
 
+
 def _targets(scene: Scene, row: TensorRow) -> Values:
     return scene.case.given(row.arguments[0]).astype(np.float64)
 

@@ -33,10 +33,11 @@ STEP = TensorRow("update", "optimizer_step", (), (), "", "", "update", ())
 @dataclass(frozen=True)
 class Back:
     """A row's way back, computed otherwise: the gradients of its inputs, () is as before; and those of its parameters,
-    by their names, None is as before."""
+    by their names, None is as before. `padding`: padded positions have a gradient then."""
 
     inputs: tuple[Contribution, ...] = ()
     parameters: Mapping[str, Contribution] | None = None
+    padding: bool = False
 
 
 Made = Rewritten | Back | Updater
@@ -85,7 +86,7 @@ class Scene:
                     continue  # of another formula, whose own way back isn't known
                 parameters = before.parameters if made.parameters is None else made.parameters
                 graph = graph.rewritten({
-                    base: Rewritten(before.forward, made.inputs or before.backward, parameters)
+                    base: Rewritten(before.forward, made.inputs or before.backward, parameters, padding=made.padding)
                 })  # fmt: skip
         other = copy(self)
         other.replay = replay if graph is self.replay.graph else replay.on(graph)

@@ -77,7 +77,7 @@ def candidates(step: OptimizerCase) -> Iterator[Optimizer]:
             yield replace(optimizer, beta1=beta1, beta2=beta2)
         return
     betas, count = optimizer.betas, step.step
-    for (beta1, beta2), both in chain(corrected(betas, count), _in_double(betas, count)):
+    for (beta1, beta2), both in chain(corrected(betas, count), in_double(betas, count)):
         yield Corrected(**asdict(replace(optimizer, beta1=beta1, beta2=beta2)), corrections=both)
 
 
@@ -89,7 +89,7 @@ def corrected(betas: Pair, step: int) -> Iterator[tuple[Pair, Pair]]:
             yield held, both
 
 
-def _in_double(betas: Pair, step: int) -> Iterator[tuple[Pair, Pair]]:
+def in_double(betas: Pair, step: int) -> Iterator[tuple[Pair, Pair]]:
     """Betas and corrections of float64, of which some come from betas that float32 holds."""
     singles = _single(betas[0]), _single(betas[1])
     for held, powers in ((singles, betas), (singles, singles), (betas, singles)):

@@ -75,14 +75,15 @@ def asked(**options: Any) -> Case:
 
 
 def diagnosed(
-    hypothesis: Hypothesis, value: Any, given: Collection[str] = (), *, case: Mapping[str, Any] = MappingProxyType({}),
-    **options: Any,
+    hypothesis: Hypothesis, value: Any, given: Collection[str] = (), *, rows: Collection[str] = (),
+    case: Mapping[str, Any] = MappingProxyType({}), **options: Any,
 ) -> Diagnosis:  # fmt: skip
-    """What is said of such a subject that gave these answers (all, if none), in two cases of these options."""
+    """What is said of such a subject that gave these answers (all, if none), in two cases of these options; wrong in
+    these rows (all that can be, if none)."""
     first = asked(**case)
 
     def answers(case: Case) -> Arrays:
-        values = wrong(case, hypothesis, value)
+        values = wrong(case, hypothesis, value, rows)
         return {name: values[name] for name in given} if given else values
 
     report, scene = scene_of(first, answers(first))

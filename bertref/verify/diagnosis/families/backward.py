@@ -14,6 +14,7 @@ from ...graph.contribution import Contribution
 from ..hypothesis import Hypothesis, Possibility, Told, all_rows
 from ..scene import BACK, START, Back, Scene
 from .activations import FUNCTIONS, own, slope_of
+from .cross_entropies import labels_of
 from .tools import inputs_times, rows_of, scaled
 
 Values = Any
@@ -85,9 +86,25 @@ SLOPES = {
 
 def _slopes(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
     for words, name in SLOPES.items():
-        if name != own(scene, row):
+        if name != own(scene, scene.rows[scene.made_by(row)]):
             yield Possibility(words, slope_of(FUNCTIONS[name]))
-    yield Possibility("half of the product rule, the normal distribution without x times its density", _share)
+    yield Possibility("GELU's with half of the product rule, without x times the normal density", _share)
+    yield Possibility("GELU's with a normal density that isn't divided by sqrt(2 pi)", _by_density(np.sqrt(2 * np.pi)))
+    yield Possibility("GELU's with x times the normal density taken off, not added", _by_density(-1.0))
+    yield Possibility("GELU's with the normal density, without x", _without_x)
+
+
+def _by_density(factor: float) -> Callable[[Values], Values]:
+    """Φ(x) and x times the normal density, multiplied by a factor."""
+    return lambda x: _share(x) + factor * x * _density(x)
+
+
+def _without_x(x: Values) -> Values:
+    return _share(x) + _density(x)
+
+
+def _density(x: Values) -> Values:
+    return np.exp(-x * x / 2) / np.sqrt(2 * np.pi)
 
 
 def _share(x: Values) -> Values:
@@ -123,6 +140,8 @@ def _statistics(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
     yield Possibility("the mean of the gradient isn't taken off", "mean")
     yield Possibility("the part of the gradient along the normalised input isn't taken off", "variance")
     yield Possibility("gamma is left out", "gamma")
+    yield Possibility("sums over the elements are taken off, where means belong", "sums")
+    yield Possibility("the standard deviation isn't divided by", "deviation")
 
 
 def _constant_statistics(scene: Scene, row: TensorRow, left_out: str) -> Back:
@@ -131,9 +150,11 @@ def _constant_statistics(scene: Scene, row: TensorRow, left_out: str) -> Back:
 
     def back(d: Values, x: Values) -> Values:
         (y, inverse), d = _normed(scene, x), d * gamma
-        mean = 0.0 if left_out in ("both", "mean") else d.mean(axis=-1, keepdims=True)
-        along = 0.0 if left_out in ("both", "variance") else y * (d * y).mean(axis=-1, keepdims=True)
-        return (d - mean - along) * inverse
+        mean, along = d.mean(axis=-1, keepdims=True), y * (d * y).mean(axis=-1, keepdims=True)
+        n = x.shape[-1] if left_out == "sums" else 1
+        mean = 0.0 if left_out in ("both", "mean") else n * mean
+        along = 0.0 if left_out in ("both", "variance") else n * along
+        return (d - mean - along) * (1.0 if left_out == "deviation" else inverse)
 
     return Back((Contribution(inputs, back),))
 
@@ -158,6 +179,12 @@ def _gamma_from(scene: Scene, row: TensorRow, what: str) -> Back:
     return Back((), {**scene.parameters(row), row.parameters[0].name: first})
 
 
+def _exchanged(scene: Scene, row: TensorRow, _: Any) -> Back:
+    """The gradients of gamma and beta, each in the other's place."""
+    parts, (gamma, beta) = scene.parameters(row), (name for name, _ in row.parameters)
+    return Back((), {**parts, gamma: parts[beta], beta: parts[gamma]})
+
+
 def _scale_sides(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
     for i, name in enumerate(row.inputs):
         yield Possibility(kind(name).rpartition(".")[2], (i,))
@@ -174,38 +201,70 @@ def _softmax_gradients(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
     yield Possibility("the right one less y times the row's sum of its absolute values", "absolute")
     yield Possibility("y dy less y times the row's mean of it; it is the sum", "mean")
     yield Possibility("y (1 - y) dy, the diagonal of the Jacobian alone", "diagonal")
+    yield Possibility("y dy less y times the row's sum of dy; it is the sum of y dy", "gradient")
+    yield Possibility("dy less the row's sum of y dy; it is y times that", "unweighted")
+    yield Possibility("dy, as if there were no softmax", "none")
 
 
 def _by_softmax(scene: Scene, row: TensorRow, what: str) -> Back:
     def back(d: Values, y: Values) -> Values:
-        product = y * d
+        product, every = y * d, scene.raw(f"grad:{scene.made_by(row)}", d)  # at padding, too
         total = product.sum(axis=-1, keepdims=True)
         right = product - y * total
         absolute = np.abs(right).sum(axis=-1, keepdims=True)
         return {
             "no sum": product, "twice": right - y * total, "absolute": right - y * absolute,
             "mean": product - y * product.mean(axis=-1, keepdims=True), "diagonal": product * (1 - y),
+            "gradient": y * (d - every.sum(axis=-1, keepdims=True)), "unweighted": d - total, "none": d,
         }[what]  # fmt: skip
 
     y = scene.made_by(row)
-    return Back((Contribution((f"grad:{y}", y), back),))
+    return Back((Contribution((f"grad:{y}", y), back),), padding=what == "gradient")
 
 
 # -- sums and factors --------------------------------------------------------------------------------------------------
 
 
-def _assigned(scene: Scene, row: TensorRow, _: Any) -> Back | None:
-    if row.arguments[0].startswith("positions"):
-        return None
-    ids = getattr(scene.case.batch, row.arguments[0])
+def _assignments(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+    yield Possibility("rows' gradients are assigned, where they should be added up: of an id that comes twice, the "
+                      "last one counts", "last")  # fmt: skip
+    yield Possibility("only the first text's gradients count; they are added up over all", "first text")
+    yield Possibility("a row's gradient is divided by how often its id comes (scale_grad_by_freq)", "frequency")
 
-    def last_wins(d: Values) -> Values:
-        table = np.zeros(scene.params[row.parameters[0].name].shape)
-        table[ids.reshape(-1)] = rows_of(d)  # of several assignments to a row, NumPy keeps the last
-        return table
 
+def _assigned(scene: Scene, row: TensorRow, how: str) -> Back | None:
+    """The gradient of a table, made otherwise of those of the rows that were taken out of it."""
+    ids = np.asarray(scene.replay.graph.arithmetic.ids(scene.rows[scene.made_by(row)]))
     name = row.parameters[0].name
-    return Back((), {name: Contribution((f"grad:{scene.made_by(row)}",), last_wins)})
+
+    def spread(d: Values) -> Values:
+        table = np.zeros(scene.params[name].shape)
+        if how == "last":
+            table[ids.reshape(-1)] = rows_of(d)  # of several assignments to a row, NumPy keeps the last
+            return table
+        n = 1 if how == "first text" else len(ids)
+        np.add.at(table, ids[:n].reshape(-1), rows_of(d[:n]))
+        times = np.bincount(ids.reshape(-1), minlength=len(table)) if how == "frequency" else np.ones(len(table))
+        return table / np.maximum(times, 1)[:, None]
+
+    return Back((), {name: Contribution((f"grad:{scene.made_by(row)}",), spread)})
+
+
+def _padding_missing(scene: Scene, row: TensorRow, _: Any) -> Back | None:
+    def without(gradient: Values) -> Values:
+        rows = np.arange(len(gradient)) != scene.case.config.pad_token_id
+        return gradient * rows[:, None]
+
+    return _parameter(scene, row, 0, without)
+
+
+def _counted_twice(scene: Scene, row: TensorRow, i: int) -> Back | None:
+    return inputs_times(scene, row, {i: 2.0}) if i < len(row.inputs) else None
+
+
+def _sides_swapped(scene: Scene, row: TensorRow, _: Any) -> Back:
+    query, key = scene.backward(row)
+    return Back((key, query))
 
 
 def _divisors(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
@@ -234,8 +293,26 @@ def _not_averaged(scene: Scene, row: TensorRow, _: Any) -> Back:
     return inputs_times(scene, row, {0: number})
 
 
+def _entropy_gradients(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+    yield Possibility("p, and 1 is added at the label; it is taken off", 1.0)
+    yield Possibility("p alone; 1 is taken off at the label", 0.0)
+
+
+def _by_entropy(scene: Scene, row: TensorRow, at_label: float) -> Back:
+    """p, and this at the label, times the share that a term has of the loss."""
+    right, (labels, weights) = scene.backward(row)[0], labels_of(scene, row)
+    epsilon = scene.case.numerics.mlm_denominator_epsilon if len(row.arguments) > 1 else 0.0
+    shares = weights / ((weights.sum() + epsilon) or 1.0)
+
+    def back(d: Values, x: Values) -> Values:
+        one_hot = np.eye(x.shape[-1])[labels].reshape(x.shape)
+        return right.compute(d, x) + d * (1 + at_label) * shares.reshape(*x.shape[:-1], 1) * one_hot
+
+    return Back((right._replace(compute=back, terms=None),))
+
+
 FACTORS = {
-    "1/2": 0.5, "2": 2.0, "1/4": 0.25, "4": 4.0, "1/8": 0.125, "8": 8.0, "0": 0.0,
+    "1/2": 0.5, "2": 2.0, "1/4": 0.25, "4": 4.0, "1/8": 0.125, "8": 8.0, "0": 0.0, "-1": -1.0,
     **{f"{2**n}, a loss scale that isn't divided out": 2.0**n for n in (7, 10, 12, 13, 15, 16)},
 }  # fmt: skip
 
@@ -267,14 +344,20 @@ def _accumulated(scene: Scene, row: TensorRow, factor: float) -> Back | None:
 
 
 def _untransposed(scene: Scene, row: TensorRow, _: Any) -> Back:
-    """The gradient of keys made of the gradient of scores as it is."""
-    query, heads, factor = row.inputs[0], scene.case.config.num_attention_heads, scene.replay.graph.arithmetic.scale
+    """The gradient of keys, or of values, made with a matrix that isn't transposed: of scores' gradients, of probs."""
+    heads, first = scene.case.config.num_attention_heads, scene.backward(row)[0]
+    made_by, of_keys = f"grad:{scene.made_by(row)}", row.op.startswith("scores")
+    factor = scene.replay.graph.arithmetic.scale if of_keys else 1.0
 
-    def back(d: Values, q: Values) -> Values:
-        made = factor * d @ q.reshape(*q.shape[:2], heads, -1).transpose(0, 2, 1, 3)
-        return made.transpose(0, 2, 1, 3).reshape(q.shape)
+    def split(x: Values) -> Values:
+        return x.reshape(*x.shape[:2], heads, -1).transpose(0, 2, 1, 3)
 
-    return Back((scene.backward(row)[0], Contribution((f"grad:{scene.made_by(row)}", query), back)))
+    def back(d: Values, x: Values) -> Values:
+        made = factor * d @ split(x) if of_keys else x @ split(d)
+        merged = made.transpose(0, 2, 1, 3)
+        return merged.reshape(*merged.shape[:2], -1)
+
+    return Back((first, Contribution((made_by, row.inputs[0]), back)), padding=True)
 
 
 def _back(id: str, applies: Callable[[TensorRow], bool], make: Make, words: str | Callable[[Told], str], patch: str,
@@ -317,17 +400,31 @@ HYPOTHESES = (
           lambda told: f"the gradient of {told.choice} lacks the factor of the scores ({_names(told)})",
           "multiply by 1/sqrt(head size) on the way back, too", choices=_scale_sides),
     _back("assigned", back_of("lookup"), _assigned,
-          "rows' gradients are assigned, where they should be added up: of an id that comes twice, the last one counts",
-          "np.add.at, index_add, scatter_add"),
+          lambda told: f"the way back of {_names(told)}: {told.choice}", "np.add.at, index_add, scatter_add",
+          choices=_assignments),
+    _back("padding_row", back_of("decoder"), _padding_missing,
+          lambda told: "the row of the padding token has no gradient from the table's use as the decoder "
+                       f"({_names(told)})",
+          "leave out padding where words are looked up, not in the table's whole gradient"),
+    _back("counted_twice", back_of("residual", "add"), _counted_twice,
+          lambda told: f"the gradient that {told.choice} gets through {_names(told)} is added twice",
+          "add it once: dx = d + the branch's", choices=_inputs),
+    _back("sides_swapped", back_of("scores"), _sides_swapped,
+          lambda told: f"the gradients of query and key ({_names(told)}) are exchanged", "dq = ds @ k, dk = ds.T @ q"),
+    _back("norm_swapped", back_of("layer_norm"), _exchanged,
+          "the gradients of gamma and beta are exchanged", "gamma's is the sum of dy times the normalised input"),
+    _back("cross_entropy", back_of("weighted_cross_entropy", "mean_cross_entropy"), _by_entropy,
+          lambda told: f"the gradient of the logits at {_names(told)} is {told.choice}", "p[label] -= 1",
+          choices=_entropy_gradients),
     _back("averaged", back_of("lookup", "dense", "decoder", "layer_norm"), _averaged,
           lambda told: f"the gradient of a parameter of {_names(told)} is divided by {told.choice}; it is a sum",
           "sum over all rows and positions", choices=_divisors),
     _back("transposed", back_of("dense", "decoder"), _transposed,
           "the gradient of the matrix is transposed", "dy.T @ x for a matrix (out, in)"),
-    _back("untransposed", back_of("scores"), _untransposed,
-          lambda told: f"the gradient of the keys is made of that of the scores as it is ({_names(told)}); it is made of "
-                       "its transpose",
-          "dk = ds.T @ q"),
+    _back("untransposed", back_of("scores", "context"), _untransposed,
+          lambda told: f"the gradient of the keys, or values, at {_names(told)} is made of the scores' gradient, or of "
+                       "probs, as it is; it is made of its transpose",
+          "dk = ds.T @ q, dv = probs.T @ d"),
     _back("accumulated", back_of(), _accumulated,
           lambda told: f"the gradients of all parameters are {told.choice}, and those of tensors are right",
           "zero_grad() before every step; divide once where gradients are accumulated", choices=_accumulations,

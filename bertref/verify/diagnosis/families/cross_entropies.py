@@ -40,7 +40,7 @@ def log_softmax(x: Values) -> Values:
     return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
 
 
-def _labels(scene: Scene, row: TensorRow) -> tuple[Values, Values]:
+def labels_of(scene: Scene, row: TensorRow) -> tuple[Values, Values]:
     """Labels and weights, of the shape of the labels; what is ignored has the label 0 and the weight 0."""
     labels = scene.case.given(row.arguments[0]).astype(np.int64)
     weights = (labels >= 0).astype(np.float64)
@@ -65,7 +65,7 @@ Terms = Callable[[Scene, Values, Values, Any], Values]
 
 def of_terms(loss: Terms) -> Callable[[Scene, TensorRow, Any], Rewritten]:
     def make(scene: Scene, row: TensorRow, value: Any) -> Rewritten:
-        labels, weights = _labels(scene, row)
+        labels, weights = labels_of(scene, row)
         return formula(row, lambda x: loss(scene, surprisals(in_shape(x, labels), labels), weights, value))
 
     return make
@@ -79,13 +79,14 @@ def _row_means(scene: Scene, each: Values, weights: Values, _: Any) -> Values:
 
 def _of_rows(scene: Scene, row: TensorRow, value: Any) -> Rewritten | None:
     """One term a row is the same mean."""
-    return of_terms(_row_means)(scene, row, value) if _labels(scene, row)[0].ndim > 1 else None
+    return of_terms(_row_means)(scene, row, value) if labels_of(scene, row)[0].ndim > 1 else None
 
 
 def _divided_by(number: str) -> Make:
     def over(scene: Scene, each: Values, weights: Values, _: Any) -> Values:
         B, S = scene.case.batch.input_ids.shape
-        return (each * weights).sum() / {"slots": weights.size, "rows": B, "positions": B * S}[number]
+        tokens = float(scene.case.batch.attention_mask.sum())
+        return (each * weights).sum() / {"slots": weights.size, "rows": B, "positions": B * S, "tokens": tokens}[number]
 
     return of_terms(over)
 
@@ -100,7 +101,7 @@ def _groups(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
 def _in_groups(scene: Scene, row: TensorRow, value: tuple[int, bool]) -> Rewritten | None:
     """The mean of the means of so many rows each, the last of fewer; 0: of two halves. Whether a group of which nothing
     counts has the mean 0, or none."""
-    (number, empty), labels = value, _labels(scene, row)[0]
+    (number, empty), labels = value, labels_of(scene, row)[0]
     step = number or -(-len(labels) // 2)
 
     def loss(scene: Scene, each: Values, weights: Values, _: Any) -> Values:
@@ -135,13 +136,43 @@ def _with_log_epsilon(scene: Scene, row: TensorRow, value: float) -> Rewritten:
     return of_terms(loss)(scene, row, None)
 
 
-def _moved(labels: Values, weights: Values, classes: int, by: int) -> tuple[Values, Values]:
-    return (labels + by) % classes, weights
+def _moved(labels: Values, weights: Values, classes: int, value: tuple[str, int]) -> tuple[Values, Values]:
+    what, by = value
+    return ((labels + by) % classes if what == "ids" else np.roll(labels, by, axis=-1)), weights
 
 
 def _moves(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
-    yield Possibility("1 less", -1)
-    yield Possibility("1 more", 1)
+    yield Possibility("have ids that are 1 less than the batch's", ("ids", -1))
+    yield Possibility("have ids that are 1 more than the batch's", ("ids", 1))
+    yield Possibility("are those of the next prediction, as where the next token is predicted", ("slots", -1))
+    yield Possibility("are those of the prediction before", ("slots", 1))
+
+
+def _other_terms(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+    """The mean of other terms, of -log p and the logarithm of the sum of exponentials, or a function of the mean."""
+    yield Possibility("-p, the probability itself, as of a softmax that is given where its logarithm belongs",
+                      lambda each, total, mean: mean(-np.exp(-each)))  # fmt: skip
+    yield Possibility("1 - p", lambda each, total, mean: mean(1 - np.exp(-each)))
+    yield Possibility("the negative logarithm's opposite, log p", lambda each, total, mean: -mean(each))
+    yield Possibility("exp of the mean, the perplexity", lambda each, total, mean: np.exp(mean(each)))
+    yield Possibility("the focal loss, (1 - p)^2 times -log p",
+                      lambda each, total, mean: mean((1 - np.exp(-each)) ** 2 * each))  # fmt: skip
+    yield Possibility("-log p and 0.0001 times the square of the logits' logsumexp, a z-loss",
+                      lambda each, total, mean: mean(each + 1e-4 * total**2))  # fmt: skip
+    yield Possibility("minus the logit of the label, without a softmax",
+                      lambda each, total, mean: mean(each - total))  # fmt: skip
+
+
+def _of_other_terms(scene: Scene, row: TensorRow, loss: Callable[[Values, Values, Any], Values]) -> Rewritten:
+    labels, weights = labels_of(scene, row)
+
+    def compute(x: Values) -> Values:
+        x = in_shape(x, labels)
+        top = x.max(axis=-1)
+        total = top + np.log(np.exp(x - top[..., None]).sum(axis=-1))
+        return loss(surprisals(x, labels), total, lambda each: (each * weights).sum() / (weights.sum() or 1.0))
+
+    return formula(row, compute)
 
 
 BELOW = (0.0, 1e-12, 1e-8, 1e-6, 1e-5)
@@ -164,7 +195,7 @@ def _with_epsilon(scene: Scene, row: TensorRow, number: float) -> Rewritten | Ba
 
 
 def _smoothed(scene: Scene, row: TensorRow, value: float) -> Rewritten:
-    labels, weights = _labels(scene, row)
+    labels, weights = labels_of(scene, row)
 
     def loss(x: Values) -> Values:
         logs = log_softmax(in_shape(x, labels))
@@ -179,7 +210,7 @@ def _other_labels(change: Callable[[Values, Values, int, Any], tuple[Values, Val
 
     def make(scene: Scene, row: TensorRow, value: Any) -> Rewritten:
         def loss(x: Values) -> Values:
-            labels, weights = _labels(scene, row)
+            labels, weights = labels_of(scene, row)
             given = in_shape(scene.raw(row.inputs[0], x), labels)
             labels, weights = change(labels, weights, x.shape[-1], value)
             terms = np.where(weights > 0, surprisals(given, labels) * weights, 0.0)
@@ -204,7 +235,7 @@ def _ignored_labels(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
 
 
 def _softmax_twice(scene: Scene, row: TensorRow, _: Any) -> Rewritten:
-    labels, weights = _labels(scene, row)
+    labels, weights = labels_of(scene, row)
     return formula(row, lambda x: (surprisals(np.exp(log_softmax(in_shape(x, labels))), labels) * weights).sum()
                    / (weights.sum() or 1.0))  # fmt: skip
 
@@ -213,7 +244,7 @@ def _across(scene: Scene, row: TensorRow, _: Any) -> Rewritten | None:
     """Choices that lie one after the other are taken to lie side by side."""
     if scene.case.objective != "multiple_choice":
         return None
-    labels, _weights = _labels(scene, row)
+    labels, _weights = labels_of(scene, row)
     return formula(row, lambda x: surprisals(x.reshape(x.shape[1], x.shape[0]).T, labels).mean())
 
 
@@ -223,7 +254,7 @@ def binary(x: Values, y: Values) -> Values:
 
 
 def _each_alone(scene: Scene, row: TensorRow, _: Any) -> Rewritten:
-    labels, _weights = _labels(scene, row)
+    labels, _weights = labels_of(scene, row)
 
     def loss(x: Values) -> Values:
         x = in_shape(x, labels)
@@ -301,8 +332,8 @@ HYPOTHESES = (
     loss("row_means", ENTROPIES, _of_rows,
          "a mean of the rows' means; it is a mean over all predictions", "divide once, by the number of predictions"),
     loss("group_means", ENTROPIES, _in_groups,
-         lambda told: f"{told.at}: a mean of the means of {told.choice}, as of gradients that are accumulated; it is a mean "
-                      "over all predictions",
+         lambda told: f"{told.at}: a mean of the means of {told.choice}, as of gradients that are accumulated; it is a "
+                      "mean over all predictions",
          "divide the sum over all parts by the number of predictions in all of them", choices=_groups),
     loss("divided_by_classes", ENTROPIES, _by_classes,
          "the mean is over the classes, too: a mean of one-hot labels times logarithms",
@@ -316,13 +347,19 @@ HYPOTHESES = (
              "1e-10": 1e-10, "1e-09": 1e-9, "1e-08": 1e-8, "1e-07": 1e-7, "1e-06": 1e-6, "1e-05": 1e-5,
          }, open_ended=True)),
     loss("labels_offset", WORDS, _other_labels(_moved),
-         lambda told: f"{told.at}: the wanted words have ids that are {told.choice} than the batch's",
-         "ids count from 0", choices=_moves),
+         lambda told: f"{told.at}: the wanted words {told.choice}",
+         "take the batch's labels as they are", choices=_moves),
+    loss("other_terms", ENTROPIES, _of_other_terms,
+         lambda told: f"{told.at}: {told.choice}, where the mean of -log p belongs", "take the mean of -log p",
+         choices=_other_terms),
     loss("denominator_slots", WORDS, _divided_by("slots"),
          "divided by all slots of predictions, used or not; it is divided by the number of those that are used",
          "divide by the sum of the weights"),
     loss("denominator_positions", WORDS, _divided_by("positions"),
          "divided by all positions, padding as well; it is divided by the number of predictions",
+         "divide by the sum of the weights"),
+    loss("denominator_tokens", WORDS, _divided_by("tokens"),
+         "divided by the number of all tokens; it is divided by the number of predictions",
          "divide by the sum of the weights"),
     loss("denominator_rows", WORDS, _divided_by("rows"),
          "divided by the number of texts; it is divided by the number of predictions",

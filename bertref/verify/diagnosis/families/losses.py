@@ -19,6 +19,7 @@ SUMMED = of_op(
     "span_cross_entropy",
 )  # fmt: skip
 
+
 def _targets(scene: Scene, row: TensorRow) -> Values:
     return scene.case.given(row.arguments[0]).astype(np.float64)
 
@@ -74,7 +75,8 @@ def _parts(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
         yield Possibility(name, name)
 
 
-TIMES = {"1/2": 0.5, "1/10": 0.1, "2": 2.0, "10": 10.0}
+TIMES = {"1/2": 0.5, "1/10": 0.1, "2": 2.0, "10": 10.0, "-1": -1.0}
+"""What a loss may be multiplied by in the sum of losses."""
 
 
 def _weights(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
@@ -114,12 +116,34 @@ def _summed(scene: Scene, row: TensorRow, over: str) -> Rewritten:
     return of_terms(lambda scene, each, weights, _: (each * weights).sum())(scene, row, None)
 
 
+def _errors(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+    yield Possibility("halves of squared errors", lambda d: np.square(d).mean() / 2)
+    yield Possibility("the root of the mean squared error", lambda d: np.sqrt(np.square(d).mean()))
+    yield Possibility("Huber's loss (SmoothL1Loss)", _huber)
+
+
+def _huber(d: Values) -> Values:
+    return np.where(np.abs(d) < 1, 0.5 * np.square(d), np.abs(d) - 0.5).mean()
+
+
+def _ends(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+    yield Possibility("start", 0)
+    yield Possibility("end", 1)
+
+
+def _one_end(scene: Scene, row: TensorRow, which: int) -> Rewritten | None:
+    return _spans(lambda scene, each, ends: _span_mean(each[which], ends[which]))(scene, row, None)
+
+
 HYPOTHESES = (
     loss("summed", SUMMED, _summed, lambda told: f"{told.at}: a sum {told.choice}, where a mean belongs",
          "divide by the number of terms", choices=_sums),
     loss("absolute_error", of_op("mean_squared_error"),
          _compared(lambda x, y, _: np.abs(x - y.reshape(x.shape)).mean()),
          "absolute errors, where squared ones belong", "square the differences"),
+    loss("other_error", of_op("mean_squared_error"), _compared(lambda x, y, of: of(x - y.reshape(x.shape))),
+         lambda told: f"{told.at}: {told.choice}, where the mean squared error belongs",
+         "square the differences, and take their mean", choices=_errors),
     loss("broadcast", of_op("mean_squared_error"), _compared(_broadcast),
          "every prediction is compared with every target: (N, 1) against (N)", "bring both to the same shape"),
     loss("sigmoid_twice", of_op("mean_binary_cross_entropy"),
@@ -134,6 +158,9 @@ HYPOTHESES = (
     loss("clamped", of_op("span_cross_entropy"),
          _spans(lambda scene, each, ends: sum(map(_clamped_mean, each, ends)) / 2),
          "an answer that lies outside of the text counts as one at its last token", "ignore such answers"),
+    loss("one_end", of_op("span_cross_entropy"), _one_end,
+         lambda told: f"{told.at}: only the answer's {told.choice} counts; it is the mean of both",
+         "add both, and halve", choices=_ends),
     loss("averaged", named("loss.total"), _averaged, "the mean of the losses; it is their sum", "add the losses"),
     loss("part_weighted", named("loss.total"), _weighted, lambda told: f"loss.total has {told.choice}",
          "add the losses as they are", choices=_weights),

@@ -3,6 +3,7 @@ and LAMB."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from ....optim import Optimizer
 from ....row import TensorRow
 from ...graph.replay import Updater
-from ...judgement.bias_correction import corrected
+from ...judgement.bias_correction import corrected, in_double
 from ...records import OptimizerCase
 from ..hypothesis import Hypothesis, Number, Possibility, Told, of_op
 from ..scene import Scene
@@ -18,6 +19,11 @@ from ..scene import Scene
 Values = Any
 Clip = Callable[[OptimizerCase, Mapping[str, Values]], Callable[[str], Values]]
 """From the gradients by parameters' names, what makes the clipped one of a name."""
+Pair = tuple[Values, Values]
+Moments = Callable[[Values, Values, Values, Values, float, float], Pair]
+Direction = Callable[[Values, Values, Values], Values]
+Answer = Callable[[Values, Values], Values]
+"""What is given for an update, of the old value and the update."""
 KINDS = ("adamw", "google", "lamb")
 WHERE = {
     "torch": "torch.optim.AdamW(groups, lr, betas, eps), clip_grad_norm_, the scheduler",
@@ -64,6 +70,17 @@ def _absolute(grads: Mapping[str, Values]) -> float:
     return sum(float(np.sum(np.abs(grads[name]))) for name in grads)
 
 
+def _length_without(*parts: str) -> Callable[[Mapping[str, Values]], float]:
+    """The norm over those whose name has none of these in it."""
+    return lambda grads: _length({name: g for name, g in grads.items() if not any(part in name for part in parts)})
+
+
+def _length_with_twice(grads: Mapping[str, Values]) -> float:
+    """The norm, in which the tied table counts twice."""
+    words = _length({WORDS: grads[WORDS]}) if WORDS in grads else 0.0
+    return float(np.hypot(_length(grads), words))
+
+
 def _each(case: OptimizerCase, grads: Mapping[str, Values]) -> Callable[[str], Values]:
     limit = case.clip_norm
     if limit is None:
@@ -89,14 +106,20 @@ class Way:
 
     corrected_by  added to the step's number in the corrections of the moments; None: they aren't corrected
     corrections   None: they are what `corrected_by` says
+    correct       from the corrections of both moments to those that are used
     betas         None: the case's own
-    decay         "decoupled", "l2" (added to the gradient), "without rate", "none"
+    decay         "decoupled", "l2" (added to the gradient), "without rate", "after" (of what the step left), "none"
     rate          a factor of the case's rate
     root          the denominator, of the second moment and epsilon
     times         how often a parameter of that name is updated
     kept          what the moments of the steps before are multiplied by
     decay_times   a factor of the decay
     trust         whether a parameter has a trust ratio, in LAMB
+    moments       both moments, of those before, the gradient, the one before clipping, and the betas
+    used          what stands for both in the step, of those before, those after, the gradient and beta1
+    direction     the step, of the first moment, the root of the second one and the gradient
+    double        whether corrections of float64 beside betas of float32 are tried; not with a free number that they
+                  would be fitted together with
     """
 
     clip: Clip = scaled_by_length
@@ -112,6 +135,11 @@ class Way:
     kept: tuple[float, float] = (1.0, 1.0)
     decay_times: float = 1.0
     trust: Callable[[Optimizer, str], bool] = lambda settings, name: False
+    correct: Callable[[Pair], Pair] = lambda both: both
+    moments: Moments = lambda m, v, g, raw, b1, b2: (b1 * m + (1 - b1) * g, b2 * v + (1 - b2) * g * g)
+    used: Callable[[Pair, Pair, Values, float], Pair] = lambda before, after, g, beta1: after
+    direction: Direction = lambda first, root, g: first / root
+    double: bool = True
 
 
 def usual(case: OptimizerCase) -> Way:
@@ -121,7 +149,7 @@ def usual(case: OptimizerCase) -> Way:
     return replace(way, trust=Optimizer.decays) if kind == "lamb" else way
 
 
-def updater(scene: Scene, way: Way) -> Updater:
+def updater(scene: Scene, way: Way, answer: Answer = lambda old, update: update) -> Updater:
     """The step made in that way, in float64."""
     case = scene.case.optimizer
     assert case is not None, "only a case with a step is asked for one"
@@ -130,7 +158,8 @@ def updater(scene: Scene, way: Way) -> Updater:
         clipped = way.clip(case, grads)
 
         def update(name: str, way: Way) -> Values:
-            return _update(case, way, name, np.asarray(scene.case.params[name], np.float64), clipped(name))
+            old = np.asarray(scene.case.params[name], np.float64)
+            return answer(old, _update(case, way, name, old, clipped(name), grads[name]))
 
         held = way if scene.precision == "float64" else _as_held(scene, way, update)
         return lambda name: update(name, held)
@@ -140,17 +169,18 @@ def updater(scene: Scene, way: Way) -> Updater:
 
 def _as_held(scene: Scene, way: Way, update: Callable[[str, Way], Values]) -> Way:
     """The way with bias corrections, or betas, of float32, where those come nearer to what was recorded."""
-    case = _case(scene)
-    found = _finest(scene) if way.corrected_by is not None else {}
+    case, found = _case(scene), _finest(scene)
 
     def distance(way: Way) -> float:
         """Of the update that comes nearest: there may be another mistake in the others."""
         return min(_mean_square(update(name, way) - value) / _mean_square(value) for name, value in found.items())
 
-    if way.corrected_by is None or not found or distance(way) > FAR**2:
+    if not found or distance(way) > FAR**2:
         return way
     betas = way.betas or case.optimizer.betas
-    ways = (replace(way, betas=held, corrections=both) for held, both in corrected(betas, case.step + way.corrected_by))
+    step = case.step + (way.corrected_by or 0)
+    pairs = chain(corrected(betas, step), in_double(betas, step) if way.double else ())
+    ways = (replace(way, betas=held, corrections=both) for held, both in pairs)
     return min((way, *ways), key=distance)
 
 
@@ -169,7 +199,8 @@ def _mean_square(x: Values) -> float:
     return float(np.mean(np.square(x)))
 
 
-def _update(case: OptimizerCase, way: Way, name: str, old: Values, g: Values) -> Values:
+def _update(case: OptimizerCase, way: Way, name: str, old: Values, g: Values, raw: Values) -> Values:
+    """Of a parameter, from its gradient, clipped (g) and not (raw)."""
     settings, rate = case.optimizer, case.rate * way.rate
     beta1, beta2 = way.betas or settings.betas
     epsilon = settings.epsilon if way.epsilon is None else way.epsilon
@@ -180,14 +211,15 @@ def _update(case: OptimizerCase, way: Way, name: str, old: Values, g: Values) ->
     for _ in range(way.times(name)):
         if way.decay == "l2":
             g = g + strength * p
-        m, v = beta1 * m + (1 - beta1) * g, beta2 * v + (1 - beta2) * g * g
-        first, second = m, v
-        if way.corrected_by is not None or way.corrections is not None:
-            count = case.step + (way.corrected_by or 0)
-            c1, c2 = way.corrections or (1 - beta1**count, 1 - beta2**count)
-            first, second = m / c1, v / c2
+        before, (m, v) = (m, v), way.moments(m, v, g, raw, beta1, beta2)
+        first, second = way.used(before, (m, v), g, beta1)
+        if way.corrected_by is not None:
+            count = case.step + way.corrected_by
+            c1, c2 = way.correct(way.corrections or (1 - beta1**count, 1 - beta2**count))
+            first, second = first / c1, second / c2
         decay = {"decoupled": rate * strength, "without rate": strength}.get(way.decay, 0.0)
-        change = decay * p + rate * first / way.root(second, epsilon)
+        moved = rate * way.direction(first, way.root(second, epsilon), g)
+        change = moved + (rate * strength * (p - moved) if way.decay == "after" else decay * p)
         p = p - (_trust_ratio(p, change / rate) * change if way.trust(settings, name) else change)
     return p - old
 
@@ -223,27 +255,83 @@ def _correction_sentence(told: Told) -> str:
     return "the moments are not corrected for having started at 0, as in Google's optimiser"
 
 
-def _shifted(scene: Scene, way: Way, by: int) -> Way | None:
-    return replace(way, corrected_by=by) if way.corrected_by is not None and _case(scene).step + by > 0 else None
+def _shifted(scene: Scene, way: Way, counted: Callable[[int], int]) -> Way | None:
+    step = _case(scene).step
+    number = counted(step)
+    return replace(way, corrected_by=number - step) if way.corrected_by is not None and number > 0 else None
 
 
 def _shifts(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
-    yield Possibility("one step fewer: the counter starts at 0", -1)
-    yield Possibility("one step more", 1)
+    yield Possibility("one step fewer: the counter starts at 0", lambda step: step - 1)
+    yield Possibility("one step more", lambda step: step + 1)
+    yield Possibility("the first step, always: by 1 - beta, without a power", lambda step: 1)
+    yield Possibility("twice as many steps: the counter is moved twice in a step", lambda step: 2 * step)
 
 
-def _half_corrected(scene: Scene, way: Way, which: int) -> Way | None:
-    """One of the moments is corrected."""
-    if way.corrected_by is None:
-        return None
-    case = _case(scene)
-    both = [1 - beta**case.step for beta in case.optimizer.betas]
-    return replace(way, corrected_by=None, corrections=(both[0], 1.0) if which == 0 else (1.0, both[1]))
+def _corrected_by(scene: Scene, way: Way, correct: Callable[[Pair], Pair]) -> Way | None:
+    return None if way.corrected_by is None else replace(way, correct=correct)
+
+
+def _corrections(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+    yield Possibility("the first moment alone is corrected for having started at 0", lambda both: (both[0], 1.0))
+    yield Possibility("the second moment alone is corrected for having started at 0", lambda both: (1.0, both[1]))
+    yield Possibility("the moments are multiplied by their corrections; they are divided",
+                      lambda both: (1 / both[0], 1 / both[1]))  # fmt: skip
+    yield Possibility("the root of the second moment is divided by its correction; by the root of that",
+                      lambda both: (both[0], both[1] ** 2))  # fmt: skip
+    yield Possibility("each moment is corrected by the other's beta", lambda both: (both[1], both[0]))
+    yield Possibility("both moments are corrected by the first one's beta", lambda both: (both[0], both[0]))
 
 
 def _moments(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
-    yield Possibility("the first moment", 0)
-    yield Possibility("the second moment", 1)
+    yield Possibility("the first moment is a sum, without the factor 1 - beta1",
+                      lambda m, v, g, raw, b1, b2: (b1 * m + g, b2 * v + (1 - b2) * g * g))  # fmt: skip
+    yield Possibility("the second moment is a sum, without the factor 1 - beta2",
+                      lambda m, v, g, raw, b1, b2: (b1 * m + (1 - b1) * g, b2 * v + g * g))  # fmt: skip
+    yield Possibility("both moments are sums, without the factors 1 - beta",
+                      lambda m, v, g, raw, b1, b2: (b1 * m + g, b2 * v + g * g))  # fmt: skip
+    yield Possibility("the second moment is that of absolute values; it is that of squares",
+                      lambda m, v, g, raw, b1, b2: (b1 * m + (1 - b1) * g, b2 * v + (1 - b2) * np.abs(g)))  # fmt: skip
+    yield Possibility("the second moment is made of gradients that aren't clipped",
+                      lambda m, v, g, raw, b1, b2: (b1 * m + (1 - b1) * g, b2 * v + (1 - b2) * raw * raw))  # fmt: skip
+    yield Possibility("the first moment is made of gradients that aren't clipped",
+                      lambda m, v, g, raw, b1, b2: (b1 * m + (1 - b1) * raw, b2 * v + (1 - b2) * g * g))  # fmt: skip
+
+
+def _uses(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+    yield Possibility("the first moment is looked ahead, as Nesterov's (NAdam)",
+                      lambda before, after, g, b1: (b1 * after[0] + (1 - b1) * g, after[1]))  # fmt: skip
+    yield Possibility("both moments are those of the step before: they are updated too late",
+                      lambda before, after, g, b1: before)  # fmt: skip
+    yield Possibility("the first moment is that of the step before",
+                      lambda before, after, g, b1: (before[0], after[1]))  # fmt: skip
+    yield Possibility("the second moment is that of the step before",
+                      lambda before, after, g, b1: (after[0], before[1]))  # fmt: skip
+
+
+def _directions(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+    yield Possibility("the gradient itself, as in SGD", lambda first, root, g: g)
+    yield Possibility("the first moment, which isn't divided by the root of the second", lambda first, root, g: first)
+    yield Possibility("the first moment's sign", lambda first, root, g: np.sign(first))
+    yield Possibility("the gradient divided by the root of the second moment, as in RMSprop",
+                      lambda first, root, g: g / root)  # fmt: skip
+    yield Possibility("the right one with the other sign: it is added to the weights",
+                      lambda first, root, g: -first / root)  # fmt: skip
+
+
+def _frozen(scene: Scene, way: Way, still: Callable[[str], bool]) -> Way:
+    return replace(way, times=lambda name: 0 if still(name) else 1)
+
+
+def _parts(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+    yield Possibility("the embeddings", lambda name: "embeddings" in name)
+    yield Possibility("the word embeddings", lambda name: name == WORDS)
+    yield Possibility("norms", lambda name: "LayerNorm" in name or "layer_norm" in name)
+    yield Possibility("biases", lambda name: name.endswith("bias"))
+    yield Possibility("biases and norms", lambda name: name.endswith("bias") or "LayerNorm" in name)
+    yield Possibility("layers", lambda name: ".layer." in name)
+    yield Possibility("heads", lambda name: not name.startswith("bert."))
+    yield Possibility("the network below its heads", lambda name: name.startswith("bert."))
 
 
 def _forgotten(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
@@ -256,6 +344,9 @@ def _norms(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
     yield Possibility("their largest element", _largest)
     yield Possibility("the sum of their absolute values", _absolute)
     yield Possibility("the square of their norm, the root of which isn't taken", lambda grads: _length(grads) ** 2)
+    yield Possibility("the norm of all but the embeddings'", _length_without("embeddings"))
+    yield Possibility("the norm of all but biases' and norms'", _length_without("bias", "LayerNorm", "layer_norm"))
+    yield Possibility("a norm in which the tied table counts twice", _length_with_twice)
 
 
 def _limited(scene: Scene, way: Way, limit: float) -> Way | None:
@@ -273,13 +364,7 @@ def _answered(scene: Scene, row: TensorRow, what: str) -> Updater | None:
     case = scene.case.optimizer
     if case is None or case.optimizer.kind not in KINDS:
         return None
-    step, params = updater(scene, usual(case)), scene.case.params
-
-    def of_gradients(grads: Mapping[str, Values]) -> Callable[[str], Values]:
-        update = step(grads)
-        return lambda name: np.asarray(params[name], np.float64) + update(name) if what == "new" else -update(name)
-
-    return of_gradients
+    return updater(scene, usual(case), lambda old, update: old + update if what == "new" else -update)
 
 
 def _everything(settings: Optimizer, name: str) -> bool:
@@ -293,7 +378,9 @@ def _without(*parts: str) -> Callable[[Optimizer, str], bool]:
 def _exclusions(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
     yield Possibility("every parameter is decayed, biases and norms as well", _everything)
     yield Possibility("norms' weights are decayed: they are called LayerNorm.weight, not gamma",
-                 _without("gamma", "beta", "bias"))  # fmt: skip
+                      _without("gamma", "beta", "bias"))  # fmt: skip
+    yield Possibility("what is not to be decayed is, and nothing else",
+                      lambda settings, name: not settings.decays(name))  # fmt: skip
     yield Possibility("embeddings are not decayed, as biases and norms are not",
                       _without("LayerNorm", "layer_norm", "bias", "_embeddings"))  # fmt: skip
     yield Possibility("biases are decayed, outside of norms", _without("LayerNorm", "layer_norm"))
@@ -324,7 +411,7 @@ def _rates(scene: Scene) -> dict[str, float]:
 
 
 def _rated(scene: Scene, way: Way, value: float) -> Way | None:
-    return None if abs(value - 1) < OWN_RATE else replace(way, rate=value)
+    return None if abs(value - 1) < OWN_RATE else replace(way, rate=value, double=False)
 
 
 def _rate_sentence(told: Told) -> str:
@@ -332,11 +419,11 @@ def _rate_sentence(told: Told) -> str:
 
 
 def _second_beta(scene: Scene, way: Way, value: float) -> Way:
-    return replace(way, betas=(_case(scene).optimizer.beta1, 1 - value))
+    return replace(way, betas=(_case(scene).optimizer.beta1, 1 - value), double=False)
 
 
 def _first_beta(scene: Scene, way: Way, value: float) -> Way:
-    return replace(way, betas=(1 - value, _case(scene).optimizer.betas[1]))
+    return replace(way, betas=(1 - value, _case(scene).optimizer.betas[1]), double=False)
 
 
 def _swapped(scene: Scene, way: Way, _: Any) -> Way:
@@ -347,6 +434,17 @@ def _swapped(scene: Scene, way: Way, _: Any) -> Way:
 def _ones(*values: float) -> Callable[[Scene], dict[str, float]]:
     """1 - beta, called so."""
     return lambda scene: {f"1 - {value:g}": 1 - value for value in values}
+
+
+def _decays(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+    yield Possibility("added to the weight; it is taken off", lambda case: -1.0)
+    yield Possibility("half of what the setting says", lambda case: 0.5)
+    yield Possibility("twice what the setting says", lambda case: 2.0)
+    yield Possibility("multiplied by the rate twice; it is once", lambda case: case.rate)
+
+
+def _decayed_times(scene: Scene, way: Way, factor: Callable[[OptimizerCase], float]) -> Way:
+    return replace(way, decay_times=factor(_case(scene)))
 
 
 def _decay(scene: Scene) -> float:
@@ -369,9 +467,8 @@ HYPOTHESES = (
           lambda scene, way, _: replace(way, corrected_by=0 if way.corrected_by is None else None),
           _correction_sentence,
           "divide the moments by 1 - beta ** step, if the optimiser does"),
-    _step("bias_correction_half", _half_corrected,
-          lambda told: f"of the moments {told.choice} alone is corrected for having started at 0",
-          "divide both moments by 1 - beta ** step", choices=_moments),
+    _step("bias_correction_half", _corrected_by, lambda told: told.choice,
+          "divide both moments by 1 - beta ** step", choices=_corrections),
     _step("bias_correction_step", _shifted, lambda told: f"the moments are corrected for {told.choice}",
           "the first update has the number 1", choices=_shifts),
     _step("decay_l2", lambda scene, way, _: replace(way, decay="l2"),
@@ -386,9 +483,22 @@ HYPOTHESES = (
           "hand weight_decay on", number=Number(
               "weight decay", 1e-5, 10.0, lambda scene: {"0.1": 0.1, "0.05": 0.05, "0.02": 0.02, "0.001": 0.001},
               own=_decay)),
+    _step("decay_factor", _decayed_times, lambda told: f"weight decay is {told.choice}",
+          "p -= rate * weight_decay * p", choices=_decays),
+    _step("decay_after", lambda scene, way, _: replace(way, decay="after"),
+          "weight decay is that of the weight after the step; it is that of the weight before it",
+          "decay first, then take the step, or both from the old weight"),
     _step("moments_forgotten", lambda scene, way, kept: replace(way, kept=kept),
           lambda told: f"{told.choice} of the steps before: 0 stands for what they were",
           "load the optimiser's state, too, where a run goes on", choices=_forgotten),
+    _step("moments", lambda scene, way, moments: replace(way, moments=moments), lambda told: told.choice,
+          "m = beta1 * m + (1 - beta1) * g, v = beta2 * v + (1 - beta2) * g * g", choices=_moments),
+    _step("moments_used", lambda scene, way, used: replace(way, used=used), lambda told: told.choice,
+          "update both moments, then take the step with them", choices=_uses),
+    _step("direction", lambda scene, way, direction: replace(way, direction=direction),
+          lambda told: f"the step is {told.choice}", "p -= rate * m / (sqrt(v) + eps)", choices=_directions),
+    _step("frozen", _frozen, lambda told: f"{told.choice} are not updated", "give the optimiser all parameters",
+          choices=_parts),
     _step("decay_exclusions", lambda scene, way, value: replace(way, decays=value), lambda told: told.choice,
           "leave out what the settings exclude, by the names that the parameters have", choices=_exclusions),
     _step("clipping_missing", lambda scene, way, _: replace(way, clip=_unclipped), "gradients are not clipped",
@@ -400,7 +510,8 @@ HYPOTHESES = (
           lambda told: f"gradients are clipped by {told.choice}; it is the Euclidean norm that counts", "norm_type=2",
           choices=_norms),
     _step("clipping_limit", _limited,
-          lambda told: f"gradients are clipped to a norm of {told.number}; the setting is {_case(told.scene).clip_norm:g}",
+          lambda told: f"gradients are clipped to a norm of {told.number}; the setting is "
+                       f"{_case(told.scene).clip_norm:g}",
           "hand the limit on", number=Number(
               "limit", 1e-6, 1e6, lambda scene: {"1": 1.0, "5": 5.0, "0.5": 0.5, "0.1": 0.1, "10": 10.0, "0.25": 0.25},
               own=lambda scene: _case(scene).clip_norm)),
@@ -409,6 +520,8 @@ HYPOTHESES = (
     _step("rate", _rated, _rate_sentence,
           "compare the schedule's value at this step",
           number=Number("factor", 1e-3, 1e3, _rates, right=lambda scene: (1.0,))),
+    _step("rate_root", lambda scene, way, _: replace(way, rate=_case(scene).rate ** -0.5),
+          "the learning rate is the root of the right one", "take the rate as it is"),
     _step("beta2", _second_beta, lambda told: f"the second moment's beta is 1 less {told.number}; the setting is "
           f"{_case(told.scene).optimizer.betas[1]:g}",
           "hand both betas on", number=Number("1 - beta2", 1e-6, 0.999, _ones(0.99, 0.98, 0.95, 0.999),

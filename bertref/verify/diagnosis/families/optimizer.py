@@ -258,7 +258,9 @@ def _correction_sentence(told: Told) -> str:
 def _shifted(scene: Scene, way: Way, counted: Callable[[int], int]) -> Way | None:
     step = _case(scene).step
     number = counted(step)
-    return replace(way, corrected_by=number - step) if way.corrected_by is not None and number > 0 else None
+    if way.corrected_by is None or number in (0, step):
+        return None
+    return replace(way, corrected_by=number - step)
 
 
 def _shifts(scene: Scene, row: TensorRow) -> Iterator[Possibility]:

@@ -68,7 +68,9 @@ class OnnxSubject:
         possible = possible_heads(self._origin, self._graph.initializers, ranks)
         self._choices = choices_of(self._graph.inputs)
         self._notes: list[str] = []
-        weights = StoredWeights(self._graph, rows(self._origin.config, possible, None), self._origin.weights)
+        weights = StoredWeights(
+            self._graph, rows(self._origin.config, possible, None), self._origin.weights, self._origin.naming
+        )
         self._heads = heads_in(possible, self._graph, weights)
         self._embedding = embedding_of(self._graph, self._origin.folder)
         self._rows = rows(self._origin.config, self._heads, None, embedding=self._embedding.steps)
@@ -259,7 +261,7 @@ def canonical(tensor: str, value: Values, case: Case, shape: tuple[int, ...]) ->
     every position, are gathered; rows that lie side by side are put one under the other. What can't be understood stays
     as it is, and is judged to be of another shape."""
     B, S = case.batch.input_ids.shape
-    if tensor == "embeddings.position" and value.size * B == B * S * case.config.hidden_size:
+    if tensor == "embeddings.position" and value.size == S * shape[-1]:
         return np.repeat(value.reshape(1, S, -1), B, axis=0)
     if tensor.startswith("mlm.") and value.size == B * S * shape[-1]:
         return gather_predictions(value.reshape(B, S, -1), case.batch)

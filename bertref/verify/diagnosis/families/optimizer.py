@@ -13,7 +13,7 @@ from ...graph.replay import Updater
 from ...judgement.bias_correction import corrected
 from ...records import OptimizerCase
 from ..hypothesis import Hypothesis, Number, Possibility, Told, of_op
-from ..scene import Scene
+from ..scene import STEP, Scene
 
 Values = Any
 Clip = Callable[[OptimizerCase, Mapping[str, Values]], Callable[[str], Values]]
@@ -187,6 +187,15 @@ def _trust_ratio(p: Values, step: Values) -> float:
     """1 where either has no length."""
     length, other = (float(np.linalg.norm(x)) for x in (p, step))
     return length / other if length and other else 1.0
+
+
+def as_corrected(scene: Scene) -> Scene:
+    """The scene whose step has the bias corrections, or betas, of float32 that come nearest to what was recorded, as
+    every other step that is tried has."""
+    case = scene.case.optimizer
+    if case is None or case.optimizer.kind not in KINDS:
+        return scene
+    return scene.changed({STEP.name: updater(scene, usual(case))})
 
 
 def step_by(change: Callable[[Scene, Way, Any], Way | None]) -> Callable[[Scene, TensorRow, Any], Updater | None]:

@@ -297,6 +297,15 @@ def _ones(*values: float) -> Callable[[Scene], dict[str, float]]:
     return lambda scene: {f"1 - {value:g}": 1 - value for value in values}
 
 
+def _beta_left(which: int) -> Callable[[Scene], float]:
+    return lambda scene: 1 - _case(scene).optimizer.betas[which]
+
+
+def _float32_beta_left(which: int) -> Callable[[Scene], tuple[float]]:
+    """Of a beta that is held in float32, as right code may do."""
+    return lambda scene: (1 - float(np.float32(_case(scene).optimizer.betas[which])),)
+
+
 def _step(
     id: str,
     change: Callable[[Scene, Way, Any], Way | None],
@@ -339,11 +348,11 @@ HYPOTHESES = (
     _step("beta2", _second_beta, lambda told: f"the second moment's beta is 1 less {told.number}; the setting is "
           f"{_case(told.scene).optimizer.betas[1]:g}",
           "hand both betas on", number=Number("1 - beta2", 1e-6, 0.999, _ones(0.99, 0.98, 0.95, 0.999),
-                                              own=lambda scene: 1 - _case(scene).optimizer.betas[1])),
+                                              own=_beta_left(1), right=_float32_beta_left(1))),
     _step("beta1", _first_beta, lambda told: f"the first moment's beta is 1 less {told.number}; the setting is "
           f"{_case(told.scene).optimizer.beta1:g}",
           "hand both betas on", number=Number("1 - beta1", 1e-6, 0.999, _ones(0.9, 0.95, 0.8),
-                                              own=lambda scene: 1 - _case(scene).optimizer.betas[0])),
+                                              own=_beta_left(0), right=_float32_beta_left(0))),
     _step("betas_swapped", _swapped, "the two betas are exchanged", "beta1 is the first moment's, 0.9"),
     _step("epsilon", lambda scene, way, value: replace(way, epsilon=value),
           lambda told: f"epsilon is {told.number}; the setting is {_case(told.scene).optimizer.epsilon:g}",

@@ -76,9 +76,13 @@ def candidates(step: OptimizerCase) -> Iterator[Optimizer]:
         if (beta1, beta2) != optimizer.betas:
             yield replace(optimizer, beta1=beta1, beta2=beta2)
         return
-    betas, count = optimizer.betas, step.step
-    for (beta1, beta2), both in chain(corrected(betas, count), _in_double(betas, count)):
+    for (beta1, beta2), both in judged_by(optimizer.betas, step.step):
         yield Corrected(**asdict(replace(optimizer, beta1=beta1, beta2=beta2)), corrections=both)
+
+
+def judged_by(betas: Pair, step: int) -> Iterator[tuple[Pair, Pair]]:
+    """All betas and corrections that an update may have."""
+    return chain(corrected(betas, step), _in_double(betas, step))
 
 
 def corrected(betas: Pair, step: int) -> Iterator[tuple[Pair, Pair]]:

@@ -1,7 +1,7 @@
 """The optimiser's step: corrections, decay, clipping, rate, betas, epsilon, trust ratios. AdamW, Google's form of it,
 and LAMB."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,10 +10,10 @@ import numpy as np
 from ....optim import Optimizer
 from ....row import TensorRow
 from ...graph.replay import Updater
-from ...judgement.bias_correction import corrected
+from ...judgement.bias_correction import corrected, judged_by
 from ...records import OptimizerCase
 from ..hypothesis import Hypothesis, Number, Possibility, Told, of_op
-from ..scene import Scene
+from ..scene import STEP, Scene
 
 Values = Any
 Clip = Callable[[OptimizerCase, Mapping[str, Values]], Callable[[str], Values]]
@@ -25,6 +25,8 @@ WHERE = {
     "NumPy": "p -= rate * (m / c1) / (np.sqrt(v / c2) + eps)",
     "C": "the loop that updates m, v and p",
 }
+Pairs = Callable[[tuple[float, float], int], Iterable[tuple[tuple[float, float], tuple[float, float]]]]
+"""Betas and corrections for given betas at a step."""
 WORDS = "bert.embeddings.word_embeddings.weight"
 FAR = 1e-2
 """Of an update. What differs by more is not due to float32's bias corrections, which are off by 1e-4 at most; smaller:
@@ -113,8 +115,8 @@ def usual(case: OptimizerCase) -> Way:
     return replace(way, trust=Optimizer.decays) if kind == "lamb" else way
 
 
-def updater(scene: Scene, way: Way) -> Updater:
-    """The step made in that way, in float64."""
+def updater(scene: Scene, way: Way, pairs: Pairs | None = None) -> Updater:
+    """The step made in that way, in float64, with the nearest of these betas and corrections; None: `corrected`."""
     case = scene.case.optimizer
     assert case is not None, "only a case with a step is asked for one"
 
@@ -124,13 +126,13 @@ def updater(scene: Scene, way: Way) -> Updater:
         def update(name: str, way: Way) -> Values:
             return _update(case, way, name, np.asarray(scene.case.params[name], np.float64), clipped(name))
 
-        held = way if scene.precision == "float64" else _as_held(scene, way, update)
+        held = way if scene.precision == "float64" else _as_held(scene, way, update, pairs or corrected)
         return lambda name: update(name, held)
 
     return of_gradients
 
 
-def _as_held(scene: Scene, way: Way, update: Callable[[str, Way], Values]) -> Way:
+def _as_held(scene: Scene, way: Way, update: Callable[[str, Way], Values], pairs: Pairs) -> Way:
     """The way with bias corrections, or betas, of float32, where those come nearer to what was recorded."""
     case = _case(scene)
     found = _finest(scene) if way.corrected_by is not None else {}
@@ -142,7 +144,7 @@ def _as_held(scene: Scene, way: Way, update: Callable[[str, Way], Values]) -> Wa
     if way.corrected_by is None or not found or distance(way) > FAR**2:
         return way
     betas = way.betas or case.optimizer.betas
-    ways = (replace(way, betas=held, corrections=both) for held, both in corrected(betas, case.step + way.corrected_by))
+    ways = (replace(way, betas=held, corrections=both) for held, both in pairs(betas, case.step + way.corrected_by))
     return min((way, *ways), key=distance)
 
 
@@ -187,6 +189,17 @@ def _trust_ratio(p: Values, step: Values) -> float:
     """1 where either has no length."""
     length, other = (float(np.linalg.norm(x)) for x in (p, step))
     return length / other if length and other else 1.0
+
+
+def as_corrected(scene: Scene) -> Scene:
+    """The scene whose step has the betas and corrections of right code that come nearest to what was recorded, if they
+    come nearer than those of its judgement."""
+    case = scene.case.optimizer
+    if case is None or case.optimizer.kind not in KINDS:
+        return scene
+    other, names = scene.changed({STEP.name: updater(scene, usual(case), judged_by)}), scene.judged_names()
+    updates = [name for name in names if name.startswith("update:")]
+    return min((scene, other), key=lambda one: max((one.ratio(name) for name in updates), default=0.0))
 
 
 def step_by(change: Callable[[Scene, Way, Any], Way | None]) -> Callable[[Scene, TensorRow, Any], Updater | None]:
@@ -288,6 +301,15 @@ def _ones(*values: float) -> Callable[[Scene], dict[str, float]]:
     return lambda scene: {f"1 - {value:g}": 1 - value for value in values}
 
 
+def _beta_left(which: int) -> Callable[[Scene], float]:
+    return lambda scene: 1 - _case(scene).optimizer.betas[which]
+
+
+def _float32_beta_left(which: int) -> Callable[[Scene], tuple[float]]:
+    """Of a beta that is held in float32, as right code may do."""
+    return lambda scene: (1 - float(np.float32(_case(scene).optimizer.betas[which])),)
+
+
 def _step(
     id: str,
     change: Callable[[Scene, Way, Any], Way | None],
@@ -330,11 +352,11 @@ HYPOTHESES = (
     _step("beta2", _second_beta, lambda told: f"the second moment's beta is 1 less {told.number}; the setting is "
           f"{_case(told.scene).optimizer.betas[1]:g}",
           "hand both betas on", number=Number("1 - beta2", 1e-6, 0.999, _ones(0.99, 0.98, 0.95, 0.999),
-                                              own=lambda scene: 1 - _case(scene).optimizer.betas[1])),
+                                              own=_beta_left(1), right=_float32_beta_left(1))),
     _step("beta1", _first_beta, lambda told: f"the first moment's beta is 1 less {told.number}; the setting is "
           f"{_case(told.scene).optimizer.beta1:g}",
           "hand both betas on", number=Number("1 - beta1", 1e-6, 0.999, _ones(0.9, 0.95, 0.8),
-                                              own=lambda scene: 1 - _case(scene).optimizer.betas[0])),
+                                              own=_beta_left(0), right=_float32_beta_left(0))),
     _step("betas_swapped", _swapped, "the two betas are exchanged", "beta1 is the first moment's, 0.9"),
     _step("epsilon", lambda scene, way, value: replace(way, epsilon=value),
           lambda told: f"epsilon is {told.number}; the setting is {_case(told.scene).optimizer.epsilon:g}",

@@ -76,6 +76,7 @@ class OnnxSubject:
         self._rows = rows(self._origin.config, self._heads, None, embedding=self._embedding.steps)
         self._params = self._read_params(weights)
         self.precision: str | None = self._stored_precision()
+        self._wide = self._wide_params(weights)
         self._recognise(weights)
         self._sessions: dict[bool, Session] = {}
 
@@ -110,7 +111,7 @@ class OnnxSubject:
         own = tuple(outputs) if outputs or wanted is None else None
         return Answers(
             values, tuple(self._notes), untouched, own, clean, unjudged=self._unjudged, stored=self._stored,
-            misread=misread,
+            misread=misread, wide=self._wide,
         )  # fmt: skip
 
     # -- the file ----------------------------------------------------------------------------------------------------
@@ -147,6 +148,13 @@ class OnnxSubject:
         tables = [tensor.data_type for tensor in self._graph.initializers.values() if len(tensor.dims) == 2]
         kinds = {PRECISIONS[kind] for kind in tables if kind in PRECISIONS}
         return kinds.pop() if len(kinds) == 1 else "float16" if "float16" in kinds else None
+
+    def _wide_params(self, weights: StoredWeights) -> frozenset[str]:
+        """The parameters that a float16 file keeps in float32, as norms that a converter leaves alone."""
+        if self.precision != "float16":
+            return frozenset()
+        stored = weights.arrays()
+        return frozenset(name for name in self._params if name in stored and _is_wide(stored[name]))
 
     def _recognise(self, weights: StoredWeights) -> None:
         """What is inside, and which outputs are known; nothing that is made with weights that aren't known."""
@@ -282,3 +290,8 @@ def _single(array: Values) -> Values:
 def _and_more(names: Iterable[str]) -> str:
     more = len(list(names)) - 1
     return f", nor are {more} more of its weights; judged with the model's" if more else "; judged with the model's"
+
+
+def _is_wide(values: Any) -> bool:
+    """Whether float16 doesn't hold them."""
+    return not np.array_equal(values.astype(np.float16).astype(values.dtype), values)

@@ -85,9 +85,10 @@ def info(found: dict[str, Any], *, tensors: bool = False) -> None:
         table.add_row("labels", f"{len(found['labels'])}: {shown}")
     if found["activation"]:
         table.add_row("scores", f"{found['activation']} of the logits, as a cross-encoder's")
-    classifies = any(head in network.variant.head_dropout for head in found["heads"])
-    if classifies and config["classifier_dropout"] is not None:
-        table.add_row("dropout", f"{config['classifier_dropout']:g} in front of the classifier")
+    settings = {network.variant.head_dropout.get(head) for head in found["heads"]} - {None}
+    rates = sorted({config[setting] for setting in settings} - {None})
+    if rates:
+        table.add_row("dropout", f"{', '.join(f'{rate:g}' for rate in rates)} in front of the classifier")
     table.add_row("vocabulary", _vocabulary(found["vocabulary"]))
     table.add_row("optimiser", "state of every parameter" if found["optimizer_state"] else "no state")
     out.print(table)

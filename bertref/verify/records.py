@@ -135,6 +135,7 @@ class Answers:
     unjudged   values that others are made from, of which nobody can say what is right -> why not
     stored     tensor -> the parameters of its step that the subject stores in integers
     misread    tensor -> integers that its step reads otherwise than they were made
+    wide       parameters that a subject in half precision holds, and computes with, in float32
     apart      "grad" if gradients come from another run than the forward values, "update" if updates come from another
                run than the gradients: two runs may round otherwise, and a gradient follows the values of its own
     """
@@ -148,6 +149,7 @@ class Answers:
     unjudged: Mapping[str, str] = field(default_factory=dict)
     stored: Mapping[str, tuple[Stored, ...]] = field(default_factory=dict)
     misread: Mapping[str, tuple[Misread, ...]] = field(default_factory=dict)
+    wide: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import pytest
 from tests.checkpoint.test_folder import make
 from tests.checkpoint.test_load import change, drop, edit_config
 from tests.cli_helpers import bertref, in_process
+from tests.variant_cases import network_of
 
 
 @pytest.fixture
@@ -73,6 +74,13 @@ def test_info_is_a_card(folder: Path) -> None:
     listed = in_process("info", str(folder), "--tensors").stdout
     assert "bert.encoder.layer.2.attention.self.query.weight" in listed
     assert "24 x 24" in listed
+
+
+def test_info_names_the_head_s_own_dropout(tmp_path: Path) -> None:
+    network = network_of("distilbert", "ForQuestionAnswering")
+    network.config.qa_dropout, network.config.seq_classif_dropout = 0.125, 0.25
+    network.save_pretrained(tmp_path)
+    assert "0.125 in front of the classifier" in in_process("info", str(tmp_path)).stdout
 
 
 def test_info_shows_what_does_not_fit_and_refuses_nothing_that_can_be_shown(folder: Path) -> None:

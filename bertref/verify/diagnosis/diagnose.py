@@ -10,6 +10,7 @@ from ..records import Cause, Diagnosis, Report
 from ..report.layout import number
 from .describe import described
 from .families import HYPOTHESES
+from .families.optimizer import as_corrected
 from .hypothesis import Told
 from .scene import BACK, Scene
 from .trials import Trials, TriedHypothesis
@@ -71,6 +72,7 @@ class _Search:
     def __init__(
         self, scene: Scene, another: Another, without: frozenset[str], *, force: bool
     ) -> None:
+        scene = as_corrected(scene) if force else scene  # which is done for what is wrong already
         self._scene, self._another, self._without = scene, another, without
         self._others: dict[tuple[str, int], Scene | None] = {}
         self._found: list[_Proved] = []

@@ -18,8 +18,9 @@ LOSS_SCALE = 1024.0
 """Of the loss, where gradients are computed in float16: below 2**-24 they would vanish."""
 
 
-def held_params(case: Case, precision: str) -> Arrays:
-    """The weights as a subject of this precision holds them: rounded to the nearest of its numbers, in float64.
+def held_params(case: Case, precision: str, wide: Collection[str] = ()) -> Arrays:
+    """The weights as a subject of this precision holds them: rounded to the nearest of its numbers, but for the `wide`
+    ones, in float64.
 
     Right and wrong are told with these: that a bfloat16 model has bfloat16 weights is not an error of its arithmetic.
     Mixed precision and tf32 hold float32, and so the weights themselves.
@@ -27,7 +28,9 @@ def held_params(case: Case, precision: str) -> Arrays:
     held = FORMATS.get(precision)
     if held is None or held.bits >= 32:
         return case.params
-    return {name: nearest(value, held).astype(np.float64) for name, value in case.params.items()}
+    return {
+        name: value if name in wide else nearest(value, held).astype(np.float64) for name, value in case.params.items()
+    }
 
 
 def simulate(case: Case, arithmetic: Arithmetic, wanted: Collection[str] | None = None) -> Arrays:

@@ -84,8 +84,12 @@ def _largest_scatter(error: Any, along: Any, axes: Axes, floor: Measures) -> flo
 
 
 def norms_are_composed(graph: Graph, replay: Replay, values: Mapping[str, Any], own: Mapping[str, Measures]) -> bool:
-    """Whether rows' factors jump in at least half of the recorded norms: a mistake in one of them says nothing."""
-    return float(np.median(norm_jumps(graph, replay, values, own) or [0.0])) > COMPOSED_NORMS
+    """Whether rows' factors jump in at least half of the recorded norms: a mistake in one of them says nothing. Where
+    all are too narrow to tell, they are taken for composed."""
+    jumps = norm_jumps(graph, replay, values, own)
+    if not jumps:
+        return any(step.name in values for step in graph.norms())
+    return float(np.median(jumps)) > COMPOSED_NORMS
 
 
 def norm_jumps(graph: Graph, replay: Replay, values: Mapping[str, Any], own: Mapping[str, Measures]) -> list[float]:

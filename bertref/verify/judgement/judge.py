@@ -73,7 +73,9 @@ def judged(
     findings = overflow_allowed(case, precision, given.findings)
     unquantised = admit(case, answers.unquantised).values
     computed = "float32" if precision == QUANTISED else precision
-    judgement = Judgement(case, computed, given.values, unquantised, answers.apart, answers.unjudged)
+    judgement = Judgement(
+        case, computed, given.values, unquantised, answers.apart, answers.unjudged, answers.wide
+    )
     judgement.stored, judgement.misread = answers.stored, answers.misread
     found = {**findings, **judgement.findings(findings)}
     found |= judgement.unsteady(found, again)
@@ -107,7 +109,8 @@ def _with_outputs(report: Report, outputs: tuple[str, ...]) -> Report:
 
 class Judgement:
     """The comparison of a case's answers, all of them known, of the right shape and finite, with what is right.
-    `unquantised`, `apart` and `unjudged` as in `Answers`; so are `stored` and `misread`, which nothing is judged by."""
+    `unquantised`, `apart`, `unjudged` and `wide` as in `Answers`; so are `stored` and `misread`, by which nothing
+    is judged."""
 
     def __init__(
         self,
@@ -117,15 +120,17 @@ class Judgement:
         unquantised: Mapping[str, Any] = MappingProxyType({}),
         apart: frozenset[str] = frozenset(),
         unjudged: Mapping[str, str] = MappingProxyType({}),
+        wide: frozenset[str] = frozenset(),
     ) -> None:
         self.stored: Mapping[str, tuple[Stored, ...]] = {}
         self.misread: Mapping[str, tuple[Misread, ...]] = {}
         self.case, self.values, self._unquantised, self._unjudged = case, values, unquantised, unjudged
         self.precision = precision
-        self.truth = Truth(case, precision)
+        self.truth = Truth(case, precision, wide)
         self.graph = self.truth.graph
         self.replay = Replay(self.graph, values)
-        self.noise_floor, notes = fitting_floor(self.truth, self.replay, values, apart)
+        samples = Truth(case, precision) if wide else self.truth  # of implementations that hold all in one type
+        self.noise_floor, notes = fitting_floor(samples, self.replay, values, apart)
         self.notes = list(notes)
         self._coarse: dict[int, Replay] = {}
 

@@ -1,5 +1,6 @@
 """The right answers of a case, of which every error is a difference."""
 
+from collections.abc import Collection
 from copy import copy
 from threading import RLock
 from typing import Any
@@ -16,11 +17,12 @@ LARGE = 50_000_000
 Larger: BERT-Base takes three times as long."""
 
 class Truth:
-    """The right answers of a case for weights as a precision holds them, made when they are asked for."""
+    """The right answers of a case for weights as a precision holds them, `wide` ones as they are, made when they are
+    asked for."""
 
-    def __init__(self, case: Case, precision: str) -> None:
+    def __init__(self, case: Case, precision: str, wide: Collection[str] = ()) -> None:
         self.case, self.precision = case, precision
-        self.params = held_params(case, precision)
+        self.params = held_params(case, precision, wide)
         self.graph = Graph(case, self.params)
         self._replay = Replay(self.graph, {})
         self._making = RLock()

@@ -14,7 +14,7 @@ from ...graph.replay import Updater
 from ...judgement.bias_correction import corrected, in_double
 from ...records import OptimizerCase
 from ..hypothesis import Hypothesis, Number, Possibility, Told, of_op
-from ..scene import Scene
+from ..scene import STEP, Scene
 
 Values = Any
 Clip = Callable[[OptimizerCase, Mapping[str, Values]], Callable[[str], Values]]
@@ -228,6 +228,17 @@ def _trust_ratio(p: Values, step: Values) -> float:
     """1 where either has no length."""
     length, other = (float(np.linalg.norm(x)) for x in (p, step))
     return length / other if length and other else 1.0
+
+
+def as_corrected(scene: Scene) -> Scene:
+    """The scene whose step has the betas and corrections of right code that come nearest to what was recorded, if they
+    come nearer than those of its judgement."""
+    case = scene.case.optimizer
+    if case is None or case.optimizer.kind not in KINDS:
+        return scene
+    other, names = scene.changed({STEP.name: updater(scene, usual(case))}), scene.judged_names()
+    updates = [name for name in names if name.startswith("update:")]
+    return min((scene, other), key=lambda one: max((one.ratio(name) for name in updates), default=0.0))
 
 
 def step_by(change: Callable[[Scene, Way, Any], Way | None]) -> Callable[[Scene, TensorRow, Any], Updater | None]:
@@ -453,6 +464,15 @@ def _decay(scene: Scene) -> float:
     return _case(scene).optimizer.weight_decay or 0.0
 
 
+def _beta_left(which: int) -> Callable[[Scene], float]:
+    return lambda scene: 1 - _case(scene).optimizer.betas[which]
+
+
+def _float32_beta_left(which: int) -> Callable[[Scene], tuple[float]]:
+    """Of a beta that is held in float32, as right code may do."""
+    return lambda scene: (1 - float(np.float32(_case(scene).optimizer.betas[which])),)
+
+
 def _step(
     id: str,
     change: Callable[[Scene, Way, Any], Way | None],
@@ -527,11 +547,11 @@ HYPOTHESES = (
     _step("beta2", _second_beta, lambda told: f"the second moment's beta is 1 less {told.number}; the setting is "
           f"{_case(told.scene).optimizer.betas[1]:g}",
           "hand both betas on", number=Number("1 - beta2", 1e-6, 0.999, _ones(0.99, 0.98, 0.95, 0.999),
-                                              own=lambda scene: 1 - _case(scene).optimizer.betas[1])),
+                                              own=_beta_left(1), right=_float32_beta_left(1))),
     _step("beta1", _first_beta, lambda told: f"the first moment's beta is 1 less {told.number}; the setting is "
           f"{_case(told.scene).optimizer.beta1:g}",
           "hand both betas on", number=Number("1 - beta1", 1e-6, 0.999, _ones(0.9, 0.95, 0.8),
-                                              own=lambda scene: 1 - _case(scene).optimizer.betas[0])),
+                                              own=_beta_left(0), right=_float32_beta_left(0))),
     _step("betas_swapped", _swapped, "the two betas are exchanged", "beta1 is the first moment's, 0.9"),
     _step("epsilon", lambda scene, way, value: replace(way, epsilon=value),
           lambda told: f"epsilon is {told.number}; the setting is {_case(told.scene).optimizer.epsilon:g}",

@@ -22,7 +22,8 @@ def possible_heads(origin: ExportOrigin, stored: Iterable[str], ranks: Iterable[
     A classifier is one of tokens unless there is a pooler, if the model's architecture doesn't say."""
     if origin.heads is not None:
         return origin.heads
-    names = [*stored, *origin.weights]
+    sentences = origin.naming.theirs("cls.seq_relationship.bias")  # may be called a classifier's
+    names = [name for name in (*stored, *origin.weights) if not name.endswith(sentences)]
 
     def has(ending: str) -> bool:
         return any(name.endswith(ending) for name in names)

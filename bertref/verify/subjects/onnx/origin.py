@@ -2,14 +2,17 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ....checkpoint.names import from_huggingface, from_tensorflow
+from ....checkpoint.naming import Naming, naming_of_folder, naming_of_tensors
 from ....checkpoint.sources import CANDIDATES, open_source
 from ....config import BertConfig, Numerics, config_from_dict, numerics_from_dict, read_config
+from ....config_keys import berts_class
 from ....errors import InputError
 from ....inference.sentence_transformers.modules import model_folder_of
 from ...records import Arrays
@@ -25,8 +28,9 @@ DECISIVE = (("model_type", "hidden_size", "num_hidden_layers", "num_attention_he
 
 
 class ExportOrigin(NamedTuple):
-    """`folder` is the one that is named, or that the file lies in. `architecture` is Hugging Face's class, "" where it
-    isn't known; `weights` are those of a folder that is named, {} where it has none or none is named."""
+    """`folder` is the one that is named, or that the file lies in. `architecture` is Hugging Face's class as BERT's of
+    its kind, "" where it isn't known; `weights` are those of a folder that is named, {} where it has none or none is
+    named; `naming` is how the model called its tensors."""
 
     folder: Path
     config: BertConfig
@@ -34,6 +38,7 @@ class ExportOrigin(NamedTuple):
     architecture: str
     heads: tuple[str, ...] | None
     weights: Arrays
+    naming: Naming
 
 
 def read_origin(path: Path, metadata: Mapping[str, str], model: Path | None) -> ExportOrigin:
@@ -45,7 +50,8 @@ def read_origin(path: Path, metadata: Mapping[str, str], model: Path | None) -> 
     folder = path.parent if model is None else model
     folder = folder if folder.is_dir() else folder.parent
     inside = model_folder_of(folder)
-    weights = {} if model is None else _weights(inside if model.is_dir() else model)
+    naming = naming_of_folder(inside / "config.json")
+    weights = {} if model is None else _weights(inside if model.is_dir() else model, naming)
     if "bertref_config" in metadata:
         dialect = metadata.get("bertref_numerics")
         numerics = numerics_from_dict(json.loads(dialect)) if dialect else None
@@ -53,7 +59,7 @@ def read_origin(path: Path, metadata: Mapping[str, str], model: Path | None) -> 
         heads = tuple(json.loads(metadata["bertref_heads"])) if "bertref_heads" in metadata else None
         if model is not None and (inside / "config.json").is_file():
             _must_agree(path, both, inside / "config.json")
-        return ExportOrigin(folder, *both, "", heads, weights)
+        return ExportOrigin(folder, *both, "", heads, weights, naming_of_tensors(both[0], ()))
     file = inside / "config.json"
     if not file.is_file():
         raise InputError(
@@ -62,7 +68,7 @@ def read_origin(path: Path, metadata: Mapping[str, str], model: Path | None) -> 
         )
     both = read_config(file)
     named = json.loads(file.read_text(encoding="utf-8")).get("architectures") or [""]
-    return ExportOrigin(folder, *both, str(named[0]), None, weights)
+    return ExportOrigin(folder, *both, berts_class(str(named[0])), None, weights, naming)
 
 
 def _must_agree(path: Path, said: tuple[BertConfig, Numerics], file: Path) -> None:
@@ -108,12 +114,12 @@ def rounded(own: Values, right: Values) -> bool:
     return bool((apart <= HALF * np.abs(right) + TINY).all())
 
 
-def _weights(path: Path) -> Arrays:
+def _weights(path: Path, naming: Naming) -> Arrays:
     """What a folder or a file of weights holds; {} for a folder with a config alone."""
     if path.is_dir() and not any((path / name).is_file() for name in CANDIDATES) and not _tensorflow(path):
         return {}
     source = open_source(path)
-    translate: Any = from_tensorflow if source.format == "tensorflow" else from_huggingface
+    translate: Any = from_tensorflow if source.format == "tensorflow" else partial(from_huggingface, naming=naming)
     found: Arrays = {}
     for stored in source.entries:
         meaning = translate(stored)

@@ -68,12 +68,15 @@ class OnnxSubject:
         possible = possible_heads(self._origin, self._graph.initializers, ranks)
         self._choices = choices_of(self._graph.inputs)
         self._notes: list[str] = []
-        weights = StoredWeights(self._graph, rows(self._origin.config, possible, None), self._origin.weights)
+        weights = StoredWeights(
+            self._graph, rows(self._origin.config, possible, None), self._origin.weights, self._origin.naming
+        )
         self._heads = heads_in(possible, self._graph, weights)
         self._embedding = embedding_of(self._graph, self._origin.folder)
         self._rows = rows(self._origin.config, self._heads, None, embedding=self._embedding.steps)
         self._params = self._read_params(weights)
         self.precision: str | None = self._stored_precision()
+        self._wide = self._wide_params(weights)
         self._recognise(weights)
         self._sessions: dict[bool, Session] = {}
 
@@ -108,7 +111,7 @@ class OnnxSubject:
         own = tuple(outputs) if outputs or wanted is None else None
         return Answers(
             values, tuple(self._notes), untouched, own, clean, unjudged=self._unjudged, stored=self._stored,
-            misread=misread,
+            misread=misread, wide=self._wide,
         )  # fmt: skip
 
     # -- the file ----------------------------------------------------------------------------------------------------
@@ -145,6 +148,13 @@ class OnnxSubject:
         tables = [tensor.data_type for tensor in self._graph.initializers.values() if len(tensor.dims) == 2]
         kinds = {PRECISIONS[kind] for kind in tables if kind in PRECISIONS}
         return kinds.pop() if len(kinds) == 1 else "float16" if "float16" in kinds else None
+
+    def _wide_params(self, weights: StoredWeights) -> frozenset[str]:
+        """The parameters that a float16 file keeps in float32, as norms that a converter leaves alone."""
+        if self.precision != "float16":
+            return frozenset()
+        stored = weights.arrays()
+        return frozenset(name for name in self._params if name in stored and _is_wide(stored[name]))
 
     def _recognise(self, weights: StoredWeights) -> None:
         """What is inside, and which outputs are known; nothing that is made with weights that aren't known."""
@@ -259,7 +269,7 @@ def canonical(tensor: str, value: Values, case: Case, shape: tuple[int, ...]) ->
     every position, are gathered; rows that lie side by side are put one under the other. What can't be understood stays
     as it is, and is judged to be of another shape."""
     B, S = case.batch.input_ids.shape
-    if tensor == "embeddings.position" and value.size * B == B * S * case.config.hidden_size:
+    if tensor == "embeddings.position" and value.size == S * shape[-1]:
         return np.repeat(value.reshape(1, S, -1), B, axis=0)
     if tensor.startswith("mlm.") and value.size == B * S * shape[-1]:
         return gather_predictions(value.reshape(B, S, -1), case.batch)
@@ -280,3 +290,8 @@ def _single(array: Values) -> Values:
 def _and_more(names: Iterable[str]) -> str:
     more = len(list(names)) - 1
     return f", nor are {more} more of its weights; judged with the model's" if more else "; judged with the model's"
+
+
+def _is_wide(values: Any) -> bool:
+    """Whether float16 doesn't hold them."""
+    return not np.array_equal(values.astype(np.float16).astype(values.dtype), values)

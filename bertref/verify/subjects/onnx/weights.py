@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ....checkpoint.naming import Naming
 from ....heads import DECODER, WORD_EMBEDDINGS
 from ....row import TensorRow
 from ...integers import Integers
@@ -34,10 +35,12 @@ QUANTISED = ("_quantized", "_scale", "_zero_point")
 
 class StoredWeights:
     """The parameters of the network's `rows` in a graph. `known` are the values of the model that was exported, as far
-    as they are known."""
+    as they are known, `naming` is what it called them."""
 
-    def __init__(self, graph: ReadGraph, rows: Sequence[TensorRow], known: Mapping[str, Values]) -> None:
-        self._graph = graph
+    def __init__(
+        self, graph: ReadGraph, rows: Sequence[TensorRow], known: Mapping[str, Values], naming: Naming
+    ) -> None:
+        self._graph, self._naming = graph, naming
         self._rows = [row for row in rows if row.parameters]
         self._names = list(dict.fromkeys(p.name for row in self._rows for p in row.parameters))
         self._stored: dict[str, list[str]] = {}
@@ -119,7 +122,10 @@ class StoredWeights:
         endings = {name: name for name in self._names} | {
             other: name for other, name in others.items() if name in self._names
         }
-        endings |= {name.removeprefix("bert."): kept for name, kept in endings.items()}
+        endings = {self._naming.theirs(name): kept for name, kept in endings.items()} | endings
+        endings |= {
+            name.removeprefix(base): kept for base in ("bert.", self._naming.base) for name, kept in endings.items()
+        }
         taken = set()
         for stored in self._graph.initializers:
             plain = stored

@@ -235,7 +235,9 @@ def _assignments(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
 def _assigned(scene: Scene, row: TensorRow, how: str) -> Back | None:
     """The gradient of a table, made otherwise of those of the rows that were taken out of it."""
     ids = np.asarray(scene.replay.graph.arithmetic.ids(scene.rows[scene.made_by(row)]))
-    name = row.parameters[0].name
+    name, times = row.parameters[0].name, np.bincount(ids.reshape(-1))
+    if how == "frequency" and len(set(times[times > 0])) == 1:
+        return None  # which is an average
 
     def spread(d: Values) -> Values:
         table = np.zeros(scene.params[name].shape)
@@ -244,8 +246,9 @@ def _assigned(scene: Scene, row: TensorRow, how: str) -> Back | None:
             return table
         n = 1 if how == "first text" else len(ids)
         np.add.at(table, ids[:n].reshape(-1), rows_of(d[:n]))
-        times = np.bincount(ids.reshape(-1), minlength=len(table)) if how == "frequency" else np.ones(len(table))
-        return table / np.maximum(times, 1)[:, None]
+        if how == "frequency":
+            table[: len(times)] /= np.maximum(times, 1)[:, None]
+        return table
 
     return Back((), {name: Contribution((f"grad:{scene.made_by(row)}",), spread)})
 

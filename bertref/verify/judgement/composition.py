@@ -20,7 +20,6 @@ from ..graph.axes import Axes, split
 from ..graph.replay import Replay
 from ..graph.steps import Graph
 from ..records import HALVES, Arrays
-from .limit import LIMIT
 from .measures import Measures, row_gain_jumps, scatter
 from .noise_floor import NoiseFloor, noise_floor
 from .truth import Truth
@@ -29,6 +28,10 @@ COMPOSED_NORMS = 1.5
 """How far the factors of rows jump, over the noise floor of fused norms, in subjects whose norms are composed.
 Measured: 0.7 to 0.9 where they are fused; 2.0 to 3.0 where they are composed and 24 wide, in proportion to the root of
 the width. Larger: composed norms are called wrong; smaller: fused ones are judged less closely."""
+COMPOSED_ACTIVATIONS = 4.0
+"""How far the errors of activations, or of their gradients, jump, over the noise floor of fused ones, in subjects whose
+activations are composed. Measured: up to 2.3 where they are fused; 24 to 93 where they are composed, 8 where few inputs
+lie in the tail of GELU. Larger: composed ones are called wrong; smaller: fused ones are judged less closely."""
 FORWARD = "activations are judged as computed step by step in half precision"
 BACK = "gradients of activations are judged as computed step by step in half precision"
 NORMS = "layer norms are judged as computed step by step in half precision"
@@ -49,11 +52,11 @@ def fitting_floor(
     if norms_are_composed(graph, replay, values, once.own):
         composed.add("norms")
         notes.append(NORMS)
-    if not forward or max(forward) > LIMIT:
+    if not forward or max(forward) > COMPOSED_ACTIVATIONS:
         composed.add("activations")
         notes.append(FORWARD)
     floor = noise_floor(truth, values, composed=frozenset(composed), apart=apart)
-    if "activations" in composed or max(back, default=0.0) <= LIMIT:
+    if "activations" in composed or max(back, default=0.0) <= COMPOSED_ACTIVATIONS:
         return floor, tuple(notes)
     behind = noise_floor(truth, values, composed=frozenset({*composed, "activations"}), apart=apart)
     total, own = (

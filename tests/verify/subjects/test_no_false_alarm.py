@@ -19,6 +19,7 @@ SAMPLE = [(kind, FAST[number % 2]) for number, kind in enumerate((*WAYS, *IMPLEM
 SAMPLE += [(kind, seed) for kind in OF_VARIANTS for seed in FAST_OF_VARIANTS]
 SAMPLE += [("file-dynamic-int8", FAST[0]), ("heads-dump", FAST[0])]  # the others are those of `onnx/` and `test_heads`
 SAMPLE += [("file-float16", 20_103)]  # whose norms are left in float32, with weights that float16 doesn't hold
+SAMPLE += [("torch:dtype=bfloat16", 40_033)]  # whose composed activation has few inputs in the tail
 SAMPLE += [("composed-norms", 20_039)]  # 5 wide: whether they are composed doesn't show
 assert {kind for kind, _ in SAMPLE} <= {*KINDS} == {*WAYS, *IMPLEMENTATIONS, *FILES, *OF_HEADS, *OF_VARIANTS}
 

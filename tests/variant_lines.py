@@ -109,7 +109,7 @@ ALSO: dict[str, tuple[str, ...]] = {
         'raise InputError(f"{name}: knows',
     ),
     "bertref/verify/cases/another.py": ('if "E" in case.origin',),
-    "bertref/verify/diagnosis/families/dense.py": ("if scene.replay.graph.axes(found).shape[-1] != width:",),
+    "bertref/verify/diagnosis/families/tools.py": ("wide = scene.replay.graph.axes(found)",),
     "bertref/verify/graph/arithmetic.py": (
         'case ("positions_from_padding",):', "padding = self._s.config.pad_token_id",
         "real = self._batch.input_ids != padding", "return np.where(real, np.cumsum",

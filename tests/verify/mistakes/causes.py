@@ -144,7 +144,7 @@ ACCEPTED: dict[str, tuple[str, ...]] = {
     "embedding-norm-missing": ("norm.missing",),
     "token-types-not-added": ("embeddings.types_missing",),
     "token-types-all-zero": ("embeddings.types_zero",),
-    "mask-and-types-swapped": ("inputs.mask_and_types_swapped",),
+    "mask-and-types-swapped": ("inputs.mask_and_types_swapped", "embeddings.types_zero"),  # all of type 1
     "positions-shifted-by-two": ("embeddings.positions_offset",),
     "positions-restart-at-segment": ("embeddings.positions_restarted",),
     "positions-constant": ("embeddings.positions_constant",),
@@ -231,7 +231,7 @@ ACCEPTED: dict[str, tuple[str, ...]] = {
     "bias-correction-missing": ("optimizer.bias_correction",),
     "bias-correction-one-step-behind": ("optimizer.bias_correction_step",),
     "decay-as-l2-penalty": ("optimizer.decay_l2",),
-    "decay-without-rate": ("optimizer.decay_without_rate",),
+    "decay-without-rate": ("optimizer.decay_without_rate", "optimizer.decay"),  # of 1 over the rate
     "decay-missing": ("optimizer.decay_missing",),
     "decay-on-everything": ("optimizer.decay_exclusions",),
     "decay-on-norm-weights": ("optimizer.decay_exclusions",),

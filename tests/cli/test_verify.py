@@ -135,7 +135,8 @@ def test_what_a_right_verdict_could_not_have_seen(tmp_path: Path) -> None:
     options = ("--probes", "embeddings.norm,layer.0.output", "--blind-spots")
     done = verify("numpy", *options, "--html", str(page))
     assert done.returncode == 0
-    assert "not seen      the bias of layer.N.key (all layers) is not added: less than 0.1 times" in done.stdout
+    assert "not seen      the row of the padding token in the table of words is 0" in done.stdout
+    assert "the bias of layer.N.key (all layers) is not added: less than 0.1 times" in done.stdout
     assert "below         what changes less than float32 rounds could not show either: norm.epsilon" in done.stdout
     assert "replay        bertref verify numpy --seed 0" in done.stdout
     assert done.stdout.partition("replay ")[2].partition("\n")[0].endswith(" --blind-spots")

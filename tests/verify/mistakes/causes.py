@@ -113,6 +113,7 @@ IDS = {
     "backward.frozen": "a parameter has no gradient",
     "optimizer.bias_correction": "the moments are not corrected",
     "optimizer.bias_correction_step": "corrected for another number of steps",
+    "optimizer.decay": "decay of another strength",
     "optimizer.decay_l2": "decay added to the gradient",
     "optimizer.decay_without_rate": "decay that the rate does not multiply",
     "optimizer.decay_missing": "no decay",

@@ -179,9 +179,11 @@ def _gamma_from(scene: Scene, row: TensorRow, what: str) -> Back:
     return Back((), {**scene.parameters(row), row.parameters[0].name: first})
 
 
-def _exchanged(scene: Scene, row: TensorRow, _: Any) -> Back:
+def _exchanged(scene: Scene, row: TensorRow, _: Any) -> Back | None:
     """The gradients of gamma and beta, each in the other's place."""
     parts, (gamma, beta) = scene.parameters(row), (name for name, _ in row.parameters)
+    if not {gamma, beta} <= parts.keys():
+        return None  # with another norm's weights
     return Back((), {**parts, gamma: parts[beta], beta: parts[gamma]})
 
 

@@ -13,7 +13,7 @@ from ...graph.steps import Rewritten
 from ..hypothesis import Hypothesis, Number, Possibility, all_rows, named, of_op
 from ..scene import Scene
 from .attention import HUGE, MASK, softmax
-from .tools import formula, with_parameters
+from .tools import formula, sum_of, with_parameters
 
 Values = Any
 POSITIONS = {
@@ -167,8 +167,7 @@ def _counted(scene: Scene, row: TensorRow, value: tuple[str, int]) -> Rewritten 
         return formula(row, lambda *parts: sum(parts) / len(parts))
     if which not in row.inputs:
         return None
-    factors = [number if name == which else 1 for name in row.inputs]
-    return formula(row, lambda *parts: sum(n * part for n, part in zip(factors, parts, strict=True)))
+    return sum_of(row, {which: number})
 
 
 def _scaled_words(scene: Scene, row: TensorRow, value: float) -> Rewritten:

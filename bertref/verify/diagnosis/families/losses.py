@@ -11,7 +11,7 @@ from ...graph.steps import Rewritten
 from ..hypothesis import Possibility, named, of_op
 from ..scene import Scene
 from .cross_entropies import Make, binary, log_softmax, loss, of_terms
-from .tools import formula
+from .tools import formula, sum_of
 
 Values = Any
 SUMMED = of_op(
@@ -89,8 +89,7 @@ def _weighted(scene: Scene, row: TensorRow, value: tuple[str, float]) -> Rewritt
     which, factor = value
     if len(row.inputs) < 2 or which not in row.inputs:
         return None
-    factors = [factor if name == which else 1.0 for name in row.inputs]
-    return formula(row, lambda *parts: sum(n * part for n, part in zip(factors, parts, strict=True)))
+    return sum_of(row, {which: factor})
 
 
 def _averaged(scene: Scene, row: TensorRow, _: Any) -> Rewritten | None:

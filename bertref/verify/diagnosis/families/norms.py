@@ -1,6 +1,6 @@
 """Layer norms: epsilon, the variance, gamma and beta, the mean, half precision, none at all."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -77,37 +77,26 @@ def _outside(ddof: int) -> Callable[[Values, float], Values]:
     return lambda x, eps: _centred(x) / (np.sqrt(_variance(x, ddof)) + eps)
 
 
-def _half_affine(scene: Scene, row: TensorRow, left_out: str) -> Rewritten:
+Affine = Callable[[Values, Values, Values], Values]
+"""Of what is normalised, gamma and beta."""
+
+
+def _affine(scene: Scene, row: TensorRow, affine: Affine) -> Rewritten:
     gamma, beta = (scene.params[name] for name, _ in row.parameters)
     eps = scene.case.numerics.layer_norm_eps
-    return formula(row, lambda x: normed(x, eps) * gamma if left_out == "beta" else normed(x, eps) + beta)
+    return formula(row, lambda x: affine(normed(x, eps), gamma, beta))
 
 
-def _vectors(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
-    for name in ("beta", "gamma"):
-        yield Possibility(name, name)
+LEFT_OUT: dict[str, Affine] = {"beta": lambda y, gamma, beta: y * gamma, "gamma": lambda y, gamma, beta: y + beta}
+OTHER_AFFINE: dict[str, Affine] = {
+    "beta is added before gamma multiplies": lambda y, gamma, beta: (y + beta) * gamma,
+    "gamma and beta are taken for each other": lambda y, gamma, beta: y * beta + gamma,
+    "beta is subtracted": lambda y, gamma, beta: y * gamma - beta,
+}
 
 
-def _plus_one(scene: Scene, row: TensorRow, _: Any) -> Rewritten:
-    gamma, beta = (scene.params[name] for name, _ in row.parameters)
-    eps = scene.case.numerics.layer_norm_eps
-    return formula(row, lambda x: normed(x, eps) * (1 + gamma) + beta)
-
-
-def _affine_ways(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
-    yield Possibility("beta is added before gamma multiplies", "before")
-    yield Possibility("gamma and beta are taken for each other", "exchanged")
-    yield Possibility("beta is subtracted", "subtracted")
-
-
-def _otherwise_affine(scene: Scene, row: TensorRow, way: str) -> Rewritten:
-    gamma, beta = (scene.params[name] for name, _ in row.parameters)
-    eps = scene.case.numerics.layer_norm_eps
-    if way == "before":
-        return formula(row, lambda x: (normed(x, eps) + beta) * gamma)
-    if way == "exchanged":
-        return formula(row, lambda x: normed(x, eps) * beta + gamma)
-    return formula(row, lambda x: normed(x, eps) * gamma - beta)
+def _listed(ways: Mapping[str, Affine]) -> Callable[[Scene, TensorRow], Iterator[Possibility]]:
+    return lambda scene, row: (Possibility(words, affine) for words, affine in ways.items())
 
 
 def _divisors(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
@@ -235,21 +224,22 @@ HYPOTHESES = (
         "multiply by LayerNorm.weight and add LayerNorm.bias",
     ),
     Hypothesis(
-        "norm.half_affine", NORM, _half_affine,
+        "norm.half_affine", NORM, _affine,
         lambda told: f"{_verb(told, 'leaves', 'leave')} out {told.choice}",
         {**WHERE, "torch": "nn.LayerNorm(..., bias=False), or a vector of another name that was not loaded"},
-        "multiply by LayerNorm.weight and add LayerNorm.bias", choices=_vectors,
+        "multiply by LayerNorm.weight and add LayerNorm.bias", choices=_listed(LEFT_OUT),
     ),
     Hypothesis(
-        "norm.gamma_plus_one", NORM, _plus_one,
+        "norm.gamma_plus_one", NORM,
+        lambda scene, row, _: _affine(scene, row, lambda y, gamma, beta: y * (1 + gamma) + beta),
         lambda told: f"{_verb(told, 'multiplies', 'multiply')} by 1 + gamma, as Gemma's do; BERT's multiply by gamma",
         {**WHERE, "torch": "(1 + weight) * x, for weights that are stored less 1"}, "multiply by gamma",
     ),
     Hypothesis(
-        "norm.affine", NORM, _otherwise_affine,
+        "norm.affine", NORM, _affine,
         lambda told: f"{subject(told)}: {told.choice}; it is gamma times what is normalised, plus beta",
         {**WHERE, "C": "y[i] = (x[i] - mean) * inverse * gamma[i] + beta[i]"},
-        "multiply by gamma, then add beta", choices=_affine_ways,
+        "multiply by gamma, then add beta", choices=_listed(OTHER_AFFINE),
     ),
     Hypothesis(
         "norm.divisor", NORM, _divided,

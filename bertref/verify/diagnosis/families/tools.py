@@ -28,6 +28,12 @@ def formula(row: TensorRow, compute: Callable[..., Values]) -> Rewritten:
     return Rewritten(Contribution(row.inputs, compute, along))
 
 
+def sum_of(row: TensorRow, times: Mapping[str, float]) -> Rewritten:
+    """The sum of the row's inputs, some of them multiplied."""
+    factors = [times.get(name, 1) for name in row.inputs]
+    return formula(row, lambda *parts: sum(n * part for n, part in zip(factors, parts, strict=True)))
+
+
 def by(arithmetic: RowArithmetic, row: TensorRow, *, parameters: bool = True) -> Rewritten:
     """The row as another arithmetic computes it, and its gradients; unless `parameters`, these are left out."""
     back = tuple(arithmetic.backward(row, i) for i in range(len(row.inputs)))

@@ -294,4 +294,4 @@ def _and_more(names: Iterable[str]) -> str:
 
 def _is_wide(values: Any) -> bool:
     """Whether float16 doesn't hold them."""
-    return not np.array_equal(values.astype(np.float16).astype(values.dtype), values)
+    return values.dtype != np.float16 and not np.array_equal(values.astype(np.float16).astype(values.dtype), values)

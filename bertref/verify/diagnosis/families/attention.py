@@ -14,6 +14,7 @@ from ...judgement.score_scale import gains
 from ...records import HALVES
 from ..hypothesis import Hypothesis, Number, Possibility, Told, by_layer, named, of_op
 from ..scene import Scene
+from .heads import by_head, merged
 from .tools import HALF, formula, held, in_half, is_fine
 
 Values = Any
@@ -113,7 +114,7 @@ def _exchanged(scene: Scene, row: TensorRow, _: Any) -> Rewritten | None:
     factor, heads = scene.replay.graph.arithmetic.scale, scene.case.config.num_attention_heads
 
     def scores(q: Values, k: Values) -> Values:
-        q, k = (x.reshape(*x.shape[:2], heads, -1).transpose(0, 2, 1, 3) for x in map(scene.raw, row.inputs, (q, k)))
+        q, k = (by_head(x, heads) for x in map(scene.raw, row.inputs, (q, k)))
         return k @ q.swapaxes(-1, -2) * factor
 
     return Rewritten(Contribution(row.inputs, scores), padding=True)
@@ -231,7 +232,7 @@ def _other_scores(scene: Scene, row: TensorRow, way: str) -> Rewritten | None:
         return None
 
     def scores(q: Values, k: Values) -> Values:
-        q, k = (x.reshape(*x.shape[:2], A, D).transpose(0, 2, 1, 3) for x in (q, k))
+        q, k = (by_head(x, A) for x in (q, k))
         if way.startswith("rope"):
             q, k = _turned(q, way), _turned(k, way)
         if way == "unit":
@@ -272,8 +273,7 @@ def _over_queries(scene: Scene, row: TensorRow, _: Any) -> Rewritten:
 
     def context(probs: Values, v: Values) -> Values:
         probs, v = (scene.raw(name, x) for name, x in zip(row.inputs, (probs, v), strict=True))
-        found = probs.swapaxes(-1, -2) @ v.reshape(*v.shape[:2], heads, -1).transpose(0, 2, 1, 3)
-        return found.transpose(0, 2, 1, 3).reshape(v.shape)
+        return merged(probs.swapaxes(-1, -2) @ by_head(v, heads))
 
     return Rewritten(Contribution(row.inputs, context), padding=True)
 

@@ -15,6 +15,7 @@ from ..hypothesis import Hypothesis, Possibility, Told, all_rows
 from ..scene import BACK, START, Back, Scene
 from .activations import FUNCTIONS, own, slope_of
 from .cross_entropies import labels_of
+from .heads import by_head, merged
 from .tools import inputs_times, rows_of, scaled
 
 Values = Any
@@ -354,13 +355,8 @@ def _untransposed(scene: Scene, row: TensorRow, _: Any) -> Back:
     made_by, of_keys = f"grad:{scene.made_by(row)}", row.op.startswith("scores")
     factor = scene.replay.graph.arithmetic.scale if of_keys else 1.0
 
-    def split(x: Values) -> Values:
-        return x.reshape(*x.shape[:2], heads, -1).transpose(0, 2, 1, 3)
-
     def back(d: Values, x: Values) -> Values:
-        made = factor * d @ split(x) if of_keys else x @ split(d)
-        merged = made.transpose(0, 2, 1, 3)
-        return merged.reshape(*merged.shape[:2], -1)
+        return merged(factor * d @ by_head(x, heads) if of_keys else x @ by_head(d, heads))
 
     return Back((first, Contribution((made_by, row.inputs[0]), back)), padding=True)
 

@@ -21,7 +21,7 @@ WHERE = {
 }
 
 
-def right(x: Values, heads: int) -> Values:
+def by_head(x: Values, heads: int) -> Values:
     """(B, S, H) -> (B, A, S, D)."""
     return x.reshape(*x.shape[:2], heads, -1).transpose(0, 2, 1, 3)
 
@@ -66,7 +66,7 @@ def _merge(merge: Callable[[Values], Values]) -> Callable[[Scene, TensorRow, Any
 
         def context(probs: Values, v: Values) -> Values:
             probs, v = (scene.raw(name, x) for name, x in zip(row.inputs, (probs, v), strict=True))
-            return merge(probs @ right(v, heads))
+            return merge(probs @ by_head(v, heads))
 
         return Rewritten(Contribution(row.inputs, context), padding=True)
 
@@ -87,7 +87,7 @@ def _ordered(scene: Scene, row: TensorRow, order: str) -> Rewritten:
     kept = np.where((heads == heads[-1]) & (order == "lost"), 0.0, 1.0)[:, None, None]
 
     def context(probs: Values, v: Values) -> Values:
-        made = probs @ right(v, len(heads))
+        made = probs @ by_head(v, len(heads))
         return merged((made * kept)[:, at.get(order, heads)])
 
     return Rewritten(Contribution(row.inputs, context))

@@ -10,7 +10,7 @@ from ..records import Cause, Diagnosis, Report
 from ..report.layout import number
 from .describe import described
 from .families import HYPOTHESES
-from .families.optimizer import as_corrected
+from .families.steps import as_corrected
 from .hypothesis import Told
 from .scene import BACK, Scene
 from .trials import Trials, TriedHypothesis

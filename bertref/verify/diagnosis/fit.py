@@ -49,7 +49,7 @@ def fitted(number: Number, changed: Changed, scene: Scene, name: str) -> Fitted 
     best = min([best, *(at for at in listed if abs(at - best) < NEAR)], key=ratio)
     if ratio(best) > LEFT:
         return None
-    low, high = sorted(number.sign * math.exp(_end(ratio, best, step)) for step in (-1, 1))
+    low, high = sorted(number.sign * math.exp(_end(ratio, best, step) + step * number.known_to) for step in (-1, 1))
     if not number.open_ended and (min(abs(low), abs(high)) <= number.low or max(abs(low), abs(high)) >= number.high):
         return None
     if _may_be_right(number, scene, low, high):

@@ -26,6 +26,8 @@ class Number:
     reach to an end of the scale. An epsilon may be too small to be seen, and is none the less the wrong one.
     `right`: what the number may be in right code, too; where the interval holds one of these, it is no cause.
     `own`: the reference's, for which the same holds; None: it has none.
+    `known_to`: relatively, how far it may be off where something else that isn't known makes up for that: so much is
+    added to the interval at both ends.
     `read`: the interval, where it can be read out of what the graph stores for these rows, half of it, instead of
     being fitted to a tensor; None: it is fitted."""
 
@@ -37,6 +39,7 @@ class Number:
     open_ended: bool = False
     right: Callable[[Scene], Iterable[float]] = lambda scene: ()
     own: Callable[[Scene], float | None] = lambda scene: None
+    known_to: float = 0.0
     read: Callable[[Scene, Sequence[TensorRow]], tuple[float, float] | None] | None = None
 
 

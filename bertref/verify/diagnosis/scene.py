@@ -68,6 +68,9 @@ class Scene:
         self.misread: Mapping[str, tuple[Misread, ...]] = judgement.misread
         self._arithmetic = judgement.graph.arithmetic
         self.rows: dict[str, TensorRow] = {row.name: row for row in _rows_of(judgement)}
+        self._ratios: dict[str, float] = {
+            name: ratio for name, ratio in judgement.ratios.items() if replay is None and not LEFT < ratio <= LIMIT
+        }  # between the two the judgement doesn't ask whether the subject's own inputs make more of it
 
     def changed(self, rows: Mapping[str, Made]) -> "Scene":
         """The same with these rows computed otherwise, too."""
@@ -89,7 +92,7 @@ class Scene:
                     base: Rewritten(before.forward, made.inputs or before.backward, parameters, padding=made.padding)
                 })  # fmt: skip
         other = copy(self)
-        other.replay = replay if graph is self.replay.graph else replay.on(graph)
+        other.replay, other._ratios = replay if graph is self.replay.graph else replay.on(graph), {}
         return other
 
     def without_padding_row(self) -> "Scene":
@@ -145,7 +148,7 @@ class Scene:
     def with_parameters(self, values: Mapping[str, Any]) -> "Scene":
         """The same, in which formulas find other values of these parameters."""
         other = copy(self)
-        other.params = {**self.params, **values}
+        other.params, other._ratios = {**self.params, **values}, {}
         other._arithmetic = RowArithmetic(self.case, other.params)
         return other
 
@@ -159,6 +162,11 @@ class Scene:
 
     def ratio(self, name: str) -> float:
         """The largest error that the step of an answer added, over rounding; infinite if it is made no number."""
+        if name not in self._ratios:
+            self._ratios[name] = self._ratio(name)
+        return self._ratios[name]
+
+    def _ratio(self, name: str) -> float:
         if not np.isfinite(self.replay(name)).all():
             return np.inf
         found, floor = self._judgement.own(name, self.replay), self._judgement.noise_floor.own[name]
@@ -171,7 +179,7 @@ class Scene:
         """The same case, in which every step reads the right answers, rounded to what the subject computes in."""
         other = copy(self)
         other.values = Rounded(self._judgement.truth, self.precision)
-        other.replay = Replay(self._judgement.graph, other.values)
+        other.replay, other._ratios = Replay(self._judgement.graph, other.values), {}
         return other
 
     def floor_alone(self, prefix: str) -> Mapping[str, Measures]:

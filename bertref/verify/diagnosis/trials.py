@@ -15,6 +15,11 @@ from .way_back import with_ways_back
 
 SHARE = 0.1
 """Of the error, that a cause may leave at most. Larger: what only comes near to the subject's way is named."""
+LARGEST = 1 << 16
+"""Elements of an answer at which everything is tried right away. More: a large model's word embeddings take seconds a
+try; of what was made by the same rows, as all updates are by the same step, smaller ones are asked first."""
+FIRST = 4
+"""So many of these that are wrong, and so many that are right."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +111,19 @@ class Trials:
     def __init__(self, scene: Scene, first: str, sizes: Mapping[str, float]) -> None:
         self._scene, self._first, self._sizes = scene, first, sizes
         self._spans = {name: scene.span(name) for name in sizes if split(name)[0] == split(first)[0]}
+        self._fitted, self._before = self._smaller()
+
+    def _smaller(self) -> tuple[str, list[str]]:
+        """The answer to which a number is fitted, and those which a candidate must not leave wrong, before the first
+        one is looked at."""
+        values, first = self._scene.values, self._first
+        if values[first].size <= LARGEST:
+            return first, []
+        small = [name for name, rows in self._spans.items()
+                 if name != first and rows == self.inside and values[name].size <= LARGEST]  # fmt: skip
+        small.sort(key=self._sizes.__getitem__, reverse=True)
+        wrong, right = ([name for name in small if (self._sizes[name] > LIMIT) is so] for so in (True, False))
+        return (wrong or [first])[0], [*wrong[:FIRST], *right[:FIRST]]
 
     @property
     def inside(self) -> set[str]:
@@ -136,7 +154,10 @@ class Trials:
             if number is None:
                 return None
             value = number.value
-        after = self._changed(hypothesis, inside, value).ratio(self._first)
+        changed = self._changed(hypothesis, inside, value)
+        if any(changed.ratio(name) > LIMIT for name in self._before):
+            return None
+        after = changed.ratio(self._first)
         if after > min(LEFT, SHARE * self._sizes[self._first]):
             return None
         found = self._scope(TriedHypothesis(hypothesis, choice, number, tuple(group), {}, len(group)))
@@ -145,7 +166,7 @@ class Trials:
     def _number(self, hypothesis: Hypothesis, free: Number, inside: list[str]) -> Fitted | None:
         if free.read is not None:
             return read(free, self._scene, [self._scene.rows[name] for name in inside])
-        return fitted(free, lambda at: self._changed(hypothesis, inside, at), self._scene, self._first)
+        return fitted(free, lambda at: self._changed(hypothesis, inside, at), self._scene, self._fitted)
 
     def _changed(self, hypothesis: Hypothesis, names: list[str], value: Any) -> Scene:
         return self._scene.changed(rewritten(self._scene, hypothesis, names, value))

@@ -1,7 +1,7 @@
 """What the steps make of somebody's recorded values; what was not recorded is made from what was."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Container, Iterator, Mapping
+from collections.abc import Callable, Container, Mapping
 from copy import copy
 from threading import RLock
 from typing import Any
@@ -10,12 +10,13 @@ import numpy as np
 
 from ...optim import Optimizer
 from ..judgement.reference import CaseUpdates
+from .gradients import Gradients
 from .padding import Used
 from .steps import Graph
 
 Values = Any
 
-Updater = Callable[[Mapping[str, Values]], Callable[[str], Values]]
+Updater = Callable[[Gradients], Callable[[str], Values]]
 """What makes the update of a parameter's name, of the gradients by parameters' names."""
 
 KEPT = 32
@@ -34,6 +35,7 @@ class Replay:
         self.graph, self.recorded = graph, recorded
         self._made: dict[str, Values] = {}
         self._updates: CaseUpdates | Callable[[str], Values] | None = None
+        self._gradients: Gradients | None = None
         self._found: Used | None = None
         self._kept: OrderedDict[str, Values] = OrderedDict()
         self._one = RLock()  # several threads may ask
@@ -95,7 +97,7 @@ class Replay:
         """The same recorded values, and other steps of the same case. What does not depend on a step that is another
         one is not made again."""
         other = copy(self)
-        other.graph, other._updates = graph, None
+        other.graph, other._updates, other._gradients = graph, None, None
         if graph.reads_padding is not self.graph.reads_padding:
             other._found, other._kept, other._made = None, OrderedDict(), {}
             return other
@@ -116,7 +118,7 @@ class Replay:
         """The same recorded values, whose updates are made by another step."""
         other = copy(self)
         other._made = {name: value for name, value in self._made.items() if not name.startswith("update:")}
-        other._updates = updater(_Gradients(self.graph.case.params, self.input))
+        other._updates = updater(self.gradients)
         return other
 
     def making(self, name: str, value: Values) -> "Replay":
@@ -125,30 +127,22 @@ class Replay:
         other._made = {**self._made, name: value}
         return other
 
+    @property
+    def gradients(self) -> Gradients:
+        """Those of all parameters, that the updates are made of."""
+        with self._one:
+            if self._gradients is None:
+                self._gradients = Gradients(self.graph.case.params, lambda name: self.input(f"grad:{name}"))
+            return self._gradients
+
     def _stepper(self) -> CaseUpdates | Callable[[str], Values]:
         with self._one:
             if self._updates is None:
-                self._updates = self.graph.updates(_Gradients(self.graph.case.params, self.input))
+                self._updates = self.graph.updates(self.gradients)
             return self._updates
 
     def _update(self, name: str) -> Values:
         return np.asarray(self._stepper()(name))
-
-
-class _Gradients(Mapping[str, Values]):
-    """The gradients of all parameters, by the parameters' names, made when they are looked at."""
-
-    def __init__(self, names: Collection[str], look: Callable[[str], Values]) -> None:
-        self._names, self._look = names, look
-
-    def __getitem__(self, name: str) -> Values:
-        return self._look(f"grad:{name}")
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
-
-    def __len__(self) -> int:
-        return len(self._names)
 
 
 def _same_steps(before: Graph, after: Graph, recorded: Container[str]) -> Callable[[str], bool]:

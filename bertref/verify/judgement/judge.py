@@ -133,6 +133,8 @@ class Judgement:
         self.noise_floor, notes = fitting_floor(samples, self.replay, values, apart)
         self.notes = list(notes)
         self._coarse: dict[int, Replay] = {}
+        self.ratios: dict[str, float] = {}
+        """The own error of every answer that was judged, over what rounding explains."""
 
     def findings(self, before: Mapping[str, Finding]) -> dict[str, Finding]:
         """By name; `before` are the findings on answers that can't be judged.
@@ -270,6 +272,7 @@ class Judgement:
         if own_ratio > LIMIT:
             raised = for_larger(self.truth, self.replay, name, self.noise_floor.own[name])
             own_ratio, measure = largest_ratio(own, raised)
+        self.ratios[name] = np.inf if np.isnan(own["all"]).any() else own_ratio
         size = float(np.sqrt(mean_square(self.truth(name), self.graph.axes(name))))
         finding = Finding(
             name, "right", total_ratio, own_ratio,

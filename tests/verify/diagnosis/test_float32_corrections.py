@@ -7,7 +7,7 @@ import pytest
 
 from bertref.verify.cases.another import another
 from bertref.verify.diagnosis.diagnose import diagnose
-from bertref.verify.diagnosis.families import optimizer
+from bertref.verify.diagnosis.families import steps
 from bertref.verify.judgement.reference import reference
 from bertref.verify.records import Arrays, Diagnosis
 from tests.verify.float32_adam import HABITS, updates
@@ -53,5 +53,5 @@ def test_it_is_named(habit: str, wrong: dict[str, Any], cause: str) -> None:
 
 def test_with_the_reference_s_corrections_it_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else nothing above says anything."""
-    monkeypatch.setattr(optimizer, "corrected", lambda betas, step: iter(()))
+    monkeypatch.setattr(steps, "corrected", lambda betas, step: iter(()))
     assert diagnosed("power", hat=True).outcome == "unknown"

@@ -1,17 +1,19 @@
 """Parameters that several rows have: layers that share theirs, and the table of words that the decoder has, too."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from ....row import TensorRow
+from ...graph.gradients import Gradients
 from ...graph.replay import Updater
 from ...graph.steps import Rewritten
 from ..hypothesis import Hypothesis, Possibility, all_rows, of_op
 from ..scene import BACK, Back, Scene
-from .optimizer import KINDS, WORDS, Way, scaled_by_length, step_by, updater, usual
+from .clipping import WORDS, length, scaled_by
+from .steps import KINDS, Way, step_by, updater, usual
 from .tools import layer_of, scaled, with_others
 
 Values = Any
@@ -107,12 +109,11 @@ def _apart(scene: Scene, row: TensorRow, _: Any) -> Updater | None:
         part = graph.parameter_of(scene.rows[name], WORDS)
         return part.compute(*map(scene.replay.input, part.inputs))
 
-    def step(grads: Mapping[str, Values]) -> Callable[[str], Values]:
+    def step(grads: Gradients) -> Callable[[str], Values]:
         words = sum(path(one.name) for one in of_table)
-        apart = {**{name: grads[name] for name in grads}, WORDS: words}
-        all_of_them = {**apart, "the decoder's copy": np.asarray(grads[WORDS]) - words}
-        clip = scaled_by_length(case, all_of_them)
-        return updater(scene, replace(usual(case), clip=lambda case, grads: clip))(apart)
+        copy, others = grads[WORDS] - words, grads.replaced(WORDS, words)
+        clip = scaled_by(lambda grads: float(np.hypot(length(grads), np.linalg.norm(copy))))
+        return updater(scene, replace(usual(case), clip=clip))(others)
 
     return step
 

@@ -91,14 +91,15 @@ def test_a_step_in_the_middle_of_a_run_shows_all_its_parts() -> None:
 
 
 def test_a_first_step_hides_the_betas() -> None:
-    """Moments of 0, corrected: the step is the gradient over its own size, as RMSprop's, and no moment is forgotten."""
+    """Moments of 0, corrected: the step is the gradient over its own size, as RMSprop's, no moment is forgotten, and
+    the second one gets larger."""
     case = generate(SEED, step=1)
     assert case.optimizer is not None
     assert not any(np.any(moment) for moment in case.optimizer.moments.values())
     found = blind_spots(*judged(case, kinds=ALL), of("optimizer"))
     hidden = {spot.id: spot for spot in found.spots}
     betas = {"optimizer.beta1", "optimizer.beta2", "optimizer.betas_swapped"}
-    assert hidden.keys() == betas | {"optimizer.moments_forgotten", "optimizer.direction"}
+    assert hidden.keys() == betas | {"optimizer.moments_forgotten", "optimizer.direction", "optimizer.moments"}
     assert {spot.reasons for spot in hidden.values()} == {("a first step's moments, 0",)}
     assert [part for part, shows in found.step.items() if not shows] == ["moments"]
 

@@ -43,6 +43,17 @@ def each(case: OptimizerCase, grads: Gradients) -> Clipped:
     return lambda name, g: g * _factor(case, grads.measured(name, _squares) ** 0.5)
 
 
+def in_groups(first: Callable[[str], bool], *, others: bool) -> Clip:
+    """Some by their own norm; the others by theirs, or not at all."""
+
+    def clip(case: OptimizerCase, grads: Gradients) -> Clipped:
+        factor = _factor(case, _length_of(grads, first))
+        other = _factor(case, _length_of(grads, lambda name: not first(name))) if others else 1.0
+        return lambda name, g: g * (factor if first(name) else other)
+
+    return clip
+
+
 def by_value(case: OptimizerCase, grads: Gradients) -> Clipped:
     """Each element by itself."""
     limit = case.clip_norm
@@ -79,6 +90,11 @@ def squared_length(grads: Gradients) -> float:
 def largest(grads: Gradients) -> float:
     """The largest absolute value."""
     return max(grads.measured(name, _top) for name in grads)
+
+
+def largest_length(grads: Gradients) -> float:
+    """The largest of all norms."""
+    return max(_length_of(grads, name.__eq__) for name in grads)
 
 
 def absolute(grads: Gradients) -> float:

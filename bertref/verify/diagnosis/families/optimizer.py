@@ -3,6 +3,7 @@ and LAMB."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from ..hypothesis import Hypothesis, Number, Possibility, Told, of_op
 from ..scene import Scene
 from . import clipping
 from .clipping import WORDS
-from .steps import KINDS, Pair, Way, case_of, step_by, updater, usual
+from .steps import KINDS, Moments, Pair, Values, Way, case_of, step_by, updater, usual
 
 WHERE = {
     "torch": "torch.optim.AdamW(groups, lr, betas, eps), clip_grad_norm_, the scheduler",
@@ -49,19 +50,25 @@ def _shifts(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
     yield Possibility("twice as many steps: the counter is moved twice in a step", lambda step: 2 * step)
 
 
-def _corrected_by(scene: Scene, way: Way, correct: Callable[[Pair], Pair]) -> Way | None:
+def _corrected_by(scene: Scene, way: Way, correct: Callable[[Pair, Pair, int], Pair]) -> Way | None:
     return None if way.corrected_by is None else replace(way, correct=correct)
 
 
 def _corrections(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
-    yield Possibility("the first moment alone is corrected for having started at 0", lambda both: (both[0], 1.0))
-    yield Possibility("the second moment alone is corrected for having started at 0", lambda both: (1.0, both[1]))
+    yield Possibility("the first moment alone is corrected for having started at 0",
+                      lambda both, betas, step: (both[0], 1.0))  # fmt: skip
+    yield Possibility("the second moment alone is corrected for having started at 0",
+                      lambda both, betas, step: (1.0, both[1]))  # fmt: skip
     yield Possibility("the moments are multiplied by their corrections; they are divided",
-                      lambda both: (1 / both[0], 1 / both[1]))  # fmt: skip
+                      lambda both, betas, step: (1 / both[0], 1 / both[1]))  # fmt: skip
     yield Possibility("the root of the second moment is divided by its correction; by the root of that",
-                      lambda both: (both[0], both[1] ** 2))  # fmt: skip
-    yield Possibility("each moment is corrected by the other's beta", lambda both: (both[1], both[0]))
-    yield Possibility("both moments are corrected by the first one's beta", lambda both: (both[0], both[0]))
+                      lambda both, betas, step: (both[0], both[1] ** 2))  # fmt: skip
+    yield Possibility("each moment is corrected by the other's beta", lambda both, betas, step: (both[1], both[0]))
+    yield Possibility("both moments are corrected by the first one's beta",
+                      lambda both, betas, step: (both[0], both[0]))  # fmt: skip
+    if case_of(scene).step > 1:
+        yield Possibility("the first moment is divided by 1 - beta1 * step; by 1 - beta1 ** step",
+                          lambda both, betas, step: (1 - betas[0] * step, both[1]))  # fmt: skip
 
 
 def _moments(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
@@ -77,6 +84,36 @@ def _moments(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
                       lambda m, v, g, raw, b1, b2: (b1 * m + (1 - b1) * g, b2 * v + (1 - b2) * raw * raw))  # fmt: skip
     yield Possibility("the first moment is made of gradients that aren't clipped",
                       lambda m, v, g, raw, b1, b2: (b1 * m + (1 - b1) * raw, b2 * v + (1 - b2) * g * g))  # fmt: skip
+    yield Possibility("the first moment has 1 - beta2 times the gradient; it has 1 - beta1 times that",
+                      lambda m, v, g, raw, b1, b2: (b1 * m + (1 - b2) * g, b2 * v + (1 - b2) * g * g))  # fmt: skip
+    yield Possibility("the second moment has 1 - beta1 times the square; it has 1 - beta2 times that",
+                      lambda m, v, g, raw, b1, b2: (b1 * m + (1 - b1) * g, b2 * v + (1 - b1) * g * g))  # fmt: skip
+    yield Possibility("the first moment has beta1 times the gradient, and 1 - beta1 times what it was",
+                      lambda m, v, g, raw, b1, b2: ((1 - b1) * m + b1 * g, b2 * v + (1 - b2) * g * g))  # fmt: skip
+    yield Possibility("the second moment has beta2 times the square, and 1 - beta2 times what it was",
+                      lambda m, v, g, raw, b1, b2: (b1 * m + (1 - b1) * g, (1 - b2) * v + b2 * g * g))  # fmt: skip
+    yield Possibility("both moments have beta times what is new, and 1 - beta times what they were",
+                      lambda m, v, g, raw, b1, b2: ((1 - b1) * m + b1 * g, (1 - b2) * v + b2 * g * g))  # fmt: skip
+    yield Possibility("beta1 multiplies all of the first moment, with what is new",
+                      lambda m, v, g, raw, b1, b2: (b1 * (m + (1 - b1) * g), b2 * v + (1 - b2) * g * g))  # fmt: skip
+    yield Possibility("beta2 multiplies all of the second moment, with what is new",
+                      lambda m, v, g, raw, b1, b2: (b1 * m + (1 - b1) * g, b2 * (v + (1 - b2) * g * g)))  # fmt: skip
+    yield Possibility("the second moment never gets smaller, as in AMSGrad",
+                      lambda m, v, g, raw, b1, b2: (b1 * m + (1 - b1) * g,
+                                                    np.maximum(v, b2 * v + (1 - b2) * g * g)))  # fmt: skip
+    yield Possibility("the second moment is that of the first; it is that of the gradient", _of_first(lambda g, m: m))
+    yield Possibility("the second moment is that of the gradient less the first, as in AdaBelief",
+                      _of_first(lambda g, m: g - m))  # fmt: skip
+
+
+def _of_first(made: Callable[[Values, Values], Values]) -> Moments:
+    """The second moment of what is made of the gradient and the new first moment."""
+
+    def both(m: Values, v: Values, g: Values, raw: Values, b1: float, b2: float) -> tuple[Values, Values]:
+        first = b1 * m + (1 - b1) * g
+        return first, b2 * v + (1 - b2) * made(g, first) ** 2
+
+    return both
 
 
 def _uses(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
@@ -105,6 +142,7 @@ def _frozen(scene: Scene, way: Way, still: Callable[[str], bool]) -> Way:
 
 
 def _parts(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+    yield Possibility("all parameters", lambda name: True)
     yield Possibility("the embeddings", lambda name: "embeddings" in name)
     yield Possibility("the word embeddings", lambda name: name == WORDS)
     yield Possibility("norms", lambda name: "LayerNorm" in name or "layer_norm" in name)
@@ -123,12 +161,36 @@ def _forgotten(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
 
 def _norms(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
     yield Possibility("their largest element", clipping.largest)
+    yield Possibility("the largest of their norms", clipping.largest_length)
     yield Possibility("the sum of their absolute values", clipping.absolute)
     yield Possibility("the square of their norm, the root of which isn't taken", clipping.squared_length)
     yield Possibility("the norm of all but the embeddings'", clipping.length_without("embeddings"))
     yield Possibility("the norm of all but biases' and norms'",
                       clipping.length_without("bias", "LayerNorm", "layer_norm"))  # fmt: skip
     yield Possibility("a norm in which the tied table counts twice", clipping.length_with_twice)
+
+
+def _groups(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+    decays = partial(Optimizer.decays, case_of(scene).optimizer)
+    yield Possibility("gradients are clipped by their norm where there is weight decay, the others by theirs",
+                      clipping.in_groups(decays, others=True))  # fmt: skip
+    yield Possibility("gradients are clipped only where there is weight decay, by the norm of these",
+                      clipping.in_groups(decays, others=False))  # fmt: skip
+    yield Possibility("gradients are clipped only where there is no weight decay, by the norm of these",
+                      clipping.in_groups(lambda name: not decays(name), others=False))  # fmt: skip
+
+
+def _twice(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+    words = "the word embeddings, which are tied, are updated twice in a step"
+    yield Possibility(words, (lambda name: name == WORDS, False))
+    if usual(case_of(scene)).corrected_by is not None:
+        yield Possibility(f"{words}, which counts as two", (lambda name: name == WORDS, True))
+    yield Possibility("all parameters are updated twice in a step, by the same gradients", (lambda name: True, True))
+
+
+def _stepped(scene: Scene, way: Way, choice: tuple[Callable[[str], bool], bool]) -> Way:
+    again, counted = choice
+    return replace(way, times=lambda name: 2 if again(name) else 1, counted=counted)
 
 
 def _limited(scene: Scene, way: Way, limit: float) -> Way | None:
@@ -279,6 +341,9 @@ HYPOTHESES = (
     _step("decay_after", lambda scene, way, _: replace(way, decay="after"),
           "weight decay is that of the weight after the step; it is that of the weight before it",
           "decay first, then take the step, or both from the old weight"),
+    _step("decay_of_gradient", lambda scene, way, _: replace(way, decay="gradient"),
+          "weight decay is that of the gradient: rate * weight_decay * g is taken off; it is that of the weight",
+          "p -= rate * weight_decay * p"),
     _step("moments_forgotten", lambda scene, way, kept: replace(way, kept=kept),
           lambda told: f"{told.choice} of the steps before: 0 stands for what they were",
           "load the optimiser's state, too, where a run goes on", choices=_forgotten),
@@ -306,6 +371,9 @@ HYPOTHESES = (
           "hand the limit on", number=Number(
               "limit", 1e-6, 1e6, lambda scene: {"1": 1.0, "5": 5.0, "0.5": 0.5, "0.1": 0.1, "10": 10.0, "0.25": 0.25},
               own=lambda scene: case_of(scene).clip_norm)),
+    _step("clipping_groups", lambda scene, way, clip: replace(way, clip=clip),
+          lambda told: f"{told.choice}; it is the norm of all together that counts", "one norm over all gradients",
+          choices=_groups),
     _step("clipping_value", lambda scene, way, _: replace(way, clip=clipping.by_value),
           "gradients are cut off element by element; they are scaled all together", "clip_grad_norm_, not _value_"),
     _step("rate", _rated, _rate_sentence,
@@ -337,8 +405,8 @@ HYPOTHESES = (
           "give a trust ratio to the parameters that are decayed", choices=_trusts),
     _step("root_missing", lambda scene, way, _: replace(way, root=lambda v, epsilon: v + epsilon),
           "the step is divided by the second moment; it is divided by its root", "sqrt(v) + epsilon"),
-    _step("stepped_twice", lambda scene, way, _: replace(way, times=lambda name: 2 if name == WORDS else 1),
-          "the word embeddings, which are tied, are updated twice in a step", "list a tied parameter once"),
+    _step("stepped_twice", _stepped, lambda told: told.choice, "list a tied parameter once, step once",
+          choices=_twice),
     Hypothesis(
         "optimizer.answer", of_op("optimizer_step"), _answered,
         lambda told: f"an update is new minus old value; {told.choice} is given", WHERE,

@@ -38,12 +38,14 @@ class Way:
 
     corrected_by  added to the step's number in the corrections of the moments; None: they aren't corrected
     corrections   None: they are what `corrected_by` says
-    correct       from the corrections of both moments to those that are used
+    correct       from the corrections of both moments, the betas and the step's number to those that are used
     betas         None: the case's own
-    decay         "decoupled", "l2" (added to the gradient), "without rate", "after" (of what the step left), "none"
+    decay         "decoupled", "l2" (added to the gradient), "without rate", "after" (of what the step left), "gradient"
+                  (of that), "none"
     rate          a factor of the case's rate
     root          the denominator, of the second moment and epsilon
     times         how often a parameter of that name is updated
+    counted       whether each of these has a number of its own in the corrections
     kept          what the moments of the steps before are multiplied by
     decay_times   a factor of the decay
     trust         whether a parameter has a trust ratio, in LAMB
@@ -64,10 +66,11 @@ class Way:
     epsilon: float | None = None
     root: Callable[[Values, float], Values] = lambda v, epsilon: np.sqrt(v) + epsilon
     times: Callable[[str], int] = lambda name: 1
+    counted: bool = False
     kept: tuple[float, float] = (1.0, 1.0)
     decay_times: float = 1.0
     trust: Callable[[Optimizer, str], bool] = lambda settings, name: False
-    correct: Callable[[Pair], Pair] = lambda both: both
+    correct: Callable[[Pair, Pair, int], Pair] = lambda both, betas, step: both
     moments: Moments = lambda m, v, g, raw, b1, b2: (b1 * m + (1 - b1) * g, b2 * v + (1 - b2) * g * g)
     used: Callable[[Pair, Pair, Values, float], Pair] = lambda before, after, g, beta1: after
     direction: Direction = lambda first, root, g: first / root
@@ -144,21 +147,23 @@ def _update(case: OptimizerCase, way: Way, name: str, held: list[Values], g: Val
     beta1, beta2 = way.betas or settings.betas
     epsilon = settings.epsilon if way.epsilon is None else way.epsilon
     assert epsilon is not None, "the record fills in its kind's own"
-    strength = way.decay_times * settings.weight_decay if way.decays(settings, name) else 0.0
+    strength = way.decay_times * (settings.weight_decay or 0.0) if way.decays(settings, name) else 0.0
     old, m, v = held[0], way.kept[0] * held[1], way.kept[1] * held[2]
     p = old
-    for _ in range(way.times(name)):
+    for i in range(way.times(name)):
         if way.decay == "l2":
             g = g + strength * p
         before, (m, v) = (m, v), way.moments(m, v, g, raw, beta1, beta2)
         first, second = way.used(before, (m, v), g, beta1)
         if way.corrected_by is not None:
-            count = case.step + way.corrected_by
-            c1, c2 = way.correct(way.corrections or (1 - beta1**count, 1 - beta2**count))
+            count = case.step + way.corrected_by + (i if way.counted else 0)
+            given = None if count > case.step + way.corrected_by else way.corrections
+            c1, c2 = way.correct(given or (1 - beta1**count, 1 - beta2**count), (beta1, beta2), count)
             first, second = first / c1, second / c2
-        decay = {"decoupled": rate * strength, "without rate": strength}.get(way.decay, 0.0)
+        decay = {"without rate": strength, "l2": 0.0, "none": 0.0}.get(way.decay, rate * strength)
         moved = rate * way.direction(first, way.root(second, epsilon), g)
-        change = moved + (rate * strength * (p - moved) if way.decay == "after" else decay * p)
+        decayed = p - moved if way.decay == "after" else g if way.decay == "gradient" else p
+        change = moved + decay * decayed
         p = p - (_trust_ratio(p, change / rate) * change if way.trust(settings, name) else change)
     return p - old
 

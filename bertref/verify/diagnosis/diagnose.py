@@ -1,6 +1,6 @@
 """Why a subject diverges: one cause after the other, each in force for the search for the next."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 
 from ..graph.axes import kind, split
@@ -111,21 +111,35 @@ class _Search:
         """The candidate stays in force, on the way back, too."""
         candidate, before = proved.best[0], self._scene
         self._scene, unknown = candidate.repaired(before)
+        sizes = self._ratios(before, self._scene, candidate)
+        if _wrong_gradients(sizes) > _wrong_gradients({name: self._sizes[name] for name in sizes}):
+            alone = replace(candidate, forward_alone=True)
+            scene, _ = alone.repaired(before)
+            others = self._ratios(before, scene, candidate)
+            if _wrong_gradients(others) < _wrong_gradients(sizes):
+                candidate, self._scene, sizes, unknown = alone, scene, others, set()
         self._not_followed |= {f"{BACK} {name}" for name in unknown}
         self._not_followed |= {name for name, row in before.rows.items() if candidate.hypothesis.hides(row)}
         self._others = {which: scene and candidate.repaired(scene)[0] for which, scene in self._others.items()}
-        changed = {start + name for name in candidate.names for start in ("", f"{BACK} ")}
-        right, padding = [], self._scene.replay.graph.reads_padding and not before.replay.graph.reads_padding
-        for name, size in self._sizes.items():
-            if padding or (before.span(name) | self._scene.span(name)) & changed:
-                self._sizes[name] = self._scene.ratio(name)
-                if size > LIMIT >= self._sizes[name] and name not in candidate.explained:
-                    right.append(name)
-        if padding and self._sizes.get(WORDS, 0.0) > LIMIT:
+        right = [
+            name for name, size in sizes.items()
+            if self._sizes[name] > LIMIT >= size and name not in candidate.explained
+        ]  # fmt: skip
+        self._sizes |= sizes
+        if _reads_padding(before, self._scene) and self._sizes.get(WORDS, 0.0) > LIMIT:
             other = self._scene.without_padding_row()
             if other.ratio(WORDS) <= LIMIT:  # which is no mistake, whatever else is
                 self._scene, self._sizes[WORDS] = other, other.ratio(WORDS)
-        self._found[-1] = replace(proved, back=tuple(right))
+        self._found[-1] = replace(proved, best=[candidate, *proved.best[1:]], back=tuple(right))
+
+    def _ratios(self, before: Scene, after: Scene, candidate: TriedHypothesis) -> dict[str, float]:
+        """The errors of the steps that may be others after a repair, by name."""
+        changed = {start + name for name in candidate.names for start in ("", f"{BACK} ")}
+        padding = _reads_padding(before, after) or after.replay.graph.reads_slots != before.replay.graph.reads_slots
+        return {
+            name: after.ratio(name) for name in self._sizes
+            if padding or (before.span(name) | after.span(name)) & changed
+        }  # fmt: skip
 
     def _at(self, first: str) -> _Proved:
         """All hypotheses at one wrong tensor; of those that pass, the best: those that explain most, of these those
@@ -227,6 +241,15 @@ class _Search:
         )  # fmt: skip
 
 
+def _wrong_gradients(sizes: Mapping[str, float]) -> int:
+    return sum(name.startswith("grad:") and size > LIMIT for name, size in sizes.items())
+
+
+def _reads_padding(before: Scene, after: Scene) -> bool:
+    """Whether padded positions take part only after a repair."""
+    return after.replay.graph.reads_padding and not before.replay.graph.reads_padding
+
+
 def _rank(candidate: TriedHypothesis) -> tuple[int, int]:
     return -len(candidate.explained), candidate.freedom
 
@@ -234,4 +257,5 @@ def _rank(candidate: TriedHypothesis) -> tuple[int, int]:
 def _proof(candidate: TriedHypothesis, told: Told, right: str) -> str:
     """What the replay gave."""
     what = right or replace(told, names=tuple(candidate.explained)).at
-    return f"With that {what} is right to rounding ({number(candidate.before)} -> {number(candidate.after)})."
+    alone = "The gradients are those of the right formula. " if candidate.forward_alone else ""
+    return f"{alone}With that {what} is right to rounding ({number(candidate.before)} -> {number(candidate.after)})."

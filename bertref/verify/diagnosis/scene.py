@@ -89,7 +89,8 @@ class Scene:
                     continue  # of another formula, whose own way back isn't known
                 parameters = before.parameters if made.parameters is None else made.parameters
                 graph = graph.rewritten({
-                    base: Rewritten(before.forward, made.inputs or before.backward, parameters, padding=made.padding)
+                    base: replace(before, backward=made.inputs or before.backward, parameters=parameters,
+                                  padding=made.padding)
                 })  # fmt: skip
         other = copy(self)
         other.replay, other._ratios = replay if graph is self.replay.graph else replay.on(graph), {}

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..graph.axes import kind, split
+from ..graph.steps import Rewritten
 from ..judgement.limit import LIMIT
 from ..records import Fitted
 from .fit import fitted, read
@@ -25,7 +26,8 @@ FIRST = 4
 @dataclass(frozen=True)
 class TriedHypothesis:
     """A hypothesis with its choice or number, the rows that it changes, what it explains there (the largest errors
-    before and after, by name), how many rows it could have changed, and whether none of them contradicts it."""
+    before and after, by name), how many rows it could have changed, and whether none of them contradicts it.
+    `forward_alone`: the way back is the reference's all the same, as one that is written out by hand may be."""
 
     hypothesis: Hypothesis
     choice: Possibility
@@ -34,6 +36,7 @@ class TriedHypothesis:
     explained: Mapping[str, tuple[float, float]]
     possible: int
     everywhere: bool = False
+    forward_alone: bool = False
 
     @property
     def freedom(self) -> int:
@@ -67,7 +70,14 @@ class TriedHypothesis:
             return scene, set()
         value, read = self.value(scene), self.hypothesis.parameters
         parameters = {} if read is None else self._holding(scene, rows, read(scene, value))
-        rows, unknown = with_ways_back(scene, self.hypothesis, rows, value)
+        unknown = set[str]()
+        if self.forward_alone:
+            rows = {
+                name: replace(made, backward=(), parameters=None, weights=()) if isinstance(made, Rewritten) else made
+                for name, made in rows.items()
+            }  # fmt: skip
+        else:
+            rows, unknown = with_ways_back(scene, self.hypothesis, rows, value)
         changed = scene.changed(rows)
         return changed.with_parameters(parameters) if parameters else changed, unknown
 

@@ -71,9 +71,10 @@ def parameter_axes(name: str, ndim: int) -> tuple[str, ...]:
 
 
 class AxesOf:
-    """The axes of every answer of a case. `tokens` (B, S) are the positions that count, if not the real ones."""
+    """The axes of every answer of a case. `tokens` (B, S) are the positions that count, if not the real ones; with
+    `slots`, all slots of predictions do, used or not."""
 
-    def __init__(self, case: Case, tokens: Bools | None = None) -> None:
+    def __init__(self, case: Case, tokens: Bools | None = None, *, slots: bool = False) -> None:
         self._known: dict[str, Axes] = {}
         self._parameters = case.shapes
         self._rows = {row.name: row for row in rows_of(case)}
@@ -95,7 +96,7 @@ class AxesOf:
         self._counts: dict[str, Bools] = {
             "tokens": tokens[..., None],
             "rows": np.asarray(tokens.any(axis=1))[:, None],
-            "predictions": np.asarray(case.batch.masked_lm_weights > 0)[..., None],
+            "predictions": np.asarray((case.batch.masked_lm_weights > 0) | slots)[..., None],
             "queries": queries,
             "pairs": np.asarray(queries & tokens[:, None, None, :]),
         }

@@ -19,13 +19,18 @@ Values = Any
 class Used:
     """What of recorded answers other steps start from: what counts, and what `attended` positions hold. There is None
     of these (`attended` is None) unless recorded probabilities give padded keys a share; or all, if `everything` on
-    padding is known to take part."""
+    padding is known to take part. With `slots`, unused slots of predictions take part, too."""
 
-    def __init__(self, case: Case, recorded: Mapping[str, Values], *, everything: bool = False) -> None:
+    def __init__(
+        self, case: Case, recorded: Mapping[str, Values], *, everything: bool = False, slots: bool = False
+    ) -> None:
         padded = ~case.batch.attention_mask.astype(bool)
+        slots = slots and not case.batch.masked_lm_weights.all()
         self.attended = padded if everything and padded.any() else attended_padding(case, recorded)
+        if slots and self.attended is None:
+            self.attended = np.zeros_like(padded)
         if self.attended is not None:
-            self._axes = AxesOf(case, case.batch.attention_mask.astype(bool) | self.attended)
+            self._axes = AxesOf(case, case.batch.attention_mask.astype(bool) | self.attended, slots=slots)
 
     def clean(self, name: str, value: Values, counted: Values) -> Values:
         """The value of an answer with 0 where nobody looks; `counted` is the same with 0 outside of what counts.

@@ -36,6 +36,7 @@ class Replay:
         self._made: dict[str, Values] = {}
         self._updates: CaseUpdates | Callable[[str], Values] | None = None
         self._gradients: Gradients | None = None
+        self._optimizer: Optimizer | None = None
         self._found: Used | None = None
         self._kept: OrderedDict[str, Values] = OrderedDict()
         self._one = RLock()  # several threads may ask
@@ -80,7 +81,10 @@ class Replay:
     def _used(self) -> Used:
         with self._one:
             if self._found is None:
-                self._found = Used(self.graph.case, self.recorded, everything=self.graph.reads_padding)
+                graph = self.graph
+                self._found = Used(
+                    graph.case, self.recorded, everything=graph.reads_padding, slots=graph.reads_slots
+                )  # fmt: skip
             return self._found
 
     def with_gain(self, gain: float) -> "Replay":
@@ -98,7 +102,7 @@ class Replay:
         one is not made again."""
         other = copy(self)
         other.graph, other._updates, other._gradients = graph, None, None
-        if graph.reads_padding is not self.graph.reads_padding:
+        if (graph.reads_padding, graph.reads_slots) != (self.graph.reads_padding, self.graph.reads_slots):
             other._found, other._kept, other._made = None, OrderedDict(), {}
             return other
         other._found, same = self._used, _same_steps(self.graph, graph, self.recorded)
@@ -111,7 +115,7 @@ class Replay:
         other._made = {name: value for name, value in self._made.items() if not name.startswith("update:")}
         stepper = self._stepper()
         assert isinstance(stepper, CaseUpdates), "the optimiser is chosen before anything is rewritten"
-        other._updates = stepper.with_optimizer(optimizer)
+        other._updates, other._optimizer = stepper.with_optimizer(optimizer), optimizer
         return other
 
     def stepping(self, updater: Updater) -> "Replay":
@@ -138,7 +142,8 @@ class Replay:
     def _stepper(self) -> CaseUpdates | Callable[[str], Values]:
         with self._one:
             if self._updates is None:
-                self._updates = self.graph.updates(self.gradients)
+                made = self.graph.updates(self.gradients)
+                self._updates = made if self._optimizer is None else made.with_optimizer(self._optimizer)
             return self._updates
 
     def _update(self, name: str) -> Values:

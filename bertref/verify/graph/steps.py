@@ -55,13 +55,15 @@ class Rewritten:
     """A row of the table that is computed otherwise: `forward` makes the tensor, of the row's inputs or of others;
     `backward` the gradients of these, () is what the arithmetic makes for the row's; `parameters` those of all
     parameters that it is made with, by their names, None is what the arithmetic makes. `weights` are those of them
-    that aren't the row's own. `padding`: it reads what stands at padded positions, which have a gradient then."""
+    that aren't the row's own. `padding`: it reads what stands at padded positions, which have a gradient then; `slots`:
+    the same of unused slots of predictions."""
 
     forward: Contribution
     backward: tuple[Contribution, ...] = ()
     parameters: Mapping[str, Contribution] | None = None
     weights: tuple[str, ...] = ()
     padding: bool = False
+    slots: bool = False
 
 
 class Graph:
@@ -131,6 +133,11 @@ class Graph:
     def reads_padding(self) -> bool:
         """Whether some row has been rewritten so."""
         return any(made.padding for made in self._rewritten.values())
+
+    @property
+    def reads_slots(self) -> bool:
+        """Whether some row has been rewritten so that unused slots of predictions count."""
+        return any(made.slots for made in self._rewritten.values())
 
     def made(self, name: str) -> Rewritten:
         """How a row is computed."""

@@ -16,6 +16,7 @@ from bertref.verify.diagnosis.diagnose import diagnose
 from bertref.verify.diagnosis.hypothesis import Hypothesis
 from bertref.verify.diagnosis.scene import STEP, Back, Scene
 from bertref.verify.diagnosis.trials import rewritten
+from bertref.verify.diagnosis.way_back import with_ways_back
 from bertref.verify.emulation.formats import FORMATS, nearest
 from bertref.verify.graph.axes import split
 from bertref.verify.graph.replay import Replay
@@ -58,14 +59,17 @@ def _nothing_recorded(case: Case, precision: str) -> Scene:
 
 
 def wrong(
-    case: Case, hypothesis: Hypothesis, value: Any, names: Collection[str] = (), precision: str = "float32"
-) -> Arrays:
+    case: Case, hypothesis: Hypothesis, value: Any, names: Collection[str] = (), precision: str = "float32",
+    *, way_back: bool = False,
+) -> Arrays:  # fmt: skip
     """What one computes that does what the hypothesis says, in every row that it can be done in, or in these; gradients
-    and updates only if these are concerned."""
+    and updates only if these are concerned, or the gradients of what it says, if its `way_back` is asked for."""
     scene = _nothing_recorded(case, precision)
     every = [name for name, row in scene.rows.items() if hypothesis.applies(row)]
     changes = rewritten(scene, hypothesis, names or every, value)
-    back = any(isinstance(made, Back) for made in changes.values())
+    if way_back:
+        changes, _ = with_ways_back(scene, hypothesis, changes, value)
+    back = way_back or any(isinstance(made, Back) for made in changes.values())
     return _computed(case, changes, ALL if STEP.name in changes else ALL[:2] if back else FORWARD, precision)
 
 

@@ -56,7 +56,7 @@ TOO_SMALL = {
 """Choices that change less than float32 rounds: the gradient of the keys' bias is 0 but for rounding."""
 FROM_ANSWERS = (
     "dropout.on", "embeddings.types_added", "attention.scores_transposed", "attention.temperature",
-    "attention.mask_multiplied", "backward.accumulated",
+    "attention.mask_multiplied", "backward.accumulated", "heads.reads",
 )  # fmt: skip
 """What no formula makes of a tensor's inputs, or what is tried only where these were recorded: tried with the mistakes
 of the tables, or below, alone. Those about stored integers are tried with files
@@ -65,7 +65,7 @@ SAMPLE = ("norm.std_plus_epsilon", "attention.causal", "heads.minor", "loss.deno
 """Those that are tried always: most of them none of the known mistakes."""
 SAME = ("dense.other_weights", "dense.packed_order", "loss.group_means", "dense.reads", "residual.from",
         "embeddings.positions_sinusoidal", "norm.other_weights",
-        "dense.other_layer")
+        "dense.other_layer", "pooler.token", "pooler.gradient", "mlm.positions_offset", "mlm.gradient_places")
 """Those of which two choices may be the same in a case: which of these is named is open."""
 
 
@@ -158,6 +158,36 @@ def test_a_cause_in_recorded_scores_is_named(id: str, of: Any) -> None:
     report, scene = scene_of(first, other_softmax(first, of))
     found = diagnose(report, scene, lambda kind, i: scene_of(second, other_softmax(second, of))[1])
     assert [cause.id for cause in found.causes] == [id]
+
+
+def test_a_head_that_reads_what_its_input_is_made_of_is_named() -> None:
+    def answers(case: Case) -> Arrays:
+        values = {name: value for name, value in right(case).items() if not name.startswith("loss.")}
+        weight, bias = (case.params[f"cls.seq_relationship.{name}"] for name in ("weight", "bias"))
+        return values | {"nsp.logits": np.float32(np.float64(values["pooled_pre"]) @ weight.T + bias)}
+
+    first, second = asked(), another(asked(), step=True)
+    report, scene = scene_of(first, answers(first))
+    found = diagnose(report, scene, lambda kind, i: scene_of(second, answers(second))[1])
+    assert [(cause.id, cause.choice) for cause in found.causes] == [("heads.reads", "pooled_pre")]
+    assert found.left == ()
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_the_way_back_of_a_formula_may_be_its_own_or_the_right_one(alone: bool) -> None:
+    """Losses in another base: their gradients follow, or were written out by hand for the right loss."""
+    hypothesis = by_id("loss.logarithm")
+
+    def answers(case: Case) -> Arrays:
+        values = wrong(case, hypothesis, 2, way_back=True)
+        grads = right(case, ("", "grad")) if alone else values
+        return values | {name: value for name, value in grads.items() if name.startswith("grad:")}
+
+    first, second = asked(), another(asked(), step=True)
+    report, scene = scene_of(first, answers(first))
+    found = diagnose(report, scene, lambda kind, i: scene_of(second, answers(second))[1])
+    assert ([cause.id for cause in found.causes], found.left) == (["loss.logarithm"], ())
+    assert ("The gradients are those of the right formula" in found.causes[0].sentence) is alone
 
 
 def test_without_itself_nothing_wrong_is_named() -> None:

@@ -14,7 +14,6 @@ from ...graph.contribution import Contribution
 from ..hypothesis import Hypothesis, Possibility, Told, all_rows
 from ..scene import BACK, START, Back, Scene
 from .activations import FUNCTIONS, own, slope_of
-from .cross_entropies import labels_of
 from .heads import by_head, merged
 from .tools import inputs_times, rows_of, scaled
 
@@ -117,17 +116,6 @@ def _share(x: Values) -> Values:
 def _by_slope(scene: Scene, row: TensorRow, slope: Callable[[Values], Values]) -> Back:
     x = row.inputs[0]
     return Back((Contribution((f"grad:{scene.made_by(row)}", x), lambda d, x: d * slope(x), x),))
-
-
-def _tanh_slopes(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
-    yield Possibility("1 - y", lambda y: 1 - y)
-    yield Possibility("1 - tanh(y)^2", lambda y: 1 - np.tanh(y) ** 2)
-    yield Possibility("1", lambda y: np.ones_like(y))
-
-
-def _by_tanh_slope(scene: Scene, row: TensorRow, slope: Callable[[Values], Values]) -> Back:
-    y = scene.made_by(row)
-    return Back((Contribution((f"grad:{y}", y), lambda d, y: d * slope(y), y),))
 
 
 def _normed(scene: Scene, x: Values) -> tuple[Values, Values]:
@@ -291,32 +279,6 @@ def _transposed(scene: Scene, row: TensorRow, _: Any) -> Back | None:
     return _parameter(scene, row, 0, lambda gradient: gradient.T) if shape[0] == shape[1] else None
 
 
-def _not_averaged(scene: Scene, row: TensorRow, _: Any) -> Back:
-    labels = scene.case.given(row.arguments[0])
-    number = float(np.sum(labels >= 0))
-    if len(row.arguments) > 1:
-        number = float(np.sum(scene.case.given(row.arguments[1]), dtype=np.float64))
-    return inputs_times(scene, row, {0: number})
-
-
-def _entropy_gradients(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
-    yield Possibility("p, and 1 is added at the label; it is taken off", 1.0)
-    yield Possibility("p alone; 1 is taken off at the label", 0.0)
-
-
-def _by_entropy(scene: Scene, row: TensorRow, at_label: float) -> Back:
-    """p, and this at the label, times the share that a term has of the loss."""
-    right, (labels, weights) = scene.backward(row)[0], labels_of(scene, row)
-    epsilon = scene.case.numerics.mlm_denominator_epsilon if len(row.arguments) > 1 else 0.0
-    shares = weights / ((weights.sum() + epsilon) or 1.0)
-
-    def back(d: Values, x: Values) -> Values:
-        one_hot = np.eye(x.shape[-1])[labels].reshape(x.shape)
-        return right.compute(d, x) + d * (1 + at_label) * shares.reshape(*x.shape[:-1], 1) * one_hot
-
-    return Back((right._replace(compute=back, terms=None),))
-
-
 FACTORS = {
     "1/2": 0.5, "2": 2.0, "1/4": 0.25, "4": 4.0, "1/8": 0.125, "8": 8.0, "0": 0.0, "-1": -1.0,
     **{f"{2**n}, a loss scale that isn't divided out": 2.0**n for n in (7, 10, 12, 13, 15, 16)},
@@ -384,9 +346,6 @@ HYPOTHESES = (
     _back("activation_slope", back_of("activation"), _by_slope,
           lambda told: f"the derivative of the activation at {_names(told)} is that of {told.choice}",
           "use the derivative of the function that the forward pass applies", choices=_slopes),
-    _back("tanh_slope", back_of("tanh"), _by_tanh_slope,
-          lambda told: f"the derivative of tanh at {_names(told)} is {told.choice}; it is 1 - y^2", "1 - y * y",
-          choices=_tanh_slopes),
     _back("softmax", back_of("masked_softmax"), _by_softmax,
           lambda told: f"the gradient of the softmax at {_names(told)} is {told.choice}", "y * (dy - sum(y * dy))",
           choices=_softmax_gradients),
@@ -414,9 +373,6 @@ HYPOTHESES = (
           lambda told: f"the gradients of query and key ({_names(told)}) are exchanged", "dq = ds @ k, dk = ds.T @ q"),
     _back("norm_swapped", back_of("layer_norm"), _exchanged,
           "the gradients of gamma and beta are exchanged", "gamma's is the sum of dy times the normalised input"),
-    _back("cross_entropy", back_of("weighted_cross_entropy", "mean_cross_entropy"), _by_entropy,
-          lambda told: f"the gradient of the logits at {_names(told)} is {told.choice}", "p[label] -= 1",
-          choices=_entropy_gradients),
     _back("averaged", back_of("lookup", "dense", "decoder", "layer_norm"), _averaged,
           lambda told: f"the gradient of a parameter of {_names(told)} is divided by {told.choice}; it is a sum",
           "sum over all rows and positions", choices=_divisors),
@@ -430,8 +386,6 @@ HYPOTHESES = (
           lambda told: f"the gradients of all parameters are {told.choice}, and those of tensors are right",
           "zero_grad() before every step; divide once where gradients are accumulated", choices=_accumulations,
           together=all_rows),
-    _back("not_averaged", back_of("weighted_cross_entropy", "mean_cross_entropy"), _not_averaged,
-          "the gradient is not divided by the number of terms, as the loss is", "divide the gradient by it, too"),
     _back("loss_scale", _of_loss, _loss_scaled,
           lambda told: f"on the way back {told.choice}", "divide once, forward and backward alike",
           choices=_loss_factors),

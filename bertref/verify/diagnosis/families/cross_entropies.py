@@ -1,18 +1,12 @@
-"""Cross entropies: labels, weights, denominators, and what is taken for logits.
+"""Cross entropies: labels, weights, denominators, and what is taken for logits."""
 
-Every loss here is made of its logits. Where a subject takes other positions than those of the predictions, its logits
-there are made by the reference from its own last hidden states, on padding, too.
-"""
-
+import math
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from ....row import TensorRow
-from ....topology import last_output
-from ...graph.arithmetic import RowArithmetic
 from ...graph.contribution import Contribution
 from ...graph.steps import Rewritten
 from ..hypothesis import Hypothesis, Number, Possibility, Told, of_op
@@ -20,6 +14,7 @@ from ..scene import BACK, Back, Made, Scene
 from .tools import formula, inputs_times, is_way_back
 
 Values = Any
+LOG_2, LOG_10 = math.log(2), math.log(10)
 Make = Callable[[Scene, TensorRow, Any], Rewritten | None]
 WHERE = {
     "torch": "F.cross_entropy(logits, labels, reduction=..., ignore_index=...)",
@@ -27,9 +22,8 @@ WHERE = {
     "NumPy": "-(log_softmax(logits)[rows, labels] * weights).sum() / weights.sum()",
     "C": "the loop that adds up -log p, and what it is divided by",
 }
-WORDS, CLASSES = of_op("weighted_cross_entropy"), of_op("mean_cross_entropy")
-WORD_LOSS = "weighted_cross_entropy"
-ENTROPIES = of_op(WORD_LOSS, "mean_cross_entropy")
+WORD_LOSS, CLASS_LOSS = "weighted_cross_entropy", "mean_cross_entropy"
+WORDS, CLASSES, ENTROPIES = of_op(WORD_LOSS), of_op(CLASS_LOSS), of_op(WORD_LOSS, CLASS_LOSS)
 
 
 # -- cross entropies ---------------------------------------------------------------------------------------------------
@@ -38,6 +32,49 @@ ENTROPIES = of_op(WORD_LOSS, "mean_cross_entropy")
 def log_softmax(x: Values) -> Values:
     shifted = x - x.max(axis=-1, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+
+
+def _less(total: Callable[[Values], Values]) -> Callable[[Values], Values]:
+    """Logits less their largest, less `total` of the exponentials of that."""
+
+    def logs(x: Values) -> Values:
+        shifted = x - x.max(axis=-1, keepdims=True)
+        return shifted - total(np.exp(shifted))
+
+    return logs
+
+
+LOG_SOFTMAXES: dict[str, Callable[[Values], Values]] = {
+    "log2 of the sum of exponentials in the place of the natural logarithm":
+        _less(lambda e: np.log(e.sum(axis=-1, keepdims=True)) / LOG_2),
+    "log10 of the sum of exponentials in the place of the natural logarithm":
+        _less(lambda e: np.log(e.sum(axis=-1, keepdims=True)) / LOG_10),
+    "the sum of exponentials over all rows, each class by itself, in the place of that over classes":
+        _less(lambda e: np.log(e.sum(axis=0, keepdims=True))),
+    "the sum of exponentials over everything in the place of that over classes":
+        _less(lambda e: np.log(e.sum())),
+    "the mean of exponentials in the place of their sum":
+        _less(lambda e: np.log(e.mean(axis=-1, keepdims=True))),
+    "the sum of exponentials in the place of its logarithm": _less(lambda e: e.sum(axis=-1, keepdims=True)),
+    "the largest logit in the place of the logarithm of the sum of exponentials": _less(lambda e: 0.0 * e),
+}  # fmt: skip
+"""Of logits (N, C): what is taken for the logarithms of their softmax, by what a sentence says that these have."""
+
+
+def _logs(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+    for words, logs in LOG_SOFTMAXES.items():
+        yield Possibility(words, logs)
+
+
+def _of_logs(scene: Scene, row: TensorRow, logs: Callable[[Values], Values]) -> Rewritten:
+    """The mean of the logarithms at the labels; of unused slots' logits, too."""
+    labels, weights = (one.reshape(-1) for one in labels_of(scene, row))
+
+    def compute(x: Values) -> Values:
+        found = logs(scene.raw(row.inputs[0], x).reshape(len(labels), -1))[np.arange(len(labels)), labels]
+        return -(np.where(weights > 0, found, 0.0) * weights).sum() / (weights.sum() or 1.0)
+
+    return Rewritten(Contribution(row.inputs, compute), slots=True)
 
 
 def labels_of(scene: Scene, row: TensorRow) -> tuple[Values, Values]:
@@ -71,15 +108,37 @@ def of_terms(loss: Terms) -> Callable[[Scene, TensorRow, Any], Rewritten]:
     return make
 
 
-def _row_means(scene: Scene, each: Values, weights: Values, _: Any) -> Values:
-    each, weights = each.reshape(len(each), -1), weights.reshape(len(each), -1)
-    counts = weights.sum(axis=1)
-    return ((each * weights).sum(axis=1) / np.maximum(counts, 1e-300))[counts > 0].mean()
+def _texts(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+    yield Possibility("", False)
+    yield Possibility(", one without a prediction counted as 0", True)
 
 
-def _of_rows(scene: Scene, row: TensorRow, value: Any) -> Rewritten | None:
+def _of_rows(scene: Scene, row: TensorRow, empty: bool) -> Rewritten | None:
     """One term a row is the same mean."""
-    return of_terms(_row_means)(scene, row, value) if labels_of(scene, row)[0].ndim > 1 else None
+
+    def means(scene: Scene, each: Values, weights: Values, _: Any) -> Values:
+        each, weights = each.reshape(len(each), -1), weights.reshape(len(each), -1)
+        counts = weights.sum(axis=1)
+        found = (each * weights).sum(axis=1) / np.maximum(counts, 1e-300)
+        return (found if empty else found[counts > 0]).mean()
+
+    return of_terms(means)(scene, row, None) if labels_of(scene, row)[0].ndim > 1 else None
+
+
+def _pairs(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+    yield Possibility("the mean", "mean")
+    yield Possibility("the sum", "sum")
+
+
+def _of_pairs(scene: Scene, row: TensorRow, how: str) -> Rewritten:
+    """-log p of every label in every row, (N, N), times the labels' weights; of unused slots' rows, too."""
+    labels, weights = (one.reshape(-1) for one in labels_of(scene, row))
+
+    def compute(x: Values) -> Values:
+        each = -log_softmax(scene.raw(row.inputs[0], x).reshape(len(labels), -1))[:, labels]
+        return (each * weights).sum() / ((weights.sum() or 1.0) * (len(labels) if how == "mean" else 1.0))
+
+    return Rewritten(Contribution(row.inputs, compute), slots=True)
 
 
 def _divided_by(number: str) -> Make:
@@ -93,25 +152,27 @@ def _divided_by(number: str) -> Make:
 
 def _groups(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
     texts = scene.case.batch.input_ids.shape[0]
-    for words, number in (("two halves of the batch", 0), *((f"{n} texts each", n) for n in (2, 3, 4) if n < texts)):
+    halves = (("two halves of the batch", 0), ("two halves of the batch, of which the first is smaller", -1))
+    for words, number in (*halves[: 1 + texts % 2], *((f"{n} texts each", n) for n in (2, 3, 4) if n < texts)):
         yield Possibility(words, (number, False))
         yield Possibility(f"{words}, one without a prediction counted as 0", (number, True))
 
 
 def _in_groups(scene: Scene, row: TensorRow, value: tuple[int, bool]) -> Rewritten | None:
-    """The mean of the means of so many rows each, the last of fewer; 0: of two halves. Whether a group of which nothing
-    counts has the mean 0, or none."""
+    """The mean of the means of so many rows each, the last of fewer; 0, -1: of two halves, the middle row in the first
+    or in the second. Whether a group of which nothing counts has the mean 0, or none."""
     (number, empty), labels = value, labels_of(scene, row)[0]
-    step = number or -(-len(labels) // 2)
+    n = len(labels)
+    starts = list(range(0, n, number)) if number > 0 else [0, n // 2 if number else -(-n // 2)]
 
     def loss(scene: Scene, each: Values, weights: Values, _: Any) -> Values:
         means = [
-            (each[i : i + step] * weights[i : i + step]).sum() / max(weights[i : i + step].sum(), 1e-300)
-            for i in range(0, len(labels), step) if empty or weights[i : i + step].any()
+            (each[i:j] * weights[i:j]).sum() / max(weights[i:j].sum(), 1e-300)
+            for i, j in zip(starts, (*starts[1:], n), strict=True) if empty or weights[i:j].any()
         ]  # fmt: skip
         return sum(means) / max(len(means), 1)
 
-    return of_terms(loss)(scene, row, None) if len(labels) > step else None
+    return of_terms(loss)(scene, row, None) if starts[-1] not in (0, n) else None
 
 
 def _by_classes(scene: Scene, row: TensorRow, _: Any) -> Rewritten:
@@ -136,16 +197,36 @@ def _with_log_epsilon(scene: Scene, row: TensorRow, value: float) -> Rewritten:
     return of_terms(loss)(scene, row, None)
 
 
-def _moved(labels: Values, weights: Values, classes: int, value: tuple[str, int]) -> tuple[Values, Values]:
-    what, by = value
-    return ((labels + by) % classes if what == "ids" else np.roll(labels, by, axis=-1)), weights
-
-
 def _moves(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
     yield Possibility("have ids that are 1 less than the batch's", ("ids", -1))
     yield Possibility("have ids that are 1 more than the batch's", ("ids", 1))
-    yield Possibility("are those of the next prediction, as where the next token is predicted", ("slots", -1))
-    yield Possibility("are those of the prediction before", ("slots", 1))
+    if row.op == WORD_LOSS:
+        yield Possibility("are those of the next prediction, as where the next token is predicted", ("slots", -1))
+        yield Possibility("are those of the prediction before", ("slots", 1))
+        yield Possibility("are the ids that the model reads at their positions", ("read", 0))
+        yield Possibility("are the positions of the predictions", ("positions", 0))
+        yield Possibility("are the positions of the predictions, counted through all texts", ("counted", 0))
+        yield Possibility("are the positions of the predictions, counted through all tokens without padding",
+                          ("packed", 0))  # fmt: skip
+
+
+def _moved(scene: Scene, row: TensorRow, value: tuple[str, int]) -> Rewritten | None:
+    (what, by), batch, (right, weights) = value, scene.case.batch, labels_of(scene, row)
+    classes = scene.replay.graph.axes(row.inputs[0]).shape[-1]
+    if what == "ids":
+        labels = (right + by) % classes
+    elif what == "slots":
+        labels = np.roll(right, by, axis=-1)
+    elif what == "read":
+        labels = np.take_along_axis(batch.input_ids, batch.masked_lm_positions, axis=1)
+    else:
+        lengths = batch.attention_mask.sum(axis=1)
+        starts = {"positions": 0 * lengths, "counted": np.full_like(lengths, batch.attention_mask.shape[1])}
+        steps = starts.get(what, lengths)
+        labels = batch.masked_lm_positions + (np.cumsum(steps) - steps)[:, None]
+    if classes == 2 or labels.max(initial=0) >= classes:
+        return None
+    return _other_labels(lambda *_: (labels.astype(np.int64), weights))(scene, row, None)
 
 
 def _other_terms(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
@@ -205,8 +286,11 @@ def _smoothed(scene: Scene, row: TensorRow, value: float) -> Rewritten:
     return formula(row, loss)
 
 
-def _other_labels(change: Callable[[Values, Values, int, Any], tuple[Values, Values]]) -> Make:
-    """`change(labels, weights, number of classes, choice)` -> labels and weights. Labels on padding may count then."""
+def _other_labels(
+    change: Callable[[Values, Values, int, Any], tuple[Values, Values]], *, all_count: bool = False
+) -> Make:
+    """`change(labels, weights, number of classes, choice)` -> labels and weights. Labels on padding, and of unused
+    slots, may count then; if `all_count`, these have a gradient."""
 
     def make(scene: Scene, row: TensorRow, value: Any) -> Rewritten:
         def loss(x: Values) -> Values:
@@ -216,7 +300,7 @@ def _other_labels(change: Callable[[Values, Values, int, Any], tuple[Values, Val
             terms = np.where(weights > 0, surprisals(given, labels) * weights, 0.0)
             return terms.sum() / (weights.sum() or 1.0)
 
-        return formula(row, loss)
+        return Rewritten(Contribution(row.inputs, loss), padding=all_count and row.op == CLASS_LOSS, slots=all_count)
 
     return make
 
@@ -263,51 +347,6 @@ def _each_alone(scene: Scene, row: TensorRow, _: Any) -> Rewritten:
     return formula(row, loss)
 
 
-# -- words at other positions ------------------------------------------------------------------------------------------
-
-
-def _at_all_positions(label: Callable[[Scene, Values], Values]) -> Make:
-    """`label(scene, labels)`: the labels at all positions, negative where there is none, from those of the batch."""
-
-    def make(scene: Scene, row: TensorRow, _: Any) -> Rewritten | None:
-        if "mlm.logits" not in scene.rows or not scene.case.batch.masked_lm_positions.size:
-            return None
-        case, states = scene.case, last_output(scene.case.config)
-        B, S = case.batch.input_ids.shape
-        every = np.broadcast_to(np.arange(S, dtype=np.int32), (B, S))
-        ones = np.ones((B, S), np.float32)
-        batch = replace(case.batch, masked_lm_positions=every, masked_lm_ids=every, masked_lm_weights=ones)
-        whole, labels = RowArithmetic(replace(case, batch=batch), scene.params), label(scene, _at_positions(scene))
-
-        def loss(x: Values) -> Values:
-            x = scene.raw(states, x)
-            for name in ("mlm.dense", "mlm.act", "mlm.transform", "mlm.logits"):
-                x = whole.forward(scene.rows[name]).compute(x)
-            counted = labels >= 0
-            return surprisals(x, np.maximum(labels, 0))[counted].mean()
-
-        return Rewritten(Contribution((states,), loss), padding=True)
-
-    return make
-
-
-def _at_positions(scene: Scene) -> Values:
-    """The labels of the predictions at their positions, (B, S); -1 elsewhere."""
-    batch = scene.case.batch
-    labels = np.full(batch.input_ids.shape, -1, np.int64)
-    rows, slots = np.nonzero(batch.masked_lm_weights)
-    labels[rows, batch.masked_lm_positions[rows, slots]] = batch.masked_lm_ids[rows, slots]
-    return labels
-
-
-def _own_ids(scene: Scene, labels: Values) -> Values:
-    return np.where(labels < 0, scene.case.batch.input_ids, labels)
-
-
-def _padding_zero(scene: Scene, labels: Values) -> Values:
-    return np.where(scene.case.batch.attention_mask == 0, 0, labels)
-
-
 def loss(
     id: str, applies: Callable[[TensorRow], bool], make: Callable[[Scene, TensorRow, Any], Made | None],
     words: str | Callable[[Told], str], patch: str, **more: Any,
@@ -322,15 +361,20 @@ HYPOTHESES = (
     loss("label_ignored", CLASSES, _other_labels(_ignoring),
          lambda told: f"{told.at}: label {told.choice} is ignored, and counts for nothing",
          "ignore_index is for labels that mean nothing, -100", choices=_ignored_labels),
-    loss("ignored_counted", CLASSES, _other_labels(lambda labels, weights, *_: (labels, np.ones_like(weights))),
-         "labels that are to be ignored count as label 0", "ignore negative labels"),
-    loss("every_token", WORDS, _at_all_positions(_own_ids),
-         "every token is a prediction: where there is no label, its own id is one",
-         "give -100 where nothing is predicted", way_back=False, hides=is_way_back),
-    loss("padding_counted", WORDS, _at_all_positions(_padding_zero),
-         "padding counts as a prediction of id 0", "give -100 on padding", way_back=False, hides=is_way_back),
+    loss("ignored_counted", ENTROPIES,
+         _other_labels(lambda labels, weights, *_: (labels, np.ones_like(weights)), all_count=True),
+         "labels that are to be ignored count as label 0, or unused slots of predictions as predictions",
+         "ignore negative labels, and multiply by the weights"),
     loss("row_means", ENTROPIES, _of_rows,
-         "a mean of the rows' means; it is a mean over all predictions", "divide once, by the number of predictions"),
+         lambda told: f"{told.at}: a mean of the rows' means{told.choice}; it is a mean over all predictions",
+         "divide once, by the number of predictions", choices=_texts),
+    loss("every_pair", ENTROPIES, _of_pairs,
+         lambda told: f"{told.at}: each label is taken in every row, not in its own alone, and of these the "
+                      f"{told.choice.removeprefix('the ')} over all rows",
+         "take a label in its own row: logs[np.arange(n), labels]", choices=_pairs),
+    loss("log_softmax", ENTROPIES, _of_logs,
+         lambda told: f"{told.at}: the logarithms of the softmax have {told.choice}",
+         "logits - log(sum over the classes of exp(logits))", choices=_logs),
     loss("group_means", ENTROPIES, _in_groups,
          lambda told: f"{told.at}: a mean of the means of {told.choice}, as of gradients that are accumulated; it is a "
                       "mean over all predictions",
@@ -346,8 +390,8 @@ HYPOTHESES = (
          number=Number("epsilon", 1e-12, 0.5, lambda scene: {
              "1e-10": 1e-10, "1e-09": 1e-9, "1e-08": 1e-8, "1e-07": 1e-7, "1e-06": 1e-6, "1e-05": 1e-5,
          }, open_ended=True)),
-    loss("labels_offset", WORDS, _other_labels(_moved),
-         lambda told: f"{told.at}: the wanted words {told.choice}",
+    loss("labels_offset", ENTROPIES, _moved,
+         lambda told: f"{told.at}: the labels {told.choice}",
          "take the batch's labels as they are", choices=_moves),
     loss("other_terms", ENTROPIES, _of_other_terms,
          lambda told: f"{told.at}: {told.choice}, where the mean of -log p belongs", "take the mean of -log p",
@@ -371,7 +415,7 @@ HYPOTHESES = (
     loss("smoothing", ENTROPIES, _smoothed,
          lambda told: f"{told.at}: labels are smoothed by {told.number}", "label_smoothing=0",
          number=Number("smoothing", 1e-4, 0.9, lambda scene: {"0.1": 0.1, "0.05": 0.05, "0.2": 0.2})),
-    loss("softmax_twice", CLASSES, _softmax_twice,
+    loss("softmax_twice", ENTROPIES, _softmax_twice,
          "probabilities are given where logits belong, so that there are two softmaxes", "give the logits"),
     loss("choices_across", CLASSES, _across,
          "choices are taken across questions: a reshape, where a transpose belongs",

@@ -205,7 +205,6 @@ def _moves(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
         yield Possibility("are those of the prediction before", ("slots", 1))
         yield Possibility("are the ids that the model reads at their positions", ("read", 0))
         yield Possibility("are the positions of the predictions", ("positions", 0))
-        yield Possibility("are the positions of the predictions, counted through all texts", ("counted", 0))
         yield Possibility("are the positions of the predictions, counted through all tokens without padding",
                           ("packed", 0))  # fmt: skip
 
@@ -220,10 +219,8 @@ def _moved(scene: Scene, row: TensorRow, value: tuple[str, int]) -> Rewritten | 
     elif what == "read":
         labels = np.take_along_axis(batch.input_ids, batch.masked_lm_positions, axis=1)
     else:
-        lengths = batch.attention_mask.sum(axis=1)
-        starts = {"positions": 0 * lengths, "counted": np.full_like(lengths, batch.attention_mask.shape[1])}
-        steps = starts.get(what, lengths)
-        labels = batch.masked_lm_positions + (np.cumsum(steps) - steps)[:, None]
+        lengths = batch.attention_mask.sum(axis=1) * (what == "packed")
+        labels = batch.masked_lm_positions + (np.cumsum(lengths) - lengths)[:, None]
     if classes == 2 or labels.max(initial=0) >= classes:
         return None
     return _other_labels(lambda *_: (labels.astype(np.int64), weights))(scene, row, None)

@@ -9,7 +9,7 @@ import numpy as np
 from ...row import TensorRow
 from ..records import Fitted
 from .hypothesis import Number
-from .scene import LEFT, Scene
+from .scene import LEFT, Scene, most_left
 
 Changed = Callable[[float], Scene]
 """The scene in which the number has a value."""
@@ -47,9 +47,12 @@ def fitted(number: Number, changed: Changed, scene: Scene, name: str) -> Fitted 
         return None
     listed = [math.log(abs(at)) for at in number.constants(scene).values()]
     best = min([best, *(at for at in listed if abs(at - best) < NEAR)], key=ratio)
-    if ratio(best) > LEFT:
+    left = ratio(best)
+    most = LEFT if left <= LEFT else most_left(scene.ratio(name))
+    if left > most:
         return None
-    low, high = sorted(number.sign * math.exp(_end(ratio, best, step) + step * number.known_to) for step in (-1, 1))
+    ends = (_end(ratio, best, step, most) + step * number.known_to for step in (-1, 1))
+    low, high = sorted(number.sign * math.exp(end) for end in ends)
     if not number.open_ended and (min(abs(low), abs(high)) <= number.low or max(abs(low), abs(high)) >= number.high):
         return None
     if _may_be_right(number, scene, low, high):
@@ -110,13 +113,13 @@ def _minimum(misfit: Callable[[float], float], low: float, high: float, enough: 
     return (a + b) / 2
 
 
-def _end(ratio: Callable[[float], float], best: float, direction: int) -> float:
+def _end(ratio: Callable[[float], float], best: float, direction: int, most: float) -> float:
     """How far, on the logarithmic scale, the number may go before it explains nothing: to a thousandth of the way."""
     inside, step = best, 1e-9
-    while step < 64 and ratio(best + direction * step) <= LEFT:
+    while step < 64 and ratio(best + direction * step) <= most:
         inside, step = best + direction * step, 4 * step
     outside = best + direction * step
     for _ in range(10):
         middle = (inside + outside) / 2
-        inside, outside = (middle, outside) if ratio(middle) <= LEFT else (inside, middle)
+        inside, outside = (middle, outside) if ratio(middle) <= most else (inside, middle)
     return inside

@@ -50,6 +50,16 @@ LEFT = 3.0
 are named; smaller: some right ones are not. Of right implementations the median of the largest is below 2.9
 (`judgement.limit`)."""
 
+CLEAR = 1e-5
+"""Of a large error, what a cause may leave, up to `LIMIT`, which right implementations keep to: what is only nearly
+right leaves more. Larger: causes that are nearly right are named; smaller: some right ones are not."""
+
+
+def most_left(before: float) -> float:
+    """What a cause may leave of an error, both in units of what rounding explains."""
+    return max(LEFT, min(LIMIT, CLEAR * before))
+
+
 SAME = 1e-12
 """Of an answer's largest element: what float64 makes otherwise of the same mathematics."""
 

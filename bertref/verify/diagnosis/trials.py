@@ -11,7 +11,7 @@ from ..judgement.limit import LIMIT
 from ..records import Fitted
 from .fit import fitted, read
 from .hypothesis import Hypothesis, Number, Possibility
-from .scene import LEFT, Made, Scene
+from .scene import LEFT, Made, Scene, most_left
 from .way_back import with_ways_back
 
 SHARE = 0.1
@@ -102,7 +102,7 @@ class TriedHypothesis:
         if first not in names:
             return False
         before, after = (max(one.ratio(name) for name in names) for one in (scene, changed))
-        return False if after > LEFT else True if after <= SHARE * before else None
+        return False if after > most_left(before) else True if after <= SHARE * before else None
 
 
 def rewritten(
@@ -164,11 +164,10 @@ class Trials:
             if number is None:
                 return None
             value = number.value
-        changed = self._changed(hypothesis, inside, value)
+        changed, before = self._changed(hypothesis, inside, value), self._sizes[self._first]
         if any(changed.ratio(name) > LIMIT for name in self._before):
             return None
-        after = changed.ratio(self._first)
-        if after > min(LEFT, SHARE * self._sizes[self._first]):
+        if changed.ratio(self._first) > min(most_left(before), SHARE * before):
             return None
         found = self._scope(TriedHypothesis(hypothesis, choice, number, tuple(group), {}, len(group)))
         return found if found and found.after <= SHARE * found.before else None
@@ -192,7 +191,7 @@ class Trials:
             explained = {
                 name: (self._sizes[name], after)
                 for name, after in touched.items()
-                if (self._sizes[name] > LIMIT or name == self._first) and after <= LEFT
+                if (self._sizes[name] > LIMIT or name == self._first) and after <= most_left(self._sizes[name])
             }
             bad = [name for name, after in touched.items() if name not in explained and after > LIMIT]
             if not bad:

@@ -56,7 +56,7 @@ TOO_SMALL = {
 """Choices that change less than float32 rounds: the gradient of the keys' bias is 0 but for rounding."""
 FROM_ANSWERS = (
     "dropout.on", "embeddings.types_added", "attention.scores_transposed", "attention.temperature",
-    "attention.mask_multiplied", "backward.accumulated", "heads.reads",
+    "attention.mask_multiplied", "backward.accumulated", "heads.reads", "norm.reads", "dense.input_activated",
 )  # fmt: skip
 """What no formula makes of a tensor's inputs, or what is tried only where these were recorded: tried with the mistakes
 of the tables, or below, alone. Those about stored integers are tried with files
@@ -65,7 +65,8 @@ SAMPLE = ("norm.std_plus_epsilon", "attention.causal", "heads.minor", "loss.deno
 """Those that are tried always: most of them none of the known mistakes."""
 SAME = ("dense.other_weights", "dense.packed_order", "loss.group_means", "dense.reads", "residual.from",
         "embeddings.positions_sinusoidal", "norm.other_weights",
-        "dense.other_layer", "pooler.token", "pooler.gradient", "mlm.positions_offset", "mlm.gradient_places")
+        "dense.other_layer", "pooler.token", "pooler.gradient", "mlm.positions_offset", "mlm.gradient_places",
+        "residual.also", "embeddings.positions_through_batch", "norm.axes", "attention.softmax_sum")
 """Those of which two choices may be the same in a case: which of these is named is open."""
 
 
@@ -188,6 +189,30 @@ def test_the_way_back_of_a_formula_may_be_its_own_or_the_right_one(alone: bool) 
     found = diagnose(report, scene, lambda kind, i: scene_of(second, answers(second))[1])
     assert ([cause.id for cause in found.causes], found.left) == (["loss.logarithm"], ())
     assert ("The gradients are those of the right formula" in found.causes[0].sentence) is alone
+
+
+def one_row(case: Case, id: str, name: str, value: Any) -> Arrays:
+    """The answers of a right subject up to this row, which a hypothesis makes of what was recorded."""
+    values = right(case)
+    _, scene = scene_of(case, values)
+    made = np.float32(scene.changed(rewritten(scene, by_id(id), [name], value)).replay(name))
+    order = list(scene.rows)
+    return {one: values[one] for one in order[: order.index(name)]} | {name: made}
+
+
+@pytest.mark.parametrize(
+    ("id", "name", "value"),
+    [
+        ("norm.reads", "layer.0.attention_norm", ("layer", 0, "attention_output")),
+        ("norm.reads", "embeddings.norm", ("", 0, "embeddings.word")),
+        ("dense.input_activated", "layer.0.ffn_output", "gelu_erf"),
+    ],
+)
+def test_another_input_than_the_recorded_one_is_named(id: str, name: str, value: Any) -> None:
+    first, second = asked(), another(asked(), step=True)
+    report, scene = scene_of(first, one_row(first, id, name, value))
+    found = diagnose(report, scene, lambda kind, i: scene_of(second, one_row(second, id, name, value))[1])
+    assert [cause.id for cause in found.causes] == [id]
 
 
 def test_without_itself_nothing_wrong_is_named() -> None:

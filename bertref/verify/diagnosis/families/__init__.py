@@ -20,6 +20,7 @@ from . import (
     pooler,
     residuals,
     sharing,
+    softmax,
     weights,
 )
 
@@ -30,6 +31,7 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
     *weights.HYPOTHESES,
     *heads.HYPOTHESES,
     *attention.HYPOTHESES,
+    *softmax.HYPOTHESES,
     *activations.HYPOTHESES,
     *residuals.HYPOTHESES,
     *pooler.HYPOTHESES,

@@ -14,6 +14,7 @@ from ...graph.contribution import Contribution
 from ...graph.steps import Rewritten
 from ..hypothesis import Hypothesis, Number, Possibility, Told, of_op
 from ..scene import Scene
+from ..tape import Traced
 from .tools import HALF, formula, held, in_half, is_fine
 
 Values = Any
@@ -71,6 +72,15 @@ OTHERS: dict[str, Callable[[Values], Values]] = {
     "the exact GELU without the factor 1/2": lambda x: 2 * FUNCTIONS["gelu_erf"](x),
     "erf(x / sqrt(2)) / 2 + 1/2, GELU without the factor x": lambda x: _normal(x),
     "x erf(x / sqrt(2)) / 2, GELU without the 1": lambda x: x * (_normal(x) - 0.5),
+    "x (1/2 + erf(x / sqrt(2))), GELU of which 1/2 multiplies the 1 alone": lambda x: x * (2 * _normal(x) - 0.5),
+    "x / 2 + erf(x / sqrt(2)), GELU of which x / 2 multiplies the 1 alone": lambda x: x / 2 + 2 * _normal(x) - 1,
+    "x (1 + erf(x) / sqrt(2)) / 2, GELU that divides by the root after erf":
+        lambda x: x * (1 + (2 * _normal(ROOT * x) - 1) / ROOT) / 2,
+    "x (1 - erf(x / sqrt(2))) / 2, GELU with another sign": lambda x: x * (1 - _normal(x)),
+    "x (1/2 + t), where GELU's tanh form is x (1 + t) / 2": lambda x: 2 * _tanh_form()(x) - x / 2,
+    "GELU's tanh form of which sqrt(2 / pi) multiplies x alone":
+        lambda x: 0.5 * x * (1 + np.tanh(ROOT_2_PI * x + CUBIC * x * x * x)),
+    "GELU's tanh form without the cube": lambda x: 0.5 * x * (1 + np.tanh(ROOT_2_PI * x)),
     "GELU's tanh form without the factor 1/2": lambda x: 2 * _tanh_form()(x),
     "GELU's tanh form with x^2 for x^3": lambda x: 0.5 * x * (1 + np.tanh(ROOT_2_PI * (x + CUBIC * x * x))),
 }
@@ -86,6 +96,13 @@ OF_OWN: dict[str, Callable[[Values, Callable[[Values], Values]], Values]] = {
 def slope_of(function: Callable[[Values], Values]) -> Callable[[Values], Values]:
     """Its derivative, by differences."""
     return lambda x: (function(x + STEP) - function(x - STEP)) / (2 * STEP)
+
+
+def elementwise(function: Callable[[Values], Values], x: Any) -> Any:
+    """The function of x, which can be gone back through by its slope."""
+    if not isinstance(x, Traced):
+        return function(x)
+    return Traced(function(x.value), [(x, lambda d: d * slope_of(function)(x.value))])
 
 
 def _function(row: TensorRow, function: Callable[[Values], Values]) -> Rewritten:

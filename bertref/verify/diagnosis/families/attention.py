@@ -1,4 +1,4 @@
-"""Attention: the scores' factor, the mask, the softmax."""
+"""Attention: the scores' factor, what they are made of, the mask."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -7,15 +7,16 @@ from typing import Any
 import numpy as np
 
 from ....row import TensorRow
+from ....topology import last_embedding, layer_input
 from ...emulation.formats import FORMATS
 from ...graph.contribution import Contribution
 from ...graph.steps import Rewritten
 from ...judgement.score_scale import gains
 from ...records import HALVES
-from ..hypothesis import Hypothesis, Number, Possibility, Told, by_layer, named, of_op
+from ..hypothesis import Hypothesis, Number, Possibility, by_layer, named, of_op
 from ..scene import Scene
 from .heads import by_head, merged
-from .tools import HALF, formula, held, in_half, is_fine
+from .tools import formula, layer_of
 
 Values = Any
 HUGE = 1e30
@@ -32,10 +33,6 @@ MASK = {
     "NumPy": "np.where(mask[:, None, None, :] == 1, scores, -1e9)",
     "C": "the loop over keys, which ends at the sequence's length",
 }
-SOFTMAX = {
-    "torch": "scores.softmax(dim=-1)", "JAX": "jax.nn.softmax(scores, axis=-1)",
-    "NumPy": "e = np.exp(scores - scores.max(-1)); e / e.sum(-1)", "C": "the loop that sums up exponentials",
-}  # fmt: skip
 
 
 def _factors(scene: Scene) -> dict[str, float]:
@@ -75,7 +72,7 @@ def softmax(x: Values, axis: int = -1, more: float = 0.0) -> Values:
     return e / (total + more * np.exp(-top) if more else total)
 
 
-def _keys(scene: Scene) -> Values:
+def keys(scene: Scene) -> Values:
     """(B, 1, 1, S) whether a key is a token."""
     return scene.case.batch.attention_mask.astype(bool)[:, None, None, :]
 
@@ -88,7 +85,7 @@ def _causal(S: int) -> Values:
     return np.tril(np.ones((S, S), bool))
 
 
-def _by(
+def probabilities_by(
     compute: Callable[[Scene, Values, Any], Values], axis: int | None = -1, *, padding: bool = True
 ) -> Callable[[Scene, TensorRow, Any], Rewritten]:
     """Probabilities that a softmax along an axis makes of scores, in which the mask may stand otherwise, with its way
@@ -120,26 +117,12 @@ def _exchanged(scene: Scene, row: TensorRow, _: Any) -> Rewritten | None:
     return Rewritten(Contribution(row.inputs, scores), padding=True)
 
 
-def _tempered(scene: Scene, row: TensorRow, factor: float) -> Rewritten | None:
-    """Where the scores were recorded: else it is the scores' factor."""
-    if row.inputs[0] not in scene.values:
-        return None
-    return _by(lambda scene, x, value: softmax(masked(value * x, _keys(scene))), None)(scene, row, factor)
-
-
-def _temperatures(scene: Scene) -> dict[str, float]:
-    """Factors of the scores in the softmax."""
-    root = math.sqrt(scene.case.config.head_size)
-    return {"log(2), as 2 to the power of the scores is": math.log(2), "1/log(2)": 1 / math.log(2),
-            "1/sqrt(head size)": 1 / root, "sqrt(head size)": root}  # fmt: skip
-
-
 def _multiplied(scene: Scene, row: TensorRow, _: Any) -> Rewritten | None:
     """Where scores of padding were recorded: else they are taken for 0, and a mask that is missing makes the same."""
     seen = scene.values.get(row.inputs[0])
-    if seen is None or not np.any(np.where(_keys(scene), 0.0, seen)):
+    if seen is None or not np.any(np.where(keys(scene), 0.0, seen)):
         return None
-    return _by(lambda scene, x, _: softmax(x * _keys(scene)), None)(scene, row, None)
+    return probabilities_by(lambda scene, x, _: softmax(x * keys(scene)), None)(scene, row, None)
 
 
 def _lengths(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
@@ -158,6 +141,9 @@ def _masks(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
     yield Possibility("the tokens of its own segment", "segment")
     yield Possibility("itself and later tokens: the causal mask is the wrong way round", "later")
     yield Possibility("earlier tokens and not itself", "earlier")
+    yield Possibility("later tokens and not itself", "after")
+    yield Possibility("earlier tokens, itself and the next one: the causal mask begins one place too late", "next")
+    yield Possibility("itself, later tokens and the one before", "before")
     yield Possibility("all tokens but itself", "others")
     yield Possibility("all tokens but the first", "not first")
     for i in (1, 2, 3, 4, 8):
@@ -166,41 +152,17 @@ def _masks(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
 
 def _otherwise_masked(scene: Scene, scores: Values, which: Any) -> Values:
     """A query that has no key left keeps all of them."""
-    at, keys = np.arange(scores.shape[-1]), _keys(scene)
+    at, tokens = np.arange(scores.shape[-1]), keys(scene)
     types = scene.case.batch.token_type_ids
     allowed = {
         "segment": (types[:, :, None] == types[:, None, :])[:, None],
         "later": at[:, None] <= at, "earlier": at[:, None] > at, "others": at[:, None] != at, "not first": at > 0,
+        "after": at[:, None] < at, "next": at[:, None] >= at - 1, "before": at[:, None] <= at + 1,
     }.get(which)  # fmt: skip
     if allowed is None:
         allowed = np.abs(at[:, None] - at) <= which
-    allowed = keys & allowed
-    return softmax(masked(scores, np.where(allowed.any(axis=-1, keepdims=True), allowed, keys)))
-
-
-def _functions(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
-    yield Possibility("the sigmoid of each score", "sigmoid")
-    yield Possibility("ReLU of each score", "relu")
-    yield Possibility("the softmax and then its logarithm", "log")
-    yield Possibility("the softmax twice", "twice")
-
-
-def _no_softmax(scene: Scene, scores: Values, which: str) -> Values:
-    keys = _keys(scene)
-    if which == "sigmoid":
-        return keys * 0.5 * (1 + np.tanh(scores / 2))
-    if which == "relu":
-        return keys * np.maximum(scores, 0)
-    made = softmax(masked(scores, keys))
-    if which == "log":
-        return np.log(np.where(keys, made, 1.0))
-    return softmax(masked(made, keys))
-
-
-def _with_epsilon(scene: Scene, scores: Values, epsilon: float) -> Values:
-    scores = masked(scores, _keys(scene))
-    e = np.exp(scores - scores.max(axis=-1, keepdims=True))
-    return e / (e.sum(axis=-1, keepdims=True) + epsilon)
+    allowed = tokens & allowed
+    return softmax(masked(scores, np.where(allowed.any(axis=-1, keepdims=True), allowed, tokens)))
 
 
 def _score_ways(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
@@ -268,6 +230,29 @@ def _query_scaled(scene: Scene, row: TensorRow, when: str) -> Rewritten:
     return formula(row, lambda x: factor * (made.compute(x) - bias) + bias)
 
 
+SCORED = (("query", "query"), ("key", "key"), ("query", "value"), ("value", "key"), ("value", "value"))
+READ = {"query": "queries", "key": "keys", "value": "values", "": "what the layer reads"}
+
+
+def _sources(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+    """A choice's value: the row's op, and what is in the place of its inputs' names, None as it is."""
+    for pair in SCORED:
+        yield Possibility(f"scores are of {' and '.join(READ[name] for name in pair)}", ("scores", *pair))
+    for name in ("query", "key", ""):
+        yield Possibility(f"probabilities weigh {READ[name]}", ("context", None, name))
+
+
+def _reads(scene: Scene, row: TensorRow, value: tuple[str, str | None, str]) -> Rewritten | None:
+    (op, *names), i = value, layer_of(row)
+    if row.op != op or i is None:
+        return None
+    inputs = []
+    for own, name in zip(row.inputs, names, strict=True):
+        found = layer_input(i, last_embedding(scene.case.config)) if name == "" else f"layer.{i}.{name}"
+        inputs.append(own if name is None else found)
+    return Rewritten(scene.forward(row)._replace(inputs=tuple(inputs), terms=None))
+
+
 def _over_queries(scene: Scene, row: TensorRow, _: Any) -> Rewritten:
     heads = scene.case.config.num_attention_heads
 
@@ -276,23 +261,6 @@ def _over_queries(scene: Scene, row: TensorRow, _: Any) -> Rewritten:
         return merged(probs.swapaxes(-1, -2) @ by_head(v, heads))
 
     return Rewritten(Contribution(row.inputs, context), padding=True)
-
-
-def _in_half(scene: Scene, row: TensorRow, _: Any) -> Rewritten | None:
-    """Scores and probabilities in float16, what is between them in float32."""
-    if not is_fine(scene):
-        return None
-    seen = scene.values.get(row.name)
-
-    def compute(scores: Values) -> Values:
-        scores = held(scores, HALF)
-        return in_half(softmax(masked(scores, _keys(scene))), seen)
-
-    return formula(row, compute)
-
-
-def _probabilities(told: Told) -> str:
-    return f"at {told.at}"
 
 
 PROBS = of_op("masked_softmax")
@@ -332,40 +300,24 @@ HYPOTHESES = (
         number=Number("c", 0.5, 200.0, lambda scene: {"50": 50.0, "30": 30.0, "20": 20.0, "10": 10.0}),
     ),
     Hypothesis(
-        "attention.other_mask", PROBS, _by(_otherwise_masked, padding=False),
-        lambda told: f"a token attends to {told.choice} {_probabilities(told)}; it attends to all tokens of its row",
+        "attention.reads", of_op("scores", "context"), _reads,
+        lambda told: f"{told.choice} ({told.at}); scores are of queries and keys, and probabilities weigh values",
+        {**SCALE, "torch": "the arguments of matmul"}, "read query and key, and then value", choices=_sources,
+    ),
+    Hypothesis(
+        "attention.other_mask", PROBS, probabilities_by(_otherwise_masked, padding=False),
+        lambda told: f"a token attends to {told.choice} at {told.at}; it attends to all tokens of its row",
         {**MASK, "torch": "another model's attn_mask"}, "mask padding, and nothing else", choices=_masks,
     ),
     Hypothesis(
-        "attention.other_function", PROBS, _by(_no_softmax, None),
-        lambda told: f"the probabilities {_probabilities(told)} are {told.choice}; they are the softmax over the keys",
-        SOFTMAX, "apply the softmax over the keys", choices=_functions,
-    ),
-    Hypothesis(
-        "attention.softmax_epsilon", PROBS, _by(_with_epsilon, None, padding=False),
-        lambda told: f"{told.number} is added to the sum of exponentials {_probabilities(told)}; nothing is",
-        {**SOFTMAX, "NumPy": "e / (e.sum(-1, keepdims=True) + 1e-6)"}, "divide by the sum of the exponentials alone",
-        number=Number("epsilon", 1e-7, 0.9, lambda scene: {
-            "1e-6": 1e-6, "1e-5": 1e-5, "1e-4": 1e-4, "1e-3": 1e-3, "0.01": 0.01, "0.1": 0.1,
-        }),
-    ),
-    Hypothesis(
-        "attention.temperature", PROBS, _tempered,
-        lambda told: f"the softmax {_probabilities(told)} is of the scores times {told.number}; these are "
-                     "scaled already",
-        {**SOFTMAX, "C": "exp2f(x) for expf(x), which wants x / log(2)"},
-        "give the softmax the scores as they are",
-        number=Number("factor", 1e-2, 1e2, _temperatures, own=lambda scene: 1.0),
-    ),
-    Hypothesis(
         "attention.mask_multiplied", PROBS, _multiplied,
-        lambda told: f"the mask multiplies the scores {_probabilities(told)}: padding has the score 0, which is not "
+        lambda told: f"the mask multiplies the scores at {told.at}: padding has the score 0, which is not "
                      "kept out",
         MASK, "set the scores of padding to the lowest number of the type",
     ),
     Hypothesis(
-        "attention.mask_length", PROBS, _by(_other_length, None),
-        lambda told: f"the softmax {_probabilities(told)} is over {told.choice}",
+        "attention.mask_length", PROBS, probabilities_by(_other_length, None),
+        lambda told: f"the softmax at {told.at} is over {told.choice}",
         {**MASK, "C": "the loop over keys: < length, not <= length"}, "attend to as many keys as there are tokens",
         choices=_lengths,
     ),
@@ -378,61 +330,32 @@ HYPOTHESES = (
         "probs @ v",
     ),
     Hypothesis(
-        "attention.mask_missing", PROBS, _by(lambda scene, x, _: softmax(x)),
-        lambda told: f"padding is attended to {_probabilities(told)}: no mask reaches the softmax, or one over the "
+        "attention.mask_missing", PROBS, probabilities_by(lambda scene, x, _: softmax(x)),
+        lambda told: f"padding is attended to at {told.at}: no mask reaches the softmax, or one over the "
                      "queries, which leaves real tokens the same",
         MASK, "add the mask, as (B, 1, 1, S), to the scores",
     ),
     Hypothesis(
-        "attention.mask_value", PROBS, _by(lambda scene, x, value: softmax(x + value * ~_keys(scene))),
-        lambda told: f"padding is kept out by {told.number} {_probabilities(told)}, which is too little",
+        "attention.mask_value", PROBS, probabilities_by(lambda scene, x, value: softmax(x + value * ~keys(scene))),
+        lambda told: f"padding is kept out by {told.number} at {told.at}, which is too little",
         MASK, "use the lowest number of the type, or -inf",
         number=Number("mask value", 1e-3, 1e3, lambda scene: {"-1": -1.0, "-10": -10.0, "-100": -100.0}, sign=-1),
     ),
     Hypothesis(
-        "attention.mask_inverted", PROBS, _by(lambda scene, x, _: softmax(masked(x, ~_keys(scene))), None),
-        lambda told: f"the mask is inverted {_probabilities(told)}: padding alone is attended to",
+        "attention.mask_inverted", PROBS, probabilities_by(lambda scene, x, _: softmax(masked(x, ~keys(scene))), None),
+        lambda told: f"the mask is inverted at {told.at}: padding alone is attended to",
         MASK, "1 is a token, 0 is padding",
     ),
     Hypothesis(
-        "attention.mask_after_softmax", PROBS, _by(lambda scene, x, _: softmax(x) * _keys(scene), None),
-        lambda told: f"the mask multiplies the probabilities {_probabilities(told)}, which then no longer add up to 1; "
+        "attention.mask_after_softmax", PROBS, probabilities_by(lambda scene, x, _: softmax(x) * keys(scene), None),
+        lambda told: f"the mask multiplies the probabilities at {told.at}, which then no longer add up to 1; "
                      "it belongs before the softmax",
         MASK, "mask the scores",
     ),
     Hypothesis(
         "attention.causal", PROBS,
-        _by(lambda scene, x, _: softmax(masked(x, _keys(scene) & _causal(x.shape[-1]))), padding=False),
-        lambda told: f"no token sees later ones {_probabilities(told)}: a causal mask, as in GPT",
+        probabilities_by(lambda scene, x, _: softmax(masked(x, keys(scene) & _causal(x.shape[-1]))), padding=False),
+        lambda told: f"no token sees later ones at {told.at}: a causal mask, as in GPT",
         {**MASK, "torch": "is_causal=True"}, "BERT attends in both directions",
-    ),
-    Hypothesis(
-        "attention.softmax_over_queries", PROBS,
-        _by(lambda scene, x, _: softmax(masked(x, _keys(scene)), -2), -2),
-        lambda told: f"the softmax goes over the queries {_probabilities(told)}; it goes over the keys, the last axis",
-        SOFTMAX, "the softmax's axis is the last one",
-    ),
-    Hypothesis(
-        "attention.softmax_over_heads", PROBS,
-        _by(lambda scene, x, _: softmax(masked(x, _keys(scene)), 1), 1),
-        lambda told: f"the softmax goes over the heads {_probabilities(told)}; it goes over the keys, the last axis",
-        SOFTMAX, "the softmax's axis is the last one",
-    ),
-    Hypothesis(
-        "attention.softmax_plus_one", PROBS,
-        _by(lambda scene, x, _: softmax(masked(x, _keys(scene)), more=1.0), padding=False),
-        lambda told: f"1 is added to the sum of exponentials {_probabilities(told)} (softmax1, add_zero_attn)",
-        SOFTMAX, "divide by the sum of the exponentials alone",
-    ),
-    Hypothesis(
-        "attention.softmax_half", PROBS, _in_half,
-        lambda told: f"the softmax {_probabilities(told)} is computed in float16, and the rest is not",
-        {**SOFTMAX, "torch": "scores.half().softmax(-1), or autocast around it"},
-        "give the softmax float32 numbers, or verify the model as what it is (--precision)", way_back=False,
-    ),
-    Hypothesis(
-        "attention.softmax_missing", PROBS, _by(lambda scene, x, _: x * _keys(scene), None),
-        lambda told: f"there is no softmax {_probabilities(told)}",
-        SOFTMAX, "apply the softmax over the keys",
     ),
 )  # fmt: skip

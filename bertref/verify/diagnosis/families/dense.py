@@ -12,7 +12,7 @@ from ...graph.contribution import Contribution
 from ...graph.steps import Rewritten
 from ..hypothesis import Hypothesis, Possibility, Told, by_layer, named, of_op
 from ..scene import Scene
-from .activations import FUNCTIONS
+from .activations import FUNCTIONS, elementwise
 from .tools import formula, found_at, gathered, held, is_fine, layer_of, places, with_others, with_parameters
 
 Values = Any
@@ -54,7 +54,15 @@ def _functions(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
 
 def _activated(scene: Scene, row: TensorRow, name: str) -> Rewritten:
     made = scene.forward(row)
-    return formula(row, lambda x: FUNCTIONS[name](made.compute(x)))
+    return formula(row, lambda x: elementwise(FUNCTIONS[name], made.compute(x)))
+
+
+def _input_activated(scene: Scene, row: TensorRow, name: str) -> Rewritten | None:
+    """Where the input was recorded: else it is as if that had another activation."""
+    made = scene.forward(row)
+    if row.inputs[0] not in scene.values:
+        return None
+    return formula(row, lambda x: made.compute(elementwise(FUNCTIONS[name], x)))
 
 
 def _left_out(scene: Scene, row: TensorRow, _: Any) -> Rewritten | None:
@@ -225,6 +233,13 @@ HYPOTHESES = (
         lambda told: f"{told.choice} is applied to {told.at}, which has no activation",
         {"torch": "an activation in the wrong module", "JAX": "activation= of a Dense layer",
          "NumPy": "a call too many", "C": "a call too many"},
+        "leave it out", choices=_functions,
+    ),
+    Hypothesis(
+        "dense.input_activated", DENSE, _input_activated,
+        lambda told: f"{told.choice} is applied to what {told.at} reads, which is read as it is",
+        {"torch": "an activation that forward calls twice", "JAX": "a call too many", "NumPy": "a call too many",
+         "C": "a call too many"},
         "leave it out", choices=_functions,
     ),
     Hypothesis(

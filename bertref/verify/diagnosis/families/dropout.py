@@ -1,4 +1,5 @@
-"""Dropout that is on where a model is asked: each element is either 0 or 1 / (1 - p) times what it was, by chance.
+"""Dropout that is on where a model is asked: each element is either 0 or 1 / (1 - p) times what it was, by chance, in
+what was recorded or in what the next step reads.
 
 Which of the two it is can be told from what the subject recorded; p is the same everywhere. What the probabilities of
 attention lost can't be told, nor what gradients did. Dropout of the first form is nothing by chance when it is off: a
@@ -26,8 +27,12 @@ READERS = ("nsp.logits", "classifier.logits")
 """Dense rows before which what was pooled is dropped out."""
 
 
+RECORDED = named("embeddings.norm", "probs", "attention_output", "ffn_act", "ffn_output")
+"""What is dropped out, as it is called where it is recorded after that."""
+
+
 def _applies(row: TensorRow) -> bool:
-    return row.name in PROJECTIONS or (row.op == "residual" and row.name.startswith("layer."))
+    return row.name in PROJECTIONS or (row.op == "residual" and row.name.startswith("layer.")) or RECORDED(row)
 
 
 def _dropped(scene: Scene, row: TensorRow, p: float) -> Rewritten | None:
@@ -37,7 +42,19 @@ def _dropped(scene: Scene, row: TensorRow, p: float) -> Rewritten | None:
     seen, factor = np.asarray(seen, np.float64), 1 / (1 - p)
     if scene.precision != "float64":
         factor = float(np.float32(factor))
+    if RECORDED(row):
+        return _itself(scene, row, seen, factor)
     return _sum(row, seen, factor) if row.op == "residual" else _dense(scene, row, seen, factor)
+
+
+def _itself(scene: Scene, row: TensorRow, seen: Values, factor: float) -> Rewritten:
+    made = scene.forward(row)
+
+    def compute(*inputs: Values) -> Values:
+        kept = factor * made.compute(*inputs)
+        return np.where(np.abs(seen - kept) < np.abs(seen), kept, 0.0)
+
+    return Rewritten(Contribution(row.inputs, compute))
 
 
 def _sum(row: TensorRow, seen: Values, factor: float) -> Rewritten:

@@ -1,8 +1,9 @@
 """Embeddings: positions, token types, the factor of words, and inputs that were exchanged."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import combinations, permutations
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from ...graph.steps import Rewritten
 from ..hypothesis import Hypothesis, Number, Possibility, all_rows, named, of_op
 from ..scene import Scene
 from .attention import HUGE, MASK, softmax
+from .norms import normed
 from .tools import formula, sum_of, with_parameters
 
 Values = Any
@@ -85,6 +87,25 @@ def _restarted(scene: Scene, start: str) -> Values:
     return np.where(types != 0, np.maximum(places - (first if start == "first" else zeros), 0), places)
 
 
+def _counts(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+    yield Possibility("all tokens of a row have the row's number in the batch", "row")
+    counted = "tokens are counted through the whole batch"
+    yield Possibility(f"{counted}, without padding, and begin anew after as many as a row of the batch is long", "anew")
+    yield Possibility(f"{counted}, without padding, and stay at the table's last row", "packed")
+    yield Possibility(f"{counted}, with its padding, and stay at the table's last row", "padded")
+
+
+def _through_batch(scene: Scene, way: str) -> Values:
+    mask, config = scene.case.batch.attention_mask.astype(np.int64), scene.case.config
+    if way == "row":
+        at = np.broadcast_to(np.arange(len(mask))[:, None], mask.shape)
+    else:
+        counted = np.ones_like(mask) if way == "padded" else mask
+        at = (np.cumsum(counted) - counted.reshape(-1)).reshape(mask.shape)
+    at = at % mask.shape[1] if way == "anew" else at
+    return np.minimum(at + config.first_position, config.max_position_embeddings - 1)
+
+
 def _reversed(scene: Scene, _: Any) -> Values:
     mask = scene.case.batch.attention_mask
     return np.maximum(mask.sum(axis=1, keepdims=True) - 1 - _columns(scene), 0) + scene.case.config.first_position
@@ -152,27 +173,72 @@ def _without(name: str) -> Callable[[Scene, TensorRow, Any], Rewritten]:
     return make
 
 
+def _short(names: Sequence[str]) -> str:
+    return " and ".join(name.removeprefix("embeddings.") for name in names)
+
+
 def _parts(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+    """A choice's value: of some parts, how often each is added; or two whose product is; or nothing, for the mean."""
     for name in row.inputs:
-        short = name.removeprefix("embeddings.")
-        yield Possibility(f"{short} embeddings are added twice", (name, 2))
-        yield Possibility(f"{short} embeddings are subtracted", (name, -1))
-    yield Possibility("the embeddings are averaged, not added", ("", len(row.inputs)))
+        yield Possibility(f"{_short([name])} embeddings are added twice", ((name, 2),))
+        yield Possibility(f"{_short([name])} embeddings are subtracted", ((name, -1),))
+    for twice, without in permutations(row.inputs, 2):
+        words = f"{_short([twice])} embeddings are added twice, and {_short([without])} embeddings are not"
+        yield Possibility(words, ((twice, 2), (without, 0)))
+    for two in combinations(row.inputs, 2):
+        yield Possibility(f"{_short(two)} embeddings are multiplied by each other, not added", two)
+    yield Possibility("the embeddings are averaged, not added", ())
 
 
-def _counted(scene: Scene, row: TensorRow, value: tuple[str, int]) -> Rewritten | None:
-    """The sum with one of its parts times a number, or the mean of all."""
-    which, number = value
-    if not which:
+def _counted(scene: Scene, row: TensorRow, value: tuple[Any, ...]) -> Rewritten | None:
+    if not value:
         return formula(row, lambda *parts: sum(parts) / len(parts))
-    if which not in row.inputs:
+    if not isinstance(value[0], str):
+        times = dict(value)
+        return sum_of(row, times) if times.keys() <= set(row.inputs) else None
+    if not set(value) <= set(row.inputs):
         return None
-    return sum_of(row, {which: number})
+    i, j = (row.inputs.index(name) for name in value)
+    return formula(row, lambda *parts: parts[i] * parts[j] + sum(
+        part for k, part in enumerate(parts) if k not in (i, j)))  # fmt: skip
+
+
+def _normed_parts(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+    parts = scene.rows[TOTAL_NAME].inputs
+    for number in range(1, len(parts)):
+        for some in combinations(parts, number):
+            yield Possibility(_short(some), some)
+
+
+def _norm_of_parts(scene: Scene, row: TensorRow, some: tuple[str, ...]) -> Rewritten | None:
+    """The norm of some parts of the sum, and the others added to it."""
+    parts = scene.rows[TOTAL_NAME].inputs
+    if row.inputs != (TOTAL_NAME,) or not set(some) <= set(parts):
+        return None
+    gamma, beta = (scene.params[name] for name, _ in row.parameters)
+    eps = scene.case.numerics.layer_norm_eps
+
+    def compute(*given: Values) -> Values:
+        inside, after = ([x for x, name in zip(given, parts, strict=True) if (name in some) is which]
+                         for which in (True, False))  # fmt: skip
+        return normed(sum(inside), eps) * gamma + beta + sum(after)
+
+    return Rewritten(Contribution(parts, compute))
 
 
 def _scaled_words(scene: Scene, row: TensorRow, value: float) -> Rewritten:
     made, factor = scene.forward(row), value if scene.precision == "float64" else float(np.float32(value))
     return Rewritten(Contribution((), lambda: factor * made.compute()))
+
+
+def _rows(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+    yield Possibility("first", 0)
+    yield Possibility("last", -1)
+
+
+def _of_row(scene: Scene, row: TensorRow, which: int) -> Rewritten | None:
+    ids = scene.replay.graph.arithmetic.ids(row)
+    return _looked_up(lambda scene, _: ids[which])(scene, row, None)
 
 
 def _one_type(scene: Scene, type: int) -> Values:
@@ -214,7 +280,8 @@ def _exchanged(scene: Scene, row: TensorRow, _: Any) -> Rewritten | None:
     return Rewritten(Contribution(row.inputs, lambda scores: softmax(scores + kept_out)), padding=True)
 
 
-POSITION, TYPE, TOTAL = named("embeddings.position"), named("embeddings.token_type"), named("embeddings.sum")
+TOTAL_NAME = "embeddings.sum"
+POSITION, TYPE, TOTAL = named("embeddings.position"), named("embeddings.token_type"), named(TOTAL_NAME)
 
 HYPOTHESES = (
     Hypothesis(
@@ -254,6 +321,12 @@ HYPOTHESES = (
         lambda told: "all tokens have position 0", POSITIONS, "number the positions 0 to S - 1",
     ),
     Hypothesis(
+        "embeddings.positions_through_batch", POSITION, _looked_up(_through_batch),
+        lambda told: f"positions: {told.choice}; each row is counted by itself",
+        {**POSITIONS, "torch": "torch.arange(B)[:, None].expand(B, S)", "C": "the index of a token in a packed batch"},
+        "number the positions of each row 0 to S - 1", choices=_counts,
+    ),
+    Hypothesis(
         "embeddings.positions_reversed", POSITION, _looked_up(_reversed),
         lambda told: "positions are counted from the last token backwards", POSITIONS,
         "number the positions 0 to S - 1",
@@ -277,6 +350,12 @@ HYPOTHESES = (
         lambda told: f"the second segment begins {told.choice}; it begins after the first [SEP]",
         {**TYPES, "NumPy": "np.cumsum(ids == sep, axis=1)"}, "the first [SEP] has type 0, what follows it 1",
         choices=_starts_of_second,
+    ),
+    Hypothesis(
+        "embeddings.of_one_row", named("embeddings.word", "embeddings.token_type"), _of_row,
+        lambda told: f"all rows of the batch have at {told.at} what the {told.choice} one has",
+        {**TYPES, "torch": "input_ids[0], token_type_ids[0]", "NumPy": "type_table[token_type_ids[0]]"},
+        "look each row's own ids up", choices=_rows,
     ),
     Hypothesis(
         "embeddings.padding_row", named("embeddings.word", "mlm.logits"), _without_padding_row,
@@ -307,6 +386,14 @@ HYPOTHESES = (
     Hypothesis(
         "embeddings.parts", TOTAL, _counted, lambda told: told.choice, SUM,
         "add words, positions and token types, each once", choices=_parts,
+    ),
+    Hypothesis(
+        "embeddings.norm_of_parts", named("embeddings.norm"), _norm_of_parts,
+        lambda told: f"the norm of the embeddings is of {told.choice} embeddings alone, and the others are added to "
+                     "it; it is the norm of the sum",
+        {**SUM, "torch": "LayerNorm(words) + positions + types"},
+        "add words, positions and token types, then normalise",
+        choices=_normed_parts,
     ),
     Hypothesis(
         "embeddings.words_scaled", named("embeddings.word"), _scaled_words,

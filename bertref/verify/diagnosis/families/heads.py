@@ -8,7 +8,7 @@ import numpy as np
 from ....row import TensorRow
 from ...graph.contribution import Contribution
 from ...graph.steps import Rewritten
-from ..hypothesis import Hypothesis, Possibility, by_layer, of_op
+from ..hypothesis import Hypothesis, Possibility, Told, by_layer, of_op
 from ..scene import Scene
 
 Values = Any
@@ -41,10 +41,16 @@ def merged(x: Values) -> Values:
     return x.transpose(0, 2, 1, 3).reshape(x.shape[0], x.shape[2], -1)
 
 
-def _split(split: Split) -> Callable[[Scene, TensorRow, Any], Rewritten]:
-    """All three projections are split so; positions that are mixed need what was recorded on padding, too."""
+def _merges(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+    yield Possibility("", "")
+    yield Possibility("put side by side again in the same way", "same")
 
-    def make(scene: Scene, row: TensorRow, _: Any) -> Rewritten:
+
+def _split(split: Split, back: Callable[[Values], Values]) -> Callable[[Scene, TensorRow, Any], Rewritten]:
+    """All three projections are split so, and put side by side as they should be, or `back` where they came from;
+    positions that are mixed need what was recorded on padding, too."""
+
+    def make(scene: Scene, row: TensorRow, way: str | None) -> Rewritten:
         heads, scale = scene.case.config.num_attention_heads, scene.replay.graph.arithmetic.scale
         first, second = row.inputs
 
@@ -53,11 +59,53 @@ def _split(split: Split) -> Callable[[Scene, TensorRow, Any], Rewritten]:
             return split(q, heads) @ split(k, heads).swapaxes(-1, -2) * scale
 
         def context(probs: Values, v: Values) -> Values:
-            return merged(probs @ split(scene.raw(second, v), heads))
+            return (back if way else merged)(probs @ split(scene.raw(second, v), heads))
 
-        return Rewritten(Contribution(row.inputs, scores if row.op == "scores" else context), padding=True)
+        made = Contribution(row.inputs, scores if row.op == "scores" else context)
+        return Rewritten(made, padding=split is untransposed)
 
     return make
+
+
+def _with_merge(told: Told) -> str:
+    return f"{told.in_layers}{told.choice and ', and '}{told.choice}"
+
+
+def _slices(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+    yield Possibility("i times the head size, and end one channel too early", "short")
+    yield Possibility("i times the head size, and end one channel too late", "long")
+    yield Possibility("i times the head size plus 1", "shifted")
+    yield Possibility("i times the number of heads", "heads")
+    yield Possibility("i", "one")
+
+
+def _channels(scene: Scene, way: str) -> tuple[Values, Values]:
+    """(A, D) the channels of each head, and which of these there are."""
+    A, D = scene.case.config.num_attention_heads, scene.case.config.head_size
+    step, first = {"heads": A, "one": 1}.get(way, D), 1 if way == "shifted" else 0
+    size = D - 1 if way == "short" else D + 1 if way == "long" else D
+    at = first + step * np.arange(A)[:, None] + np.arange(size)
+    return np.minimum(at, A * D - 1), at < A * D
+
+
+def _sliced(scene: Scene, row: TensorRow, way: str) -> Rewritten | None:
+    """Where heads overlap, the later one's context stands; where there is none, 0."""
+    (at, inside), scale = _channels(scene, way), scene.replay.graph.arithmetic.scale
+    if not inside.any(axis=-1).all():
+        return None
+
+    def cut(x: Values) -> Values:
+        return (x[..., at] * inside).transpose(0, 2, 1, 3)
+
+    def context(probs: Values, v: Values) -> Values:
+        writer, written = np.zeros(v.shape[-1], np.int64), np.zeros(v.shape[-1])
+        writer[at[inside]], written[at[inside]] = np.flatnonzero(inside), 1
+        return merged(probs @ cut(v))[..., writer] * written
+
+    def scores(q: Values, k: Values) -> Values:
+        return cut(q) @ cut(k).swapaxes(-1, -2) * scale
+
+    return Rewritten(Contribution(row.inputs, scores if row.op == "scores" else context))
 
 
 def _merge(merge: Callable[[Values], Values]) -> Callable[[Scene, TensorRow, Any], Rewritten]:
@@ -105,15 +153,23 @@ def _merged_minor(x: Values) -> Values:
 
 HYPOTHESES = (
     Hypothesis(
-        "heads.split_order", of_op("scores", "context"), _split(untransposed),
-        lambda told: f"heads are cut out of the channels by a reshape without a transpose {told.in_layers}, "
-                     "which mixes positions",
+        "heads.split_order", of_op("scores", "context"), _split(untransposed, _side_by_side),
+        lambda told: "heads are cut out of the channels by a reshape without a transpose, which mixes positions, "
+                     f"{_with_merge(told)}",
         WHERE, "reshape to (B, S, heads, size), then exchange the two axes in the middle", together=by_layer,
+        choices=_merges,
     ),
     Hypothesis(
-        "heads.minor", of_op("scores", "context"), _split(minor),
-        lambda told: f"heads are cut out of every n-th channel {told.in_layers}; a head's channels are neighbours",
-        WHERE, "reshape to (B, S, heads, size), not (B, S, size, heads)", together=by_layer,
+        "heads.minor", of_op("scores", "context"), _split(minor, _merged_minor),
+        lambda told: f"heads are cut out of every n-th channel {_with_merge(told)}; a head's channels are neighbours",
+        WHERE, "reshape to (B, S, heads, size), not (B, S, size, heads)", together=by_layer, choices=_merges,
+    ),
+    Hypothesis(
+        "heads.slices", of_op("scores", "context"), _sliced,
+        lambda told: f"the channels of head i, counted from 0, begin at {told.choice} ({told.in_layers}); they are i "
+                     "times the head size and as many from there as a head has",
+        {**WHERE, "NumPy": "x[..., i * size : (i + 1) * size]"}, "give head i the channels from i times the head size",
+        choices=_slices, together=by_layer,
     ),
     Hypothesis(
         "heads.merge_order", of_op("context"), _merge(_side_by_side),

@@ -12,7 +12,7 @@ from ...graph.axes import kind
 from ...graph.steps import Rewritten
 from ..hypothesis import Hypothesis, Number, Possibility, Told, of_op
 from ..scene import Scene
-from .tools import HALF, by, formula, held, in_half, is_fine, layer_of, with_others
+from .tools import HALF, by, formula, found_at, held, in_half, is_fine, layer_of, places, with_others
 
 Values = Any
 EPSILONS = (1e-12, 1e-8, 1e-7, 1e-6, 1e-5, 1e-3)
@@ -102,6 +102,7 @@ def _listed(ways: Mapping[str, Affine]) -> Callable[[Scene, TensorRow], Iterator
 def _divisors(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
     yield Possibility("the length of the centred row, a sum of squares", "length")
     yield Possibility("the mean of what is centred, without its signs", "absolute")
+    yield Possibility("the root of the mean square of what is not centred", "mean square")
 
 
 def _divided(scene: Scene, row: TensorRow, by: str) -> Rewritten:
@@ -109,6 +110,8 @@ def _divided(scene: Scene, row: TensorRow, by: str) -> Rewritten:
         centred = _centred(x)
         if by == "absolute":
             return centred / np.mean(np.abs(centred), axis=-1, keepdims=True)
+        if by == "mean square":
+            return centred / np.sqrt(np.mean(x * x, axis=-1, keepdims=True) + eps)
         return centred / np.sqrt(np.sum(centred * centred, axis=-1, keepdims=True) + eps)
 
     return _by_formula(other)(scene, row, None)
@@ -120,23 +123,88 @@ def _twice(scene: Scene, row: TensorRow, _: Any) -> Rewritten:
     return formula(row, lambda x: normed(normed(x, eps) * gamma + beta, eps) * gamma + beta)
 
 
+OWN: dict[str, Callable[[Values, Values], Values]] = {
+    "x, of which the mean is not subtracted, divided by the root of the variance":
+        lambda x, root: x / root,
+    "x plus its mean, divided by the root of the variance":
+        lambda x, root: (x + x.mean(axis=-1, keepdims=True)) / root,
+    "x less its sum, divided by the root of the variance":
+        lambda x, root: (x - x.sum(axis=-1, keepdims=True)) / root,
+    "x less its mean, times the root of the variance":
+        lambda x, root: _centred(x) * root,
+    "x less the quotient of its mean and the root of the variance":
+        lambda x, root: x - x.mean(axis=-1, keepdims=True) / root,
+}  # fmt: skip
+"""What is normalised, of x and the root of its variance plus epsilon."""
+
+
+def _formulas(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+    return (Possibility(words, words) for words in OWN)
+
+
+def _other_formula(scene: Scene, row: TensorRow, words: str) -> Rewritten:
+    return _by_formula(lambda x, eps: OWN[words](x, np.sqrt(_variance(x) + eps)))(scene, row, None)
+
+
+Statistic = tuple[tuple[int, ...], str, bool]
+"""Over which axes, which one, and whether over tokens alone; else over what was recorded on padding, too."""
+WHICH = {
+    "both": "mean and variance over {}", "own mean": "the mean over {}, and the variance over the channels",
+    "mean": "the mean over {}, and the mean square of what that leaves over the channels",
+    "variance": "the mean square, of what is centred over the channels, over {}",
+    "own variance": "the variance, around a mean of its own, over {}",
+}  # fmt: skip
+"""What is taken over the axes."""
+
+
 def _axes(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
-    yield Possibility("the positions", (-2,))
-    yield Possibility("positions and channels together", (-2, -1))
-    yield Possibility("everything", (0, -2, -1))
+    over = {"the positions": (-2,), "positions and channels together": (-2, -1), "the rows": (0,)}
+    all_rows = {"rows and positions": (0, -2), "everything": (0, -2, -1)}
+    for which, taken in WHICH.items():
+        for words, axes in {**over, **all_rows}.items():
+            yield Possibility(taken.format(words), (axes, which, False))
+        for words, axes in all_rows.items():
+            yield Possibility(taken.format(f"{words} without padding"), (axes, which, True))
 
 
-def _over(scene: Scene, row: TensorRow, axes: tuple[int, ...]) -> Rewritten:
-    """Of what was recorded, on padding, too."""
+def _over(scene: Scene, row: TensorRow, value: Statistic) -> Rewritten | None:
+    axes, which, tokens = value
+    if row.axes not in ("B S H", "B P H"):
+        return None
     gamma, beta = (scene.params[name] for name, _ in row.parameters)
-    eps = scene.case.numerics.layer_norm_eps
+    eps, shape = scene.case.numerics.layer_norm_eps, scene.replay.graph.axes(row.name).shape
+    inside = np.ones((*shape[:2], 1))
+    if tokens and row.axes == "B S H":
+        inside = scene.case.batch.attention_mask[..., None].astype(np.float64)
+
+    def mean(x: Values, other: bool) -> Values:
+        if not other:
+            return x.mean(axis=-1, keepdims=True)
+        count = np.broadcast_to(inside, shape).sum(axis=axes, keepdims=True)
+        return (x * inside).sum(axis=axes, keepdims=True) / np.maximum(count, 1)
 
     def compute(x: Values) -> Values:
-        x = scene.raw(row.inputs[0], x)
-        centred = x - x.mean(axis=axes, keepdims=True)
-        return centred / np.sqrt((centred * centred).mean(axis=axes, keepdims=True) + eps) * gamma + beta
+        x = x if tokens and row.axes == "B S H" else scene.raw(row.inputs[0], x)
+        centred = x - mean(x, which in ("both", "mean", "own mean"))
+        spread = centred if which in ("both", "mean", "variance") else x - mean(x, which == "own variance")
+        root = np.sqrt(mean(spread * spread, which in ("both", "variance", "own variance")) + eps)
+        return centred / root * gamma + beta
 
-    return replace(formula(row, compute), padding=True)
+    return replace(formula(row, compute), padding=not tokens)
+
+
+def _sources(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+    yield from places(scene, row)
+    if row.name == "embeddings.norm":
+        yield Possibility("the words' embeddings", ("", 0, "embeddings.word"))
+
+
+def _reads(scene: Scene, row: TensorRow, place: tuple[str, int, str]) -> Rewritten | None:
+    """Where its input was recorded: else it is as if that were another."""
+    found = found_at(scene, row, place)
+    if found is None or found == row.inputs[0] or row.inputs[0] not in scene.values or row.axes != "B S H":
+        return None
+    return _by_formula(normed)(scene, replace(row, inputs=(found,)), None)
 
 
 def _in_half(scene: Scene, row: TensorRow, _: Any) -> Rewritten | None:
@@ -255,10 +323,23 @@ HYPOTHESES = (
     ),
     Hypothesis(
         "norm.axes", NORM, _over,
-        lambda told: f"{_verb(told, 'normalises', 'normalise')} over {told.choice}; a norm is over "
-                     "the channels of each token",
+        lambda told: f"{_verb(told, 'takes', 'take')} {told.choice}; mean and variance are over the channels of "
+                     "each token",
         {**WHERE, "torch": "nn.LayerNorm((S, H)), x.mean() without an axis", "JAX": "axis= of mean and var"},
         "mean and variance over the last axis alone", choices=_axes,
+    ),
+    Hypothesis(
+        "norm.formula", NORM, _other_formula,
+        lambda told: f"{_verb(told, 'makes', 'make')} of x: {told.choice}; it is x less its mean, divided by the root "
+                     "of the variance",
+        WHERE, "normalise to (x - mean) / sqrt(variance + epsilon)", choices=_formulas,
+    ),
+    Hypothesis(
+        "norm.reads", NORM, _reads,
+        lambda told: f"{_verb(told, 'is', 'are')} of {told.choice}; "
+                     "that is not what the reference normalises",
+        {"torch": "the argument in forward", "JAX": "the argument", "NumPy": "the argument", "C": "the pointer"},
+        "normalise the tensor that the reference normalises", choices=_sources,
     ),
     Hypothesis(
         "norm.rms", NORM,

@@ -30,6 +30,14 @@ def _from(scene: Scene, row: TensorRow, place: tuple[str, int, str]) -> Rewritte
     return Rewritten(Contribution((row.inputs[0], found), lambda branch, other: branch + other))
 
 
+def _also(scene: Scene, row: TensorRow, place: tuple[str, int, str]) -> Rewritten | None:
+    """With another tensor in the sum, or the branch once more."""
+    found = found_at(scene, row, place)
+    if found is None or found == row.inputs[1]:
+        return None
+    return Rewritten(Contribution((*row.inputs, found), lambda branch, stream, other: branch + stream + other))
+
+
 def _times(scene: Scene, row: TensorRow, value: float) -> Rewritten:
     return Rewritten(Contribution(row.inputs, lambda branch, stream: branch + value * stream))
 
@@ -75,16 +83,23 @@ def _weights(scene: Scene, name: str) -> tuple[str, ...]:
     return tuple(one for one, _ in scene.rows[name].parameters)
 
 
-def _inside_branch(scene: Scene, row: TensorRow, _: Any) -> Rewritten | None:
-    """norm(branch) + stream. The norm reads the branch alone, and the tensor after it is the sum."""
+def _unread(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+    yield Possibility("", "")
+    yield Possibility("beside a sum that nothing reads", "beside")
+
+
+def _inside_branch(scene: Scene, row: TensorRow, way: str | None) -> Rewritten | None:
+    """norm(branch) + stream. The norm reads the branch alone, and the tensor after it is the sum. What stands for the
+    sum before it is the branch, or the sum itself."""
+    if way and row.op == "residual":
+        return None
     if row.op == "residual":
         return Rewritten(Contribution(row.inputs[:1], lambda branch: branch))
     source = scene.rows[row.inputs[0]]
     if source.op != "residual":
         return None
-    return Rewritten(
-        Contribution((source.name, source.inputs[1]), lambda branch, stream: _normed(scene, row.name, branch) + stream)
-    )
+    inputs = source.inputs if way else (source.name, source.inputs[1])
+    return Rewritten(Contribution(inputs, lambda branch, stream: _normed(scene, row.name, branch) + stream))
 
 
 def _half(row: TensorRow) -> str:
@@ -145,6 +160,12 @@ HYPOTHESES = (
         WHERE, "add the sublayer's input", choices=places,
     ),
     Hypothesis(
+        "residual.also", RESIDUAL, _also,
+        lambda told: f"{told.choice} is added at {told.at}, too; the sum is of a sublayer's output and its input, each "
+                     "once",
+        WHERE, "add the sublayer's input once", choices=places,
+    ),
+    Hypothesis(
         "residual.scaled", RESIDUAL, _times,
         lambda told: f"the residual connection at {told.at} is multiplied by {told.number}; it is added as it is",
         WHERE, "add the sublayer's input once",
@@ -175,9 +196,9 @@ HYPOTHESES = (
     Hypothesis(
         "residual.norm_inside_branch",
         lambda row: row.name.startswith("layer.") and row.op in ("residual", "layer_norm"), _inside_branch,
-        lambda told: f"the norm stands inside the branch, norm(sublayer) + input, {told.in_layers}; BERT's is "
-                     "norm(sublayer + input)",
-        NORM, "normalise the sum", together=_half,
+        lambda told: f"the norm stands inside the branch, norm(sublayer) + input, {told.in_layers}"
+                     f"{told.choice and ', '}{told.choice}; BERT's is norm(sublayer + input)",
+        NORM, "normalise the sum", together=_half, choices=_unread,
     ),
     Hypothesis(
         "residual.norm_first", named("query", "key", "value", "ffn_pre", "attention_sum", "ffn_sum", "output"),

@@ -33,11 +33,13 @@ STEP = TensorRow("update", "optimizer_step", (), (), "", "", "update", ())
 @dataclass(frozen=True)
 class Back:
     """A row's way back, computed otherwise: the gradients of its inputs, () is as before; and those of its parameters,
-    by their names, None is as before. `padding`: padded positions have a gradient then."""
+    by their names, None is as before. `padding`: padded positions have a gradient then; `slots`: so have unused slots of
+    predictions."""
 
     inputs: tuple[Contribution, ...] = ()
     parameters: Mapping[str, Contribution] | None = None
     padding: bool = False
+    slots: bool = False
 
 
 Made = Rewritten | Back | Updater
@@ -100,7 +102,7 @@ class Scene:
                 parameters = before.parameters if made.parameters is None else made.parameters
                 graph = graph.rewritten({
                     base: replace(before, backward=made.inputs or before.backward, parameters=parameters,
-                                  padding=made.padding)
+                                  padding=made.padding, slots=made.slots)
                 })  # fmt: skip
         other = copy(self)
         other.replay, other._ratios = replay if graph is self.replay.graph else replay.on(graph), {}

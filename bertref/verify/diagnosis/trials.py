@@ -169,8 +169,14 @@ class Trials:
             return None
         if changed.ratio(self._first) > min(most_left(before), SHARE * before):
             return None
-        found = self._scope(TriedHypothesis(hypothesis, choice, number, tuple(group), {}, len(group)))
-        return found if found and found.after <= SHARE * found.before else None
+        groups = [group]
+        if len(inside) == 1 and not hypothesis.whole:  # of several rows, those of each kind are tried by themselves
+            groups.append([name for name in group if kind(name) == kind(inside[0])])
+        for names in groups:
+            found = self._scope(TriedHypothesis(hypothesis, choice, number, tuple(names), {}, len(names)))
+            if found is not None and found.after <= SHARE * found.before:
+                return found
+        return None
 
     def _number(self, hypothesis: Hypothesis, free: Number, inside: list[str]) -> Fitted | None:
         if free.read is not None:

@@ -10,6 +10,7 @@ from bertref.verify.cases.another import another
 from bertref.verify.diagnosis.diagnose import diagnose
 from bertref.verify.diagnosis.families import HYPOTHESES
 from bertref.verify.diagnosis.families.attention import softmax
+from bertref.verify.diagnosis.families.backward_slopes import TANH_FORM
 from bertref.verify.diagnosis.hypothesis import Hypothesis
 from bertref.verify.diagnosis.scene import STEP
 from bertref.verify.diagnosis.trials import rewritten
@@ -82,8 +83,11 @@ def test_every_hypothesis_is_complete() -> None:
     assert {one.id for one in HYPOTHESES if one.number and not one.integers} == NUMBERS.keys()
 
 
-def found_again(hypothesis: Hypothesis, words: str, value: Any, rows: Collection[str] = ()) -> None:
-    found = diagnosed(hypothesis, value, rows=rows, case=CASES.get(hypothesis.id, {}))
+def found_again(
+    hypothesis: Hypothesis, words: str, value: Any, rows: Collection[str] = (), case: dict[str, Any] | None = None
+) -> None:
+    case = CASES.get(hypothesis.id, {}) if case is None else case
+    found = diagnosed(hypothesis, value, rows=rows, case=case)
     assert found.outcome == "named", (hypothesis.id, words, found)
     assert (found.causes[0].id, found.left) == (hypothesis.id, ())
     if hypothesis.number is None:
@@ -116,6 +120,12 @@ def test_every_hypothesis_is_found_again(hypothesis: Hypothesis) -> None:
             found_again(hypothesis, choice.words, choice.value, ROWS.get(hypothesis.id, ()))
             tried += 1
     assert tried
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", [*TANH_FORM, "the exact GELU"])
+def test_a_derivative_of_gelus_tanh_form_is_found_again(words: str) -> None:
+    found_again(by_id("backward.activation_slope"), words, words, case={"dialect": "google"})
 
 
 def test_a_parameter_that_nothing_reads_any_more_keeps_its_part() -> None:

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from ....row import TensorRow
+from ...graph.arithmetic import RowArithmetic
 from ...graph.axes import kind
-from ...graph.contribution import Contribution
+from ...graph.contribution import Contribution, added
 from ..hypothesis import Hypothesis, Possibility, Told, all_rows
 from ..scene import BACK, START, Back, Scene
-from .activations import FUNCTIONS, own, slope_of
 from .heads import by_head, merged
-from .tools import inputs_times, rows_of, scaled
+from .tools import inputs_times, number_of_rows, rows_of, scaled
 
 Values = Any
 Make = Callable[[Scene, TensorRow, Any], Any]
@@ -42,7 +42,7 @@ def _parameter(scene: Scene, row: TensorRow, i: int, change: Callable[[Values], 
     return Back((), {**parts, name: changed})
 
 
-def _names(told: Told) -> str:
+def names_of(told: Told) -> str:
     return told.at.replace(f"{BACK} ", "")
 
 
@@ -79,95 +79,6 @@ def _without_gradient(shared: bool) -> Make:
 
 # -- derivatives -------------------------------------------------------------------------------------------------------
 
-SLOPES = {
-    "GELU's tanh form": "gelu_tanh", "the exact GELU": "gelu_erf", "ReLU": "relu", "GELU's sigmoid form": "quick_gelu",
-}  # fmt: skip
-
-
-def _slopes(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
-    for words, name in SLOPES.items():
-        if name != own(scene, scene.rows[scene.made_by(row)]):
-            yield Possibility(words, slope_of(FUNCTIONS[name]))
-    yield Possibility("GELU's with half of the product rule, without x times the normal density", _share)
-    yield Possibility("GELU's with a normal density that isn't divided by sqrt(2 pi)", _by_density(np.sqrt(2 * np.pi)))
-    yield Possibility("GELU's with x times the normal density taken off, not added", _by_density(-1.0))
-    yield Possibility("GELU's with the normal density, without x", _without_x)
-
-
-def _by_density(factor: float) -> Callable[[Values], Values]:
-    """Φ(x) and x times the normal density, multiplied by a factor."""
-    return lambda x: _share(x) + factor * x * _density(x)
-
-
-def _without_x(x: Values) -> Values:
-    return _share(x) + _density(x)
-
-
-def _density(x: Values) -> Values:
-    return np.exp(-x * x / 2) / np.sqrt(2 * np.pi)
-
-
-def _share(x: Values) -> Values:
-    """Φ(x): GELU(x) / x, with its limit at 0."""
-    x = np.where(x == 0, 1e-12, x)
-    return FUNCTIONS["gelu_erf"](x) / x
-
-
-def _by_slope(scene: Scene, row: TensorRow, slope: Callable[[Values], Values]) -> Back:
-    x = row.inputs[0]
-    return Back((Contribution((f"grad:{scene.made_by(row)}", x), lambda d, x: d * slope(x), x),))
-
-
-def _normed(scene: Scene, x: Values) -> tuple[Values, Values]:
-    centred = x - x.mean(axis=-1, keepdims=True)
-    inverse = 1 / np.sqrt(np.mean(centred**2, axis=-1, keepdims=True) + scene.case.numerics.layer_norm_eps)
-    return centred * inverse, inverse
-
-
-def _statistics(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
-    yield Possibility("mean and variance are taken for constants; they depend on the input", "both")
-    yield Possibility("the mean of the gradient isn't taken off", "mean")
-    yield Possibility("the part of the gradient along the normalised input isn't taken off", "variance")
-    yield Possibility("gamma is left out", "gamma")
-    yield Possibility("sums over the elements are taken off, where means belong", "sums")
-    yield Possibility("the standard deviation isn't divided by", "deviation")
-
-
-def _constant_statistics(scene: Scene, row: TensorRow, left_out: str) -> Back:
-    gamma = 1.0 if left_out == "gamma" else scene.params[row.parameters[0].name]
-    inputs = (f"grad:{scene.made_by(row)}", row.inputs[0])
-
-    def back(d: Values, x: Values) -> Values:
-        (y, inverse), d = _normed(scene, x), d * gamma
-        mean, along = d.mean(axis=-1, keepdims=True), y * (d * y).mean(axis=-1, keepdims=True)
-        n = x.shape[-1] if left_out == "sums" else 1
-        mean = 0.0 if left_out in ("both", "mean") else n * mean
-        along = 0.0 if left_out in ("both", "variance") else n * along
-        return (d - mean - along) * (1.0 if left_out == "deviation" else inverse)
-
-    return Back((Contribution(inputs, back),))
-
-
-def _wrong_factors(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
-    yield Possibility("the normalised input times gamma", "scaled")
-    yield Possibility("the norm's output", "output")
-    yield Possibility("the norm's input", "input")
-
-
-def _gamma_from(scene: Scene, row: TensorRow, what: str) -> Back:
-    gamma, beta = (scene.params[name] for name, _ in row.parameters)
-
-    def factor(x: Values) -> Values:
-        if what == "input":
-            return x
-        scaled = _normed(scene, x)[0] * gamma
-        return scaled + beta if what == "output" else scaled
-
-    inputs = (f"grad:{scene.made_by(row)}", row.inputs[0])
-    first = Contribution(inputs, lambda d, x: rows_of(d * factor(x)).sum(axis=0))
-    return Back((), {**scene.parameters(row), row.parameters[0].name: first})
-
-
 def _exchanged(scene: Scene, row: TensorRow, _: Any) -> Back | None:
     """The gradients of gamma and beta, each in the other's place."""
     parts, (gamma, beta) = scene.parameters(row), (name for name, _ in row.parameters)
@@ -186,62 +97,76 @@ def _unscaled(scene: Scene, row: TensorRow, sides: tuple[int, ...]) -> Back:
     return inputs_times(scene, row, dict.fromkeys(sides, 1 / scene.replay.graph.arithmetic.scale))
 
 
-def _softmax_gradients(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
-    yield Possibility("y dy alone; the row's sum of it, times y, belongs off it", "no sum")
-    yield Possibility("y dy less twice the row's sum of it, times y; it is once", "twice")
-    yield Possibility("the right one less y times the row's sum of its absolute values", "absolute")
-    yield Possibility("y dy less y times the row's mean of it; it is the sum", "mean")
-    yield Possibility("y (1 - y) dy, the diagonal of the Jacobian alone", "diagonal")
-    yield Possibility("y dy less y times the row's sum of dy; it is the sum of y dy", "gradient")
-    yield Possibility("dy less the row's sum of y dy; it is y times that", "unweighted")
-    yield Possibility("dy, as if there were no softmax", "none")
-
-
-def _by_softmax(scene: Scene, row: TensorRow, what: str) -> Back:
-    def back(d: Values, y: Values) -> Values:
-        product, every = y * d, scene.raw(f"grad:{scene.made_by(row)}", d)  # at padding, too
-        total = product.sum(axis=-1, keepdims=True)
-        right = product - y * total
-        absolute = np.abs(right).sum(axis=-1, keepdims=True)
-        return {
-            "no sum": product, "twice": right - y * total, "absolute": right - y * absolute,
-            "mean": product - y * product.mean(axis=-1, keepdims=True), "diagonal": product * (1 - y),
-            "gradient": y * (d - every.sum(axis=-1, keepdims=True)), "unweighted": d - total, "none": d,
-        }[what]  # fmt: skip
-
-    y = scene.made_by(row)
-    return Back((Contribution((f"grad:{y}", y), back),), padding=what == "gradient")
-
-
 # -- sums and factors --------------------------------------------------------------------------------------------------
 
 
 def _assignments(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
-    yield Possibility("rows' gradients are assigned, where they should be added up: of an id that comes twice, the "
-                      "last one counts", "last")  # fmt: skip
+    last = "rows' gradients are assigned, where they should be added up: of an id that comes twice, the last one counts"
+    yield Possibility(last, ("last", "all"))
+    yield Possibility(f"{last}; padding doesn't come", ("last", "tokens"))
+    table = "rows' gradients are assigned, so that the one that the table gets as a decoder is lost there"
+    yield Possibility(table, ("over", "all"))
+    yield Possibility(f"{table}; padding doesn't come", ("over", "tokens"))
     yield Possibility("only the first text's gradients count; they are added up over all", "first text")
     yield Possibility("a row's gradient is divided by how often its id comes (scale_grad_by_freq)", "frequency")
+    for words in ("input ids", "positions", "token types"):
+        yield Possibility(f"gradients are added to the rows of the {words}", ("ids", words))
+    yield Possibility("gradients are added to the row of the text's number", ("ids", "texts"))
+    yield Possibility("gradients are added to the row after the id's", ("ids", 1))
+    yield Possibility("gradients are added to the row before the id's", ("ids", -1))
 
 
-def _assigned(scene: Scene, row: TensorRow, how: str) -> Back | None:
+def _other_ids(scene: Scene, ids: Values, which: str | int, length: int) -> Values | None:
+    """Other ids (B, S) than a lookup's; None: the table of this length doesn't have them, or they are the same."""
+    batch = scene.case.batch
+    if isinstance(which, int):
+        return (ids + which) % length
+    rows, columns = np.indices(ids.shape)
+    other = {"input ids": batch.input_ids, "positions": columns, "token types": batch.token_type_ids, "texts": rows}
+    found = np.asarray(other[which])
+    return found if found.max() < length and not np.array_equal(found, ids) else None
+
+
+def _assigned(scene: Scene, row: TensorRow, how: Any) -> Back | None:
     """The gradient of a table, made otherwise of those of the rows that were taken out of it."""
     ids = np.asarray(scene.replay.graph.arithmetic.ids(scene.rows[scene.made_by(row)]))
     name, times = row.parameters[0].name, np.bincount(ids.reshape(-1))
     if how == "frequency" and len(set(times[times > 0])) == 1:
         return None  # which is an average
+    if isinstance(how, tuple) and how[0] != "ids":
+        return _last_assigned(scene, row, ids, *how)
+    at = _other_ids(scene, ids, how[1], len(scene.params[name])) if isinstance(how, tuple) else ids
+    if at is None:
+        return None
 
     def spread(d: Values) -> Values:
         table = np.zeros(scene.params[name].shape)
-        if how == "last":
-            table[ids.reshape(-1)] = rows_of(d)  # of several assignments to a row, NumPy keeps the last
-            return table
         n = 1 if how == "first text" else len(ids)
-        np.add.at(table, ids[:n].reshape(-1), rows_of(d[:n]))
+        np.add.at(table, at[:n].reshape(-1), rows_of(d[:n]))
         if how == "frequency":
             table[: len(times)] /= np.maximum(times, 1)[:, None]
         return table
 
     return Back((), {name: Contribution((f"grad:{scene.made_by(row)}",), spread)})
+
+
+def _last_assigned(scene: Scene, row: TensorRow, ids: Values, what: str, which: str) -> Back | None:
+    """The last gradient of each id, in the place of what other rows give to the table, too, if it is assigned "over"
+    that."""
+    graph, name, own = scene.replay.graph, row.parameters[0].name, scene.made_by(row)
+    tokens = np.ones(ids.shape, bool) if which == "all" else scene.case.batch.attention_mask.astype(bool)
+    others = [graph.parameter_of(one, name) for one in graph.users[name] if one.name != own and what == "over"]
+    if what == "over" and not others:
+        return None
+    rest = added(others) if others else Contribution((), lambda: 0.0)
+
+    def spread(d: Values, *inputs: Values) -> Values:
+        table = np.zeros(scene.params[name].shape)
+        table[ids[tokens]] = d[tokens]  # of several assignments to a row, NumPy keeps the last
+        touched = np.isin(np.arange(len(table)), ids[tokens])[:, None]
+        return table - touched * rest.compute(*inputs)
+
+    return Back((), {name: Contribution((f"grad:{own}", *rest.inputs), spread)})
 
 
 def _padding_missing(scene: Scene, row: TensorRow, _: Any) -> Back | None:
@@ -262,21 +187,88 @@ def _sides_swapped(scene: Scene, row: TensorRow, _: Any) -> Back:
 
 
 def _divisors(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
-    for i in range(len(row.parameters)):
-        for words in ("texts", "tokens", "positions, padding as well"):
+    for i in (*range(len(row.parameters)), None) if len(row.parameters) > 1 else (0,):
+        for words in ("texts", "rows that it is a sum of", "rows that it is a sum of, padding as well"):
             yield Possibility(f"the number of {words}", (i, words))
 
 
-def _averaged(scene: Scene, row: TensorRow, value: tuple[int, str]) -> Back | None:
+def _averaged(scene: Scene, row: TensorRow, value: tuple[int | None, str]) -> Back | None:
     i, words = value
-    B, S = scene.case.batch.input_ids.shape
-    number = {"texts": B, "tokens": int(scene.case.batch.attention_mask.sum())}.get(words, B * S)
-    return _parameter(scene, row, i, lambda gradient: gradient / number) if i < len(row.parameters) else None
+    number = len(scene.case.batch.input_ids)
+    if words != "texts":
+        number = number_of_rows(scene, scene.made_by(row), padding=words.endswith("well"))
+    return _parameters_made(scene, row, i, lambda part: scaled(part, 1 / number))
 
 
-def _transposed(scene: Scene, row: TensorRow, _: Any) -> Back | None:
-    shape = scene.params[row.parameters[0].name].shape
-    return _parameter(scene, row, 0, lambda gradient: gradient.T) if shape[0] == shape[1] else None
+def _parameters_made(
+    scene: Scene, row: TensorRow, i: int | None, change: Callable[[Contribution], Contribution]
+) -> Back | None:
+    """The gradient of one of a row's own parameters changed, or those of all (i is None)."""
+    parts, names = scene.parameters(row), [name for name, _ in row.parameters]
+    changed = names if i is None else names[i : i + 1]
+    if not changed or not parts.keys() >= set(changed):
+        return None
+    return Back((), {**parts, **{name: change(parts[name]) for name in changed}})
+
+
+def _shares(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+    for i, words in ((0, "its weight"), (1, "its bias"), (None, "all its parameters")):
+        for share in ("last text", "first text", "last position", "first position"):
+            yield Possibility(f"the gradient of {words} is that of the {share} alone; it is a sum", (i, share))
+    yield Possibility("the gradient of its bias is a sum over the channels, too, one number for all of them", "total")
+
+
+CANCELLED = 1e-6
+"""Of the sum of absolute values: what a sum in float32 may be off. Larger: more sums are taken as the subject has them;
+smaller: some whose terms cancel count as wrong."""
+
+
+def _total(d: Values, seen: Values | None) -> Values:
+    """The sum of all elements; where they cancel, as a norm's gradients do over the channels, what the subject has, if
+    that is as near as rounding."""
+    total = d.sum()
+    if seen is not None and abs(seen[0] - total) <= CANCELLED * np.abs(d).sum():
+        return np.float64(seen[0])
+    return total
+
+
+def _of_a_share(scene: Scene, row: TensorRow, value: Any) -> Back | None:
+    """The gradients of parameters, made of some rows alone; or that of the bias, summed up to one number."""
+    if value == "total":
+        seen = scene.values.get(f"grad:{row.parameters[1].name}")
+        return _parameters_made(scene, row, 1, lambda part: part._replace(
+            compute=lambda d: np.full(d.shape[-1:], _total(d, seen)), terms=None,
+        ))  # fmt: skip
+    (i, share), axes = value, len(scene.replay.graph.axes(scene.made_by(row)).shape)
+    axis, at = int(share.endswith("position")), -1 if share.startswith("last") else 0
+    if axes < 2 + axis:
+        return None
+
+    def of(part: Contribution) -> Contribution:
+        def made(d: Values, *inputs: Values) -> Values:
+            kept = np.zeros(d.shape[axis])
+            kept[at] = 1.0
+            return part.compute(d * np.expand_dims(kept, tuple(n for n in range(d.ndim) if n != axis)), *inputs)
+
+        return part._replace(compute=made, terms=None)
+
+    return _parameters_made(scene, row, i, of)
+
+
+def _transpositions(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+    yield Possibility("the gradient of the matrix is transposed", "gradient")
+    yield Possibility("the gradient of the input is made with the transposed matrix", "matrix")
+
+
+def _transposed(scene: Scene, row: TensorRow, what: str) -> Back | None:
+    name = row.parameters[0].name
+    matrix = scene.params[name]
+    if matrix.shape[0] != matrix.shape[1]:
+        return None
+    if what == "gradient":
+        return _parameter(scene, row, 0, lambda gradient: gradient.T)
+    base = scene.rows[scene.made_by(row)]
+    return Back((RowArithmetic(scene.case, {**scene.params, name: matrix.T}).backward(base, 0),))
 
 
 FACTORS = {
@@ -323,9 +315,10 @@ def _untransposed(scene: Scene, row: TensorRow, _: Any) -> Back:
     return Back((first, Contribution((made_by, row.inputs[0]), back)), padding=True)
 
 
-def _back(id: str, applies: Callable[[TensorRow], bool], make: Make, words: str | Callable[[Told], str], patch: str,
-          **more: Any) -> Hypothesis:  # fmt: skip
-    said = words if callable(words) else lambda told: f"the way back of {_names(told)}: {words}"
+def back(id: str, applies: Callable[[TensorRow], bool], make: Make, words: str | Callable[[Told], str], patch: str,
+         **more: Any) -> Hypothesis:  # fmt: skip
+    """A hypothesis about ways back."""
+    said = words if callable(words) else lambda told: f"the way back of {names_of(told)}: {words}"
     return Hypothesis(f"backward.{id}", applies, make, said, WHERE, patch, **more)
 
 
@@ -334,59 +327,50 @@ def _of_loss(row: TensorRow) -> bool:
 
 
 HYPOTHESES = (
-    _back("detached", back_of(), _detached,
-          lambda told: f"no gradient goes back from {_names(told)} to {told.choice}",
-          "let the gradient through, or leave out detach and stop_gradient", choices=_inputs),
-    _back("frozen", back_of(), _without_gradient(False),
-          lambda told: f"{told.choice} has no gradient ({_names(told)})", "let it be trained", choices=_parameters),
-    _back("tied_path", back_of("lookup", "decoder"), _without_gradient(True),
-          lambda told: f"the gradient of {told.choice}, a table that is used twice, lacks the one that it gets through "
-                       f"{_names(told)}",
-          "add both gradients of a tied table", choices=_parameters),
-    _back("activation_slope", back_of("activation"), _by_slope,
-          lambda told: f"the derivative of the activation at {_names(told)} is that of {told.choice}",
-          "use the derivative of the function that the forward pass applies", choices=_slopes),
-    _back("softmax", back_of("masked_softmax"), _by_softmax,
-          lambda told: f"the gradient of the softmax at {_names(told)} is {told.choice}", "y * (dy - sum(y * dy))",
-          choices=_softmax_gradients),
-    _back("norm_statistics", back_of("layer_norm"), _constant_statistics,
-          lambda told: f"the way back of {_names(told)}: {told.choice}",
-          "subtract the mean of the gradient, and the part along the normalised input", choices=_statistics),
-    _back("gamma_from_output", back_of("layer_norm"), _gamma_from,
-          lambda told: f"the gradient of gamma at {_names(told)} is made of {told.choice}; it is made of the "
-                       "normalised input",
-          "sum dy times the normalised input", choices=_wrong_factors),
-    _back("scale", back_of("scores"), _unscaled,
-          lambda told: f"the gradient of {told.choice} lacks the factor of the scores ({_names(told)})",
-          "multiply by 1/sqrt(head size) on the way back, too", choices=_scale_sides),
-    _back("assigned", back_of("lookup"), _assigned,
-          lambda told: f"the way back of {_names(told)}: {told.choice}", "np.add.at, index_add, scatter_add",
-          choices=_assignments),
-    _back("padding_row", back_of("decoder"), _padding_missing,
-          lambda told: "the row of the padding token has no gradient from the table's use as the decoder "
-                       f"({_names(told)})",
-          "leave out padding where words are looked up, not in the table's whole gradient"),
-    _back("counted_twice", back_of("residual", "add"), _counted_twice,
-          lambda told: f"the gradient that {told.choice} gets through {_names(told)} is added twice",
-          "add it once: dx = d + the branch's", choices=_inputs),
-    _back("sides_swapped", back_of("scores"), _sides_swapped,
-          lambda told: f"the gradients of query and key ({_names(told)}) are exchanged", "dq = ds @ k, dk = ds.T @ q"),
-    _back("norm_swapped", back_of("layer_norm"), _exchanged,
-          "the gradients of gamma and beta are exchanged", "gamma's is the sum of dy times the normalised input"),
-    _back("averaged", back_of("lookup", "dense", "decoder", "layer_norm"), _averaged,
-          lambda told: f"the gradient of a parameter of {_names(told)} is divided by {told.choice}; it is a sum",
-          "sum over all rows and positions", choices=_divisors),
-    _back("transposed", back_of("dense", "decoder"), _transposed,
-          "the gradient of the matrix is transposed", "dy.T @ x for a matrix (out, in)"),
-    _back("untransposed", back_of("scores", "context"), _untransposed,
-          lambda told: f"the gradient of the keys, or values, at {_names(told)} is made of the scores' gradient, or of "
-                       "probs, as it is; it is made of its transpose",
-          "dk = ds.T @ q, dv = probs.T @ d"),
-    _back("accumulated", back_of(), _accumulated,
-          lambda told: f"the gradients of all parameters are {told.choice}, and those of tensors are right",
-          "zero_grad() before every step; divide once where gradients are accumulated", choices=_accumulations,
-          together=all_rows),
-    _back("loss_scale", _of_loss, _loss_scaled,
-          lambda told: f"on the way back {told.choice}", "divide once, forward and backward alike",
-          choices=_loss_factors),
+    back("detached", back_of(), _detached,
+         lambda told: f"no gradient goes back from {names_of(told)} to {told.choice}",
+         "let the gradient through, or leave out detach and stop_gradient", choices=_inputs),
+    back("frozen", back_of(), _without_gradient(False),
+         lambda told: f"{told.choice} has no gradient ({names_of(told)})", "let it be trained", choices=_parameters),
+    back("tied_path", back_of("lookup", "decoder"), _without_gradient(True),
+         lambda told: f"the gradient of {told.choice}, a table that is used twice, lacks the one that it gets through "
+                      f"{names_of(told)}",
+         "add both gradients of a tied table", choices=_parameters),
+    back("scale", back_of("scores"), _unscaled,
+         lambda told: f"the gradient of {told.choice} lacks the factor of the scores ({names_of(told)})",
+         "multiply by 1/sqrt(head size) on the way back, too", choices=_scale_sides),
+    back("assigned", back_of("lookup"), _assigned,
+         lambda told: f"the way back of {names_of(told)}: {told.choice}", "np.add.at, index_add, scatter_add",
+         choices=_assignments),
+    back("padding_row", back_of("decoder"), _padding_missing,
+         lambda told: "the row of the padding token has no gradient from the table's use as the decoder "
+                      f"({names_of(told)})",
+         "leave out padding where words are looked up, not in the table's whole gradient"),
+    back("counted_twice", back_of("residual", "add"), _counted_twice,
+         lambda told: f"the gradient that {told.choice} gets through {names_of(told)} is added twice",
+         "add it once: dx = d + the branch's", choices=_inputs),
+    back("sides_swapped", back_of("scores"), _sides_swapped,
+         lambda told: f"the gradients of query and key ({names_of(told)}) are exchanged", "dq = ds @ k, dk = ds.T @ q"),
+    back("norm_swapped", back_of("layer_norm"), _exchanged,
+         "the gradients of gamma and beta are exchanged", "gamma's is the sum of dy times the normalised input"),
+    back("averaged", back_of("lookup", "dense", "decoder", "layer_norm"), _averaged,
+         lambda told: f"the gradient of a parameter of {names_of(told)} is divided by {told.choice}; it is a sum",
+         "sum over all rows and positions", choices=_divisors),
+    back("transposed", back_of("dense", "decoder"), _transposed,
+         lambda told: f"the way back of {names_of(told)}: {told.choice}",
+         "dw = dy.T @ x, dx = dy @ w for a matrix (out, in)", choices=_transpositions),
+    back("share", back_of("dense", "decoder", "layer_norm"), _of_a_share,
+         lambda told: f"the way back of {names_of(told)}: {told.choice}",
+         "add up over all texts and positions, and over nothing else", choices=_shares),
+    back("untransposed", back_of("scores", "context"), _untransposed,
+         lambda told: f"the gradient of the keys, or values, at {names_of(told)} is made of the scores' gradient, or "
+                      "of probs, as it is; it is made of its transpose",
+         "dk = ds.T @ q, dv = probs.T @ d"),
+    back("accumulated", back_of(), _accumulated,
+         lambda told: f"the gradients of all parameters are {told.choice}, and those of tensors are right",
+         "zero_grad() before every step; divide once where gradients are accumulated", choices=_accumulations,
+         together=all_rows),
+    back("loss_scale", _of_loss, _loss_scaled,
+         lambda told: f"on the way back {told.choice}", "divide once, forward and backward alike",
+         choices=_loss_factors),
 )  # fmt: skip

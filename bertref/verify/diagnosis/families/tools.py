@@ -157,6 +157,14 @@ def rows_of(x: Values) -> Values:
     return x.reshape(-1, x.shape[-1])
 
 
+def number_of_rows(scene: Scene, name: str, *, padding: bool) -> int:
+    """How many rows a tensor has: texts, predictions, choices or tokens; positions, with `padding`."""
+    row, shape = scene.rows[name], scene.replay.graph.axes(name).shape
+    if row.counts == "tokens" and not padding:
+        return int(scene.case.batch.attention_mask.sum())
+    return int(np.prod(shape if row.axes == "B C" else shape[:-1]))
+
+
 def gathered(scene: Scene, x: Values) -> Values:
     """The rows at the predictions, (B, P, H), of (B, S, H)."""
     return np.take_along_axis(x, scene.case.batch.masked_lm_positions[..., None].astype(np.int64), axis=1)

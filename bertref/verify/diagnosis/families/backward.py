@@ -224,10 +224,10 @@ smaller: some whose terms cancel count as wrong."""
 
 
 def _total(d: Values, seen: Values | None) -> Values:
-    """The sum of all elements; where they cancel, as a norm's gradients do over the channels, what the subject has, if
-    that is as near as rounding."""
+    """The sum of all elements; where they cancel, as a norm's gradients do over the channels, the one number that the
+    subject has, if that is as near as rounding."""
     total = d.sum()
-    if seen is not None and abs(seen[0] - total) <= CANCELLED * np.abs(d).sum():
+    if seen is not None and np.all(seen == seen[0]) and abs(seen[0] - total) <= CANCELLED * np.abs(d).sum():
         return np.float64(seen[0])
     return total
 

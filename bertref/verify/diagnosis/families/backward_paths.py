@@ -68,37 +68,43 @@ def _lost(scene: Scene, row: TensorRow, lost: tuple[str, ...]) -> Back | None:
 
 
 def _factors(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
-    """A choice's value is an input whose gradient is concerned, None for the matrix, and what that is made with."""
+    """A choice's value is the input whose gradient is concerned, "" for the matrix, and what that is made with."""
     own, i = scene.rows[scene.made_by(row)], layer_of(scene.rows[scene.made_by(row)])
     if own.op == "dense":
-        yield Possibility("the gradient of the matrix is made with its output, not with its input", (None, ""))
+        yield Possibility("the gradient of the matrix is made with its output, not with its input", ("", ""))
         for name in HEAD if i is None else INSIDE:
-            yield Possibility(f"the gradient of the matrix is made with {name}, not with its input", (None, name))
+            yield Possibility(f"the gradient of the matrix is made with {name}, not with its input", ("", name))
         return
-    sides = [name.rpartition(".")[2] for name in own.inputs]
+    sides = _sides(row)
     for at, side in enumerate(sides):
         others = ("scores", "grad:scores", "grad:probs") if side == "value" else (*READERS[:3], "context")
         for other in others:
-            yield Possibility(f"the gradient of {side} is made with {other}, not with {sides[1 - at]}", (at, other))
+            if other != sides[1 - at]:
+                words = f"the gradient of {side} is made with {other}, not with {sides[1 - at]}"
+                yield Possibility(words, (side, other))
 
 
-def _made_with(scene: Scene, row: TensorRow, value: tuple[int | None, str]) -> Back | None:
+def _made_with(scene: Scene, row: TensorRow, value: tuple[str, str]) -> Back | None:
     """A gradient that is made with another tensor of the same shape."""
-    at, name = value
-    start, _, name = name.rpartition(":")
+    side, (start, _, name) = value[0], value[1].rpartition(":")
     found = _beside(scene, row, name) if name else scene.made_by(row)
-    own, parts = scene.rows[scene.made_by(row)], scene.parameters(row)
-    if found is None or (own.op == "dense") is not (at is None):
+    own, parts, sides = scene.rows[scene.made_by(row)], scene.parameters(row), _sides(row)
+    if found is None or (own.op == "dense") is bool(side) or (side and side not in sides):
         return None
-    read = row.inputs[0 if at is None else 1 - at]
+    read = row.inputs[1 - sides.index(side)] if side else row.inputs[0]
     if found == read or not _same_shape(scene, found, read):
         return None
-    if at is None:
+    if not side:
         matrix = row.parameters[0].name
         return Back((), {**parts, matrix: _with_second(parts[matrix], found)}) if matrix in parts else None
-    sides = list(scene.backward(row))
-    sides[at] = _with_second(sides[at], f"grad:{found}" if start else found)
-    return Back(tuple(sides))
+    made, at = list(scene.backward(row)), sides.index(side)
+    made[at] = _with_second(made[at], f"grad:{found}" if start else found)
+    return Back(tuple(made))
+
+
+def _sides(row: TensorRow) -> list[str]:
+    """The inputs of scores, or of a context, by their names in the layer."""
+    return [name.rpartition(".")[2] for name in row.inputs]
 
 
 def _with_second(part: Contribution, name: str) -> Contribution:

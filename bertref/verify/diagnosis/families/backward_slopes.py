@@ -212,12 +212,10 @@ NORM_SLOPES: dict[str, Callable[[Normed], Values]] = {
     "it is multiplied with the standard deviation; that is divided by": lambda n: n.right / n.inverse**2,
     "the gradient alone is divided by the standard deviation, and what is taken off isn't":
         lambda n: n.inverse * n.d - n.mean - n.along,
-    "the part along the normalised input isn't divided by the standard deviation":
-        lambda n: n.inverse * (n.d - n.mean) - n.along,
+    "the part along the normalised input, or one of the two normalised inputs in it, isn't divided by the standard "
+    "deviation": lambda n: n.of(n.d, n.mean, n.along / n.inverse),
     "the mean of the gradient isn't divided by the standard deviation":
         lambda n: n.inverse * (n.d - n.along) - n.mean,
-    "one of the two normalised inputs isn't divided by the standard deviation":
-        lambda n: n.of(n.d, n.mean, n.along / n.inverse),
     "both normalised inputs aren't divided by the standard deviation":
         lambda n: n.of(n.d, n.mean, n.along / n.inverse**2),
     "the part along the normalised input is divided by the standard deviation once too often":

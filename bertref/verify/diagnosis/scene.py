@@ -33,8 +33,8 @@ STEP = TensorRow("update", "optimizer_step", (), (), "", "", "update", ())
 @dataclass(frozen=True)
 class Back:
     """A row's way back, computed otherwise: the gradients of its inputs, () is as before; and those of its parameters,
-    by their names, None is as before. `padding`: padded positions have a gradient then; `slots`: so have unused slots of
-    predictions."""
+    by their names, None is as before. `padding`: padded positions have a gradient then; `slots`: so have unused slots
+    of predictions."""
 
     inputs: tuple[Contribution, ...] = ()
     parameters: Mapping[str, Contribution] | None = None

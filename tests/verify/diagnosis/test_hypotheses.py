@@ -26,6 +26,7 @@ NUMBERS = {
     "activation.sigmoid_factor": 1.6, "attention.temperature": 0.6, "residual.scaled": 0.7,
     "dropout.off_by_factor": 0.85, "residual.sum_scaled": 0.7, "heads.logits_scaled": 0.6, "heads.logits_capped": 7.0,
     "attention.scores_capped": 3.0, "attention.softmax_epsilon": 0.02,
+    "loss.first_weighted": 0.7, "loss.second_weighted": 0.7, "loss.positives_weighted": 2.5,
     "loss.log_epsilon": 1e-3, "optimizer.clipping_limit": 0.3, "optimizer.decay": 0.07,
 }  # fmt: skip
 """A value for every free number."""
@@ -34,7 +35,8 @@ HEADS = {
     "loss.absolute_error": "regression", "loss.other_error": "regression",
     "loss.one_end": "question_answering", "loss.broadcast": "regression", "loss.sigmoid_twice": "multi_label",
     "loss.softmax_for_sigmoid": "multi_label", "loss.ends_swapped": "question_answering",
-    "loss.clamped": "question_answering",
+    "loss.clamped": "question_answering", "loss.span": "question_answering", "loss.of_sigmoid": "regression",
+    "loss.one_sided": "multi_label", "loss.positives_weighted": "multi_label",
 }  # fmt: skip
 """The case's head, where it is not that of pre-training."""
 ALBERT = {"variant": "albert", "L": 3}
@@ -67,7 +69,7 @@ SAMPLE = ("norm.std_plus_epsilon", "attention.causal", "heads.minor", "loss.deno
 SAME = ("dense.other_weights", "dense.packed_order", "loss.group_means", "dense.reads", "residual.from",
         "embeddings.positions_sinusoidal", "norm.other_weights",
         "dense.other_layer", "pooler.token", "pooler.gradient", "mlm.positions_offset", "mlm.gradient_places",
-        "residual.also", "embeddings.positions_through_batch", "norm.axes", "attention.softmax_sum")
+        "residual.also", "embeddings.positions_through_batch", "norm.axes", "attention.softmax_sum", "loss.denominator")
 """Those of which two choices may be the same in a case: which of these is named is open."""
 
 

@@ -10,8 +10,8 @@ from ....row import TensorRow
 from ...graph.contribution import Contribution
 from ...graph.steps import Rewritten
 from ..hypothesis import Hypothesis, Number, Possibility, Told, of_op
-from ..scene import BACK, Back, Made, Scene
-from .tools import formula, inputs_times, is_way_back
+from ..scene import Made, Scene
+from .tools import formula
 
 Values = Any
 LOG_2, LOG_10 = math.log(2), math.log(10)
@@ -96,6 +96,17 @@ def in_shape(x: Values, labels: Values) -> Values:
     return x.reshape(*labels.shape, x.shape[-1])
 
 
+def _brier(scene: Scene, row: TensorRow, _: Any) -> Rewritten:
+    labels, weights = labels_of(scene, row)
+
+    def compute(x: Values) -> Values:
+        p = np.exp(log_softmax(in_shape(x, labels)))
+        each = np.square(p - np.eye(p.shape[-1])[labels]).mean(axis=-1)
+        return (each * weights).sum() / (weights.sum() or 1.0)
+
+    return formula(row, compute)
+
+
 Terms = Callable[[Scene, Values, Values, Any], Values]
 """A loss of a scene, -log p and weights, both in the shape of the labels, and a choice."""
 
@@ -106,23 +117,6 @@ def of_terms(loss: Terms) -> Callable[[Scene, TensorRow, Any], Rewritten]:
         return formula(row, lambda x: loss(scene, surprisals(in_shape(x, labels), labels), weights, value))
 
     return make
-
-
-def _texts(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
-    yield Possibility("", False)
-    yield Possibility(", one without a prediction counted as 0", True)
-
-
-def _of_rows(scene: Scene, row: TensorRow, empty: bool) -> Rewritten | None:
-    """One term a row is the same mean."""
-
-    def means(scene: Scene, each: Values, weights: Values, _: Any) -> Values:
-        each, weights = each.reshape(len(each), -1), weights.reshape(len(each), -1)
-        counts = weights.sum(axis=1)
-        found = (each * weights).sum(axis=1) / np.maximum(counts, 1e-300)
-        return (found if empty else found[counts > 0]).mean()
-
-    return of_terms(means)(scene, row, None) if labels_of(scene, row)[0].ndim > 1 else None
 
 
 def _pairs(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
@@ -139,45 +133,6 @@ def _of_pairs(scene: Scene, row: TensorRow, how: str) -> Rewritten:
         return (each * weights).sum() / ((weights.sum() or 1.0) * (len(labels) if how == "mean" else 1.0))
 
     return Rewritten(Contribution(row.inputs, compute), slots=True)
-
-
-def _divided_by(number: str) -> Make:
-    def over(scene: Scene, each: Values, weights: Values, _: Any) -> Values:
-        B, S = scene.case.batch.input_ids.shape
-        tokens = float(scene.case.batch.attention_mask.sum())
-        return (each * weights).sum() / {"slots": weights.size, "rows": B, "positions": B * S, "tokens": tokens}[number]
-
-    return of_terms(over)
-
-
-def _groups(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
-    texts = scene.case.batch.input_ids.shape[0]
-    halves = (("two halves of the batch", 0), ("two halves of the batch, of which the first is smaller", -1))
-    for words, number in (*halves[: 1 + texts % 2], *((f"{n} texts each", n) for n in (2, 3, 4) if n < texts)):
-        yield Possibility(words, (number, False))
-        yield Possibility(f"{words}, one without a prediction counted as 0", (number, True))
-
-
-def _in_groups(scene: Scene, row: TensorRow, value: tuple[int, bool]) -> Rewritten | None:
-    """The mean of the means of so many rows each, the last of fewer; 0, -1: of two halves, the middle row in the first
-    or in the second. Whether a group of which nothing counts has the mean 0, or none."""
-    (number, empty), labels = value, labels_of(scene, row)[0]
-    n = len(labels)
-    starts = list(range(0, n, number)) if number > 0 else [0, n // 2 if number else -(-n // 2)]
-
-    def loss(scene: Scene, each: Values, weights: Values, _: Any) -> Values:
-        means = [
-            (each[i:j] * weights[i:j]).sum() / max(weights[i:j].sum(), 1e-300)
-            for i, j in zip(starts, (*starts[1:], n), strict=True) if empty or weights[i:j].any()
-        ]  # fmt: skip
-        return sum(means) / max(len(means), 1)
-
-    return of_terms(loss)(scene, row, None) if starts[-1] not in (0, n) else None
-
-
-def _by_classes(scene: Scene, row: TensorRow, _: Any) -> Rewritten:
-    part, classes = scene.forward(row), scene.replay.graph.axes(row.inputs[0]).shape[-1]
-    return Rewritten(part._replace(compute=lambda *inputs: part.compute(*inputs) / classes, terms=None))
 
 
 def _bases(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
@@ -251,25 +206,6 @@ def _of_other_terms(scene: Scene, row: TensorRow, loss: Callable[[Values, Values
         return loss(surprisals(x, labels), total, lambda each: (each * weights).sum() / (weights.sum() or 1.0))
 
     return formula(row, compute)
-
-
-BELOW = (0.0, 1e-12, 1e-8, 1e-6, 1e-5)
-
-
-def _added(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
-    for number in BELOW:
-        if number != scene.case.numerics.mlm_denominator_epsilon:
-            yield Possibility(f"{number:.0e}" if number else "nothing", number)
-
-
-def _with_epsilon(scene: Scene, row: TensorRow, number: float) -> Rewritten | Back:
-    """The loss, or its way back, with another number in the denominator."""
-    count = float(np.sum(scene.case.batch.masked_lm_weights, dtype=np.float64))
-    factor = (count + scene.case.numerics.mlm_denominator_epsilon) / ((count + number) or 1.0)
-    if is_way_back(row):
-        return inputs_times(scene, row, {0: factor})
-    part = scene.forward(row)
-    return Rewritten(part._replace(compute=lambda *inputs: factor * part.compute(*inputs), terms=None))
 
 
 def _smoothed(scene: Scene, row: TensorRow, value: float) -> Rewritten:
@@ -362,9 +298,6 @@ HYPOTHESES = (
          _other_labels(lambda labels, weights, *_: (labels, np.ones_like(weights)), all_count=True),
          "labels that are to be ignored count as label 0, or unused slots of predictions as predictions",
          "ignore negative labels, and multiply by the weights"),
-    loss("row_means", ENTROPIES, _of_rows,
-         lambda told: f"{told.at}: a mean of the rows' means{told.choice}; it is a mean over all predictions",
-         "divide once, by the number of predictions", choices=_texts),
     loss("every_pair", ENTROPIES, _of_pairs,
          lambda told: f"{told.at}: each label is taken in every row, not in its own alone, and of these the "
                       f"{told.choice.removeprefix('the ')} over all rows",
@@ -372,13 +305,6 @@ HYPOTHESES = (
     loss("log_softmax", ENTROPIES, _of_logs,
          lambda told: f"{told.at}: the logarithms of the softmax have {told.choice}",
          "logits - log(sum over the classes of exp(logits))", choices=_logs),
-    loss("group_means", ENTROPIES, _in_groups,
-         lambda told: f"{told.at}: a mean of the means of {told.choice}, as of gradients that are accumulated; it is a "
-                      "mean over all predictions",
-         "divide the sum over all parts by the number of predictions in all of them", choices=_groups),
-    loss("divided_by_classes", ENTROPIES, _by_classes,
-         "the mean is over the classes, too: a mean of one-hot labels times logarithms",
-         "add up over the classes, then take the mean"),
     loss("logarithm", ENTROPIES, _to_base, lambda told: f"{told.at}: logarithms to the base of {told.choice}",
          "use natural logarithms", choices=_bases),
     loss("log_epsilon", ENTROPIES, _with_log_epsilon,
@@ -393,27 +319,14 @@ HYPOTHESES = (
     loss("other_terms", ENTROPIES, _of_other_terms,
          lambda told: f"{told.at}: {told.choice}, where the mean of -log p belongs", "take the mean of -log p",
          choices=_other_terms),
-    loss("denominator_slots", WORDS, _divided_by("slots"),
-         "divided by all slots of predictions, used or not; it is divided by the number of those that are used",
-         "divide by the sum of the weights"),
-    loss("denominator_positions", WORDS, _divided_by("positions"),
-         "divided by all positions, padding as well; it is divided by the number of predictions",
-         "divide by the sum of the weights"),
-    loss("denominator_tokens", WORDS, _divided_by("tokens"),
-         "divided by the number of all tokens; it is divided by the number of predictions",
-         "divide by the sum of the weights"),
-    loss("denominator_rows", WORDS, _divided_by("rows"),
-         "divided by the number of texts; it is divided by the number of predictions",
-         "divide by the sum of the weights"),
-    loss("denominator_epsilon", lambda row: row.op in (WORD_LOSS, f"{WORD_LOSS} {BACK}"), _with_epsilon,
-         lambda told: f"{told.choice} is added to the number of predictions, which divides the loss; the reference "
-                      f"adds {told.scene.case.numerics.mlm_denominator_epsilon:g}",
-         "set mlm_denominator_epsilon, or leave the number out", choices=_added),
     loss("smoothing", ENTROPIES, _smoothed,
          lambda told: f"{told.at}: labels are smoothed by {told.number}", "label_smoothing=0",
          number=Number("smoothing", 1e-4, 0.9, lambda scene: {"0.1": 0.1, "0.05": 0.05, "0.2": 0.2})),
     loss("softmax_twice", ENTROPIES, _softmax_twice,
          "probabilities are given where logits belong, so that there are two softmaxes", "give the logits"),
+    loss("squares_of_probabilities", CLASSES, _brier,
+         "the mean of squared differences between probabilities and one-hot labels",
+         "take the mean of -log p"),
     loss("choices_across", CLASSES, _across,
          "choices are taken across questions: a reshape, where a transpose belongs",
          "reshape the logits to (questions, choices)"),

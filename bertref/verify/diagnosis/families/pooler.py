@@ -7,6 +7,7 @@ import numpy as np
 
 from ....row import TensorRow
 from ...emulation.formats import FORMATS
+from ...graph.axes import kind
 from ...graph.contribution import Contribution
 from ...graph.steps import Rewritten
 from ..hypothesis import Hypothesis, Number, Possibility, all_rows, named, of_op
@@ -286,6 +287,24 @@ def _scattered(scene: Scene, row: TensorRow, which: str) -> Back:
     return Back((Contribution((f"grad:{scene.made_by(row)}",), back),))
 
 
+def _kinds(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+    yield Possibility(kind(scene.made_by(row)), kind(scene.made_by(row)))
+
+
+def _behind(scene: Scene, row: TensorRow, which: str) -> Back | None:
+    """The way back of a dense layer, made of the gradient of what an activation makes of it."""
+    own = scene.made_by(row)
+    found = [other.name for other in scene.rows.values() if other.op in ELEMENTWISE and other.inputs == (own,)]
+    if not found or kind(own) != which:
+        return None
+
+    def of_other(part: Contribution) -> Contribution:
+        return part._replace(inputs=tuple(f"grad:{found[0]}" if x == f"grad:{own}" else x for x in part.inputs))
+
+    parameters = {name: of_other(part) for name, part in scene.parameters(row).items()}
+    return Back(tuple(map(of_other, scene.backward(row))), parameters)
+
+
 Slope = Callable[[Values, Values], Values]
 """A derivative of tanh's output and input."""
 TANH_SLOPES: dict[str, Slope] = {
@@ -312,6 +331,7 @@ def _by_tanh_slope(scene: Scene, row: TensorRow, slope: Slope) -> Back:
     return Back((Contribution((f"grad:{y}", y, row.inputs[0]), lambda d, y, x: d * slope(y, x), y),))
 
 
+ELEMENTWISE = ("activation", "tanh", "relu")
 POOLER = named("pooled_pre")
 LOGITS = named("mlm.logits", "nsp.logits", "classifier.logits")
 IN_FRONT = {"pooled": ("pooled_pre",), "mlm.act": ("mlm.dense",), "mlm.transform": ("mlm.act", "mlm.dense")}
@@ -410,6 +430,14 @@ HYPOTHESES = (
         {"torch": "the backward of a torch.autograd.Function", "JAX": "the rule of a custom_vjp",
          "NumPy": "np.add.at(dx, (rows, positions), d)", "C": "the backward loop of the gather"},
         "add each where its hidden state was read", choices=_other_places,
+    ),
+    Hypothesis(
+        "backward.of_activated", of_op(f"dense {BACK}"), _behind,
+        lambda told: f"the way back of {told.at.replace(f'{BACK} ', '')}: made of the gradient of what the activation "
+                     "makes of it, as if there were none",
+        {"torch": "the backward of a torch.autograd.Function", "JAX": "the rule of a custom_vjp",
+         "NumPy": "the argument of the dense layer's backward", "C": "the pointer"},
+        "multiply by the activation's derivative first", choices=_kinds,
     ),
     Hypothesis(
         "backward.tanh_slope", of_op(f"tanh {BACK}"), _by_tanh_slope,

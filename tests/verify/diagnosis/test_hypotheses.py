@@ -49,7 +49,7 @@ CASES: dict[str, dict[str, Any]] = {
 """Options of the case, where it is not BERT's with the heads of pre-training and AdamW."""
 ROWS = {
     "backward.detached": ("back layer.0.attention_sum",), "backward.frozen": ("back layer.0.key",),
-    "backward.counted_twice": ("back layer.0.attention_sum",),
+    "backward.counted_twice": ("back layer.0.attention_sum",), "backward.of_activated": ("back pooled_pre",),
 }  # fmt: skip
 """Of what has choices of a row's own, the rows in which it is tried; else it is in all."""
 TOO_SMALL = {

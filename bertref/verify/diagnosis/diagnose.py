@@ -77,7 +77,7 @@ class _Search:
         self._others: dict[tuple[str, int], Scene | None] = {}
         self._found: list[_Proved] = []
         self._not_followed: set[str] = set()
-        self._sizes = {name: scene.ratio(name) for name in scene.judged_names()}
+        self._sizes = scene.ratios(scene.judged_names())
         self._limit = 0.0 if force else LIMIT
         self._quantised = bool(scene.stored or scene.misread)
 
@@ -136,10 +136,9 @@ class _Search:
         """The errors of the steps that may be others after a repair, by name."""
         changed = {start + name for name in candidate.names for start in ("", f"{BACK} ")}
         padding = _reads_padding(before, after) or after.replay.graph.reads_slots != before.replay.graph.reads_slots
-        return {
-            name: after.ratio(name) for name in self._sizes
-            if padding or (before.span(name) | after.span(name)) & changed
-        }  # fmt: skip
+        return after.ratios(
+            name for name in self._sizes if padding or (before.span(name) | after.span(name)) & changed
+        )
 
     def _at(self, first: str) -> _Proved:
         """All hypotheses at one wrong tensor; of those that pass, the best: those that explain most, of these those

@@ -1,6 +1,7 @@
 """A judged case whose steps can be replayed with something changed."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any
@@ -178,6 +179,12 @@ class Scene:
         if name not in self._ratios:
             self._ratios[name] = self._ratio(name)
         return self._ratios[name]
+
+    def ratios(self, names: Iterable[str]) -> dict[str, float]:
+        """Those of several answers; of a large model's two at a time."""
+        names = list(names)
+        with ThreadPoolExecutor(2 if self._judgement.truth.large else 1) as pool:
+            return dict(zip(names, pool.map(self.ratio, names), strict=True))
 
     def _ratio(self, name: str) -> float:
         if not np.isfinite(self.replay(name)).all():

@@ -101,7 +101,7 @@ class TriedHypothesis:
         changed, names = self.on(scene), [name for name in self.explained if name in scene.values]
         if first not in names:
             return False
-        before, after = (max(one.ratio(name) for name in names) for one in (scene, changed))
+        before, after = (max(one.ratios(names).values()) for one in (scene, changed))
         return False if after > most_left(before) else True if after <= SHARE * before else None
 
 
@@ -193,7 +193,7 @@ class Trials:
         possible = len(kept)
         while kept:
             changed = self._scene.changed({name: rows[name] for name in kept})
-            touched = {name: changed.ratio(name) for name, inside in self._spans.items() if inside & kept}
+            touched = changed.ratios(name for name, inside in self._spans.items() if inside & kept)
             explained = {
                 name: (self._sizes[name], after)
                 for name, after in touched.items()

@@ -87,6 +87,19 @@ def squared_length(grads: Gradients) -> float:
     return length(grads) ** 2
 
 
+def length_in_float32(grads: Gradients) -> float:
+    """The norm as a loop sums it up in float32, square after square: a sum that is large already loses small ones."""
+    total = np.float32(0)
+    for name in grads:
+        total = _added_in_order(total, grads[name])
+    return float(np.sqrt(total))
+
+
+def length_of_float32_sums(grads: Gradients) -> float:
+    """The same, but for each gradient by itself, then of these sums."""
+    return float(np.sqrt(sum(grads.measured(name, _sum_in_order) for name in grads)))
+
+
 def largest(grads: Gradients) -> float:
     """The largest absolute value."""
     return max(grads.measured(name, _top) for name in grads)
@@ -111,6 +124,15 @@ def _length_of(grads: Gradients, counts: Callable[[str], bool]) -> float:
 
 def _squares(g: Values) -> float:
     return float(np.sum(np.square(g)))
+
+
+def _sum_in_order(g: Values) -> float:
+    return float(_added_in_order(np.float32(0), g))
+
+
+def _added_in_order(total: np.float32, g: Values) -> np.float32:
+    squares = np.square(np.asarray(g, np.float32).reshape(-1))
+    return np.float32(np.add.accumulate(np.concatenate([[total], squares]), dtype=np.float32)[-1])
 
 
 def _top(g: Values) -> float:

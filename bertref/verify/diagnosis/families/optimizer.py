@@ -168,6 +168,8 @@ def _norms(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
     yield Possibility("the norm of all but biases' and norms'",
                       clipping.length_without("bias", "LayerNorm", "layer_norm"))  # fmt: skip
     yield Possibility("a norm in which the tied table counts twice", clipping.length_with_twice)
+    for words, norm in (("", clipping.length_in_float32), (" for each tensor", clipping.length_of_float32_sums)):
+        yield Possibility(f"a norm that a loop sums up in float32{words}, square after square, which loses many", norm)
 
 
 def _groups(scene: Scene, row: TensorRow) -> Iterator[Possibility]:

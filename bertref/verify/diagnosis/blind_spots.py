@@ -91,6 +91,8 @@ class _Search:
         """The rows of a kind are changed all at once, as a mistake in the code of a layer does."""
         judged = self._fed.union(*self._spans.values())
         for hypothesis in hypotheses:
+            if hypothesis.rounding:
+                continue
             groups: dict[str, list[str]] = {}
             for name, row in self._scene.rows.items():
                 if hypothesis.applies(row):

@@ -124,6 +124,7 @@ class Hypothesis:
     way_back  whether the gradients are those of the formula; else they are not looked into: with what is rounded on the
               way back, too, they are not
     hides     rows that the same mistake may have changed in a way that can't be told
+    rounding  it only rounds otherwise: what stays below the limit is right, and nothing that should have been seen
     integers  it is about stored integers: tried only where there are some
     """
 
@@ -139,6 +140,7 @@ class Hypothesis:
     parameters: Callable[[Scene, Any], Mapping[str, Any]] | None = None
     way_back: bool = True
     hides: Callable[[TensorRow], bool] = lambda row: False
+    rounding: bool = False
     integers: bool = False
 
     @property

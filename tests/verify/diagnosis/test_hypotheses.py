@@ -41,7 +41,8 @@ HEADS = {
 """The case's head, where it is not that of pre-training."""
 ALBERT = {"variant": "albert", "L": 3}
 CASES: dict[str, dict[str, Any]] = {
-    **{id: {"head": head} for id, head in HEADS.items()}, "optimizer.trust_ratio_exclusions": {"optimizer": "lamb"},
+    **{id: {"head": head} for id, head in HEADS.items()}, "optimizer.norm_in_float32": {"A": 4, "H": 192, "I": 512},
+    "optimizer.trust_ratio_exclusions": {"optimizer": "lamb"},
     "embeddings.positions_over_padding": {"variant": "roberta", "edge": "padded-left"},
     "sharing.other_layer": {"variant": "albert", "L": 4, "G": 2}, "sharing.gradient": ALBERT,
     "sharing.averaged": ALBERT, "sharing.stepped_in_each_layer": ALBERT,

@@ -168,8 +168,11 @@ def _norms(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
     yield Possibility("the norm of all but biases' and norms'",
                       clipping.length_without("bias", "LayerNorm", "layer_norm"))  # fmt: skip
     yield Possibility("a norm in which the tied table counts twice", clipping.length_with_twice)
-    for words, norm in (("", clipping.length_in_float32), (" for each tensor", clipping.length_of_float32_sums)):
-        yield Possibility(f"a norm that a loop sums up in float32{words}, square after square, which loses many", norm)
+
+
+def _sums(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
+    yield Possibility("over all gradients", clipping.length_in_float32)
+    yield Possibility("for each gradient", clipping.length_of_float32_sums)
 
 
 def _groups(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
@@ -373,6 +376,10 @@ HYPOTHESES = (
           "hand the limit on", number=Number(
               "limit", 1e-6, 1e6, lambda scene: {"1": 1.0, "5": 5.0, "0.5": 0.5, "0.1": 0.1, "10": 10.0, "0.25": 0.25},
               own=lambda scene: case_of(scene).clip_norm)),
+    _step("norm_in_float32", lambda scene, way, norm: replace(way, clip=clipping.scaled_by(norm)),
+          lambda told: "gradients are clipped by a norm whose squares are summed up in float32, one after the other "
+                       f"{told.choice}: a large sum loses small ones",
+          "sum up in float64, or pairwise", choices=_sums, rounding=True),
     _step("clipping_groups", lambda scene, way, clip: replace(way, clip=clip),
           lambda told: f"{told.choice}; it is the norm of all together that counts", "one norm over all gradients",
           choices=_groups),

@@ -93,7 +93,7 @@ def check(
         report = part(report, only, case)
     if report.verdict == "diverges" and (diagnosis(report) if callable(diagnosis) else diagnosis):
         start = time.perf_counter()
-        report = replace(report, diagnosis=_diagnosis(subject, case, report, judgement, without))
+        report = _diagnosed(subject, case, report, judgement, without)
         seconds["diagnosis"] = time.perf_counter() - start
     if blind_spots and report.verdict == "right":
         start = time.perf_counter()
@@ -109,33 +109,48 @@ def _with_blind_spots(report: Report, judgement: Judgement) -> Report:
     return replace(report, blind_spots=blind_spots_of(report, Scene(judgement)))
 
 
-def _diagnosis(
+def _diagnosed(
     subject: Subject, case: Case, report: Report, judgement: Judgement, without: Collection[str]
-) -> Diagnosis:
-    """Why it diverges. Whatever goes wrong in the search, the report is not to suffer from it."""
+) -> Report:
+    """With why it diverges. Whatever goes wrong in the search, the report is not to suffer from it."""
+    refused: list[str] = []
+
     def other(kind: str, i: int) -> Scene | None:
-        return _another(subject, case, kind, i, judgement)
+        return _another(subject, case, kind, i, judgement, refused)
 
     try:
-        return diagnose(report, Scene(judgement), other, without=without)
+        found = diagnose(report, Scene(judgement), other, without=without)
     except Exception as error:
-        what = f"{type(error).__name__}: {error}"
+        what = _in_a_line(error)
         warnings.warn(DiagnosisFailed(f"the search for the cause failed: {what}"), stacklevel=3)
-        return Diagnosis("failed", note=what)
+        found = Diagnosis("failed", note=what)
+    alone = [f"causes are proved by this case alone; the subject can't answer another one: {said}" for said in refused]
+    return replace(report, diagnosis=found, notes=(*report.notes, *alone[:1]))
 
 
-def _another(subject: Subject, case: Case, kind: str, i: int, judgement: Judgement) -> Scene | None:
+def _another(
+    subject: Subject, case: Case, kind: str, i: int, judgement: Judgement, refused: list[str]
+) -> Scene | None:
     """The i-th other case, answered by the same subject up to a kind of answer; None, if it can't be asked, or not
-    that."""
+    that: what it says then is added to `refused`. Who takes a step whatever is asked for gets a case with one."""
     if not subject.live:
         return None
     kinds = {"": ("",), "grad": ("", "grad"), "update": ("", "grad", "update")}[kind]
-    other = another(case, i, step=kind == "update")
-    try:
-        answers = subject.answer(other, tuple(name for name in judgement.values if split(name)[0] in kinds))
-    except Exception:  # a subject may be anything, and made for one size
-        return None
-    return Scene(judged(other, answers, judgement.precision)[1])
+    names = tuple(name for name in judgement.values if split(name)[0] in kinds)
+    for step in sorted({kind == "update", case.optimizer is not None}):
+        other = another(case, i, step=step)
+        try:
+            answers = subject.answer(other, names)
+        except Exception as error:  # a subject may be anything, and made for one size
+            said = _in_a_line(error)
+        else:
+            return Scene(judged(other, answers, judgement.precision)[1])
+    refused.append(said)
+    return None
+
+
+def _in_a_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
 def differences(case: Case, first: Answers, second: Answers) -> Arrays:

@@ -82,9 +82,29 @@ def test_a_subject_that_can_not_answer_another_case_is_diagnosed_from_one() -> N
                 raise RuntimeError("5 rows of 13 tokens, and nothing else")
             return super().answer(case, wanted)
 
-    found = check(Fixed(), generate(21), only="forward").diagnosis
-    assert found is not None
-    assert [cause.id for cause in found.causes] == ["activation.relu"]
+    report = check(Fixed(), generate(21), only="forward")
+    assert report.diagnosis is not None
+    assert [cause.id for cause in report.diagnosis.causes] == ["activation.relu"]
+    assert report.notes[-1] == ("causes are proved by this case alone; the subject can't answer another one: "
+                                "RuntimeError: 5 rows of 13 tokens, and nothing else")  # fmt: skip
+
+
+def test_who_always_takes_a_step_is_asked_another_case_with_one() -> None:
+    """Where only forward answers are compared, the other case has none at first."""
+    class Stepping(WithRelu):
+        def answer(self, case: Case, wanted: Collection[str] | None = None) -> Answers:
+            assert case.optimizer is not None
+            self.steps = (*self.steps, case.optimizer.step)
+            return super().answer(case, wanted)
+
+        steps: tuple[int, ...] = ()
+
+    subject = Stepping()
+    report = check(subject, generate(21), only="forward")
+    assert report.diagnosis is not None
+    assert [cause.id for cause in report.diagnosis.causes] == ["activation.relu"]
+    assert len(set(subject.steps)) == 2
+    assert not any("this case alone" in note for note in report.notes)
 
 
 def test_a_defect_of_the_diagnosis_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:

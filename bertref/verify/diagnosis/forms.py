@@ -95,7 +95,8 @@ def _multiple(seen: Beside) -> Iterator[tuple[str, str]]:
 def _shown(*factors: float) -> str:
     """A factor, or the ends of a range; where all are nearly 1, how far they are from that."""
     nearly = all(abs(factor - 1) < NEARLY for factor in factors)
-    return " to ".join(f"1{factor - 1:+.2g}" if nearly else f"{factor:.5g}" for factor in factors)
+    ends = dict.fromkeys(f"1{factor - 1:+.2g}" if nearly else f"{factor:.5g}" for factor in factors)
+    return " to ".join(ends)
 
 
 def _bases(seen: Beside) -> Iterator[tuple[Values, str]]:
@@ -164,8 +165,9 @@ def _multiples(seen: Beside) -> Iterator[tuple[str, str]]:
             made = base + (factors * right.reshape(by.shape)).reshape(right.shape)
             if seen.fits(by.number) and seen.explained(made):
                 some = factors[size > 0]
+                ends = _shown(some.min(), some.max())
                 yield "factors", (f"what it should be{apart}, with a factor for each {by.label}, "
-                                  f"from {_shown(some.min(), some.max())}")  # fmt: skip
+                                  f"{'from ' if ' to ' in ends else ''}{ends}")  # fmt: skip
 
 
 def _and_offsets(seen: Beside) -> Iterator[tuple[str, str]]:

@@ -110,11 +110,11 @@ HYPOTHESES = (
     Hypothesis(
         "dropout.off_by_factor",
         named("embeddings.norm", "probs", "attention_output", "ffn_act", "ffn_output", *READERS), _kept,
-        lambda told: f"{_dropped_out(told)}: multiplied by {told.number}, as dropout of its first form is when "
-                     "it is off; BERT's divides by that in training and changes nothing when it is off",
+        lambda told: f"{_dropped_out(told)}: multiplied by {told.number}; nothing is (dropout of its first form, which "
+                     "doesn't divide in training, multiplies by 1 - p when it is off)",
         {"torch": "a Dropout of one's own", "JAX": "a dropout of one's own", "NumPy": "x * (1 - p) without the mask",
          "C": "x * (1 - p) without the mask"},
-        "leave the factor out, and divide what is kept by 1 - p in training", together=row_by_row,
+        "leave the factor out; dropout divides what is kept by 1 - p in training", together=row_by_row,
         number=Number("1 - p", 0.05, 0.9995, lambda scene: {"0.9": 0.9, "0.8": 0.8, "0.5": 0.5},
                       right=lambda scene: (1.0,), own=lambda scene: 1.0),
     ),

@@ -346,6 +346,9 @@ HYPOTHESES = (
     _step("decay_after", lambda scene, way, _: replace(way, decay="after"),
           "weight decay is that of the weight after the step; it is that of the weight before it",
           "decay first, then take the step, or both from the old weight"),
+    _step("decay_clipped", lambda scene, way, _: replace(way, decay="clipped") if case_of(scene).clip_norm else None,
+          "weight decay is scaled as the gradients are clipped; it is not clipped",
+          "clip the gradients, then decay the weights"),
     _step("decay_of_gradient", lambda scene, way, _: replace(way, decay="gradient"),
           "weight decay is that of the gradient: rate * weight_decay * g is taken off; it is that of the weight",
           "p -= rate * weight_decay * p"),
@@ -390,11 +393,11 @@ HYPOTHESES = (
           number=Number("factor", 1e-3, 1e3, _rates, right=lambda scene: (1.0,), known_to=OWN_RATE)),
     _step("rate_root", lambda scene, way, _: replace(way, rate=case_of(scene).rate ** -0.5),
           "the learning rate is the root of the right one", "take the rate as it is"),
-    _step("beta2", _second_beta, lambda told: f"the second moment's beta is 1 less {told.number}; the setting is "
+    _step("beta2", _second_beta, lambda told: f"1 - beta of the second moment is {told.number}; the setting's beta is "
           f"{case_of(told.scene).optimizer.betas[1]:g}",
           "hand both betas on", number=Number("1 - beta2", 1e-6, 0.999, _ones(0.99, 0.98, 0.95, 0.999),
                                               own=_beta_left(1), right=_float32_beta_left(1))),
-    _step("beta1", _first_beta, lambda told: f"the first moment's beta is 1 less {told.number}; the setting is "
+    _step("beta1", _first_beta, lambda told: f"1 - beta of the first moment is {told.number}; the setting's beta is "
           f"{case_of(told.scene).optimizer.beta1:g}",
           "hand both betas on", number=Number("1 - beta1", 1e-6, 0.999, _ones(0.9, 0.95, 0.8),
                                               own=_beta_left(0), right=_float32_beta_left(0))),

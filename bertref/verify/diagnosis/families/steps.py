@@ -41,7 +41,7 @@ class Way:
     correct       from the corrections of both moments, the betas and the step's number to those that are used
     betas         None: the case's own
     decay         "decoupled", "l2" (added to the gradient), "without rate", "after" (of what the step left), "gradient"
-                  (of that), "none"
+                  (of that), "clipped" (as the gradients are), "none"
     rate          a factor of the case's rate
     root          the denominator, of the second moment and epsilon
     times         how often a parameter of that name is updated
@@ -99,7 +99,8 @@ def updater(scene: Scene, way: Way, answer: Answer = lambda old, update: update)
             size, made = p.size if way.trust(case.optimizer, name) else PIECE, np.empty(p.size)
             for part in (slice(start, start + size) for start in range(0, p.size, size)):
                 held = [np.asarray(x[part], np.float64) for x in (p, m, v)]
-                made[part] = answer(held[0], _update(case, way, name, held, clip(name, g[part]), g[part]))
+                found = _update(case, way, name, held, clip(name, g[part]), g[part], clip(name, 1.0))
+                made[part] = answer(held[0], found)
             return made.reshape(old.shape)
 
         chosen = way if scene.precision == "float64" else _as_held(scene, way, update)
@@ -140,8 +141,11 @@ def _mean_square(x: Values) -> float:
     return float(np.mean(np.square(x)))
 
 
-def _update(case: OptimizerCase, way: Way, name: str, held: list[Values], g: Values, raw: Values) -> Values:
+def _update(
+    case: OptimizerCase, way: Way, name: str, held: list[Values], g: Values, raw: Values, clipped: float
+) -> Values:
     """Of a parameter, or a part of it, and its moments as they are held, from its gradient, clipped (g) and not (raw).
+    `clipped` is what clipping makes of 1.
     """
     settings, rate = case.optimizer, case.rate * way.rate
     beta1, beta2 = way.betas or settings.betas
@@ -161,6 +165,7 @@ def _update(case: OptimizerCase, way: Way, name: str, held: list[Values], g: Val
             c1, c2 = way.correct(given or (1 - beta1**count, 1 - beta2**count), (beta1, beta2), count)
             first, second = first / c1, second / c2
         decay = {"without rate": strength, "l2": 0.0, "none": 0.0}.get(way.decay, rate * strength)
+        decay *= clipped if way.decay == "clipped" else 1.0
         moved = rate * way.direction(first, way.root(second, epsilon), g)
         decayed = p - moved if way.decay == "after" else g if way.decay == "gradient" else p
         change = moved + decay * decayed

@@ -142,9 +142,10 @@ def found_at(scene: Scene, row: TensorRow, place: tuple[str, int, str]) -> str |
     if not start:
         found = name
     else:
-        i = (scene.case.config.num_hidden_layers - 1 if start == "end" or own is None else own) + shift
-        if i < 0:
+        from_ = scene.case.config.num_hidden_layers - 1 if start == "end" else own
+        if from_ is None or from_ + shift < 0:
             return None
+        i = from_ + shift
         found = f"layer.{i}.{name}" if name else layer_input(i, last_embedding(scene.case.config))
     order = list(scene.rows)
     if found not in scene.rows or order.index(found) >= order.index(row.name):

@@ -206,8 +206,20 @@ class Trials:
                 seen = kept & set().union(*(self._spans[name] for name in explained))
                 shown = {group(self._scene.rows[name]) for name in seen}  # what is right both ways proves nothing
                 names = tuple(n for n in candidate.names if n in kept and group(self._scene.rows[n]) in shown)
+                names = self._needed(names, rows, explained)
                 everywhere = len(kept) == possible
                 return replace(candidate, names=names, explained=explained, possible=possible, everywhere=everywhere)
             dropped = {group(self._scene.rows[one]) for name in bad for one in self._spans[name] & kept}
             kept -= {name for name in kept if group(self._scene.rows[name]) in dropped}
         return None
+
+    def _needed(
+        self, names: tuple[str, ...], rows: Mapping[str, Made], explained: Mapping[str, tuple[float, float]]
+    ) -> tuple[str, ...]:
+        """Without rows that weren't recorded, where the others explain the same: the subject may not have these."""
+        recorded = tuple(name for name in names if name in self._scene.values)
+        if not 0 < len(recorded) < len(names):
+            return names
+        changed = self._scene.changed({name: rows[name] for name in recorded})
+        enough = all(changed.ratio(name) <= most_left(before) for name, (before, _) in explained.items())
+        return recorded if enough else names

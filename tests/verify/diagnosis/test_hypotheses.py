@@ -55,7 +55,8 @@ ROWS = {
 """Of what has choices of a row's own, the rows in which it is tried; else it is in all."""
 TOO_SMALL = {
     *(("loss.denominator_epsilon", number) for number in ("1e-12", "1e-08", "1e-06")),
-    ("backward.frozen", "bert.encoder.layer.0.attention.self.key.bias"), ("optimizer.norm_in_float32", "for each gradient"),
+    ("backward.frozen", "bert.encoder.layer.0.attention.self.key.bias"),
+    ("optimizer.norm_in_float32", "for each gradient"),
 }  # fmt: skip
 """Choices that change less than float32 rounds: the gradient of the keys' bias is 0 but for rounding; a small model's
 gradients have no long sums."""

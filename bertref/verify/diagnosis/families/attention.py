@@ -42,7 +42,8 @@ def _factors(scene: Scene) -> dict[str, float]:
         "1/sqrt(hidden size)": 1 / math.sqrt(H), "1/sqrt(number of heads)": 1 / math.sqrt(A),
         "1/(number of heads)": 1 / A, "1": 1.0, "1/(head size)": 1 / D, "sqrt(head size)": math.sqrt(D),
         "1/sqrt(sqrt(head size))": D**-0.25, "1/sqrt(2 * head size)": 1 / math.sqrt(2 * D),
-        "1/(hidden size)": 1 / H, "1/sqrt(sequence length)": 1 / math.sqrt(scene.case.batch.input_ids.shape[1]),
+        "1/sqrt(head size / 2)": math.sqrt(2 / D), "1/(hidden size)": 1 / H,
+        "1/sqrt(sequence length)": 1 / math.sqrt(scene.case.batch.input_ids.shape[1]),
     }  # fmt: skip
 
 

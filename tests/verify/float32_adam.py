@@ -11,9 +11,10 @@ import numpy as np
 from bertref.verify.records import Arrays, Case
 
 single = np.float32
-HABITS = ("power", "product", "betas", "double", "double power")
-"""power: βᵗ by one call; product: kept from step to step; betas: β and 1 - β are float32 in the moments, too; double:
-as betas, but the corrections are of float64, by βᵗ of the β that is given, or, double power, of float32's."""
+HABITS = ("power", "product", "betas", "double", "double power", "squaring")
+"""power: βᵗ by one call; product: kept from step to step; squaring: by repeated squaring, as integer powers are made;
+betas: β and 1 - β are float32 in the moments, too; double: as betas, but the corrections are of float64, by βᵗ of the β
+that is given, or, double power, of float32's."""
 
 
 def updates(
@@ -55,6 +56,9 @@ def _correction(beta: float, step: int, habit: str) -> Any:
 
 
 def _power(beta: float, step: int, habit: str) -> Any:
+    if habit == "squaring":
+        half = _power(beta, step // 2, habit) if step > 1 else single(1)
+        return half * half * (single(beta) if step % 2 else single(1))
     if habit != "product":
         return np.power(single(beta), single(step))
     kept = single(1)

@@ -97,11 +97,11 @@ def in_double(betas: Pair, step: int) -> Iterator[tuple[Pair, Pair]]:
 
 
 def _corrections(beta: float, step: int) -> list[float]:
-    """1 - βᵗ in float32, for every float32 power that a library may have: the nearest and its neighbours, and the
-    product of t factors that is kept from step to step."""
+    """1 - βᵗ in float32, for every float32 power that a library may have: the nearest and its neighbours, the product
+    of t factors that is kept from step to step, and the products of repeated squaring, from either end of t's bits."""
     one = np.float32(1)
     exact = np.float32(_single(beta) ** step)
-    powers = [exact, np.multiply.accumulate(np.full(step, beta, np.float32))[-1]]
+    powers = [exact, np.multiply.accumulate(np.full(step, beta, np.float32))[-1], *_squared(np.float32(beta), step)]
     for towards in (np.float32(0), np.float32(2)):
         near = exact
         for _ in range(ULPS):
@@ -112,6 +112,16 @@ def _corrections(beta: float, step: int) -> list[float]:
         if correction > 0 and all(abs(correction - other) > SAME * other for other in found):
             found.append(correction)
     return found
+
+
+def _squared(beta: np.float32, step: int) -> Iterator[np.float32]:
+    """βᵗ by repeated squaring, as integer powers are made: from the lowest bit of t on, and from the highest."""
+    low, high, square = np.float32(1), np.float32(1), beta
+    for bit in bin(step)[:1:-1]:
+        low, square = (low * square if bit == "1" else low), square * square
+    for bit in bin(step)[2:]:
+        high = high * high * (beta if bit == "1" else np.float32(1))
+    yield from (low, high)
 
 
 def _single(value: float) -> float:

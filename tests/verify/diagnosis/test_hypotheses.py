@@ -27,7 +27,7 @@ NUMBERS = {
     "dropout.off_by_factor": 0.85, "residual.sum_scaled": 0.7, "heads.logits_scaled": 0.6, "heads.logits_capped": 7.0,
     "attention.scores_capped": 3.0, "attention.softmax_epsilon": 0.02,
     "loss.first_weighted": 0.7, "loss.second_weighted": 0.7, "loss.positives_weighted": 2.5,
-    "loss.log_epsilon": 1e-3, "optimizer.clipping_limit": 0.3, "optimizer.decay": 0.07,
+    "loss.log_epsilon": 1e-3, "loss.class_weighted": 2.5, "optimizer.clipping_limit": 0.3, "optimizer.decay": 0.07,
 }  # fmt: skip
 """A value for every free number."""
 HEADS = {
@@ -35,6 +35,7 @@ HEADS = {
     "loss.absolute_error": "regression", "loss.other_error": "regression",
     "loss.one_end": "question_answering", "loss.broadcast": "regression", "loss.sigmoid_twice": "multi_label",
     "loss.softmax_for_sigmoid": "multi_label", "loss.ends_swapped": "question_answering",
+    "loss.classes_across": "token_classification",
     "loss.clamped": "question_answering", "loss.span": "question_answering", "loss.of_sigmoid": "regression",
     "loss.one_sided": "multi_label", "loss.positives_weighted": "multi_label",
 }  # fmt: skip
@@ -50,7 +51,7 @@ CASES: dict[str, dict[str, Any]] = {
 """Options of the case, where it is not BERT's with the heads of pre-training and AdamW."""
 ROWS = {
     "backward.detached": ("back layer.0.attention_sum",), "backward.frozen": ("back layer.0.key",),
-    "backward.counted_twice": ("back layer.0.attention_sum",), "backward.of_activated": ("back pooled_pre",),
+    "backward.counted_twice": ("back layer.0.attention_sum",),
 }  # fmt: skip
 """Of what has choices of a row's own, the rows in which it is tried; else it is in all."""
 TOO_SMALL = {

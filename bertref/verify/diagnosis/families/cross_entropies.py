@@ -155,7 +155,10 @@ def _with_log_epsilon(scene: Scene, row: TensorRow, value: float) -> Rewritten:
 def _moves(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
     yield Possibility("have ids that are 1 less than the batch's", ("ids", -1))
     yield Possibility("have ids that are 1 more than the batch's", ("ids", 1))
-    if row.op == WORD_LOSS:
+    if row.op == CLASS_LOSS:
+        yield Possibility("are those of the next token, as where the next token is predicted", ("shifted", -1))
+        yield Possibility("are those of the token before", ("shifted", 1))
+    else:
         yield Possibility("are those of the next prediction, as where the next token is predicted", ("slots", -1))
         yield Possibility("are those of the prediction before", ("slots", 1))
         yield Possibility("are the ids that the model reads at their positions", ("read", 0))
@@ -169,6 +172,11 @@ def _moved(scene: Scene, row: TensorRow, value: tuple[str, int]) -> Rewritten | 
     classes = scene.replay.graph.axes(row.inputs[0]).shape[-1]
     if what == "ids":
         labels = (right + by) % classes
+    elif what == "shifted" and right.ndim > 1:
+        labels, weights = np.roll(right, by, axis=-1), np.roll(weights, by, axis=-1)
+        weights[:, by if by < 0 else 0] = 0
+    elif what == "shifted":
+        return None
     elif what == "slots":
         labels = np.roll(right, by, axis=-1)
     elif what == "read":
@@ -176,7 +184,7 @@ def _moved(scene: Scene, row: TensorRow, value: tuple[str, int]) -> Rewritten | 
     else:
         lengths = batch.attention_mask.sum(axis=1) * (what == "packed")
         labels = batch.masked_lm_positions + (np.cumsum(lengths) - lengths)[:, None]
-    if classes == 2 or labels.max(initial=0) >= classes:
+    if (classes == 2 and what == "ids") or labels.max(initial=0) >= classes:
         return None
     return _other_labels(lambda *_: (labels.astype(np.int64), weights))(scene, row, None)
 
@@ -187,6 +195,7 @@ def _other_terms(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
                       lambda each, total, mean: mean(-np.exp(-each)))  # fmt: skip
     yield Possibility("1 - p", lambda each, total, mean: mean(1 - np.exp(-each)))
     yield Possibility("the negative logarithm's opposite, log p", lambda each, total, mean: -mean(each))
+    yield Possibility("1 - exp of minus the mean", lambda each, total, mean: 1 - np.exp(-mean(each)))
     yield Possibility("exp of the mean, the perplexity", lambda each, total, mean: np.exp(mean(each)))
     yield Possibility("the focal loss, (1 - p)^2 times -log p",
                       lambda each, total, mean: mean((1 - np.exp(-each)) ** 2 * each))  # fmt: skip
@@ -265,6 +274,38 @@ def _across(scene: Scene, row: TensorRow, _: Any) -> Rewritten | None:
     return formula(row, lambda x: surprisals(x.reshape(x.shape[1], x.shape[0]).T, labels).mean())
 
 
+def _classes_across(scene: Scene, row: TensorRow, _: Any) -> Rewritten | None:
+    """Logits (S, C) of each text are taken for (C, S), those on padding as well."""
+    labels, weights = labels_of(scene, row)
+    if labels.ndim < 2:
+        return None
+
+    def compute(x: Values) -> Values:
+        x = in_shape(scene.raw(row.inputs[0], x), labels)
+        turned = x.reshape(len(labels), x.shape[-1], -1).swapaxes(1, 2)
+        return (surprisals(turned, labels) * weights).sum() / (weights.sum() or 1.0)
+
+    return Rewritten(Contribution(row.inputs, compute), padding=True)
+
+
+def _by_class(scene: Scene, row: TensorRow, value: float) -> Rewritten | None:
+    """Labels 1 with a weight, of two classes."""
+    if scene.replay.graph.axes(row.inputs[0]).shape[-1] != 2:
+        return None
+    factors = np.where(labels_of(scene, row)[0] == 1, value, 1.0)
+    return of_terms(
+        lambda scene, each, weights, _: (each * weights * factors).sum() / ((weights * factors).sum() or 1.0)
+    )(scene, row, None)
+
+
+def _one_logit(scene: Scene, row: TensorRow, _: Any) -> Rewritten | None:
+    """Of two classes."""
+    if scene.replay.graph.axes(row.inputs[0]).shape[-1] != 2:
+        return None
+    labels, _weights = labels_of(scene, row)
+    return formula(row, lambda x: binary(in_shape(x, labels)[..., 1], labels.astype(np.float64)).mean())
+
+
 def binary(x: Values, y: Values) -> Values:
     """The binary cross entropy of a logit."""
     return np.logaddexp(0, x) - y * x
@@ -327,6 +368,16 @@ HYPOTHESES = (
     loss("squares_of_probabilities", CLASSES, _brier,
          "the mean of squared differences between probabilities and one-hot labels",
          "take the mean of -log p"),
+    loss("classes_across", CLASSES, _classes_across,
+         "logits (S, C) of each text are taken for (C, S), by a reshape without a transpose",
+         "bring the classes' axis to its place with a transpose"),
+    loss("class_weighted", CLASSES, _by_class,
+         lambda told: f"{told.at}: label 1 counts {told.number} times as much as label 0", "leave the weights out",
+         number=Number("weight", 0.02, 50.0, lambda scene: {"2": 2.0, "3": 3.0, "5": 5.0, "10": 10.0},
+                       own=lambda scene: 1.0)),
+    loss("one_logit", CLASSES, _one_logit,
+         "a sigmoid of the second class's logit alone (a binary cross entropy); the first class's belongs to it, too",
+         "use the softmax cross entropy"),
     loss("choices_across", CLASSES, _across,
          "choices are taken across questions: a reshape, where a transpose belongs",
          "reshape the logits to (questions, choices)"),

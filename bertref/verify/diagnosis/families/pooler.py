@@ -7,7 +7,6 @@ import numpy as np
 
 from ....row import TensorRow
 from ...emulation.formats import FORMATS
-from ...graph.axes import kind
 from ...graph.contribution import Contribution
 from ...graph.steps import Rewritten
 from ..hypothesis import Hypothesis, Number, Possibility, all_rows, named, of_op
@@ -287,15 +286,11 @@ def _scattered(scene: Scene, row: TensorRow, which: str) -> Back:
     return Back((Contribution((f"grad:{scene.made_by(row)}",), back),))
 
 
-def _kinds(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
-    yield Possibility(kind(scene.made_by(row)), kind(scene.made_by(row)))
-
-
-def _behind(scene: Scene, row: TensorRow, which: str) -> Back | None:
+def _behind(scene: Scene, row: TensorRow, _: Any) -> Back | None:
     """The way back of a dense layer, made of the gradient of what an activation makes of it."""
     own = scene.made_by(row)
     found = [other.name for other in scene.rows.values() if other.op in ELEMENTWISE and other.inputs == (own,)]
-    if not found or kind(own) != which:
+    if not found:
         return None
 
     def of_other(part: Contribution) -> Contribution:
@@ -432,12 +427,12 @@ HYPOTHESES = (
         "add each where its hidden state was read", choices=_other_places,
     ),
     Hypothesis(
-        "backward.of_activated", of_op(f"dense {BACK}"), _behind,
-        lambda told: f"the way back of {told.at.replace(f'{BACK} ', '')}: made of the gradient of what the activation "
-                     "makes of it, as if there were none",
+        "pooler.gradient_of_activated", named(f"{BACK} pooled_pre"), _behind,
+        lambda told: "the way back of the pooler's dense layer is made of the gradient of what tanh makes of it, "
+                     "as if there were none",
         {"torch": "the backward of a torch.autograd.Function", "JAX": "the rule of a custom_vjp",
          "NumPy": "the argument of the dense layer's backward", "C": "the pointer"},
-        "multiply by the activation's derivative first", choices=_kinds,
+        "multiply by the activation's derivative first",
     ),
     Hypothesis(
         "backward.tanh_slope", of_op(f"tanh {BACK}"), _by_tanh_slope,

@@ -428,7 +428,7 @@ HYPOTHESES = (
     ),
     Hypothesis(
         "pooler.gradient_of_activated", named(f"{BACK} pooled_pre"), _behind,
-        lambda told: "the way back of the pooler's dense layer is made of the gradient of what tanh makes of it, "
+        lambda told: "the way back of the pooler's dense layer is made of the gradient behind the activation, "
                      "as if there were none",
         {"torch": "the backward of a torch.autograd.Function", "JAX": "the rule of a custom_vjp",
          "NumPy": "the argument of the dense layer's backward", "C": "the pointer"},

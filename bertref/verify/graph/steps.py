@@ -139,6 +139,10 @@ class Graph:
         """Whether some row has been rewritten so that unused slots of predictions count."""
         return any(made.slots for made in self._rewritten.values())
 
+    def is_rewritten(self, name: str) -> bool:
+        """Whether a row is computed otherwise."""
+        return name in self._rewritten
+
     def made(self, name: str) -> Rewritten:
         """How a row is computed."""
         return self._rewritten.get(name) or Rewritten(self.arithmetic.forward(self.rows[name]))

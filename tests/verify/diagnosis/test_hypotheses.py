@@ -231,6 +231,29 @@ def test_another_input_than_the_recorded_one_is_named(id: str, name: str, value:
     assert [cause.id for cause in found.causes] == [id]
 
 
+@pytest.mark.parametrize(
+    "recorded",
+    [
+        {"query": "key", "key": "query"}, {"key": "value", "value": "key"}, {"ffn_pre": "ffn_act"},
+        {"ffn_act": "ffn_pre"}, {"attention_sum": "attention_output"},
+    ],
+)  # fmt: skip
+def test_a_tensor_under_anothers_name_is_no_other_input(recorded: dict[str, str]) -> None:
+    """Nothing is wrong but what is recorded: whatever reads it seems to read something else."""
+
+    def answers(case: Case) -> Arrays:
+        values = right(case)
+        return values | {f"layer.0.{name}": values[f"layer.0.{other}"] for name, other in recorded.items()}
+
+    first, second = asked(), another(asked(), step=True)
+    report, scene = scene_of(first, answers(first))
+    found = diagnose(report, scene, lambda kind, i: scene_of(second, answers(second))[1])
+    reading = ("attention.reads", "attention.scores_transposed", "dense.input_activated", "norm.reads",
+               "activation.missing", "residual.norm_inside_branch")  # fmt: skip
+    assert report.verdict == "diverges"
+    assert not {cause.id for cause in found.causes[1:]} & {*reading}
+
+
 def test_without_itself_nothing_wrong_is_named() -> None:
     found = diagnosed(by_id("norm.epsilon"), 3e-6, without=("norm.epsilon",))
     assert (found.outcome, found.causes) == ("unknown", ())

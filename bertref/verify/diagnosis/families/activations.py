@@ -15,7 +15,7 @@ from ...graph.steps import Rewritten
 from ..hypothesis import Hypothesis, Number, Possibility, Told, of_op
 from ..scene import Scene
 from ..tape import Traced
-from .tools import HALF, formula, held, in_half, is_fine
+from .tools import HALF, formula, held, in_half, is_fine, reads_what_is_right
 
 Values = Any
 ACTIVATED = of_op("activation", "tanh", "relu")
@@ -238,7 +238,7 @@ HYPOTHESES = (
     ),
     Hypothesis(
         "activation.missing", ACTIVATED,
-        lambda scene, row, _: _function(row, lambda x: x),
+        lambda scene, row, _: _function(row, lambda x: x) if reads_what_is_right(scene, row) else None,
         lambda told: f"there is no activation at {told.at}; the model's is "
                      f"{WORDS[own(told.scene, told.scene.rows[told.names[0]])]}",
         WHERE, "apply the activation there",

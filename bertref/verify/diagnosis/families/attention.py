@@ -16,7 +16,7 @@ from ...records import HALVES
 from ..hypothesis import Hypothesis, Number, Possibility, by_layer, named, of_op
 from ..scene import Scene
 from .heads import by_head, merged
-from .tools import formula, layer_of
+from .tools import formula, layer_of, reads_what_is_right
 
 Values = Any
 HUGE = 1e30
@@ -107,7 +107,7 @@ def probabilities_by(
 
 def _exchanged(scene: Scene, row: TensorRow, _: Any) -> Rewritten | None:
     """Where the scores were recorded: else it is as if queries and keys had each other's weights."""
-    if row.name not in scene.values:
+    if row.name not in scene.values or not reads_what_is_right(scene, row):
         return None
     factor, heads = scene.replay.graph.arithmetic.scale, scene.case.config.num_attention_heads
 
@@ -245,7 +245,7 @@ def _sources(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
 
 def _reads(scene: Scene, row: TensorRow, value: tuple[str, str | None, str]) -> Rewritten | None:
     (op, *names), i = value, layer_of(row)
-    if row.op != op or i is None:
+    if row.op != op or i is None or not reads_what_is_right(scene, row):
         return None
     inputs = []
     for own, name in zip(row.inputs, names, strict=True):

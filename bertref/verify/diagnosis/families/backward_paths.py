@@ -85,7 +85,7 @@ def _factors(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
 
 
 def _made_with(scene: Scene, row: TensorRow, value: tuple[str, str]) -> Back | None:
-    """A gradient that is made with another tensor of the same shape."""
+    """A gradient that is made with another tensor of the same shape. One of another formula is made with more."""
     side, (start, _, name) = value[0], value[1].rpartition(":")
     found = _beside(scene, row, name) if name else scene.made_by(row)
     own, parts, sides = scene.rows[scene.made_by(row)], scene.parameters(row), _sides(row)
@@ -96,8 +96,12 @@ def _made_with(scene: Scene, row: TensorRow, value: tuple[str, str]) -> Back | N
         return None
     if not side:
         matrix = row.parameters[0].name
-        return Back((), {**parts, matrix: _with_second(parts[matrix], found)}) if matrix in parts else None
+        if matrix not in parts or len(parts[matrix].inputs) != 2:
+            return None
+        return Back((), {**parts, matrix: _with_second(parts[matrix], found)})
     made, at = list(scene.backward(row)), sides.index(side)
+    if len(made) != 2 or len(made[at].inputs) != 2:
+        return None
     made[at] = _with_second(made[at], f"grad:{found}" if start else found)
     return Back(tuple(made))
 

@@ -13,7 +13,18 @@ from ...graph.steps import Rewritten
 from ..hypothesis import Hypothesis, Possibility, Told, by_layer, named, of_op
 from ..scene import Scene
 from .activations import FUNCTIONS, elementwise
-from .tools import formula, found_at, gathered, held, is_fine, layer_of, places, with_others, with_parameters
+from .tools import (
+    formula,
+    found_at,
+    gathered,
+    held,
+    is_fine,
+    layer_of,
+    places,
+    reads_what_is_right,
+    with_others,
+    with_parameters,
+)
 
 Values = Any
 WHERE = {
@@ -60,7 +71,7 @@ def _activated(scene: Scene, row: TensorRow, name: str) -> Rewritten:
 def _input_activated(scene: Scene, row: TensorRow, name: str) -> Rewritten | None:
     """Where the input was recorded: else it is as if that had another activation."""
     made = scene.forward(row)
-    if row.inputs[0] not in scene.values:
+    if row.inputs[0] not in scene.values or not reads_what_is_right(scene, row):
         return None
     return formula(row, lambda x: made.compute(elementwise(FUNCTIONS[name], x)))
 
@@ -174,6 +185,8 @@ def _reads(scene: Scene, row: TensorRow, place: tuple[str, int, str]) -> Rewritt
     at the predictions, where it has these."""
     found, width = found_at(scene, row, place), scene.params[row.parameters[0].name].shape[1]
     if found is None or found == row.inputs[0] or width != scene.case.config.hidden_size:
+        return None
+    if not reads_what_is_right(scene, row):
         return None
     made, axes = scene.forward(row), scene.rows[row.inputs[0]].axes
 

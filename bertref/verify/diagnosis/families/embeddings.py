@@ -15,7 +15,7 @@ from ..hypothesis import Hypothesis, Number, Possibility, all_rows, named, of_op
 from ..scene import Scene
 from .attention import HUGE, MASK, softmax
 from .norms import normed
-from .tools import formula, sum_of, with_parameters
+from .tools import formula, reads_what_is_right, sum_of, with_parameters
 
 Values = Any
 POSITIONS = {
@@ -213,7 +213,7 @@ def _normed_parts(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
 def _norm_of_parts(scene: Scene, row: TensorRow, some: tuple[str, ...]) -> Rewritten | None:
     """The norm of some parts of the sum, and the others added to it."""
     parts = scene.rows[TOTAL_NAME].inputs
-    if row.inputs != (TOTAL_NAME,) or not set(some) <= set(parts):
+    if row.inputs != (TOTAL_NAME,) or not set(some) <= set(parts) or not reads_what_is_right(scene, row):
         return None
     gamma, beta = (scene.params[name] for name, _ in row.parameters)
     eps = scene.case.numerics.layer_norm_eps

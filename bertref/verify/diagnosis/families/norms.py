@@ -12,7 +12,19 @@ from ...graph.axes import kind
 from ...graph.steps import Rewritten
 from ..hypothesis import Hypothesis, Number, Possibility, Told, of_op
 from ..scene import Scene
-from .tools import HALF, by, formula, found_at, held, in_half, is_fine, layer_of, places, with_others
+from .tools import (
+    HALF,
+    by,
+    formula,
+    found_at,
+    held,
+    in_half,
+    is_fine,
+    layer_of,
+    places,
+    reads_what_is_right,
+    with_others,
+)
 
 Values = Any
 EPSILONS = (1e-12, 1e-8, 1e-7, 1e-6, 1e-5, 1e-3)
@@ -201,10 +213,10 @@ def _sources(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
 
 def _reads(scene: Scene, row: TensorRow, place: tuple[str, int, str]) -> Rewritten | None:
     """Where its input was recorded: else it is as if that were another."""
-    found = found_at(scene, row, place)
-    if found is None or found == row.inputs[0] or row.inputs[0] not in scene.values or row.axes != "B S H":
+    found, own = found_at(scene, row, place), row.inputs[0]
+    if found in (None, own) or own not in scene.values or row.axes != "B S H" or not reads_what_is_right(scene, row):
         return None
-    return _by_formula(normed)(scene, replace(row, inputs=(found,)), None)
+    return _by_formula(normed)(scene, replace(row, inputs=(str(found),)), None)
 
 
 def _in_half(scene: Scene, row: TensorRow, _: Any) -> Rewritten | None:

@@ -14,7 +14,7 @@ from ..hypothesis import Hypothesis, Number, Possibility, by_layer, named, of_op
 from ..scene import Scene
 from .norms import WHERE as NORM
 from .norms import normed
-from .tools import found_at, is_way_back, layer_of, places
+from .tools import found_at, is_way_back, layer_of, places, reads_what_is_right
 
 Values = Any
 WHERE = {
@@ -25,7 +25,7 @@ WHERE = {
 
 def _from(scene: Scene, row: TensorRow, place: tuple[str, int, str]) -> Rewritten | None:
     found = found_at(scene, row, place)
-    if found is None or found in row.inputs:
+    if found is None or found in row.inputs or not reads_what_is_right(scene, row):
         return None
     return Rewritten(Contribution((row.inputs[0], found), lambda branch, other: branch + other))
 
@@ -33,7 +33,7 @@ def _from(scene: Scene, row: TensorRow, place: tuple[str, int, str]) -> Rewritte
 def _also(scene: Scene, row: TensorRow, place: tuple[str, int, str]) -> Rewritten | None:
     """With another tensor in the sum, or the branch once more."""
     found = found_at(scene, row, place)
-    if found is None or found == row.inputs[1]:
+    if found is None or found == row.inputs[1] or not reads_what_is_right(scene, row):
         return None
     return Rewritten(Contribution((*row.inputs, found), lambda branch, stream, other: branch + stream + other))
 
@@ -91,7 +91,7 @@ def _unread(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
 def _inside_branch(scene: Scene, row: TensorRow, way: str | None) -> Rewritten | None:
     """norm(branch) + stream. The norm reads the branch alone, and the tensor after it is the sum. What stands for the
     sum before it is the branch, or the sum itself."""
-    if way and row.op == "residual":
+    if way and (row.op == "residual" or not reads_what_is_right(scene, row)):
         return None
     if row.op == "residual":
         return Rewritten(Contribution(row.inputs[:1], lambda branch: branch))

@@ -64,6 +64,12 @@ def layer_of(row: TensorRow) -> int | None:
     return int(parts[1]) if parts[0] == "layer" else None
 
 
+def reads_what_is_right(scene: Scene, row: TensorRow) -> bool:
+    """Whether a row's inputs are what the reference makes. Where one had to be explained, it may be another tensor that
+    was recorded under its name, and what seems to be read in its place may be the input itself."""
+    return not any(scene.replay.graph.is_rewritten(name) for name in row.inputs)
+
+
 def is_way_back(row: TensorRow) -> bool:
     """For hypotheses under which other things have a gradient than those that are recorded."""
     return row.name.startswith(BACK)

@@ -234,8 +234,10 @@ def test_another_input_than_the_recorded_one_is_named(id: str, name: str, value:
 @pytest.mark.parametrize(
     "recorded",
     [
-        {"query": "key", "key": "query"}, {"key": "value", "value": "key"}, {"ffn_pre": "ffn_act"},
-        {"ffn_act": "ffn_pre"}, {"attention_sum": "attention_output"},
+        {"layer.0.query": "layer.0.key", "layer.0.key": "layer.0.query"},
+        {"layer.0.key": "layer.0.value", "layer.0.value": "layer.0.key"}, {"layer.0.ffn_pre": "layer.0.ffn_act"},
+        {"layer.0.ffn_act": "layer.0.ffn_pre"}, {"layer.0.attention_sum": "layer.0.attention_output"},
+        {"pooled_pre": "pooled"},
     ],
 )  # fmt: skip
 def test_a_tensor_under_anothers_name_is_no_other_input(recorded: dict[str, str]) -> None:
@@ -243,13 +245,13 @@ def test_a_tensor_under_anothers_name_is_no_other_input(recorded: dict[str, str]
 
     def answers(case: Case) -> Arrays:
         values = right(case)
-        return values | {f"layer.0.{name}": values[f"layer.0.{other}"] for name, other in recorded.items()}
+        return values | {name: values[other] for name, other in recorded.items()}
 
     first, second = asked(), another(asked(), step=True)
     report, scene = scene_of(first, answers(first))
     found = diagnose(report, scene, lambda kind, i: scene_of(second, answers(second))[1])
     reading = ("attention.reads", "attention.scores_transposed", "dense.input_activated", "norm.reads",
-               "activation.missing", "residual.norm_inside_branch")  # fmt: skip
+               "activation.missing", "activation.other", "residual.norm_inside_branch")  # fmt: skip
     assert report.verdict == "diverges"
     assert not {cause.id for cause in found.causes[1:]} & {*reading}
 

@@ -59,6 +59,7 @@ FUNCTIONS: dict[str, Callable[[Values], Values]] = {
 }  # fmt: skip
 
 
+HARD_TANH = "the hard tanh, min(max(x, -1), 1)"
 OTHERS: dict[str, Callable[[Values], Values]] = {
     "ELU": lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))),
     "SELU": lambda x: 1.0507009873554805 * np.where(x > 0, x, 1.6732632423543772 * np.expm1(np.minimum(x, 0))),
@@ -68,7 +69,7 @@ OTHERS: dict[str, Callable[[Values], Values]] = {
     "the square of ReLU": lambda x: np.maximum(x, 0) ** 2,
     "hard swish, x min(max(x + 3, 0), 6) / 6": lambda x: x * np.clip(x + 3, 0, 6) / 6,
     "the hard sigmoid, min(max(x + 3, 0), 6) / 6": lambda x: np.clip(x + 3, 0, 6) / 6,
-    "the hard tanh, min(max(x, -1), 1)": lambda x: np.clip(x, -1, 1),
+    HARD_TANH: lambda x: np.clip(x, -1, 1),
     "the exact GELU without the factor 1/2": lambda x: 2 * FUNCTIONS["gelu_erf"](x),
     "erf(x / sqrt(2)) / 2 + 1/2, GELU without the factor x": lambda x: _normal(x),
     "x erf(x / sqrt(2)) / 2, GELU without the 1": lambda x: x * (_normal(x) - 0.5),
@@ -125,7 +126,10 @@ def _names(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
         yield Possibility(name, name)
 
 
-def _listed(scene: Scene, row: TensorRow, name: str) -> Rewritten:
+def _listed(scene: Scene, row: TensorRow, name: str) -> Rewritten | None:
+    """The hard tanh of what lies between -1 and 1 is no activation at all."""
+    if name == HARD_TANH and not reads_what_is_right(scene, row):
+        return None
     if name in OTHERS:
         return _function(row, OTHERS[name])
     of, right = OF_OWN[name], FUNCTIONS[own(scene, row)]

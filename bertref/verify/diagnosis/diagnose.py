@@ -231,13 +231,20 @@ class _Search:
             None if fitted is None else fitted.value, self._scene,
         )  # fmt: skip
         return Cause(
-            hypothesis.id, f"{hypothesis.sentence(told)}. {_proof(candidate, told, right)}",
+            hypothesis.id, f"{hypothesis.sentence(told)}. {self._proof(candidate, told, right)}",
             () if fitted is None else (fitted,), candidate.choice.words, (*candidate.explained, *proved.back),
             candidate.before, candidate.after, hypothesis.where,
             hypothesis.patch.format(epsilon=self._scene.case.numerics.layer_norm_eps),
             tuple(dict.fromkeys(one.hypothesis.id for one in proved.others if one.hypothesis.id != hypothesis.id)),
             proved.ruled_out,
         )  # fmt: skip
+
+    def _proof(self, candidate: TriedHypothesis, told: Told, right: str) -> str:
+        """What the replay gave."""
+        what, left = right or replace(told, names=tuple(candidate.explained)).at, self._left()
+        alone = candidate.forward_alone and not any(name.startswith("grad:") for name in left)
+        return (f"{'The gradients are those of the right formula. ' if alone else ''}With that {what} is right to rounding "
+                f"({number(candidate.before)} -> {number(candidate.after)}).")  # fmt: skip
 
 
 def _wrong_gradients(sizes: Mapping[str, float]) -> int:
@@ -251,10 +258,3 @@ def _reads_padding(before: Scene, after: Scene) -> bool:
 
 def _rank(candidate: TriedHypothesis) -> tuple[int, int]:
     return -len(candidate.explained), candidate.freedom
-
-
-def _proof(candidate: TriedHypothesis, told: Told, right: str) -> str:
-    """What the replay gave."""
-    what = right or replace(told, names=tuple(candidate.explained)).at
-    alone = "The gradients are those of the right formula. " if candidate.forward_alone else ""
-    return f"{alone}With that {what} is right to rounding ({number(candidate.before)} -> {number(candidate.after)})."

@@ -237,7 +237,7 @@ def _of_a_share(scene: Scene, row: TensorRow, value: Any) -> Back | None:
     if value == "total":
         seen = scene.values.get(f"grad:{row.parameters[1].name}")
         return _parameters_made(scene, row, 1, lambda part: part._replace(
-            compute=lambda d: np.full(d.shape[-1:], _total(d, seen)), terms=None,
+            compute=lambda d, *_: np.full(d.shape[-1:], _total(d, seen)), terms=None,
         ))  # fmt: skip
     (i, share), axes = value, len(scene.replay.graph.axes(scene.made_by(row)).shape)
     axis, at = int(share.endswith("position")), -1 if share.startswith("last") else 0

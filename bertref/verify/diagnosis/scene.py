@@ -100,6 +100,8 @@ class Scene:
                 before = graph.made(base)
                 if not before.backward and before.forward.inputs != graph.rows[base].inputs:
                     continue  # of another formula, whose own way back isn't known
+                if made.inputs and len(made.inputs) != len(before.forward.inputs):
+                    continue  # of another formula, which reads more
                 parameters = before.parameters if made.parameters is None else made.parameters
                 graph = graph.rewritten({
                     base: replace(before, backward=made.inputs or before.backward, parameters=parameters,

@@ -134,6 +134,19 @@ def test_a_derivative_of_gelus_tanh_form_is_found_again(words: str) -> None:
     found_again(by_id("backward.activation_slope"), words, words, case={"dialect": "google"})
 
 
+def test_a_way_back_that_is_left_out_in_one_kind_of_rows_is_found_again() -> None:
+    """Rows of other kinds give to the same gradients, and contradict it."""
+    case = asked()
+    _, scene = scene_of(case, right(case))
+    rows = [name for name in scene.rows if name.startswith("back layer.") and name.endswith(".value")]
+    found_again(by_id("backward.left_out"), "", None, rows)
+
+
+def test_a_mean_over_other_rows_gives_unused_slots_a_gradient() -> None:
+    words = "both means are taken over all rows; a mean is over the elements of a row"
+    found_again(by_id("backward.norm_statistics"), words, ("over all rows", 2), ("back mlm.transform",))
+
+
 def test_a_parameter_that_nothing_reads_any_more_keeps_its_part() -> None:
     """Both norms of a layer have one norm's weights: the other's gradients belong to that layer all the same."""
     case, name = asked(), "grad:bert.encoder.layer.0.attention.output.LayerNorm.weight"

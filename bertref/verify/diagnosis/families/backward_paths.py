@@ -44,9 +44,13 @@ def _same_shape(scene: Scene, one: str, other: str) -> bool:
 # -- what is lost ------------------------------------------------------------------------------------------------------
 
 
-def _left_out(scene: Scene, row: TensorRow, _: Any) -> Back:
-    """Neither the row's input nor its parameters get a gradient."""
+def _left_out(scene: Scene, row: TensorRow, _: Any) -> Back | None:
+    """Neither the row's input nor its parameters get a gradient; where these weren't recorded, "detached" says as much.
+    """
     parts = {name: scaled(part, 0.0) for name, part in scene.parameters(row).items()}
+    recorded = any(name.startswith("grad:") for name in scene.values)
+    if recorded and not any(f"grad:{name}" in scene.values for name in parts):
+        return None
     return Back(inputs_times(scene, row, {0: 0.0}).inputs, parts)
 
 

@@ -56,8 +56,11 @@ def _unjudged(case: Case) -> frozenset[str]:
 
 
 def _shaped(case: Case, axes: AxesOf, name: str, value: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Numbers as (), and MLM values at every position gathered at the predicted ones."""
+    """Numbers as (), MLM values at every position gathered at the predicted ones, and with a last axis of length 1
+    where that is missing or too much: a regression's score as (B, 1)."""
     shape = axes(name).shape
+    if (*value.shape, 1) == shape or value.shape == (*shape, 1):
+        return value.reshape(shape)
     if value.size == 1 and shape == ():
         return value.reshape(())
     B, S = case.batch.input_ids.shape

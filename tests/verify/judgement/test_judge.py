@@ -232,6 +232,21 @@ def test_shapes_and_names() -> None:
     assert report.first == "layer.0.query"
 
 
+@pytest.mark.parametrize(("shape", "off", "expected"), [
+    ((3,), 0.0, "right"), ((3, 1, 1), 0.0, "right"), ((3,), 0.01, "added"), ((1, 3), 0.0, "shape"), ((), 0.0, "shape"),
+])  # fmt: skip
+def test_a_last_axis_of_length_1_may_be_missing_or_too_much(
+    shape: tuple[int, ...], off: float, expected: str
+) -> None:
+    """As in the scores of a regression."""
+    case = generate(21, head="regression", B=3, L=1)
+    values = dict(reference(case, dtype="float32").values)
+    score = values["classifier.logits"] + np.float32(off)
+    assert score.shape == (3, 1)
+    values["classifier.logits"] = score.reshape(shape) if shape else score[0, 0]
+    assert status(compare(case, Answers(values), "float32"))["classifier.logits"].status == expected
+
+
 def test_mlm_values_at_every_position_are_gathered() -> None:
     case, values = the_case(), dict(singles())
     B, S = case.batch.input_ids.shape

@@ -13,6 +13,8 @@ from . import torch_losses, torch_model, torch_step
 from .arrays import canonical, to_numpy
 from .torch_watch import TorchWatch
 
+FUNCTIONAL_RATES = ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout")
+"""The rates of a config that a model may apply without a module."""
 FLOAT16_LOSS_SCALE = 1024.0
 """As `torch.amp.GradScaler` would use one, small enough for a batch of a few tokens."""
 
@@ -46,8 +48,8 @@ class TorchRun:
         if backward and not self._trains:
             self._notes.append(f"no losses and gradients: {self._why_not_trained()}")
             backward = False
-        if self._model.training:
-            self._notes.append("the model is in train mode: dropout is active; call model.eval() to verify without")
+        if self._model.training and (dropout := _dropout(self._model)):
+            self._notes.append(f"the model is in train mode: {dropout}; call model.eval() to verify without")
         for tensor in [tensor for tensors in self._owners.values() for tensor in tensors]:
             tensor.requires_grad_(backward)
         device = next(self._model.parameters()).device
@@ -154,3 +156,14 @@ class TorchRun:
         leaf = torch.from_numpy(self._case.params[name]).to(tensor.device, self._master).requires_grad_()
         leaf.grad = tensor.grad.to(self._master) / self._scale
         return leaf
+
+
+def _dropout(model: Any) -> str:
+    """Whether a model in train mode drops anything out, in words; "" if not. Modules do; a rate of the config alone may
+    be applied without one."""
+    modules = (one for one in model.modules() if isinstance(one, torch.nn.modules.dropout._DropoutNd))
+    if any(one.training and one.p > 0 for one in modules):
+        return "dropout is active"
+    config = getattr(model, "config", None)
+    rates = [f"{name} {rate}" for name in FUNCTIONAL_RATES if (rate := getattr(config, name, None))]
+    return f"dropout may be active (in its config: {', '.join(rates)})" if rates else ""

@@ -177,6 +177,23 @@ def test_dropout_is_reported_not_removed() -> None:
     assert not np.array_equal(first.values["layer.0.query"], second.values["layer.0.query"])
 
 
+RATES = ("hidden_dropout_prob", "attention_probs_dropout_prob")
+
+
+@pytest.mark.parametrize(
+    ("rate", "configured", "said"),
+    [(0.0, 0.0, ""), (0.1, 0.0, "dropout is active"), (0.1, 0.1, "dropout is active"), (0.0, 0.1, "dropout may be")],
+)
+def test_train_mode_is_said_where_something_is_dropped_out(rate: float, configured: float, said: str) -> None:
+    model = own_model(**dict.fromkeys(RATES, configured)).train()
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = rate
+    notes = [one for one in TransformersSubject(model).answer(CASE, {"embeddings.norm"}).notes if "train mode" in one]
+    assert len(notes) == bool(said)
+    assert all(said in note for note in notes)
+
+
 @pytest.mark.parametrize("kind", ["BertModel", "BertForMaskedLM"])
 def test_a_model_without_all_heads_shows_its_forward_pass(kind: str) -> None:
     answers = TransformersSubject(own_model(kind)).answer(CASE)

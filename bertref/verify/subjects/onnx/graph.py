@@ -1,6 +1,7 @@
 """An ONNX graph to walk in: who makes a value, who reads it, what is constant in it."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,6 +38,8 @@ class ReadGraph:
         self._constants: dict[str, Values | None] = {**constants}
         self.inputs = [value for value in model.graph.input if value.name not in self.initializers]
         self.maker = {name: node for node in self.nodes for name in node.output if name}
+        self._order = {name: at for at, node in enumerate(self.nodes) for name in node.output if name}
+        self._chained: dict[tuple[str, ...], bool] = {}
         self._users: dict[str, list[NodeInput]] = {}
         for node in self.nodes:
             for at, name in enumerate(node.input):
@@ -49,6 +52,27 @@ class ReadGraph:
     def made_by(self, name: str) -> str:
         """The op that makes a value; "" for inputs and stored tensors."""
         return getattr(self.maker.get(name), "op_type", "")
+
+    def in_turn(self, uses: Iterable[NodeInput]) -> list[NodeInput]:
+        """The uses in the order in which the graph computes them; none unless each is made from the one before."""
+        ordered = sorted(uses, key=lambda use: self._order[use.node.output[0]])
+        nodes = [use.node for use in ordered]
+        which = tuple(str(node.output[0]) for node in nodes)
+        if which not in self._chained:
+            self._chained[which] = all(self._depends(later, former) for former, later in pairwise(nodes))
+        return ordered if self._chained[which] else []
+
+    def _depends(self, later: Any, former: Any) -> bool:
+        """Whether a node computes with what another one makes."""
+        start, open_, seen = self._order[former.output[0]], [later], set[str]()
+        while open_:
+            node = open_.pop()
+            if node is former:
+                return True
+            new = {str(name) for name in node.input if self._order.get(name, -1) >= start} - seen
+            seen |= new
+            open_ += [self.maker[name] for name in new]
+        return False
 
     def back(self, name: str, through: Collection[str]) -> str:
         """The value that this one comes from through ops of these kinds, by their first inputs."""

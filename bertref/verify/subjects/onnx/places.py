@@ -159,13 +159,13 @@ class TensorPlaces:
         )
 
     def _norm_node(self, row: TensorRow) -> Any:
-        """The node that applies a norm's gain; None unless there is exactly one."""
+        """The node that applies a norm's gain; None unless there is exactly one for the row."""
         found = [
-            use.node
+            use
             for use in self._weights.uses(row.parameters[0].name)
             if use.node.op_type == "Mul" or NORMS.get(use.node.op_type, ("",))[0] == use.at
         ]
-        return found[0] if len(found) == 1 else None
+        return use.node if (use := self._weights.of_row(row, found)) else None
 
     # -- what lies between them --------------------------------------------------------------------------------------
 

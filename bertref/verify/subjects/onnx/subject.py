@@ -31,6 +31,8 @@ from .weights import StoredWeights
 INTEGER = ("MatMulInteger", "QuantizeLinear", "DynamicQuantizeLinear", "DequantizeLinear", "QAttention",
            "QEmbedLayerNormalization", *FUSED_PRODUCTS)  # fmt: skip
 """What stands in quantised graphs."""
+FUSED_BY_SESSIONS = (*FUSED_PRODUCTS, "FusedMatMul", "FusedGemm")
+"""What a session of onnxruntime makes of products, and no quantiser."""
 PRECISIONS = {1: "float32", 10: "float16", 11: "float64", 16: "bfloat16"}
 """onnx.TensorProto's numbers of the floating-point types."""
 
@@ -197,22 +199,26 @@ class OnnxSubject:
             return {}
         stop = frozenset({*places.values.values(), *self._inside.values()})
         values = {name: output for name, (output, *_) in self._outputs.items()} | self._inside
-        ops, rows = {}, {row.name: row for row in self._rows}
+        why, fused = dict[str, str](), False
+        rows = {row.name: row for row in self._rows}
         for name, value in values.items():
             if name in rows and places.left_out(rows[name]):
                 continue
             clean = self._unquantised.get(name)
             if isinstance(clean, Unquantised) and clean.unknown:
-                ops[name] = clean.unknown
+                why[name] = f"made of rounded values by {clean.unknown}, which isn't replayed"
+                del self._unquantised[name]
                 continue
             node = self._extra[value][0] if value in self._extra else self._graph.maker.get(value)
             op = unreplayed(self._graph, node, clean, stop - {value})
             if op:
-                ops[name] = op
-        if ops:
-            self._note(f"{len(ops)} tensors can't be judged, made by {', '.join(sorted(set(ops.values())))}, whose "
-                       "integers aren't replayed; verify the file as it was before a session optimised it")  # fmt: skip
-        return {name: f"made by {op}, whose integers aren't replayed" for name, op in ops.items()}
+                why[name] = f"made by {op}, whose integers aren't replayed"
+                fused = fused or op in FUSED_BY_SESSIONS
+        if why:
+            count = f"{len(why)} tensor" + "s" * (len(why) > 1)
+            advice = "; verify the file as it was before a session optimised it" if fused else ""
+            self._note(f"{count} can't be judged: {', '.join(sorted(set(why.values())))}{advice}")
+        return why
 
     def _check_weights(self, case: Case) -> None:
         for name in self._params.keys() & case.shapes.keys():

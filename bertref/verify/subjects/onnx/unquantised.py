@@ -48,7 +48,8 @@ class Unquantised:
         self._found: Mapping[str, Values] = {}
         self._known: dict[str, bool] = {}
         self.unknown = ""
-        """The op behind quantisers of which nobody knows what it computes: then nothing can be said of the tensor."""
+        """The op behind quantisers of which nobody knows what it computes: then nothing can be said of the tensor, and
+        not all values that it is made of are recorded."""
         self._names = set(self._needed(value, first=True))
         self.misreadings = (*of_pairs(graph, self._names, owners), *of_product(graph, product, owners))
         """Where the graph reads integers otherwise than it made them."""

@@ -55,18 +55,32 @@ class StoredWeights:
 
     def product(self, row: TensorRow) -> NodeInput | None:
         """The product that makes the tensor of a dense row or of a decoder; None unless there is exactly one."""
-        found = [use for use in self.uses(row.parameters[0].name) if PRODUCTS.get(use.node.op_type) == use.at]
-        return found[0] if len(found) == 1 else None
+        uses = self.uses(row.parameters[0].name)
+        return self.of_row(row, [use for use in uses if PRODUCTS.get(use.node.op_type) == use.at])
+
+    def of_row(self, row: TensorRow, uses: Sequence[NodeInput]) -> NodeInput | None:
+        """The one of these uses of a row's weight that is the row's. Where layers share their weights, there have to be
+        as many as layers, each made from the one before; None where that isn't so."""
+        weight = row.parameters[0].name
+        sharing = [one.name for one in self._rows if one.op == row.op and one.parameters[0].name == weight]
+        if len(uses) != len(sharing):
+            return None
+        uses = self._graph.in_turn(uses)
+        return uses[sharing.index(row.name)] if uses else None
 
     def arrays(self) -> Arrays:
         """The values of the parameters that were found, as BERT has them: a dense layer's weight is (out, in)."""
         found = {}
         for name in self._names:
-            uses = sorted(self.uses(name), key=lambda use: use.node.op_type not in LOOKUPS)  # tables as looked up
+            uses = sorted(self.uses(name), key=self._priority)
             value = next((value for value in map(self.upright, uses) if value is not None), None)
             if value is not None:
                 found[name] = value
         return found
+
+    def _priority(self, use: NodeInput) -> tuple[bool, bool]:
+        """Tables as they are looked up come first, and what isn't rounded to integers for one of several layers."""
+        return use.node.op_type not in LOOKUPS, self.held(use) is not None
 
     def decoder(self) -> Values | None:
         """The table with which the decoder compares, (V, H)."""

@@ -243,8 +243,8 @@ class _Search:
         """What the replay gave."""
         what, left = right or replace(told, names=tuple(candidate.explained)).at, self._left()
         alone = candidate.forward_alone and not any(name.startswith("grad:") for name in left)
-        return (f"{'The gradients are those of the right formula. ' if alone else ''}With that {what} is right to rounding "
-                f"({number(candidate.before)} -> {number(candidate.after)}).")  # fmt: skip
+        said, ends = "The gradients are those of the right formula. ", (candidate.before, candidate.after)
+        return f"{said if alone else ''}With that {what} is right to rounding ({' -> '.join(map(number, ends))})."
 
 
 def _wrong_gradients(sizes: Mapping[str, float]) -> int:

@@ -124,15 +124,15 @@ def _diagnosed(
         what = _in_a_line(error)
         warnings.warn(DiagnosisFailed(f"the search for the cause failed: {what}"), stacklevel=3)
         found = Diagnosis("failed", note=what)
-    alone = [f"causes are proved by this case alone; the subject can't answer another one: {said}" for said in refused]
-    return replace(report, diagnosis=found, notes=(*report.notes, *alone[:1]))
+    return replace(report, diagnosis=found, notes=(*report.notes, *refused[:1]))
 
 
 def _another(
     subject: Subject, case: Case, kind: str, i: int, judgement: Judgement, refused: list[str]
 ) -> Scene | None:
     """The i-th other case, answered by the same subject up to a kind of answer; None, if it can't be asked, or not
-    that: what it says then is added to `refused`. Who takes a step whatever is asked for gets a case with one."""
+    that: if this is the first one, what that means is added to `refused`. Who takes a step whatever is asked for gets
+    a case with one."""
     if not subject.live:
         return None
     kinds = {"": ("",), "grad": ("", "grad"), "update": ("", "grad", "update")}[kind]
@@ -145,7 +145,9 @@ def _another(
             said = _in_a_line(error)
         else:
             return Scene(judged(other, answers, judgement.precision)[1])
-    refused.append(said)
+    if i == 0:
+        of = {"": "", "grad": " of wrong gradients", "update": " of wrong updates"}[kind]
+        refused.append(f"causes{of} are proved by this case alone; the subject can't answer another one: {said}")
     return None
 
 

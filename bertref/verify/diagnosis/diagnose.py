@@ -112,11 +112,11 @@ class _Search:
         candidate, before = proved.best[0], self._scene
         self._scene, unknown = candidate.repaired(before)
         sizes = self._ratios(before, self._scene, candidate)
-        if _wrong_gradients(sizes) > _wrong_gradients({name: self._sizes[name] for name in sizes}):
+        if _wrong_gradients(self._sizes | sizes) > _wrong_gradients(self._sizes):
             alone = replace(candidate, forward_alone=True)
             scene, _ = alone.repaired(before)
             others = self._ratios(before, scene, candidate)
-            if _wrong_gradients(others) < _wrong_gradients(sizes):
+            if _wrong_gradients(self._sizes | others) < _wrong_gradients(self._sizes | sizes):
                 candidate, self._scene, sizes, unknown = alone, scene, others, set()
         self._not_followed |= {f"{BACK} {name}" for name in unknown}
         self._not_followed |= {name for name, row in before.rows.items() if candidate.hypothesis.hides(row)}

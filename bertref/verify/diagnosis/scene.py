@@ -105,7 +105,7 @@ class Scene:
                 parameters = before.parameters if made.parameters is None else made.parameters
                 graph = graph.rewritten({
                     base: replace(before, backward=made.inputs or before.backward, parameters=parameters,
-                                  padding=made.padding, slots=before.slots or made.slots)
+                                  padding=before.padding or made.padding, slots=before.slots or made.slots)
                 })  # fmt: skip
         other = copy(self)
         other.replay, other._ratios = replay if graph is self.replay.graph else replay.on(graph), {}

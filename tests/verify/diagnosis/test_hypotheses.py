@@ -1,5 +1,6 @@
 """Every hypothesis, applied to the reference, is found again, and no other is named for it."""
 
+import tracemalloc
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -242,6 +243,49 @@ def test_another_input_than_the_recorded_one_is_named(id: str, name: str, value:
     report, scene = scene_of(first, one_row(first, id, name, value))
     found = diagnose(report, scene, lambda kind, i: scene_of(second, one_row(second, id, name, value))[1])
     assert [cause.id for cause in found.causes] == [id]
+
+
+def dropped(case: Case, name: str, p: float) -> Arrays:
+    """The answers of a right subject up to this tensor, of which it drops out a share p."""
+    values = right(case)
+    kept = np.random.default_rng(5).random(values[name].shape) >= p
+    order = list(values)
+    return {one: values[one] for one in order[: order.index(name)]} | {name: np.float32(values[name] * kept / (1 - p))}
+
+
+@pytest.mark.parametrize("name", ["embeddings.norm", "layer.0.probs", "layer.0.ffn_act", "layer.1.attention_sum"])
+def test_what_is_multiplied_by_a_number_is_not_dropped_out(name: str) -> None:
+    """Of a sum, one that drops out nothing but multiplies its branch."""
+    branch = "layer.1.attention_output"
+
+    def answers(case: Case, p: float) -> Arrays:
+        if name != "layer.1.attention_sum":
+            return dropped(case, name, p) if p else one_row(case, "dropout.off_by_factor", name, 1.25)
+        values = dropped(case, branch, p) if p else right(case)
+        made, stream = np.float64(values[branch]) * (1 if p else 1.25), right(case)["layer.0.output"]
+        order = list(right(case))
+        before = {one: value for one, value in right(case).items() if order.index(one) < order.index(name)}
+        return before | {name: np.float32(made + stream)}
+
+    for p, causes in ((0.2, ["dropout.on"]), (0.0, [])):
+        first, second = asked(), another(asked(), step=True)
+        report, scene = scene_of(first, answers(first, p))
+        other = scene_of(second, answers(second, p))[1]
+        found = diagnose(report, scene, lambda kind, i, other=other: other)
+        assert (report.first, [cause.id for cause in found.causes]) == (name, causes)
+
+
+def test_the_gradient_of_a_large_vocabulary_s_loss_is_made_without_a_matrix_of_its_square() -> None:
+    case, hypothesis, row = asked(V=6000), by_id("backward.cross_entropy"), "back loss.mlm"
+    _, scene = scene_of(case, right(case, ("", "grad")))
+    choice = next(iter(hypothesis.choices(scene, scene.rows[row])))
+    changed = scene.changed(rewritten(scene, hypothesis, [row], choice.value))
+    tracemalloc.start()
+    found = changed.replay("grad:mlm.logits")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert not np.allclose(found, scene.replay("grad:mlm.logits"))
+    assert peak < 30 * found.nbytes
 
 
 @pytest.mark.parametrize(

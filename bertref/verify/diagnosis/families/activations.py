@@ -144,8 +144,6 @@ def _said(what: str) -> Callable[[Told], str]:
     return sentence
 
 
-
-
 def _rounded_root(scene: Scene, row: TensorRow, root: float) -> Rewritten | None:
     """Half of x, (1 + erf(x / root))."""
     if own(scene, row) != "gelu_erf":

@@ -1,4 +1,4 @@
-"""The way back of a forward pass that is right: paths without a gradient, other derivatives, sums and factors.
+"""The way back of a forward pass that is right: paths without a gradient, gradients exchanged, sums and factors.
 
 A row's way back is a row of its own (`scene.BACK`).
 """
@@ -77,7 +77,8 @@ def _without_gradient(shared: bool) -> Make:
     return make
 
 
-# -- derivatives -------------------------------------------------------------------------------------------------------
+# -- exchanged, and without the scale ----------------------------------------------------------------------------------
+
 
 def _exchanged(scene: Scene, row: TensorRow, _: Any) -> Back | None:
     """The gradients of gamma and beta, each in the other's place."""

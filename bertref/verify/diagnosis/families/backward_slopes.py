@@ -23,11 +23,12 @@ Slope = Callable[[Values, Values, Values], Values]
 SLOPES = {
     "GELU's tanh form": "gelu_tanh", "the exact GELU": "gelu_erf", "ReLU": "relu", "GELU's sigmoid form": "quick_gelu",
 }  # fmt: skip
-ROOT_2PI = math.sqrt(2 * math.pi)
+UNDER_DENSITY = math.sqrt(2 * math.pi)
+"""What the normal density divides exp(-x^2 / 2) by."""
 
 
 def _density(x: Values) -> Values:
-    return np.exp(-x * x / 2) / ROOT_2PI
+    return np.exp(-x * x / 2) / UNDER_DENSITY
 
 
 def _share(x: Values) -> Values:
@@ -44,10 +45,11 @@ def _by_density(second: Callable[[Values], Values]) -> Slope:
 EXACT: dict[str, Slope] = {
     "GELU's with half of the product rule, without x times the normal density": lambda x, y, d: _share(x),
     "GELU's with half of the product rule, x times the normal density alone": lambda x, y, d: x * _density(x),
-    "GELU's with a normal density that isn't divided by sqrt(2 pi)": _by_density(lambda x: x * ROOT_2PI * _density(x)),
+    "GELU's with a normal density that isn't divided by sqrt(2 pi)": _by_density(
+        lambda x: x * UNDER_DENSITY * _density(x)),
     "GELU's with a normal density that is divided by sqrt(2) pi": _by_density(
         lambda x: x * _density(x) / math.sqrt(math.pi)),
-    "GELU's with a normal density that is divided by 2 pi": _by_density(lambda x: x * _density(x) / ROOT_2PI),
+    "GELU's with a normal density that is divided by 2 pi": _by_density(lambda x: x * _density(x) / UNDER_DENSITY),
     "GELU's with a normal density that is divided by sqrt(pi)": _by_density(lambda x: x * _density(x) * math.sqrt(2)),
     "GELU's with a normal density that is divided by sqrt(2)": _by_density(
         lambda x: x * _density(x) * math.sqrt(math.pi)),
@@ -55,11 +57,11 @@ EXACT: dict[str, Slope] = {
     "GELU's with the normal density, without x": _by_density(_density),
     "GELU's with x^2 times the normal density": _by_density(lambda x: x * x * _density(x)),
     "GELU's with exp(-x^2) in the normal density; that is exp(-x^2 / 2)": _by_density(
-        lambda x: x * np.exp(-x * x) / ROOT_2PI),
+        lambda x: x * np.exp(-x * x) / UNDER_DENSITY),
     "GELU's with exp(x^2 / 2) in the normal density; that is exp(-x^2 / 2)": _by_density(
-        lambda x: x * np.exp(x * x / 2) / ROOT_2PI),
+        lambda x: x * np.exp(x * x / 2) / UNDER_DENSITY),
     "GELU's with exp(-x / 2) in the normal density; that is exp(-x^2 / 2)": _by_density(
-        lambda x: x * np.exp(-x / 2) / ROOT_2PI),
+        lambda x: x * np.exp(-x / 2) / UNDER_DENSITY),
     "GELU's with the normal density of the gradient, where that of x belongs":
         lambda x, y, d: _share(x) + x * _density(d),
     "GELU's with the output in the place of x before the normal density":
@@ -92,7 +94,7 @@ TANH_FORM: dict[str, Slope] = {
         lambda x, y, d: 0.5 * x * (1 - _inner(x) ** 2) * _cube(x),
     "GELU's tanh form's without the derivative of what the tanh is taken of": _by_tanh(
         lambda x, t: 0.5 * x * (1 - t * t)),
-    "GELU's tanh form's with 1 + 0.044715 x^2; that is 1 + 3 0.044715 x^2": _by_tanh(
+    "GELU's tanh form's with 1 + 0.044715 x^2; that is 1 + 3 * 0.044715 x^2": _by_tanh(
         lambda x, t: 0.5 * x * (1 - t * t) * _cube(x, 1.0)),
     "GELU's tanh form's without the derivative of the cube": _by_tanh(
         lambda x, t: 0.5 * x * (1 - t * t) * ROOT_2_PI),
@@ -108,8 +110,6 @@ TANH_FORM: dict[str, Slope] = {
 }  # fmt: skip
 """Of GELU's tanh form, x (1 + t) / 2 with t = tanh(sqrt(2 / pi) (x + 0.044715 x^3))."""
 EXACT_OR_TANH = {"gelu_erf": EXACT, "gelu_tanh": TANH_FORM}
-
-
 NOTHING, AT_OUTPUT = "1, as if there were no activation", "the right function, taken at its output (x is overwritten)"
 
 

@@ -1,4 +1,4 @@
-"""Cross entropies: labels, weights, denominators, and what is taken for logits."""
+"""Cross entropies: labels, weights, logarithms, and what is taken for logits."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -24,9 +24,6 @@ WHERE = {
 }
 WORD_LOSS, CLASS_LOSS = "weighted_cross_entropy", "mean_cross_entropy"
 WORDS, CLASSES, ENTROPIES = of_op(WORD_LOSS), of_op(CLASS_LOSS), of_op(WORD_LOSS, CLASS_LOSS)
-
-
-# -- cross entropies ---------------------------------------------------------------------------------------------------
 
 
 def log_softmax(x: Values) -> Values:

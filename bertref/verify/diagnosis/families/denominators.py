@@ -7,7 +7,7 @@ import numpy as np
 
 from ....row import TensorRow
 from ...graph.steps import Rewritten
-from ..hypothesis import Possibility
+from ..hypothesis import Possibility, Told
 from ..scene import BACK, Back, Scene
 from .cross_entropies import CLASS_LOSS, ENTROPIES, WORD_LOSS, WORDS, Make, labels_of, loss, of_terms
 from .tools import inputs_times, is_way_back
@@ -72,13 +72,13 @@ def _others(scene: Scene, row: TensorRow) -> dict[str, float]:
     classes, (B, S) = scene.replay.graph.axes(row.inputs[0]).shape[-1], scene.case.batch.input_ids.shape
     if row.op == CLASS_LOSS:
         words = float(scene.case.batch.masked_lm_weights.sum(dtype=np.float64))
-        over = {"the number of labels and of classes, as of a mean over one-hot labels": weights.sum() * classes,
+        over = {"the number of labels times that of classes, as of a mean over one-hot labels": weights.sum() * classes,
                 "the number of predicted words": words if "loss.mlm" in scene.rows else 0.0,
                 "the number of all labels, ignored ones as well": labels.size,
                 "the number of tokens": float(scene.case.batch.attention_mask.sum())}  # fmt: skip
     else:
         over = {
-            "the number of labels and of classes, as of a mean over one-hot labels": weights.sum() * classes,
+            "the number of labels times that of classes, as of a mean over one-hot labels": weights.sum() * classes,
             "the number of slots of one text": labels.shape[-1], "the number of positions of one text": S,
             "the number of texts less 1": B - 1, "the number of predictions and 1": weights.sum() + 1,
             "the number of predictions less 1": weights.sum() - 1,
@@ -110,6 +110,10 @@ def _added(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
     for number in BELOW:
         if number != scene.case.numerics.mlm_denominator_epsilon:
             yield Possibility(f"{number:.0e}" if number else "nothing", number)
+
+
+def _back(told: Told) -> str:
+    return " on the way back" if all(name.startswith(BACK) for name in told.names) else ""
 
 
 def _with_epsilon(scene: Scene, row: TensorRow, number: float) -> Rewritten | Back:
@@ -146,7 +150,7 @@ HYPOTHESES = (
          "divided by the number of texts; it is divided by the number of predictions",
          "divide by the sum of the weights"),
     loss("denominator_epsilon", lambda row: row.op in (WORD_LOSS, f"{WORD_LOSS} {BACK}"), _with_epsilon,
-         lambda told: f"{told.choice} is added to the number of predictions, which divides the loss; the reference "
-                      f"adds {told.scene.case.numerics.mlm_denominator_epsilon:g}",
+         lambda told: f"{told.choice} is added to the number of predictions, which divides the loss{_back(told)}; the "
+                      f"reference adds {told.scene.case.numerics.mlm_denominator_epsilon:g}",
          "set mlm_denominator_epsilon, or leave the number out", choices=_added),
 )  # fmt: skip

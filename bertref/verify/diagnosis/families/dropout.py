@@ -2,8 +2,8 @@
 what was recorded or in what the next step reads.
 
 Which of the two it is can be told from what the subject recorded; p is the same everywhere. What the probabilities of
-attention lost can't be told, nor what gradients did. Dropout of the first form is nothing by chance when it is off: a
-factor of 1 - p.
+attention lost can't be told, nor what gradients did. Where nothing is 0, something is multiplied by a number, and not
+dropped out. Dropout of the first form is nothing by chance when it is off: a factor of 1 - p.
 """
 
 from itertools import product
@@ -44,7 +44,15 @@ def _dropped(scene: Scene, row: TensorRow, p: float) -> Rewritten | None:
         factor = float(np.float32(factor))
     if RECORDED(row):
         return _itself(scene, row, seen, factor)
-    return _sum(row, seen, factor) if row.op == "residual" else _dense(scene, row, seen, factor)
+    return _sum(scene, row, seen, factor) if row.op == "residual" else _dense(scene, row, seen, factor)
+
+
+def _if_lost(scene: Scene, row: TensorRow, made: Values, lost: Values, of: Values) -> Values:
+    """What is made, if some elements are lost of those that are larger than the mean; smaller ones may be 0 by
+    rounding. Else no numbers."""
+    large = np.abs(of) > np.abs(of).mean()
+    counted = scene.replay.graph.axes(row.name).clean(np.where(lost & large, 1.0, 0.0))
+    return made if counted.any() else np.full_like(made, np.nan)
 
 
 def _itself(scene: Scene, row: TensorRow, seen: Values, factor: float) -> Rewritten:
@@ -52,19 +60,22 @@ def _itself(scene: Scene, row: TensorRow, seen: Values, factor: float) -> Rewrit
 
     def compute(*inputs: Values) -> Values:
         kept = factor * made.compute(*inputs)
-        return np.where(np.abs(seen - kept) < np.abs(seen), kept, 0.0)
+        lost = np.abs(seen - kept) >= np.abs(seen)
+        return _if_lost(scene, row, np.where(lost, 0.0, kept), lost, kept)
 
     return Rewritten(Contribution(row.inputs, compute))
 
 
-def _sum(row: TensorRow, seen: Values, factor: float) -> Rewritten:
+def _sum(scene: Scene, row: TensorRow, seen: Values, factor: float) -> Rewritten:
     """A branch, dropped out, and the stream; the embeddings in the stream are dropped out, too."""
     kept, whole = (0.0, factor), (1.0,)
     factors = list(product(kept, kept if row.inputs[1] == layer_input(0) else whole))
 
     def nearest(branch: Values, stream: Values) -> Values:
         ways = np.stack([a * branch + b * stream for a, b in factors])
-        return np.take_along_axis(ways, np.abs(ways - seen).argmin(axis=0)[None], axis=0)[0]
+        way = np.abs(ways - seen).argmin(axis=0)
+        made, lost = np.take_along_axis(ways, way[None], axis=0)[0], np.array([0.0 in both for both in factors])[way]
+        return _if_lost(scene, row, made, lost, branch)
 
     return Rewritten(Contribution(row.inputs, nearest))
 
@@ -76,7 +87,7 @@ def _dense(scene: Scene, row: TensorRow, seen: Values, factor: float) -> Rewritt
 
     def compute(x: Values) -> Values:
         kept = np.abs(read) > np.abs(x) / 2
-        return np.where(kept, x * factor, 0.0) @ weight.T + bias
+        return _if_lost(scene, row, np.where(kept, x * factor, 0.0) @ weight.T + bias, ~kept, x)
 
     return Rewritten(Contribution(row.inputs, compute))
 

@@ -166,8 +166,8 @@ HYPOTHESES = (
     ),
     Hypothesis(
         "heads.slices", of_op("scores", "context"), _sliced,
-        lambda told: f"the channels of head i, counted from 0, begin at {told.choice} ({told.in_layers}); they are i "
-                     "times the head size and as many from there as a head has",
+        lambda told: f"the channels of head i, counted from 0, begin at {told.choice} ({told.in_layers}); they begin "
+                     "at i times the head size, and are as many as a head has",
         {**WHERE, "NumPy": "x[..., i * size : (i + 1) * size]"}, "give head i the channels from i times the head size",
         choices=_slices, together=by_layer,
     ),

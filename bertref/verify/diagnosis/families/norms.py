@@ -112,8 +112,8 @@ def _listed(ways: Mapping[str, Affine]) -> Callable[[Scene, TensorRow], Iterator
 
 
 def _divisors(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
-    yield Possibility("the length of the centred row, a sum of squares", "length")
-    yield Possibility("the mean of what is centred, without its signs", "absolute")
+    yield Possibility("the length of the centred row, the root of a sum of squares", "length")
+    yield Possibility("the mean of the absolute values of what is centred", "absolute")
     yield Possibility("the root of the mean square of what is not centred", "mean square")
 
 

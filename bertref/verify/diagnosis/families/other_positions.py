@@ -89,7 +89,7 @@ HYPOTHESES = (
          "give -100 where nothing is predicted, and compare each position with its own label",
          choices=_at_others, way_back=False, hides=is_way_back),
     loss("every_token", WORDS, lambda scene, row, _: _at_all_positions(scene, row, _own_ids),
-         "every token is a prediction: where there is no label, its own id is one",
+         "every token is a prediction, padding as well: where there is no label, its own id is one",
          "give -100 where nothing is predicted", way_back=False, hides=is_way_back),
     loss("padding_counted", WORDS, lambda scene, row, _: _at_all_positions(scene, row, _padding_zero),
          "padding counts as a prediction of id 0", "give -100 on padding", way_back=False, hides=is_way_back),

@@ -24,6 +24,9 @@ FEW, OF_FEW = 4, 0.01
 """Where there is no other case, a cause has to leave less than this share of the error of fewer numbers than FEW.
 Larger: of wrong choices that change a loss by as much as rounding does, one comes near to it by chance."""
 Another = Callable[[str, int], Scene | None]
+BY_ITSELF = "only a step that is wrong by itself is looked into"
+NOT_LOOKED_INTO = {"not-finite": "what isn't finite isn't looked into", "shape": "another shape isn't looked into"}
+"""What is said of a first wrong tensor that isn't, by its status."""
 OWN = ("added", "wrong", "unsteady")
 """The statuses of a first wrong tensor that a step's formula may explain."""
 
@@ -48,7 +51,7 @@ def diagnose(
     """
     finding = next((finding for finding in report.findings if finding.name == report.first), None)
     if not force and (finding is None or finding.status not in OWN):
-        return Diagnosis("unknown", note="only a step that is wrong by itself is looked into")
+        return Diagnosis("unknown", note=NOT_LOOKED_INTO.get(finding.status if finding else "", BY_ITSELF))
     found = _Search(scene, another, frozenset(without), force=force).run(report.first)
     if found.outcome == "ambiguous" or not found.left:
         return found

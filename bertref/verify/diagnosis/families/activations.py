@@ -203,7 +203,8 @@ HYPOTHESES = (
     Hypothesis(
         "activation.rounded_constant", ACTIVATED, _rounded_root,
         lambda told: f"GELU at {told.at} divides by {told.number} for the root of 2",
-        {**WHERE, "C": "0.5f * x * (1.0f + erff(x / 1.41421f))"}, "write constants with all digits of the type",
+        {**WHERE, "C": "0.5f * x * (1.0f + erff(x / 1.41421f))"},
+        "divide by the root of 2, with all digits of the type",
         number=Number("root of 2", 0.3, 3.0, lambda scene: {
             "1.41421": 1.41421, "1.4142": 1.4142, "1.414": 1.414, "1: there is no such division": 1.0, "2": 2.0,
         }, own=lambda scene: ROOT),

@@ -332,8 +332,8 @@ HYPOTHESES = (
     ),
     Hypothesis(
         "attention.mask_missing", PROBS, probabilities_by(lambda scene, x, _: softmax(x)),
-        lambda told: f"padding is attended to at {told.at}: no mask reaches the softmax, or one over the "
-                     "queries, which leaves real tokens the same",
+        lambda told: f"padding is attended to at {told.at}: no mask reaches the softmax, or one that leaves "
+                     "real tokens the same, as one over the queries or that of a text without padding",
         MASK, "add the mask, as (B, 1, 1, S), to the scores",
     ),
     Hypothesis(

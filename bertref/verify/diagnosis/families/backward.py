@@ -372,6 +372,7 @@ HYPOTHESES = (
          "zero_grad() before every step; divide once where gradients are accumulated", choices=_accumulations,
          together=all_rows),
     back("loss_scale", _of_loss, _loss_scaled,
-         lambda told: f"on the way back {told.choice}", "divide once, forward and backward alike",
+         lambda told: f"on the way back {told.choice}",
+         "divide once, forward and backward alike, and begin each step with gradients of 0",
          choices=_loss_factors),
 )  # fmt: skip

@@ -164,7 +164,7 @@ HYPOTHESES = (
          "dx += ..., not dx = ...", choices=_overwritten, together=by_layer),
     back("made_with", back_of("dense", "scores", "context"), _made_with,
          lambda told: f"the way back of {names_of(told)}: {told.choice}",
-         "use what the forward pass read, as it was then: nothing must change it in place", choices=_factors,
+         "use the tensor that the forward pass read there, as it was then, not changed in place", choices=_factors,
          together=row_by_row),
     back("reads", back_of("dense", "layer_norm", "residual"), _reads_gradient,
          lambda told: f"the way back of {names_of(told)} {told.choice}; it reads that of what the step made",

@@ -385,7 +385,7 @@ HYPOTHESES = (
          choices=_softmax_slopes),
     back("norm_statistics", back_of("layer_norm"), _by_norm_slope,
          lambda told: f"the way back of {names_of(told)}: {told.choice}",
-         "subtract the mean of the gradient, and the part along the normalised input", choices=_norm_slopes),
+         "(d - mean(d) - xhat * mean(d * xhat)) / deviation, with d = dy * gamma", choices=_norm_slopes),
     back("gamma_from_output", back_of("layer_norm"), _by_weight_slope,
          lambda told: f"the way back of {names_of(told)}: {told.choice}",
          "sum dy times the normalised input for gamma, and dy for beta", choices=_weight_slopes),

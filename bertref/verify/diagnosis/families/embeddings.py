@@ -177,8 +177,14 @@ def _short(names: Sequence[str]) -> str:
     return " and ".join(name.removeprefix("embeddings.") for name in names)
 
 
+def _root(scene: Scene) -> float:
+    return math.sqrt(scene.case.config.hidden_size)
+
+
 def _parts(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
     """A choice's value: of some parts, how often each is added; or two whose product is; or nothing, for the mean."""
+    if WORD in row.inputs and WORD in scene.values:  # else it is `words_scaled`
+        yield Possibility("word embeddings are multiplied by sqrt(hidden size) before they are added", ((WORD, _root),))
     for name in row.inputs:
         yield Possibility(f"{_short([name])} embeddings are added twice", ((name, 2),))
         yield Possibility(f"{_short([name])} embeddings are subtracted", ((name, -1),))
@@ -194,7 +200,7 @@ def _counted(scene: Scene, row: TensorRow, value: tuple[Any, ...]) -> Rewritten 
     if not value:
         return formula(row, lambda *parts: sum(parts) / len(parts))
     if not isinstance(value[0], str):
-        times = dict(value)
+        times = {name: n(scene) if callable(n) else n for name, n in value}
         return sum_of(row, times) if times.keys() <= set(row.inputs) else None
     if not set(value) <= set(row.inputs):
         return None
@@ -280,7 +286,7 @@ def _exchanged(scene: Scene, row: TensorRow, _: Any) -> Rewritten | None:
     return Rewritten(Contribution(row.inputs, lambda scores: softmax(scores + kept_out)), padding=True)
 
 
-TOTAL_NAME = "embeddings.sum"
+TOTAL_NAME, WORD = "embeddings.sum", "embeddings.word"
 POSITION, TYPE, TOTAL = named("embeddings.position"), named("embeddings.token_type"), named(TOTAL_NAME)
 
 HYPOTHESES = (

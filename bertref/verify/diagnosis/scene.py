@@ -189,12 +189,14 @@ class Scene:
             return dict(zip(names, pool.map(self.ratio, names), strict=True))
 
     def _ratio(self, name: str) -> float:
-        if not np.isfinite(self.replay(name)).all():
+        made = self.replay(name)
+        if not np.isfinite(made).all():
             return np.inf
-        found, floor = self._judgement.own(name, self.replay), self._judgement.noise_floor.own[name]
+        replay = self.replay.making(name, made)  # which is asked for it several times
+        found, floor = self._judgement.own(name, replay), self._judgement.noise_floor.own[name]
         ratio, _ = largest_ratio(found, floor)
         if ratio > LEFT:
-            ratio, _ = largest_ratio(found, for_larger(self._judgement.truth, self.replay, name, floor))
+            ratio, _ = largest_ratio(found, for_larger(self._judgement.truth, replay, name, floor))
         return ratio
 
     def alone(self) -> "Scene":

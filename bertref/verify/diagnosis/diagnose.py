@@ -20,9 +20,12 @@ MOST = 5
 CASES = 4
 """Others that are tried at most, until one shows the mistake so clearly that it decides. More: a check that finds
 nothing takes longer; fewer: in half precision some causes remain unknown."""
-FEW, OF_FEW = 4, 0.01
+FEW, OF_FEW = 4, 0.001
 """Where there is no other case, a cause has to leave less than this share of the error of fewer numbers than FEW.
-Larger: of wrong choices that change a loss by as much as rounding does, one comes near to it by chance."""
+Larger: of some hundred choices that change a loss by as much as rounding does, one comes near to it by chance."""
+AGREEING = 2
+"""Other cases that have to agree on fewer numbers than FEW. 1: of some hundred choices one may explain a wrong loss in
+two cases by chance; more: a check takes longer."""
 Another = Callable[[str, int], Scene | None]
 BY_ITSELF = "only a step that is wrong by itself is looked into"
 NOT_LOOKED_INTO = {"not-finite": "what isn't finite isn't looked into", "shape": "another shape isn't looked into"}
@@ -163,14 +166,18 @@ class _Search:
         return _Proved(first, list(best.values()), others, tuple(tried))
 
     def _agrees(self, candidate: TriedHypothesis, first: str) -> bool:
-        """Whether another case says the same; where there is none, this one has to do."""
+        """Whether another case says the same, of few numbers two others; where there is none, this one has to do."""
+        needed = AGREEING if self._scene.values[first].size < FEW else 1
         for i in range(CASES):
             other = self._other(split(first)[0], i)
             if other is None:
                 return i == 0 and self._proves_itself(candidate, first)
             holds = candidate.holds(other, first)
-            if holds is not None:
-                return holds
+            if holds is False:
+                return False
+            needed -= holds is True
+            if not needed:
+                return True
         return False
 
     def _proves_itself(self, candidate: TriedHypothesis, first: str) -> bool:

@@ -5,6 +5,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from ..graph.axes import kind, split
 from ..graph.steps import Rewritten
 from ..judgement.limit import LIMIT
@@ -16,6 +18,9 @@ from .way_back import with_ways_back
 
 SHARE = 0.1
 """Of the error, that a cause may leave at most. Larger: what only comes near to the subject's way is named."""
+SAME = 1e-14
+"""Of an answer's largest element: what float64 itself rounds. Who changes no more is the reference in other words, as
+heads that begin elsewhere are where there is one head: it would explain float64's rounding."""
 LARGEST = 1 << 16
 """Elements of an answer at which everything is tried right away. More: a large model's word embeddings take seconds a
 try; of what was made by the same rows, as all updates are by the same step, smaller ones are asked first."""
@@ -169,6 +174,8 @@ class Trials:
             return None
         if changed.ratio(self._first) > min(most_left(before), SHARE * before):
             return None
+        if self._same(changed):
+            return None
         groups = [group]
         if len(inside) == 1 and not hypothesis.whole:  # of several rows, those of each kind are tried by themselves
             groups.append([name for name in group if kind(name) == kind(inside[0])])
@@ -177,6 +184,11 @@ class Trials:
             if found is not None and found.after <= SHARE * found.before:
                 return found
         return None
+
+    def _same(self, changed: Scene) -> bool:
+        right = self._scene.replay(self._first)
+        difference = np.max(np.abs(changed.replay(self._first) - right), initial=0.0)
+        return bool(difference <= SAME * np.max(np.abs(right), initial=0.0))
 
     def _number(self, hypothesis: Hypothesis, free: Number, inside: list[str]) -> Fitted | None:
         if free.read is not None:

@@ -17,8 +17,10 @@ ROUNDED_FACTOR = 5007
 
 FLOAT32_BETAS = 20_034
 """Corrections in float32 are nearer to what was recorded if they are chosen once more, for another step."""
-LOSS = 20_054
-"""A loss in bfloat16, one number, that happens to be nearer to what it were if padding counted."""
+LOSS, LABELS = 20_054, 20_078
+"""A loss in bfloat16, one number, that happens to be nearer to what it were if padding counted, or of other labels."""
+ONE_HEAD = 20_063
+"""A single head, whose channels are the same ones wherever heads begin."""
 NO_GRADIENT = 20_046
 """The gradient of the keys' bias, 0 but for rounding, is nearer to 0 than the reference's."""
 
@@ -27,7 +29,8 @@ NO_GRADIENT = 20_046
     ("kind", "seed"),
     [("numpy:dtype=float32", 91), ("torch:dtype=float32", 92), ("torch:dtype=bfloat16", 93),
      ("float16-constants", ROUNDED_FACTOR), ("float32-correction", FLOAT32_BETAS),
-     ("torch:dtype=float64", NO_GRADIENT), ("transformers:attention=eager,dtype=bfloat16", LOSS)],
+     ("torch:dtype=float64", NO_GRADIENT), ("transformers:attention=eager,dtype=bfloat16", LOSS),
+     ("transformers:attention=sdpa,dtype=bfloat16", LABELS), ("onnx:float64", ONE_HEAD)],
 )
 def test_no_cause_in_right_subjects(kind: str, seed: int, tmp_path: Path) -> None:
     line = verified(kind, seed, tmp_path, forced=True)

@@ -14,6 +14,7 @@ from ..hypothesis import Hypothesis, Possibility, Told, by_layer, named, of_op
 from ..scene import Scene
 from .activations import FUNCTIONS, elementwise
 from .tools import (
+    ARGUMENT,
     formula,
     found_at,
     gathered,
@@ -280,7 +281,7 @@ HYPOTHESES = (
     ),
     Hypothesis(
         "dense.reads", DENSE, _reads, lambda told: f"{told.at}: computed from {told.choice}",
-        {"torch": "the argument in forward", "JAX": "the argument", "NumPy": "the argument", "C": "the pointer"},
+        ARGUMENT,
         "read the tensor that the reference reads", choices=places,
     ),
     _precision("tf32", "10 bits, as TF32 and float16 have them", TF32),

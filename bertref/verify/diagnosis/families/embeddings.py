@@ -14,7 +14,7 @@ from ...graph.steps import Rewritten
 from ..hypothesis import Hypothesis, Number, Possibility, all_rows, named, of_op
 from ..scene import Scene
 from .attention import HUGE, MASK, softmax
-from .norms import normed
+from .norms import norm_of
 from .tools import formula, reads_what_is_right, sum_of, with_parameters
 
 Values = Any
@@ -221,13 +221,12 @@ def _norm_of_parts(scene: Scene, row: TensorRow, some: tuple[str, ...]) -> Rewri
     parts = scene.rows[TOTAL_NAME].inputs
     if row.inputs != (TOTAL_NAME,) or not set(some) <= set(parts) or not reads_what_is_right(scene, row):
         return None
-    gamma, beta = (scene.params[name] for name, _ in row.parameters)
-    eps = scene.case.numerics.layer_norm_eps
+    norm = norm_of(scene, row)
 
     def compute(*given: Values) -> Values:
         inside, after = ([x for x, name in zip(given, parts, strict=True) if (name in some) is which]
                          for which in (True, False))  # fmt: skip
-        return normed(sum(inside), eps) * gamma + beta + sum(after)
+        return norm(sum(inside)) + sum(after)
 
     return Rewritten(Contribution(parts, compute))
 

@@ -10,12 +10,12 @@ from ....row import TensorRow
 from ..hypothesis import Hypothesis, Possibility, of_op
 from ..scene import BACK, Back, Scene
 from .cross_entropies import CLASS_LOSS, LOG_SOFTMAXES, WORD_LOSS, labels_of, log_softmax
-from .tools import inputs_times
+from .tools import BACKWARD, inputs_times
 
 Values = Any
 ENTROPIES_BACK = of_op(f"{WORD_LOSS} {BACK}", f"{CLASS_LOSS} {BACK}")
 WHERE = {
-    "torch": "the backward of a torch.autograd.Function", "JAX": "the rule of a custom_vjp",
+    **BACKWARD,
     "NumPy": "d = np.exp(logs); d[rows, labels] -= 1; d *= weights[:, None] / weights.sum()",
     "C": "the backward loop of the loss",
 }  # fmt: skip

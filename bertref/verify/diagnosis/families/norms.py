@@ -13,6 +13,7 @@ from ...graph.steps import Rewritten
 from ..hypothesis import Hypothesis, Number, Possibility, Told, of_op
 from ..scene import Scene
 from .tools import (
+    ARGUMENT,
     HALF,
     by,
     formula,
@@ -85,6 +86,12 @@ def normed(x: Values, eps: float) -> Values:
     return _centred(x) / np.sqrt(_variance(x) + eps)
 
 
+def norm_of(scene: Scene, row: TensorRow) -> Callable[[Values], Values]:
+    """The norm of a row, with its gamma and beta."""
+    gamma, beta = (scene.params[name] for name, _ in row.parameters)
+    return lambda x: normed(x, scene.case.numerics.layer_norm_eps) * gamma + beta
+
+
 def _outside(ddof: int) -> Callable[[Values, float], Values]:
     return lambda x, eps: _centred(x) / (np.sqrt(_variance(x, ddof)) + eps)
 
@@ -130,9 +137,8 @@ def _divided(scene: Scene, row: TensorRow, by: str) -> Rewritten:
 
 
 def _twice(scene: Scene, row: TensorRow, _: Any) -> Rewritten:
-    gamma, beta = (scene.params[name] for name, _ in row.parameters)
-    eps = scene.case.numerics.layer_norm_eps
-    return formula(row, lambda x: normed(normed(x, eps) * gamma + beta, eps) * gamma + beta)
+    norm = norm_of(scene, row)
+    return formula(row, lambda x: norm(norm(x)))
 
 
 OWN: dict[str, Callable[[Values, Values], Values]] = {
@@ -350,7 +356,7 @@ HYPOTHESES = (
         "norm.reads", NORM, _reads,
         lambda told: f"{_verb(told, 'is', 'are')} of {told.choice}; "
                      "that is not what the reference normalises",
-        {"torch": "the argument in forward", "JAX": "the argument", "NumPy": "the argument", "C": "the pointer"},
+        ARGUMENT,
         "normalise the tensor that the reference normalises", choices=_sources,
     ),
     Hypothesis(

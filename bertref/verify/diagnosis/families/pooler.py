@@ -13,8 +13,8 @@ from ..hypothesis import Hypothesis, Number, Possibility, all_rows, named, of_op
 from ..scene import BACK, Back, Scene
 from .activations import FUNCTIONS, own, slope_of
 from .attention import HUGE
-from .norms import normed
-from .tools import formula, gathered, held, is_fine
+from .norms import norm_of
+from .tools import ARGUMENT, BACKWARD, formula, gathered, held, is_fine
 
 Values = Any
 WHERE = {
@@ -194,13 +194,8 @@ def _of_before(scene: Scene, row: TensorRow, name: str) -> Rewritten | None:
     own = row.inputs[0]
     if own not in scene.values or name not in IN_FRONT.get(own, ()):
         return None
-    compute = _norm(scene, row) if row.op == "layer_norm" else scene.forward(row).compute
+    compute = norm_of(scene, row) if row.op == "layer_norm" else scene.forward(row).compute
     return Rewritten(Contribution((name,), compute))
-
-
-def _norm(scene: Scene, row: TensorRow) -> Callable[[Values], Values]:
-    gamma, beta = (scene.params[name] for name, _ in row.parameters)
-    return lambda x: normed(x, scene.case.numerics.layer_norm_eps) * gamma + beta
 
 
 def _norm_first(scene: Scene, row: TensorRow, _: Any) -> Rewritten:
@@ -208,7 +203,7 @@ def _norm_first(scene: Scene, row: TensorRow, _: Any) -> Rewritten:
     act, norm = (scene.rows[name] for name in ("mlm.act", "mlm.transform"))
     x = row.inputs[0]
     if row is act:
-        return Rewritten(Contribution((x,), _norm(scene, norm)), weights=tuple(name for name, _ in norm.parameters))
+        return Rewritten(Contribution((x,), norm_of(scene, norm)), weights=tuple(name for name, _ in norm.parameters))
     function = FUNCTIONS[own(scene, act)]
     slope = slope_of(function)
     back = Contribution((f"grad:{row.name}", x), lambda d, x: d * slope(x), x, lambda d, _: d)
@@ -402,7 +397,7 @@ HYPOTHESES = (
     Hypothesis(
         "heads.reads", named("nsp.logits", "classifier.logits", "mlm.transform", "mlm.logits"), _of_before,
         lambda told: f"{told.at}: computed from {told.choice}; what is made of that is left out",
-        {"torch": "the argument in forward", "JAX": "the argument", "NumPy": "the argument", "C": "the pointer"},
+        ARGUMENT,
         "read the tensor that the reference reads", choices=_before,
     ),
     Hypothesis(
@@ -415,30 +410,26 @@ HYPOTHESES = (
     Hypothesis(
         "pooler.gradient", named(f"{BACK} pooled_pre"), _spread,
         lambda told: f"the pooler's gradient goes {told.choice}; the pooler read each text's first token",
-        {"torch": "the backward of a torch.autograd.Function", "JAX": "the rule of a custom_vjp",
-         "NumPy": "dx[:, 0] += d @ weight", "C": "the backward loop of the pooler"},
+        {**BACKWARD, "NumPy": "dx[:, 0] += d @ weight", "C": "the backward loop of the pooler"},
         "add it at each text's first token", choices=_spreads,
     ),
     Hypothesis(
         "mlm.gradient_places", named(f"{BACK} mlm.dense"), _scattered,
         lambda told: f"the gradients of predictions go {told.choice}; they go to the hidden states that were read",
-        {"torch": "the backward of a torch.autograd.Function", "JAX": "the rule of a custom_vjp",
-         "NumPy": "np.add.at(dx, (rows, positions), d)", "C": "the backward loop of the gather"},
+        {**BACKWARD, "NumPy": "np.add.at(dx, (rows, positions), d)", "C": "the backward loop of the gather"},
         "add each where its hidden state was read", choices=_other_places,
     ),
     Hypothesis(
         "pooler.gradient_of_activated", named(f"{BACK} pooled_pre"), _behind,
         lambda told: "the way back of the pooler's dense layer is made of the gradient behind the activation, "
                      "as if there were none",
-        {"torch": "the backward of a torch.autograd.Function", "JAX": "the rule of a custom_vjp",
-         "NumPy": "the argument of the dense layer's backward", "C": "the pointer"},
+        {**BACKWARD, "NumPy": "the argument of the dense layer's backward", "C": "the pointer"},
         "multiply by the activation's derivative first",
     ),
     Hypothesis(
         "backward.tanh_slope", of_op(f"tanh {BACK}"), _by_tanh_slope,
         lambda told: f"the derivative of tanh at {told.at.replace(f'{BACK} ', '')} is {told.choice}; it is 1 - y^2",
-        {"torch": "the backward of a torch.autograd.Function", "JAX": "the rule of a custom_vjp",
-         "NumPy": "d * (1 - y * y)", "C": "the backward loop of the pooler"},
+        {**BACKWARD, "NumPy": "d * (1 - y * y)", "C": "the backward loop of the pooler"},
         "1 - y * y", choices=_tanh_slopes,
     ),
 )  # fmt: skip

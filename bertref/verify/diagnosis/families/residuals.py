@@ -13,7 +13,7 @@ from ...graph.steps import Rewritten
 from ..hypothesis import Hypothesis, Number, Possibility, by_layer, named, of_op
 from ..scene import Scene
 from .norms import WHERE as NORM
-from .norms import normed
+from .norms import norm_of
 from .tools import found_at, is_way_back, layer_of, places, reads_what_is_right
 
 Values = Any
@@ -73,12 +73,6 @@ def _inputs(scene: Scene, row: TensorRow) -> Iterator[Possibility]:
     yield Possibility("the sum of the embeddings", ("", 0, "embeddings.sum"))
 
 
-def _normed(scene: Scene, name: str, x: Values) -> Values:
-    """x through the norm of that tensor's row."""
-    gamma, beta = (scene.params[one] for one, _ in scene.rows[name].parameters)
-    return normed(x, scene.case.numerics.layer_norm_eps) * gamma + beta
-
-
 def _weights(scene: Scene, name: str) -> tuple[str, ...]:
     return tuple(one for one, _ in scene.rows[name].parameters)
 
@@ -98,8 +92,8 @@ def _inside_branch(scene: Scene, row: TensorRow, way: str | None) -> Rewritten |
     source = scene.rows[row.inputs[0]]
     if source.op != "residual":
         return None
-    inputs = source.inputs if way else (source.name, source.inputs[1])
-    return Rewritten(Contribution(inputs, lambda branch, stream: _normed(scene, row.name, branch) + stream))
+    norm, inputs = norm_of(scene, row), source.inputs if way else (source.name, source.inputs[1])
+    return Rewritten(Contribution(inputs, lambda branch, stream: norm(branch) + stream))
 
 
 def _half(row: TensorRow) -> str:
@@ -117,10 +111,11 @@ def _norm_first(scene: Scene, row: TensorRow, _: Any) -> Rewritten:
     attended, short = f"layer.{i}.attention_output", row.name.split(".", 2)[2]
     if short in ("query", "key", "value"):
         norm = f"layer.{i}.attention_norm"
-        return _made(scene, row, (x,), norm, lambda given: _normed(scene, norm, given))
+        return _made(scene, row, (x,), norm, norm_of(scene, scene.rows[norm]))
     if short == "ffn_pre":
         norm = f"layer.{i}.output"
-        return _made(scene, row, (attended, x), norm, lambda branch, given: _normed(scene, norm, branch + given))
+        through = norm_of(scene, scene.rows[norm])
+        return _made(scene, row, (attended, x), norm, lambda branch, given: through(branch + given))
     if short == "attention_sum":
         return Rewritten(Contribution((x,), lambda given: given))
     if short == "ffn_sum":

@@ -20,6 +20,10 @@ from ..tape import Traced, rounded
 
 Values = Any
 HALF = FORMATS["float16"]
+ARGUMENT = {"torch": "the argument in forward", "JAX": "the argument", "NumPy": "the argument", "C": "the pointer"}
+"""Where it stands which tensor a step reads."""
+BACKWARD = {"torch": "the backward of a torch.autograd.Function", "JAX": "the rule of a custom_vjp"}
+"""Where ways back are written out in the libraries that make others by themselves."""
 
 
 def formula(row: TensorRow, compute: Callable[..., Values]) -> Rewritten:
